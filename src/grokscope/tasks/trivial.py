@@ -1,0 +1,34 @@
+"""The trivial predictor: what is reached without looking at the input."""
+
+import numpy as np
+
+from grokscope.tasks.data import TaskData
+
+
+def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
+    """Per split, the score of the constants fitted on `train`.
+
+    Classification: ``{"acc": ...}`` of the majority class (of each environment, where the task has environments).
+    Regression: ``{"loss": ...}``, the mean squared error of the mean target (of each group, where the task has groups).
+    What train lacks falls back on the overall constant.
+    """
+    key = "env" if data.kind == "classification" else "group"
+    train = data.splits["train"]
+    groups = getattr(train, key)
+    constants = {None: _constant(train.y, data)}
+    if groups is not None:
+        constants |= {g: _constant(train.y[groups == g], data) for g in np.unique(groups)}
+    out = {}
+    for name, split in data.splits.items():
+        own = getattr(split, key)
+        keys = [None] * len(split) if groups is None or own is None else own
+        guess = np.array([constants.get(k, constants[None]) for k in keys])
+        if data.kind == "classification":
+            out[name] = {"acc": float((guess == split.y).mean())}
+        else:
+            out[name] = {"loss": float(((guess - split.y.astype(np.float64)) ** 2).mean())}
+    return out
+
+
+def _constant(y: np.ndarray, data: TaskData) -> float:
+    return float(np.bincount(y).argmax()) if data.kind == "classification" else float(y.astype(np.float64).mean())
