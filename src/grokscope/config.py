@@ -1,0 +1,232 @@
+"""What a run is: frozen, keyword-only dataclasses with a reason beside each default.
+
+Importing this module imports neither torch nor numpy. Reading and writing live in `grokscope.configio`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from grokscope.tasks.data import TaskData
+
+DType = Literal["float16", "bfloat16", "float32", "float64"]
+
+
+def require(ok: bool, message: str) -> None:
+    """Raise ValueError(message) unless ok: for values a user chose."""
+    if not ok:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig(ABC):
+    """What is learned. Subclasses are registered as tasks; their fields are the keys of ``[task]``."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def train_size(self) -> int:
+        """Number of training examples, known without building the data."""
+
+    @abstractmethod
+    def build(self, seed: int) -> "TaskData":
+        """The data, drawn with generators derived from `seed` (`grokscope.seeds`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(ABC):
+    """What learns it. Subclasses are registered as models; their fields are the keys of ``[model]``."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        """A freshly initialized network for this data; uses torch's global generator, which the caller seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """How to train. Every field is an axis of its own: changing one changes nothing else.
+
+    Order of one step: forward, loss, backward, gradient filter, clip, weight decay and update.
+    """
+
+    name: str = "custom"
+    """A label for tables and folder names; it is not part of the run's identity."""
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's two averages; 2201.02177 and most modular-arithmetic work use (0.9, 0.98)."""
+    eps: float = 1e-8
+    momentum: float = 0.0
+    """For sgd and muon."""
+    nesterov: bool = False
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    decay_groups: Literal["all", "matrices", "head", "no_norm"] = "all"
+    """Which parameters decay: all; tensors of two or more dimensions; the last layer; all but normalization and
+    biases."""
+    decay_target: Literal["zero", "init"] = "zero"
+    """Decay towards zero, or towards the initial weights."""
+    init_scale: float = 1.0
+    """Multiplies every tensor of two or more dimensions whose name contains ``weight``, once, after construction."""
+    loss: str = "cross_entropy"
+    loss_dtype: DType = "float32"
+    """Logits are cast to this before the loss: softmax collapse depends on it (2501.04697)."""
+    grad_filter: str = "none"
+    filter_alpha: float = 0.98
+    """Grokfast-EMA's memory."""
+    filter_lambda: float = 2.0
+    """Grokfast's amplification: 2 was published for EMA, 5 for MA."""
+    filter_window: int = 100
+    """Grokfast-MA's window, in steps."""
+    clip_norm: float | None = None
+    """Clip the filtered gradient to this total norm."""
+    batch_size: int = 0
+    """Examples in a step; 0 means the full training set."""
+    label_noise: float = 0.0
+    """Share of training labels replaced, once, by another class."""
+
+    def __post_init__(self) -> None:
+        for key in ("lr", "eps", "init_scale"):
+            require(getattr(self, key) > 0, f"{key} must be positive, got {getattr(self, key)}")
+        for key in ("weight_decay", "momentum", "warmup_steps", "batch_size"):
+            require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
+        require(0 <= self.filter_alpha < 1, f"filter_alpha must lie in [0, 1), got {self.filter_alpha}")
+        require(self.filter_window >= 1, f"filter_window must be at least 1, got {self.filter_window}")
+        require(0 <= self.label_noise <= 1, f"label_noise is a share in [0, 1], got {self.label_noise}")
+        require(
+            self.clip_norm is None or self.clip_norm > 0, f"clip_norm must be positive or none, got {self.clip_norm}"
+        )
+        require(not (self.nesterov and self.momentum == 0), "nesterov needs momentum > 0")
+        require(
+            not (self.optimizer == "adam" and self.decay_target == "init"),
+            "adam couples decay to the gradient and knows only decay_target = 'zero'; use adamw",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cadence:
+    """When something happens: at a step that any of the rules names. The last step of a run is always added.
+
+    The grid never depends on the length of the run, so that a longer run visits the same points.
+    """
+
+    every: int | None = None
+    """Each multiple of this."""
+    per_decade: int | None = None
+    """Log-spaced: about this many points in each factor of ten (1, 2, 3, 5, ... once they are whole numbers)."""
+    at: tuple[int, ...] = ()
+    """An explicit list; 0 is the untrained network."""
+    unit: Literal["steps", "epochs"] = "steps"
+
+    def __post_init__(self) -> None:
+        for key in ("every", "per_decade"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, f"{key} must be at least 1, got {value}")
+        require(all(a >= 0 for a in self.at), f"at must hold steps >= 0, got {list(self.at)}")
+
+    def points(self, last: int) -> list[int]:
+        """All points <= last, in this cadence's unit, in order."""
+        found = {a for a in self.at if a <= last}
+        if self.every:
+            found |= set(range(self.every, last + 1, self.every))
+        if self.per_decade:
+            k = 0
+            while (point := round(10 ** (k / self.per_decade))) <= last:
+                found.add(point)
+                k += 1
+        return sorted(found)
+
+    def steps(self, last_step: int, steps_per_epoch: int) -> list[int]:
+        """All points <= last_step as optimizer steps, in order, without the added last one."""
+        scale = steps_per_epoch if self.unit == "epochs" else 1
+        return [p * scale for p in self.points(last_step // scale)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long to train: exactly one of the two. Not part of a run's identity, so a larger budget extends a run."""
+
+    steps: int | None = None
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        require((self.steps is None) != (self.epochs is None), "give exactly one of steps and epochs")
+        require((self.steps or self.epochs or 0) >= 1, "a budget must be at least 1")
+
+    def in_steps(self, steps_per_epoch: int) -> int:
+        return self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where to train. Recorded with the run, not part of its identity; borderline outcomes depend on it."""
+
+    device: str = "cpu"
+    """``cpu``, ``cuda``, ``mps`` or ``auto`` (the best one present)."""
+    threads: int = 1
+    """CPU threads of torch. Small networks are fastest on one, and several runs side by side use the cores better."""
+    resume_every_s: float = 20.0
+    """Seconds between full resume states."""
+
+    def __post_init__(self) -> None:
+        require(self.threads >= 1, f"threads must be at least 1, got {self.threads}")
+        require(self.resume_every_s >= 0, f"resume_every_s must not be negative, got {self.resume_every_s}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a branched run took its weights from. Written by `branch`, not by hand: the weights lie in the run's own
+    folder as ``checkpoints/start.safetensors``."""
+
+    run: str
+    step: int
+    digest: str
+    """Of the weights file, so that a branch from other weights is another run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training, completely: task, model, regime, how long, when to look, and the seed."""
+
+    task: TaskConfig
+    model: ModelConfig
+    regime: Regime = field(default_factory=Regime)
+    budget: Budget
+    evaluate: Cadence = Cadence(at=(0,), per_decade=20)
+    """When to write a row of metrics."""
+    diagnose: Cadence = Cadence(per_decade=5)
+    """When a row also holds the costly diagnostics (spectra, gradients, collapse)."""
+    checkpoint: Cadence = Cadence(per_decade=2)
+    """When to keep the weights for ever."""
+    seed: int = 0
+    engine: Literal["torch", "compiled"] = "torch"
+    """``compiled`` is the as-published single-example SGD of the competing-features toy."""
+    start: Start | None = None
+    hardware: Hardware = Hardware()
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this run this run: all that changes its numbers, as plain data. The budget is part of it only
+        where the schedule depends on the length."""
+        from grokscope import configio, registry
+
+        raw = configio.dump(self)
+        raw.pop("hardware")
+        raw["regime"].pop("name")
+        if not registry.load("schedule", self.regime.schedule).depends_on_length:
+            raw.pop("budget")
+        return raw
+
+    def run_id(self) -> str:
+        """Folder name: readable front, and the first 8 hex digits of the hash of `identity`."""
+        from grokscope import configio
+
+        label = "".join(c if c.isalnum() or c in "-." else "-" for c in self.regime.name)
+        front = f"{self.task.name}_{label}_n{self.task.train_size()}_s{self.seed}"
+        return f"{front}-{configio.content_hash(self.identity())[:8]}"

@@ -1,0 +1,165 @@
+"""Strict reading and writing of configs: unknown keys, wrong types and impossible values are errors that say where."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from hashlib import blake2b
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import cattrs
+from cattrs.errors import ForbiddenExtraKeysError
+
+from grokscope import registry
+from grokscope.config import ModelConfig, RunConfig, TaskConfig
+from grokscope.registry import nearest
+
+SCHEMA = 1
+"""Version of the run config. A reader refuses a newer one instead of guessing."""
+
+T = TypeVar("T")
+
+
+def _strict(kind: type) -> Any:
+    def structure(value: Any, _: type) -> Any:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # TOML reads 1e4 as a float
+        if type(value) is not kind:
+            raise ValueError(f"expected {kind.__name__}, got {type(value).__name__} {value!r}")
+        return value
+
+    return structure
+
+
+def _is_optional(t: Any) -> bool:
+    return get_origin(t) in (Union, UnionType) and type(None) in get_args(t)
+
+
+def _structure_optional(value: Any, t: Any) -> Any:
+    inner = next(a for a in get_args(t) if a is not type(None))
+    return None if value is None or value == "none" else _converter.structure(value, inner)
+
+
+def _structure_named(kind: registry.Kind) -> Any:
+    def structure(value: Any, _: type) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected a table with a name, got {value!r}")
+        if "name" not in value:
+            raise ValueError(f"a {kind} needs a name{nearest('', list(registry.entries(kind)))}")
+        cls = registry.load(kind, value["name"])
+        return _converter.structure({k: v for k, v in value.items() if k != "name"}, cls)
+
+    return structure
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+for _kind in (int, float, str, bool):
+    _converter.register_structure_hook(_kind, _strict(_kind))
+_converter.register_structure_hook_func(_is_optional, _structure_optional)
+_converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_named("task"))
+_converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
+
+
+def structure(raw: Mapping[str, Any], cls: type[T], where: str = "$") -> T:
+    """Plain data -> a config dataclass.
+
+    Raises:
+        ValueError: with one line for each fault, each naming its path (``$.regime.lrr``) and the nearest right name.
+    """
+    try:
+        return _converter.structure(raw, cls)
+    except Exception as error:
+        faults = _faults(error, where)
+        raise ValueError("\n".join(dict.fromkeys(faults))) from None
+
+
+def _faults(error: BaseException, where: str) -> list[str]:
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [f.name for f in fields(error.cl)] if is_dataclass(error.cl) else []
+        return [f"{where}.{key}: unknown key{nearest(key, known)}" for key in sorted(error.extra_fields)]
+    if isinstance(error, BaseExceptionGroup):
+        return [line for e in error.exceptions for line in _faults(e, where + _step(e))]
+    if isinstance(error, KeyError):
+        return [f"{where}.{error.args[0]}: missing"]
+    if isinstance(error, TypeError) and (missing := re.findall(r"'(\w+)'", str(error))):
+        return [f"{where}.{key}: missing" for key in missing]
+    return [f"{where}: {error}"]
+
+
+def _step(error: BaseException) -> str:
+    """Where inside its parent an error happened, from the notes that cattrs leaves."""
+    for note in getattr(error, "__notes__", ()):
+        if (name := getattr(note, "name", None)) is not None:
+            return f".{name}"
+        if (index := getattr(note, "index", None)) is not None:
+            return f"[{index}]"
+    return ""
+
+
+def dump(config: Any) -> dict[str, Any]:
+    """A config dataclass -> plain data that `structure` reads back to an equal object."""
+    out: dict[str, Any] = {}
+    if isinstance(config, TaskConfig | ModelConfig):
+        out["name"] = config.name
+    for f in fields(config):
+        value = getattr(config, f.name)
+        out[f.name] = dump(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def content_hash(raw: Any) -> str:
+    """Hex digest of plain data, independent of key order."""
+    return blake2b(json.dumps(raw, sort_keys=True, allow_nan=False).encode(), digest_size=16).hexdigest()
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """A TOML or JSON file as plain data. Raises ValueError naming the file and the line."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder, expected a TOML or JSON file") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def load_run(raw: Mapping[str, Any]) -> RunConfig:
+    """A run from plain data (a TOML file's content, or the ``config`` of a run's config.json)."""
+    raw = dict(raw)
+    schema = raw.pop("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"$.schema: {schema!r} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+    return structure(raw, RunConfig)
+
+
+def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`raw` with dotted keys replaced: ``overlay(raw, {"regime.lr": 3e-4})``; nested tables merge key by key.
+
+    Naming another ``task.name`` or ``model.name`` drops that table's other keys, which belong to the old one.
+    """
+    out = {k: (overlay(v, {}) if isinstance(v, Mapping) else v) for k, v in raw.items()}
+    for key, value in changes.items():
+        head, _, rest = key.partition(".")
+        if rest or isinstance(value, Mapping):
+            below = {rest: value} if rest else value
+            inner = out.get(head)
+            keep = isinstance(inner, Mapping) and not _replaces(head, inner, below)
+            out[head] = overlay(inner if keep else {}, below)
+        else:
+            out[head] = value
+    return out
+
+
+def _replaces(head: str, table: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    """Whether a change makes the old table meaningless: another task or model, or the budget in another unit."""
+    if head in ("task", "model"):
+        return changes.get("name", table.get("name")) != table.get("name")
+    return head == "budget" and bool(changes)

@@ -1,0 +1,115 @@
+"""Parameter groups: head, scale-invariant weights, other weights, normalization, biases. Disjoint, and complete."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+GROUPS = ("head", "scale_invariant", "weights", "normalization", "biases")
+
+NORM_LAYERS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
+
+
+def find_head(model: nn.Module) -> tuple[str, nn.Module]:
+    """(name, module) of the last layer: what the network itself names as its classifier, or its last linear layer.
+
+    Raises:
+        ValueError: when the network has no linear layer.
+    """
+    named = dict(model.named_modules())
+    classifier = model.get_classifier() if callable(getattr(model, "get_classifier", None)) else None
+    for name, module in named.items():
+        if module is classifier:
+            return name, module
+    linears = [(name, m) for name, m in named.items() if isinstance(m, nn.Linear)]
+    if not linears:
+        raise ValueError("the network has no linear layer to serve as its head")
+    return linears[-1]
+
+
+def parameter_groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
+    """Names of the parameters in each of `GROUPS` (empty groups left out).
+
+    Whether a weight is scale-invariant is found by test on the inputs x (n, ...), not by name: with the tensor four
+    times as large, do the logits move? (In train mode, because batch norm hides scale only there.) 1706.05350 is why it
+    matters:
+    decay on such a weight sets its effective learning rate and regularizes nothing.
+    """
+    head, _ = find_head(model)
+    norm_parameters = {
+        f"{name}.{p}" if name else p
+        for name, module in model.named_modules()
+        if isinstance(module, NORM_LAYERS)
+        for p, _ in module.named_parameters(recurse=False)
+    }
+    groups: dict[str, list[str]] = {g: [] for g in GROUPS}
+    rest = []
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[0] == head:
+            groups["head"].append(name)
+        elif name in norm_parameters:
+            groups["normalization"].append(name)
+        elif parameter.dim() <= 1:
+            groups["biases"].append(name)
+        else:
+            rest.append(name)
+    # Without a normalization layer nothing can be scale-invariant, and the test would cost a forward per tensor for
+    # nothing.
+    invariant = scale_invariant(model, x, rest) if any(isinstance(m, NORM_LAYERS) for m in model.modules()) else set()
+    for name in rest:
+        groups["scale_invariant" if name in invariant else "weights"].append(name)
+    return {g: names for g, names in groups.items() if names}
+
+
+@torch.no_grad()
+def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: float = 1e-3) -> set[str]:
+    """Those of the named parameters whose scale the logits do not feel although they feel their direction.
+
+    Works on a float64 copy whose normalization gains are set to one, because a gain that starts at zero (a common start
+    for the last norm of a residual block) would hide the branch before it and make everything in it look invariant.
+    """
+    model = copy.deepcopy(model).double().train()
+    x = x.double() if x.is_floating_point() else x
+    for module in model.modules():
+        if isinstance(module, NORM_LAYERS) and module.weight is not None:
+            module.weight.fill_(1.0)
+    parameters = dict(model.named_parameters())
+    base = model(x)
+    scale = base.std().clamp_min(1e-12)
+    generator = torch.Generator().manual_seed(0)
+
+    def moved(parameter: Tensor, value: Tensor) -> float:
+        kept = parameter.clone()
+        parameter.copy_(value)
+        change = float((model(x) - base).abs().max() / scale)
+        parameter.copy_(kept)
+        return change
+
+    found = set()
+    for name in names:
+        p = parameters[name]
+        other = torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device)
+        other *= p.norm() / other.norm().clamp_min(1e-300)
+        if moved(p, 4 * p) <= tolerance < moved(p, other):
+            found.add(name)
+    return found
+
+
+def group_norms(tensors: Mapping[str, Tensor], groups: Mapping[str, list[str]], prefix: str) -> dict[str, Tensor]:
+    """L2 norm of each group and of all tensors together, as 0-dimensional tensors (nothing is moved off the device)."""
+    squares = dict(
+        zip(tensors, torch.stack(torch._foreach_norm(list(tensors.values()))).double().square(), strict=True)
+    )
+    out = {f"{prefix}_total": torch.stack(list(squares.values())).sum().sqrt()}
+    for group, names in groups.items():
+        present = [squares[n] for n in names if n in squares]
+        if present:
+            out[f"{prefix}_{group}"] = torch.stack(present).sum().sqrt()
+    return out

@@ -1,0 +1,27 @@
+"""What the logits say about confidence: margins, scale, and whether the softmax has collapsed."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the right class minus the largest other one (n,), for logits (n, k) and labels (n,) int64.
+
+    With one output (n, 1) and labels 0/1 it is y z with y = -1 or +1.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0] * (2 * labels - 1)
+    right = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], float("-inf"))
+    return right - others.max(1).values
+
+
+@torch.no_grad()
+def softmax_collapse(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Share of rows of logits (n, k) whose ``sum(exp(z - max z))`` is exactly 1 in `dtype`: there the cross-entropy of
+    a right answer is exactly 0 and its gradient has vanished (Prieto et al., arXiv:2501.04697). NaN for one output."""
+    if logits.shape[1] == 1:
+        return torch.tensor(float("nan"))
+    z = logits.to(dtype)
+    return ((z - z.max(1, keepdim=True).values).exp().sum(1) == 1).double().mean()

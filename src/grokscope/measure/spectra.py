@@ -1,0 +1,24 @@
+"""How many dimensions a set of features uses, in three standard senses, each named for what it is."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def spectra(features: Tensor) -> dict[str, Tensor]:
+    """Dimension counts of features (n, d), centred, from their singular values s.
+
+    - ``rank_effective``: exp of the entropy of s / sum(s) (Roy & Vetterli 2007, doi:10.5281/zenodo.40511).
+    - ``rank_participation``: (sum s^2)^2 / sum s^4, the participation ratio of the covariance's eigenvalues.
+    - ``rank_stable``: sum s^2 / max s^2.
+
+    All lie between 1 and min(n - 1, d), and all grow with n: compare them at equal n only. Constant features give NaN.
+    """
+    s = torch.linalg.svdvals((features - features.mean(0)).double())
+    power = s.square()
+    share = s / s.sum()
+    return {
+        "rank_effective": torch.special.entr(share).sum().exp(),
+        "rank_participation": power.sum().square() / power.square().sum(),
+        "rank_stable": power.sum() / power.max(),
+    }

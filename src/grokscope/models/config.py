@@ -1,0 +1,157 @@
+"""Model configs: what can be written under ``[model]``. Building imports torch, reading does not."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from grokscope.config import ModelConfig, require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from grokscope.tasks.data import TaskData
+
+
+def _feature_count(data: "TaskData", model: str) -> int:
+    x = data.splits["train"].x
+    require(
+        x.ndim == 2 and data.vocabulary is None,
+        f"model {model!r} reads feature vectors, this task gives {'tokens' if data.vocabulary else f'arrays {x.shape[1:]}'}; "
+        f"use {'embedding-mlp, quadratic-mlp or transformer' if data.vocabulary else 'a convolutional model'}",
+    )
+    return x.shape[1]
+
+
+def _token_shape(data: "TaskData", model: str) -> tuple[int, int]:
+    """(vocabulary, length) of a token task."""
+    if data.vocabulary is None:
+        raise ValueError(f"model {model!r} reads tokens, this task gives feature vectors; use mlp or linear")
+    return data.vocabulary, data.splits["train"].x.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(ModelConfig):
+    """One linear layer (n, d) -> (n, outputs): logistic regression when trained with a logistic or softmax loss.
+
+    `signal_dims` > 0 draws the first that many weights from N(0, signal_init^2) and zeroes the others: the starting
+    point from which the competing-features toy really groks.
+    """
+
+    name: ClassVar[str] = "linear"
+    bias: bool = False
+    signal_dims: int = 0
+    signal_init: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.signal_dims >= 0 and self.signal_init >= 0, "signal_dims and signal_init must not be negative")
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.mlp import linear
+
+        features = _feature_count(data, self.name)
+        require(
+            self.signal_dims <= features, f"signal_dims {self.signal_dims} exceeds the {features} features of the task"
+        )
+        return linear(features, outputs, bias=self.bias, signal_dims=self.signal_dims, signal_init=self.signal_init)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(ModelConfig):
+    """Fully connected: (n, d) -> hidden... -> (n, outputs), an activation (and optionally a norm) after each hidden
+    layer."""
+
+    name: ClassVar[str] = "mlp"
+    hidden: tuple[int, ...] = (200, 200)
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    norm: Literal["none", "layer", "batch"] = "none"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.hidden) > 0 and min(self.hidden, default=0) > 0,
+            f"hidden needs positive widths, got {list(self.hidden)}",
+        )
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.mlp import MLP as Network
+
+        return Network(
+            _feature_count(data, self.name),
+            self.hidden,
+            outputs,
+            activation=self.activation,
+            norm=self.norm,
+            bias=self.bias,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingMLP(ModelConfig):
+    """Tokens (n, t) -> embed, one shared table ~ N(0, 1) -> concatenate (n, t * width) -> hidden... -> (n, outputs)."""
+
+    name: ClassVar[str] = "embedding-mlp"
+    embedding: int = 64
+    hidden: tuple[int, ...] = (128,)
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+
+    def __post_init__(self) -> None:
+        require(self.embedding > 0, f"embedding must be positive, got {self.embedding}")
+        require(
+            len(self.hidden) > 0 and min(self.hidden, default=0) > 0,
+            f"hidden needs positive widths, got {list(self.hidden)}",
+        )
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.mlp import EmbeddingMLP as Network
+
+        vocabulary, length = _token_shape(data, self.name)
+        return Network(vocabulary, length, self.embedding, self.hidden, outputs, activation=self.activation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuadraticMLP(ModelConfig):
+    """One-hot tokens (n, t * vocabulary) -> width, squared -> (n, outputs); no biases; every weight ~ N(0, s^2) with
+    s = 0.5 / (2 width)^(1/3). Solvable in closed form for modular addition (Gromov, arXiv:2301.02679)."""
+
+    name: ClassVar[str] = "quadratic-mlp"
+    width: int = 256
+
+    def __post_init__(self) -> None:
+        require(self.width > 0, f"width must be positive, got {self.width}")
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.mlp import QuadraticMLP as Network
+
+        vocabulary, length = _token_shape(data, self.name)
+        return Network(vocabulary, length, self.width, outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transformer(ModelConfig):
+    """Tokens (n, t) and a closing ``=`` -> (n, t + 1, width) -> blocks of attention and MLP -> last position -> (n,
+    outputs).
+
+    One layer, no norm, is the network whose Fourier circuit Nanda et al. read (arXiv:2301.05217).
+    """
+
+    name: ClassVar[str] = "transformer"
+    layers: int = 1
+    width: int = 128
+    heads: int = 4
+    mlp_width: int = 512
+    norm: Literal["none", "layer", "rms"] = "none"
+    norm_position: Literal["pre", "post"] = "pre"
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+
+    def __post_init__(self) -> None:
+        require(self.layers >= 1, f"layers must be at least 1, got {self.layers}")
+        require(self.mlp_width > 0, f"mlp_width must be positive, got {self.mlp_width}")
+        require(
+            self.heads > 0 and self.width > 0 and self.width % self.heads == 0,
+            f"width ({self.width}) must be a positive multiple of heads ({self.heads})",
+        )
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.transformer import Transformer as Network
+
+        vocabulary, length = _token_shape(data, self.name)
+        return Network(self, vocabulary, length, outputs)

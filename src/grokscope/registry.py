@@ -1,0 +1,115 @@
+"""Everything that can be named in a config: name -> factory, one line, source.
+
+A target is written ``"package.module:attribute"`` and imported only when it is asked for, so that listing names (help
+texts, error messages) never imports torch. Other packages add entries through the entry-point groups
+``grokscope.tasks``, ``grokscope.models``, ``grokscope.optimizers``, ``grokscope.losses``, ``grokscope.filters`` and
+``grokscope.schedules``; the entry point's object is the factory itself.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered thing; `load` imports and returns its factory."""
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str
+    source: str
+
+    def load(self) -> Any:
+        return EntryPoint(self.name, self.target, f"grokscope.{self.kind}s").load()
+
+
+def _table(kind: Kind, module: str, rows: list[tuple[str, str, str, str]]) -> dict[str, Entry]:
+    return {
+        name: Entry(kind, name, f"grokscope.{module}:{attr}", summary, source) for name, attr, summary, source in rows
+    }
+
+
+_BUILT_IN: dict[Kind, dict[str, Entry]] = {
+    "task": {
+        **_table("task", "tasks.modular", [
+            ("modular", "Modular", "arithmetic modulo p, or composition in S5, from part of the table", "arXiv:2201.02177"),
+        ]),
+        **_table("task", "tasks.digits", [
+            ("digits", "Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
+        ]),
+        **_table("task", "tasks.parity", [
+            ("parity", "Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
+        ]),
+        **_table("task", "tasks.competing", [
+            ("competing-features", "CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
+        ]),
+    },
+    "model": _table("model", "models.config", [
+        ("linear", "Linear", "one linear layer", "-"),
+        ("mlp", "MLP", "fully connected network on real features", "arXiv:2210.01117"),
+        ("embedding-mlp", "EmbeddingMLP", "embeds the tokens, concatenates, one hidden layer or more", "arXiv:2205.10343"),
+        ("quadratic-mlp", "QuadraticMLP", "one-hot tokens, squared activation", "arXiv:2301.02679"),
+        ("transformer", "Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
+    ]),
+    "optimizer": _table("optimizer", "train.optimizers", [
+        ("adamw", "adamw", "Adam with decoupled weight decay", "arXiv:1711.05101"),
+        ("adam", "adam", "Adam; weight decay is L2 added to the gradient", "arXiv:1412.6980"),
+        ("sgd", "sgd", "SGD with momentum, decoupled weight decay", "doi:10.1214/aoms/1177729586"),
+        ("muon", "muon", "orthogonalized momentum on matrices, AdamW on the rest", "arXiv:2502.16982"),
+    ]),
+    "loss": _table("loss", "train.losses", [
+        ("cross_entropy", "CrossEntropy", "softmax cross-entropy on class labels", "-"),
+        ("mse", "OneHotMSE", "mean squared error on one-hot class labels", "arXiv:2006.07322"),
+        ("stablemax", "StableMax", "cross-entropy with StableMax in place of softmax", "arXiv:2501.04697"),
+        ("hinge", "Hinge", "max(0, 1 - y z) for two classes and one output", "arXiv:2303.11873"),
+        ("logistic", "Logistic", "log(1 + exp(-y z)) for two classes and one output", "-"),
+        ("squared_error", "SquaredError", "mean squared error on real targets", "-"),
+    ]),
+    "filter": _table("filter", "train.filters", [
+        ("none", "NoFilter", "leaves the gradient alone", "-"),
+        ("grokfast_ema", "GrokfastEMA", "adds lambda times an exponential average of past gradients", "arXiv:2405.20233"),
+        ("grokfast_ma", "GrokfastMA", "adds lambda times the mean of a full window of past gradients", "arXiv:2405.20233"),
+        ("orthogonal", "OrthogonalGradient", "removes the part of each gradient along its weights", "arXiv:2501.04697"),
+    ]),
+    "schedule": _table("schedule", "train.schedules", [
+        ("constant", "Constant", "the same learning rate at every step", "-"),
+        ("warmup", "Warmup", "linear warm-up, then constant", "arXiv:1706.02677"),
+        ("cosine", "Cosine", "linear warm-up, then half a cosine to zero at the budget's end", "arXiv:1608.03983"),
+    ]),
+}  # fmt: skip
+
+
+@cache
+def _plugins(kind: Kind) -> dict[str, Entry]:
+    points = entry_points(group=f"grokscope.{kind}s")
+    return {p.name: Entry(kind, p.name, p.value, f"plug-in from {p.module}", "-") for p in points}
+
+
+def entries(kind: Kind) -> dict[str, Entry]:
+    """All entries of one kind by name, built-in ones first; a plug-in may not take a built-in's name."""
+    return {**_plugins(kind), **_BUILT_IN[kind]}
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The entry called `name`. Raises ValueError naming the nearest registered name."""
+    known = entries(kind)
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}{nearest(name, list(known))}")
+    return known[name]
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The factory behind a name, imported now."""
+    return find(kind, name).load()
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The end of an error message: the nearest right name, or all of them."""
+    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,0 +1,89 @@
+"""The trajectory's rows: append-only JSON lines, one writer, readable at any moment."""
+
+import itertools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokscope.store.files import explain_full_disk, to_json
+
+
+class MetricsWriter:
+    """Appends rows to a metrics file. Each row is one write, so that a reader sees whole lines but for the last."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the writer
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        try:
+            self._file.write((to_json(dict(row)) + "\n").encode())
+        except OSError as error:
+            raise explain_full_disk(error, self.path) from error
+
+    def sync(self) -> None:
+        """Push the rows to disk: a resume state must never be ahead of them."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """All whole rows. A last line without its end is a row being written (or cut by a crash) and is left out.
+
+    Raises:
+        ValueError: naming file and line where a row before the last is damaged, or steps do not increase.
+    """
+    if not path.exists():
+        return []
+    *lines, unfinished = path.read_bytes().split(b"\n")
+    del unfinished
+    rows = [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+    for number, (before, row) in enumerate(itertools.pairwise(rows), 2):
+        if row["step"] <= before["step"]:
+            raise ValueError(
+                f"{path}, line {number}: step {row['step']} does not follow {before['step']}; the file is damaged"
+            )
+    return rows
+
+
+def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if not isinstance(row["step"], int):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        shown = line[:60].decode(errors="replace")
+        raise ValueError(f"{path}, line {number}: not a row of metrics: {shown!r}; the file is damaged") from None
+    return row
+
+
+def keep_rows(path: Path, wanted: "set[int] | range", last: int) -> None:
+    """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen."""
+    rows = read_rows(path)
+    kept = [r for r in rows if r["step"] <= last and (r["step"] in wanted)]
+    size = path.stat().st_size if path.exists() else 0
+    text = "".join(to_json(r) + "\n" for r in kept).encode()
+    if len(text) != size:
+        from grokscope.store.files import write_atomic
+
+        write_atomic(path, lambda file: file.write(text) and None)
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Rows -> one array per column: `step` int64, all others float64 with NaN where a row lacks the value."""
+    names = dict.fromkeys(key for row in rows for key in row)
+    out = {
+        name: np.array([_number(row.get(name)) for row in rows], dtype=np.float64) for name in names if name != "step"
+    }
+    return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **out}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

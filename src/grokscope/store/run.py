@@ -1,0 +1,113 @@
+"""A run folder, read: what was configured, how far it came, what it measured."""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokscope.store import lock
+from grokscope.store.files import read_json
+from grokscope.store.metrics import columns, read_rows
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A view of one run folder. Reading never changes it; `status` and `metrics` are read anew at each call."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All of config.json: ``config``, ``passed``, ``facts``, ``provenance``, ``lineage``."""
+        record = read_json(self.path / "config.json")
+        if not isinstance(record, dict) or "config" not in record:
+            raise ValueError(f"{self.path / 'config.json'}: not the config of a grokscope run")
+        if record.get("schema", 0) > SCHEMA:
+            raise ValueError(
+                f"{self.path}: written by a newer grokscope (schema {record['schema']} > {SCHEMA}); upgrade to read it"
+            )
+        return record
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.record["config"]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.record.get("facts") or {}
+
+    @property
+    def label(self) -> str:
+        """The regime's name."""
+        return self.config["regime"]["name"]
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """status.json, with state ``interrupted`` where it says running but no process holds the run."""
+        path = self.path / "status.json"
+        if not path.exists():
+            return {"state": "planned", "step": 0}
+        status = read_json(path)
+        if status.get("state") == "running" and not self._alive(status):
+            status["state"] = "interrupted"
+        return status
+
+    def _alive(self, status: dict[str, Any]) -> bool:
+        import socket
+
+        if status.get("host") == socket.gethostname():
+            return lock.is_held(self.path)
+        return time.time() - status.get("heartbeat", 0) < 120  # another machine: believe a fresh heartbeat
+
+    def rows(self) -> list[dict[str, Any]]:
+        return read_rows(self.path / "results" / "metrics.jsonl")
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value."""
+        return columns(self.rows())
+
+    def checkpoints(self) -> dict[int, Path]:
+        """Step -> weights file of every kept checkpoint, in order of step."""
+        found = {}
+        for path in (self.path / "checkpoints").glob("*.safetensors"):
+            if path.stem.startswith(("st", "ep")) and path.stem[2:].isdigit():
+                scale = self.facts.get("steps_per_epoch", 1) if path.stem.startswith("ep") else 1
+                found[int(path.stem[2:]) * scale] = path
+        return dict(sorted(found.items()))
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder. Raises ValueError when there is none, saying what is there instead."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such folder")
+    if not (path / "config.json").is_file():
+        inside = find_runs(path) if path.is_dir() else []
+        hint = f"; it holds {len(inside)} runs, for example {inside[0].path}" if inside else ""
+        raise ValueError(f"{path} is not a run (it has no config.json){hint}")
+    run = Run(path)
+    run.record  # noqa: B018 - a damaged or newer config is an error now, not later
+    return run
+
+
+def find_runs(root: str | Path) -> list[Run]:
+    """All runs directly in `root` (or `root` itself), by name. A missing root holds none."""
+    root = Path(root)
+    if (root / "config.json").is_file():
+        return [Run(root)]
+    if not root.is_dir():
+        return []
+    return sorted((Run(p.parent) for p in root.glob("*/config.json")), key=lambda run: run.id)

@@ -1,0 +1,53 @@
+"""Go on from a checkpoint with changed settings: a new run that knows its parent."""
+
+import shutil
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from grokscope import configio
+from grokscope.config import RunConfig
+from grokscope.store.checkpoints import load_weights
+from grokscope.store.run import Run
+
+
+def branch(
+    run: Run, changes: Mapping[str, Any], *, step: int | None = None, root: str | Path | None = None
+) -> RunConfig:
+    """Prepare a run that starts from `run`'s weights at `step` (its last ones when None) with dotted `changes` to its
+    config.
+
+    Only weights are taken over: optimizer, filter and batch order start fresh, the init scale is not applied, steps
+    count from 0, and decay towards ``init`` means towards these weights. Train the returned config in the same root.
+
+    Raises:
+        ValueError: when there is no checkpoint at that step (the nearest ones are named), or a change does not fit.
+    """
+    source = _checkpoint(run, step)
+    load_weights(source)  # a damaged file is an error now, not when the branch trains
+    taken = run.status["step"] if step is None else step
+    start = {"run": run.id, "step": taken, "digest": blake2b(source.read_bytes(), digest_size=8).hexdigest()}
+    raw = configio.overlay(run.config, {**changes, "start": start})
+    config = configio.load_run(raw)
+    folder = Path(root or run.path.parent) / config.run_id()
+    target = folder / "checkpoints" / "start.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return config
+
+
+def _checkpoint(run: Run, step: int | None) -> Path:
+    if step is None:
+        final = run.path / "checkpoints" / "final.safetensors"
+        if final.exists():
+            return final
+        raise ValueError(f"{run.id} has no final checkpoint yet; finish it, or name a step: {_steps(run)}")
+    found = run.checkpoints()
+    if step not in found:
+        raise ValueError(f"{run.id} has no checkpoint at step {step}; it has {_steps(run)}")
+    return found[step]
+
+
+def _steps(run: Run) -> str:
+    return ", ".join(str(s) for s in run.checkpoints()) or "none"

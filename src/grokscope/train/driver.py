@@ -1,0 +1,336 @@
+"""From a config to a run folder: cadences, rows, checkpoints, resume states, status, interruption.
+
+The same call again continues where the run stopped, or does nothing when it is complete. The driver knows no network:
+an engine advances, describes and restores itself.
+"""
+
+import os
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from grokscope import configio
+from grokscope.config import Budget, RunConfig
+from grokscope.store import lock
+from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights
+from grokscope.store.files import read_json, write_json
+from grokscope.store.metrics import MetricsWriter, keep_rows
+from grokscope.store.provenance import provenance
+from grokscope.store.run import SCHEMA, Run
+from grokscope.tasks.data import TaskData
+from grokscope.train.plan import Plan, make_plan
+
+HEARTBEAT_S = 2.0
+DIVERGED_AFTER = 3
+"""A loss that is not finite in this many evaluations in a row, or a weight that is not finite once, ends the run."""
+
+
+class Interrupted(Exception):
+    """Training was asked to stop. Everything is saved; the same command continues."""
+
+    def __init__(self, run: Run, step: int, total: int):
+        super().__init__(f"{run.id} stopped at step {step} of {total}; run the same command again to continue")
+        self.run = run
+
+
+class Engine(Protocol):
+    """What the driver needs of a way to train."""
+
+    step: int
+
+    def advance(self, until: int, watch_last: bool, paused: Callable[[], bool]) -> None: ...
+    def row(self, diagnose: bool) -> dict[str, Any]: ...
+    def finite(self) -> bool: ...
+    def weights(self) -> dict[str, Tensor]: ...
+    def load_weights(self, weights: dict[str, Tensor]) -> None: ...
+    def facts(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to whoever watches: where a run is and how fast it goes (steps per second since it was started or
+    resumed)."""
+
+    run: Path
+    step: int
+    total: int
+    steps_per_s: float
+
+
+Watcher = Callable[[Progress], None]
+
+
+def train(
+    config: RunConfig, root: str | Path = "runs", *, passed: tuple[str, ...] = (), watcher: Watcher | None = None
+) -> Run:
+    """Train `config` in a folder under `root` and return the run; continue it where it was left, do nothing when it is
+    complete.
+
+    Raises:
+        ValueError: for a config that cannot be trained, or a run that another process is training.
+        Interrupted: after SIGINT or SIGTERM, with everything saved.
+    """
+    run = Run(Path(root) / config.run_id())
+    if _complete(run, config):
+        return run
+    torch.set_num_threads(config.hardware.threads)
+    data = config.task.build(config.seed)
+    with lock.exclusive(run.path):
+        if not _complete(run, config):
+            _Session(run, config, data, passed, watcher).go()
+    return run
+
+
+def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
+    """Train a run longer, exactly as if it had been given the larger budget from the start.
+
+    Raises:
+        ValueError: when its schedule depends on the length, or the budget is not larger than what was trained.
+    """
+    config = configio.load_run(run.config)
+    longer = replace(config, budget=budget)
+    if longer.run_id() != config.run_id():
+        raise ValueError(
+            f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal training "
+            "longer; start a new run with the larger budget, or branch from its last checkpoint"
+        )
+    total = budget.in_steps(run.facts["steps_per_epoch"])
+    if total <= run.status["step"]:
+        raise ValueError(f"{run.id} has {run.status['step']} steps already; a budget of {total} would not extend it")
+    return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)
+
+
+def _complete(run: Run, config: RunConfig) -> bool:
+    if not (run.path / "config.json").exists():
+        return False
+    status = run.status
+    if status["state"] == "diverged":
+        return True
+    return status["state"] == "done" and status["step"] >= config.budget.in_steps(run.facts["steps_per_epoch"])
+
+
+class _Session:
+    """One process's work on one run."""
+
+    def __init__(self, run: Run, config: RunConfig, data: TaskData, passed: tuple[str, ...], watcher: Watcher | None):
+        self.run, self.config, self.passed, self.watcher = run, config, passed, watcher
+        self.threshold, self.kind = data.threshold, data.kind
+        self.plan, self.engine = _make_engine(config, data)
+        self.metrics_path = run.path / "results" / "metrics.jsonl"
+        self.log_path = run.path / "logs" / "train.log"
+        self.bad_rows = 0
+        self.stop = False
+
+    def go(self) -> None:
+        with _deterministic(), _signals(self._request_stop):
+            try:
+                self._restore()
+                self._train()
+            except Interrupted:
+                raise
+            except BaseException as error:
+                self._write_failure(error)
+                raise
+
+    # -- start ------------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        """Go back to the newest resume state and forget the rows after it, or begin."""
+        state, warnings = load_state(self.run.path / "resume")
+        if state is not None:
+            self.engine.load_state_dict(state)
+            self.plan = self.plan.at_least(self.engine.step)
+        elif self.config.start is not None:
+            self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
+        keep_rows(self.metrics_path, self.plan.kept_rows(), self.engine.step if state is not None else -1)
+        self._write_config()
+        for warning in warnings:
+            self._log(f"warning: {warning}")
+        self._log(f"{'resumed at' if state is not None else 'started at'} step {self.engine.step} of {self.plan.total}")
+        self.metrics = MetricsWriter(self.metrics_path)
+        self.started, self.first_step = time.time(), self.engine.step
+        self.last_beat = self.last_save = time.monotonic()
+        self._write_status("running")
+
+    def _write_config(self) -> None:
+        path = self.run.path / "config.json"
+        old = read_json(path) if path.exists() else None
+        now = provenance() | {"threads": torch.get_num_threads(), "device": self.engine.facts()["device"]}
+        if old and (
+            changed := [k for k in ("packages", "threads", "device", "processor") if old["provenance"].get(k) != now[k]]
+        ):
+            self._log(
+                f"warning: resumed with other {', '.join(changed)}; bit-identity with an uninterrupted run is not given"
+            )
+        record = {
+            "schema": SCHEMA,
+            "config": configio.dump(self.config),
+            "passed": list(self.passed),
+            "facts": {"kind": self.kind, "threshold": self.threshold, **self.engine.facts()},
+            "provenance": old["provenance"] if old else now,
+            "lineage": configio.dump(self.config.start) if self.config.start else None,
+        }
+        if record != old:
+            write_json(path, record)
+
+    # -- the line of events -------------------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        if self.engine.step == 0:
+            self._events()
+        while self.engine.step < self.plan.total and self.bad_rows < DIVERGED_AFTER:
+            target = self.plan.next_event(self.engine.step)
+            self.engine.advance(target, target in self.plan.diagnose, self._paused)
+            if self.engine.step == target:
+                self._events()
+            self._housekeeping()
+        self._finish("diverged" if self.bad_rows >= DIVERGED_AFTER else "done")
+
+    def _events(self) -> None:
+        """What the cadences ask for at this step."""
+        step = self.engine.step
+        if step in self.plan.evaluate:
+            row = self.engine.row(step in self.plan.diagnose)
+            self.metrics.append({"step": step, "epoch": step / self.plan.steps_per_epoch, **row})
+            finite = row["train_loss"] == row["train_loss"] and abs(row["train_loss"]) != float("inf")
+            self.bad_rows = 0 if finite else self.bad_rows + 1
+            if not finite and not self.engine.finite():
+                self.bad_rows = DIVERGED_AFTER
+        if step in self.plan.checkpoint:
+            save_weights(
+                self.run.path / "checkpoints" / f"{self.plan.checkpoint_name(step)}.safetensors", self.engine.weights()
+            )
+
+    def _paused(self) -> bool:
+        """Whether the engine should give way after this step: somebody asked, or it is time to look up."""
+        return self.stop or time.monotonic() - self.last_beat > HEARTBEAT_S
+
+    def _housekeeping(self) -> None:
+        if self.stop:
+            self._save_state()
+            self._write_status("interrupted")
+            self._log(f"interrupted at step {self.engine.step}")
+            raise Interrupted(self.run, self.engine.step, self.plan.total)
+        now = time.monotonic()
+        if now - self.last_beat > HEARTBEAT_S:
+            self.last_beat = now
+            self._write_status("running")
+        if now - self.last_save > self.config.hardware.resume_every_s:
+            self.last_save = now
+            self._save_state()
+
+    def _finish(self, state: str) -> None:
+        save_weights(self.run.path / "checkpoints" / "final.safetensors", self.engine.weights())
+        self._save_state()
+        self.metrics.close()
+        rows = self.run.rows()
+        write_json(self.run.path / "results" / "history.json", rows)
+        write_json(
+            self.run.path / "results" / "summary.json", {"state": state, "evaluations": len(rows), "final": rows[-1]}
+        )
+        self._write_status(state)
+        self._log(f"{state} at step {self.engine.step}")
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _save_state(self) -> None:
+        self.metrics.sync()
+        save_state(self.run.path / "resume", self.engine.step, {**self.engine.state_dict(), "bad_rows": self.bad_rows})
+
+    def _write_status(self, state: str, error: dict[str, str] | None = None) -> None:
+        elapsed = time.time() - self.started
+        speed = (self.engine.step - self.first_step) / elapsed if elapsed > 0 else 0.0
+        status = {
+            "state": state,
+            "step": self.engine.step,
+            "total_steps": self.plan.total,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "heartbeat": time.time(),
+            "started": self.started,
+            "steps_per_s": speed,
+            "error": error,
+        }
+        write_json(self.run.path / "status.json", status)
+        if self.watcher:
+            self.watcher(Progress(self.run.path, self.engine.step, self.plan.total, speed))
+
+    def _write_failure(self, error: BaseException) -> None:
+        """Say in the folder what went wrong, as far as the disk still allows; the error itself goes on to the
+        caller."""
+        tail = "".join(traceback.format_exception(error))[-4000:]
+        self.started = getattr(self, "started", time.time())
+        self.first_step = getattr(self, "first_step", self.engine.step)
+        try:
+            self._write_status("failed", {"type": type(error).__name__, "message": str(error), "traceback": tail})
+            self._log(f"failed at step {self.engine.step}: {error}")
+        except OSError:
+            pass  # a full disk cannot hold its own obituary; the caller still gets the error
+
+    def _log(self, line: str) -> None:
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log_path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def _request_stop(self) -> None:
+        self.stop = True
+
+
+def _make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
+    plan = make_plan(config, len(data.splits["train"]))
+    if config.engine == "compiled":
+        from grokscope.train.compiled_engine import CompiledEngine
+
+        return plan, CompiledEngine(config, data)
+    from grokscope.train.torch_engine import TorchEngine
+
+    return plan, TorchEngine(config, data, plan.total)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Deterministic kernels only, for as long as a run trains."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against bugs we would see as irreproducibility
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def _signals(request_stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the session to stop after the present step; a second Ctrl-C is not held back."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        request_stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for s, old in before.items():
+            signal.signal(s, old)

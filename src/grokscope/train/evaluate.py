@@ -1,0 +1,145 @@
+"""One row of metrics: loss and accuracy on every split, norms by group, and on request the costly diagnostics.
+
+Everything stays on the device until the row is complete; counts are integers, because a float mean of booleans can miss
+1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from grokscope.measure.groups import find_head, group_norms
+from grokscope.measure.logits import margins, softmax_collapse
+from grokscope.measure.spectra import spectra
+from grokscope.train.losses import Loss
+
+CHUNK = 4096
+"""Examples in one evaluation batch."""
+
+RANK_ROWS = 512
+"""Spectra use at most this many training rows, always the same ones: dimension counts compare at equal n only."""
+
+
+@dataclass(frozen=True)
+class TensorSplit:
+    """A split on the device: inputs (n, ...), labels (n,), encoded targets, and environment ids where the task has
+    them."""
+
+    x: Tensor
+    y: Tensor
+    target: Tensor
+    env: Tensor | None = None
+
+
+Row = dict[str, float | int]
+
+
+@torch.inference_mode()
+def forward(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits (n, k) in evaluation mode, chunk by chunk."""
+    if len(x) <= CHUNK:
+        return model(x)
+    return torch.cat([model(part) for part in x.split(CHUNK)])
+
+
+@torch.inference_mode()
+def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> dict[str, Tensor | int]:
+    """Loss, and for classes the count of right answers in all and by environment and class."""
+    n = len(split.y)
+    out: dict[str, Tensor | int] = {f"{name}_loss": loss(logits, split.target), f"{name}_n": n}
+    if loss.targets == "real":
+        return out
+    right = loss.predict(logits) == split.y
+    out[f"{name}_correct"] = right.sum()
+    if split.env is not None:
+        for key, ids in (("env", split.env), ("class", split.y)):
+            for value in ids.unique().tolist():
+                chosen = ids == value
+                out[f"{name}_{key}{value}_correct"] = (right & chosen).sum()
+                out[f"{name}_{key}{value}_n"] = chosen.sum()
+    return out
+
+
+def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Mapping[str, float]]) -> Row:
+    """Fetch all device values at once, and derive accuracy (count / n) or R2 (1 - loss / trivial loss)."""
+    tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
+    fetched = torch.stack([t.double().reshape(()) for t in tensors.values()]).tolist() if tensors else []
+    numbers: Row = {**values, **dict(zip(tensors, fetched, strict=True))}  # type: ignore[dict-item]
+    row: Row = {}
+    for key, value in numbers.items():
+        if key.endswith("_correct"):
+            row[key.removesuffix("_correct") + "_acc"] = value / numbers[key.removesuffix("_correct") + "_n"]
+            row[key] = int(value)
+        elif key.endswith("_n"):
+            row[key] = int(value)
+        else:
+            row[key] = value
+            base = trivial.get(key.removesuffix("_loss"), {}).get("loss") if key.endswith("_loss") else None
+            if base:
+                row[key.removesuffix("_loss") + "_r2"] = 1 - value / base
+    return row
+
+
+@torch.inference_mode()
+def diagnostics(model: nn.Module, train: TensorSplit, logits: Tensor, loss: Loss) -> dict[str, Tensor | float]:
+    """Margins, softmax collapse (in the loss dtype) on the training rows, and spectra of what the head reads."""
+    out: dict[str, Tensor | float] = {"logit_max": logits.abs().max()}
+    if loss.targets != "real":
+        m = margins(logits, train.y)
+        out |= {
+            "margin_mean": m.mean(),
+            "margin_max": m.max(),
+            "softmax_collapse": softmax_collapse(logits, loss.dtype),
+        }
+    rows = torch.linspace(0, len(train.y) - 1, min(RANK_ROWS, len(train.y)), device=train.x.device).long()
+    return out | spectra(head_features(model, train.x[rows]))
+
+
+@torch.inference_mode()
+def head_features(model: nn.Module, x: Tensor) -> Tensor:
+    """What the last layer reads (n, d)."""
+    seen: list[Tensor] = []
+    _, head = find_head(model)
+    handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
+    try:
+        forward(model, x)
+    finally:
+        handle.remove()
+    return torch.cat(seen)
+
+
+class StepWatch:
+    """What one training step did: gradient norms by group, direction of the filtered gradient, size of the update."""
+
+    def __init__(self, model: nn.Module, groups: Mapping[str, list[str]]):
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.groups = groups
+        self.values: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def before_filter(self) -> None:
+        grads = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        self.values = group_norms(grads, self.groups, "grad_norm")
+
+    @torch.no_grad()
+    def before_update(self) -> None:
+        """The filtered gradient, against the weights and against the head's growth. A negative cosine means that
+        descending along it makes the norm grow."""
+        pairs = [(n, p.grad, p) for n, p in self.parameters.items() if p.grad is not None]
+        dots = {n: (g.double() * p.double()).sum() for n, g, p in pairs}
+        grad = torch.stack([g.double().square().sum() for _, g, _ in pairs]).sum().sqrt()
+        weights = torch.stack([p.double().square().sum() for _, _, p in pairs]).sum().sqrt()
+        self.values["cos_grad_weights"] = torch.stack(list(dots.values())).sum() / (grad * weights)
+        head = [n for n in self.groups.get("head", []) if n in dots]
+        if head:
+            size = torch.stack([self.parameters[n].double().square().sum() for n in head]).sum().sqrt()
+            self.values["cos_grad_head"] = torch.stack([dots[n] for n in head]).sum() / (grad * size)
+        self._kept = [p.detach().clone() for p in self.parameters.values()]
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        change = torch._foreach_sub([p.detach() for p in self.parameters.values()], self._kept)
+        self.values["update_norm"] = torch.stack(torch._foreach_norm(change)).double().square().sum().sqrt()
+        del self._kept

@@ -1,0 +1,140 @@
+"""Optimizers from torch, and weight decay as a piece of its own.
+
+Decay is decoupled for every optimizer but `adam`: ``w -= lr * decay * (w - target)`` just before the update, on a
+chosen group of parameters, towards zero or towards the initial weights. Torch's own optimizers therefore run with no
+decay of theirs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grokscope.config import Regime
+from grokscope.measure.groups import NORM_LAYERS, find_head
+
+
+class Optimizers:
+    """One or two torch optimizers that step together (Muon takes matrices only and needs a second for the rest)."""
+
+    def __init__(self, *parts: torch.optim.Optimizer):
+        self.parts = parts
+        self._lr: float | None = None
+
+    def step(self, lr: float) -> None:
+        """One update at this learning rate; gradients are cleared."""
+        for part in self.parts:
+            if lr != self._lr:
+                for group in part.param_groups:
+                    group["lr"] = lr
+            part.step()
+            part.zero_grad()
+        self._lr = lr
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+        self._lr = None
+
+
+def adamw(model: nn.Module, regime: Regime) -> Optimizers:
+    """Adam with decoupled decay (arXiv:1711.05101). Cost: two copies of the weights. Misleads when compared with SGD at
+    equal decay: its decay acts on weights whose step does not shrink with the gradient, so it bites hardest after
+    memorization."""
+    return Optimizers(_adam(list(model.parameters()), regime, 0.0))
+
+
+def adam(model: nn.Module, regime: Regime) -> Optimizers:
+    """Adam with the decay added to the gradient, L2 (arXiv:1412.6980). The decay is then divided by the gradient's own
+    scale and no longer pulls all weights alike: results differ from adamw at the same number. Cost: two copies of the
+    weights."""
+    decayed = decay_names(model, regime)
+    groups: list[dict[str, Any]] = []
+    for chosen, decay in ((True, regime.weight_decay), (False, 0.0)):
+        parameters = [p for name, p in model.named_parameters() if (name in decayed) == chosen]
+        if parameters:
+            groups.append({"params": parameters, "weight_decay": decay})
+    return Optimizers(torch.optim.Adam(groups, lr=regime.lr, betas=regime.betas, eps=regime.eps, fused=True))
+
+
+def sgd(model: nn.Module, regime: Regime) -> Optimizers:
+    """``v = momentum v + g; w -= lr v`` (Robbins & Monro; Nesterov's form on request), with decoupled decay. Without
+    momentum this equals L2. Misleads on scale-invariant weights: their effective rate is lr / |w|^2, so decay speeds
+    them up. Cost: one copy with momentum."""
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=regime.lr, momentum=regime.momentum, nesterov=regime.nesterov, foreach=True
+    )
+    return Optimizers(optimizer)
+
+
+def muon(model: nn.Module, regime: Regime) -> Optimizers:
+    """Momentum orthogonalized by Newton-Schulz on matrices, AdamW on everything else (arXiv:2502.16982; updates matched
+    to AdamW's RMS, so one lr serves both). Embeddings and the head go to AdamW. Cost: five small matrix products per
+    matrix and step. Misleads when its decay is compared with AdamW's at equal lr: all directions of a matrix move
+    alike."""
+    _, head = find_head(model)
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices = [p for p in model.parameters() if p.dim() == 2 and id(p) not in embeddings and p is not head.weight]
+    if not matrices:
+        raise ValueError("$.regime.optimizer: muon needs at least one hidden matrix, this model has none; use adamw")
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    momentum = regime.momentum or 0.95
+    first = torch.optim.Muon(
+        matrices, lr=regime.lr, weight_decay=0.0, momentum=momentum, nesterov=True, adjust_lr_fn="match_rms_adamw"
+    )
+    return Optimizers(first, _adam(rest, regime, 0.0))
+
+
+def _adam(parameters: list[nn.Parameter], regime: Regime, decay: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        parameters, lr=regime.lr, betas=regime.betas, eps=regime.eps, weight_decay=decay, fused=True
+    )
+
+
+def decay_names(model: nn.Module, regime: Regime) -> set[str]:
+    """Names of the parameters that decay under ``regime.decay_groups``."""
+    names = dict(model.named_parameters())
+    match regime.decay_groups:
+        case "all":
+            return set(names)
+        case "matrices":
+            return {n for n, p in names.items() if p.dim() > 1}
+        case "head":
+            head, _ = find_head(model)
+            return {n for n in names if n.rpartition(".")[0] == head}
+        case "no_norm":
+            norms = {n for n, m in model.named_modules() if isinstance(m, NORM_LAYERS)}
+            return {n for n, p in names.items() if p.dim() > 1 and n.rpartition(".")[0] not in norms}
+
+
+class Decay:
+    """Decoupled weight decay on a group of parameters, towards zero or towards where they started."""
+
+    def __init__(self, model: nn.Module, regime: Regime):
+        names = decay_names(model, regime)
+        coupled = regime.optimizer == "adam"  # its decay is inside the gradient already
+        self.rate = 0.0 if coupled else regime.weight_decay
+        self.parameters = [p for n, p in model.named_parameters() if n in names] if self.rate else []
+        self.targets: list[Tensor] = []
+        if regime.decay_target == "init":
+            self.targets = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def apply(self, lr: float) -> None:
+        if not self.parameters:
+            return
+        if self.targets:
+            torch._foreach_lerp_(self.parameters, self.targets, lr * self.rate)
+        else:
+            torch._foreach_mul_(self.parameters, max(0.0, 1 - lr * self.rate))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"targets": self.targets}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.targets = list(state["targets"])

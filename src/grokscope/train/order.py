@@ -1,0 +1,48 @@
+"""Which examples make up each step: a fresh permutation per epoch from a generator of its own."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class BatchOrder:
+    """Yields index tensors (b,) without replacement; the last batch of an epoch may be smaller. None means all
+    examples."""
+
+    def __init__(self, n: int, batch_size: int, seed: int):
+        self.n = n
+        self.batch_size = min(batch_size, n) or n
+        self.generator = torch.Generator().manual_seed(seed)
+        self.permutation = torch.empty(0, dtype=torch.int64)
+        self.position = 0
+
+    @property
+    def full(self) -> bool:
+        return self.batch_size == self.n
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def next(self) -> Tensor | None:
+        """Indices of the next batch, or None for the full training set (whose order does not matter)."""
+        if self.full:
+            return None
+        if self.position >= len(self.permutation):
+            self.permutation = torch.randperm(self.n, generator=self.generator)
+            self.position = 0
+        batch = self.permutation[self.position : self.position + self.batch_size]
+        self.position += self.batch_size
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.get_state(),
+            "permutation": self.permutation.clone(),
+            "position": self.position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.permutation, self.position = state["permutation"], state["position"]

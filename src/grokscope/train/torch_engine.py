@@ -1,0 +1,215 @@
+"""The training loop proper: the experiment, short enough to read.
+
+One step is: forward, loss, backward, gradient filter, clip, decay and update. `advance` repeats it; nothing in it talks
+to a disk, a clock or a person, and no number leaves the device.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grokscope import registry
+from grokscope.config import RunConfig
+from grokscope.measure import fourier
+from grokscope.measure.groups import group_norms, parameter_groups
+from grokscope.seeds import derive
+from grokscope.tasks.data import TaskData
+from grokscope.tasks.trivial import trivial_metrics
+from grokscope.train.evaluate import Row, StepWatch, TensorSplit, diagnostics, forward, split_metrics, to_row
+from grokscope.train.losses import make_loss
+from grokscope.train.optimizers import Decay
+from grokscope.train.order import BatchOrder
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the best device present. Raises ValueError when a named one is absent."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
+    if not present.get(name.partition(":")[0], False):
+        raise ValueError(f"$.hardware.device: {name!r} is not available here; use 'cpu' or 'auto'")
+    return torch.device(name)
+
+
+@torch.no_grad()
+def scale_weights(model: nn.Module, scale: float) -> None:
+    """Multiply every tensor of more than one dimension whose name contains ``weight``: the published init scale."""
+    for name, p in model.named_parameters():
+        if "weight" in name and p.dim() > 1:
+            p.mul_(scale)
+
+
+def noisy_labels(y: np.ndarray, share: float, classes: int, seed: int) -> np.ndarray:
+    """Replace a share of labels (n,), rounded to whole examples, each by another class drawn uniformly."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(y))[: round(share * len(y))]
+    out = y.copy()
+    out[chosen] = (y[chosen] + rng.integers(1, classes, len(chosen))) % classes
+    return out
+
+
+class TorchEngine:
+    """Trains one network. Its whole state is in `state_dict`: loading it continues bit for bit on the same machine."""
+
+    def __init__(self, config: RunConfig, data: TaskData, total_steps: int):
+        regime = config.regime
+        self.device = pick_device(config.hardware.device)
+        self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
+        self.model = self._build_model(config, data)
+        self.splits, self.clean = self._load_data(config, data)
+        self.trivial = trivial_metrics(data)
+        self.meta = data.meta
+        self.clip_norm = regime.clip_norm
+
+        self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
+        self.schedule = registry.load("schedule", regime.schedule)(regime, total_steps)
+        self.filter = registry.load("filter", regime.grad_filter)(regime)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.groups = parameter_groups(self.model, self.splits["train"].x[:16])
+        self.optimizer = registry.load("optimizer", regime.optimizer)(self.model, regime)
+        self.decay = Decay(self.model, regime)
+        self.watch = StepWatch(self.model, self.groups)
+        self.adaptive = regime.optimizer != "sgd"
+        self.step = 0
+
+    def _build_model(self, config: RunConfig, data: TaskData) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(config.seed, "init"))
+            model = config.model.build(data, self.loss.outputs())
+        scale_weights(model, config.regime.init_scale)
+        return model.to(self.device).train()
+
+    def _load_data(self, config: RunConfig, data: TaskData) -> tuple[dict[str, TensorSplit], Tensor | None]:
+        """Every split on the device, decoded once; and the clean training labels where noise was added."""
+
+        def load(y: np.ndarray, x: np.ndarray, env: np.ndarray | None) -> TensorSplit:
+            labels = torch.as_tensor(y).to(self.device)
+            ids = None if env is None else torch.as_tensor(env).to(self.device)
+            return TensorSplit(torch.as_tensor(x).to(self.device), labels, self.loss.encode(labels), ids)
+
+        splits = {name: load(s.y, s.x, s.env) for name, s in data.splits.items()}
+        share = config.regime.label_noise
+        if share == 0:
+            return splits, None
+        if data.kind != "classification":
+            raise ValueError("$.regime.label_noise: needs class labels, this task has real targets")
+        train = data.splits["train"]
+        clean = splits["train"].y
+        splits["train"] = load(
+            noisy_labels(train.y, share, data.classes, derive(config.seed, "label-noise")), train.x, train.env
+        )
+        return splits, clean
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def advance(self, until: int, watch_last: bool, paused: Callable[[], bool]) -> None:
+        """Train up to step `until`, or until `paused` says so after a step; watch the last step when asked."""
+        while self.step < until:
+            self._one_step(self.watch if watch_last and self.step == until - 1 else None)
+            if paused():
+                return
+
+    def _one_step(self, watch: StepWatch | None) -> None:
+        index = self.order.next()
+        train = self.splits["train"]
+        x, target = (train.x, train.target) if index is None else (train.x[index], train.target[index])
+        self.loss(self.model(x), target).backward()
+        if watch:
+            watch.before_filter()
+        self.filter(self.parameters)
+        if watch:
+            watch.before_update()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.step += 1
+        lr = self.schedule.lr(self.step)
+        self.decay.apply(lr)
+        self.optimizer.step(lr)
+        if watch:
+            watch.after_update()
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def row(self, diagnose: bool) -> Row:
+        """The evaluation of the present weights. Leaves weights, buffers and generators untouched."""
+        self.model.eval()
+        logits = {name: forward(self.model, split.x) for name, split in self.splits.items()}
+        values: dict[str, Any] = {"lr": self.schedule.lr(max(self.step, 1))}
+        for name, split in self.splits.items():
+            values |= split_metrics(logits[name], split, self.loss, name)
+        if self.clean is not None:
+            right = self.loss.predict(logits["train"]) == self.clean
+            values |= {"train_clean_correct": right.sum(), "train_clean_n": len(right)}
+        weights = {n: p.detach() for n, p in self.model.named_parameters()}
+        values |= group_norms(weights, self.groups, "norm")
+        if diagnose:
+            values |= diagnostics(self.model, self.splits["train"], logits["train"], self.loss)
+            values |= self._effective_rates(weights)
+            if fourier.applies(self.meta):
+                train = self.splits["train"]
+                values |= fourier.fourier(self.model, self.meta["p"], self.meta["operation"], train.x, train.y)
+            if self.step:
+                values |= self.watch.values
+        self.model.train()
+        return to_row(values, self.trivial)
+
+    def _effective_rates(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Effective learning rate of each scale-invariant tensor: lr / |w| for Adam-like steps, lr / |w|^2 for SGD
+        (1706.05350)."""
+        lr = self.schedule.lr(max(self.step, 1))
+        power = 1 if self.adaptive else 2
+        names = self.groups.get("scale_invariant", [])
+        return {f"effective_lr/{n}": lr / weights[n].double().norm() ** power for n in names}
+
+    def finite(self) -> bool:
+        """Whether all weights are finite: once one is not, it stays so."""
+        return bool(torch.stack([p.detach().isfinite().all() for p in self.parameters]).all())
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.model.state_dict()
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Start from these weights; decay towards ``init`` then means towards them."""
+        self.model.load_state_dict(weights)
+        if self.decay.targets:
+            self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
+
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the run must know of it."""
+        splits = {
+            name: {"n": len(split.y), **{f"trivial_{k}": v for k, v in self.trivial[name].items()}}
+            for name, split in self.splits.items()
+        }
+        return {
+            "steps_per_epoch": self.order.steps_per_epoch,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "groups": self.groups,
+            "splits": splits,
+            "meta": self.meta,
+            "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
+            "device": str(self.device),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "filter": self.filter.state_dict(),
+            "decay": self.decay.state_dict(),
+            "order": self.order.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for part in ("filter", "decay", "order"):
+            getattr(self, part).load_state_dict(state[part])
+        torch.set_rng_state(state["rng"])
