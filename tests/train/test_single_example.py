@@ -126,8 +126,8 @@ def test_inputs_that_do_not_fit_are_refused(change, message):
 
 def test_accuracy_is_a_count_and_zero_scores_are_class_one():
     x = np.array([[1.0], [-1.0], [0.0], [0.0]], np.float32)
-    split = Split(x, np.array([1, 1, 1, 0]))
-    assert accuracy(split, np.array([2.0])) == 0.5
+    split = Split(x, np.array([1, 1, 1, 1]))
+    assert accuracy(split, np.array([2.0])) == 0.75
 
 
 def test_initial_weights_are_zero_as_published_and_random_on_the_signal_when_asked():
