@@ -112,6 +112,14 @@ def dump(config: Any) -> dict[str, Any]:
     return out
 
 
+def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys, the inverse of `overlay`: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``."""
+    out: dict[str, Any] = {}
+    for key, value in raw.items():
+        out |= flatten(value, f"{front}{key}.") if isinstance(value, Mapping) else {f"{front}{key}": value}
+    return out
+
+
 def content_hash(raw: Any) -> str:
     """Hex digest of plain data, independent of key order."""
     return blake2b(json.dumps(raw, sort_keys=True, allow_nan=False).encode(), digest_size=16).hexdigest()

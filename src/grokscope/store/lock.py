@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class Held(ValueError):
+    """Another process trains this run."""
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises ValueError naming the holder when another process trains this run."""
+    """Hold the folder's lock. Raises Held (a ValueError) naming the holder when another process trains this run."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -18,7 +22,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise ValueError(f"{folder} is being trained by {holder}; wait for it or stop it") from None
+            raise Held(f"{folder} is being trained by {holder}; wait for it or stop it") from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
