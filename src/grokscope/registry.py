@@ -29,59 +29,55 @@ class Entry:
         return EntryPoint(self.name, self.target, f"grokscope.{self.kind}s").load()
 
 
-def _table(kind: Kind, module: str, rows: list[tuple[str, str, str, str]]) -> dict[str, Entry]:
-    return {
-        name: Entry(kind, name, f"grokscope.{module}:{attr}", summary, source) for name, attr, summary, source in rows
-    }
+def _table(kind: Kind, *rows: tuple[str, str, str, str]) -> dict[str, Entry]:
+    return {name: Entry(kind, name, f"grokscope.{target}", summary, source) for name, target, summary, source in rows}
 
 
 _BUILT_IN: dict[Kind, dict[str, Entry]] = {
-    "task": {
-        **_table("task", "tasks.modular", [
-            ("modular", "Modular", "arithmetic modulo p, or composition in S5, from part of the table", "arXiv:2201.02177"),
-        ]),
-        **_table("task", "tasks.digits", [
-            ("digits", "Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
-        ]),
-        **_table("task", "tasks.parity", [
-            ("parity", "Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
-        ]),
-        **_table("task", "tasks.competing", [
-            ("competing-features", "CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
-        ]),
-    },
-    "model": _table("model", "models.config", [
-        ("linear", "Linear", "one linear layer", "-"),
-        ("mlp", "MLP", "fully connected network on real features", "arXiv:2210.01117"),
-        ("embedding-mlp", "EmbeddingMLP", "embeds the tokens, concatenates, one hidden layer or more", "arXiv:2205.10343"),
-        ("quadratic-mlp", "QuadraticMLP", "one-hot tokens, squared activation", "arXiv:2301.02679"),
-        ("transformer", "Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
-    ]),
-    "optimizer": _table("optimizer", "train.optimizers", [
-        ("adamw", "adamw", "Adam with decoupled weight decay", "arXiv:1711.05101"),
-        ("adam", "adam", "Adam; weight decay is L2 added to the gradient", "arXiv:1412.6980"),
-        ("sgd", "sgd", "SGD with momentum, decoupled weight decay", "doi:10.1214/aoms/1177729586"),
-        ("muon", "muon", "orthogonalized momentum on matrices, AdamW on the rest", "arXiv:2502.16982"),
-    ]),
-    "loss": _table("loss", "train.losses", [
-        ("cross_entropy", "CrossEntropy", "softmax cross-entropy on class labels", "-"),
-        ("mse", "OneHotMSE", "mean squared error on one-hot class labels", "arXiv:2006.07322"),
-        ("stablemax", "StableMax", "cross-entropy with StableMax in place of softmax", "arXiv:2501.04697"),
-        ("hinge", "Hinge", "max(0, 1 - y z) for two classes and one output", "arXiv:2303.11873"),
-        ("logistic", "Logistic", "log(1 + exp(-y z)) for two classes and one output", "-"),
-        ("squared_error", "SquaredError", "mean squared error on real targets", "-"),
-    ]),
-    "filter": _table("filter", "train.filters", [
-        ("none", "NoFilter", "leaves the gradient alone", "-"),
-        ("grokfast_ema", "GrokfastEMA", "adds lambda times an exponential average of past gradients", "arXiv:2405.20233"),
-        ("grokfast_ma", "GrokfastMA", "adds lambda times the mean of a full window of past gradients", "arXiv:2405.20233"),
-        ("orthogonal", "OrthogonalGradient", "removes the part of each gradient along its weights", "arXiv:2501.04697"),
-    ]),
-    "schedule": _table("schedule", "train.schedules", [
-        ("constant", "Constant", "the same learning rate at every step", "-"),
-        ("warmup", "Warmup", "linear warm-up, then constant", "arXiv:1706.02677"),
-        ("cosine", "Cosine", "linear warm-up, then half a cosine to zero at the budget's end", "arXiv:1608.03983"),
-    ]),
+    "task": _table(
+        "task",
+        ("modular", "tasks.modular:Modular", "arithmetic modulo p, or composition in S5, from part of the table", "arXiv:2201.02177"),
+        ("digits", "tasks.digits:Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
+        ("parity", "tasks.parity:Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
+        ("competing-features", "tasks.competing:CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
+    ),
+    "model": _table(
+        "model",
+        ("linear", "models.config:Linear", "one linear layer", "-"),
+        ("mlp", "models.config:MLP", "fully connected network on real features", "arXiv:2210.01117"),
+        ("embedding-mlp", "models.config:EmbeddingMLP", "embeds the tokens, concatenates, one hidden layer or more", "arXiv:2205.10343"),
+        ("quadratic-mlp", "models.config:QuadraticMLP", "one-hot tokens, squared activation", "arXiv:2301.02679"),
+        ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
+    ),
+    "optimizer": _table(
+        "optimizer",
+        ("adamw", "train.optimizers:adamw", "Adam with decoupled weight decay", "arXiv:1711.05101"),
+        ("adam", "train.optimizers:adam", "Adam; weight decay is L2 added to the gradient", "arXiv:1412.6980"),
+        ("sgd", "train.optimizers:sgd", "SGD with momentum, decoupled weight decay", "doi:10.1214/aoms/1177729586"),
+        ("muon", "train.optimizers:muon", "orthogonalized momentum on matrices, AdamW on the rest", "arXiv:2502.16982"),
+    ),
+    "loss": _table(
+        "loss",
+        ("cross_entropy", "train.losses:CrossEntropy", "softmax cross-entropy on class labels", "-"),
+        ("mse", "train.losses:OneHotMSE", "mean squared error on one-hot class labels", "arXiv:2006.07322"),
+        ("stablemax", "train.losses:StableMax", "cross-entropy with StableMax in place of softmax", "arXiv:2501.04697"),
+        ("hinge", "train.losses:Hinge", "max(0, 1 - y z) for two classes and one output", "arXiv:2303.11873"),
+        ("logistic", "train.losses:Logistic", "log(1 + exp(-y z)) for two classes and one output", "-"),
+        ("squared_error", "train.losses:SquaredError", "mean squared error on real targets", "-"),
+    ),
+    "filter": _table(
+        "filter",
+        ("none", "train.filters:NoFilter", "leaves the gradient alone", "-"),
+        ("grokfast_ema", "train.filters:GrokfastEMA", "adds lambda times an exponential average of past gradients", "arXiv:2405.20233"),
+        ("grokfast_ma", "train.filters:GrokfastMA", "adds lambda times the mean of a full window of past gradients", "arXiv:2405.20233"),
+        ("orthogonal", "train.filters:OrthogonalGradient", "removes the part of each gradient along its weights", "arXiv:2501.04697"),
+    ),
+    "schedule": _table(
+        "schedule",
+        ("constant", "train.schedules:Constant", "the same learning rate at every step", "-"),
+        ("warmup", "train.schedules:Warmup", "linear warm-up, then constant", "arXiv:1706.02677"),
+        ("cosine", "train.schedules:Cosine", "linear warm-up, then half a cosine to zero at the budget's end", "arXiv:1608.03983"),
+    ),
 }  # fmt: skip
 
 

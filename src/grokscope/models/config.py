@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 def _feature_count(data: "TaskData", model: str) -> int:
     x = data.splits["train"].x
-    require(
-        x.ndim == 2 and data.vocabulary is None,
-        f"model {model!r} reads feature vectors, this task gives {'tokens' if data.vocabulary else f'arrays {x.shape[1:]}'}; "
-        f"use {'embedding-mlp, quadratic-mlp or transformer' if data.vocabulary else 'a convolutional model'}",
-    )
+    if data.vocabulary is not None:
+        raise ValueError(
+            f"model {model!r} reads feature vectors, this task gives tokens; "
+            "use embedding-mlp, quadratic-mlp or transformer"
+        )
+    require(x.ndim == 2, f"model {model!r} reads feature vectors, this task gives arrays of shape {x.shape[1:]}")
     return x.shape[1]
 
 

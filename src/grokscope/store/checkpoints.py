@@ -17,7 +17,7 @@ def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
     data = save(
         {name: t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for name, t in weights.items()}
     )
-    write_atomic(path, lambda file: file.write(data) and None)
+    write_atomic(path, lambda file: file.write(data))
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

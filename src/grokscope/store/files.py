@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Create or replace `path` with what `write` puts into a binary file: readers see the old content or the new.
 
     Raises:
@@ -67,7 +67,7 @@ def _finite(data: Any) -> Any:
 
 
 def write_json(path: Path, data: Any) -> None:
-    write_atomic(path, lambda file: file.write((to_json(data, indent=1) + "\n").encode()) and None)
+    write_atomic(path, lambda file: file.write((to_json(data, indent=1) + "\n").encode()))
 
 
 def read_json(path: Path) -> Any:

@@ -3,13 +3,13 @@
 import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from grokscope.store.files import explain_full_disk, to_json
+from grokscope.store.files import explain_full_disk, to_json, write_atomic
 
 
 class MetricsWriter:
@@ -25,6 +25,15 @@ class MetricsWriter:
             self._file.write((to_json(dict(row)) + "\n").encode())
         except OSError as error:
             raise explain_full_disk(error, self.path) from error
+
+    def keep(self, wanted: Collection[int], last: int) -> None:
+        """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen."""
+        rows = [r for r in read_rows(self.path) if r["step"] <= last and r["step"] in wanted]
+        text = "".join(to_json(r) + "\n" for r in rows).encode()
+        if len(text) != self.path.stat().st_size:
+            write_atomic(self.path, lambda file: file.write(text))
+            self._file.close()
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - the old handle is the replaced file's
 
     def sync(self) -> None:
         """Push the rows to disk: a resume state must never be ahead of them."""
@@ -62,18 +71,6 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
         shown = line[:60].decode(errors="replace")
         raise ValueError(f"{path}, line {number}: not a row of metrics: {shown!r}; the file is damaged") from None
     return row
-
-
-def keep_rows(path: Path, wanted: "set[int] | range", last: int) -> None:
-    """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen."""
-    rows = read_rows(path)
-    kept = [r for r in rows if r["step"] <= last and (r["step"] in wanted)]
-    size = path.stat().st_size if path.exists() else 0
-    text = "".join(to_json(r) + "\n" for r in kept).encode()
-    if len(text) != size:
-        from grokscope.store.files import write_atomic
-
-        write_atomic(path, lambda file: file.write(text) and None)
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -7,10 +7,11 @@ an engine advances, describes and restores itself.
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,7 @@ from grokscope.config import Budget, RunConfig
 from grokscope.store import lock
 from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights
 from grokscope.store.files import read_json, write_json
-from grokscope.store.metrics import MetricsWriter, keep_rows
+from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.tasks.data import TaskData
@@ -73,10 +74,17 @@ Watcher = Callable[[Progress], None]
 
 
 def train(
-    config: RunConfig, root: str | Path = "runs", *, passed: tuple[str, ...] = (), watcher: Watcher | None = None
+    config: RunConfig,
+    root: str | Path = "runs",
+    *,
+    passed: tuple[str, ...] = (),
+    watcher: Watcher | None = None,
+    interrupt_at: int | None = None,
 ) -> Run:
     """Train `config` in a folder under `root` and return the run; continue it where it was left, do nothing when it is
     complete.
+
+    `interrupt_at` stops there as Ctrl-C would: for schedulers that give a job only so many steps, and for tests.
 
     Raises:
         ValueError: for a config that cannot be trained, or a run that another process is training.
@@ -89,8 +97,8 @@ def train(
     data = config.task.build(config.seed)
     with lock.exclusive(run.path):
         if not _complete(run, config):
-            _Session(run, config, data, passed, watcher).go()
-    return run
+            _Session(run, config, data, passed, watcher, interrupt_at).go()
+    return Run(run.path)
 
 
 def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
@@ -103,8 +111,8 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     longer = replace(config, budget=budget)
     if longer.run_id() != config.run_id():
         raise ValueError(
-            f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal training "
-            "longer; start a new run with the larger budget, or branch from its last checkpoint"
+            f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal "
+            "training longer; start a new run with the larger budget, or branch from its last checkpoint"
         )
     total = budget.in_steps(run.facts["steps_per_epoch"])
     if total <= run.status["step"]:
@@ -124,17 +132,26 @@ def _complete(run: Run, config: RunConfig) -> bool:
 class _Session:
     """One process's work on one run."""
 
-    def __init__(self, run: Run, config: RunConfig, data: TaskData, passed: tuple[str, ...], watcher: Watcher | None):
+    def __init__(
+        self,
+        run: Run,
+        config: RunConfig,
+        data: TaskData,
+        passed: tuple[str, ...],
+        watcher: Watcher | None,
+        interrupt_at: int | None,
+    ):
         self.run, self.config, self.passed, self.watcher = run, config, passed, watcher
+        self.interrupt_at = sys.maxsize if interrupt_at is None else interrupt_at
         self.threshold, self.kind = data.threshold, data.kind
-        self.plan, self.engine = _make_engine(config, data)
+        self.plan, self.engine = make_engine(config, data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
         self.bad_rows = 0
         self.stop = False
 
     def go(self) -> None:
-        with _deterministic(), _signals(self._request_stop):
+        with _deterministic(), _signals(self._request_stop), closing(MetricsWriter(self.metrics_path)) as self.metrics:
             try:
                 self._restore()
                 self._train()
@@ -150,16 +167,16 @@ class _Session:
         """Go back to the newest resume state and forget the rows after it, or begin."""
         state, warnings = load_state(self.run.path / "resume")
         if state is not None:
+            self.bad_rows = state.pop("bad_rows")
             self.engine.load_state_dict(state)
             self.plan = self.plan.at_least(self.engine.step)
         elif self.config.start is not None:
             self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
-        keep_rows(self.metrics_path, self.plan.kept_rows(), self.engine.step if state is not None else -1)
+        self.metrics.keep(self.plan.evaluate, self.engine.step if state is not None else -1)
         self._write_config()
         for warning in warnings:
             self._log(f"warning: {warning}")
         self._log(f"{'resumed at' if state is not None else 'started at'} step {self.engine.step} of {self.plan.total}")
-        self.metrics = MetricsWriter(self.metrics_path)
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")
@@ -191,7 +208,7 @@ class _Session:
         if self.engine.step == 0:
             self._events()
         while self.engine.step < self.plan.total and self.bad_rows < DIVERGED_AFTER:
-            target = self.plan.next_event(self.engine.step)
+            target = min(self.plan.next_event(self.engine.step), max(self.interrupt_at, self.engine.step))
             self.engine.advance(target, target in self.plan.diagnose, self._paused)
             if self.engine.step == target:
                 self._events()
@@ -218,7 +235,7 @@ class _Session:
         return self.stop or time.monotonic() - self.last_beat > HEARTBEAT_S
 
     def _housekeeping(self) -> None:
-        if self.stop:
+        if self.stop or self.interrupt_at <= self.engine.step < self.plan.total:
             self._save_state()
             self._write_status("interrupted")
             self._log(f"interrupted at step {self.engine.step}")
@@ -234,7 +251,6 @@ class _Session:
     def _finish(self, state: str) -> None:
         save_weights(self.run.path / "checkpoints" / "final.safetensors", self.engine.weights())
         self._save_state()
-        self.metrics.close()
         rows = self.run.rows()
         write_json(self.run.path / "results" / "history.json", rows)
         write_json(
@@ -288,7 +304,8 @@ class _Session:
         self.stop = True
 
 
-def _make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
+def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
+    """The plan of a run and the engine that trains it, at step 0; touches no disk."""
     plan = make_plan(config, len(data.splits["train"]))
     if config.engine == "compiled":
         from grokscope.train.compiled_engine import CompiledEngine
@@ -303,17 +320,17 @@ def _make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
 def _deterministic() -> Iterator[None]:
     """Deterministic kernels only, for as long as a run trains."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    settings: Any = torch.utils.deterministic  # filling fresh memory would cost time and guard against nothing we do
+    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # guards against bugs we would see as irreproducibility
+    settings.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             yield
     finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.use_deterministic_algorithms(before[0])
+        settings.fill_uninitialized_memory = before[1]
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Decay:
         names = decay_names(model, regime)
         coupled = regime.optimizer == "adam"  # its decay is inside the gradient already
         self.rate = 0.0 if coupled else regime.weight_decay
-        self.parameters = [p for n, p in model.named_parameters() if n in names] if self.rate else []
+        self.parameters: list[Tensor] = [p for n, p in model.named_parameters() if n in names] if self.rate else []
         self.targets: list[Tensor] = []
         if regime.decay_target == "init":
             self.targets = [p.detach().clone() for p in self.parameters]

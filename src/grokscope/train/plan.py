@@ -22,12 +22,9 @@ class Plan:
 
     @property
     def evaluate(self) -> frozenset[int]:
+        """Steps with a row. An extended run drops the closing row of its shorter self where that lies off the grid: it
+        must equal a run that was given the length from the start."""
         return self.grid | {self.total}
-
-    def kept_rows(self) -> set[int]:
-        """Rows that a resumed run keeps. The closing row of a shorter run that lies between grid points is not among
-        them: the extended run must equal one that was given its length from the start."""
-        return set(self.evaluate)
 
     def next_event(self, step: int) -> int:
         """The first step after `step` at which something is due."""

@@ -1,0 +1,217 @@
+"""A run that was killed and continued is the run that was not: bit for bit, for everything that is registered."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from grokscope import configio, registry
+from grokscope.config import Budget
+from grokscope.store import open_run
+from grokscope.train.branch import branch
+from grokscope.train.driver import Interrupted, extend, train
+from tiny import TINY, fitting, same_folder_content, tiny
+
+REGISTERED = [
+    (kind, name)
+    for kind in ("optimizer", "loss", "filter", "schedule", "model")
+    for name in registry._BUILT_IN[kind]
+    if name != "squared_error" and not name.startswith(("resnet", "timm"))
+]
+
+
+def killed_after(config, root, seconds):
+    """Train in a child process and SIGKILL it after that long. True when the child ended by itself before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            train(config, root)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def test_twenty_kills_at_random_moments(tmp_path):
+    config = tiny({"budget.steps": 8000, "regime.grad_filter": "grokfast_ema"}, hardware__resume_every_s=0.02)
+    whole = train(config, tmp_path / "whole")
+    rng = random.Random(0)
+    for _ in range(20):
+        assert not killed_after(config, tmp_path / "killed", rng.uniform(0.01, 0.1)), "too short to be killed so often"
+    run = train(config, tmp_path / "killed")
+    same_folder_content(whole.path, run.path)
+    assert run.status["state"] == "done"
+
+
+@pytest.mark.parametrize(("kind", "name"), REGISTERED, ids=lambda v: v)
+def test_every_registered_thing_resumes_exactly(tmp_path, kind, name):
+    config = tiny(fitting(kind, name))
+    whole = train(config, tmp_path / "whole")
+    for stop in (10, 23, 41):  # inside an epoch, between cadences
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "parts", interrupt_at=stop)
+    run = train(config, tmp_path / "parts")
+    same_folder_content(whole.path, run.path)
+    checkpoints = [p.read_bytes() for p in run.checkpoints().values()]
+    assert len(set(checkpoints)) == len(checkpoints) == 4, "consecutive checkpoints must differ"
+
+
+def test_the_compiled_engine_resumes_exactly(tmp_path):
+    config = compiled()
+    whole = train(config, tmp_path / "whole")
+    for stop in (100, 777):
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "parts", interrupt_at=stop)
+    same_folder_content(whole.path, train(config, tmp_path / "parts").path)
+
+
+def compiled(**changes):
+    raw = {
+        "task": {"name": "competing-features", "n_train": 64, "n_test": 32},
+        "model": {"name": "linear"},
+        "regime": {"optimizer": "sgd", "loss": "logistic", "batch_size": 1, "lr": 0.05, "weight_decay": 1e-3},
+        "budget": {"epochs": 30},
+        "evaluate": {"every": 5, "unit": "epochs"},
+        "diagnose": {"every": 10, "unit": "epochs"},
+        "checkpoint": {"every": 10, "unit": "epochs"},
+        "engine": "compiled",
+        "hardware": {"resume_every_s": 0.0},
+    }
+    return configio.load_run(configio.overlay(raw, changes))
+
+
+def test_sigint_saves_and_the_next_call_continues(tmp_path):
+    config = tiny({"budget.steps": 20_000})
+    child = os.fork()
+    if child == 0:
+        try:
+            train(config, tmp_path)
+        except Interrupted:
+            os._exit(42)
+        os._exit(0)
+    run_path = tmp_path / config.run_id()
+    deadline = time.monotonic() + 60
+    while not list((run_path / "resume").glob("*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    status = open_run(run_path).status
+    assert status["state"] == "interrupted"
+    assert 0 < status["step"] < 20_000
+
+
+def test_extended_equals_given_the_length_from_the_start(tmp_path):
+    long = tiny(budget__steps=110)
+    whole = train(long, tmp_path / "whole")
+    short = train(tiny(budget__steps=60), tmp_path / "grown")  # 60 is not on the grid of sevens
+    extended = extend(short, Budget(steps=110))
+    assert extended.path == short.path
+    same_folder_content(whole.path, extended.path)
+    assert extended.config["budget"]["steps"] == 110
+
+
+def test_extend_refuses_what_would_not_be_exact(tmp_path):
+    cosine = train(tiny(regime__schedule="cosine"), tmp_path)
+    with pytest.raises(ValueError, match="depends on the length"):
+        extend(cosine, Budget(steps=100))
+    plain = train(tiny(), tmp_path)
+    with pytest.raises(ValueError, match="would not extend"):
+        extend(plain, Budget(steps=60))
+
+
+def test_a_complete_run_is_not_touched(tmp_path):
+    run = train(tiny(), tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
+    train(tiny(), tmp_path)
+    train(tiny(budget__steps=30), tmp_path)  # shorter than what is there
+    assert before == {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.is_file()}
+
+
+def test_a_truncated_resume_state_falls_back_on_the_one_before(tmp_path):
+    config = tiny()
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "cut", interrupt_at=40)
+    run = open_run(tmp_path / "cut" / config.run_id())
+    states = sorted((run.path / "resume").glob("*.pt"))
+    assert len(states) == 2
+    states[-1].write_bytes(states[-1].read_bytes()[:200])
+    same_folder_content(whole.path, train(config, tmp_path / "cut").path)
+    assert "damaged" in (run.path / "logs" / "train.log").read_text()
+
+
+def test_no_readable_resume_state_is_an_error_and_nothing_is_lost(tmp_path):
+    config = tiny()
+    with pytest.raises(Interrupted):
+        train(config, tmp_path, interrupt_at=40)
+    run = open_run(tmp_path / config.run_id())
+    rows = run.rows()
+    for state in (run.path / "resume").glob("*.pt"):
+        state.write_bytes(b"")
+    with pytest.raises(ValueError, match="no resume state is readable"):
+        train(config, tmp_path)
+    assert run.rows() == rows
+
+
+def test_a_row_cut_short_by_a_crash_is_written_again(tmp_path):
+    config = tiny()
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "cut", interrupt_at=40)
+    metrics = tmp_path / "cut" / config.run_id() / "results" / "metrics.jsonl"
+    with open(metrics, "ab") as file:
+        file.write(b'{"step": 42, "train_l')
+    same_folder_content(whole.path, train(config, tmp_path / "cut").path)
+
+
+def test_branch_starts_from_the_parents_weights_and_names_it(tmp_path):
+    parent = train(tiny(), tmp_path)
+    config = branch(parent, {"regime.weight_decay": 0.0, "regime.lr": 1e-3}, step=30)
+    child = train(config, tmp_path)
+    assert child.id != parent.id
+    assert child.record["lineage"]["run"] == parent.id
+    assert child.record["lineage"]["step"] == 30
+    parent_row = (
+        next(r for r in parent.rows() if r["step"] == 30) if any(r["step"] == 30 for r in parent.rows()) else None
+    )
+    first = child.rows()[0]
+    assert first["step"] == 0
+    from safetensors.torch import load_file
+
+    start = load_file(parent.checkpoints()[30])
+    norm = torch.stack([t.double().norm() for t in start.values()]).norm()
+    assert first["norm_total"] == pytest.approx(float(norm), rel=1e-6)
+    assert parent_row is None or first["train_loss"] == parent_row["train_loss"]
+
+
+def test_branch_of_another_data_size_shares_the_nested_subset(tmp_path):
+    parent = train(tiny(), tmp_path)
+    child = train(branch(parent, {"task.train_fraction": 0.2}), tmp_path)
+    assert child.facts["splits"]["train"]["n"] < parent.facts["splits"]["train"]["n"]
+
+
+def test_branch_errors_name_the_checkpoints(tmp_path):
+    parent = train(tiny(), tmp_path)
+    with pytest.raises(ValueError, match=r"no checkpoint at step 31; it has 15, 30, 45, 60"):
+        branch(parent, {}, step=31)
+    parent.checkpoints()[30].write_bytes(b"short")
+    with pytest.raises(ValueError, match="damaged checkpoint"):
+        branch(parent, {}, step=30)
+
+
+def test_budget_is_not_part_of_the_identity_unless_the_schedule_depends_on_it():
+    a, b = tiny(), tiny(budget__steps=99)
+    assert a.run_id() == b.run_id()
+    assert replace(a, seed=1).run_id() != a.run_id()
+    assert tiny(regime__schedule="cosine").run_id() != tiny(regime__schedule="cosine", budget__steps=99).run_id()
+    assert tiny(TINY | {"hardware": {"threads": 2}}).run_id() == a.run_id()

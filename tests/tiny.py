@@ -1,0 +1,90 @@
+"""Runs that take a fraction of a second, for tests that need a real one."""
+
+from typing import Any
+
+from grokscope import configio
+from grokscope.config import RunConfig
+
+TINY: dict[str, Any] = {
+    "task": {"name": "modular", "p": 7},
+    "model": {"name": "embedding-mlp", "embedding": 4, "hidden": [8]},
+    "regime": {"lr": 1e-2, "weight_decay": 0.1, "batch_size": 8},
+    "budget": {"steps": 60},
+    "evaluate": {"every": 7, "at": [0]},
+    "diagnose": {"every": 20},
+    "checkpoint": {"every": 15},
+    "hardware": {"resume_every_s": 0.0},
+}
+
+
+def tiny(changes: dict[str, Any] | None = None, /, **dotted: Any) -> RunConfig:
+    """The tiny run with dotted changes; in keywords a dot is written as two underscores (``regime__lr=1e-3``)."""
+    keys = {k.replace("__", "."): v for k, v in dotted.items()}
+    return configio.load_run(configio.overlay(TINY, (changes or {}) | keys))
+
+
+def fitting(kind: str, name: str) -> dict[str, Any]:
+    """Changes that make the tiny run use the registered thing `name` of this kind."""
+    parity = {
+        "task": {"name": "parity", "n": 8, "k": 2, "n_train": 40, "n_val": 20},
+        "model": {"name": "mlp", "hidden": [8]},
+    }
+    match kind, name:
+        case "model", "linear":
+            return {**parity, "model": {"name": "linear", "signal_dims": 2, "signal_init": 1.0}}
+        case "model", "mlp":
+            return {**parity, "model": {"name": "mlp", "hidden": [8, 8], "norm": "batch"}}
+        case "model", "transformer":
+            return {"model": {"name": name, "width": 8, "heads": 2, "mlp_width": 8, "norm": "layer"}}
+        case "model", "quadratic-mlp":
+            return {"model": {"name": name, "width": 8}}
+        case "model", _:
+            return {"model": {"name": name}} if name != "embedding-mlp" else {}
+        case "loss", "hinge" | "logistic":
+            return {**parity, "regime.loss": name}
+        case "loss", _:
+            return {"regime.loss": name}
+        case "filter", _:
+            return {"regime.grad_filter": name, "regime.filter_window": 9}
+        case "optimizer", "sgd":
+            return {"regime.optimizer": name, "regime.momentum": 0.9}
+        case "optimizer", _:
+            return {"regime.optimizer": name}
+        case "schedule", "constant":
+            return {}
+        case "schedule", _:
+            return {"regime.schedule": name, "regime.warmup_steps": 10}
+    raise KeyError((kind, name))
+
+
+def same_folder_content(one: Any, two: Any) -> None:
+    """Assert that two run folders hold the same metrics, checkpoints and resume states, bit for bit."""
+    import torch
+
+    names = [sorted(p.name for p in (f / "checkpoints").iterdir()) for f in (one, two)]
+    assert names[0] == names[1]
+    for name in names[0]:
+        assert (one / "checkpoints" / name).read_bytes() == (two / "checkpoints" / name).read_bytes(), name
+    for name in ("metrics.jsonl", "history.json", "summary.json"):
+        assert (one / "results" / name).read_bytes() == (two / "results" / name).read_bytes(), name
+    states = [torch.load(sorted((f / "resume").glob("*.pt"))[-1], weights_only=True) for f in (one, two)]
+    assert_same(*states)
+
+
+def assert_same(one: Any, two: Any, where: str = "state") -> None:
+    """Nested equality, tensors bit for bit."""
+    import torch
+
+    assert type(one) is type(two), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two), where
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys(), where
+        for key in one:
+            assert_same(one[key], two[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two), where
+        for i, (a, b) in enumerate(zip(one, two, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    else:
+        assert one == two, where
