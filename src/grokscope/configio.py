@@ -159,8 +159,8 @@ def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         if rest or isinstance(value, Mapping):
             below = {rest: value} if rest else value
             inner = out.get(head)
-            keep = isinstance(inner, Mapping) and not _replaces(head, inner, below)
-            out[head] = overlay(inner if keep else {}, below)
+            base = inner if isinstance(inner, Mapping) and not _replaces(head, inner, below) else {}
+            out[head] = overlay(base, below)
         else:
             out[head] = value
     return out

@@ -24,7 +24,8 @@ def find_head(model: nn.Module) -> tuple[str, nn.Module]:
         ValueError: when the network has no linear layer.
     """
     named = dict(model.named_modules())
-    classifier = model.get_classifier() if callable(getattr(model, "get_classifier", None)) else None
+    own = getattr(model, "get_classifier", None)
+    classifier = own() if callable(own) else None
     for name, module in named.items():
         if module is classifier:
             return name, module
