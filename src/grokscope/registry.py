@@ -40,6 +40,9 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("digits", "tasks.digits:Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
         ("parity", "tasks.parity:Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
         ("competing-features", "tasks.competing:CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
+        ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in training", "arXiv:2012.07421"),
+        ("camelyon17", "tasks.camelyon17:Camelyon17", "tumour in real tissue of five hospitals, from a WILDS folder", "arXiv:2012.07421"),
+        ("table", "tasks.table:Table", "your own images, listed with label, environment and split", "arXiv:2012.07421"),
     ),
     "model": _table(
         "model",
@@ -47,6 +50,9 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("mlp", "models.config:MLP", "fully connected network on real features", "arXiv:2210.01117"),
         ("embedding-mlp", "models.config:EmbeddingMLP", "embeds the tokens, concatenates, one hidden layer or more", "arXiv:2205.10343"),
         ("quadratic-mlp", "models.config:QuadraticMLP", "one-hot tokens, squared activation", "arXiv:2301.02679"),
+        ("small-resnet", "models.vision:SmallResNet", "small residual network with a chosen norm", "arXiv:1512.03385"),
+        ("timm", "models.vision:Timm", "any timm classifier from scratch, ResNet-18 by default", "arXiv:2110.00476"),
+        ("code-resnet", "models.vision:CodeResNet", "residual network with LayerNorm for matrices of codes", "arXiv:1512.03385"),
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
     "optimizer": _table(

@@ -1,0 +1,100 @@
+"""Configs of convolutional models: what can be written under ``[model]`` for images and for code matrices."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from grokscope.config import ModelConfig, require
+from grokscope.registry import nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from grokscope.tasks.data import TaskData
+
+Norm = Literal["batch", "layer", "group", "none"]
+
+
+def _image_channels(data: "TaskData", model: str) -> int:
+    x = data.splits["train"].x
+    require(x.ndim == 4, f"model {model!r} reads images (n, channels, height, width), this task gives {x.shape}")
+    return x.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallResNet(ModelConfig):
+    """Images (n, c, h, w) -> stem at half size -> four stages of residual blocks, each halving -> mean over space ->
+    (n, outputs).
+
+    A ResNet small enough for a CPU, with the module names of timm's (``conv1``, ``layer1`` ... ``layer4``,
+    ``global_pool``, ``fc``), so that whatever names a site of ResNet-18 names one here.
+    """
+
+    name: ClassVar[str] = "small-resnet"
+    width: int = 16
+    """Channels of the first stage; they double from stage to stage."""
+    blocks: int = 1
+    """Residual blocks in a stage."""
+    norm: Norm = "batch"
+    """``layer`` is over channels and space together, ``group`` in groups of 8 channels."""
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1 and self.blocks >= 1, "width and blocks must be at least 1")
+        require(
+            self.norm != "group" or self.width % 8 == 0, f"norm 'group' needs a width divisible by 8, got {self.width}"
+        )
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.resnet import SmallResNet as Network
+
+        return Network(_image_channels(data, self.name), self.width, self.blocks, outputs, self.norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timm(ModelConfig):
+    """Any classifier of `timm` from scratch: images (n, c, h, w) -> (n, outputs), with timm's state-dict names.
+
+    ResNet-18 with two classes has 11,177,538 parameters; with init scale 4 their L2 norm is about 355. Weights are
+    never downloaded.
+    """
+
+    name: ClassVar[str] = "timm"
+    architecture: str = "resnet18"
+    norm: Norm = "batch"
+    """What stands in place of batch normalization; anything but ``batch`` needs an architecture that takes a norm
+    layer."""
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.resnet import timm_classifier
+
+        return timm_classifier(self.architecture, _image_channels(data, self.name), outputs, self.norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeResNet(ModelConfig):
+    """Matrices (n, side, side) and parameters (n, 3), given as one row (n, side^2 + 3) -> stem and residual blocks with
+    LayerNorm over (channels, side, side), flattened, beside the projected parameters -> hidden -> (n, outputs).
+
+    The defaults are the m-height network with exactly 1,027,585 parameters.
+    """
+
+    name: ClassVar[str] = "code-resnet"
+    channels: int = 64
+    blocks: int = 5
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        for key in ("channels", "blocks", "hidden"):
+            require(getattr(self, key) >= 1, f"{key} must be at least 1, got {getattr(self, key)}")
+
+    def build(self, data: "TaskData", outputs: int) -> "nn.Module":
+        from grokscope.models.code_resnet import CodeResNet as Network
+
+        side = data.meta.get("side")
+        if side is None:
+            raise ValueError(f"model {self.name!r} reads the matrices of codes; use it with task 'mheight'")
+        return Network(side, self.channels, self.blocks, self.hidden, outputs)
+
+
+def check_architecture(name: str, known: list[str]) -> None:
+    """Raises ValueError naming timm's nearest architecture."""
+    require(name in known, f"$.model.architecture: timm has no {name!r}{nearest(name, known)}"[:300])
