@@ -1,0 +1,44 @@
+"""Reading trajectories: milestones, verdicts, events and survival over seeds. numpy and scipy only; works on foreign
+logs."""
+
+from grokscope.trajectory.criteria import Criteria
+from grokscope.trajectory.events import Event, events, loss_spikes, norm_collapses, slingshots, transition, unseen
+from grokscope.trajectory.foreign import from_log
+from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
+from grokscope.trajectory.series import Curve, Trajectory, from_run
+from grokscope.trajectory.spikes import SpikeLink, spike_links
+from grokscope.trajectory.survival import KaplanMeier, LogRank, delays_of, from_milestones, km, logrank, times_of
+from grokscope.trajectory.verdict import VERDICTS, Verdict, verdict, verdicts
+
+__all__ = [
+    "VERDICTS",
+    "Criteria",
+    "Curve",
+    "Event",
+    "KaplanMeier",
+    "LogRank",
+    "Milestone",
+    "Milestones",
+    "Noise",
+    "Span",
+    "SpikeLink",
+    "Trajectory",
+    "Verdict",
+    "delays_of",
+    "events",
+    "from_log",
+    "from_milestones",
+    "from_run",
+    "km",
+    "logrank",
+    "loss_spikes",
+    "milestones",
+    "norm_collapses",
+    "slingshots",
+    "spike_links",
+    "times_of",
+    "transition",
+    "unseen",
+    "verdict",
+    "verdicts",
+]

@@ -1,0 +1,165 @@
+"""Every threshold behind a verdict, in one frozen object that is printed with it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from grokscope.trajectory.series import Kind, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criteria:
+    """Thresholds for milestones, verdicts and events. "The way" is the stretch of score from the trivial predictor up
+    to the generalization threshold, so that shares of it mean the same at chance 0.01 and at chance 0.5.
+    """
+
+    fit: float = 0.99
+    """Train accuracy that counts as fitted: all but the odd ambiguous example."""
+    generalize: float | None = None
+    """Held-out accuracy that counts as generalized; none means the task's own threshold (0.95 unless it states
+    another)."""
+    fit_r2: float = 0.9
+    """Train R2 that counts as fitted: a tenth of the variance left. Hard regressions touch 0.93 when they memorize."""
+    generalize_r2: float | None = None
+    """Held-out R2 that counts as generalized; none means the task's own threshold (0.9 unless it states another)."""
+    delay_ratio: float = 2.0
+    """T_gen / T_fit from which a delay is real: held-out lags train by some per cent in any training."""
+    plateau_level: float = 0.8
+    """"Far below the threshold" means below this share of the way."""
+    plateau_share: float = 0.5
+    """"Most of the delay": the share of the time from T_fit to T_gen spent far below the threshold."""
+    dwell: int = 3
+    """A dip, a flicker or an end shorter than this many evaluations decides nothing: one or two can be chance."""
+    final_rows: int = 5
+    """The final value is the mean of this many last evaluations, at most a quarter of them."""
+    noise_sigmas: float = 3.0
+    """Two levels differ when they lie this many standard errors apart; 3 because the peak is the best of many
+    evaluations."""
+    drop_share: float = 0.05
+    """A decay from the peak must be this share of the way, however small its standard error: large n makes trifles
+    certain."""
+    rise_share: float = 0.2
+    """A late rise must be this share of the way to leave the plateau: memorizing networks creep by a tenth or so."""
+    kept_rise: float = 0.75
+    """A late rise that loses more than a quarter of itself again has peaked, not risen."""
+    baseline_share: float = 0.1
+    """Less than this share of the way above the trivial predictor counts as no better than it."""
+    collapse_depth: float = 0.2
+    """The train score collapses when it loses this share of its way from trivial to fitted."""
+    collapses: int = 3
+    """"Repeated" collapses: two can be a restart of the optimizer's averages or one rough stretch."""
+    collapse_share: float = 0.05
+    """And they must fill this share of the evaluations since T_fit: brief slingshots are events, not instability."""
+    kept_share: float = 0.9
+    """Collapses are excused when held-out was at the threshold in this share of the evaluations since T_gen, and
+    still is."""
+    spike_factor: float = 10.0
+    """A loss spike is a train loss above this many times the trailing median; full-batch Adam jitters by a factor 2
+    to 3."""
+    spike_window: int = 10
+    """Evaluations in that median; a row with fewer than half of them before it is not judged."""
+    spike_floor: float = 1e-6
+    """Medians below this count as this: under it a float32 loss is rounding error and any ratio means nothing."""
+    slingshot_growth: float = 0.02
+    """The head norm must grow by this share in the evaluations before a spike to open a slingshot."""
+    slingshot_calm: float = 0.25
+    """And afterwards it may grow at most at this share of that rate: the plateau."""
+    norm_drop: float = 0.1
+    """A norm collapse loses this share of the norm ..."""
+    norm_drop_speed: float = 3.0
+    """... at this many times the trailing median speed of the norm, so that steady weight decay is none."""
+    spike_reach: float = 1.0
+    """A spike is near a transition when it lies within it, or outside by at most this many of its widths."""
+
+    def __post_init__(self) -> None:
+        for key in ("fit", "generalize", "fit_r2", "generalize_r2"):
+            value = getattr(self, key)
+            _require(value is None or 0 < value <= 1, key, "lie in (0, 1]", value, _percent(value))
+        for key in ("plateau_level", "plateau_share", "collapse_depth", "collapse_share", "kept_share", "kept_rise"):
+            _require(0 < getattr(self, key) <= 1, key, "be a share in (0, 1]", getattr(self, key))
+        for key in ("drop_share", "rise_share", "baseline_share", "slingshot_growth", "slingshot_calm"):
+            _require(0 <= getattr(self, key) <= 1, key, "be a share in [0, 1]", getattr(self, key))
+        for key in ("delay_ratio", "spike_factor", "norm_drop_speed"):
+            _require(getattr(self, key) >= 1, key, "be at least 1", getattr(self, key))
+        for key in ("dwell", "final_rows", "collapses", "spike_window"):
+            value = getattr(self, key)
+            _require(isinstance(value, int) and value >= 1, key, "be a whole number of at least 1", value)
+        for key in ("noise_sigmas", "spike_floor", "spike_reach"):
+            _require(getattr(self, key) >= 0, key, "not be negative", getattr(self, key))
+        _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)
+
+    def thresholds(self, trajectory: Trajectory) -> tuple[float, float]:
+        """(fit, generalize) for this kind of trajectory, its own threshold filled in."""
+        fit, gen = (
+            (self.fit, self.generalize) if trajectory.kind == "classification" else (self.fit_r2, self.generalize_r2)
+        )
+        return fit, trajectory.threshold if gen is None else gen
+
+    def neighbours(self, trajectory: Trajectory, split: str) -> Iterator[tuple[str, "Criteria"]]:
+        """Each threshold that a verdict on this split uses, moved down and up one at a time: (``fit=0.985``, criteria).
+
+        The generalization threshold moves down at most half of the way to the trivial predictor."""
+        for key, move in _moves(trajectory.kind).items():
+            value = getattr(self, key)
+            if key.startswith("generalize"):
+                value = self.thresholds(trajectory)[1]
+                move = _above(trajectory.trivial.get(split, 0.0))
+            for up in (False, True):
+                near = move(value, up)
+                if near != value:
+                    yield f"{key}={near:g}", replace(self, **{key: near})
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _require(ok: bool, key: str, must: str, value: Any, remedy: str = "") -> None:
+    if not ok:
+        raise ValueError(f"criteria.{key} must {must}, got {value!r}{remedy}")
+
+
+def _percent(value: float | None) -> str:
+    return f"; in percent? write {value / 100:g}" if value is not None and 1 < value <= 100 else ""
+
+
+def _gap(value: float, up: bool) -> float:
+    """A score: its distance to 1 shrinks or grows by half (0.95 -> 0.925 and 0.9667)."""
+    return round(1 - (1 - value) / 1.5, 4) if up else round(max(1 - (1 - value) * 1.5, value / 2), 4)
+
+
+def _above(floor: float) -> Callable[[float, bool], float]:
+    return lambda value, up: max(_gap(value, up), round((floor + value) / 2, 4))
+
+
+def _factor(value: float, up: bool) -> float:
+    return round(value * 1.5 if up else max(value / 1.5, min(value, 1.0)), 4)
+
+
+def _small_share(value: float, up: bool) -> float:
+    return round(min(value * 1.5, 1.0) if up else value / 1.5, 4)
+
+
+def _share(value: float, up: bool) -> float:
+    return round(min(value + 0.1, 1.0) if up else max(value - 0.1, value / 2), 4)
+
+
+def _one(value: float, up: bool) -> int:
+    return int(value) + 1 if up else max(int(value) - 1, 1)
+
+
+def _sigma(value: float, up: bool) -> float:
+    return value + 1 if up else max(value - 1, 0.0)
+
+
+def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
+    """How far the neighbour of each verdict threshold lies."""
+    scores = ("fit", "generalize") if kind == "classification" else ("fit_r2", "generalize_r2")
+    return {
+        **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor
+        "delay_ratio": _factor,
+        **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth"), _share),
+        **dict.fromkeys(("dwell", "final_rows", "collapses"), _one),
+        "noise_sigmas": _sigma,
+        **dict.fromkeys(("drop_share", "rise_share", "baseline_share", "collapse_share"), _small_share),
+        **dict.fromkeys(("kept_share", "kept_rise"), _gap),
+    }

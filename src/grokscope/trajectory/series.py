@@ -1,0 +1,259 @@
+"""A trajectory: the metrics of one run over its steps, from a grokscope run or from anybody's log."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from grokscope.registry import nearest
+
+Kind = Literal["classification", "regression"]
+
+FLOAT_TOLERANCE = 1e-6
+"""Slack for accuracies known only as floats: a float32 mean of booleans can give 0.99999994 for all-correct and
+0.98999995 for 99 of 100. Accuracies known as counts are compared exactly (a correctly rounded c/n never crosses a
+decimal threshold)."""
+
+DEFAULT_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.9}
+"""For logs that state none. 0.95 is the usual mark of the grokking literature; an R2 of 0.9 leaves a tenth of the
+variance."""
+
+
+class RunLike(Protocol):
+    """What `from_run` needs of a run; `grokscope.store.Run` has it."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+    def metrics(self) -> Mapping[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric at the evaluations where it was logged. step (t,), value (t,) finite."""
+
+    step: np.ndarray
+    value: np.ndarray
+    slack: float
+    """How far below a threshold a value may lie and still count as reaching it (see FLOAT_TOLERANCE)."""
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def reaches(self, level: float) -> np.ndarray:
+        """(t,) bool: value >= level."""
+        return self.value >= level - self.slack
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trajectory:
+    """Metrics of one run on its evaluation grid; arrays are read-only.
+
+    NaN means "not evaluated in this row"; in a loss, +inf means "evaluated and not finite". In regression `train` and
+    `held_out` are ``R2 = 1 - loss / loss of the trivial predictor``, so that the trivial predictor stands at 0; this
+    misleads where the trivial predictor's loss is itself nearly 0.
+    """
+
+    step: np.ndarray
+    """(t,) strictly increasing: int64, or float64 for a log in fractional epochs."""
+    train: np.ndarray
+    """(t,) accuracy in 0..1, or R2."""
+    held_out: dict[str, np.ndarray]
+    """split -> (t,)."""
+    kind: Kind = "classification"
+    n: dict[str, int | None] = field(default_factory=dict)
+    """split (train included) -> number of examples, where known."""
+    train_loss: np.ndarray | None = None
+    held_out_loss: dict[str, np.ndarray] = field(default_factory=dict)
+    norm: np.ndarray | None = None
+    """(t,) L2 norm over all weights."""
+    norm_groups: dict[str, np.ndarray] = field(default_factory=dict)
+    """group (`head`, `weights`, ...) -> (t,) L2 norm."""
+    trivial: dict[str, float] = field(default_factory=dict)
+    """split -> score of the trivial predictor; a split without an entry is judged without it. Always 0 in
+    regression."""
+    threshold: float
+    """Held-out score from which the task counts as generalized."""
+    counted: frozenset[str] = frozenset()
+    """Splits whose accuracies are exact counts over n."""
+    stopped: bool = False
+    """Whether the trainer itself reported divergence (it may stop before a row could be written)."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about how the log was read."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, f.name, _frozen(value, f.name))
+            elif isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
+                frozen = {k: _frozen(v, f"{f.name}[{k!r}]") for k, v in value.items()}
+                object.__setattr__(self, f.name, frozen)
+        self._check()
+
+    def _check(self) -> None:
+        if self.kind not in ("classification", "regression"):
+            raise ValueError(f"kind must be classification or regression, got {self.kind!r}")
+        if not len(self.step):
+            raise ValueError("the trajectory has no evaluations")
+        if (np.diff(self.step) <= 0).any():
+            row = int(np.argmax(np.diff(self.step) <= 0)) + 1
+            raise ValueError(
+                f"step must increase strictly: row {row + 1} has {self.step[row]} after {self.step[row - 1]}"
+            )
+        if not self.held_out:
+            raise ValueError("a trajectory needs at least one held-out split")
+        every = {"train": self.train, **self.held_out}
+        for name, values in {**every, "train_loss": self.train_loss, "norm": self.norm, **self.norm_groups}.items():
+            if values is not None and values.shape != self.step.shape:
+                raise ValueError(f"{name} has shape {values.shape}, step has {self.step.shape}")
+        if self.kind == "classification":
+            for name, values in every.items():
+                _require_accuracy(name, values)
+            for name, value in self.trivial.items():
+                if not 0 <= value <= 1:
+                    raise ValueError(f"trivial[{name!r}] must be an accuracy in 0..1, got {value}")
+        if not math.isfinite(self.threshold) or self.threshold > 1:
+            raise ValueError(f"threshold must be at most 1, got {self.threshold}")
+
+    @property
+    def splits(self) -> list[str]:
+        """Held-out splits, in the order given."""
+        return list(self.held_out)
+
+    @property
+    def last_step(self) -> float:
+        return self.step[-1].item()
+
+    def split(self, name: str | None) -> str:
+        """A held-out split's checked name; None means the only one. Raises ValueError naming the nearest."""
+        if name is None:
+            if len(self.held_out) > 1:
+                raise ValueError(f"which split? this trajectory has {', '.join(self.held_out)}")
+            return next(iter(self.held_out))
+        if name not in self.held_out:
+            raise ValueError(f"no held-out split {name!r}{nearest(name, self.splits)}")
+        return name
+
+    def curve(self, split: str) -> Curve:
+        """The metric of `train` or of a held-out split at its own evaluations.
+
+        An R2 of -inf (an infinite loss) counts as the worst finite value of the curve.
+        Raises ValueError where the split was never evaluated."""
+        values = self.train if split == "train" else self.held_out[self.split(split)]
+        logged = ~np.isnan(values)
+        if not logged.any():
+            raise ValueError(f"{split} has no evaluations")
+        values = values[logged]
+        finite = values[np.isfinite(values)]
+        values = np.where(np.isfinite(values), values, min(finite.min(initial=0.0), 0.0))
+        slack = FLOAT_TOLERANCE if self.kind == "classification" and split not in self.counted else 0.0
+        return Curve(self.step[logged], values, slack)
+
+    @cached_property
+    def non_finite_from(self) -> float | None:
+        """First step from which the train loss is not finite, to the end; None if it ends finite."""
+        if self.train_loss is not None:
+            logged = ~np.isnan(self.train_loss)
+            bad = ~np.isfinite(self.train_loss[logged])
+            if bad.any() and bad[-1]:
+                first = len(bad) - int(np.argmin(bad[::-1])) if not bad.all() else 0
+                return self.step[logged][first].item()
+        return self.last_step if self.stopped else None
+
+    def head(self, rows: int) -> "Trajectory":
+        """The first `rows` rows, as if the run had ended there."""
+        cut = {f.name: getattr(self, f.name) for f in fields(self)}
+        for key, value in cut.items():
+            if isinstance(value, np.ndarray):
+                cut[key] = value[:rows]
+            elif isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
+                cut[key] = {k: v[:rows] for k, v in value.items()}
+        return Trajectory(**{**cut, "stopped": False})
+
+
+def _frozen(values: np.ndarray, name: str) -> np.ndarray:
+    if values.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {values.shape}")
+    keep = np.int64 if name == "step" and np.issubdtype(values.dtype, np.integer) else np.float64
+    out = values.astype(keep)
+    out.setflags(write=False)
+    return out
+
+
+def _require_accuracy(name: str, values: np.ndarray) -> None:
+    logged = values[~np.isnan(values)]
+    if logged.size and (logged.min() < 0 or logged.max() > 1 + FLOAT_TOLERANCE):
+        worst = logged.max() if logged.max() > 1 + FLOAT_TOLERANCE else logged.min()
+        raise ValueError(f"{name} holds {worst:g}, which is not an accuracy in 0..1; a log in percent needs scale=0.01")
+
+
+def r2(loss: np.ndarray, trivial_loss: float) -> np.ndarray:
+    """``1 - loss / trivial_loss``; an infinite loss gives -inf. Raises ValueError unless trivial_loss is positive."""
+    if not trivial_loss > 0:
+        raise ValueError(f"the trivial predictor's loss must be positive to define R2, got {trivial_loss}")
+    return 1.0 - loss / trivial_loss
+
+
+def from_run(run: RunLike) -> Trajectory:
+    """The trajectory of a grokscope run, finished or not: accuracies as exact counts, R2 from the losses.
+
+    In a run's own metrics a null loss in an evaluated row means "not finite" and is read as such.
+
+    Raises:
+        ValueError: no evaluations yet, or no held-out split among them.
+    """
+    facts, metrics = run.facts, run.metrics()
+    kind: Kind = facts["kind"]
+    splits: Mapping[str, Mapping[str, Any]] = facts["splits"]
+    if not len(metrics.get("step", ())):
+        raise ValueError(f"{getattr(run, 'id', 'the run')}: no evaluations yet")
+    score = {s: v for s in splits if (v := _score(metrics, s, kind, splits[s])) is not None}
+    held_out = {s: v for s, v in score.items() if s != "train"}
+    if "train" not in score or not held_out:
+        raise ValueError(f"{getattr(run, 'id', 'the run')}: metrics hold no train and held-out evaluations")
+    losses = {s: loss for s in splits if (loss := _loss(metrics, s)) is not None}
+    norms = {k.removeprefix("norm_"): v for k, v in metrics.items() if k.startswith("norm_")}
+    return Trajectory(
+        step=np.asarray(metrics["step"]),
+        train=score["train"],
+        held_out=held_out,
+        kind=kind,
+        n={s: int(f["n"]) for s, f in splits.items() if f.get("n") is not None},
+        train_loss=losses.pop("train", None),
+        held_out_loss=losses,
+        norm=norms.pop("total", None),
+        norm_groups=norms,
+        trivial=_trivial_of(splits, kind),
+        threshold=float(facts.get("threshold") or DEFAULT_THRESHOLD[kind]),
+        counted=frozenset(s for s in score if f"{s}_correct" in metrics),
+        stopped=(getattr(run, "status", None) or {}).get("state") == "diverged",
+        notes=tuple(f"split {s} has facts but no metrics" for s in splits if s not in score),
+    )
+
+
+def _score(metrics: Mapping[str, np.ndarray], split: str, kind: Kind, facts: Mapping[str, Any]) -> np.ndarray | None:
+    if kind == "regression":
+        loss, trivial = _loss(metrics, split), facts.get("trivial_loss")
+        return r2(loss, float(trivial)) if loss is not None and trivial is not None else metrics.get(f"{split}_r2")
+    correct = metrics.get(f"{split}_correct")
+    if correct is None:
+        return metrics.get(f"{split}_acc")
+    return correct / np.asarray(metrics.get(f"{split}_n", facts["n"]), dtype=np.float64)
+
+
+def _loss(metrics: Mapping[str, np.ndarray], split: str) -> np.ndarray | None:
+    loss = metrics.get(f"{split}_loss")
+    if loss is None:
+        return None
+    evaluated = metrics.get(f"{split}_n")
+    evaluated = np.ones(len(loss), dtype=bool) if evaluated is None else ~np.isnan(evaluated)
+    return np.where(evaluated & ~np.isfinite(loss), np.inf, loss)
+
+
+def _trivial_of(splits: Mapping[str, Mapping[str, Any]], kind: Kind) -> dict[str, float]:
+    if kind == "regression":
+        return dict.fromkeys(splits, 0.0)
+    return {s: float(f["trivial_acc"]) for s, f in splits.items() if f.get("trivial_acc") is not None}
