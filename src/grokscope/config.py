@@ -4,7 +4,7 @@ Importing this module imports neither torch nor numpy. Reading and writing live 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -90,11 +90,18 @@ class Regime:
     """Examples in a step; 0 means the full training set."""
     label_noise: float = 0.0
     """Share of training labels replaced, once, by another class."""
+    irm_weight: float = 0.0
+    """Weight of the IRMv1 penalty in the loss; at 0 the penalty is only recorded, as published."""
+    irm_estimator: Literal["naive", "split_half"] = "naive"
+    irm_anneal_steps: int = 0
+    """Steps over which the penalty's weight rises linearly from 0."""
+    autocast: Literal["none", "bfloat16"] = "none"
+    """Run the network in mixed precision; the loss keeps `loss_dtype`."""
 
     def __post_init__(self) -> None:
         for key in ("lr", "eps", "init_scale"):
             require(getattr(self, key) > 0, f"{key} must be positive, got {getattr(self, key)}")
-        for key in ("weight_decay", "momentum", "warmup_steps", "batch_size"):
+        for key in ("weight_decay", "momentum", "warmup_steps", "batch_size", "irm_weight", "irm_anneal_steps"):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
         require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
         require(0 <= self.filter_alpha < 1, f"filter_alpha must lie in [0, 1), got {self.filter_alpha}")
@@ -174,6 +181,8 @@ class Hardware:
     """CPU threads of torch. Small networks are fastest on one, and several runs side by side use the cores better."""
     resume_every_s: float = 20.0
     """Seconds between full resume states."""
+    compile: bool = False
+    """Compile the network with torch; where that fails, the run goes on without and says so."""
 
     def __post_init__(self) -> None:
         require(self.threads >= 1, f"threads must be at least 1, got {self.threads}")
@@ -219,6 +228,9 @@ class RunConfig:
         raw = configio.dump(self)
         raw.pop("hardware")
         raw["regime"].pop("name")
+        for f in fields(self.task):  # where a task keeps its files changes no number
+            if not f.metadata.get("identity", True):
+                raw["task"].pop(f.name)
         if not registry.load("schedule", self.regime.schedule).depends_on_length:
             raw.pop("budget")
         return raw

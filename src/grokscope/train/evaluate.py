@@ -4,7 +4,7 @@ Everything stays on the device until the row is complete; counts are integers, b
 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ from grokscope.train.losses import Loss
 
 CHUNK = 4096
 """Examples in one evaluation batch."""
+
+IMAGE_CHUNK = 256
+"""Images in one evaluation batch."""
 
 RANK_ROWS = 512
 """Spectra use at most this many training rows, always the same ones: dimension counts compare at equal n only."""
@@ -32,16 +35,22 @@ class TensorSplit:
     target: Tensor
     env: Tensor | None = None
 
+    def take(self, index: Tensor | None) -> "TensorSplit":
+        """The examples of a batch; None takes all."""
+        if index is None:
+            return self
+        env = None if self.env is None else self.env[index]
+        return TensorSplit(self.x[index], self.y[index], self.target[index], env)
+
 
 Row = dict[str, float | int]
 
 
 @torch.inference_mode()
-def forward(model: nn.Module, x: Tensor) -> Tensor:
-    """Logits (n, k) in evaluation mode, chunk by chunk."""
-    if len(x) <= CHUNK:
-        return model(x)
-    return torch.cat([model(part) for part in x.split(CHUNK)])
+def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Logits (n, k), chunk by chunk: examples at once so that images of any size fit beside each other."""
+    size = CHUNK if x.dim() < 4 else IMAGE_CHUNK
+    return network(x) if len(x) <= size else torch.cat([network(part) for part in x.split(size)])
 
 
 @torch.inference_mode()
@@ -54,6 +63,7 @@ def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> 
     right = loss.predict(logits) == split.y
     out[f"{name}_correct"] = right.sum()
     if split.env is not None:
+        out[f"{name}_logit_scale"] = logits.norm(dim=1).mean()
         for key, ids in (("env", split.env), ("class", split.y)):
             for value in ids.unique().tolist():
                 chosen = ids == value
@@ -83,7 +93,9 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
 
 
 @torch.inference_mode()
-def diagnostics(model: nn.Module, train: TensorSplit, logits: Tensor, loss: Loss) -> dict[str, Tensor | float]:
+def diagnostics(
+    model: nn.Module, network: Callable[[Tensor], Tensor], train: TensorSplit, logits: Tensor, loss: Loss
+) -> dict[str, Tensor | float]:
     """Margins, softmax collapse (in the loss dtype) on the training rows, and spectra of what the head reads."""
     out: dict[str, Tensor | float] = {"logit_max": logits.abs().max()}
     if loss.targets != "real":
@@ -94,20 +106,20 @@ def diagnostics(model: nn.Module, train: TensorSplit, logits: Tensor, loss: Loss
             "softmax_collapse": softmax_collapse(logits, loss.dtype),
         }
     rows = torch.linspace(0, len(train.y) - 1, min(RANK_ROWS, len(train.y)), device=train.x.device).long()
-    return out | spectra(head_features(model, train.x[rows]))
+    return out | spectra(head_features(model, network, train.x[rows]))
 
 
 @torch.inference_mode()
-def head_features(model: nn.Module, x: Tensor) -> Tensor:
-    """What the last layer reads (n, d)."""
+def head_features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What the last layer of `model` reads (n, d) while `network`, which calls it, evaluates x."""
     seen: list[Tensor] = []
     _, head = find_head(model)
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
     try:
-        forward(model, x)
+        forward(network, x)
     finally:
         handle.remove()
-    return torch.cat(seen)
+    return torch.cat(seen).float()
 
 
 class StepWatch:

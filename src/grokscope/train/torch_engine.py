@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from grokscope import registry
 from grokscope.config import RunConfig
-from grokscope.measure import fourier
+from grokscope.measure import fourier, irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.seeds import derive
 from grokscope.tasks.data import TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.evaluate import Row, StepWatch, TensorSplit, diagnostics, forward, split_metrics, to_row
+from grokscope.train.inputs import Network
 from grokscope.train.losses import make_loss
 from grokscope.train.optimizers import Decay
 from grokscope.train.order import BatchOrder
@@ -59,16 +60,20 @@ class TorchEngine:
         self.device = pick_device(config.hardware.device)
         self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
         self.model = self._build_model(config, data)
+        self.network = Network(self.model, data.meta, regime.autocast)
         self.splits, self.clean = self._load_data(config, data)
+        self.compile_failed = self.network.compile(self.splits["train"].x[:8]) if config.hardware.compile else None
         self.trivial = trivial_metrics(data)
         self.meta = data.meta
-        self.clip_norm = regime.clip_norm
+        self.regime = regime
+        if regime.irm_weight and self.splits["train"].env is None:
+            raise ValueError("$.regime.irm_weight: the penalty needs environments, this task has none")
 
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
         self.schedule = registry.load("schedule", regime.schedule)(regime, total_steps)
         self.filter = registry.load("filter", regime.grad_filter)(regime)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.groups = parameter_groups(self.model, self.splits["train"].x[:16])
+        self.groups = parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
         self.optimizer = registry.load("optimizer", regime.optimizer)(self.model, regime)
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
@@ -80,6 +85,8 @@ class TorchEngine:
             torch.manual_seed(derive(config.seed, "init"))
             model = config.model.build(data, self.loss.outputs())
         scale_weights(model, config.regime.init_scale)
+        if data.splits["train"].x.ndim == 4:
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return model.to(self.device).train()
 
     def _load_data(self, config: RunConfig, data: TaskData) -> tuple[dict[str, TensorSplit], Tensor | None]:
@@ -113,17 +120,21 @@ class TorchEngine:
                 return
 
     def _one_step(self, watch: StepWatch | None) -> None:
-        index = self.order.next()
-        train = self.splits["train"]
-        x, target = (train.x, train.target) if index is None else (train.x[index], train.target[index])
-        self.loss(self.model(x), target).backward()
+        batch = self.splits["train"].take(self.order.next())
+        logits = self.network(batch.x)
+        loss = self.loss(logits, batch.target)
+        if self.regime.irm_weight and batch.env is not None:
+            loss = loss + self._irm_weight() * irm.penalty(
+                self.loss, logits, batch.target, batch.env, self.regime.irm_estimator
+            )
+        loss.backward()
         if watch:
             watch.before_filter()
         self.filter(self.parameters)
         if watch:
             watch.before_update()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        if self.regime.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.regime.clip_norm)
         self.step += 1
         lr = self.schedule.lr(self.step)
         self.decay.apply(lr)
@@ -131,22 +142,28 @@ class TorchEngine:
         if watch:
             watch.after_update()
 
+    def _irm_weight(self) -> float:
+        """Rises linearly over the annealing steps, counted from the step about to be made."""
+        return self.regime.irm_weight * min(1.0, (self.step + 1) / max(self.regime.irm_anneal_steps, 1))
+
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def row(self, diagnose: bool) -> Row:
         """The evaluation of the present weights. Leaves weights, buffers and generators untouched."""
         self.model.eval()
-        logits = {name: forward(self.model, split.x) for name, split in self.splits.items()}
+        logits = {name: forward(self.network, split.x) for name, split in self.splits.items()}
         values: dict[str, Any] = {"lr": self.schedule.lr(max(self.step, 1))}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
+            if diagnose and split.env is not None and self.loss.targets != "real":
+                values |= irm.penalties(self.loss, logits[name], split.target, split.env, name)
         if self.clean is not None:
             right = self.loss.predict(logits["train"]) == self.clean
             values |= {"train_clean_correct": right.sum(), "train_clean_n": len(right)}
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
-            values |= diagnostics(self.model, self.splits["train"], logits["train"], self.loss)
+            values |= diagnostics(self.model, self.network, self.splits["train"], logits["train"], self.loss)
             values |= self._effective_rates(weights)
             if fourier.applies(self.meta):
                 train = self.splits["train"]
@@ -193,7 +210,22 @@ class TorchEngine:
             "meta": self.meta,
             "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
             "device": str(self.device),
+            "notes": self._notes(),
         }
+
+    def _notes(self) -> list[str]:
+        """What a reader should be told and a number would hide."""
+        notes = [self.compile_failed] if self.compile_failed else []
+        for name, split in self.splits.items():
+            if split.env is None:
+                continue
+            ids, counts = split.env.unique(return_counts=True)
+            notes += [
+                f"{name} has {n} examples of environment {e}: too few for an invariance penalty, recorded as missing"
+                for e, n in zip(ids.tolist(), counts.tolist(), strict=True)
+                if n < irm.SMALLEST
+            ]
+        return notes
 
     def state_dict(self) -> dict[str, Any]:
         return {

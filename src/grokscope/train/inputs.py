@@ -1,0 +1,51 @@
+"""From what a task stores to what a network reads: images become floats, precision and compilation are switched on
+here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Network:
+    """A model with its input conversion, mixed precision and compilation, called like a model.
+
+    uint8 images (n, c, h, w) become float32 in [0, 1], standardized by the task's ``mean`` and ``std`` per channel
+    where its facts have them, in channels-last order; all else passes unchanged. Images stay uint8 in memory: a quarter
+    of the bytes.
+    """
+
+    def __init__(self, model: nn.Module, meta: dict[str, Any], autocast: str):
+        self.model: nn.Module = model
+        self.run: Callable[[Tensor], Tensor] = model
+        self.dtype = torch.bfloat16 if autocast == "bfloat16" else None
+        self.device = next(model.parameters()).device
+        shape = (1, -1, 1, 1)
+        self.mean = torch.tensor(meta.get("mean", 0.0), device=self.device).view(shape)
+        self.std = torch.tensor(meta.get("std", 1.0), device=self.device).view(shape)
+
+    def compile(self, sample: Tensor) -> str | None:
+        """Compile the network from now on. Where that fails on the sample (no compiler, an unsupported operation), go
+        on without and return why."""
+        self.run = torch.compile(self.model)
+        try:
+            with torch.no_grad():
+                self(sample)
+        except Exception as error:
+            self.run = self.model
+            return f"training without compilation, which failed: {str(error).splitlines()[0]}"
+        return None
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the model itself takes."""
+        if x.dtype != torch.uint8:
+            return x
+        return ((x.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (n, k) in float32."""
+        if self.dtype is None:
+            return self.run(self.prepare(x))
+        with torch.autocast(self.device.type, self.dtype):
+            return self.run(self.prepare(x)).float()
