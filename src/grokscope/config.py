@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from grokscope import registry
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -99,6 +101,10 @@ class Regime:
     """Run the network in mixed precision; the loss keeps `loss_dtype`."""
 
     def __post_init__(self) -> None:
+        registry.find("optimizer", self.optimizer)
+        registry.find("schedule", self.schedule)
+        registry.find("loss", self.loss)
+        registry.find("filter", self.grad_filter)
         for key in ("lr", "eps", "init_scale"):
             require(getattr(self, key) > 0, f"{key} must be positive, got {getattr(self, key)}")
         for key in ("weight_decay", "momentum", "warmup_steps", "batch_size", "irm_weight", "irm_anneal_steps"):
@@ -111,6 +117,10 @@ class Regime:
             self.clip_norm is None or self.clip_norm > 0, f"clip_norm must be positive or none, got {self.clip_norm}"
         )
         require(not (self.nesterov and self.momentum == 0), "nesterov needs momentum > 0")
+        require(
+            self.momentum == 0 or self.optimizer not in ("adam", "adamw"),
+            f"momentum is for sgd and muon; {self.optimizer} averages by betas, leave momentum at 0",
+        )
         require(
             not (self.optimizer == "adam" and self.decay_target == "init"),
             "adam couples decay to the gradient and knows only decay_target = 'zero'; use adamw",
@@ -223,7 +233,7 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """What makes this run this run: all that changes its numbers, as plain data. The budget is part of it only
         where the schedule depends on the length."""
-        from grokscope import configio, registry
+        from grokscope import configio
 
         raw = configio.dump(self)
         raw.pop("hardware")

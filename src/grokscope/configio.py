@@ -1,17 +1,20 @@
 """Strict reading and writing of configs: unknown keys, wrong types and impossible values are errors that say where."""
 
 import json
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import cattrs
-from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.errors import IterableValidationNote as IndexNote
+from cattrs.gen import make_dict_structure_fn
 
 from grokscope import registry
 from grokscope.config import ModelConfig, RunConfig, TaskConfig
@@ -30,8 +33,53 @@ def _strict(kind: type) -> Any:
         if kind is int and isinstance(value, float) and value.is_integer():
             return int(value)  # TOML reads 1e4 as a float
         if type(value) is not kind:
-            raise ValueError(f"expected {kind.__name__}, got {type(value).__name__} {value!r}")
+            raise _unexpected(kind.__name__, value)
+        if kind is float and not math.isfinite(value):
+            raise ValueError(f"expected a finite number, got {value}")
         return value
+
+    return structure
+
+
+def _unexpected(wanted: str, value: Any) -> ValueError:
+    return ValueError(f"expected {wanted}, got {type(value).__name__} {value!r}")
+
+
+def _structure_literal(value: Any, t: Any) -> Any:
+    known = list(get_args(t))
+    if value not in known:
+        raise ValueError(f"unknown value {value!r}{nearest(str(value), known)}")
+    return value
+
+
+def _structure_tuple(value: Any, t: Any) -> Any:
+    """Item by item; text and tables are iterable too, but never meant."""
+    if not isinstance(value, list | tuple):
+        raise _unexpected("a list", value)
+    kinds = get_args(t)
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(value) != len(kinds):
+        raise ValueError(f"expected {len(kinds)} values, got {len(value)}: {list(value)}")
+    out, faults = [], []
+    for index, (item, kind) in enumerate(zip(value, kinds, strict=True)):
+        try:
+            out.append(_converter.structure(item, kind))
+        except Exception as fault:
+            fault.add_note(IndexNote("", index, kind))
+            faults.append(fault)
+    if faults:
+        raise IterableValidationError("", faults, t)
+    return tuple(out)
+
+
+def _structure_dataclass(t: Any) -> Callable[[Any, Any], Any]:
+    from_mapping = make_dict_structure_fn(t, _converter)
+
+    def structure(value: Any, _: type) -> Any:
+        if not isinstance(value, Mapping):
+            raise _unexpected("a table", value)
+        return from_mapping(value, t)
 
     return structure
 
@@ -51,6 +99,8 @@ def _structure_named(kind: registry.Kind) -> Any:
             raise ValueError(f"expected a table with a name, got {value!r}")
         if "name" not in value:
             raise ValueError(f"a {kind} needs a name{nearest('', list(registry.entries(kind)))}")
+        if not isinstance(value["name"], str):
+            raise registry.Unknown(kind, value["name"], list(registry.entries(kind)))
         cls = registry.load(kind, value["name"])
         return _converter.structure({k: v for k, v in value.items() if k != "name"}, cls)
 
@@ -60,6 +110,9 @@ def _structure_named(kind: registry.Kind) -> Any:
 _converter = cattrs.Converter(forbid_extra_keys=True)
 for _kind in (int, float, str, bool):
     _converter.register_structure_hook(_kind, _strict(_kind))
+_converter.register_structure_hook_factory(is_dataclass, _structure_dataclass)
+_converter.register_structure_hook_func(lambda t: get_origin(t) is tuple, _structure_tuple)
+_converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, _structure_literal)
 _converter.register_structure_hook_func(_is_optional, _structure_optional)
 _converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_named("task"))
 _converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
@@ -84,20 +137,22 @@ def _faults(error: BaseException, where: str) -> list[str]:
         return [f"{where}.{key}: unknown key{nearest(key, known)}" for key in sorted(error.extra_fields)]
     if isinstance(error, BaseExceptionGroup):
         return [line for e in error.exceptions for line in _faults(e, where + _step(e))]
-    if isinstance(error, KeyError):
-        return [f"{where}.{error.args[0]}: missing"]
-    if isinstance(error, TypeError) and (missing := re.findall(r"'(\w+)'", str(error))):
-        return [f"{where}.{key}: missing" for key in missing]
+    if isinstance(error, KeyError):  # raised while looking for the key that `where` ends in
+        return [f"{where}: missing"]
+    if isinstance(error, registry.Unknown):
+        return [f"{where}.{error.key}: {error}"]
+    if isinstance(error, TypeError) and "missing" in str(error):
+        return [f"{where}.{key}: missing" for key in re.findall(r"'(\w+)'", str(error))]
     return [f"{where}: {error}"]
 
 
 def _step(error: BaseException) -> str:
     """Where inside its parent an error happened, from the notes that cattrs leaves."""
     for note in getattr(error, "__notes__", ()):
-        if (name := getattr(note, "name", None)) is not None:
-            return f".{name}"
-        if (index := getattr(note, "index", None)) is not None:
-            return f"[{index}]"
+        if isinstance(note, AttributeValidationNote):
+            return f".{note.name}"
+        if isinstance(note, IndexNote):
+            return f"[{note.index}]"
     return ""
 
 
@@ -129,38 +184,59 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """A TOML or JSON file as plain data. Raises ValueError naming the file and the line."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark in front
+        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected a TOML or JSON file") from None
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: expected a table of keys, got a {type(raw).__name__}")
+    return raw
 
 
 def load_run(raw: Mapping[str, Any]) -> RunConfig:
     """A run from plain data (a TOML file's content, or the ``config`` of a run's config.json)."""
     raw = dict(raw)
     schema = raw.pop("schema", SCHEMA)
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ValueError(f"$.schema: {schema!r} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+    if type(schema) is not int:
+        raise ValueError(f"$.schema: expected int, got {schema!r}")
+    if schema > SCHEMA:
+        raise ValueError(f"$.schema: {schema} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
     return structure(raw, RunConfig)
 
 
 def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`raw` with dotted keys replaced: ``overlay(raw, {"regime.lr": 3e-4})``; nested tables merge key by key.
 
-    Naming another ``task.name`` or ``model.name`` drops that table's other keys, which belong to the old one.
+    Naming another ``task.name`` or ``model.name`` drops that table's other keys, which belong to the old one. The order
+    of the changes means nothing, unless two name the same key: then the later one counts.
     """
-    out = {k: (overlay(v, {}) if isinstance(v, Mapping) else v) for k, v in raw.items()}
+    return _merge(raw, _nested(changes))
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as nested tables: all changes to a table have to be seen at once."""
+    out: dict[str, Any] = {}
     for key, value in changes.items():
         head, _, rest = key.partition(".")
-        if rest or isinstance(value, Mapping):
-            below = {rest: value} if rest else value
+        below = {rest: value} if rest else value
+        if isinstance(below, Mapping):
             inner = out.get(head)
-            base = inner if isinstance(inner, Mapping) and not _replaces(head, inner, below) else {}
-            out[head] = overlay(base, below)
+            out[head] = _merge(inner if isinstance(inner, Mapping) else {}, _nested(below))
+        else:
+            out[head] = below
+    return out
+
+
+def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    out = {k: (_merge(v, {}) if isinstance(v, Mapping) else v) for k, v in raw.items()}
+    for head, value in changes.items():
+        if isinstance(value, Mapping):
+            inner = out.get(head)
+            out[head] = _merge(inner if isinstance(inner, Mapping) and not _replaces(head, inner, value) else {}, value)
         else:
             out[head] = value
     return out

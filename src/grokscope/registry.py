@@ -15,6 +15,14 @@ from typing import Any, Literal
 Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule"]
 
 
+class Unknown(ValueError):
+    """A name under which nothing is registered; `key` is the config key that holds names of this kind."""
+
+    def __init__(self, kind: Kind, name: object, known: list[str]):
+        super().__init__(f"unknown {kind} {name!r}{nearest(str(name), known)}")
+        self.key = {"task": "name", "model": "name", "filter": "grad_filter"}.get(kind, kind)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One registered thing; `load` imports and returns its factory."""
@@ -99,11 +107,11 @@ def entries(kind: Kind) -> dict[str, Entry]:
 
 
 def find(kind: Kind, name: str) -> Entry:
-    """The entry called `name`. Raises ValueError naming the nearest registered name."""
-    known = entries(kind)
-    if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}{nearest(name, list(known))}")
-    return known[name]
+    """The entry called `name`. Raises Unknown (a ValueError) naming the nearest registered name."""
+    entry = _BUILT_IN[kind].get(name) or _plugins(kind).get(name)  # built-in first: plug-ins cost a look at the disk
+    if entry is None:
+        raise Unknown(kind, name, list(entries(kind)))
+    return entry
 
 
 def load(kind: Kind, name: str) -> Any:
