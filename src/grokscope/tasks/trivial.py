@@ -9,7 +9,8 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
     """Per split, the score of the constants fitted on `train`.
 
     Classification: ``{"acc": ...}`` of the majority class (of each environment, where the task has environments).
-    Regression: ``{"loss": ...}``, the mean squared error of the mean target (of each group, where the task has groups).
+    Regression: ``{"loss": ...}``, the mean squared error of the mean target (of each group, where the task has groups, and
+    then also ``group<id>_loss`` by group).
     What train lacks falls back on the overall constant.
     """
     key = "env" if data.kind == "classification" else "group"
@@ -26,7 +27,9 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
         if data.kind == "classification":
             out[name] = {"acc": float((guess == split.y).mean())}
         else:
-            out[name] = {"loss": float(((guess - split.y.astype(np.float64)) ** 2).mean())}
+            errors = (guess - split.y.astype(np.float64)) ** 2
+            by_group = {} if own is None else {f"group{g}_loss": float(errors[own == g].mean()) for g in np.unique(own)}
+            out[name] = {"loss": float(errors.mean())} | by_group
     return out
 
 

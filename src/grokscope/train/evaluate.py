@@ -34,6 +34,7 @@ class TensorSplit:
     y: Tensor
     target: Tensor
     env: Tensor | None = None
+    group: Tensor | None = None
 
     def take(self, index: Tensor | None) -> "TensorSplit":
         """The examples of a batch; None takes all."""
@@ -59,7 +60,7 @@ def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> 
     n = len(split.y)
     out: dict[str, Tensor | int] = {f"{name}_loss": loss(logits, split.target), f"{name}_n": n}
     if loss.targets == "real":
-        return out
+        return out | _group_losses(logits, split, name)
     right = loss.predict(logits) == split.y
     out[f"{name}_correct"] = right.sum()
     if split.env is not None:
@@ -70,6 +71,17 @@ def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> 
                 out[f"{name}_{key}{value}_correct"] = (right & chosen).sum()
                 out[f"{name}_{key}{value}_n"] = chosen.sum()
     return out
+
+
+def _group_losses(logits: Tensor, split: TensorSplit, name: str) -> dict[str, Tensor]:
+    """Mean squared error of each group of a regression: the groups differ in difficulty more than networks do."""
+    if split.group is None:
+        return {}
+    ids, index = split.group.unique(return_inverse=True)
+    errors = (logits[:, 0] - split.y).double().square()
+    totals = torch.zeros(len(ids), dtype=errors.dtype, device=errors.device).index_add_(0, index, errors)
+    counts = torch.bincount(index, minlength=len(ids))
+    return {f"{name}_group{g}_loss": t for g, t in zip(ids.tolist(), (totals / counts).unbind(), strict=True)}
 
 
 def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Mapping[str, float]]) -> Row:

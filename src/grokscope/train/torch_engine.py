@@ -5,6 +5,7 @@ to a disk, a clock or a person, and no number leaves the device.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from grokscope.config import RunConfig
 from grokscope.measure import fourier, irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.seeds import derive
-from grokscope.tasks.data import TaskData
+from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.evaluate import Row, StepWatch, TensorSplit, diagnostics, forward, split_metrics, to_row
 from grokscope.train.inputs import Network
@@ -92,23 +93,23 @@ class TorchEngine:
     def _load_data(self, config: RunConfig, data: TaskData) -> tuple[dict[str, TensorSplit], Tensor | None]:
         """Every split on the device, decoded once; and the clean training labels where noise was added."""
 
-        def load(y: np.ndarray, x: np.ndarray, env: np.ndarray | None) -> TensorSplit:
-            labels = torch.as_tensor(y).to(self.device)
-            ids = None if env is None else torch.as_tensor(env).to(self.device)
-            return TensorSplit(torch.as_tensor(x).to(self.device), labels, self.loss.encode(labels), ids)
-
-        splits = {name: load(s.y, s.x, s.env) for name, s in data.splits.items()}
+        splits = {name: self._load_split(split) for name, split in data.splits.items()}
         share = config.regime.label_noise
         if share == 0:
             return splits, None
         if data.kind != "classification":
             raise ValueError("$.regime.label_noise: needs class labels, this task has real targets")
-        train = data.splits["train"]
-        clean = splits["train"].y
-        splits["train"] = load(
-            noisy_labels(train.y, share, data.classes, derive(config.seed, "label-noise")), train.x, train.env
-        )
+        train, clean = data.splits["train"], splits["train"].y
+        noisy = noisy_labels(train.y, share, data.classes, derive(config.seed, "label-noise"))
+        splits["train"] = self._load_split(replace(train, y=noisy))
         return splits, clean
+
+    def _load_split(self, split: Split) -> TensorSplit:
+        def move(array: np.ndarray | None) -> Tensor | None:
+            return None if array is None else torch.as_tensor(array).to(self.device)
+
+        x, y = torch.as_tensor(split.x).to(self.device), torch.as_tensor(split.y).to(self.device)
+        return TensorSplit(x, y, self.loss.encode(y), move(split.env), move(split.group))
 
     # -- training ---------------------------------------------------------------------------------------------------
 
