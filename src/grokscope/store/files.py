@@ -25,8 +25,15 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise explain_full_disk(error, path) from error
+        explain_full_disk(error, path)
+        raise
     _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of writers that were killed. Only for whoever holds the folder's lock."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -39,16 +46,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def explain_full_disk(error: BaseException, path: Path) -> BaseException:
-    """The same error, or for a full disk one that says what to do."""
+def explain_full_disk(error: BaseException, path: Path) -> None:
+    """Raise an OSError that says what to do where `error` means a full disk; otherwise do nothing."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     # torch reports a failed write as a RuntimeError that hides the errno
     full = full or (isinstance(error, RuntimeError) and "write" in str(error) and "fail" in str(error))
-    if not full:
-        return error
-    return OSError(
-        errno.ENOSPC, f"no space left to write {path}; what was saved before is intact: free space, then run again"
-    )
+    if full:
+        raise OSError(
+            errno.ENOSPC, f"no space left to write {path}; what was saved before is intact: free space, then run again"
+        ) from error
 
 
 def to_json(data: Any, indent: int | None = None) -> str:

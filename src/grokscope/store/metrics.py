@@ -1,5 +1,6 @@
 """The trajectory's rows: append-only JSON lines, one writer, readable at any moment."""
 
+import errno
 import itertools
 import json
 import os
@@ -21,23 +22,32 @@ class MetricsWriter:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the writer
 
     def append(self, row: Mapping[str, Any]) -> None:
+        line = (to_json(dict(row)) + "\n").encode()
         try:
-            self._file.write((to_json(dict(row)) + "\n").encode())
+            if self._file.write(line) < len(line):  # a nearly full disk takes a part and reports no error
+                raise OSError(errno.ENOSPC, "the row was written in part")
         except OSError as error:
-            raise explain_full_disk(error, self.path) from error
+            explain_full_disk(error, self.path)
+            raise
 
-    def keep(self, wanted: Collection[int], last: int) -> None:
-        """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen."""
+    def keep(self, wanted: Collection[int], last: int) -> int:
+        """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen. Returns
+        the last step kept, -1 for none."""
         rows = [r for r in read_rows(self.path) if r["step"] <= last and r["step"] in wanted]
         text = "".join(to_json(r) + "\n" for r in rows).encode()
         if len(text) != self.path.stat().st_size:
             write_atomic(self.path, lambda file: file.write(text))
             self._file.close()
             self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - the old handle is the replaced file's
+        return rows[-1]["step"] if rows else -1
 
     def sync(self) -> None:
         """Push the rows to disk: a resume state must never be ahead of them."""
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            explain_full_disk(error, self.path)
+            raise
 
     def close(self) -> None:
         self._file.close()

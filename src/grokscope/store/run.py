@@ -29,9 +29,9 @@ class Run:
     def record(self) -> dict[str, Any]:
         """All of config.json: ``config``, ``passed``, ``facts``, ``provenance``, ``lineage``."""
         record = read_json(self.path / "config.json")
-        if not isinstance(record, dict) or "config" not in record:
+        if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
             raise ValueError(f"{self.path / 'config.json'}: not the config of a grokscope run")
-        if record.get("schema", 0) > SCHEMA:
+        if not isinstance(record.get("schema", 0), int) or record.get("schema", 0) > SCHEMA:
             raise ValueError(
                 f"{self.path}: written by a newer grokscope (schema {record['schema']} > {SCHEMA}); upgrade to read it"
             )

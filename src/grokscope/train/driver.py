@@ -22,9 +22,10 @@ from torch import Tensor
 
 from grokscope import configio
 from grokscope.config import Budget, RunConfig
+from grokscope.seeds import derive
 from grokscope.store import lock
 from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights
-from grokscope.store.files import read_json, write_json
+from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, write_json
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
@@ -95,9 +96,10 @@ def train(
         return run
     torch.set_num_threads(config.hardware.threads)
     data = config.task.build(config.seed)
+    session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     with lock.exclusive(run.path):
         if not _complete(run, config):
-            _Session(run, config, data, passed, watcher, interrupt_at).go()
+            session.go()
     return Run(run.path)
 
 
@@ -144,6 +146,7 @@ class _Session:
         self.run, self.config, self.passed, self.watcher = run, config, passed, watcher
         self.interrupt_at = sys.maxsize if interrupt_at is None else interrupt_at
         self.threshold, self.kind = data.threshold, data.kind
+        self.n_train = len(data.splits["train"])
         self.plan, self.engine = make_engine(config, data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
@@ -151,7 +154,12 @@ class _Session:
         self.stop = False
 
     def go(self) -> None:
-        with _deterministic(), _signals(self._request_stop), closing(MetricsWriter(self.metrics_path)) as self.metrics:
+        seed = derive(self.config.seed, "training")
+        with (
+            _deterministic(seed),
+            _signals(self._request_stop),
+            closing(MetricsWriter(self.metrics_path)) as self.metrics,
+        ):
             try:
                 self._restore()
                 self._train()
@@ -165,15 +173,18 @@ class _Session:
 
     def _restore(self) -> None:
         """Go back to the newest resume state and forget the rows after it, or begin."""
+        for folder in (".", "checkpoints", "results", "resume"):
+            remove_leftovers(self.run.path / folder)
+        self._write_config()
         state, warnings = load_state(self.run.path / "resume")
         if state is not None:
             self.bad_rows = state.pop("bad_rows")
             self.engine.load_state_dict(state)
-            self.plan = self.plan.at_least(self.engine.step)
+            if self.engine.step > self.plan.total:  # further than asked for: close the run where it is
+                self.plan = make_plan(replace(self.config, budget=Budget(steps=self.engine.step)), self.n_train)
         elif self.config.start is not None:
             self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
-        self.metrics.keep(self.plan.evaluate, self.engine.step if state is not None else -1)
-        self._write_config()
+        self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if state is not None else -1)
         for warning in warnings:
             self._log(f"warning: {warning}")
         self._log(f"{'resumed at' if state is not None else 'started at'} step {self.engine.step} of {self.plan.total}")
@@ -205,14 +216,14 @@ class _Session:
     # -- the line of events -------------------------------------------------------------------------------------------
 
     def _train(self) -> None:
-        if self.engine.step == 0:
+        if self.engine.step > self.last_row:
             self._events()
         while self.engine.step < self.plan.total and self.bad_rows < DIVERGED_AFTER:
-            target = min(self.plan.next_event(self.engine.step), max(self.interrupt_at, self.engine.step))
+            self._housekeeping()
+            target = min(self.plan.next_event(self.engine.step), self.interrupt_at)
             self.engine.advance(target, target in self.plan.diagnose, self._paused)
             if self.engine.step == target:
                 self._events()
-            self._housekeeping()
         self._finish("diverged" if self.bad_rows >= DIVERGED_AFTER else "done")
 
     def _events(self) -> None:
@@ -235,7 +246,8 @@ class _Session:
         return self.stop or time.monotonic() - self.last_beat > HEARTBEAT_S
 
     def _housekeeping(self) -> None:
-        if self.stop or self.interrupt_at <= self.engine.step < self.plan.total:
+        """What is due while the run is not over: give way to whoever asked, say that it lives, save its state."""
+        if self.stop or self.interrupt_at <= self.engine.step:
             self._save_state()
             self._write_status("interrupted")
             self._log(f"interrupted at step {self.engine.step}")
@@ -297,8 +309,12 @@ class _Session:
 
     def _log(self, line: str) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log_path, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        try:
+            with open(self.log_path, "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        except OSError as error:
+            explain_full_disk(error, self.log_path)
+            raise
 
     def _request_stop(self) -> None:
         self.stop = True
@@ -317,8 +333,8 @@ def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
-    """Deterministic kernels only, for as long as a run trains."""
+def _deterministic(seed: int) -> Iterator[None]:
+    """Deterministic kernels only, and torch's own generator (dropout) seeded, for as long as a run trains."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     settings: Any = torch.utils.deterministic  # filling fresh memory would cost time and guard against nothing we do
     before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
@@ -326,7 +342,7 @@ def _deterministic() -> Iterator[None]:
     settings.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             yield
     finally:
         torch.use_deterministic_algorithms(before[0])

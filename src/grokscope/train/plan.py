@@ -1,7 +1,7 @@
 """Which step does what: the cadences of a run laid over its length."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from grokscope.config import RunConfig
 
@@ -29,10 +29,6 @@ class Plan:
     def next_event(self, step: int) -> int:
         """The first step after `step` at which something is due."""
         return self.stops[bisect_right(self.stops, step)]
-
-    def at_least(self, step: int) -> "Plan":
-        """The same plan for a run that is already at `step`, beyond the length asked for now."""
-        return self if step <= self.total else replace(self, total=step, stops=(*self.stops, step))
 
     def checkpoint_name(self, step: int) -> str:
         """``ep00200`` where checkpoints go by epochs, ``st00001000`` where they go by steps."""
