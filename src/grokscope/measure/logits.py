@@ -22,6 +22,6 @@ def softmax_collapse(logits: Tensor, dtype: torch.dtype) -> Tensor:
     """Share of rows of logits (n, k) whose ``sum(exp(z - max z))`` is exactly 1 in `dtype`: there the cross-entropy of
     a right answer is exactly 0 and its gradient has vanished (Prieto et al., arXiv:2501.04697). NaN for one output."""
     if logits.shape[1] == 1:
-        return torch.tensor(float("nan"))
+        return logits.new_tensor(float("nan"))
     z = logits.to(dtype)
     return ((z - z.max(1, keepdim=True).values).exp().sum(1) == 1).double().mean()

@@ -12,9 +12,12 @@ def spectra(features: Tensor) -> dict[str, Tensor]:
     - ``rank_participation``: (sum s^2)^2 / sum s^4, the participation ratio of the covariance's eigenvalues.
     - ``rank_stable``: sum s^2 / max s^2.
 
-    All lie between 1 and min(n - 1, d), and all grow with n: compare them at equal n only. Constant features give NaN.
+    All lie between 1 and min(n - 1, d), and all grow with n: compare them at equal n only. Constant features, and ones
+    that are not finite, give NaN.
     """
-    s = torch.linalg.svdvals((features - features.mean(0)).double())
+    features = features.double()  # before centring: rounding would give constant features a rank
+    centred = features - features.mean(0)
+    s = torch.linalg.svdvals(centred) if centred.isfinite().all() else torch.full_like(features[0], float("nan"))
     power = s.square()
     share = s / s.sum()
     return {
