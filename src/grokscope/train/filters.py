@@ -101,13 +101,17 @@ class GrokfastMA:
         self.seen, self.ring, self.total = state["seen"], list(state["ring"]), list(state["total"])
 
 
+PARALLEL = 1e-5
+"""Below this share of the gradient, what is orthogonal to the weights is rounding and must not be blown up."""
+
+
 class OrthogonalGradient:
     """Per tensor: ``g - (w.g / w.w) w``, rescaled to the norm of g (orthogonal gradient, Prieto et al.,
     arXiv:2501.04697).
 
     Removes naive loss minimization (growing the logits by growing the weights). Cost: two dot products per tensor.
-    Misleads on biases and other one-dimensional tensors whose direction means little, and a tensor of one element keeps
-    no gradient.
+    Misleads on biases and other one-dimensional tensors whose direction means little, and a tensor of one element, or
+    one whose gradient is parallel to it, keeps no gradient.
     """
 
     def __init__(self, regime: Regime):
@@ -120,7 +124,8 @@ class OrthogonalGradient:
                 continue
             w, g = p.flatten(), p.grad.flatten()
             part = g - (w @ g) / (w @ w).clamp_min(1e-30) * w
-            p.grad.copy_((part * (g.norm() / part.norm().clamp_min(1e-30))).view_as(p))
+            size, left = g.norm(), part.norm()
+            p.grad.copy_((part * torch.where(left > PARALLEL * size, size / left, 0)).view_as(p))
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -129,7 +129,7 @@ class Decay:
         if not self.parameters:
             return
         if self.targets:
-            torch._foreach_lerp_(self.parameters, self.targets, lr * self.rate)
+            torch._foreach_lerp_(self.parameters, self.targets, min(1.0, lr * self.rate))
         else:
             torch._foreach_mul_(self.parameters, max(0.0, 1 - lr * self.rate))
 
