@@ -27,14 +27,18 @@ class Network:
 
     def compile(self, sample: Tensor) -> str | None:
         """Compile the network from now on. Where that fails on the sample (no compiler, an unsupported operation), go
-        on without and return why."""
+        on without and return why. Tried in eval mode: the trial must not count in a batch norm's averages."""
         self.run = torch.compile(self.model)
+        training = self.model.training
+        self.model.eval()
         try:
             with torch.no_grad():
                 self(sample)
         except Exception as error:
             self.run = self.model
             return f"training without compilation, which failed: {str(error).splitlines()[0]}"
+        finally:
+            self.model.train(training)
         return None
 
     def prepare(self, x: Tensor) -> Tensor:

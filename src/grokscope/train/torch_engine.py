@@ -192,8 +192,12 @@ class TorchEngine:
         return self.model.state_dict()
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Start from these weights; decay towards ``init`` then means towards them."""
-        self.model.load_state_dict(weights)
+        """Start from these weights; decay towards ``init`` then means towards them. Raises ValueError when they are
+        another network's."""
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"$.model: the weights to start from do not fit this network: {error}") from None
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
 
@@ -243,6 +247,16 @@ class TorchEngine:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for part in ("filter", "decay", "order"):
-            getattr(self, part).load_state_dict(state[part])
+        self.filter.load_state_dict(_to_device(state["filter"], self.device))
+        self.decay.load_state_dict(_to_device(state["decay"], self.device))
+        self.order.load_state_dict(state["order"])
         torch.set_rng_state(state["rng"])
+
+
+def _to_device(state: Any, device: torch.device) -> Any:
+    """A nested state with its tensors on the device: states are read to the CPU, buffers live beside the weights."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {key: _to_device(value, device) for key, value in state.items()}
+    return [_to_device(value, device) for value in state] if isinstance(state, list) else state
