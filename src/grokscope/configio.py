@@ -69,7 +69,7 @@ def _structure_tuple(value: Any, t: Any) -> Any:
             fault.add_note(IndexNote("", index, kind))
             faults.append(fault)
     if faults:
-        raise IterableValidationError("", faults, t)
+        raise IterableValidationError("", faults, t)  # pyright: ignore[reportCallIssue]
     return tuple(out)
 
 
