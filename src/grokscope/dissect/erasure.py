@@ -1,0 +1,252 @@
+"""M4: remove the environment's subspace, re-classify with the original head, and see what a new probe still reads.
+
+An old probe at chance proves nothing: it was fitted to the very directions that were removed. The verdict on erasure is
+that of probes refitted on edited features that the eraser never saw.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.controls import erase_logits, outside_range, random_frames, variance_matched_frames
+from grokscope.dissect.effects import Scene, effect_records
+from grokscope.dissect.head import LinearHead
+from grokscope.dissect.leace import Whitening, whiten
+from grokscope.dissect.probes import Probe, fit_path, judge
+from grokscope.dissect.records import Effect, Record
+from grokscope.dissect.sample import Sample, Settings
+from grokscope.dissect.scoring import Score, permutations, score
+from grokscope.dissect.subspaces import Eraser, class_means, lda, mean_diff, principal_angles, probe_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasure(Record):
+    """What one eraser, fitted on `fit`, did to held-out examples."""
+
+    eraser: str
+    rank: int
+    n_fit: int
+    d: int
+    guarantee: str
+    verdict: str
+    """``erased``, ``not erased`` or ``cannot tell``; from `refitted`."""
+    reason: str
+    before: Score
+    """Probes fitted on the unedited select part, scored on the test part."""
+    old_probe: Score
+    """The probe fitted on the unedited fit part, on edited test examples: at chance by construction for `probe_rows`."""
+    refitted: Score
+    """Probes fitted on the edited select part, scored on the edited test part."""
+    refitted_on_fit: Score
+    """The same, fitted on the edited fit part: blind to what the eraser itself could not see there."""
+    task_before: Score
+    task_refitted: Score
+    """Whether the task can still be read after the edit."""
+    removed_variance: float
+    """Share of the total variance of the fit part."""
+    matched_variance: float
+    """Mean variance removed by the variance-matched draws, as a share of what this eraser removed; below 1 where the rest
+    of the features does not hold so much."""
+    outside_range: float
+    outside_range_before: float
+    effects: dict[str, dict[str, Effect]]
+    """By set of examples, then by effect."""
+    causal: bool | None
+    """Whether the test part's `env_gap_drop` is positive and beats every control at level alpha; None: cannot tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class M4(Record):
+    erasures: tuple[Erasure, ...]
+    angles: dict[str, tuple[float, ...]]
+    """Principal angles in degrees, the largest first: between erasers, and of each with the task's own subspace."""
+    cannot_tell: str | None = None
+
+    def by(self, eraser: str) -> Erasure:
+        return next(e for e in self.erasures if e.eraser == eraser)
+
+
+def fit_erasers(
+    h: np.ndarray, z: np.ndarray, weights: np.ndarray | None, probe: Probe, settings: Settings, whitening: Whitening
+) -> dict[str, Eraser]:
+    """The named erasers, fitted to h (n, d) and codes z (n,)."""
+    means, _, centre = class_means(h, z, weights)
+    fits: dict[str, Callable[[], Eraser]] = {
+        "mean_diff": lambda: mean_diff(h, z, weights),
+        "lda": lambda: lda(h, z, weights, rounds=settings.lda_rounds),
+        "probe_rows": lambda: probe_rows(probe.rows, centre),
+        "leace": lambda: whitening.eraser(means),
+    }
+    return {name: fits[name]() for name in settings.erasers}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all erasures of one dissection share."""
+
+    h: np.ndarray
+    head: LinearHead
+    sample: Sample
+    scenes: dict[str, Scene]
+    settings: Settings
+    whitening: Whitening
+    spectrum: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def fit(self) -> np.ndarray:
+        return self.h[self.sample.parts.fit]
+
+
+def make_bench(h: np.ndarray, head: LinearHead, sample: Sample, scenes: dict[str, Scene], settings: Settings) -> Bench:
+    """Covariance work done once: features (n, d) of all examples."""
+    h = h.astype(np.float64)
+    fit = h[sample.parts.fit]
+    whitening = whiten(fit, sample.weights["fit"])
+    rest = fit - whitening.mean
+    values, vectors = np.linalg.eigh(rest.T @ rest / len(rest))
+    return Bench(h, head, sample, scenes, settings, whitening, (values, vectors))
+
+
+def run_m4(bench: Bench, probe: Probe) -> M4:
+    """All erasures with their controls; `probe` reads the environment from the unedited fit part."""
+    fit, weights, settings = bench.fit, bench.sample.weights["fit"], bench.settings
+    z, y = bench.sample.target("environment", "fit"), bench.sample.target("task", "fit")
+    erasers = fit_erasers(fit, z, weights, probe, settings, bench.whitening)
+    before = {target: refit(bench, target, None, "select") for target in ("environment", "task")}
+    done = tuple(erase(bench, eraser, probe, before) for eraser in erasers.values())
+    task = mean_diff(fit, y, weights)
+    named = [*erasers.items(), ("task", task)]
+    angles = {
+        f"{a} / {b}": principal_angles(x.removed, w.removed)
+        for i, (a, x) in enumerate(named)
+        for b, w in named[i + 1 :]
+    }
+    return M4(erasures=done, angles=angles)
+
+
+def refit(bench: Bench, target: str, eraser: Eraser | None, part: str) -> Score:
+    """The most successful of several probes fitted on an edited part, scored on the edited test part."""
+    sample, settings = bench.sample, bench.settings
+    train, test = bench.h[sample.parts[part]], bench.h[sample.parts.test]
+    if eraser is not None:
+        train, test = eraser.apply(train), eraser.apply(test)
+    probes = fit_path(train, sample.target(target, part), settings.refit_regularization, sample.weights[part])
+    name = eraser.name if eraser else "none"
+    return _score(bench, np.stack([p.guess(test) for p in probes]), target, "refit", name, part)
+
+
+def _score(bench: Bench, guesses: np.ndarray, target: str, *purpose: str) -> Score:
+    sample, settings = bench.sample, bench.settings
+    return score(
+        guesses,
+        sample.target(target, "test"),
+        sample.strata(target, "test"),
+        sample.group("test"),
+        settings.rng("erasure", target, *purpose),
+        settings.permutations,
+        settings.resamples,
+    )[0]
+
+
+def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) -> Erasure:
+    """One eraser on every set of examples."""
+    sample, settings, fit = bench.sample, bench.settings, bench.fit
+    test = bench.h[sample.parts.test]
+    edited = eraser.apply(test)
+    refitted = refit(bench, "environment", eraser, "select")
+    verdict, reason = judge_erasure(before["environment"], refitted, settings)
+    target = float(np.var(eraser.coordinates(fit) @ eraser.left.T, axis=0).sum())
+    frames, matched = variance_matched_frames(
+        settings.rng("variance", eraser.name), bench.spectrum, eraser.removed, eraser.rank, target, settings.draws
+    )
+    others = random_label_erasers(bench, eraser.name)
+    effects = {name: _effects(bench, eraser, scene, frames, others) for name, scene in bench.scenes.items()}
+    low, high = fit.min(axis=0), fit.max(axis=0)
+    return Erasure(
+        eraser=eraser.name,
+        rank=eraser.rank,
+        n_fit=len(fit),
+        d=fit.shape[1],
+        guarantee=_guarantee(eraser.name, len(fit), fit.shape[1]),
+        verdict=verdict,
+        reason=reason,
+        before=before["environment"],
+        old_probe=_score(bench, probe.guess(edited)[None], "environment", "old", eraser.name),
+        refitted=refitted,
+        refitted_on_fit=refit(bench, "environment", eraser, "fit"),
+        task_before=before["task"],
+        task_refitted=refit(bench, "task", eraser, "select"),
+        removed_variance=target / float(np.var(fit, axis=0).sum()),
+        matched_variance=float(matched.mean()) / target if target > 0 else float("nan"),
+        outside_range=outside_range(edited, low, high),
+        outside_range_before=outside_range(test, low, high),
+        effects=effects,
+        causal=causal(effects["test"]["env_gap_drop"], settings.alpha),
+    )
+
+
+def _guarantee(name: str, n: int, d: int) -> str:
+    if name in ("lda", "probe_rows"):
+        return "none: the class means stay apart"
+    exact = "exact for linear probes on the fit part"
+    return exact + (
+        f"; none on held-out examples, n / d = {n / d:.2g}" if n < 10 * d else ", nearly so on held-out ones"
+    )
+
+
+def judge_erasure(before: Score, after: Score, settings: Settings) -> tuple[str, str]:
+    """From probes fitted on held-out features before and after the edit."""
+    if not before.p <= settings.alpha:
+        return "cannot tell", "the environment could not be read before the edit (probes of the select part)"
+    return judge(after, settings, "not erased", "erased")
+
+
+def causal(effect: Effect, alpha: float) -> bool | None:
+    """Whether an effect is positive and beats every control: each must be beaten, so nothing needs correction."""
+    ps = [c.p for c in effect.controls.values()]
+    if (
+        not np.isfinite(effect.value)
+        or not np.isfinite(ps).all()
+        or any(c.smallest_p > alpha for c in effect.controls.values())
+    ):
+        return None
+    return bool(max(ps) <= alpha and all(effect.value > c.mean for c in effect.controls.values()))
+
+
+def erased_logits(head: LinearHead, eraser: Eraser, scene: Scene) -> np.ndarray:
+    """Logits (n, k) of the head on edited features, which are never formed: the head is linear."""
+    return scene.logits - eraser.coordinates(scene.h) @ (eraser.left.T @ head.weight.T)
+
+
+def _effects(
+    bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, others: list[Eraser]
+) -> dict[str, Effect]:
+    weight, rest = bench.head.weight, scene.h - eraser.mean
+    lengths = np.linalg.norm(eraser.coordinates(scene.h) @ eraser.left.T, axis=1)
+    rng = bench.settings.rng("subspace", eraser.name)
+    frames = random_frames(rng, len(eraser.mean), eraser.rank, bench.settings.draws)
+    controls = {
+        "dimension": erase_logits(scene.logits, rest, weight, frames),
+        "variance": erase_logits(scene.logits, rest, weight, matched),
+        "norm": erase_logits(scene.logits, rest, weight, frames, lengths),
+    }
+    if others:
+        controls["labels"] = np.stack([erased_logits(bench.head, other, scene) for other in others])
+    return effect_records(scene, erased_logits(bench.head, eraser, scene), controls)
+
+
+def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
+    """The same eraser fitted to permuted environments: what a meaningless labelling of the same groups removes.
+
+    Only for the two whose fit is a matter of class means; refitting the others a hundred times would cost too much.
+    """
+    if name not in ("mean_diff", "leace"):
+        return []
+    fit, sample, settings = bench.fit, bench.sample, bench.settings
+    weights = sample.weights["fit"]
+    z, strata = sample.target("environment", "fit"), sample.strata("environment", "fit")
+    draws, _, _ = permutations(settings.rng("labels"), z, strata, sample.group("fit"), settings.draws)
+    if name == "leace":
+        return [bench.whitening.eraser(class_means(fit, random, weights)[0]) for random in draws]
+    return [mean_diff(fit, random, weights) for random in draws]

@@ -1,0 +1,268 @@
+"""M1: what a linear probe can read, at each site, for the environment and for the task.
+
+L2-regularized logistic regression (scikit-learn, multinomial) on standardized features. Readable is not used: a probe is
+correlational, and a network may carry what its head ignores. See M4 and M5 for use.
+
+Shapes: n examples, d features, k targets.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.records import Record
+from grokscope.dissect.sample import Sample, Settings
+from grokscope.dissect.scoring import Score, balanced, score
+
+TARGETS = ("environment", "task")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe: scores = (h - mean) / scale @ coef.T + intercept; coef (k, d), or (1, d) for two targets."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    classes: np.ndarray
+    regularization: float
+    converged: bool
+
+    def scores(self, h: np.ndarray) -> np.ndarray:
+        """Log-odds up to a constant per example, (n, k)."""
+        s = (h - self.mean) / self.scale @ self.coef.T + self.intercept
+        return np.concatenate([np.zeros_like(s), s], axis=1) if s.shape[1] == 1 else s
+
+    def guess(self, h: np.ndarray) -> np.ndarray:
+        return self.classes[self.scores(h).argmax(axis=1)]
+
+    def log_loss(self, h: np.ndarray, target: np.ndarray) -> float:
+        """Mean negative log-likelihood. A target that the fit part lacked counts as its least likely one."""
+        s = self.scores(h)
+        s = s - s.max(axis=1, keepdims=True)
+        column = np.minimum(np.searchsorted(self.classes, target), len(self.classes) - 1)
+        return float((np.log(np.exp(s).sum(axis=1)) - s[np.arange(len(s)), column]).mean())
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Weights in the features' own units: (k, d), or (1, d) for two targets."""
+        return self.coef / self.scale
+
+
+def usable(h: np.ndarray) -> str | None:
+    """Why nothing can be fitted to features (n, d), or None when something can."""
+    if not np.isfinite(h).all():
+        return "the features are not finite"
+    spread = h.max(axis=0) - h.min(axis=0)
+    return "the features are constant" if (spread <= 1e-12 * np.abs(h).max(axis=0)).all() else None
+
+
+def fit_path(
+    h: np.ndarray, target: np.ndarray, regularization: Sequence[float], weights: np.ndarray | None = None
+) -> list[Probe]:
+    """One probe for each C, from the strongest penalty to the weakest, each started from the one before.
+
+    Raises:
+        ValueError: for fewer than two targets, or features that are constant or not finite.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    if reason := usable(h):
+        raise ValueError(f"probe: {reason}")
+    classes = np.unique(target)
+    if len(classes) < 2:
+        raise ValueError("probe: all examples have the same target")
+    h = h.astype(np.float64)
+    mean, scale = h.mean(axis=0), h.std(axis=0)
+    scale = np.where(scale > 1e-12 * np.abs(h).max(axis=0), scale, 1.0)
+    x = (h - mean) / scale
+    model = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)
+    probes = []
+    for c in sorted(regularization):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.set_params(C=c).fit(x, target, sample_weight=weights)
+        done = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+        probes.append(Probe(mean, scale, np.array(model.coef_), np.array(model.intercept_), classes, c, done))
+    return probes
+
+
+def choose(probes: Sequence[Probe], h: np.ndarray, target: np.ndarray) -> Probe:
+    """The probe with the lowest log loss on a part that fitted none of them; of equals the most regularized."""
+    losses = [p.log_loss(h, target) for p in probes]
+    return probes[int(np.argmin(losses))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Record):
+    """The same probe on random labels (Hewitt & Liang 2019, arXiv:1909.03368): what its capacity alone achieves.
+
+    selectivity = real - random, both in balanced accuracy on the same kind of held-out examples.
+    """
+
+    labels: str
+    """``per example``: every example has a random label, scored on the test part; ``per group``: every group has one,
+    scored on unseen examples of seen groups, where recognizing the patient is enough."""
+    draws: int
+    real: float
+    random: float
+    fit_accuracy: float
+    selectivity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult(Record):
+    """One probe at one site."""
+
+    site: str
+    target: str
+    verdict: str
+    """``decodable``, ``not decodable`` or ``cannot tell``."""
+    reason: str
+    n_fit: int
+    d: int
+    n_over_d: float
+    regularization: float | None = None
+    converged: bool | None = None
+    fit_accuracy: float | None = None
+    majority: float | None = None
+    """Accuracy on the test part of the majority target of the fit part: chance for `test.accuracy`."""
+    test: Score | None = None
+    controls: tuple[Control, ...] = ()
+
+
+def judge(result: Score, settings: Settings, positive: str, negative: str) -> tuple[str, str]:
+    """Verdict and reason from a score: above chance, at chance within the tolerance, or neither is shown."""
+    if not np.isfinite(result.p):
+        return "cannot tell", "no class of the test part holds two environments"
+    if result.p <= settings.alpha:
+        return positive, f"balanced accuracy {result.balanced:.3f}, chance {result.chance:.3f}, p = {result.p:.3g}"
+    if result.smallest_p > settings.alpha:
+        return "cannot tell", (
+            f"{result.n_units} units in the test part cannot give a p below {result.smallest_p:.2g}; more groups are needed"
+        )
+    if result.interval is not None and result.interval[1] <= result.chance + settings.tolerance:
+        return negative, f"p = {result.p:.3g}, and the interval ends below chance + {settings.tolerance:g}"
+    return "cannot tell", f"p = {result.p:.3g}, but the interval reaches {settings.tolerance:g} above chance"
+
+
+def probe_site(
+    site: str, target: str, h: np.ndarray, sample: Sample, settings: Settings
+) -> tuple[ProbeResult, Probe | None]:
+    """Fit on `fit`, choose C on `select`, report on `test`; features (n, d) of all examples."""
+    fit, select, test = (h[sample.parts[p]] for p in ("fit", "select", "test"))
+    z = {p: sample.target(target, p) for p in ("fit", "select", "test")}
+    size = {"site": site, "target": target, "n_fit": len(fit), "d": h.shape[1], "n_over_d": len(fit) / h.shape[1]}
+    if reason := usable(fit):
+        return ProbeResult(verdict="cannot tell", reason=reason, **size), None
+    weights = sample.weights["fit"]
+    probe = choose(fit_path(fit, z["fit"], settings.regularization, weights), select, z["select"])
+    rng = settings.rng("probe", site, target)
+    result, _ = score(
+        probe.guess(test)[None],
+        z["test"],
+        sample.strata(target, "test"),
+        sample.group("test"),
+        rng,
+        settings.permutations,
+        settings.resamples,
+    )
+    verdict, reason = judge(result, settings, "decodable", "not decodable")
+    record = ProbeResult(
+        verdict=verdict,
+        reason=reason,
+        regularization=probe.regularization,
+        converged=probe.converged,
+        fit_accuracy=float((probe.guess(fit) == z["fit"]).mean()),
+        majority=float((z["test"] == np.bincount(z["fit"]).argmax()).mean()),
+        test=result,
+        controls=_controls(target, h, sample, settings, probe.regularization, result.balanced, rng),
+        **size,
+    )
+    return record, probe
+
+
+def _controls(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> tuple[Control, ...]:
+    found = [_per_example(target, h, sample, settings, c, real, rng)]
+    if sample.groups is not None and (control := _per_group(target, h, sample, settings, c, rng)):
+        found.append(control)
+    return tuple(found)
+
+
+def _per_example(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> Control:
+    fit, test = h[sample.parts.fit], h[sample.parts.test]
+    scores, fits = [], []
+    for _ in range(settings.probe_controls):
+        random, random_test = (rng.permutation(sample.target(target, p)) for p in ("fit", "test"))
+        (probe,) = fit_path(fit, random, [c])
+        fits.append((probe.guess(fit) == random).mean())
+        scores.append(float(balanced(probe.guess(test), random_test, np.zeros_like(random_test))))
+    return _control("per example", real, scores, fits)
+
+
+def _per_group(target, h, sample: Sample, settings: Settings, c: float, rng) -> Control | None:
+    """Both the real and the random labels are fitted on one half of every group and scored on the other half."""
+    rows, groups, z = sample.parts.fit, sample.group("fit"), sample.target(target, "fit")
+    strata = sample.strata(target, "fit")
+    assert groups is not None
+    units = np.unique(groups, return_inverse=True)[1]
+    rank = np.argsort(np.argsort(rng.random(len(rows)) + units, kind="stable"))
+    half = rank % 2 == 0  # neighbours in this order share a group, so each group is halved
+    if len(np.unique(z[half])) < 2 or len(np.unique(units)) < 3:
+        return None
+    majority = np.array([np.bincount(z[units == u]).argmax() for u in range(units.max() + 1)])
+    (own,) = fit_path(h[rows[half]], z[half], [c])
+    real = float(balanced(own.guess(h[rows[~half]]), z[~half], strata[~half]))
+    scores, fits = [], []
+    for _ in range(settings.probe_controls):
+        random = (
+            rng.permutation(majority)[units]
+            if len(np.unique(majority)) > 1
+            else rng.integers(0, 2, units.max() + 1)[units]
+        )
+        if len(np.unique(random[half])) < 2 or len(np.unique(random[~half])) < 2:
+            continue
+        (probe,) = fit_path(h[rows[half]], random[half], [c])
+        fits.append((probe.guess(h[rows[half]]) == random[half]).mean())
+        scores.append(float(balanced(probe.guess(h[rows[~half]]), random[~half], strata[~half] * 0)))
+    return _control("per group", real, scores, fits) if scores else None
+
+
+def _control(labels: str, real: float, scores: list[float], fits: list[float]) -> Control:
+    random = float(np.mean(scores))
+    return Control(
+        labels=labels,
+        draws=len(scores),
+        real=real,
+        random=random,
+        fit_accuracy=float(np.mean(fits)),
+        selectivity=real - random,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class M1(Record):
+    """Layer-wise probes, and the colour-only baseline as the site ``mean_rgb`` where the inputs are RGB images."""
+
+    probes: tuple[ProbeResult, ...]
+
+    def at(self, site: str, target: str) -> ProbeResult:
+        return next(p for p in self.probes if (p.site, p.target) == (site, target))
+
+
+def run_m1(
+    features: dict[str, np.ndarray], sample: Sample, settings: Settings
+) -> tuple[M1, dict[tuple[str, str], Probe]]:
+    """Probes for both targets at every site; also the fitted ones, by (site, target)."""
+    results, fitted = [], {}
+    for site, h in features.items():
+        for target in TARGETS:
+            record, probe = probe_site(site, target, h, sample, settings)
+            results.append(record)
+            if probe is not None:
+                fitted[site, target] = probe
+    return M1(probes=tuple(results)), fitted

@@ -1,0 +1,155 @@
+"""How well guesses agree with labels: balanced accuracy within strata, its interval over groups, its exact permutations.
+
+Balanced within strata: for the environment, the recall of each environment among the examples of one class, averaged over
+environments and then classes. A guess that knows only the class scores exactly chance, even where hospitals differ in
+their share of tumours.
+
+Shapes: n examples, B permutations or resamples, U units, k targets, s strata.
+"""
+
+from dataclasses import dataclass
+from math import lgamma
+
+import numpy as np
+
+from grokscope.dissect.effects import interval
+from grokscope.dissect.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Record):
+    """A set of guesses against the labels."""
+
+    accuracy: float
+    correct: int
+    n: int
+    balanced: float
+    interval: tuple[float, float] | None
+    chance: float
+    """Balanced accuracy of a blind guess."""
+    p: float
+    """One-sided: share of label permutations with a balanced accuracy at least as high."""
+    sidedness: str
+    smallest_p: float
+    permuted: str
+    """``groups``: labels moved between whole groups; ``within groups``; or ``examples``, within strata."""
+    n_units: int
+
+
+def balanced(guess: np.ndarray, target: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """Balanced accuracy within strata: guess (n,), target (..., n), strata (n,) -> (...)."""
+    k, s = int(max(target.max(), guess.max())) + 1, int(strata.max()) + 1
+    lead, n = target.shape[:-1], target.shape[-1]
+    rows = int(np.prod(lead)) if lead else 1
+    cell = (strata * k + target).reshape(rows, n)
+    flat = (cell + np.arange(rows)[:, None] * (k * s)).ravel()
+    right = (guess == target).reshape(rows, n).astype(np.float64).ravel()
+    size = np.bincount(flat, minlength=rows * k * s).reshape(rows, s, k)
+    hits = np.bincount(flat, right, minlength=rows * k * s).reshape(rows, s, k)
+    return recall_mean(hits, size).reshape(lead)
+
+
+def recall_mean(hits: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """(..., s, k) hits and sizes of cells -> (...): recalls averaged over the targets present, then over the strata that
+    hold two or more of them; NaN when none does."""
+    present = size > 0
+    number = present.sum(axis=-1)
+    recall = np.where(present, hits / np.where(present, size, 1), 0).sum(axis=-1) / np.maximum(number, 1)
+    usable = number >= 2
+    count = usable.sum(axis=-1)
+    return np.where(count > 0, np.where(usable, recall, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+
+
+def chance_level(target: np.ndarray, strata: np.ndarray) -> float:
+    """Expected `balanced` of guesses that are independent of the target."""
+    number = np.array([len(np.unique(target[strata == s])) for s in np.unique(strata)])
+    number = number[number >= 2]
+    return float((1 / number).mean()) if len(number) else float("nan")
+
+
+def permutations(
+    rng: np.random.Generator, target: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, count: int
+) -> tuple[np.ndarray, str, float]:
+    """Permuted targets (B, n), how they were permuted, and the smallest p that so many distinct ones allow.
+
+    Where every group has one target (a patient lies in one hospital), targets move between whole groups, as independent
+    units; where targets vary inside groups they move within each group; without groups, within each stratum.
+    """
+    if groups is None:
+        draws, log_count = _within(rng, target, strata, count)
+        return draws, "examples", _smallest(count, log_count)
+    units = np.unique(groups, return_inverse=True)[1]
+    first = np.zeros(units.max() + 1, dtype=np.int64)
+    first[units] = target
+    if (first[units] == target).all():
+        order = rng.random((count, len(first))).argsort(axis=1)
+        return first[order][:, units], "groups", _smallest(count, _log_multinomial(np.bincount(first)))
+    draws, log_count = _within(rng, target, units, count)
+    return draws, "within groups", _smallest(count, log_count)
+
+
+def _within(rng: np.random.Generator, target: np.ndarray, block: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    order = np.argsort(block, kind="stable")
+    ordered = block[order]
+    shuffled = np.argsort(rng.random((count, len(target))) + ordered, axis=1)
+    draws = np.empty((count, len(target)), dtype=target.dtype)
+    draws[:, order] = target[order][shuffled]
+    return draws, sum(_log_multinomial(np.bincount(target[block == b])) for b in np.unique(block))
+
+
+def _log_multinomial(counts: np.ndarray) -> float:
+    """log of the number of distinct arrangements of so many things of each kind."""
+    return lgamma(counts.sum() + 1) - sum(lgamma(c + 1) for c in counts)
+
+
+def _smallest(count: int, log_distinct: float) -> float:
+    return float(max(1 / (1 + count), np.exp(-log_distinct)))
+
+
+def score(
+    guesses: np.ndarray,
+    target: np.ndarray,
+    strata: np.ndarray,
+    groups: np.ndarray | None,
+    rng: np.random.Generator,
+    count: int,
+    resamples: int,
+) -> tuple[Score, int]:
+    """The best of several sets of guesses (g, n), and which it is.
+
+    The p-value is that of the maximum over the sets, so having chosen the best one costs nothing in validity.
+    """
+    observed = np.array([float(balanced(g, target, strata)) for g in guesses])
+    best = int(np.nanargmax(observed)) if np.isfinite(observed).any() else 0
+    draws, permuted, smallest = permutations(rng, target, strata, groups, count)
+    highest = np.max([balanced(g, draws, strata) for g in guesses], axis=0)
+    p = (1 + int((highest >= observed[best] - 1e-12).sum())) / (1 + count)
+    units = np.arange(len(target)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    right = int((guesses[best] == target).sum())
+    record = Score(
+        accuracy=right / len(target),
+        correct=right,
+        n=len(target),
+        balanced=float(observed[best]),
+        interval=_interval(guesses[best], target, strata, units, rng, resamples),
+        chance=chance_level(target, strata),
+        p=p if np.isfinite(observed[best]) else float("nan"),
+        sidedness="greater",
+        smallest_p=smallest,
+        permuted=permuted,
+        n_units=int(units.max()) + 1,
+    )
+    return record, best
+
+
+def _interval(guess, target, strata, units, rng, resamples: int) -> tuple[float, float] | None:
+    """Percentile bootstrap over units; a resample that lost a cell goes without it."""
+    count = int(units.max()) + 1
+    if count < 2:
+        return None
+    k, s = int(target.max()) + 1, int(strata.max()) + 1
+    place = units * (s * k) + strata * k + target
+    size = np.bincount(place, minlength=count * s * k).reshape(count, s * k)
+    hits = np.bincount(place, (guess == target).astype(float), minlength=count * s * k).reshape(count, s * k)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
+    return interval(recall_mean((drawn @ hits).reshape(-1, s, k), (drawn @ size).reshape(-1, s, k)))

@@ -1,0 +1,321 @@
+"""M5: push the features along the dominant direction between environments and watch the decisions.
+
+h + alpha * step * v. Under a linear head every margin moves by exactly alpha * step * (w_right - w_other) . v, the same for
+all examples of a class: the whole curve is known from one number, `slope`, and the labels. Accuracy along a direction is
+often monotone by chance, so it is reported against random directions of the same length.
+
+Shapes: n examples, d features, k classes, A strengths alpha, D random directions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.controls import null, outside_range, variance_matched_frames
+from grokscope.dissect.effects import EFFECTS, Scene, interval, margins, measure
+from grokscope.dissect.erasure import Bench
+from grokscope.dissect.head import LinearHead
+from grokscope.dissect.intervention import Steer
+from grokscope.dissect.parts import balancing_weights
+from grokscope.dissect.records import Null, Record
+from grokscope.dissect.scoring import permutations
+from grokscope.dissect.subspaces import class_means
+
+SIGN_RULE = "towards the training environment whose mean lies farthest out along it"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """v (d,) of length 1, the share of the between-environment variance along it, and the environment it points to."""
+
+    v: np.ndarray
+    share: float
+    towards: int
+
+
+def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Direction:
+    """First principal direction of the environment means (weighted by their shares), from h (n, d) and codes z (n,).
+
+    Its sign is fixed on the environments it was fitted to: towards the one whose mean lies farthest out. Never look at an
+    unseen environment to choose it.
+    """
+    means, shares, centre = class_means(h, z, weights)
+    offsets = means - centre
+    _, s, vt = np.linalg.svd(offsets * np.sqrt(shares)[:, None], full_matrices=False)
+    if s[0] == 0:
+        raise ValueError("all environments have the same mean features: there is no direction between them")
+    along = offsets @ vt[0]
+    towards = int(np.abs(along).argmax())
+    return Direction(vt[0] * np.sign(along[towards]), float(s[0] ** 2 / (s**2).sum()), towards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability(Record):
+    """How well the direction is determined by the data: cosines between directions fitted to two disjoint halves."""
+
+    halves: int
+    mean: float
+    low: float
+    high: float
+    cosine_with_truth: float
+    """sqrt(2 r / (1 + r)) for mean cosine r: the expected cosine of the full fit with the direction that endless data would
+    give, if halves differ by independent noise only."""
+    split_by: str
+
+
+def reliability(
+    h: np.ndarray,
+    z: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    rng: np.random.Generator,
+    halves: int,
+    balance: bool = True,
+) -> Reliability | None:
+    """Split-half reliability of `dominant_direction`, halving whole groups within each environment where there are groups.
+
+    Signs are ignored. None when some environment has fewer than two groups. In d dimensions noise alone gives about
+    0.8 / sqrt(d). Halves of examples instead of groups would count a patient's peculiarity as the hospital's.
+    """
+    units = np.arange(len(z)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    home = np.zeros(units.max() + 1, dtype=np.int64)
+    home[units] = z
+    if np.bincount(home).min() < 2:
+        return None
+    cosines = []
+    for _ in range(halves):
+        rank = np.argsort(np.argsort(rng.random(len(home)) + home))
+        first = (rank % 2 == 0)[units]
+        if min(len(np.unique(z[first])), len(np.unique(z[~first]))) < z.max() + 1:
+            continue
+        a, b = (
+            dominant_direction(h[m], z[m], balancing_weights(z[m], y[m]) if balance else None).v
+            for m in (first, ~first)
+        )
+        cosines.append(abs(float(a @ b)))
+    if not cosines:
+        return None
+    r = float(np.mean(cosines))
+    low, high = interval(np.array(cosines)) or (float("nan"), float("nan"))
+    return Reliability(
+        halves=len(cosines),
+        mean=r,
+        low=low,
+        high=high,
+        cosine_with_truth=float(np.sqrt(2 * r / (1 + r))),
+        split_by="examples" if groups is None else "groups",
+    )
+
+
+def steered(logits: np.ndarray, head: LinearHead, directions: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """The analytic curve: logits (n, k) along directions (D, d), at steps (A,) in the features' units -> (D, A, n, k)."""
+    slope = directions @ head.weight.T
+    return logits + (steps[None, :, None] * slope[:, None, :])[:, :, None, :]
+
+
+def monotone(curve: np.ndarray) -> np.ndarray:
+    """Whether curves (..., A) rise or fall throughout, weakly, and are not constant."""
+    change = np.diff(curve, axis=-1)
+    return ((change >= 0).all(axis=-1) | (change <= 0).all(axis=-1)) & (change != 0).any(axis=-1)
+
+
+def trend(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Rank correlation (Spearman) of curves (..., A) with the steps; 0 for a constant curve."""
+    from scipy.stats import rankdata
+
+    x, y = rankdata(steps), rankdata(curve, axis=-1)
+    x, y = x - x.mean(), y - y.mean(axis=-1, keepdims=True)
+    size = np.sqrt((x**2).sum() * (y**2).sum(axis=-1))
+    return (y @ x) / np.where(size > 0, size, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(Record):
+    """Steering on one set of examples in one scaling, beside random directions of the same length."""
+
+    on: str
+    scaling: str
+    """``relative``: one unit is the spread along v; ``fixed``: a constant; ``norm``: a share of the mean feature length."""
+    unit: float
+    """Length of one unit, in the features' units."""
+    steps: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    margin: tuple[float, ...]
+    """Mean margin."""
+    outside_range: tuple[float, ...]
+    """Share of activations outside the range of the fit part."""
+    random_accuracy_low: tuple[float, ...]
+    random_accuracy_high: tuple[float, ...]
+    monotone: bool
+    """Whether accuracy is monotone in alpha: the published statistic."""
+    monotone_random: float
+    """Share of random directions that are monotone too."""
+    trend: float
+    """Rank correlation of accuracy with alpha."""
+    trend_random: Null
+    """The size of the trend against random directions of the same length."""
+    best_gain: float
+    """Highest accuracy along the curve minus the unsteered one; the step was chosen on these examples, so it is optimistic."""
+    effects: dict[str, Null]
+    """Mean over the two outermost steps of each effect of `effects.EFFECTS`, against random directions (key = effect)."""
+    effect_values: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class M5(Record):
+    towards: int | None = None
+    """Code of the environment that v points to."""
+    sign_rule: str = SIGN_RULE
+    share: float | None = None
+    """Share of the between-environment variance along v."""
+    sigma: float | None = None
+    sigma_on: str | None = None
+    reliability: Reliability | None = None
+    slope: tuple[float, ...] = ()
+    """Change of each centred logit for one relative unit: the whole effect of v under a linear head."""
+    slope_size: float | None = None
+    slope_controls: dict[str, Null] | None = None
+    """Length of the slope against directions of the same step: ``norm`` (uniform), ``variance`` (matched in spread along
+    them) and ``labels`` (fitted to permuted environments)."""
+    linearity_error: float | None = None
+    """Largest difference of the analytic logits from the head run on edited features."""
+    curves: tuple[Curve, ...] = ()
+    causal: bool | None = None
+    """Whether the slope beats ``norm`` and ``labels`` at level alpha; None: cannot tell."""
+    cannot_tell: str | None = None
+
+    def curve(self, on: str = "test", scaling: str = "relative") -> Curve:
+        return next(c for c in self.curves if (c.on, c.scaling) == (on, scaling))
+
+
+def run_m5(bench: Bench) -> M5:
+    """Steering at the head's input, on every set of examples, in the three scalings."""
+    sample, settings, fit = bench.sample, bench.settings, bench.fit
+    z = sample.target("environment", "fit")
+    try:
+        direction = dominant_direction(fit, z, sample.weights["fit"])
+    except ValueError as error:
+        return M5(cannot_tell=str(error))
+    v, d = direction.v, fit.shape[1]
+    sigma = float((bench.h[sample.parts[settings.sigma_on]] @ v).std())
+    rng = settings.rng("steering")
+    uniform = rng.standard_normal((settings.draws, d))
+    uniform /= np.linalg.norm(uniform, axis=1, keepdims=True)
+    units = {
+        "relative": sigma,
+        "fixed": settings.fixed_step,
+        "norm": settings.norm_share * float(np.linalg.norm(fit, axis=1).mean()),
+    }
+    curves = [
+        _curve(bench, scene, v, uniform, scaling, unit)
+        for scene in bench.scenes.values()
+        for scaling, unit in units.items()
+    ]
+    slope = sigma * bench.head.centred @ v
+    controls = _slope_controls(bench, v, uniform, sigma)
+    return M5(
+        towards=direction.towards,
+        share=direction.share,
+        sigma=sigma,
+        sigma_on=settings.sigma_on,
+        reliability=reliability(
+            fit,
+            z,
+            sample.target("task", "fit"),
+            sample.group("fit"),
+            settings.rng("halves"),
+            settings.halves,
+            sample.weights["fit"] is not None,
+        ),
+        slope=tuple(slope.tolist()),
+        slope_size=float(np.linalg.norm(slope)),
+        slope_controls=controls,
+        linearity_error=_linearity(bench, v, sigma),
+        curves=tuple(curves),
+        causal=_causal(controls, settings.alpha),
+    )
+
+
+def _causal(controls: dict[str, Null], alpha: float) -> bool | None:
+    chosen = [controls["norm"], controls["labels"]]
+    if any(c.smallest_p > alpha or not np.isfinite(c.p) for c in chosen):
+        return None
+    return max(c.p for c in chosen) <= alpha
+
+
+def _slope_controls(bench: Bench, v: np.ndarray, uniform: np.ndarray, sigma: float) -> dict[str, Null]:
+    """One-sided: the question is whether the head reads along v more than along others."""
+    sample, settings, fit = bench.sample, bench.settings, bench.fit
+    held = float(np.var(fit @ v))
+    matched, _ = variance_matched_frames(
+        settings.rng("steering", "variance"), bench.spectrum, v[:, None], 1, held, settings.draws
+    )
+    random, _, _ = permutations(
+        settings.rng("labels"),
+        sample.target("environment", "fit"),
+        sample.strata("environment", "fit"),
+        sample.group("fit"),
+        settings.draws,
+    )
+    labels = np.stack([dominant_direction(fit, r, sample.weights["fit"]).v for r in random])
+    size = lambda u: np.linalg.norm(sigma * u @ bench.head.centred.T, axis=-1)  # noqa: E731 - one formula, four uses
+    families = {"norm": uniform, "variance": matched[:, :, 0], "labels": labels}
+    return {name: null(name, float(size(v)), size(u), "greater") for name, u in families.items()}
+
+
+def _linearity(bench: Bench, v: np.ndarray, sigma: float) -> float:
+    scene, steps = bench.scenes["test"], np.asarray(bench.settings.steps) * sigma
+    analytic = steered(scene.logits, bench.head, v[None], steps)[0]
+    measured = np.stack([bench.head.logits(scene.h + step * v) for step in steps])
+    return float(np.abs(analytic - measured).max())
+
+
+def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scaling: str, unit: float) -> Curve:
+    settings, fit = bench.settings, bench.fit
+    steps = np.array(sorted(settings.steps))
+    edited = steered(scene.logits, bench.head, v[None], steps * unit)[0]
+    accuracy = (edited.argmax(axis=-1) == scene.labels).mean(axis=-1)
+    random = np.stack([_accuracies(scene, bench.head, u, steps * unit) for u in uniform])
+    outer = np.array([steps[0], steps[-1]])
+    own = _outer_effects(scene, steered(scene.logits, bench.head, v[None], outer * unit))
+    theirs = _outer_effects(scene, steered(scene.logits, bench.head, uniform, outer * unit))
+    low, high = np.quantile(random, [0.025, 0.975], axis=0)
+    trends = trend(np.concatenate([accuracy[None], random]), steps)
+    bounds = fit.min(axis=0), fit.max(axis=0)
+    return Curve(
+        on=scene.name,
+        scaling=scaling,
+        unit=unit,
+        steps=tuple(steps.tolist()),
+        accuracy=tuple(accuracy.tolist()),
+        margin=tuple(_mean_margin(scene, edited).tolist()),
+        outside_range=tuple(outside_range(scene.h + s * unit * v, *bounds) for s in steps),
+        random_accuracy_low=tuple(low.tolist()),
+        random_accuracy_high=tuple(high.tolist()),
+        monotone=bool(monotone(accuracy)),
+        monotone_random=float(monotone(random).mean()),
+        trend=float(trends[0]),
+        trend_random=null("norm", abs(float(trends[0])), np.abs(trends[1:]), "greater"),
+        best_gain=float(accuracy.max() - accuracy[steps == 0][0]),
+        effects={name: null("norm", float(own[name][0]), theirs[name]) for name in EFFECTS},
+        effect_values={name: float(own[name][0]) for name in EFFECTS},
+    )
+
+
+def _accuracies(scene: Scene, head: LinearHead, u: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    return (steered(scene.logits, head, u[None], steps)[0].argmax(axis=-1) == scene.labels).mean(axis=-1)
+
+
+def _outer_effects(scene: Scene, logits: np.ndarray) -> dict[str, np.ndarray]:
+    """Each effect averaged over the two outermost steps: logits (D, 2, n, k) -> (D,) each."""
+    flat = measure(scene, logits.reshape(-1, *logits.shape[2:]))
+    return {name: values.reshape(len(logits), -1).mean(axis=1) for name, values in flat.items()}
+
+
+def _mean_margin(scene: Scene, logits: np.ndarray) -> np.ndarray:
+    return margins(logits, scene.labels).mean(axis=-1)
+
+
+def steer_intervention(site: str, v: np.ndarray, step: float) -> Steer:
+    """One unit of steering along v (d,) as storable data; `strength` is alpha."""
+    return Steer(site=site, direction=tuple((v / np.linalg.norm(v)).tolist()), step=step)
