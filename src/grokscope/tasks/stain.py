@@ -1,7 +1,8 @@
 """Colour of stained tissue: from the amounts of two stains to the colours that a scanner sees, and back.
 
-Each stain absorbs light in proportion to its amount (Beer-Lambert), so optical densities add up (Ruifrok & Johnston 2001,
-Analytical and Quantitative Cytology and Histology 23:291-299): ``I = white * 10 ** -(h * v_h + e * v_e)``.
+Each stain absorbs light in proportion to its amount, so optical densities add up:
+``I = WHITE * 10 ** -(h v_h + e v_e)`` (Ruifrok & Johnston 2001, Anal. Quant. Cytol. Histol. 23:291-299).
+Shapes: n patches, s = 2 stains (hematoxylin, eosin), c = 3 colours, H x W pixels.
 """
 
 import numpy as np
@@ -10,36 +11,51 @@ HEMATOXYLIN = (0.65, 0.70, 0.29)
 """Optical density of hematoxylin (nuclei, blue-violet) in red, green and blue (Ruifrok & Johnston 2001)."""
 EOSIN = (0.07, 0.99, 0.11)
 """Optical density of eosin (cytoplasm and fibres, pink) in red, green and blue (Ruifrok & Johnston 2001)."""
+WHITE = 245.0
+"""What the scanner reads where there is no tissue."""
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Each vector (..., 3) at length 1."""
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+def laboratory(offset: np.ndarray) -> np.ndarray:
+    """Stain vectors (..., s, c), as long as they are strong, of a laboratory that differs by `offset` (..., 4) from
+    the published pair: log strength of hematoxylin and of eosin, and the angles (radians) by which hematoxylin turns
+    towards red and eosin towards blue."""
+    pair = np.array([HEMATOXYLIN, EOSIN])
+    pair /= np.linalg.norm(pair, axis=1, keepdims=True)
+    aim = np.array([[1.0, 0, 0], [0.6, 0, 0.8]])
+    aside = aim - (aim * pair).sum(axis=1, keepdims=True) * pair
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    angle = offset[..., 2:, None]
+    return np.exp(offset[..., :2, None]) * (np.cos(angle) * pair + np.sin(angle) * aside)
 
 
-def shifted(shift: np.ndarray) -> np.ndarray:
-    """Stain vectors (..., 2, 3), with length equal to strength, after a shift (..., 4) from the published pair.
-
-    The four numbers are the log of the strength of hematoxylin and eosin and the angle, in radians, by which each turns
-    away from green, towards red and blue: what differs between two laboratories.
-    """
-    pair = unit(np.array([HEMATOXYLIN, EOSIN]))
-    green = np.array([0.0, 1.0, 0.0])
-    away = -unit(green - (pair @ green)[:, None] * pair)
-    away[1] = unit(np.array([0.6, 0.0, 0.8]) - pair[1] * (pair[1] @ np.array([0.6, 0.0, 0.8])))
-    angle = shift[..., 2:, None]
-    return np.exp(shift[..., :2, None]) * (np.cos(angle) * pair + np.sin(angle) * away)
-
-
-def mix(h: np.ndarray, e: np.ndarray, vectors: np.ndarray, white: float = 245.0) -> np.ndarray:
-    """Colours (n, 3, H, W), float in [0, 255], of hematoxylin and eosin maps (n, H, W) under vectors (n, 2, 3)."""
-    amounts = np.stack([h, e], axis=1)
+def mix(amounts: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Colours (n, c, H, W) in [0, WHITE] of stain amounts (n, s, H, W) under vectors (n, s, c)."""
     density = np.einsum("nsc,nshw->nchw", vectors.astype(amounts.dtype), amounts, optimize=True)
-    return white * np.exp(-np.log(10, dtype=amounts.dtype) * density)
+    return WHITE * np.exp(amounts.dtype.type(-np.log(10)) * density)
 
 
-def unmix(colours: np.ndarray, vectors: np.ndarray, white: float = 245.0) -> tuple[np.ndarray, np.ndarray]:
-    """The amounts (n, H, W) of both stains that fit colours (n, 3, H, W) best in optical density: the inverse of `mix`."""
-    density = -np.log10(np.maximum(colours, 1.0) / white)
-    amounts = np.einsum("ncs,nchw->nshw", np.linalg.pinv(vectors), density)
-    return amounts[:, 0], amounts[:, 1]
+def unmix(colours: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The stain amounts (n, s, H, W) that fit colours (n, c, H, W) best in optical density: the inverse of `mix`."""
+    density = -np.log10(np.maximum(colours, 1.0) / WHITE)
+    return np.einsum("ncs,nchw->nshw", np.linalg.pinv(vectors), density)
+
+
+def balance(amounts: np.ndarray, vectors: np.ndarray, target: np.ndarray, rounds: int = 5) -> np.ndarray:
+    """Factors (n, s) for the stains of each patch, so that its mean red and green are those of a patch evenly stained
+    with the amounts `target` (n, s): what makes the mean colour say nothing of how the stain is distributed.
+
+    Newton's method on the logarithms, each step at most a factor of e ** 0.7.
+    """
+    n = len(amounts)
+    strength = (np.log(10) * vectors[:, :, :2]).astype(np.float32)
+    wanted = -np.einsum("ns,nsc->nc", target, strength)
+    factor = np.ones((n, 2))
+    flat = amounts.reshape(n, 2, -1)
+    for _ in range(rounds):
+        light = np.exp(-np.einsum("nsc,nsp->ncp", strength * factor[:, :, None].astype(np.float32), flat))
+        mean = light.mean(axis=2, dtype=np.float64)
+        slope = -np.einsum("ncp,nsp->ncs", light, flat) / flat.shape[2] * strength.transpose(0, 2, 1)
+        slope = slope * factor[:, None, :] / mean[:, :, None]
+        step = np.linalg.solve(slope, (wanted - np.log(mean))[:, :, None])[:, :, 0]
+        factor *= np.exp(np.clip(step, -0.7, 0.7))
+    return factor

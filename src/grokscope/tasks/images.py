@@ -1,0 +1,67 @@
+"""Image files as uint8 RGB arrays, and the mean colour of images."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+class WrongSize(ValueError):
+    """An image file that holds another number of pixels than the rest."""
+
+
+_EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+
+def read_rgb(path: str | Path, size: int | None = None, stored: tuple[int, int] | None = None) -> np.ndarray:
+    """One image as uint8 (3, H, W).
+
+    Grey, palette and CMYK images become RGB; an alpha channel is dropped, not blended. With `size` an image of another
+    size is resized to size x size (bilinear with antialiasing; the aspect ratio is not kept). `stored`, (width,
+    height), is what the file must hold.
+
+    Raises:
+        ValueError: naming the file, when it is missing, damaged, of another size than `stored`, or deeper than 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not a readable image, or damaged ({error}); restore the file") from None
+    if image.mode not in _EIGHT_BIT:
+        raise ValueError(f"{path}: pixels of kind {image.mode!r}, expected 8 bits a channel; convert the file first")
+    if stored is not None and image.size != stored:
+        raise WrongSize(f"{path}: image of {_times(image.size)} pixels, expected {_times(stored)}")
+    if image.mode == "P":
+        image = image.convert("RGBA")
+    image = image.convert("RGB")
+    if size is not None and image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def stored_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) from an image file's header. Raises ValueError naming the file."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not a readable image ({error}); restore the file") from None
+
+
+def mean_rgb(x: np.ndarray) -> np.ndarray:
+    """Mean colour (n, 3), float64 in [0, 255], of uint8 images (n, 3, H, W): what a baseline that sees only colour may
+    use.
+
+    It misleads where colour is part of the signal: tumour tissue is often bluer because it has more nuclei, so a good
+    score of this baseline on an unseen hospital is no proof of a shortcut.
+    """
+    if x.ndim != 4 or x.shape[1] != 3:
+        raise ValueError(f"x must be images of shape (n, 3, height, width), got {x.shape}")
+    return x.sum(axis=(2, 3), dtype=np.int64) / (x.shape[2] * x.shape[3])

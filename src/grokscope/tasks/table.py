@@ -1,0 +1,136 @@
+"""A user's own images: a table of paths, labels, environments and splits."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from grokscope.config import TaskConfig, require
+from grokscope.seeds import derive
+from grokscope.tasks.data import SPLITS, Split, TaskData
+from grokscope.tasks.imagecache import load_images
+from grokscope.tasks.images import WrongSize, stored_size
+from grokscope.tasks.subset import nested_order
+from grokscope.tasks.table_files import ImageRows, read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(TaskConfig):
+    """Images of any classes from several environments (hospitals, cameras, sites), listed in a CSV or Parquet table.
+
+    Formula: one row per image with the columns `path` (absolute, or relative to the table), `label`, `environment`,
+    `split` (train, id_val, ood_val or ood_test) and, where there is one, `group` (patient). Labels, environments and
+    groups are text or whole numbers; ``004`` is text. They are numbered in sorted order, and `meta` keeps their names.
+    Environments of ood_val and ood_test must be unseen. Images may be grey, RGB, RGBA or palette; they become RGB.
+    Source: the splits are WILDS's, arXiv:2012.07421. Cost: decoding, once (`imagecache`).
+
+    Misleads: with `image_size` images are stretched to a square. Where a group is both in train and held out, the
+    held-out score is too good; building the data warns of it and goes on.
+    """
+
+    name: ClassVar[str] = "table"
+
+    path: str
+    """The table: a file ending in .parquet, or else CSV."""
+    n_train: int = 0
+    """Training images: a nested subset, stratified by environment x label, that follows the run's seed; 0 takes all."""
+    n_eval: int = 0
+    """Images in each held-out split, the same for all seeds, or all when there are fewer; 0 takes all."""
+    image_size: int | None = None
+    """Resize every image to this many pixels a side; none needs images of one size and leaves them as they are."""
+    threshold: float = 0.95
+    """Held-out accuracy from which the task counts as generalized."""
+    split_seed: int = 0
+    """Draws the held-out subsets."""
+    cache_dir: str | None = field(default=None, metadata={"identity": False})
+    """Where decoded images are kept; by default $GROKSCOPE_CACHE or the platform's cache folder."""
+
+    def __post_init__(self) -> None:
+        for key in ("n_train", "n_eval"):
+            require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+        require(
+            self.image_size is None or self.image_size >= 8, f"image_size must be at least 8, got {self.image_size}"
+        )
+        require(0 < self.threshold <= 1, f"threshold is an accuracy in (0, 1], got {self.threshold}")
+
+    def train_size(self) -> int:
+        """`n_train`, or the number of training rows, for which the table is read."""
+        return self.n_train or int((read_table(self.path).split == "train").sum())
+
+    def select(self, seed: int) -> dict[str, ImageRows]:
+        """Per split the rows of the table, in the order of the examples that `build` returns."""
+        return self._select(read_table(self.path), seed)
+
+    def _select(self, rows: ImageRows, seed: int) -> dict[str, ImageRows]:
+        parts = {name: rows.take(rows.split == name) for name in SPLITS}
+        listed = len(parts["train"])
+        require(
+            self.n_train <= listed, f"n_train is {self.n_train}, but {self.path} lists only {listed} training images"
+        )
+        return {name: self._subset(part, name, seed) for name, part in parts.items() if len(part)}
+
+    def _subset(self, rows: ImageRows, name: str, seed: int) -> ImageRows:
+        env, label = (_codes(column, _names(column)) for column in (rows.environment, rows.label))
+        rng = np.random.default_rng(derive(seed if name == "train" else self.split_seed, self.name, name))
+        order = nested_order(env * len(rows) + label, rng)
+        if name == "train":
+            return rows.take(order[: self.n_train or None])
+        return rows.take(np.sort(order[: self.n_eval or None]))
+
+    def build(self, seed: int) -> TaskData:
+        """The splits that the table has; x (n, 3, H, W) uint8; y, env and group are positions among the sorted names.
+
+        Raises ValueError naming file, row and column for anything that cannot be used.
+        """
+        rows = read_table(self.path)
+        labels, envs = _names(rows.label), _names(rows.environment)
+        groups = None if rows.group is None else _names(rows.group)
+        stored = stored_size(rows.path[0]) if self.image_size is None else None
+        splits = {}
+        for split, part in self._select(rows, seed).items():
+            group = None if part.group is None or groups is None else _codes(part.group, groups)
+            y, env = _codes(part.label, labels), _codes(part.environment, envs)
+            splits[split] = Split(self._images(part, stored), y, env, group)
+        meta: dict[str, Any] = {
+            "image_shape": list(splits["train"].x.shape[1:]),
+            "labels": [str(v) for v in labels],
+            "environments": {str(i): str(v) for i, v in enumerate(envs)},
+        }
+        if groups is not None:
+            meta["groups"] = {str(i): str(v) for i, v in enumerate(groups)}
+            meta["groups_shared_with_train"] = _shared(splits, self.path)
+        return TaskData(kind="classification", splits=splits, classes=len(labels), threshold=self.threshold, meta=meta)
+
+    def _images(self, rows: ImageRows, stored: tuple[int, int] | None) -> np.ndarray:
+        try:
+            return load_images(
+                rows.path.tolist(),
+                size=self.image_size,
+                stored=stored,
+                cache_dir=self.cache_dir,
+                where=[f"{self.path} row {i}, column path" for i in rows.row],
+            )
+        except WrongSize as error:
+            raise ValueError(f"{error} as the first image; resize the files, or set image_size") from None
+
+
+def _names(column: np.ndarray) -> list[Any]:
+    return sorted(set(column))
+
+
+def _codes(column: np.ndarray, names: list[Any]) -> np.ndarray:
+    position = {name: i for i, name in enumerate(names)}
+    return np.array([position[value] for value in column], np.int64)
+
+
+def _shared(splits: dict[str, Split], path: str) -> dict[str, int]:
+    """Per held-out split, how many of its groups also train."""
+    groups = {name: set() if s.group is None else set(s.group.tolist()) for name, s in splits.items()}
+    shared = {name: len(own & groups["train"]) for name, own in groups.items() if name != "train"}
+    for name, count in shared.items():
+        if count:
+            warnings.warn(
+                f"{path}: {count} groups are in train and in {name}, whose score will be too good", stacklevel=3
+            )
+    return shared
