@@ -1,0 +1,76 @@
+"""Train small networks for very long; say whether they grok, ungrok or only memorize, test why, and find where a
+shortcut is stored.
+
+The public names, imported when they are first used: importing grokscope imports no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grokscope.commands.train import branch as branch_run
+    from grokscope.commands.train import extend as extend_run
+    from grokscope.commands.train import train_run
+    from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig
+    from grokscope.configio import load_run
+    from grokscope.report import build_report
+    from grokscope.store import Run, find_runs, open_run
+    from grokscope.store.query import sql
+    from grokscope.study import Study
+    from grokscope.trajectory import Criteria, Trajectory, Verdict
+    from grokscope.verdicts import verdict
+
+_WHERE = {
+    "branch_run": "commands.train:branch",
+    "extend_run": "commands.train:extend",
+    "train_run": "commands.train:train_run",
+    "Budget": "config:Budget",
+    "Cadence": "config:Cadence",
+    "Hardware": "config:Hardware",
+    "Regime": "config:Regime",
+    "RunConfig": "config:RunConfig",
+    "load_run": "configio:load_run",
+    "build_report": "report:build_report",
+    "Run": "store:Run",
+    "find_runs": "store:find_runs",
+    "open_run": "store:open_run",
+    "sql": "store.query:sql",
+    "Study": "study:Study",
+    "Criteria": "trajectory:Criteria",
+    "Trajectory": "trajectory:Trajectory",
+    "Verdict": "trajectory:Verdict",
+    "verdict": "verdicts:verdict",
+}
+
+__all__ = [
+    "Budget",
+    "Cadence",
+    "Criteria",
+    "Hardware",
+    "Regime",
+    "Run",
+    "RunConfig",
+    "Study",
+    "Trajectory",
+    "Verdict",
+    "branch_run",
+    "build_report",
+    "extend_run",
+    "find_runs",
+    "load_run",
+    "open_run",
+    "sql",
+    "train_run",
+    "verdict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'grokscope' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    return getattr(import_module(f"grokscope.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

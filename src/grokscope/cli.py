@@ -1,0 +1,255 @@
+"""The command line: each verb is a function in `grokscope.commands`; this module finds it, reads its arguments, prints.
+
+Exit codes: 0 ok; 1 a check or a run failed; 2 bad input; 130 stopped by Ctrl-C, with everything saved. A user's mistake
+is one message on stderr; ``GROKSCOPE_DEBUG=1`` shows where it was raised. Importing this module imports no torch.
+"""
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from grokscope.registry import nearest
+
+BAD_INPUT, STOPPED, BUG = 2, 130, 3
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Where a verb's function is, and its line in the help."""
+
+    target: str
+    summary: str
+    heads: tuple[str, ...] | None = None
+    """Tables whose dotted keys it takes as options; None: none."""
+
+    def load(self) -> Callable[..., Any]:
+        module, _, name = self.target.partition(":")
+        return getattr(import_module(f"grokscope.commands.{module}"), name)
+
+
+CONFIG = ("task", "model", "regime", "budget", "evaluate", "diagnose", "checkpoint", "engine", "hardware", "seed")
+
+VERBS = {
+    "demo": Verb("demo:demo", "see grokking on real images, in about a minute"),
+    "train": Verb("train:train", "train one run from a TOML file", CONFIG),
+    "extend": Verb("train:extend", "train a finished run longer"),
+    "branch": Verb("train:branch", "go on from a checkpoint with changed settings", CONFIG),
+    "study plan": Verb("study:plan", "list the runs of a study, their disk and time"),
+    "study run": Verb("study:run", "train all runs of a study that are not finished"),
+    "study status": Verb("study:status", "where every run of a study stands"),
+    "study extend": Verb("study:extend", "train all runs of a study longer"),
+    "study check": Verb("study:check", "compare what happened with what the study expects"),
+    "study report": Verb("study:report", "one HTML page on a study"),
+    "verdict": Verb("verdict:verdict", "did it grok? of runs and of anybody's training log", ("criteria",)),
+    "report": Verb("report:report", "one HTML page on any runs"),
+    "ls": Verb("look:ls", "list runs with state and verdict"),
+    "show": Verb("look:show", "everything about one run"),
+    "compare": Verb("look:compare", "runs side by side: configs and results"),
+    "sql": Verb("look:sql", "ask SQL of all runs and evaluations"),
+    "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the ``grokscope`` command."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Carry out one command line and return its exit code."""
+    try:
+        code = _dispatch(list(argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """A user's mistake, a full disk and an interruption are messages; anything else is our bug, with its trace."""
+    if type(error).__name__ in ("Interrupted", "Stopped"):
+        print(error, file=sys.stderr)
+        return STOPPED
+    if not isinstance(error, ValueError | OSError):
+        import traceback
+
+        traceback.print_exception(error)
+        return BUG
+    if os.environ.get("GROKSCOPE_DEBUG") == "1":
+        raise error
+    for line in str(error).split("\n"):
+        print(f"grokscope: {line}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if argv else BAD_INPUT
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"grokscope {version('grokscope')}")
+        return 0
+    name, rest = _verb(argv)
+    if name is None:
+        return 0
+    result, as_json = _call(name, rest)
+    _print(result, as_json)
+    return result.exit_code
+
+
+def _verb(argv: list[str]) -> tuple[str | None, list[str]]:
+    """(verb, its arguments), or None after the help of a group. Raises ValueError naming the nearest verb."""
+    if argv[0] in VERBS:
+        return argv[0], argv[1:]
+    group = [name for name in VERBS if name.startswith(f"{argv[0]} ")]
+    if not group:
+        firsts = list(dict.fromkeys(name.split()[0] for name in VERBS))
+        raise ValueError(f"unknown verb {argv[0]!r}{nearest(argv[0], firsts)}")
+    if len(argv) == 1 or argv[1] in ("-h", "--help"):
+        print(_lines(group))
+        return None, []
+    name = " ".join(argv[:2])
+    if name not in VERBS:
+        seconds = [verb.split()[1] for verb in group]
+        raise ValueError(f"unknown verb {name!r}{nearest(argv[1], seconds)}")
+    return name, argv[2:]
+
+
+def _call(name: str, args: list[str]) -> tuple[Any, bool]:
+    """Read the arguments of a verb and call it."""
+    import tyro
+
+    verb = VERBS[name]
+    overrides: dict[str, Any] = {}
+    if verb.heads:
+        from grokscope.commands.overrides import split_overrides
+
+        if name in ("train", "branch") and {"-h", "--help"} & set(args):
+            _config_help(args)
+        args, overrides = split_overrides(args, verb.heads)
+    function = verb.load()
+    call, unknown = tyro.cli(
+        _for_tyro(function, verb),
+        args=args,
+        prog=f"grokscope {name}",
+        return_unknown_args=True,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+    )
+    if unknown:
+        raise ValueError(_unknown_option(unknown[0], function, verb))
+    return call(overrides)
+
+
+def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
+    """A function with the signature of a verb as the command line sees it: without `board` and `overrides`, with
+    ``--json``. Calling it gives a call that still wants the overrides."""
+    signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
+    hidden = {"board", "overrides"} & set(signature.parameters)
+
+    @functools.wraps(function)
+    def collect(*args: Any, **kwargs: Any) -> Callable[[dict[str, Any]], tuple[Any, bool]]:
+        as_json = kwargs.pop("json")
+
+        def call(overrides: dict[str, Any]) -> tuple[Any, bool]:
+            extra: dict[str, Any] = {"overrides": overrides} if "overrides" in hidden else {}
+            if "board" in hidden:
+                from grokscope.execute.boards import board_for
+
+                extra["board"] = board_for()
+            return function(*args, **kwargs, **extra), as_json
+
+        return call
+
+    kept = [p.replace(annotation=hints[n]) for n, p in signature.parameters.items() if n not in hidden]
+    as_json = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
+    collect.__signature__ = signature.replace(parameters=[*kept, as_json], return_annotation=Any)  # type: ignore[attr-defined]
+    collect.__annotations__ = {p.name: p.annotation for p in (*kept, as_json)}
+    collect.__doc__ = _help_text(inspect.getdoc(function) or "")
+    del collect.__wrapped__  # tyro would read the original's signature
+    return collect
+
+
+def _help_text(docstring: str) -> str:
+    """The docstring as the command line shows it: what it raises is Python's business, ``--json`` is not."""
+    text = docstring.partition("\nRaises:")[0].rstrip()
+    if "\nArgs:" not in text:
+        text += "\n\nArgs:"
+    return f"{text}\n    json: Print the result as JSON."
+
+
+def _unknown_option(option: str, function: Callable[..., Any], verb: Verb) -> str:
+    if not option.startswith("-"):
+        return f"unexpected argument {option!r}"
+    known = [f"--{name.replace('_', '-')}" for name in inspect.signature(function).parameters]
+    known = [k for k in known if k not in ("--board", "--overrides")] + ["--json"]
+    if verb.heads == CONFIG:
+        from grokscope.config import Regime
+
+        word = option.removeprefix("--").replace("-", "_")
+        if close := get_close_matches(word, list(Regime.__dataclass_fields__), n=1, cutoff=0.8):
+            return f"unknown option {option!r}; did you mean '--regime.{close[0]}'?"
+    return f"unknown option {option!r}{nearest(option, known)}"
+
+
+def _config_help(args: list[str]) -> None:
+    """``train FILE --help`` also lists every key that can be overridden, with the file's values as defaults."""
+    from pathlib import Path
+
+    file = next((Path(a) for a in args if a.endswith(".toml") and Path(a).exists()), None)
+    if file is None:
+        print("grokscope train FILE --help lists every key of FILE's config that can be overridden\n")
+        return
+    import tyro
+
+    from grokscope.commands.train import read_run
+
+    config, _ = read_run(file, {})
+    off = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+    try:
+        tyro.cli(type(config), default=config, args=["--help"], prog=f"grokscope train {file}", config=off)
+    except SystemExit:
+        print()
+
+
+def _print(result: Any, as_json: bool) -> None:
+    if as_json:
+        from grokscope.store.files import to_json
+
+        print(to_json(json.loads(json.dumps(result.data(), default=str)), indent=1))
+        return
+    from grokscope.commands.output import stdout_console
+
+    result.show(stdout_console())
+
+
+def _overview() -> str:
+    return (
+        "usage: grokscope VERB [arguments]\n\n"
+        "Train small networks for very long; say whether they grok, ungrok or only memorize, and why.\n\n"
+        f"{_lines(list(VERBS))}\n\n"
+        "grokscope VERB --help explains a verb; --json prints results for programs.\n"
+        "Start with: grokscope demo"
+    )
+
+
+def _lines(names: list[str]) -> str:
+    return "\n".join(f"  {name:<14}{VERBS[name].summary}" for name in names)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""ls, show, compare, sql, list: looking at what is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from grokscope import configio, registry
+from grokscope.commands.output import Result, Rows, number, plural, print_table, states
+from grokscope.commands.verdict import milestone_text
+from grokscope.config import require
+from grokscope.store import Run, open_run
+from grokscope.store.judged import Splits
+from grokscope.verdicts import run_verdicts, verdict_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STEPS = ("T_fit", "T_gen", "T_gen_stable", "delay", "delay_ratio")
+LEVELS = ("peak", "peak_step", "final", "drop")
+
+
+@dataclass
+class Listing(Result):
+    """One row for each run."""
+
+    rows: list[dict[str, Any]]
+    root: Path
+
+    def data(self) -> Any:
+        return self.rows
+
+    def show(self, console: "Console") -> None:
+        if not self.rows:
+            console.print(f"no runs in {self.root}")
+            return
+        header = ["state", "step", "verdict", "T_fit", "T_gen", "final", "run"]
+        print_table(console, header, (self._cells(row) for row in self.rows))
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            counts[row["state"]] = counts.get(row["state"], 0) + 1
+        console.print(f"{plural(len(self.rows), 'run')}: {states(counts)}")
+
+    def _cells(self, row: dict[str, Any]) -> list[str]:
+        verdict = row["verdict"] or ""
+        if verdict and row["state"] not in ("done", "diverged"):
+            verdict += " so far"
+        final = "" if row["final"] is None else number(row["final"])
+        times = [_time(row[key], row[f"{key}_censored"]) for key in ("T_fit", "T_gen")]
+        return [row["state"], f"{row['step']:,}", verdict, *times, final, row["id"]]
+
+
+def _time(value: float | None, censored: bool | None) -> str:
+    return "" if value is None else f"{'> ' if censored else ''}{number(value)}"
+
+
+def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | None = None) -> Listing:
+    """List the runs in a folder: state, verdict, milestones.
+
+    Args:
+        root: Folder that holds the runs.
+        state: Only runs in this state: done, running, interrupted, failed, diverged, planned, unreadable.
+        task: Only runs of this task.
+    """
+    from grokscope.store.query import STATES, run_rows
+
+    require(state is None or state in STATES, f"unknown state {state!r}{registry.nearest(str(state), list(STATES))}")
+    rows = run_rows(root, judge=_judge_quickly)
+    keep = [r for r in rows if (state is None or r["state"] == state) and (task is None or r["task"] == task)]
+    return Listing(keep, Path(root))
+
+
+def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:
+    try:
+        return run_verdicts(run, state=state, neighbours=neighbours)
+    except ValueError:
+        return {}
+
+
+def _judge_quickly(run: Run, state: str) -> Splits:
+    """For tables of many runs: without asking what the neighbouring thresholds would say."""
+    return _judge(run, state, neighbours=False)
+
+
+@dataclass
+class Shown(Result):
+    """All about one run."""
+
+    run: Run
+    verdicts: Splits
+
+    def data(self) -> Any:
+        return {
+            "run": self.run.id,
+            "path": str(self.run.path),
+            "status": self.run.status,
+            **self.run.record,
+            "verdicts": self.verdicts,
+        }
+
+    def show(self, console: "Console") -> None:
+        status, facts, record = self.run.status, self.run.facts, self.run.record
+        console.print(f"{self.run.id}")
+        console.print(f"{status['state']} at step {status['step']:,} of {status.get('total_steps', 0):,}")
+        if status.get("error"):
+            console.print(f"error: {status['error']['message']}")
+        for verdict in self.verdicts.values():
+            console.print(verdict_line(verdict))
+        for split, info in facts.get("splits", {}).items():
+            trivial = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in info.items() if k != "n")
+            console.print(f"split {split}: {info['n']:,} examples, {trivial}")
+        if "parameters" in facts:
+            console.print(f"{facts['parameters']:,} parameters, {facts['steps_per_epoch']:,} steps per epoch")
+        flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
+        rows = [[key, _shown(value), "" if key in passed else "default"] for key, value in flat.items()]
+        print_table(console, ["key", "value", ""], rows)
+        made = record.get("provenance", {})
+        versions = ", ".join(f"{k} {v}" for k, v in made.get("packages", {}).items())
+        console.print(
+            f"made on {made.get('platform')}, {made.get('device')}, {made.get('threads')} thread(s), {versions}"
+        )
+        console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show(run: Path, /) -> Shown:
+    """Everything about one run: state, verdicts, splits, config with what was given and what is default, provenance.
+
+    Args:
+        run: Folder of the run.
+    """
+    found = open_run(run)
+    return Shown(found, _judge(found, found.status["state"]))
+
+
+@dataclass
+class Compared(Result):
+    """Two or more runs side by side."""
+
+    runs: list[str]
+    config: dict[str, list[Any]]
+    """Dotted key -> the value in each run, where they differ."""
+    results: dict[str, list[Any]]
+    """Quantity -> its value in each run."""
+
+    def data(self) -> Any:
+        return {"runs": self.runs, "config": self.config, "results": self.results}
+
+    def show(self, console: "Console") -> None:
+        names = [f"({i})" for i in range(1, len(self.runs) + 1)]
+        for name, run in zip(names, self.runs, strict=True):
+            console.print(f"{name} {run}")
+        rows = [[key, *map(_shown, values)] for key, values in self.config.items()]
+        print_table(console, ["config", *names], rows or [["no difference", *("" for _ in names)]])
+        print_table(
+            console, ["result", *names], [[key, *map(_result_text, values)] for key, values in self.results.items()]
+        )
+
+
+def _result_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return milestone_text(value)
+    return number(value) if isinstance(value, int | float) else _shown(value) if value is not None else ""
+
+
+def compare(runs: Sequence[Path], /) -> Compared:
+    """Put runs side by side: where their configs differ, and what came of it.
+
+    Args:
+        runs: Two or more run folders.
+
+    Raises:
+        ValueError: for fewer than two, or a folder that is not a run.
+    """
+    require(len(runs) >= 2, "compare needs two runs or more")
+    found = [open_run(path) for path in runs]
+    configs = [configio.flatten(run.config) for run in found]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    values = {key: [config.get(key) for config in configs] for key in keys}
+    differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
+    splits = [_judge(run, run.status["state"]) for run in found]
+    return Compared([str(p) for p in runs], differ, _results(found, splits))
+
+
+def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:
+    out: dict[str, list[Any]] = {
+        "state": [run.status["state"] for run in runs],
+        "step": [run.status["step"] for run in runs],
+    }
+    names = dict.fromkeys(name for splits in verdicts for name in splits)
+    for split in names:
+        own = [splits.get(split) for splits in verdicts]
+        front = f"{split} " if len(names) > 1 else ""
+        out[f"{front}verdict"] = [v and v["verdict"] for v in own]
+        out |= {f"{front}{key}": [v and v["milestones"][key] for v in own] for key in (*STEPS, *LEVELS)}
+    return out
+
+
+def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
+    """Ask SQL of all runs: the views are `runs` (a row for each run) and `metrics` (a row for each evaluation).
+
+    ``grokscope sql "select regime, count(*), median(T_gen) from runs group by regime"``. Columns of a config have
+    dots and need double quotes: "regime.lr".
+
+    Args:
+        query: One SQL statement in DuckDB's dialect.
+        root: Folder that holds the runs.
+
+    Raises:
+        ValueError: for a statement that DuckDB refuses, with its reason.
+    """
+    from grokscope.store.query import sql as ask
+
+    return Rows(ask(query, root, judge=_judge_quickly), empty="no rows")
+
+
+def list_(kind: str | None = None, /) -> Rows:
+    """List what can be named in a config (tasks, models, optimizers, losses and so on), and the shipped studies.
+
+    Args:
+        kind: task, model, optimizer, loss, filter, schedule or study; all if not given.
+    """
+    from grokscope.study import shipped_studies
+
+    kinds = [*get_args(registry.Kind), "study"]
+    singular = (
+        None
+        if kind is None
+        else "study"
+        if kind == "studies"
+        else "loss"
+        if kind == "losses"
+        else kind.removesuffix("s")
+    )
+    singular = kind if kind in kinds else singular
+    require(singular is None or singular in kinds, f"unknown kind {kind!r}{registry.nearest(str(kind), kinds)}")
+    rows = [
+        {"kind": k, "name": e.name, "what": e.summary, "source": e.source}
+        for k in get_args(registry.Kind)
+        for e in registry.entries(k).values()
+    ]
+    rows += [{"kind": "study", **_study_row(path)} for path in shipped_studies().values()]
+    return Rows([row for row in rows if singular in (None, row["kind"])])
+
+
+def _study_row(path: Path) -> dict[str, Any]:
+    head = configio.read_file(path)
+    return {"name": path.stem, "what": head.get("title", ""), "source": head.get("reference", "-")}

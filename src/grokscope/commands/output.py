@@ -1,0 +1,116 @@
+"""What a verb returns: data for programs, text for people, and an exit code."""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 100_000
+"""Columns of what is not a terminal: nothing is wrapped or cut for a file or a pipe."""
+
+
+class Result(ABC):
+    """Base of what verbs return. Printing it shows what the command line shows."""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where a check failed or a run did."""
+        return 0
+
+    @abstractmethod
+    def data(self) -> Any:
+        """Plain data for ``--json``."""
+
+    @abstractmethod
+    def show(self, console: "Console") -> None:
+        """Text for people."""
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        buffer = StringIO()
+        self.show(Console(file=buffer, width=WIDE, highlight=False, markup=False))
+        return buffer.getvalue().rstrip("\n")
+
+
+@dataclass
+class Rows(Result):
+    """A table: every row a dict with the same keys."""
+
+    rows: list[dict[str, Any]]
+    empty: str = "nothing found"
+
+    def data(self) -> Any:
+        return self.rows
+
+    def show(self, console: "Console") -> None:
+        if not self.rows:
+            console.print(self.empty)
+            return
+        print_table(console, list(self.rows[0]), ([_cell(v) for v in row.values()] for row in self.rows))
+
+
+def stdout_console() -> "Console":
+    """Terminal width on a terminal, no wrapping elsewhere. Colours follow NO_COLOR."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns, numbers to the right; no lines, so that it pastes and greps well."""
+    from rich.table import Table
+    from rich.text import Text
+
+    body = [list(row) for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(header), header_style="bold")
+    for i, name in enumerate(header):
+        numeric = bool(body) and all(_is_number(row[i]) for row in body) and any(row[i] for row in body)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table, crop=False)
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.lstrip("<>~- ").replace(",", "").replace(".", "").replace("%", "").isdigit()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def number(value: float) -> str:
+    """At most four significant digits; thousands with commas."""
+    if value != value:
+        return "nan"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def size(count: float) -> str:
+    """``68 MB``: decimal units, as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
+def plural(count: int, word: str) -> str:
+    return f"1 {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def states(counts: dict[str, int]) -> str:
+    """``3 done, 1 failed``: counts that add up to all."""
+    return ", ".join(f"{n:,} {state}" for state, n in counts.items()) or "none"

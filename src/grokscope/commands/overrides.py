@@ -1,0 +1,67 @@
+"""``--regime.lr 3e-4`` after a file: any key of a run's config, by its dotted name."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from grokscope.config import RunConfig
+
+HEADS = tuple(f.name for f in fields(RunConfig) if f.name != "start")
+
+
+def split_overrides(args: Sequence[str], heads: Sequence[str] = HEADS) -> tuple[list[str], dict[str, Any]]:
+    """(the other arguments, dotted key -> value). Values are read as TOML, and as text where that fails.
+
+    ``--model.hidden 200 200`` and ``--model.hidden "[200, 200]"`` give a list, ``--model.bias`` gives true, ``none``
+    clears an optional value. Dashes in a key mean underscores.
+
+    Raises:
+        ValueError: a key given twice.
+    """
+    rest: list[str] = []
+    found: dict[str, Any] = {}
+    tokens = list(args)
+    while tokens:
+        token = tokens.pop(0)
+        name, equals, inline = token.partition("=")
+        key = name.removeprefix("--").replace("-", "_")
+        if not token.startswith("--") or key.partition(".")[0] not in heads:
+            rest.append(token)
+            continue
+        values = [inline] if equals else _values(tokens)
+        if key in found:
+            raise ValueError(f"--{key} is given twice")
+        found[key] = _meaning(values)
+    return rest, found
+
+
+def _values(tokens: list[str]) -> list[str]:
+    """What belongs to a key: nothing before the next option, one token, or a series of numbers."""
+    taken: list[str] = []
+    while (
+        tokens and not tokens[0].startswith("--") and (not taken or (_is_number(taken[-1]) and _is_number(tokens[0])))
+    ):
+        taken.append(tokens.pop(0))
+    return taken
+
+
+def _is_number(token: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?", token) is not None
+
+
+def _meaning(values: list[str]) -> Any:
+    if not values:
+        return True
+    return _value(values[0]) if len(values) == 1 else [_value(v) for v in values]
+
+
+def _value(text: str) -> Any:
+    """One value as TOML would read it; ``True``, ``.5`` and ``1.`` are forgiven, everything else is text."""
+    if text in ("True", "False", "None"):
+        text = text.lower()
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return float(text) if _is_number(text) else text

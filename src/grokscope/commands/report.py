@@ -1,0 +1,52 @@
+"""report: one HTML page on any runs."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.output import Result
+from grokscope.commands.verdict import runs_at
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class Written(Result):
+    """A file that was written."""
+
+    path: Path
+
+    def data(self) -> Any:
+        return {"path": str(self.path)}
+
+    def show(self, console: "Console") -> None:
+        console.print(str(self.path))
+
+
+def report(
+    paths: Sequence[Path],
+    /,
+    *,
+    out: Path = Path("report.html"),
+    title: str | None = None,
+    split: str | None = None,
+) -> Written:
+    """Write one HTML page on runs: figures, verdicts, milestones, survival over seeds. Opens from disk, prints.
+
+    Args:
+        paths: Run folders, or folders that hold runs.
+        out: The page to write; figures go into a folder beside it.
+        title: Heading of the page.
+        split: The held-out split that the page leads with.
+
+    Raises:
+        ValueError: for a path without runs.
+    """
+    from grokscope.report import build_report
+
+    runs = [run for path in paths for run in runs_at(path)]
+    remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out)])
+    return Written(build_report(runs, out, title=title, split=split, remake=remake))

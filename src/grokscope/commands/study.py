@@ -1,0 +1,327 @@
+"""study plan, run, status, extend, check, report: many runs as one."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.output import Result, plural, print_table, size, states
+from grokscope.execute.forecast import duration
+from grokscope.execute.protocol import Board, Outcome
+from grokscope.store.judged import Splits, speaking
+from grokscope.study import Study
+from grokscope.study.check import CheckRow
+from grokscope.study.plan import PlannedRun, StudyPlan
+from grokscope.study.stand import Stand
+from grokscope.verdicts import run_verdicts
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def _load(file: Path, arms: Sequence[str], seeds: Sequence[int]) -> Study:
+    study = Study.load(file)
+    return study.only(arms, seeds) if arms or seeds else study
+
+
+@dataclass
+class Planned(Result):
+    """What a study will do."""
+
+    study: Study
+    plan: StudyPlan
+
+    def data(self) -> Any:
+        return {"study": self.study.name, **self.plan.to_dict()}
+
+    def show(self, console: "Console") -> None:
+        rows = [_plan_line(r) for r in self.plan.runs]
+        print_table(console, ["state", "regime", "seed", "steps", "time", "run"], rows)
+        console.print(f"{plural(len(rows), 'run')}: {states(self.plan.states)}")
+        if self.plan.bytes is not None:
+            console.print(f"disk when all are done: about {size(self.plan.bytes)}")
+        if not self.plan.todo:
+            console.print("nothing left to train")
+        elif self.plan.seconds is not None:
+            workers = plural(self.plan.workers, "worker")
+            console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
+        for r in self.plan.runs:
+            if r.stand.message:
+                console.print(f"{r.stand.state}: {r.stand.run.id}: {r.stand.message}")
+
+
+def _plan_line(r: PlannedRun) -> list[str]:
+    entry, steps = r.stand.entry, f"{r.stand.step:,} of {r.stand.total:,}"
+    time = "" if r.seconds is None or r.stand.finished else duration(r.seconds)
+    return [r.stand.state, entry.label, str(entry.config.seed), steps, time, r.stand.run.id]
+
+
+def plan(
+    file: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    workers: int | None = None,
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    probe: bool = True,
+) -> Planned:
+    """List the runs of a study, the disk and the time they will take, before anything trains.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        workers: Runs trained at a time; by default one for each usable CPU.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+        probe: Train each kind of run in memory for up to a second to estimate the time.
+    """
+    study = _load(file, arms, seeds)
+    return Planned(study, study.plan(root, workers=workers, probe=probe))
+
+
+@dataclass
+class Ran(Result):
+    """How the runs of a study ended; those that were finished before are `before`."""
+
+    study: Study
+    root: Path
+    outcomes: list[Outcome]
+    before: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = Counter(o.state for o in self.outcomes)
+        return {**({"done before": self.before} if self.before else {}), **found}
+
+    @property
+    def exit_code(self) -> int:
+        return int(any(o.state == "failed" for o in self.outcomes))
+
+    def data(self) -> Any:
+        outcomes = [
+            {"run": o.job.run.name, "regime": o.job.config.regime.name, "seed": o.job.config.seed, "state": o.state,
+             "step": o.step, "total_steps": o.job.total, "message": o.message}
+            for o in self.outcomes
+        ]  # fmt: skip
+        return {"study": self.study.name, "counts": self.counts, "outcomes": outcomes}
+
+    def show(self, console: "Console") -> None:
+        console.print(f"{plural(len(self.study.entries), 'run')}: {states(self.counts)}")
+        for o in self.outcomes:
+            if o.state == "failed":
+                console.print(f"failed: {o.job.run}: {o.message}")
+            if o.state == "elsewhere":
+                console.print(f"being trained elsewhere, left alone: {o.job.run}")
+        if self.exit_code:
+            console.print("the same command tries the failed runs again, from where they were saved")
+
+
+def run(
+    file: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    workers: int | None = None,
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    board: Board | None = None,
+) -> Ran:
+    """Train every run of a study that is not finished; the same command again goes on, or does nothing.
+
+    A failed run does not stop the others and makes the exit code 1. Ctrl-C saves all running runs.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        workers: Processes, each training one run on one CPU thread; by default one for each usable CPU; 0 trains in
+            this process.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+
+    Raises:
+        grokscope.study.Stopped: after Ctrl-C or SIGTERM, with everything saved.
+    """
+    study = _load(file, arms, seeds)
+    finished = sum(s.finished for s in study.status(root))
+    return Ran(study, root, study.run(workers, root, board=board), finished)
+
+
+def extend(
+    file: Path,
+    /,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    root: Path = Path("runs"),
+    workers: int | None = None,
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    board: Board | None = None,
+) -> Ran:
+    """Train all runs of a study up to a larger budget, exactly as if they had been given it from the start.
+
+    Refused, before anything trains, for runs whose schedule depends on the length.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        steps: New length in optimizer steps, in all.
+        epochs: New length in epochs, in all.
+        root: Folder that holds the runs.
+        workers: Runs trained at a time.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+
+    Raises:
+        grokscope.study.Stopped: after Ctrl-C or SIGTERM, with everything saved.
+    """
+    from grokscope.config import Budget
+
+    study = _load(file, arms, seeds).with_budget(Budget(steps=steps, epochs=epochs))
+    finished = sum(s.finished for s in study.status(root))
+    return Ran(study, root, study.run(workers, root, board=board), finished)
+
+
+@dataclass
+class Status(Result):
+    """Where every run of a study stands, and its verdict so far."""
+
+    study: Study
+    stands: list[Stand]
+    verdicts: dict[str, Splits]
+    """Run id -> verdicts; runs without an evaluation are absent."""
+    problems: dict[str, str]
+    """Run id -> why it could not be judged."""
+
+    def data(self) -> Any:
+        return {"study": self.study.name, "states": self._states(), "runs": [self._row(s) for s in self.stands]}
+
+    def _states(self) -> dict[str, int]:
+        return dict(Counter(s.state for s in self.stands))
+
+    def _row(self, s: Stand) -> dict[str, Any]:
+        found = self.verdicts.get(s.run.id)
+        return {
+            "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
+            "total_steps": s.total, "verdict": found[speaking(found)]["verdict"] if found else None,
+            "error": s.message or self.problems.get(s.run.id),
+        }  # fmt: skip
+
+    def show(self, console: "Console") -> None:
+        rows = [self._row(s) for s in self.stands]
+        regimes = dict.fromkeys(row["regime"] for row in rows)
+        lines = [_regime_line(name, [r for r in rows if r["regime"] == name]) for name in regimes]
+        print_table(console, ["regime", "runs", "states", "steps", "verdicts"], lines)
+        console.print(f"{plural(len(rows), 'run')}: {states(self._states())}")
+        for row in rows:
+            if row["error"]:
+                console.print(f"{row['state']}: {row['run']}: {row['error']}")
+
+
+def _regime_line(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    done, total = (sum(r[key] for r in rows) for key in ("step", "total_steps"))
+    verdicts = Counter(_so_far(r) for r in rows if r["verdict"])
+    where = states(Counter(r["state"] for r in rows))
+    return [name, str(len(rows)), where, f"{done:,} of {total:,}", states(verdicts) if verdicts else ""]
+
+
+def _so_far(row: dict[str, Any]) -> str:
+    return row["verdict"] if row["state"] in ("done", "diverged") else f"{row['verdict']} so far"
+
+
+def status(
+    file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
+) -> Status:
+    """Where every run of a study stands, by regime, with verdicts so far.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+    """
+    study = _load(file, arms, seeds)
+    stands = study.status(root)
+    verdicts, problems = {}, {}
+    for s in stands:
+        try:
+            found = run_verdicts(s.run, study.criteria) if s.state not in ("new", "unreadable") else {}
+        except ValueError as error:
+            problems[s.run.id] = str(error)
+        else:
+            verdicts |= {s.run.id: found} if found else {}
+    return Status(study, stands, verdicts, problems)
+
+
+@dataclass
+class Checked(Result):
+    """Expected against seen."""
+
+    study: Study
+    rows: list[CheckRow]
+
+    @property
+    def exit_code(self) -> int:
+        """1 unless every expectation was met: an unfinished study confirms nothing."""
+        return int(not all(row.held for row in self.rows))
+
+    def data(self) -> Any:
+        return {"study": self.study.name, "held": self.exit_code == 0, "rows": [row.to_dict() for row in self.rows]}
+
+    def show(self, console: "Console") -> None:
+        words = {True: "yes", False: "NO", None: "open"}
+        lines = [[words[r.held], r.where, r.expected, r.seen] for r in self.rows]
+        print_table(console, ["held", "where", "expected", "seen"], lines)
+        for row in self.rows:
+            if row.note:
+                console.print(f"{row.where}: {row.note}")
+        held = sum(row.held is True for row in self.rows)
+        console.print(f"{held} of {plural(len(self.rows), 'expectation')} held")
+
+
+def check(
+    file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
+) -> Checked:
+    """Compare what happened with what the study expects; the exit code is 1 unless every expectation was met.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+
+    Raises:
+        ValueError: where the study expects nothing.
+    """
+    study = _load(file, arms, seeds)
+    if not study.expectations:
+        raise ValueError(f"{file} has no [[expect]] block, so there is nothing to check")
+    return Checked(study, study.check(root))
+
+
+def report(
+    file: Path,
+    /,
+    *,
+    out: Path = Path("report.html"),
+    root: Path = Path("runs"),
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+) -> Result:
+    """Write one HTML page on all runs of a study that have begun, with the check of its expectations.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        out: The page to write; figures go into a folder beside it.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+    """
+    import shlex
+
+    from grokscope.commands.report import Written
+
+    chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
+    remake = shlex.join(["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(out), *chosen])
+    return Written(_load(file, arms, seeds).report(out, root, remake))

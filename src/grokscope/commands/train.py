@@ -1,0 +1,179 @@
+"""train, extend, branch: one run at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope import configio
+from grokscope.commands.output import Result, plural
+from grokscope.config import Budget, RunConfig, require
+from grokscope.execute.protocol import Board, Job, Outcome, Silent
+from grokscope.store import Run, open_run
+from grokscope.store.judged import Splits
+from grokscope.verdicts import run_verdicts, verdict_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grokscope.train.driver import Watcher
+
+
+@dataclass
+class Trained(Result):
+    """A run that was trained, or had been before."""
+
+    run: Run
+    steps: int
+    """Trained just now; 0 where there was nothing left to do."""
+    verdicts: Splits
+
+    def data(self) -> Any:
+        status = self.run.status
+        return {
+            "run": self.run.id, "path": str(self.run.path), "state": status["state"], "step": status["step"],
+            "trained_steps": self.steps, "verdicts": self.verdicts,
+        }  # fmt: skip
+
+    def show(self, console: "Console") -> None:
+        status = self.run.status
+        did = f"{plural(self.steps, 'step')} trained" if self.steps else "nothing left to train"
+        console.print(f"{status['state']} at step {status['step']:,} ({did})")
+        for verdict in self.verdicts.values():
+            console.print(verdict_line(verdict))
+        console.print(f"run folder   {self.run.path}")
+        console.print(f"metrics      {self.run.path / 'results' / 'metrics.jsonl'}")
+        console.print(
+            f"checkpoints  {plural(len(self.run.checkpoints()) + 1, 'file')} in {self.run.path / 'checkpoints'}"
+        )
+        console.print(f"next         grokscope report {self.run.path}")
+
+
+def train(
+    file: Path, /, *, root: Path = Path("runs"), overrides: Mapping[str, Any] | None = None, board: Board | None = None
+) -> Trained:
+    """Train one run from a TOML file; continue it where it was left, do nothing when it is complete.
+
+    Any key of the file can be overridden after it: ``grokscope train run.toml --regime.lr 3e-4 --seed 1``. A file with
+    arms, axes or several seeds is a study: ``grokscope study run``.
+
+    Args:
+        file: TOML file with the tables task, model, regime and budget.
+        root: Folder that holds the runs.
+
+    Raises:
+        ValueError: for a config that cannot be trained, or a run that another process is training.
+        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+    """
+    config, passed = read_run(file, overrides or {})
+    return train_run(config, root, passed=passed, board=board)
+
+
+def read_run(file: Path, overrides: Mapping[str, Any]) -> tuple[RunConfig, tuple[str, ...]]:
+    """(config, dotted keys that were given). Raises ValueError with the file and the place of each fault."""
+    raw = configio.read_file(file)
+    study = [key for key in ("axes", "arm", "seeds", "expect") if key in raw]
+    require(not study, f"{file}: has {', '.join(study)}, so it is a study; use: grokscope study run {file}")
+    raw = configio.overlay(raw, overrides)
+    try:
+        config = configio.load_run(raw)
+        config.run_id()
+    except ValueError as error:
+        raise ValueError("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from None
+    raw.pop("schema", None)
+    return config, tuple(sorted(configio.flatten(raw)))
+
+
+def train_run(
+    config: RunConfig, root: str | Path = "runs", *, passed: tuple[str, ...] = (), board: Board | None = None
+) -> Trained:
+    """Train a config in this process. See `grokscope.train.driver.train`, whose errors it raises."""
+    from grokscope.train.driver import train as drive
+
+    run = Run(Path(root) / config.run_id())
+    before = run.status.get("step", 0) if (run.path / "status.json").exists() else 0
+    with_board(config, run.path.parent, board, lambda watcher: drive(config, root, passed=passed, watcher=watcher))
+    return Trained(run, run.status["step"] - before, run_verdicts(run))
+
+
+def with_board(config: RunConfig, root: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
+    """Show the progress of one run on a board, begun with the first news of it."""
+    board = board or Silent()
+    begun = False
+
+    def watch(progress: Any) -> None:
+        nonlocal begun
+        job = Job(config, root, total=progress.total, step=progress.step)
+        if not begun:
+            begun = True
+            board.begin([job], 1)
+        board.progress(job, progress.step, progress.total, progress.steps_per_s)
+
+    try:
+        go(watch)
+    finally:
+        if begun:
+            _end(board, config, root)
+            board.close()
+
+
+def _end(board: Board, config: RunConfig, root: Path) -> None:
+    status = Run(root / config.run_id()).status
+    state = status["state"] if status["state"] in ("done", "diverged", "failed") else "interrupted"
+    job = Job(config, root, total=status["total_steps"])
+    message = (status.get("error") or {}).get("message", "")
+    board.ended(Outcome(job, state, status["step"], message))
+
+
+def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None, board: Board | None = None) -> Trained:
+    """Train a finished run longer, exactly as if it had been given the larger budget from the start.
+
+    Args:
+        run: Folder of the run.
+        steps: New length in optimizer steps, in all.
+        epochs: New length in epochs, in all.
+
+    Raises:
+        ValueError: when its schedule depends on the length (branch instead), or the budget is not larger than what was
+            trained.
+        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+    """
+    from grokscope.train.driver import extend as drive
+
+    found = open_run(run)
+    budget, before = Budget(steps=steps, epochs=epochs), found.status["step"]
+    config = configio.load_run(found.config)
+    with_board(config, found.path.parent, board, lambda watcher: drive(found, budget, watcher=watcher))
+    found = open_run(run)
+    return Trained(found, found.status["step"] - before, run_verdicts(found))
+
+
+def branch(
+    run: Path,
+    /,
+    *,
+    step: int | None = None,
+    root: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    board: Board | None = None,
+) -> Trained:
+    """Go on from a checkpoint with changed settings: a new run that knows its parent.
+
+    Only the weights are taken over; optimizer state, batch order and step count start fresh, and the budget counts from
+    there. Any key can be overridden: ``grokscope branch RUN --step 3000 --regime.weight_decay 0 --budget.steps 2000``.
+
+    Args:
+        run: Folder of the run to start from.
+        step: Step of the checkpoint; the final one if not given.
+        root: Folder for the new run; that of the old one if not given.
+
+    Raises:
+        ValueError: when there is no checkpoint at that step (the others are named), or a change does not fit.
+        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+    """
+    from grokscope.train.branch import branch as prepare
+
+    source = open_run(run)
+    root = root or source.path.parent
+    config = prepare(source, overrides or {}, step=step, root=root)
+    return train_run(config, root, passed=tuple(sorted({*source.record["passed"], *(overrides or {})})), board=board)

@@ -1,0 +1,128 @@
+"""Progress for people: live bars on a terminal, one plain line per interval anywhere else. Always on stderr."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from grokscope.execute.forecast import Forecast, duration
+from grokscope.execute.protocol import Board, Job, Outcome
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+WORDS = {
+    "done": "done",
+    "diverged": "diverged",
+    "failed": "FAILED",
+    "interrupted": "interrupted",
+    "elsewhere": "left alone",
+    "waiting": "not begun",
+}
+
+
+def board_for(stream: TextIO | None = None, interval: float = 10.0) -> Board:
+    """Bars where `stream` (stderr) is a terminal, plain lines elsewhere."""
+    chosen = stream if stream is not None else sys.stderr
+    return Bars() if chosen.isatty() else Lines(chosen, interval)
+
+
+def _sentence(outcome: Outcome) -> str:
+    where = f" at step {outcome.step:,} of {outcome.job.total:,}" if outcome.state in ("interrupted", "failed") else ""
+    why = f": {outcome.message}" if outcome.message and outcome.state != "interrupted" else ""
+    return f"{WORDS[outcome.state]:<11} {outcome.job.label}{where}{why}"
+
+
+def _totals(forecast: Forecast) -> str:
+    left = forecast.seconds_left()
+    failed = forecast.count("failed")
+    return (
+        f"{forecast.count('done', 'diverged')} of {len(forecast.jobs)} done"
+        f"{f', {failed} failed' if failed else ''}{f', about {duration(left)} left' if left else ''}"
+    )
+
+
+class Lines:
+    """Plain text: a line when a run ends, and one for the whole every `interval` seconds."""
+
+    def __init__(self, stream: TextIO, interval: float):
+        self.stream, self.interval = stream, interval
+        self.forecast = Forecast((), 1)
+        self.last = time.monotonic()
+
+    def begin(self, jobs: Sequence[Job], workers: int) -> None:
+        self.forecast, self.last = Forecast(jobs, workers), time.monotonic()
+        self.note(f"{_count(len(jobs), 'run')} to train, {_count(workers, 'worker')}")
+
+    def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None:
+        self.forecast.progress(job, step, steps_per_s)
+        if time.monotonic() - self.last >= self.interval:
+            self.last = time.monotonic()
+            now = "; ".join(
+                f"{j.label} {self.forecast.steps[j.run.name] / max(j.total, 1):.0%}" for j in self.forecast.running
+            )
+            self.note(f"{_totals(self.forecast)} | {now}")
+
+    def ended(self, outcome: Outcome) -> None:
+        self.forecast.end(outcome)
+        if outcome.state != "waiting":
+            self.note(f"{_sentence(outcome)} ({_totals(self.forecast)})")
+
+    def note(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+    def close(self) -> None: ...
+
+
+class Bars:
+    """Live bars: one for the whole, one for each running run."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.live = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[tail]}", markup=False),
+            console=Console(stderr=True),
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.forecast = Forecast((), 1)
+
+    def begin(self, jobs: Sequence[Job], workers: int) -> None:
+        self.forecast = Forecast(jobs, workers)
+        steps = sum(job.total for job in jobs)
+        self.whole = self.live.add_task("all runs", total=max(steps, 1), tail="")
+        self._update()
+        self.live.start()
+
+    def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None:
+        self.forecast.progress(job, step, steps_per_s)
+        if job.run.name not in self.tasks:
+            self.tasks[job.run.name] = self.live.add_task(job.label, total=max(total, 1), tail="")
+        tail = f"{step:,} of {total:,} steps, {steps_per_s:,.0f} a second"
+        self.live.update(self.tasks[job.run.name], completed=step, tail=tail)
+        self._update()
+
+    def ended(self, outcome: Outcome) -> None:
+        self.forecast.end(outcome)
+        task = self.tasks.pop(outcome.job.run.name, None)
+        if task is not None:
+            self.live.remove_task(task)
+        if outcome.state != "waiting":
+            self.note(_sentence(outcome))
+        self._update()
+
+    def note(self, line: str) -> None:
+        self.live.console.print(line, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self.live.stop()
+
+    def _update(self) -> None:
+        self.live.update(self.whole, completed=self.forecast.done_steps(), tail=_totals(self.forecast))
+
+
+def _count(n: int, word: str) -> str:
+    return f"1 {word}" if n == 1 else f"{n:,} {word}s"

@@ -1,0 +1,235 @@
+"""A pool of worker processes on this machine: as many runs at a time as there are workers, one CPU thread each.
+
+The pool outlives its workers: one that is killed (out of memory, say) costs the run it was training, which is recorded
+as failed and continues from its last resume state when the study is run again; a new worker takes its place.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from grokscope import configio
+from grokscope.execute.attempt import record_failure, signal_name
+from grokscope.execute.protocol import Board, Job, Outcome
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Libraries start with one thread; torch then takes as many as the run's hardware says."""
+POLL_S = 0.2
+"""How often the pool looks up from waiting: the longest time between Ctrl-C and its effect."""
+
+
+@dataclass
+class _Worker:
+    """A worker process, and the job it is on."""
+
+    process: subprocess.Popen[bytes]
+    stderr: IO[bytes]
+    job: int | None = None
+    step: int = 0
+    asked: bool = False
+    """Whether it was asked to stop."""
+    rest: bytes = b""
+
+    @classmethod
+    def start(cls) -> "_Worker":
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grokscope.execute.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        return cls(process, stderr)
+
+    def give(self, number: int, job: Job) -> None:
+        order = {
+            "job": number,
+            "config": configio.dump(job.config),
+            "root": str(job.root),
+            "passed": list(job.passed),
+        }
+        self.job, self.step = number, job.step
+        assert self.process.stdin is not None
+        self.process.stdin.write((json.dumps(order) + "\n").encode())
+        self.process.stdin.flush()
+
+    def lines(self) -> tuple[list[dict[str, Any]], bool]:
+        """(new whole answers, whether the worker is gone)."""
+        assert self.process.stdout is not None
+        data = os.read(self.process.stdout.fileno(), 1 << 16)
+        *whole, self.rest = (self.rest + data).split(b"\n")
+        return [json.loads(line) for line in whole], not data
+
+    def last_words(self) -> str:
+        """Why it died: the signal, or the end of what it wrote to stderr."""
+        code = self.process.wait()
+        self.stderr.seek(0)
+        tail = self.stderr.read()[-500:].decode(errors="replace").strip().splitlines()
+        if code < 0:
+            hint = "; out of memory?" if -code == signal.SIGKILL else ""
+            return f"the worker was killed by {signal_name(-code)}{hint}"
+        return f"the worker ended with exit code {code}{f': {tail[-1]}' if tail else ''}"
+
+    def close(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout, self.stderr):
+            if stream:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
+        self.process.wait()
+
+
+@dataclass
+class _Pool:
+    jobs: Sequence[Job]
+    board: Board
+    size: int
+    waiting: deque[int] = field(default_factory=deque)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    workers: list[_Worker] = field(default_factory=list)
+    stopping: int = 0
+    """How often somebody asked to stop."""
+    told: bool = False
+
+    def run(self) -> list[Outcome]:
+        self.waiting.extend(range(len(self.jobs)))
+        with selectors.DefaultSelector() as selector:
+            try:
+                while len(self.outcomes) < len(self.jobs):
+                    self._staff(selector)
+                    if self.stopping:
+                        self._stop()
+                    for key, _ in selector.select(POLL_S):
+                        self._hear(key.data, selector)
+            finally:
+                self._dismiss()
+        return [self.outcomes[number] for number in range(len(self.jobs))]
+
+    def _staff(self, selector: selectors.BaseSelector) -> None:
+        """Give idle workers the next jobs, start workers where some are missing."""
+        for worker in self.workers:
+            if worker.job is None and self.waiting and not self.stopping:
+                self._give(worker)
+        while self.waiting and len(self.workers) < self.size and not self.stopping:
+            worker = _Worker.start()
+            self.workers.append(worker)
+            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+            self._give(worker)
+
+    def _give(self, worker: _Worker) -> None:
+        number = self.waiting.popleft()
+        try:
+            worker.give(number, self.jobs[number])
+        except BrokenPipeError:  # it died idle; the selector will say so, and the job is not to blame
+            worker.job = None
+            self.waiting.appendleft(number)
+
+    def _hear(self, worker: _Worker, selector: selectors.BaseSelector) -> None:
+        answers, gone = worker.lines()
+        for answer in answers:
+            self._answer(worker, answer)
+        if gone:
+            selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+            self.workers.remove(worker)
+            if worker.job is not None:
+                self._lost(worker, worker.job)
+            worker.close()
+
+    def _answer(self, worker: _Worker, answer: dict[str, Any]) -> None:
+        number = answer["job"]
+        worker.step = answer["step"]
+        if "state" not in answer:
+            self.board.progress(self.jobs[number], answer["step"], answer["total"], answer["speed"])
+            return
+        worker.job = None
+        self._ended(number, Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"]))
+
+    def _lost(self, worker: _Worker, number: int) -> None:
+        """A worker died with a job in its hands."""
+        job, words = self.jobs[number], worker.last_words()
+        if worker.asked and worker.process.returncode == -signal.SIGTERM:
+            self._ended(number, Outcome(job, "interrupted", worker.step))  # asked before it had begun to train
+            return
+        record_failure(job.config, job.root, job.passed, words)
+        self._ended(number, Outcome(job, "failed", worker.step, words))
+
+    def _ended(self, number: int, outcome: Outcome) -> None:
+        self.outcomes[number] = outcome
+        self.board.ended(outcome)
+
+    def _stop(self) -> None:
+        """Begin nothing new; ask each busy worker, once, to save its run; at the second request do not wait for it."""
+        if not self.told:
+            self.told = True
+            self.board.note("stopping: every running run is being saved (Ctrl-C again: do not wait)")
+        while self.waiting:
+            number = self.waiting.popleft()
+            self._ended(number, Outcome(self.jobs[number], "waiting", self.jobs[number].step))
+        for worker in self.workers:
+            if not worker.asked:
+                worker.asked = True
+                worker.process.terminate()
+            elif self.stopping > 1:
+                worker.process.kill()
+
+    def _dismiss(self) -> None:
+        """End all workers; reached with busy ones only when this process itself fails."""
+        for worker in self.workers:
+            if worker.job is None:
+                worker.process.kill()  # idle: nothing to save
+            else:
+                worker.process.terminate()
+            worker.close()
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Trains up to `workers` runs at a time. See `Executor`; a second Ctrl-C kills the workers instead of waiting."""
+
+    workers: int
+
+    def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
+        pool = _Pool(jobs, board, min(self.workers, max(len(jobs), 1)))
+        board.begin(jobs, pool.size)
+        with _listening(pool):
+            return pool.run()
+
+
+@contextmanager
+def _listening(pool: _Pool) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the pool to stop, for as long as it works."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        pool.stopping += 1
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for s, old in before.items():
+            signal.signal(s, old)
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(jobs: int) -> int:
+    return max(1, min(usable_cpus(), jobs))

@@ -1,0 +1,77 @@
+"""What an executor is given, what it gives back, and whom it tells meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from grokscope.config import RunConfig
+
+State = Literal["done", "diverged", "failed", "interrupted", "elsewhere", "waiting"]
+"""How a job ended. `elsewhere`: another process is training that run, so it was left alone; `waiting`: never begun."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to carry out in a folder under `root`."""
+
+    config: RunConfig
+    root: Path
+    passed: tuple[str, ...] = ()
+    step: int = 0
+    """Where it stands before."""
+    total: int = 0
+
+    @property
+    def run(self) -> Path:
+        return self.root / self.config.run_id()
+
+    @property
+    def label(self) -> str:
+        """``init_scale=8 seed 0``: short, for people."""
+        return f"{self.config.regime.name} seed {self.config.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended; `message` says why where that is not obvious."""
+
+    job: Job
+    state: State
+    step: int
+    message: str = ""
+
+
+class Board(Protocol):
+    """Whoever watches. Called from the executor's own thread only."""
+
+    def begin(self, jobs: Sequence[Job], workers: int) -> None: ...
+    def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None: ...
+    def ended(self, outcome: Outcome) -> None: ...
+    def note(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Carries out jobs, in the order given as far as its slots allow, and returns an outcome for every one of them.
+
+    A job that fails does not stop the others. When asked to stop (Ctrl-C, SIGTERM) it lets every running job save
+    itself and returns what it has; the jobs that were running are `interrupted`, those not begun `waiting`.
+    """
+
+    def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]: ...
+
+
+class Silent:
+    """A board that shows nothing."""
+
+    def begin(self, jobs: Sequence[Job], workers: int) -> None: ...
+    def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None: ...
+    def ended(self, outcome: Outcome) -> None: ...
+    def note(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs by remaining steps, most first: a long one that starts last would leave all slots but its own idle."""
+    return sorted(jobs, key=lambda job: job.step - job.total)

@@ -1,0 +1,60 @@
+"""A worker process: reads jobs as JSON lines, trains them one by one, answers in JSON lines.
+
+    in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...]}
+    out:  {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
+          {"job": 3, "state": "done", "step": 14000, "message": ""}
+
+It is a fresh interpreter in a session of its own: it inherits no threads, no random state, no open files, and Ctrl-C in
+the terminal reaches only the parent, which asks its workers to stop with SIGTERM. When the parent dies, however it
+dies, the end of the input tells the worker to save and leave.
+"""
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+
+def main() -> None:
+    # Whatever a task or a library prints must not mix with the answers: they go out on a descriptor of their own.
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    while (order := jobs.get()) is not None:
+        _carry_out(order, answers)
+
+
+def _listen(jobs: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    jobs.put(None)
+    os.kill(os.getpid(), signal.SIGTERM)  # a job that is running saves itself; an idle worker ends
+
+
+def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
+    from grokscope import configio
+    from grokscope.execute.attempt import attempt
+
+    def answer(**data: Any) -> None:
+        try:
+            answers.write(json.dumps({"job": order["job"], **data}) + "\n")
+        except BrokenPipeError:
+            return  # the parent is gone; the run saves itself all the same
+
+    config = configio.load_run(order["config"])
+    state, step, message = attempt(
+        config,
+        Path(order["root"]),
+        tuple(order["passed"]),
+        lambda step, total, speed: answer(step=step, total=total, speed=speed),
+    )
+    answer(state=state, step=step, message=message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Verdicts kept beside the metrics they were read from, as ``results/verdict.json``.
+
+The store only keeps and returns them; judging is the trajectory's business. An entry counts as long as the metrics file
+and the run's outcome are what they were.
+"""
+
+import os
+from typing import Any
+
+from grokscope.store.files import read_json, to_json
+from grokscope.store.run import Run
+
+VERSION = 1
+"""Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
+DEFAULT = "default"
+"""Key of the default criteria."""
+
+Splits = dict[str, dict[str, Any]]
+
+
+def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
+    """What the evidence looks like now; None before the first row. `state` spares reading the status again."""
+    try:
+        stat = (run.path / "results" / "metrics.jsonl").stat()
+    except FileNotFoundError:
+        return None
+    diverged = (state or run.status["state"]) == "diverged"
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "diverged": diverged} if stat.st_size else None
+
+
+def recall(run: Run, now: dict[str, Any] | None, key: str = DEFAULT) -> Splits | None:
+    """The kept verdicts by held-out split, or None where none fit the present evidence."""
+    return _kept(run, now).get(key)
+
+
+def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> None:
+    """Keep verdicts; those by other criteria stay while the evidence is the same. A folder that cannot be written is
+    left as it is."""
+    path = run.path / "results" / "verdict.json"
+    data = {"version": VERSION, "evidence": now, "by_criteria": {**_kept(run, now), key: splits}}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:  # whole or absent, but not pushed to disk: what a crash loses is judged again
+        temporary.write_text(to_json(data) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        return
+
+
+def speaking(splits: Splits) -> str:
+    """The split whose verdict stands for a run in a table: the unseen environment where there is one, but not
+    `ood_test`, which is reported and never selected on, unless there is nothing else."""
+    return next((s for s in ("ood_val", "id_val", "ood_test") if s in splits), next(iter(splits)))
+
+
+def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, Splits]:
+    try:
+        data = read_json(run.path / "results" / "verdict.json")
+    except ValueError:
+        return {}
+    fits = isinstance(data, dict) and data.get("version") == VERSION and data.get("evidence") == now
+    return data["by_criteria"] if fits and now is not None else {}

@@ -1,0 +1,119 @@
+"""Expected against seen."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from grokscope.registry import nearest
+from grokscope.store.judged import Splits, speaking
+from grokscope.study.expect import Expectation, RatioExpectation, Seen, describe_where, group_median, matches, seen
+from grokscope.study.stand import Stand
+from grokscope.verdicts import run_verdicts
+
+if TYPE_CHECKING:
+    from grokscope.trajectory.criteria import Criteria
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One expectation. `held` is None while its runs are not finished, or where the ratio of two unreached milestones
+    says nothing: then nothing was confirmed."""
+
+    where: str
+    expected: str
+    seen: str
+    held: bool | None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def for_report(self) -> dict[str, Any]:
+        """The same row in the words of `grokscope.report.build_report`."""
+        return {"where": self.where, "what": self.note, "expected": self.expected, "seen": self.seen, "ok": self.held}
+
+
+def check(
+    expectations: Sequence[Expectation | RatioExpectation], stands: Sequence[Stand], criteria: "Criteria | None"
+) -> list[CheckRow]:
+    """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others).
+
+    Raises:
+        ValueError: a split that the runs do not have, or metrics that are damaged.
+    """
+    judge = _Judge(criteria)
+    rows = [
+        _ratio(e, stands, judge) if isinstance(e, RatioExpectation) else _plain(e, stands, judge) for e in expectations
+    ]
+    return [row for row in rows if row is not None]
+
+
+class _Judge:
+    """Each run's verdicts, read once."""
+
+    def __init__(self, criteria: "Criteria | None"):
+        self.criteria = criteria
+        self.known: dict[str, Splits] = {}
+
+    def __call__(self, stand: Stand, split: str | None) -> dict[str, Any]:
+        if stand.run.id not in self.known:
+            self.known[stand.run.id] = run_verdicts(stand.run, self.criteria)
+        found = self.known[stand.run.id]
+        if split is not None and split not in found:
+            raise ValueError(f"{stand.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
+        return found[split or speaking(found)]
+
+
+def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+    chosen = [s for s in stands if matches(s.entry, e.where)]
+    if not chosen:
+        return None
+    where, finished = describe_where(e.where), [s for s in chosen if s.finished]
+    if len(finished) < len(chosen):
+        return CheckRow(where, e.expected(), f"{len(finished)} of {len(chosen)} runs are finished", None, e.note)
+    verdicts = [judge(s, e.split) for s in finished]
+    met = sum(e.met(v) for v in verdicts)
+    return CheckRow(where, e.expected(), _describe(e, verdicts, met), met >= e.share * len(verdicts) - 1e-9, e.note)
+
+
+def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
+    names = Counter(v["verdict"] for v in verdicts)
+    parts = [
+        f"{met} of {len(verdicts)}: "
+        + ", ".join(f"{n} {name}" if len(names) > 1 else name for name, n in names.items())
+    ]
+    return "; ".join(parts + [f"{name} {_spread([seen(v, name) for v in verdicts])}" for name in e.quantities()])
+
+
+def _spread(values: Sequence[Seen]) -> str:
+    """``2,600`` or ``2,500 to 2,800``."""
+    ordered = sorted(values, key=lambda s: (s.censored, s.value))
+    low, high = str(ordered[0]), str(ordered[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+    above, below = ([s for s in stands if matches(s.entry, w)] for w in (e.of, e.to))
+    if not above or not below:
+        return None
+    where, both = (
+        f"{describe_where(e.of)} against {describe_where(e.to)}",
+        {s.run.id: s for s in (*above, *below)}.values(),
+    )
+    finished = [s for s in both if s.finished]
+    if len(finished) < len(both):
+        return CheckRow(where, e.expected(), f"{len(finished)} of {len(both)} runs are finished", None, e.note)
+    top, bottom = ([seen(judge(s, e.split), e.ratio) for s in group] for group in (above, below))
+    ratio = e.seen(top, bottom)
+    text = f"{ratio} (medians {group_median(top)} and {group_median(bottom)})"
+    return CheckRow(where, e.expected(), text, _decide(ratio, *e.between), e.note)
+
+
+def _decide(ratio: Seen, low: float, high: float) -> bool | None:
+    """A ratio with an unreached numerator is only known to be larger than its value."""
+    if ratio.value != ratio.value:
+        return None
+    if ratio.within(low, high):
+        return True
+    return None if ratio.censored and ratio.value <= high else False

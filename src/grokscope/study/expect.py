@@ -1,0 +1,263 @@
+"""What a study expects of its runs, and whether they met it: how a published claim is put to the test.
+
+A block names runs and what should be seen in them:
+
+    [[expect]]
+    where = { "regime.weight_decay" = 0.1 }   # dotted key, or arm, regime, seed
+    verdict = "grokked"                       # or a list of names
+    T_gen = [9000, 13500]                     # closed ranges of milestones and levels
+    share = 0.8                               # of the runs that must show all of it; 1 unless said otherwise
+
+or two groups and the ratio of their medians:
+
+    [[expect]]
+    ratio = "T_gen"
+    of = { "regime.weight_decay" = 0.1 }
+    to = { "regime.weight_decay" = 0.5 }
+    between = [3, 6]
+
+A claim that does not replicate is stated as what is really seen, with a `note` that says so.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import median
+from typing import Any
+
+from grokscope import configio
+from grokscope.config import require
+from grokscope.registry import nearest
+from grokscope.study.spec import Entry
+
+STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
+"""Milestones: known to the evaluation grid, and right-censored where they were not reached."""
+LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "final", "drop")
+QUANTITIES = (*STEPS, *LEVELS)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One quantity of one run; censored: it is at least `value`. NaN where it does not exist (no delay without a
+    fit)."""
+
+    value: float
+    censored: bool = False
+
+    def within(self, low: float, high: float) -> bool:
+        """Whether it surely lies in [low, high]: a censored one only where there is no upper end."""
+        return self.value >= low and (high == math.inf if self.censored else self.value <= high)
+
+    def __str__(self) -> str:
+        return "none" if math.isnan(self.value) else f"{'> ' if self.censored else ''}{_number(self.value)}"
+
+
+def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
+    """A quantity read off a verdict's plain data."""
+    value = verdict["milestones"][quantity]
+    if isinstance(value, Mapping):
+        number = value["at"] if "at" in value else value["value"]
+        return Seen(math.inf if number is None else number, value["censored"])
+    return Seen(math.nan if value is None else value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One ``[[expect]]`` block."""
+
+    where: Mapping[str, Any]
+    verdict: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]]
+    censored: tuple[str, ...] = ()
+    """Milestones that must not be reached within the budget."""
+    split: str | None = None
+    share: float = 1.0
+    note: str = ""
+
+    def expected(self) -> str:
+        parts = [" or ".join(self.verdict)] if self.verdict else []
+        parts += [f"{name} in [{_number(low)}, {_number(high)}]" for name, (low, high) in self.ranges.items()]
+        parts += [f"{name} not reached" for name in self.censored]
+        share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
+        return "; ".join(parts) + share
+
+    def met(self, verdict: Mapping[str, Any]) -> bool:
+        """Whether one run shows all of it."""
+        return (
+            (not self.verdict or verdict["verdict"] in self.verdict or _label(verdict) in self.verdict)
+            and all(seen(verdict, name).within(*bounds) for name, bounds in self.ranges.items())
+            and all(seen(verdict, name).censored for name in self.censored)
+        )
+
+    def quantities(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.ranges, *self.censored)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioExpectation:
+    """An ``[[expect]]`` block with `ratio`: the median of one group over the median of another."""
+
+    ratio: str
+    of: Mapping[str, Any]
+    to: Mapping[str, Any]
+    between: tuple[float, float]
+    split: str | None = None
+    note: str = ""
+
+    def expected(self) -> str:
+        low, high = (_number(bound) for bound in self.between)
+        return f"{self.ratio} / {self.ratio} of ({describe_where(self.to)}) in [{low}, {high}]"
+
+    def seen(self, above: Sequence[Seen], below: Sequence[Seen]) -> Seen:
+        """The ratio of the medians; NaN where the lower group's median was not reached."""
+        top, bottom = group_median(above), group_median(below)
+        if bottom.censored or not bottom.value > 0:
+            return Seen(math.nan)
+        return Seen(top.value / bottom.value, top.censored)
+
+
+def group_median(values: Sequence[Seen]) -> Seen:
+    """Median of right-censored values: itself censored (at the largest time seen) when it falls on a censored one."""
+    middle = median(math.inf if s.censored else s.value for s in values)
+    return Seen(middle) if math.isfinite(middle) else Seen(max(s.value for s in values), censored=True)
+
+
+def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[Expectation | RatioExpectation, ...]:
+    """The ``[[expect]]`` blocks.
+
+    Raises:
+        ValueError: an unknown key or verdict (with the nearest), a reversed range, a `where` that no run fits.
+    """
+    require(raw is None or isinstance(raw, list), "$.expect: write [[expect]] with double brackets, a block for each")
+    return tuple(_read(block, f"$.expect[{i}]", entries) for i, block in enumerate(raw or ()))
+
+
+def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Expectation | RatioExpectation:
+    kind = RatioExpectation if "ratio" in block else Expectation
+    known = [f.name for f in fields(kind) if f.name != "ranges"] + (
+        [] if kind is RatioExpectation else list(QUANTITIES)
+    )
+    for key in block:
+        require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
+    for key in ("split", "note"):
+        require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {block.get(key)!r}")
+    common = {key: block[key] for key in ("split", "note") if key in block}
+    if kind is RatioExpectation:
+        return _read_ratio(block, where, entries, common)
+    ranges = {name: _bounds(block[name], f"{where}.{name}") for name in QUANTITIES if name in block}
+    expectation = Expectation(
+        where=_check_where(block.get("where", {}), f"{where}.where", entries),
+        verdict=_verdicts(block.get("verdict", []), f"{where}.verdict"),
+        ranges=ranges,
+        censored=_censored(block.get("censored", []), f"{where}.censored"),
+        share=_share(block.get("share", 1.0), f"{where}.share"),
+        **common,
+    )
+    require(
+        bool(expectation.expected()), f"{where}: says where to look but not what to expect; give verdict or a range"
+    )
+    return expectation
+
+
+def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> RatioExpectation:
+    for key in ("of", "to", "between"):
+        require(key in block, f"{where}.{key}: missing; a ratio needs of, to and between")
+    name = block["ratio"]
+    require(name in QUANTITIES, f"{where}.ratio: unknown quantity {name!r}{nearest(str(name), list(QUANTITIES))}")
+    of, to = (_check_where(block[key], f"{where}.{key}", entries) for key in ("of", "to"))
+    return RatioExpectation(ratio=name, of=of, to=to, between=_bounds(block["between"], f"{where}.between"), **common)
+
+
+def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
+    from grokscope.trajectory.verdict import VERDICTS
+
+    known = [*VERDICTS, "ungrokked (early-peak)", "ungrokked (after-grokking)"]
+    names = tuple([raw] if isinstance(raw, str) else raw)
+    for name in names:
+        require(name in known, f"{where}: unknown verdict {name!r}{nearest(str(name), known)}")
+    return names
+
+
+def _censored(raw: Any, where: str) -> tuple[str, ...]:
+    names = {True: ["T_gen"], False: []}[raw] if isinstance(raw, bool) else [raw] if isinstance(raw, str) else raw
+    for name in names:
+        require(name in STEPS, f"{where}: unknown milestone {name!r}{nearest(str(name), list(STEPS))}")
+    return tuple(names)
+
+
+def _bounds(raw: Any, where: str) -> tuple[float, float]:
+    numbers = isinstance(raw, list) and len(raw) == 2 and all(isinstance(v, int | float) for v in raw)
+    require(bool(numbers) and raw[0] <= raw[1], f"{where}: expected a range [lowest, highest], got {raw!r}")
+    return float(raw[0]), float(raw[1])
+
+
+def _share(raw: Any, where: str) -> float:
+    ok = isinstance(raw, int | float) and not isinstance(raw, bool) and 0 < raw <= 1
+    require(ok, f"{where}: expected a share in (0, 1], got {raw!r}")
+    return float(raw)
+
+
+def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    require(
+        isinstance(raw, Mapping), f'{where}: expected a table such as {{ "regime.weight_decay" = 0.1 }}, got {raw!r}'
+    )
+    conditions = configio.flatten(raw)
+    known = [
+        "arm",
+        "regime",
+        "seed",
+        *dict.fromkeys(k for e in entries for k in configio.flatten(configio.dump(e.config))),
+    ]
+    for key in conditions:
+        require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
+    for key, value in conditions.items():
+        met = any(matches(e, {key: value}) for e in entries)
+        require(met, f"{where}.{key}: no run of this study has {_text(value)}{_values(entries, key)}")
+    require(
+        any(matches(e, conditions) for e in entries), f"{where}: no run of this study fits {describe_where(conditions)}"
+    )
+    return conditions
+
+
+def _values(entries: Sequence[Entry], key: str) -> str:
+    found = dict.fromkeys(_text(v) for e in entries for v in _of(e, key))
+    return f"; it has {', '.join(list(found)[:12])}"
+
+
+def matches(entry: Entry, where: Mapping[str, Any]) -> bool:
+    """Whether a run fits all conditions; a list means any of its values."""
+    return all(_fits(_of(entry, key), value) for key, value in where.items())
+
+
+def _fits(own: Sequence[Any], wanted: Any) -> bool:
+    if wanted in own:
+        return True
+    return isinstance(wanted, list) and any(w in own for w in wanted)
+
+
+def _of(entry: Entry, key: str) -> Sequence[Any]:
+    if key == "arm":
+        return entry.arms
+    flat = configio.flatten(configio.dump(entry.config))
+    return (flat.get("regime.name" if key == "regime" else key),)
+
+
+def describe_where(where: Mapping[str, Any]) -> str:
+    """``weight_decay=0.1 seed=0``, or ``all runs``."""
+    return " ".join(f"{k.rpartition('.')[2]}={_text(v)}" for k, v in where.items()) or "all runs"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "|".join(_text(v) for v in value)
+    return "none" if value is None else _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _label(verdict: Mapping[str, Any]) -> str:
+    return f"{verdict['verdict']} ({verdict['qualifier']})" if verdict.get("qualifier") else verdict["verdict"]

@@ -1,0 +1,81 @@
+"""What a study will do, laid out before anything trains."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grokscope.execute.processes import default_workers
+from grokscope.study.estimate import Cost, kind_of, makespan, probe_all
+from grokscope.study.stand import Stand
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: where it stands, and what is still to be paid for it (None without a probe)."""
+
+    stand: Stand
+    seconds: float | None
+    bytes: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        s = self.stand
+        return {
+            "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state,
+            "step": s.step, "total_steps": s.total, "seconds": self.seconds, "bytes": self.bytes,
+            "error": s.message or None,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """All runs of a study, finished ones included."""
+
+    runs: tuple[PlannedRun, ...]
+    workers: int
+
+    @property
+    def todo(self) -> list[PlannedRun]:
+        return [r for r in self.runs if not r.stand.finished]
+
+    @property
+    def states(self) -> dict[str, int]:
+        return dict(Counter(r.stand.state for r in self.runs))
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock seconds on this plan's workers; None without a probe."""
+        known = [r.seconds for r in self.todo]
+        return None if None in known else makespan([s for s in known if s is not None], self.workers)
+
+    @property
+    def bytes(self) -> int | None:
+        """Disk that the study will have taken in all when it is done; None without a probe."""
+        known = [r.bytes for r in self.runs]
+        return None if None in known else sum(b for b in known if b is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "workers": self.workers, "states": self.states, "seconds": self.seconds, "bytes": self.bytes,
+            "runs": [r.to_dict() for r in self.runs],
+        }  # fmt: skip
+
+
+def make_study_plan(stands: Sequence[Stand], workers: int | None, probe: bool) -> StudyPlan:
+    """Lay out a study; with `probe`, each kind of run is trained in memory for up to a second to learn its speed."""
+    todo = [s for s in stands if not s.finished]
+    costs = probe_all(stands if todo else [], 1.0) if probe else {}
+    workers = max(default_workers(len(todo)) if workers is None else workers, 1)
+    return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in stands), workers)
+
+
+def _planned(stand: Stand, cost: Cost | None) -> PlannedRun:
+    if cost is None:
+        return PlannedRun(stand, 0.0 if stand.finished else None, _used(stand) if stand.finished else None)
+    seconds = 0.0 if stand.finished else cost.seconds(stand.plan, min(stand.step, stand.total))
+    return PlannedRun(stand, seconds, cost.bytes(stand.plan))
+
+
+def _used(stand: Stand) -> int:
+    """Bytes that a run's folder takes now."""
+    return sum(p.stat().st_size for p in stand.run.path.rglob("*") if p.is_file())

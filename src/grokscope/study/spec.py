@@ -1,0 +1,197 @@
+"""What a study file says, read strictly: an unknown key is an error that names its place and the nearest right one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from grokscope import configio
+from grokscope.config import RunConfig, require
+from grokscope.registry import nearest
+
+SCHEMA = 1
+"""Version of the study file. A reader refuses a newer one instead of guessing."""
+
+HEAD = ("schema", "name", "title", "claim", "reference", "cost", "seeds", "axes", "arm", "criteria", "expect")
+RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
+"""Tables of a study file that belong to every run's config."""
+VARIABLE = tuple(name for name in RUN_TABLES if name != "hardware")
+"""Tables that an axis or an arm may change. Hardware is study-wide: it is not part of a run's identity, so two arms
+that differ by it would be one run."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One named set of changes to the base config, and its own seeds where it has them."""
+
+    name: str
+    changes: Mapping[str, Any]
+    """Dotted key -> value."""
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a study."""
+
+    config: RunConfig
+    passed: tuple[str, ...]
+    """Dotted keys that the study file gave; all others are defaults."""
+    arms: tuple[str, ...]
+    """Names by which the run can be selected: its arm, and the readable name of its regime; several where arms
+    coincide."""
+
+    @property
+    def label(self) -> str:
+        return self.config.regime.name
+
+
+def read_arms(raw: Any) -> list[Arm]:
+    """The ``[[arm]]`` blocks; a single nameless arm without changes where there are none."""
+    if raw is None:
+        return [Arm("", {})]
+    require(isinstance(raw, list), "$.arm: write [[arm]] with double brackets, one block for each arm")
+    arms = [_read_arm(block, f"$.arm[{i}]") for i, block in enumerate(raw)]
+    names = [a.name for a in arms]
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    require(not doubled, f"$.arm: two arms are called {doubled[0]!r}; give each its own name" if doubled else "")
+    return arms
+
+
+def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
+    changes = configio.flatten(block)
+    name, seeds = changes.pop("name", None), changes.pop("seeds", None)
+    require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {name!r}")
+    for key in changes:
+        _check_variable(key, where)
+    labelled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
+    return Arm(name or describe(labelled), changes, None if seeds is None else read_seeds(seeds, f"{where}.seeds"))
+
+
+def read_axes(raw: Any) -> dict[str, list[Any]]:
+    """``[axes]``: dotted key -> the values it takes. Nested tables and quoted dotted keys mean the same."""
+    require(
+        raw is None or isinstance(raw, Mapping), "$.axes: expected a table of dotted keys, each with a list of values"
+    )
+    axes = configio.flatten(raw or {})
+    for key, values in axes.items():
+        _check_variable(key, "$.axes")
+        require(
+            isinstance(values, list) and len(values) > 0, f"$.axes.{key}: expected a list of values, got {values!r}"
+        )
+        doubled = [v for i, v in enumerate(values) if v in values[:i]]
+        require(not doubled, f"$.axes.{key}: {doubled[0]!r} stands there twice" if doubled else "")
+    return axes
+
+
+def read_seeds(raw: Any, where: str = "$.seeds") -> tuple[int, ...]:
+    ok = isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw)
+    require(bool(ok), f"{where}: expected a list of whole numbers >= 0, for example [0, 1, 2], got {raw!r}")
+    require(len(set(raw)) == len(raw), f"{where}: a seed stands there twice")
+    return tuple(raw)
+
+
+def _check_variable(key: str, where: str) -> None:
+    head = key.partition(".")[0]
+    require(head != "hardware", f"{where}.{key}: hardware is study-wide and changes no run's identity; use [hardware]")
+    require(head != "seed", f"{where}.{key}: list the seeds under `seeds`")
+    require(head in VARIABLE, f"{where}.{key}: unknown key{nearest(head, [*VARIABLE, 'name', 'seeds'])}")
+
+
+def describe(changes: Mapping[str, Any]) -> str:
+    """A readable name: ``init_scale=8 weight_decay=0.1``; the last part of a key where that is not ambiguous."""
+    lasts = [key.rpartition(".")[2] for key in changes]
+    short = [
+        last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(changes, lasts, strict=True)
+    ]
+    return " ".join(f"{key}={_shown(value)}" for key, value in zip(short, changes.values(), strict=True))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}" if abs(value) < 1e6 else str(value)
+    if isinstance(value, list | tuple):
+        return "x".join(_shown(v) for v in value)
+    return str(value)
+
+
+def expand(
+    base: Mapping[str, Any], axes: Mapping[str, list[Any]], arms: list[Arm], seeds: tuple[int, ...]
+) -> list[Entry]:
+    """All runs: every arm x every combination of the axes x every seed, in the order of the file, each once.
+
+    Two combinations that mean the same training become one entry that answers to both names.
+
+    Raises:
+        ValueError: naming the combination and the key that does not fit.
+    """
+    found: dict[str, Entry] = {}
+    for arm in arms:
+        for values in product(*axes.values()):
+            point = dict(zip(axes, values, strict=True))
+            for seed in arm.seeds or seeds:
+                entry = _entry(base, arm, point, seed)
+                key = configio.content_hash(entry.config.identity())
+                if key in found:
+                    entry = _merge(found[key], entry)
+                found[key] = entry
+    return list(found.values())
+
+
+def _entry(base: Mapping[str, Any], arm: Arm, point: Mapping[str, Any], seed: int) -> Entry:
+    changes = {**arm.changes, **point}
+    label = _label(base, arm, point)
+    raw = configio.overlay(base, {**changes, "seed": seed})
+    passed = tuple(sorted(configio.flatten(raw)))
+    try:
+        config = configio.load_run(configio.overlay(raw, {"regime.name": label} if label else {}))
+        config.identity()  # a name that is not registered is an error now
+    except ValueError as error:
+        raise ValueError(
+            "\n".join(f"{line}{f' (in {label!r})' if changes else ''}" for line in str(error).split("\n"))
+        ) from None
+    return Entry(config, passed, tuple(n for n in dict.fromkeys((arm.name, config.regime.name)) if n))
+
+
+def _label(base: Mapping[str, Any], arm: Arm, point: Mapping[str, Any]) -> str:
+    """The regime's name: the arm's, the axes'; an unnamed arm's own changes after the axes."""
+    if "regime.name" in arm.changes:
+        return " ".join(filter(None, (arm.changes["regime.name"], describe(point))))
+    parts = (describe(point), arm.name) if "=" in arm.name else (arm.name, describe(point))
+    return " ".join(filter(None, parts))
+
+
+def _merge(first: Entry, second: Entry) -> Entry:
+    if first.config.budget != second.config.budget:
+        raise ValueError(
+            f"{first.label!r} and {second.label!r} are the same training with two budgets ({first.config.budget} and "
+            f"{second.config.budget}); give them one"
+        )
+    return Entry(first.config, first.passed, tuple(dict.fromkeys((*first.arms, *second.arms))))
+
+
+def read_study_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(head, base of every run's config) of a study file. Raises ValueError with the file's name and the place."""
+    raw = configio.read_file(path)
+    try:
+        return split_head(raw)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Separate what describes the study from what configures its runs."""
+    schema = raw.get("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"$.schema: {schema!r} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+    known = [*HEAD, *RUN_TABLES]
+    for key in raw:
+        require(key != "seed", "$.seed: a study lists its seeds: seeds = [0, 1, 2]")
+        require(key in known, f"$.{key}: unknown key{nearest(key, known)}")
+    for key in ("name", "title", "claim", "reference", "cost"):
+        require(isinstance(raw.get(key, ""), str), f"$.{key}: expected a text, got {raw.get(key)!r}")
+    require("task" in raw, "$.task: missing; a study needs [task], [model] and [budget]")
+    return {k: v for k, v in raw.items() if k in HEAD}, {k: v for k, v in raw.items() if k in RUN_TABLES}

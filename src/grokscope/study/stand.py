@@ -1,0 +1,57 @@
+"""Where each run of a study stands on disk, and what is left to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from grokscope.execute.protocol import Job
+from grokscope.store.run import Run
+from grokscope.study.spec import Entry
+from grokscope.train.plan import Plan, make_plan
+
+State = Literal["new", "partial", "running", "done", "diverged", "failed", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Stand:
+    """One run of a study: `partial` continues where it was left; `diverged` counts as finished."""
+
+    entry: Entry
+    run: Run
+    state: State
+    step: int
+    plan: Plan
+    message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("done", "diverged")
+
+    @property
+    def total(self) -> int:
+        return self.plan.total
+
+    def job(self) -> Job:
+        return Job(self.entry.config, self.run.path.parent, self.entry.passed, min(self.step, self.total), self.total)
+
+
+def stand(entry: Entry, root: Path) -> Stand:
+    """Read one run's state. A damaged folder is `unreadable`, with the reason, and never an exception."""
+    run = Run(root / entry.config.run_id())
+    plan = make_plan(entry.config, entry.config.task.train_size())
+    if not (run.path / "config.json").exists():
+        return Stand(entry, run, "new", 0, plan)
+    try:
+        status = run.status
+    except ValueError as error:
+        return Stand(entry, run, "unreadable", 0, plan, str(error))
+    message = (status.get("error") or {}).get("message", "")
+    return Stand(entry, run, _state(status["state"], status["step"], plan.total), status["step"], plan, message)
+
+
+def _state(state: str, step: int, total: int) -> State:
+    if state == "done":
+        return "done" if step >= total else "partial"
+    if state in ("running", "diverged", "failed"):
+        return state  # type: ignore[return-value]
+    return "partial" if step else "new"

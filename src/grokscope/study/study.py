@@ -1,0 +1,235 @@
+"""A study: one file that says what runs, what is expected of it and what it costs; and what can be done with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope import configio
+from grokscope.config import Budget, RunConfig, require
+from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
+from grokscope.registry import nearest
+from grokscope.study import spec
+from grokscope.study.check import CheckRow, check
+from grokscope.study.expect import Expectation, RatioExpectation, read_expectations
+from grokscope.study.plan import StudyPlan, make_study_plan
+from grokscope.study.stand import Stand, stand
+
+if TYPE_CHECKING:
+    from grokscope.trajectory.criteria import Criteria
+
+
+class Stopped(Exception):
+    """A study was asked to stop. Everything is saved; running it again goes on."""
+
+    def __init__(self, outcomes: Sequence[Outcome]):
+        self.outcomes = outcomes
+        left = sum(o.state in ("interrupted", "waiting") for o in outcomes)
+        super().__init__(f"stopped with {left} of {len(outcomes)} runs unfinished; run the same command again to go on")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says. `only` narrows it; nothing here changes the file."""
+
+    name: str
+    entries: tuple[spec.Entry, ...]
+    title: str = ""
+    claim: str = ""
+    reference: str = ""
+    cost: str = ""
+    expectations: tuple[Expectation | RatioExpectation, ...] = ()
+    criteria: "Criteria | None" = None
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Study":
+        """Read a study file; the bare name of a shipped one (``digits``) will do.
+
+        Raises:
+            ValueError: with the file, the place of each fault (``$.regime.lrr``) and the nearest right name.
+        """
+        path = find_study(path)
+        raw = configio.read_file(path)
+        try:
+            return cls.from_dict(raw, path.stem)
+        except ValueError as error:
+            raise ValueError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], name: str = "study") -> "Study":
+        """A study from plain data, as in a file."""
+        head, base = spec.split_head(raw)
+        arms, axes = spec.read_arms(head.get("arm")), spec.read_axes(head.get("axes"))
+        seeds = spec.read_seeds(head.get("seeds", [0]))
+        entries = tuple(spec.expand(base, axes, arms, seeds))
+        texts = {key: head.get(key, "") for key in ("title", "claim", "reference", "cost")}
+        return cls(
+            head.get("name", name),
+            entries,
+            **texts,
+            expectations=read_expectations(head.get("expect"), entries),
+            criteria=_criteria(head.get("criteria")),
+        )
+
+    # -- what it holds -------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunConfig]:
+        """Every run, each once, in the order of the file."""
+        return [entry.config for entry in self.entries]
+
+    def only(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
+        """The part of the study with these arms (an arm's name, or the name of a regime as `plan` prints it) and seeds.
+
+        Raises:
+            ValueError: for a name or seed that no run has, and for a choice that leaves no run.
+        """
+        names = list(dict.fromkeys(name for e in self.entries for name in e.arms))
+        for arm in arms:
+            require(arm in names, f"no arm {arm!r}{nearest(arm, names)}")
+        known = sorted({e.config.seed for e in self.entries})
+        for seed in seeds:
+            require(seed in known, f"no seed {seed}; this study has {', '.join(map(str, known))}")
+        kept = [
+            e for e in self.entries if (not arms or set(e.arms) & set(arms)) and (not seeds or e.config.seed in seeds)
+        ]
+        require(bool(kept), "no run has both one of these arms and one of these seeds")
+        return replace(self, entries=tuple(kept))
+
+    def status(self, root: str | Path = "runs") -> list[Stand]:
+        """Where every run stands; imports no torch."""
+        return [stand(entry, Path(root)) for entry in self.entries]
+
+    # -- what can be done ----------------------------------------------------------------------------------------------
+
+    def plan(self, root: str | Path = "runs", *, workers: int | None = None, probe: bool = True) -> StudyPlan:
+        """What is left to train, and by a short probe how long and how much disk it will take. Trains nothing."""
+        return make_study_plan(self.status(root), workers, probe)
+
+    def run(
+        self,
+        workers: int | None = None,
+        root: str | Path = "runs",
+        *,
+        board: Board | None = None,
+        executor: Executor | None = None,
+    ) -> list[Outcome]:
+        """Train whatever is not finished, and return how each of those runs ended.
+
+        A run that fails does not stop the others; one that another process is training is left alone. `workers` are
+        processes with a CPU thread each (default: one for each usable CPU); 0 trains in this process.
+
+        Raises:
+            Stopped: after Ctrl-C or SIGTERM, with everything saved.
+        """
+        return _carry_out(self.status(root), workers, board, executor)
+
+    def extend(
+        self,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        workers: int | None = None,
+        root: str | Path = "runs",
+        board: Board | None = None,
+    ) -> list[Outcome]:
+        """Train every run of the study up to a larger budget, exactly as if it had been given that from the start.
+
+        Raises:
+            ValueError: before anything trains, for runs whose schedule depends on the length.
+            Stopped: as `run`.
+        """
+        longer = self.with_budget(Budget(steps=steps, epochs=epochs))
+        return _carry_out(longer.status(root), workers, board, None)
+
+    def with_budget(self, budget: Budget) -> "Study":
+        """The same runs with another budget. Raises ValueError where that would make them other runs."""
+        entries = []
+        for entry in self.entries:
+            config = replace(entry.config, budget=budget)
+            if config.run_id() != entry.config.run_id():
+                schedule = entry.config.regime.schedule
+                raise ValueError(
+                    f"{entry.label!r} cannot be extended: its schedule {schedule!r} depends on the length, so training "
+                    "on would not equal training longer; change [budget] in the study file to train it anew"
+                )
+            entries.append(replace(entry, config=config))
+        return replace(self, entries=tuple(entries))
+
+    def check(self, root: str | Path = "runs") -> list[CheckRow]:
+        """Compare what happened with what was expected, one row for each ``[[expect]]`` block."""
+        return check(self.expectations, self.status(root), self.criteria)
+
+    def report(self, out: str | Path = "report.html", root: str | Path = "runs", remake: str | None = None) -> Path:
+        """Write one HTML page on all runs of the study that have begun, with the check of its expectations.
+
+        Raises:
+            ValueError: when none has begun.
+        """
+        from grokscope.report import build_report
+
+        runs = [s.run for s in self.status(root) if s.state != "new"]
+        require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
+        return build_report(
+            runs,
+            out,
+            title=self.title or self.name,
+            study={
+                key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost") if getattr(self, key)
+            },
+            expectations=[row.for_report() for row in self.check(root)],
+            criteria=self.criteria,
+            remake=remake,
+        )
+
+
+def _carry_out(
+    stands: Sequence[Stand], workers: int | None, board: Board | None, executor: Executor | None
+) -> list[Outcome]:
+    jobs = longest_first([s.job() for s in stands if not s.finished])
+    if not jobs:
+        return []
+    board = board or Silent()
+    try:
+        outcomes = (executor or _executor(workers, len(jobs))).execute(jobs, board)
+    finally:
+        board.close()
+    if any(o.state in ("interrupted", "waiting") for o in outcomes):
+        raise Stopped(outcomes)
+    return outcomes
+
+
+def _executor(workers: int | None, jobs: int) -> Executor:
+    from grokscope.execute.inline import Inline
+    from grokscope.execute.processes import Processes, default_workers
+
+    workers = default_workers(jobs) if workers is None else workers
+    require(workers >= 0, f"workers must not be negative, got {workers}")
+    return Processes(workers) if workers else Inline()
+
+
+def _criteria(raw: Any) -> "Criteria | None":
+    if raw is None:
+        return None
+    from grokscope.trajectory.criteria import Criteria
+
+    return configio.structure(raw, Criteria, "$.criteria")
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Name -> file of every study that comes with grokscope."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "studies", package.parent.parent / "studies"):  # installed; in a checkout
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def find_study(path: str | Path) -> Path:
+    """The file at `path`, or the shipped study of that name. Raises ValueError naming the shipped ones."""
+    path = Path(path)
+    if path.exists():
+        return path
+    shipped = shipped_studies()
+    if path.parent == Path() and path.stem in shipped and path.suffix in ("", ".toml"):
+        return shipped[path.stem]
+    raise ValueError(f"{path}: no such file, and no shipped study of that name{nearest(path.stem, list(shipped))}")

@@ -1,0 +1,90 @@
+"""The verdict of a run, computed when it is asked for and kept until its metrics change."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from grokscope import configio
+from grokscope.store import judged
+from grokscope.store.files import to_json
+from grokscope.store.run import Run, open_run
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria, Verdict
+
+
+def run_verdicts(
+    run: Run, criteria: "Criteria | None" = None, *, state: str | None = None, neighbours: bool = True
+) -> judged.Splits:
+    """Held-out split -> its verdict as plain data (`grokscope.trajectory.Verdict.to_dict`); empty before the first row.
+
+    Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the status.
+    Without `neighbours` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
+
+    Raises:
+        ValueError: damaged metrics, or a task whose trivial predictor already reaches the threshold.
+    """
+    now = judged.stamp(run, state)
+    if now is None:
+        return {}
+    key = _key(criteria)
+    found = judged.recall(run, now, key)
+    if found is None and not neighbours:
+        key += "-quick"
+        found = judged.recall(run, now, key)
+    if found is None:
+        found = _judge(run, criteria, neighbours)
+        judged.keep(run, now, found, key)
+    return found
+
+
+def _key(criteria: "Criteria | None") -> str:
+    """Names the criteria by what differs from the defaults, so that the default ones need not be imported."""
+    if criteria is None:
+        return judged.DEFAULT
+    default = type(criteria)().to_dict()
+    moved = {k: v for k, v in criteria.to_dict().items() if v != default[k]}
+    return configio.content_hash(moved)[:16] if moved else judged.DEFAULT
+
+
+def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> judged.Splits:
+    from grokscope.trajectory.series import from_run
+    from grokscope.trajectory.verdict import verdicts
+
+    if not run.rows():
+        return {}
+    plain = {split: v.to_dict() for split, v in verdicts(from_run(run), criteria, neighbours=neighbours).items()}
+    return json.loads(to_json(plain))  # the first answer looks like the kept one
+
+
+def verdict_line(verdict: dict[str, Any]) -> str:
+    """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
+    label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
+    return f"{verdict['split']}: {label}{'' if verdict['robust'] else ', not robust'}: {verdict['reason']}"
+
+
+def verdict(
+    source: Any, *, split: str | None = None, criteria: "Criteria | None" = None, **columns: Any
+) -> "dict[str, Verdict]":
+    """Judge a run, a trajectory or anybody's training log: held-out split -> `grokscope.trajectory.Verdict`.
+
+        gs.verdict("my_log.csv", step="epoch", train="train_acc", held_out={"test": "val_acc"})
+
+    Args:
+        source: folder of a run, a `Run`, a `Trajectory`; or a log (path, table, rows) with `columns`.
+        split: only this held-out split.
+        criteria: thresholds; the documented defaults if not given.
+        columns: for a log, see `grokscope.trajectory.from_log`.
+
+    Raises:
+        ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown split.
+    """
+    from grokscope.trajectory import Trajectory, from_log, from_run
+    from grokscope.trajectory import verdict as judge
+
+    if isinstance(source, Trajectory):
+        trajectory = source
+    elif columns:
+        trajectory = from_log(source, **columns)
+    else:
+        trajectory = from_run(source if isinstance(source, Run) else open_run(source))
+    return {s: judge(trajectory, s, criteria) for s in ([split] if split else trajectory.splits)}
