@@ -122,5 +122,6 @@ def load(kind: Kind, name: str) -> Any:
 
 def nearest(word: str, known: list[str]) -> str:
     """The end of an error message: the nearest right name, or all of them."""
-    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    lower = {name.lower(): name for name in known}
+    close = get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)
+    return f"; did you mean {lower[close[0]]!r}?" if close else f"; known: {', '.join(sorted(known))}"
