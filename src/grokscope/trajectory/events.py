@@ -207,4 +207,5 @@ def _event(
     kind: EventKind, start: Any, at: Any, end: Any, numbers: dict[str, Any], split: str | None = None, note: str = ""
 ) -> Event:
     plain = {k: float(v) for k, v in numbers.items()}
-    return Event(kind=kind, start=start.item(), at=at.item(), end=end.item(), split=split, numbers=plain, note=note)
+    start, at, end = (x.item() if isinstance(x, np.generic) else x for x in (start, at, end))
+    return Event(kind=kind, start=start, at=at, end=end, split=split, numbers=plain, note=note)

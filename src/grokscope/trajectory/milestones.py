@@ -63,11 +63,12 @@ class Span:
 class Noise:
     """How much of a difference between two levels of a held-out curve can be chance.
 
-    `binomial`: standard error of one evaluation from n examples (None if n is unknown, or in regression). Evaluations
-    of one run share their examples, so it overstates the noise of changes; it is the right size for claims about new
-    examples. `roughness`: evaluation-to-evaluation standard deviation, from second differences by their median, which
-    neither a trend nor a few jumps inflate. It misses slow drift (neighbouring evaluations that err together): a
-    smooth curve is not a certain one. `band`: differences up to this are not beyond noise.
+    - `binomial`: standard error of one evaluation from n examples (None if n is unknown, or in regression). Evaluations
+      of one run share their examples, so it overstates the noise of changes; it is the right size for new examples.
+    - `roughness`: evaluation-to-evaluation standard deviation, from second differences by their median, which neither a
+      trend nor a few jumps inflate; None below five evaluations. It misses slow drift, for which a verdict adds the
+      `wander` around a lasting rise or decay.
+    - `band`: differences up to this are not beyond noise.
     """
 
     binomial: float | None

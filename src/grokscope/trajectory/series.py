@@ -206,10 +206,10 @@ def from_run(run: RunLike) -> Trajectory:
         ValueError: no evaluations yet, or no held-out split among them.
     """
     facts, metrics = run.facts, run.metrics()
+    if not len(metrics.get("step", ())) or not facts:
+        raise ValueError(f"{getattr(run, 'id', 'the run')}: no evaluations yet")
     kind: Kind = facts["kind"]
     splits: Mapping[str, Mapping[str, Any]] = facts["splits"]
-    if not len(metrics.get("step", ())):
-        raise ValueError(f"{getattr(run, 'id', 'the run')}: no evaluations yet")
     score = {s: v for s in splits if (v := _score(metrics, s, kind, splits[s])) is not None}
     held_out = {s: v for s, v in score.items() if s != "train"}
     if "train" not in score or not held_out:

@@ -101,11 +101,14 @@ def _changes(trajectory: Trajectory, spike: Event, window: int) -> tuple[np.ndar
     """Changes of log train loss and of log norm between evaluations with both, around a spike: two arrays (pairs,)."""
     if trajectory.train_loss is None or trajectory.norm is None:
         return np.empty(0), np.empty(0)
-    usable = np.isfinite(trajectory.train_loss) & np.isfinite(trajectory.norm)
-    usable &= (np.nan_to_num(trajectory.train_loss) > 0) & (np.nan_to_num(trajectory.norm) > 0)
-    at = int(np.searchsorted(trajectory.step[usable], spike.at))
-    rows = slice(max(at - window, 0), at + window + 1)
-    loss, norm = trajectory.train_loss[usable][rows], trajectory.norm[usable][rows]
+    evaluated = np.flatnonzero(~np.isnan(trajectory.train_loss))
+    at = int(np.searchsorted(trajectory.step[evaluated], spike.at))
+    rows = evaluated[max(at - window, 0) : at + window + 1]
+    loss, norm = trajectory.train_loss[rows], trajectory.norm[rows]
+    usable = np.isfinite(loss) & np.isfinite(norm)
+    loss, norm = loss[usable], norm[usable]
+    positive = (loss > 0) & (norm > 0)
+    loss, norm = loss[positive], norm[positive]
     return np.diff(np.log(loss)), np.diff(np.log(norm))
 
 

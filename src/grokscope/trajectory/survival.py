@@ -160,15 +160,15 @@ def logrank(
     if sum(hits) == 0:
         return LogRank(n=n, events=hits, reason="cannot tell: no run of either group reached the milestone")
     time, seen = np.concatenate([ta, tb]), np.concatenate([oa, ob])
-    scores = _scores(time, seen)
-    if np.ptp(scores) == 0:
-        return LogRank(n=n, events=hits, reason="cannot tell: all runs have the same outcome at the same time")
-    result = stats.logrank(_censored(tb, ob), _censored(ta, oa))
+    if not _comparable(ta, tb, time, seen):
+        reason = "cannot tell: at no event were runs of both groups still waiting, with some of them to wait on"
+        return LogRank(n=n, events=hits, reason=reason)
+    result = stats.logrank(_censored(ta, oa), _censored(tb, ob))
     return LogRank(
         n=n,
         events=hits,
         statistic=float(result.statistic),
-        p=_permutation_p(scores, n[0], seed),
+        p=_permutation_p(_scores(time, seen), n[0], seed),
         p_asymptotic=float(result.pvalue),
         smallest_p=min(1.0, 2 / comb(sum(n), n[0])),
         notes=_group_notes(n, hits),
@@ -222,6 +222,12 @@ def _group_notes(n: tuple[int, int], hits: tuple[int, int]) -> tuple[str, ...]:
     if 0 in hits:
         out.append("one group has no events: its median is unknown, only that it is later")
     return tuple(out)
+
+
+def _comparable(ta: np.ndarray, tb: np.ndarray, time: np.ndarray, seen: np.ndarray) -> bool:
+    """Whether some event had runs of both groups at risk and not all of them at once: otherwise its variance is 0."""
+    both = (time <= min(ta.max(), tb.max())) & seen
+    return any((time >= t).sum() > ((time == t) & seen).sum() for t in np.unique(time[both]))
 
 
 def _scores(time: np.ndarray, seen: np.ndarray) -> np.ndarray:

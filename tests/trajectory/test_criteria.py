@@ -1,0 +1,77 @@
+"""Criteria: what is refused, and that each threshold of a verdict has neighbours."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from trajectory_shapes import grokked, trajectory
+
+from grokscope.trajectory import Criteria
+
+EVENTS_ONLY = {
+    "spike_factor",
+    "spike_window",
+    "spike_floor",
+    "slingshot_growth",
+    "slingshot_calm",
+    "norm_drop",
+    "norm_drop_speed",
+    "spike_reach",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fit": 99}, r"criteria\.fit must lie in \(0, 1\], got 99; in percent\? write 0\.99"),
+        ({"generalize": 0.0}, "generalize"),
+        ({"fit_r2": 1.5}, "fit_r2"),
+        ({"delay_ratio": 0.5}, r"delay_ratio must be at least 1"),
+        ({"plateau_share": 0}, "plateau_share"),
+        ({"plateau_level": 80}, "plateau_level"),
+        ({"dwell": 0}, "dwell must be a whole number"),
+        ({"dwell": 2.5}, "dwell must be a whole number"),
+        ({"final_rows": 0}, "final_rows"),
+        ({"noise_sigmas": -1}, "noise_sigmas must not be negative"),
+        ({"noise_sigmas": float("nan")}, "noise_sigmas"),
+        ({"drop_share": 2}, "drop_share"),
+        ({"norm_drop": 1.0}, "norm_drop"),
+        ({"spike_factor": 0.1}, "spike_factor"),
+    ],
+)
+def test_impossible_thresholds_are_refused(change: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        Criteria(**change)
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_every_threshold_of_a_verdict_moves_down_and_up(kind: Any):
+    t = grokked() if kind == "classification" else trajectory([1, 2], [0, 1], [0, 1], kind=kind, trivial=0.0)
+    moved = [label.split("=")[0] for label, _ in Criteria().neighbours(t, "id_val")]
+    other = {"fit_r2", "generalize_r2"} if kind == "classification" else {"fit", "generalize"}
+    expected = {f.name for f in fields(Criteria)} - EVENTS_ONLY - other
+    assert set(moved) == expected
+    assert all(moved.count(key) == 2 for key in expected)
+
+
+def test_a_neighbour_changes_one_threshold_only():
+    t, base = grokked(), Criteria()
+    for label, near in base.neighbours(t, "id_val"):
+        key = label.split("=")[0]
+        assert replace(near, **{key: getattr(base, key)}) == base
+        assert getattr(near, key) != getattr(base, key)
+
+
+def test_the_tasks_threshold_fills_in_and_stays_above_the_trivial_predictor():
+    t = trajectory([1], [1], [0.9], threshold=0.93, trivial=0.92)
+    assert Criteria().thresholds(t) == (0.99, 0.93)
+    assert Criteria(generalize=0.97).thresholds(t) == (0.99, 0.97)
+    near = [c.generalize for label, c in Criteria().neighbours(t, "id_val") if label.startswith("generalize")]
+    assert min(x for x in near if x) > 0.92
+    assert Criteria().thresholds(trajectory([1], [1], [0.9], kind="regression", threshold=0.8)) == (0.9, 0.8)
+
+
+def test_extreme_but_legal_values_keep_legal_neighbours():
+    t = grokked()
+    edge = Criteria(fit=1.0, plateau_share=1.0, dwell=1, final_rows=1, collapses=1, delay_ratio=1.0, noise_sigmas=0.0)
+    assert len(list(edge.neighbours(t, "id_val"))) > 10

@@ -1,0 +1,197 @@
+"""Events: spikes, slingshots, norm collapses, transitions, and what a log cannot show."""
+
+import json
+
+import numpy as np
+import pytest
+from trajectory_shapes import FINE_STEP as STEP
+from trajectory_shapes import early_peak, grokked, memorized, sigmoid, trajectory
+
+from grokscope.trajectory import (
+    Criteria,
+    Trajectory,
+    events,
+    loss_spikes,
+    norm_collapses,
+    slingshots,
+    transition,
+    unseen,
+)
+from grokscope.trajectory.events import _trailing_median
+
+
+def with_loss(loss: np.ndarray, norm: np.ndarray | None = None, head: np.ndarray | None = None) -> Trajectory:
+    flat = np.full(len(loss), 0.1)
+    groups = {} if head is None else {"head": head}
+    return trajectory(STEP[: len(loss)], flat, flat, train_loss=loss, norm=norm, norm_groups=groups)
+
+
+def test_a_spike_stands_out_of_its_trailing_median():
+    loss = np.full(100, 0.01)
+    loss[50:52] = [0.3, 0.12]
+    (spike,) = loss_spikes(with_loss(loss))
+    assert (spike.start, spike.at, spike.end) == (STEP[49], STEP[50], STEP[51])
+    assert spike.numbers["ratio"] == pytest.approx(30)
+    assert spike.numbers["median"] == 0.01
+    assert "norm_change" not in spike.numbers
+    loss[50:52] = 0.099
+    assert loss_spikes(with_loss(loss)) == []
+    assert len(loss_spikes(with_loss(loss), Criteria(spike_factor=9))) == 1
+
+
+def test_a_falling_loss_and_rounding_noise_near_zero_are_no_spikes():
+    assert loss_spikes(with_loss(np.exp(-np.arange(100) / 3.0))) == []
+    tiny = np.where(np.arange(100) % 7 == 0, 1e-6, 0.0)
+    assert loss_spikes(with_loss(tiny)) == []
+
+
+def test_neighbouring_spikes_are_one_distant_ones_two():
+    loss = np.full(100, 0.01)
+    loss[[40, 42, 70]] = 1.0
+    spikes = loss_spikes(with_loss(loss))
+    assert [(s.at, s.end) for s in spikes] == [(STEP[40], STEP[42]), (STEP[70], STEP[70])]
+
+
+def test_the_first_rows_are_not_judged():
+    loss = np.full(30, 0.01)
+    loss[3] = 1.0
+    assert loss_spikes(with_loss(loss)) == []
+    loss[3], loss[6] = 0.01, 1.0
+    assert len(loss_spikes(with_loss(loss))) == 1
+
+
+def test_an_infinite_row_in_between_is_a_spike_but_the_diverged_end_is_not():
+    loss = np.full(60, 0.01)
+    loss[30] = np.inf
+    (spike,) = loss_spikes(with_loss(loss))
+    json.dumps(spike.to_dict(), allow_nan=False)
+    loss = np.full(60, 0.01)
+    loss[40:] = np.inf
+    assert loss_spikes(with_loss(loss)) == []
+
+
+def test_trailing_median_by_hand():
+    x = np.random.default_rng(0).normal(size=30)
+    found = _trailing_median(x, 10)
+    assert np.isinf(found[:5]).all()
+    for i in range(5, 30):
+        assert found[i] == np.median(x[max(0, i - 10) : i])
+    assert np.isinf(_trailing_median(x[:3], 10)).all()
+
+
+def test_the_norm_change_across_a_spike():
+    loss, norm = np.full(60, 0.01), np.full(60, 10.0)
+    loss[30] = 1.0
+    norm[30:] = 6.0
+    (spike,) = loss_spikes(with_loss(loss, norm))
+    assert spike.numbers["norm_change"] == pytest.approx(-0.4)
+
+
+def sling(growth: float = 0.02, calm: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two cycles of 40 rows: head norm grows for 20, the loss spikes, the norm rests for 20."""
+    cycle = np.r_[np.full(20, growth), np.full(20, calm)]
+    head = 10 * np.exp(np.cumsum(np.tile(cycle, 2)))
+    loss = np.full(80, 0.01)
+    loss[[20, 60]] = 1.0
+    return loss, head
+
+
+def test_slingshots_are_growth_then_spike_then_plateau():
+    loss, head = sling()
+    found = slingshots(with_loss(loss, norm=None, head=head))
+    assert [e.at for e in found] == [STEP[20], STEP[60]]
+    assert found[0].numbers["growth"] > 0.1
+    assert found[0].numbers["rate_after"] < 0.1 * found[0].numbers["rate_before"]
+    assert found[0].note == ""
+    assert "total norm" in slingshots(with_loss(loss, norm=head))[0].note
+
+
+def test_growth_that_goes_on_and_rest_that_never_grew_are_no_slingshots():
+    loss, head = sling(calm=0.02)
+    assert slingshots(with_loss(loss, head=head)) == []
+    loss, head = sling(growth=0.0)
+    assert slingshots(with_loss(loss, head=head)) == []
+    loss, head = sling()
+    assert slingshots(with_loss(np.full(80, 0.01), head=head)) == []  # no spike, no slingshot
+    assert slingshots(with_loss(loss[:23], head=head[:23])) == []  # two evaluations after it: cannot be judged
+
+
+def test_a_norm_collapse_is_fast_against_its_own_past():
+    steady = 50 * np.exp(-0.01 * np.arange(100))
+    assert norm_collapses(with_loss(np.ones(100), steady)) == []
+    broken = steady.copy()
+    broken[60:] *= 0.7
+    broken[59] = steady[59]
+    (event,) = norm_collapses(with_loss(np.ones(100), broken))
+    assert (event.start, event.at) == (STEP[59], STEP[60])
+    assert event.numbers["change"] == pytest.approx(0.7 * np.exp(-0.01) - 1)
+    small = steady.copy()
+    small[60:] *= 0.95
+    assert norm_collapses(with_loss(np.ones(100), small)) == []
+
+
+def test_a_collapse_over_several_rows_is_one_event():
+    norm = np.r_[np.full(30, 20.0), 20 * 0.93 ** np.arange(1, 6), np.full(30, 20 * 0.93**5)]
+    (event,) = norm_collapses(with_loss(np.ones(len(norm)), norm))
+    assert event.numbers["after"] == pytest.approx(20 * 0.93**5)
+
+
+def test_the_transition_is_the_middle_of_the_largest_lasting_rise():
+    t = grokked(STEP)
+    event = transition(t)
+    assert event is not None
+    assert event.start <= 432 <= event.end
+    assert abs(event.at - 432) <= 20
+    assert event.numbers["rise"] == pytest.approx(1 - 1 / 59, abs=0.01)
+    assert transition(memorized(STEP, sigma=0.005)) is None
+
+
+def test_a_step_function_changes_in_one_evaluation():
+    held = np.where(STEP >= 700, 1.0, 0.1)
+    event = transition(trajectory(STEP, np.ones(len(STEP)), held))
+    assert event is not None
+    assert (event.start, event.at, event.end) == (690, 700, 700)
+
+
+def test_a_single_high_row_is_no_lasting_rise():
+    held = np.full(len(STEP), 0.1)
+    held[40:42] = 0.9  # two rows, shorter than dwell
+    assert transition(trajectory(STEP, np.ones(len(STEP)), held)) is None
+    held[40:43] = 0.9
+    assert transition(trajectory(STEP, np.ones(len(STEP)), held)) is not None
+
+
+def test_the_transition_of_a_run_that_lost_it_again_is_still_found():
+    held = np.where(STEP < 1000, sigmoid(STEP, 0.02, 1, 430, 25), sigmoid(STEP, 1, 0.3, 1200, 60))
+    event = transition(trajectory(STEP, np.ones(len(STEP)), held))
+    assert event is not None
+    assert 400 < event.at < 470
+
+
+def test_events_come_in_order_for_every_split():
+    t = grokked(STEP)
+    loss = np.full(len(STEP), 0.01)
+    loss[[44, 120]] = 1.0
+    both = Trajectory(
+        step=t.step,
+        train=t.train,
+        held_out={"id_val": t.held_out["id_val"], "ood_val": np.where(STEP > 900, 0.9, 0.1)},
+        threshold=0.95,
+        train_loss=loss,
+    )
+    found = events(both)
+    assert [e.at for e in found] == sorted(e.at for e in found)
+    assert [(e.kind, e.split) for e in found if e.kind == "transition"] == [
+        ("transition", "id_val"),
+        ("transition", "ood_val"),
+    ]
+    assert sum(e.kind == "loss spike" for e in found) == 2
+    json.dumps([e.to_dict() for e in found], allow_nan=False)
+
+
+def test_what_a_log_cannot_show_is_said():
+    assert set(unseen(early_peak())) == {"loss spike", "slingshot", "norm collapse"}
+    assert set(unseen(with_loss(np.ones(20)))) == {"slingshot", "norm collapse"}
+    assert set(unseen(with_loss(np.ones(20), norm=np.ones(20)))) == set()
+    assert set(unseen(with_loss(np.ones(20), head=np.ones(20)))) == {"norm collapse"}
+    assert events(early_peak())[0].kind == "transition"
