@@ -16,7 +16,7 @@ from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError, Iter
 from cattrs.errors import IterableValidationNote as IndexNote
 from cattrs.gen import make_dict_structure_fn
 
-from grokscope import registry
+from grokscope import regimes, registry
 from grokscope.config import ModelConfig, RunConfig, TaskConfig
 from grokscope.registry import nearest
 
@@ -205,6 +205,8 @@ def load_run(raw: Mapping[str, Any]) -> RunConfig:
         raise ValueError(f"$.schema: expected int, got {schema!r}")
     if schema > SCHEMA:
         raise ValueError(f"$.schema: {schema} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+    if isinstance(raw.get("regime"), Mapping):
+        raw["regime"] = regimes.resolve(raw["regime"])
     return structure(raw, RunConfig)
 
 
