@@ -132,7 +132,7 @@ def listing(tmp_path_factory):
     return folder
 
 
-@given(n=st.integers(1, 2000), seed=st.integers(0, 50), id_val=st.sampled_from(["leaky", "patient"]))
+@given(n=st.integers(1, 1900), seed=st.integers(0, 50), id_val=st.sampled_from(["leaky", "patient"]))
 @settings(max_examples=12, deadline=None)
 def test_training_subsets_are_nested_and_stratified(listing, n, seed, id_val):
     large = task(listing, n_train=2000, id_val=id_val, n_eval=50).select(seed)
@@ -178,7 +178,7 @@ def test_as_published_slides_leak_and_by_patient_they_do_not(listing):
 
 
 def test_too_few_patches_or_patients_are_told(listing, tmp_path):
-    with pytest.raises(ValueError, match=r"n_train is 9000, but only \d+ patches of .* can train"):
+    with pytest.raises(ValueError, match=r"n_train is 9000, but only \d+ patches can train"):
         task(listing, n_train=9000).select(0)
     (tmp_path / RELEASE).touch()
     (tmp_path / METADATA).write_text(f"{HEADER}\n0,004,0,0,0,0,0,0,0\n1,004,0,96,0,1,0,0,0\n")

@@ -49,6 +49,7 @@ def test_shapes_and_plain_meta():
     assert all(s.x.dtype == np.uint8 for s in data.splits.values())
     assert json.loads(json.dumps(data.meta)) == data.meta
     assert data.meta["groups"]["4"] == "004"
+    assert len(data.meta["mean"]) == len(data.meta["std"]) == data.meta["image_shape"][0]
 
 
 def test_the_same_seed_draws_the_same_and_another_draws_other_training_patches_only():

@@ -90,7 +90,8 @@ def test_unequal_sizes_need_image_size(sheet, tmp_path):
 
 def test_training_subsets_are_nested_and_held_out_ones_fixed(tmp_path):
     path = str(write_table(tmp_path, CONFIG, 0))
-    large = Table(path=path).select(5)["train"].row
+    large = Table(path=path, n_train=39).select(5)["train"].row
+    assert Table(path=path).select(5)["train"].row.tolist() == list(range(1, 41))
     small = Table(path=path, n_train=12, n_eval=6)
     rows = small.select(5)
     np.testing.assert_array_equal(rows["train"].row, large[:12])

@@ -11,6 +11,7 @@ from grokscope.tasks.allocation import hold_out_groups
 from grokscope.tasks.camelyon17_files import CENTERS, METADATA, PIXELS, SPLITS, Patches, find_folder, read_metadata
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.imagecache import load_images
+from grokscope.tasks.images import image_facts
 from grokscope.tasks.subset import nested_order
 
 HELD_OUT = 0.2
@@ -77,9 +78,7 @@ class Camelyon17(TaskConfig):
             name: np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "id_val", "ood_val", "ood_test")
         }
         trained = len(found["train"])
-        require(
-            self.n_train <= trained, f"n_train is {self.n_train}, but only {trained} patches of {self.root} can train"
-        )
+        require(self.n_train <= trained, f"n_train is {self.n_train}, but only {trained} patches can train")
         return {name: self._subset(patches, name, which, seed) for name, which in found.items() if len(which)}
 
     def _held_out(self, part: Patches) -> np.ndarray:
@@ -92,9 +91,12 @@ class Camelyon17(TaskConfig):
         return np.isin(part.patient, chosen).astype(np.int64)
 
     def _subset(self, patches: Patches, name: str, which: np.ndarray, seed: int) -> np.ndarray:
+        n = self.n_train if name == "train" else self.n_eval
+        if n in (0, len(which)):
+            return which  # in the file's order, so that all seeds share one cache
         rng = np.random.default_rng(derive(seed if name == "train" else self.split_seed, self.name, name))
         order = which[nested_order(patches.center[which] * 2 + patches.tumor[which], rng)]
-        return order[: self.n_train] if name == "train" else np.sort(order[: self.n_eval or None])
+        return order[:n] if name == "train" else np.sort(order[:n])
 
     def build(self, seed: int) -> TaskData:
         """Splits as above; x (n, 3, image_size, image_size) uint8, y 1 for tumour, env the hospital's own number, group
@@ -112,10 +114,7 @@ class Camelyon17(TaskConfig):
             )
             splits[name] = Split(x, part.tumor, part.center, part.patient.astype(np.int64))
         patients = np.unique(np.concatenate([part.patient for part in chosen.values()]))
-        meta = {
-            "image_shape": [3, self.image_size, self.image_size],
-            "labels": ["normal", "tumor"],
-            "environments": {str(c): str(c) for c in range(CENTERS)},
-            "groups": {str(int(p)): str(p) for p in patients},
-        }
+        centers = {c: c for c in range(CENTERS)}
+        shape = splits["train"].x.shape[1:]
+        meta = image_facts(shape, ["normal", "tumor"], centers, {int(p): p for p in patients})
         return TaskData(kind="classification", splits=splits, classes=2, threshold=0.90, meta=meta)

@@ -11,6 +11,7 @@ from grokscope.seeds import derive
 from grokscope.tasks import stain, tissue
 from grokscope.tasks.allocation import interleave
 from grokscope.tasks.data import Split, TaskData
+from grokscope.tasks.images import image_facts
 
 OOD = {"ood_val": 1, "ood_test": 2}
 """The unseen hospitals, numbered as in Camelyon17; all others train."""
@@ -108,13 +109,10 @@ class Hospitals(TaskConfig):
             rows = self._rows(name, seed, blocks * BLOCK)
             x = np.concatenate([self._block(name, seed, rows, b) for b in range(blocks)])
             splits[name] = Split(x[:n], rows["tumor"][:n], rows["center"][:n], rows["patient"][:n])
-        meta = {
-            "image_shape": [3, self.image_size, self.image_size],
-            "labels": list(LABELS),
-            "environments": {str(h): str(h) for h in range(self.hospitals)},
-            "groups": {str(p): f"{p:03d}" for p in self.world.patient.ravel().tolist()},
-            "prevalence": {str(h): p for h, p in self.world.prevalence.items()},
-        }
+        shape = splits["train"].x.shape[1:]
+        patients = {p: f"{p:03d}" for p in self.world.patient.ravel().tolist()}
+        meta = image_facts(shape, list(LABELS), {h: h for h in range(self.hospitals)}, patients)
+        meta["prevalence"] = {str(h): p for h, p in self.world.prevalence.items()}
         return TaskData(kind="classification", splits=splits, classes=2, threshold=0.90, meta=meta)
 
     def plan(self, seed: int) -> dict[str, Columns]:

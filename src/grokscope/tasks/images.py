@@ -1,9 +1,15 @@
 """Image files as uint8 RGB arrays, and the mean colour of images."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""By which networks standardize red, green and blue in [0, 1]: ImageNet's numbers, as WILDS takes them. They are fixed
+so that a larger training subset changes nothing else."""
 
 
 class WrongSize(ValueError):
@@ -53,6 +59,21 @@ def stored_size(path: str | Path) -> tuple[int, int]:
             return image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); restore the file") from None
+
+
+def image_facts(
+    shape: tuple[int, ...], labels: list[str], environments: Mapping[int, Any], groups: Mapping[int, Any] | None = None
+) -> dict[str, Any]:
+    """Facts of an image task as plain data: `shape` (3, H, W), channel means and deviations for the network, and names
+    of labels, environments and groups; the latter two by their number written as text."""
+    facts = {
+        "image_shape": list(shape),
+        "mean": list(MEAN),
+        "std": list(STD),
+        "labels": labels,
+        "environments": {str(k): str(v) for k, v in environments.items()},
+    }
+    return facts if groups is None else facts | {"groups": {str(k): str(v) for k, v in groups.items()}}
 
 
 def mean_rgb(x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from grokscope.config import TaskConfig, require
 from grokscope.seeds import derive
 from grokscope.tasks.data import SPLITS, Split, TaskData
 from grokscope.tasks.imagecache import load_images
-from grokscope.tasks.images import WrongSize, stored_size
+from grokscope.tasks.images import WrongSize, image_facts, stored_size
 from grokscope.tasks.subset import nested_order
 from grokscope.tasks.table_files import ImageRows, read_table
 
@@ -71,12 +71,13 @@ class Table(TaskConfig):
         return {name: self._subset(part, name, seed) for name, part in parts.items() if len(part)}
 
     def _subset(self, rows: ImageRows, name: str, seed: int) -> ImageRows:
+        n = self.n_train if name == "train" else self.n_eval
+        if n in (0, len(rows)):
+            return rows  # in the table's order, so that all seeds share one cache
         env, label = (_codes(column, _names(column)) for column in (rows.environment, rows.label))
         rng = np.random.default_rng(derive(seed if name == "train" else self.split_seed, self.name, name))
         order = nested_order(env * len(rows) + label, rng)
-        if name == "train":
-            return rows.take(order[: self.n_train or None])
-        return rows.take(np.sort(order[: self.n_eval or None]))
+        return rows.take(order[:n] if name == "train" else np.sort(order[:n]))
 
     def build(self, seed: int) -> TaskData:
         """The splits that the table has; x (n, 3, H, W) uint8; y, env and group are positions among the sorted names.
@@ -92,13 +93,13 @@ class Table(TaskConfig):
             group = None if part.group is None or groups is None else _codes(part.group, groups)
             y, env = _codes(part.label, labels), _codes(part.environment, envs)
             splits[split] = Split(self._images(part, stored), y, env, group)
-        meta: dict[str, Any] = {
-            "image_shape": list(splits["train"].x.shape[1:]),
-            "labels": [str(v) for v in labels],
-            "environments": {str(i): str(v) for i, v in enumerate(envs)},
-        }
+        meta = image_facts(
+            splits["train"].x.shape[1:],
+            [str(v) for v in labels],
+            dict(enumerate(envs)),
+            None if groups is None else dict(enumerate(groups)),
+        )
         if groups is not None:
-            meta["groups"] = {str(i): str(v) for i, v in enumerate(groups)}
             meta["groups_shared_with_train"] = _shared(splits, self.path)
         return TaskData(kind="classification", splits=splits, classes=len(labels), threshold=self.threshold, meta=meta)
 
