@@ -73,12 +73,13 @@ def sgd(model: nn.Module, regime: Regime) -> Optimizers:
 
 def muon(model: nn.Module, regime: Regime) -> Optimizers:
     """Momentum orthogonalized by Newton-Schulz on matrices, AdamW on everything else (arXiv:2502.16982; updates matched
-    to AdamW's RMS, so one lr serves both). Embeddings and the head go to AdamW. Cost: five small matrix products per
-    matrix and step. Misleads when its decay is compared with AdamW's at equal lr: all directions of a matrix move
+    to AdamW's RMS, so one lr serves both). Embeddings, norms and the head go to AdamW. Cost: five small matrix products
+    per matrix and step. Misleads when its decay is compared with AdamW's at equal lr: all directions of a matrix move
     alike."""
     _, head = find_head(model)
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices = [p for p in model.parameters() if p.dim() == 2 and id(p) not in embeddings and p is not head.weight]
+    others = [m for m in model.modules() if isinstance(m, (nn.Embedding, *NORM_LAYERS)) or m is head]
+    excluded = {id(p) for m in others for p in m.parameters(recurse=False)}
+    matrices = [p for p in model.parameters() if p.dim() == 2 and id(p) not in excluded]
     if not matrices:
         raise ValueError("$.regime.optimizer: muon needs at least one hidden matrix, this model has none; use adamw")
     chosen = {id(p) for p in matrices}
