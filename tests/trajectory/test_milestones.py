@@ -104,6 +104,7 @@ def test_a_single_evaluation_does_not_make_a_lasting_peak():
     assert milestones(trajectory(PUBLISHED_GRID, np.ones(61), held)).peak_lasting == 0.66
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=30))
 def test_running_median_against_numpy(values: list[float]):
     x = np.array(values)
@@ -113,6 +114,7 @@ def test_running_median_against_numpy(values: list[float]):
     assert running_median(x).tolist() == expected
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 5))
 def test_stretches_by_brute_force(holds: list[bool], dwell: int):
     """Bridging gaps row by row gives the same stretches."""
@@ -181,7 +183,7 @@ def test_milestones_by_name():
         milestone(m, "T_gne")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(2, 100),
     st.integers(2, 100),
@@ -204,6 +206,7 @@ def test_thinning_the_grid_of_a_step_function_only_widens_intervals(fit: int, ge
     assert coarse.delay.high >= fine.delay.high
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.floats(0.3, 0.99), st.floats(0.3, 0.99), st.integers(0, 20))
 def test_a_higher_threshold_is_never_reached_earlier(a: float, b: float, seed: int):
     held = noisy(np.linspace(0.1, 1, 40), 0.1, seed)

@@ -193,6 +193,16 @@ def test_ungrokked_after_grokking():
     assert v.milestones.T_gen_stable.censored
 
 
+def test_half_a_recovery_after_grokking_is_still_a_loss():
+    """A deep dip and a return to below the threshold: not monotone, and lost all the same."""
+    step = np.arange(0, 2001, 20)
+    back = 0.87 - 0.6 * np.exp(-(step - 1000) / 200)
+    held = np.where(step < 1000, sigmoid(step, 0.02, 1, 430, 25), back)
+    v = verdict(trajectory(step, fitting(step, 40), held, n={"id_val": 1740}))
+    assert v.label == "ungrokked (after-grokking)"
+    assert "a loss beyond noise" in v.reason
+
+
 def test_a_collapse_in_the_last_two_evaluations_is_not_yet_ungrokking():
     t = grokked(FINE)
     held = t.held_out["id_val"].copy()
@@ -206,7 +216,7 @@ def test_fading_within_noise_is_not_ungrokking():
     held = np.r_[np.full(10, 0.1), np.full(20, 0.955), np.full(10, 0.945)]
     v = verdict(trajectory(np.arange(1, 41), fitting(np.arange(1, 41), 3), held, n={"id_val": 500}))
     assert v.verdict == "grokked"
-    assert "not clearly decayed" in v.reason
+    assert "below the threshold but not clearly" in v.reason
     assert not v.robust
 
 

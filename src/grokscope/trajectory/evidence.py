@@ -47,6 +47,8 @@ class Evidence:
     none."""
     decayed: bool
     """The drop is beyond noise, worth the name, lasting, and from a peak above the trivial predictor."""
+    lost: bool
+    """The threshold was reached, does not hold at the end, and the curve decayed or lies clearly below it."""
     peak_single: bool
     """The highest value is that of one evaluation: its neighbours are lower by more than noise."""
     peak_before_fit: bool
@@ -160,11 +162,14 @@ def _decay(
     runs = stretches(low, criteria.dwell)
     lasting = bool(runs) and runs[-1].open and runs[-1].count >= criteria.dwell
     worth = not trivial_known or found.peak_lasting > floor + margin
+    decayed = lasting and drop > margin and worth
+    below = found.threshold - found.final > max(found.noise.band, criteria.drop_share * way)
     return {
         "lasting_drop": drop,
         "drop_band": noise,
         "decayed_from": held.step[after[runs[-1].start]].item() if lasting and drop > 0 else None,
-        "decayed": lasting and drop > margin and worth,
+        "decayed": decayed,
+        "lost": not found.T_gen_lasting.censored and found.T_gen_stable.censored and (decayed or below),
         "peak_single": len(held) > 1 and found.peak - found.peak_lasting > margin,
         "peak_before_fit": found.T_fit.censored or found.peak_step < found.T_fit.at,
     }

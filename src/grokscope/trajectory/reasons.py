@@ -79,12 +79,14 @@ def _semi(e: Evidence, c: Criteria) -> str:
 
 def _ungrokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    reached = (
-        f"had reached {m.threshold:g} at {m.T_gen_lasting.at:g}" if e.reached else f"never reached {m.threshold:g}"
-    )
+    if e.reached:
+        return (
+            f"held-out had reached {m.threshold:g} at {m.T_gen_lasting.at:g} and peaked at {m.peak_lasting:.3g} "
+            f"(step {m.peak_lasting_step:g}); it ends at {m.final:.3g}, a loss beyond noise"
+        )
     return (
         f"held-out peaked at {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and decayed to {m.final:.3g}, "
-        f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it {reached}"
+        f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it never reached {m.threshold:g}"
     )
 
 
@@ -100,7 +102,7 @@ def _memorized(e: Evidence, c: Criteria) -> str:
 def _kept(e: Evidence) -> str:
     m = e.milestones
     if not e.stable:
-        return f"; it ends at {m.final:.3g}, below the threshold but not clearly decayed from {m.peak_lasting:.3g}"
+        return f"; it ends at {m.final:.3g}, below the threshold but not clearly"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
         return f"; it fell below in between and holds since {m.T_gen_stable.at:g}"
     return ""

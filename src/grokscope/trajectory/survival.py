@@ -242,7 +242,7 @@ def _scores(time: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _permutation_p(scores: np.ndarray, first: int, seed: int) -> float:
     def total(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        return x.sum(axis=axis)  # the scores add up to 0 over both groups, so its null mean is 0
+        return np.round(x.sum(axis=axis), 9)  # null mean 0, as all scores add up to 0; rounded so that ties are ties
 
     result = stats.permutation_test(
         (scores[:first], scores[first:]),

@@ -7,11 +7,12 @@ Decision order; the first line that holds gives the verdict:
    evaluations), and held-out did not stay at the threshold through it (`kept_share`).
 3. `recovered-to-baseline`: a late rise, as in 8, that ends no better than the trivial predictor, fitted or not.
 4. `underfit`: train never reached the fit threshold, whatever held-out did.
-5. `ungrokked`, after-grokking: held-out had reached the threshold, is below it at the end, and decayed as in 9.
+5. `ungrokked`, after-grokking: held-out had reached the threshold, has been below it for the last `dwell` evaluations
+   or more, and decayed as in 9 or lies below the threshold by more than noise and `drop_share`.
 6. `generalized`: held-out reached the threshold (flickers aside) with no real delay, or after a delay that it mostly
    spent near the threshold.
 7. `grokked`: it reached the threshold after a real delay, far below for most of it, and is still there, or not clearly
-   below where it was.
+   below it.
 8. `semi-grokked`: it ends above the plateau that it had after fitting, by more than noise and `rise_share`, and kept
    `kept_rise` of that rise.
 9. `ungrokked`, early-peak: its lasting peak lies above the final value by more than noise and `drop_share`, and it has
@@ -145,7 +146,7 @@ def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:
     if not e.fitted:
         return "underfit", None
     if e.reached:
-        if e.decayed and not e.stable:
+        if e.lost:
             return "ungrokked", "after-grokking"
         return ("grokked", None) if delayed(e, c) and lagged(e, c) else ("generalized", None)
     if e.rose_late and e.kept_rise >= c.kept_rise:
