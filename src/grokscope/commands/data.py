@@ -1,0 +1,223 @@
+"""data ...: check, make, fetch and look at data sets; codes show."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from grokscope import configio
+from grokscope.commands.output import Result, Rows, size
+from grokscope.config import TaskConfig, require
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grokscope.tasks.hospitals import Hospitals
+
+
+@dataclass
+class Made(Result):
+    """Files that were written."""
+
+    paths: list[Path]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def data(self) -> Any:
+        return {"written": [str(p) for p in self.paths], **self.facts}
+
+    def show(self, console: "Console") -> None:
+        for key, value in self.facts.items():
+            console.print(f"{key}: {value}")
+        for path in self.paths:
+            console.print(f"wrote {path}")
+
+
+@dataclass
+class Checked(Result):
+    """What a folder of data holds, and what is wrong with it."""
+
+    report: Any
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.report.ok else 1
+
+    def data(self) -> Any:
+        return self.report.to_dict()
+
+    def show(self, console: "Console") -> None:
+        console.print(self.report.to_text())
+
+
+def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False) -> Checked:
+    """Check a camelyon17_v1.0 folder: counts by center, slide and label, prevalence by slide, and everything wrong.
+
+    Args:
+        folder: The folder, or the one that holds it; $GROKSCOPE_CAMELYON17 if left out.
+        all_patches: Open every patch instead of 200; takes minutes.
+    """
+    from grokscope.tasks.camelyon17_check import check_camelyon17
+
+    return Checked(check_camelyon17(folder, decode=None if all_patches else 200))
+
+
+def camelyon17_fetch(dest: Path, /, *, keep_archive: bool = False) -> Made:
+    """Download Camelyon17-WILDS (10.7 GB) and unpack it; continues a broken download, verifies sizes.
+
+    Args:
+        dest: Folder that will hold camelyon17_v1.0.
+        keep_archive: Keep the archive after unpacking.
+    """
+    from grokscope.tasks.camelyon17_fetch import fetch_camelyon17
+
+    return Made([fetch_camelyon17(dest, progress=_progress(), keep_archive=keep_archive)])
+
+
+def _progress() -> Callable[[int, int], None]:
+    """A line on stderr for every whole per cent."""
+    import sys
+
+    last = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        percent = 100 * done // total
+        if percent != last:
+            last = percent
+            print(f"{percent:3d} %  {size(done)} of {size(total)}", file=sys.stderr)
+
+    return tell
+
+
+def hospitals_write(
+    folder: Path,
+    /,
+    *,
+    layout: Literal["camelyon17", "csv", "parquet"] = "camelyon17",
+    n_train: int = 300,
+    n_eval: int = 200,
+    image_size: int | None = None,
+    correlation: float = 0.9,
+    seed: int = 0,
+) -> Made:
+    """Write synthetic hospitals as image files that the real loaders read.
+
+    Args:
+        folder: Where to.
+        layout: The WILDS folder of Camelyon17 (96 x 96 RGBA), or a table (CSV or Parquet) with its images.
+        n_train: Training patches.
+        n_eval: Patches in each held-out split.
+        image_size: Pixels along a side; 96 for camelyon17, otherwise 48.
+        correlation: How strongly the label follows the hospital in train and id_val, 0 to 1.
+        seed: Seed of the training patches.
+    """
+    from grokscope.tasks.hospitals import Hospitals
+    from grokscope.tasks.hospitals_files import write_camelyon17, write_table
+
+    pixels = image_size or (96 if layout == "camelyon17" else 48)
+    task: Hospitals = Hospitals(n_train=n_train, n_eval=n_eval, image_size=pixels, correlation=correlation)
+    if layout == "camelyon17":
+        return Made([write_camelyon17(folder, task, seed)])
+    return Made([write_table(folder, task, seed, layout)])
+
+
+def sheet(task: str, out: Path, /, *, per_cell: int = 6, seed: int = 0) -> Made:
+    """Draw a contact sheet: patches of every split, hospital and label.
+
+    Args:
+        task: A task's name (hospitals), a camelyon17_v1.0 folder, a table of images, or a TOML file with a [task].
+        out: PNG file to write.
+        per_cell: Patches for each hospital and label.
+        seed: Seed of the training subset.
+    """
+    from grokscope.tasks.contact import contact_sheet
+
+    return Made([contact_sheet(_task(task).build(seed), out, per_cell)])
+
+
+def _task(text: str) -> TaskConfig:
+    """The task that a word on the command line means."""
+    path = Path(text)
+    if path.suffix == ".toml":
+        raw = configio.read_file(path)
+        require("task" in raw, f"{path}: has no [task]")
+        return configio.structure(raw["task"], TaskConfig, "$.task")
+    if path.is_dir():
+        return configio.structure({"name": "camelyon17", "root": text, "n_train": 100, "n_eval": 200}, TaskConfig)
+    if path.suffix in (".csv", ".parquet"):
+        return configio.structure({"name": "table", "path": text}, TaskConfig)
+    return configio.structure({"name": text}, TaskConfig)
+
+
+def mheight_make(
+    out: Path,
+    /,
+    *,
+    per_group: int = 40_000,
+    seed: int = 0,
+    distribution: Literal["uniform", "integers", "gaussian"] = "uniform",
+) -> Made:
+    """Draw and label the m-height data set: 21 groups (n, k, m) of random codes with exact heights, in one file.
+
+    Args:
+        out: safetensors file to write.
+        per_group: Codes in each group; 40,000 makes the published 840,000.
+        seed: Seed of the draw.
+        distribution: Of the matrix entries; uniform on (-100, 100) was published.
+    """
+    from grokscope.codes.dataset import make_dataset, write_dataset
+
+    codes = make_dataset(seed, per_group, distribution)
+    write_dataset(codes, out)
+    return Made([out], {"codes": len(codes), "redrawn": codes.meta["redrawn"]})
+
+
+def mheight_show(file: Path, /) -> Rows:
+    """Mean and standard deviation of log2 h by group, of a file made by `data mheight make`.
+
+    Args:
+        file: The safetensors file.
+    """
+    from grokscope.codes.dataset import group_table, read_dataset
+
+    require(file.exists(), f"{file}: no such file; make it with: grokscope data mheight make {file}")
+    return Rows(group_table(read_dataset(file)))
+
+
+@dataclass
+class Code(Result):
+    """One code: its heights and the codewords that prove them."""
+
+    P: Any
+
+    def data(self) -> Any:
+        from grokscope.codes.show import describe_code
+
+        return describe_code(self.P)
+
+    def show(self, console: "Console") -> None:
+        from grokscope.codes.show import show_code
+
+        console.print(show_code(self.P))
+
+
+def codes_show(matrix: str, /) -> Code:
+    """The m-heights of the linear code with generator [I | P], each with a codeword that reaches it.
+
+    Args:
+        matrix: P by rows, numbers separated by commas or spaces, rows by semicolons: "1 2 -1; 0 3 5".
+    """
+    import numpy as np
+
+    rows = [re.split(r"[,\s]+", row.strip()) for row in matrix.strip().strip("[];").split(";")]
+    try:
+        numbers = [[float(cell.strip("[]")) for cell in row] for row in rows]
+    except ValueError as error:
+        raise ValueError(f'matrix: {error}; write rows of numbers, for example "1 2 -1; 0 3 5"') from None
+    require(
+        len({len(r) for r in numbers}) == 1, f"matrix: rows have {[len(r) for r in numbers]} entries, not all alike"
+    )
+    code = Code(np.array(numbers))
+    code.data()  # a matrix out of range is an error now
+    return code
