@@ -1,0 +1,109 @@
+"""Expectations: read strictly, and judged against verdicts whose numbers are known."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from grokscope.study import Study
+from grokscope.study.check import _decide
+from grokscope.study.expect import Expectation, RatioExpectation, Seen, group_median, matches, seen
+from tiny import TINY
+
+
+def study(*expect: dict[str, Any], **more: Any) -> Study:
+    return Study.from_dict({**TINY, "axes": {"regime.lr": [0.1, 0.2]}, "seeds": [0, 1], "expect": list(expect), **more})
+
+
+def milestone(at: float, censored: bool = False) -> dict[str, Any]:
+    return {"at": at, "previous": None, "censored": censored}
+
+
+def verdict(name: str = "grokked", **more: Any) -> dict[str, Any]:
+    found = {"T_gen": milestone(500), "delay": {"value": 450, "low": 1, "high": 2, "censored": False}, "peak": 0.97}
+    return {"verdict": name, "qualifier": None, "milestones": {**found, **more}}
+
+
+def test_where_matches_config_keys_arms_regimes_and_seeds():
+    made = study({"where": {"regime.lr": 0.1, "seed": 1}, "verdict": "grokked"})
+    where = made.expectations[0].where  # type: ignore[union-attr]
+    assert [(e.config.regime.lr, e.config.seed) for e in made.entries if matches(e, where)] == [(0.1, 1)]
+    assert sum(matches(e, {"regime": "lr=0.2"}) for e in made.entries) == 2
+    assert sum(matches(e, {"regime.lr": [0.1, 0.2], "seed": [0]}) for e in made.entries) == 2
+    assert all(matches(e, {}) for e in made.entries)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"verdict": "groked"}, "$.expect[0].verdict: unknown verdict 'groked'; did you mean 'grokked'?"),
+        ({"verdikt": "grokked"}, "$.expect[0].verdikt: unknown key; did you mean 'verdict'?"),
+        ({"where": {"regime.lrr": 1}, "verdict": "grokked"}, "did you mean 'regime.lr'?"),
+        ({"where": {"regime.lr": 3}, "verdict": "grokked"}, "no run of this study has 3; it has 0.1, 0.2"),
+        ({"where": {"regime.lr": 0.1, "regime": "lr=0.2"}, "verdict": "grokked"}, "no run of this study fits"),
+        ({"where": {}}, "not what to expect"),
+        ({"T_gen": [2, 1]}, "$.expect[0].T_gen: expected a range"),
+        ({"T_gen": 5}, "$.expect[0].T_gen: expected a range"),
+        ({"censored": "T_genn"}, "did you mean 'T_gen'?"),
+        ({"verdict": "grokked", "share": 0}, "expected a share in (0, 1]"),
+        ({"ratio": "T_gen", "of": {}, "between": [1, 2]}, "$.expect[0].to: missing"),
+        ({"ratio": "T_gun", "of": {}, "to": {}, "between": [1, 2]}, "unknown quantity 'T_gun'"),
+    ],
+)
+def test_faults_are_named(block: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        study(block)
+
+
+def test_a_run_meets_an_expectation_only_if_all_of_it_holds():
+    wanted = Expectation(where={}, verdict=("grokked",), ranges={"T_gen": (400, 600), "peak": (0.9, 1)})
+    assert wanted.met(verdict())
+    assert not wanted.met(verdict("memorized"))
+    assert not wanted.met(verdict(T_gen=milestone(601)))
+    assert not wanted.met(verdict(peak=0.5))
+    assert wanted.met(verdict(T_gen=milestone(400)))  # the ends belong to the range
+
+
+def test_a_censored_milestone_lies_in_no_bounded_range():
+    wanted = Expectation(where={}, ranges={"T_gen": (400, 600)})
+    assert not wanted.met(verdict(T_gen=milestone(500, censored=True)))
+    assert Expectation(where={}, ranges={"T_gen": (400, math.inf)}).met(verdict(T_gen=milestone(500, censored=True)))
+
+
+def test_expecting_censoring_means_not_reached():
+    wanted = Expectation(where={}, ranges={}, censored=("T_gen",))
+    assert wanted.met(verdict(T_gen=milestone(1000, censored=True)))
+    assert not wanted.met(verdict())
+
+
+def test_a_delay_that_does_not_exist_is_in_no_range():
+    assert math.isnan(seen(verdict(delay=None), "delay").value)
+    assert not Expectation(where={}, ranges={"delay": (0, math.inf)}).met(verdict(delay=None))
+
+
+def test_a_qualified_verdict_can_be_expected_by_its_full_name():
+    wanted = Expectation(where={}, verdict=("ungrokked (early-peak)",), ranges={})
+    assert wanted.met({**verdict("ungrokked"), "qualifier": "early-peak"})
+    assert not wanted.met({**verdict("ungrokked"), "qualifier": "after-grokking"})
+
+
+def test_the_median_of_a_group_is_censored_when_it_falls_on_a_censored_value():
+    assert group_median([Seen(1), Seen(3), Seen(9, True)]) == Seen(3)
+    assert group_median([Seen(1), Seen(9, True), Seen(9, True)]) == Seen(9, True)
+    assert group_median([Seen(2), Seen(4)]) == Seen(3)
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "held"),
+    [
+        ([Seen(1000)], [Seen(100)], True),
+        ([Seen(2000)], [Seen(100)], False),
+        ([Seen(2000, True)], [Seen(100)], False),  # at least 20: surely outside
+        ([Seen(500, True)], [Seen(100)], None),  # at least 5: may or may not be
+        ([Seen(1000)], [Seen(100, True)], None),
+    ],
+)
+def test_ratios_of_medians_say_only_what_the_censoring_allows(above: list[Seen], below: list[Seen], held: bool | None):
+    ratio = RatioExpectation(ratio="T_gen", of={}, to={}, between=(8, 12)).seen(above, below)
+    assert _decide(ratio, 8, 12) is held
