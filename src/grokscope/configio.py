@@ -222,7 +222,7 @@ def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys as nested tables: all changes to a table have to be seen at once."""
     out: dict[str, Any] = {}
-    for key, value in changes.items():
+    for key, value in sorted(changes.items(), key=lambda item: not item[0].endswith(".name")):  # a new name first
         head, _, rest = key.partition(".")
         below = {rest: value} if rest else value
         if isinstance(below, Mapping):
