@@ -40,7 +40,7 @@ class Demo(Result):
     def show(self, console: "Console") -> None:
         console.print(f"{plural(len(self.ran.study.entries), 'run')}: {states(self.ran.counts)}")
         self.checked.show(console)
-        console.print(str(self.report))
+        console.print(str(self.report.resolve()))
 
 
 def demo(

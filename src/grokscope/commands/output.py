@@ -63,18 +63,28 @@ def stdout_console() -> "Console":
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns, numbers to the right; no lines, so that it pastes and greps well."""
+    """Aligned columns, numbers to the right; no lines, so that it pastes and greps well. Folds only on a terminal."""
+    body = [list(row) for row in rows]
+    right = [all(_is_number(row[i]) for row in body) and any(row[i] for row in body) for i in range(len(header))]
+    if console.width >= WIDE:
+        _print_plain(console, [list(header), *body], right)
+        return
     from rich.table import Table
     from rich.text import Text
 
-    body = [list(row) for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(header), header_style="bold")
-    for i, name in enumerate(header):
-        numeric = bool(body) and all(_is_number(row[i]) for row in body) and any(row[i] for row in body)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, numeric in zip(header, right, strict=True):
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table, crop=False)
+    console.print(table)
+
+
+def _print_plain(console: "Console", lines: list[list[str]], right: Sequence[bool]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
+        console.print("  ".join(cells).rstrip())
 
 
 def _is_number(text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.output import Result
 from grokscope.commands.verdict import runs_at
+from grokscope.config import require
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ class Written(Result):
         return {"path": str(self.path)}
 
     def show(self, console: "Console") -> None:
-        console.print(str(self.path))
+        console.print(str(self.path.resolve()))
 
 
 def report(
@@ -47,6 +48,7 @@ def report(
     """
     from grokscope.report import build_report
 
+    require(bool(paths), "report needs run folders, or folders that hold runs")
     runs = [run for path in paths for run in runs_at(path)]
     remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out)])
     return Written(build_report(runs, out, title=title, split=split, remake=remake))

@@ -75,7 +75,7 @@ def plan(
         workers: Runs trained at a time; by default one for each usable CPU.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
-        probe: Train each kind of run in memory for up to a second to estimate the time.
+        probe: Train each kind of run in memory for up to a second to estimate the time (--no-probe: do not).
     """
     study = _load(file, arms, seeds)
     return Planned(study, study.plan(root, workers=workers, probe=probe))

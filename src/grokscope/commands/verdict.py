@@ -101,6 +101,7 @@ def verdict(
     Raises:
         ValueError: for a path that is neither, a missing column (the nearest is named), a cell that is not a number.
     """
+    require(bool(paths), "verdict needs a run folder, a folder that holds runs, or a log file")
     columns = {
         "step": step,
         "train": train,

@@ -30,7 +30,7 @@ Judge = Callable[[Run, str], judged.Splits]
 def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
     """One flat row for each run under `root`, in order of name, damaged ones included as `unreadable`.
 
-    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; then of the split that speaks
+    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks
     for the run `split`, `verdict`, `qualifier`, `robust`, milestones (``T_gen`` and ``T_gen_censored``) and levels; then every
     config value by its dotted name. What does not exist is None.
     """
@@ -127,7 +127,7 @@ def _empty_row() -> list[str]:
 
 
 def _read_json(path: str) -> str:
-    return f"read_json('{path}', format='newline_delimited', sample_size=-1, maximum_depth=1)"
+    return f"read_json('{path}', format='newline_delimited', sample_size=-1)"
 
 
 def _quoted(name: str) -> str:

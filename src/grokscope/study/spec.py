@@ -144,10 +144,10 @@ def expand(
 def _entry(base: Mapping[str, Any], arm: Arm, point: Mapping[str, Any], seed: int) -> Entry:
     changes = {**arm.changes, **point}
     label = _label(base, arm, point)
-    raw = configio.overlay(base, {**changes, "seed": seed})
+    raw = configio.overlay(base, {**changes, "seed": seed, **({"regime.name": label} if label else {})})
     passed = tuple(sorted(configio.flatten(raw)))
     try:
-        config = configio.load_run(configio.overlay(raw, {"regime.name": label} if label else {}))
+        config = configio.load_run(raw)
         config.identity()  # a name that is not registered is an error now
     except ValueError as error:
         raise ValueError(
