@@ -1,0 +1,173 @@
+"""Runs in, one page out: reads and judges every run, draws, lays out, and writes the page and its figures as files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.report.reading import Reading, read, splits_of
+from grokscope.report.subjects import Subject, gather
+from grokscope.report.subjects import groups as by_group
+
+if TYPE_CHECKING:
+    from grokscope.report.axis import Scale, StepAxis
+    from grokscope.report.bands import Band
+    from grokscope.report.catalogue import Diagnostic
+    from grokscope.report.curve_data import Panel
+    from grokscope.store import Run
+    from grokscope.trajectory import Criteria
+
+FORMATS = ("png", "pdf", "svg")
+MANY_RUNS = 60
+"""Above this many runs the page lists each run in the table, without sparklines and folded-out parts."""
+MANY_VERDICTS = 400
+"""Above this many runs, or with several splits, verdicts are not tried under neighbouring thresholds: it takes thirty
+times longer."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the page is made of, judged but not yet drawn."""
+
+    title: str
+    subjects: list[Subject]
+    splits: list[str]
+    """The first one speaks for the report."""
+    readings: dict[str, list[Reading]]
+    """split -> one reading per subject, in the subjects' order."""
+    criteria: "Criteria"
+    study: Mapping[str, Any] | None
+    expectations: Sequence[Mapping[str, Any]] | None
+    remake: str
+
+    @cached_property
+    def panels(self) -> "list[Panel]":
+        """Every group's curves with their bands; made once, drawn for the page and for files."""
+        from grokscope.report.curve_data import make_panel
+
+        return [make_panel(group, members, self.splits) for group, members in self.groups().items()]
+
+    @cached_property
+    def diagnostics(self) -> "list[tuple[Diagnostic, dict[str, Band]]]":
+        """What was measured beside accuracy: each with group -> band."""
+        from grokscope.report.diagnostics import group_bands, present
+
+        groups = self.groups()
+        found = [(d, group_bands(d, groups)) for d in present(self.lead, self.splits)]
+        return [(d, bands) for d, bands in found if bands]
+
+    def axis(self, scale: "Scale") -> "StepAxis":
+        """The step axis that all figures of this report share."""
+        from grokscope.report.figures import curve_axis
+
+        return curve_axis(self.lead, scale)
+
+    @property
+    def lead(self) -> list[Reading]:
+        return self.readings[self.splits[0]]
+
+    @property
+    def detailed(self) -> bool:
+        return len(self.subjects) <= MANY_RUNS
+
+    def groups(self, split: str | None = None) -> dict[str, list[Reading]]:
+        found: dict[str, list[Reading]] = {name: [] for name in by_group(self.subjects)}
+        for reading in self.readings[split or self.splits[0]]:
+            found[reading.subject.group].append(reading)
+        return found
+
+    @property
+    def anchors(self) -> dict[str, str]:
+        """Subject name -> an id that is unique on the page and safe in it."""
+        return {s.name: f"run-{i + 1}" for i, s in enumerate(self.subjects)}
+
+
+def build_report(
+    runs: "Iterable[Run | Subject]",
+    out: str | Path,
+    *,
+    title: str | None = None,
+    study: Mapping[str, Any] | None = None,
+    expectations: Sequence[Mapping[str, Any]] | None = None,
+    criteria: "Criteria | None" = None,
+    split: str | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
+    remake: str | None = None,
+) -> Path:
+    """Write one self-contained HTML page, and its figures as files in ``<out's stem>_figures`` beside it.
+
+    Args:
+        runs: run folders (`grokscope.store.Run`), or `Subject`s for logs of other origin; failed, diverged and
+            unfinished ones included, so that the counts agree with what was launched.
+        study: content of a study file (``title``, ``claim``, ``reference``, ``cost``, ``expect``).
+        expectations: rows with ``where``, ``what``, ``expected``, ``seen`` and ``ok`` (True, False, or None: cannot
+            tell).
+        split: the held-out split that speaks for the report; by default ood_val, else id_val, else ood_test, else the
+            first.
+        formats: of the figure files; any of png, pdf, svg; empty for none.
+        remake: the command that makes this page again, as it is to be printed.
+
+    Returns:
+        The path of the page. Identical inputs give identical bytes.
+
+    Raises:
+        ValueError: an unknown format or split.
+    """
+    from grokscope.report.figures import write_figures
+    from grokscope.report.page import render
+
+    out = Path(out)
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"formats: no format {name!r}; known: {', '.join(FORMATS)}")
+    material = collect(
+        runs,
+        title=title,
+        study=study,
+        expectations=expectations,
+        criteria=criteria,
+        split=split,
+        remake=remake,
+        out=out,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f"{out.stem}_figures")
+    files = write_figures(material, folder, tuple(formats)) if formats else []
+    page = render(material, [f"{folder.name}/{f.name}" for f in files])
+    out.write_text(page, encoding="utf-8", newline="\n")
+    return out
+
+
+def collect(
+    runs: "Iterable[Run | Subject]",
+    *,
+    title: str | None,
+    study: Mapping[str, Any] | None,
+    expectations: Sequence[Mapping[str, Any]] | None,
+    criteria: "Criteria | None",
+    split: str | None,
+    remake: str | None,
+    out: Path,
+) -> Material:
+    """Read and judge."""
+    from grokscope.trajectory import Criteria
+
+    subjects = gather(runs)
+    criteria = criteria or Criteria()
+    splits = splits_of(subjects, split)
+    readings = {s: read(subjects, s, criteria, neighbours=len(subjects) <= MANY_VERDICTS) for s in splits}
+    name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
+    return Material(name, subjects, splits, readings, criteria, study, expectations, remake or _remake(subjects, out))
+
+
+def _default_title(subjects: Sequence[Subject]) -> str:
+    tasks = dict.fromkeys(str((s.config or {}).get("task", {}).get("name", "")) for s in subjects)
+    named = [t for t in tasks if t]
+    return f"Training on {', '.join(named)}" if named else "Training runs"
+
+
+def _remake(subjects: Sequence[Subject], out: Path) -> str:
+    places = list(dict.fromkeys(str(Path(s.path).parent) if s.path else s.name for s in subjects))
+    shown = " ".join(places) if len(places) <= 4 else f"{' '.join(places[:4])} …"
+    return f"grokscope report {shown} --out {out.name}"

@@ -1,0 +1,99 @@
+"""One palette for page, SVG, PNG and PDF: every colour has a role, a light and a dark value.
+
+Figures are drawn in the light values. In the page's SVG each of them becomes a CSS variable, so that one drawing serves
+light, dark and paper; the light values are therefore all different. Hues follow Okabe & Ito (2008), darkened until
+text in them has a contrast of at least 4.5 on the page (a test keeps that); colour is never the only sign.
+"""
+
+from typing import Any
+
+LIGHT, DARK = 0, 1
+
+PALETTE: dict[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#15171b"),
+    "raised": ("#f6f7f8", "#1d2026"),
+    "ink": ("#1c1f24", "#e9eaed"),
+    "muted": ("#5c626d", "#a5abb7"),
+    "line": ("#dddfe4", "#343840"),
+    "train": ("#747b88", "#9299a6"),
+    "held-1": ("#0e62b0", "#6db3ff"),
+    "held-2": ("#b14e08", "#f2a056"),
+    "held-3": ("#7a3ea2", "#c99cf0"),
+    "held-4": ("#0f766e", "#5ccfc3"),
+    "grokked": ("#087a56", "#4fd3a4"),
+    "semi-grokked": ("#54740c", "#b1d156"),
+    "generalized": ("#1b67ba", "#7ab9ff"),
+    "memorized": ("#a35200", "#f3a75c"),
+    "ungrokked": ("#b2265c", "#ff8fb5"),
+    "underfit": ("#626975", "#abb2bf"),
+    "unstable": ("#7546b7", "#c5a4f6"),
+    "diverged": ("#95221e", "#ff9187"),
+    "recovered-to-baseline": ("#796307", "#dcc44e"),
+    "none": ("#666c78", "#a8aebb"),
+    "group-1": ("#0f68b2", "#6ab1fb"),
+    "group-2": ("#bd5b06", "#f0a04e"),
+    "group-3": ("#12805e", "#50d0a0"),
+    "group-4": ("#86499f", "#cfa0ee"),
+    "group-5": ("#be3149", "#ff8d9c"),
+    "group-6": ("#167d90", "#56c8dc"),
+    "group-7": ("#6b6a10", "#cfcb52"),
+    "group-8": ("#4b5563", "#bcc3cf"),
+}
+GROUP_COLOURS = 8
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
+"""Line styles that tell groups apart without colour; the style changes with each group, the colour repeats after
+eight."""
+
+FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif'
+
+
+def colour(role: str, mode: int = LIGHT) -> str:
+    return PALETTE[role][mode]
+
+
+def group_colour(index: int) -> str:
+    return colour(f"group-{index % GROUP_COLOURS + 1}")
+
+
+def group_dash(index: int) -> Any:
+    return DASHES[(index + index // GROUP_COLOURS) % len(DASHES)]
+
+
+def css_variables(mode: int) -> str:
+    return "".join(f"--{role}:{values[mode]};" for role, values in PALETTE.items())
+
+
+RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "grokscope",
+    "pdf.fonttype": 42,
+    "path.simplify": True,
+    "path.simplify_threshold": 0.15,
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same layout everywhere
+    "font.size": 10.5,
+    "axes.unicode_minus": True,
+    "axes.edgecolor": colour("line"),
+    "axes.linewidth": 1.0,
+    "axes.labelcolor": colour("muted"),
+    "axes.labelsize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": colour("ink"),
+    "xtick.color": colour("line"),
+    "ytick.color": colour("line"),
+    "xtick.labelcolor": colour("muted"),
+    "ytick.labelcolor": colour("muted"),
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 0.0,
+    "xtick.minor.size": 0.0,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+"""Settings of every figure; used through `matplotlib.rc_context`, so that the caller's own settings stay untouched."""

@@ -1,0 +1,160 @@
+"""What a report is about: runs of any origin, brought to one shape. Nothing that was launched is left out."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope.store.metrics import columns
+
+if TYPE_CHECKING:
+    from grokscope.store import Run
+    from grokscope.trajectory import Trajectory
+
+NOT_IDENTITY = ("seed", "hardware", "budget", "regime.name")
+"""Config keys that may differ inside one group: a group is what differs by seed only."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One run as the report sees it: a run folder of grokscope, or somebody's own log.
+
+    `trajectory` is None where there is nothing to judge (failed before its first evaluation, unreadable); the subject
+    is then still counted and listed. `record` is the whole of a run's config.json, `problem` why it could not be read.
+    """
+
+    name: str
+    group: str
+    seed: int | None
+    trajectory: "Trajectory | None"
+    config: Mapping[str, Any] | None = None
+    status: Mapping[str, Any] | None = None
+    rows: Sequence[Mapping[str, Any]] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    problem: str | None = None
+    unit: str = "step"
+    """What the trajectory's steps count: ``step``, or a foreign log's own unit (``epoch``)."""
+
+    @property
+    def state(self) -> str:
+        """planned, running, done, failed, diverged, interrupted; ``unreadable``; a foreign log counts as done."""
+        if self.problem is not None:
+            return "unreadable"
+        return str((self.status or {}).get("state", "done"))
+
+    @property
+    def label(self) -> str:
+        return f"seed {self.seed}" if self.seed is not None else self.name
+
+    @cached_property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Every numeric column of the rows; empty for a subject without rows."""
+        return columns([dict(row) for row in self.rows]) if self.rows else {}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A run whose files have been read, so that they are read once."""
+
+    id: str
+    facts: Mapping[str, Any]
+    status: Mapping[str, Any]
+    table: Mapping[str, np.ndarray]
+
+    def metrics(self) -> Mapping[str, np.ndarray]:
+        return self.table
+
+
+def subject_from_run(run: "Run") -> Subject:
+    """A run folder as a subject. A damaged metrics file becomes a `problem`, not an exception: the run was launched."""
+    from grokscope.trajectory import from_run
+
+    base = Subject(run.id, run.label, run.seed, None, config=run.config, record=run.record, path=str(run.path))
+    try:
+        rows, status = run.rows(), run.status
+        trajectory = from_run(_Loaded(run.id, run.facts, status, columns(rows))) if rows else None
+    except ValueError as error:
+        return replace(base, problem=str(error))
+    return replace(base, trajectory=trajectory, rows=rows, status=status)
+
+
+def subject_from_trajectory(
+    trajectory: "Trajectory", name: str, group: str | None = None, seed: int | None = None, unit: str = "step"
+) -> Subject:
+    """Somebody's own log (`grokscope.trajectory.from_log`) as a subject; without a group it forms its own. `unit`
+    names what its step column counts."""
+    return Subject(name, group if group is not None else name, seed, trajectory, unit=unit)
+
+
+def gather(runs: "Iterable[Run | Subject]") -> list[Subject]:
+    """Subjects in a stable order with distinct names and groups that mean one configuration each.
+
+    Groups keep the order in which they are first met; inside a group subjects are ordered by seed, then name.
+    """
+    subjects = [r if isinstance(r, Subject) else subject_from_run(r) for r in runs]
+    subjects = _unique_names(_separate_groups(subjects))
+    order = {group: i for i, group in enumerate(dict.fromkeys(s.group for s in subjects))}
+    return sorted(subjects, key=lambda s: (order[s.group], s.seed is None, s.seed or 0, s.name))
+
+
+def groups(subjects: Iterable[Subject]) -> dict[str, list[Subject]]:
+    found: dict[str, list[Subject]] = {}
+    for subject in subjects:
+        found.setdefault(subject.group, []).append(subject)
+    return found
+
+
+def flat(config: Any, front: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``."""
+    if not isinstance(config, Mapping):
+        return {front: config}
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        out |= flat(value, f"{front}.{key}" if front else str(key))
+    return out
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Dotted keys on which flat configs do not all agree (a key that some lack differs), in order of appearance."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [k for k in keys if len({_word(c.get(k, "absent")) for c in configs}) > 1]
+
+
+def _separate_groups(subjects: list[Subject]) -> list[Subject]:
+    """One name used for several configurations is split: the name gets what differs."""
+    label: dict[int, str] = {}
+    for name, members in groups(subjects).items():
+        essentials = {id(s): _essential(s) for s in members if s.config is not None}
+        if keys := differing(list(essentials.values())):
+            for i, own in essentials.items():
+                label[i] = f"{name} · " + ", ".join(f"{k.rpartition('.')[2]} {_shown(own.get(k))}" for k in keys)
+    return [replace(s, group=label.get(id(s), s.group)) for s in subjects]
+
+
+def _essential(subject: Subject) -> dict[str, Any]:
+    return {
+        k: v for k, v in flat(subject.config).items() if not any(k == n or k.startswith(n + ".") for n in NOT_IDENTITY)
+    }
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else _word(value)
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _unique_names(subjects: list[Subject]) -> list[Subject]:
+    seen: Counter[str] = Counter()
+    out = []
+    for subject in subjects:
+        seen[subject.name] += 1
+        again = seen[subject.name]
+        out.append(subject if again == 1 else replace(subject, name=f"{subject.name} ({again})"))
+    return out

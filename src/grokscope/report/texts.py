@@ -1,0 +1,107 @@
+"""The page's fixed words: what a reader needs beside the figures, and what not to conclude."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from grokscope.report.bands import SMALL
+from grokscope.report.curve_data import VISIBLE
+from grokscope.report.figures import PANELS
+from grokscope.report.survival_data import COMPARED
+from grokscope.report.words import plural
+
+if TYPE_CHECKING:
+    from grokscope.report.build import Material
+    from grokscope.report.survival_data import Arm
+
+TERMS: tuple[tuple[str, str], ...] = (
+    (
+        "T<sub>fit</sub>",
+        "first evaluation with train accuracy (or R²) at the fit threshold; it lies in the interval below the number",
+    ),
+    ("T<sub>gen</sub>", "first evaluation with held-out accuracy (or R²) at the goal"),
+    ("delay, ratio", "T_gen − T_fit and T_gen / T_fit"),
+    (
+        "censored ▷",
+        "not reached by the run's last evaluation: a lower bound, neither dropped nor replaced by the last step",
+    ),
+    (
+        "trivial predictor",
+        "what is reached without looking at the input: the majority class, or the mean target; R² measures from it",
+    ),
+    ("so far", "the run has not finished; its verdict can still change and is not counted in the headline"),
+)
+LIMITS: tuple[str, ...] = (
+    "Verdicts hold for the budget that was trained: a memorized run is one that has not generalized yet.",
+    "Every time is known to the evaluation grid only; differences smaller than the intervals shown mean nothing.",
+    "The unit is the seed. With few seeds, medians and bands describe these runs; they do not promise the next ones.",
+    "Runs that failed, diverged or were stopped are censored where they ended. If they ended because of how they were "
+    "going, the Kaplan-Meier curves and tests are biased.",
+    "A verdict names the shape of a curve, not its cause.",
+)
+
+
+def curve_note(material: "Material") -> str:
+    small = len([p for p in material.panels if p.bands]) > PANELS
+    strip = (
+        "" if small else "The numbers beside the middle strip are seeds. Spikes of the train loss are marked ▾ on top. "
+    )
+    norms = f"Norms of parameter groups below {VISIBLE:.0%} of the total are not drawn. " if not small else ""
+    return (
+        f"The band is the full range below {SMALL} runs, else a 95 % interval of the median (between order statistics, "
+        f"pointwise). {strip}{norms}Curves with more evaluations than the drawing has room for keep the first, lowest, "
+        "highest and last of each column; tables and data use all."
+    )
+
+
+def verdict_intro(split: str) -> str:
+    return (
+        f"One row per run, judged on {split}. A verdict is fragile when moving one threshold to its neighbour, or the "
+        "leeway of the evaluation grid, would change its word; what it would become is named."
+    )
+
+
+def verdict_note() -> str:
+    return (
+        "Under T the interval (before, at] in which the milestone lies; ▷ means not reached by the last evaluation "
+        "(censored). Peak, final and drop are held-out scores, final being the mean of the last evaluations; the noise "
+        "under a drop is what chance alone can do."
+    )
+
+
+def times_intro(split: str) -> str:
+    return (
+        f"Kaplan-Meier estimates on {split}: the share of each group's runs that had generalized by a step, and after "
+        "how long a delay. A run that did not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, "
+        "undefined where nobody or everybody has."
+    )
+
+
+def times_note(found: Mapping[str, "Sequence[Arm]"], tests: Sequence[Any]) -> str:
+    sizes = [n for a in found["T_gen"] if (n := len(a.times))]
+    parts = []
+    if not any(a.observed.any() for a in found["T_gen"]):
+        parts.append("No run has generalized: all curves would lie at 0 % up to where the runs ended.")
+    if tests:
+        parts.append(
+            "p: log-rank on the step of generalization, two-sided, from permuting the groups' labels; Holm over all "
+            "pairs of this table."
+        )
+    if tests and min(sizes) < SMALL:
+        parts.append(
+            f"The smallest group has {plural(min(sizes), 'run')}, fewer than {SMALL}: read the p-values against the "
+            "smallest possible ones and call no difference established."
+        )
+    if len(sizes) > COMPARED:
+        parts.append(
+            f"Not tested against each other: among the pairs of more than {COMPARED} groups chance alone finds "
+            "differences."
+        )
+    return " ".join(parts)
+
+
+def events_intro() -> str:
+    return (
+        "Found in the curves: a loss spike is a train loss above ten times its trailing median; a norm collapse a fast "
+        "fall of the weight norm; a transition the steepest lasting rise of the held-out curve; a slingshot a cycle of "
+        "head growth, spike and plateau. A coarse grid hides short ones."
+    )
