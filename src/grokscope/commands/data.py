@@ -13,7 +13,6 @@ from grokscope.config import TaskConfig, require
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.tasks.hospitals import Hospitals
 
 
 @dataclass
