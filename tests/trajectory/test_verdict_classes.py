@@ -220,6 +220,21 @@ def test_fading_within_noise_is_not_ungrokking():
     assert not v.robust
 
 
+def test_a_decay_must_last():
+    """Two low evaluations at the end of a short log: they make the final value low, and may be chance."""
+    held = np.r_[np.full(10, 0.8), 0.3, 0.3]
+    t = trajectory(np.arange(12), np.ones(12), held)
+    assert name(t) == "memorized"
+    assert name(trajectory(np.arange(13), np.ones(13), np.r_[held, 0.3])) == "ungrokked (early-peak)"
+
+
+def test_before_its_first_evaluation_held_out_is_taken_to_be_where_it_was_then():
+    held = np.r_[[np.nan] * 8, 0.1, 0.97, 0.97, 0.97]
+    assert verdict(trajectory(np.arange(1, 13), np.ones(12), held)).evidence["low_share"] == 1
+    held[8] = 0.96
+    assert name(trajectory(np.arange(1, 13), np.ones(12), held)) == "generalized"
+
+
 def test_a_decay_below_chance_is_no_peak():
     held = np.r_[[0.5] * 10, np.linspace(0.5, 0.3, 30), [0.3] * 10]
     t = trajectory(np.arange(50), fitting(np.arange(50), 5), held, trivial=0.5)
@@ -233,6 +248,7 @@ def test_a_late_rise_mostly_lost_again_is_ungrokked_a_little_lost_is_semi():
         return trajectory(FINE, fitting(FINE, 40), held)
 
     assert name(shape(0.2)) == "ungrokked (early-peak)"
+    assert name(shape(0.5)) == "ungrokked (early-peak)"
     assert name(shape(0.75)) == "semi-grokked"
 
 
@@ -264,6 +280,14 @@ def test_repeated_collapses_of_train_are_unstable():
     two = train.copy()
     two[np.flatnonzero(train < 0.5)[4:]] = 1.0
     assert name(trajectory(PUBLISHED_GRID, two, np.full(61, 0.6))) == "memorized"
+
+
+def test_a_few_brief_collapses_in_a_long_log_are_events_not_instability():
+    train = np.ones(400)
+    train[[100, 200, 300]] = 0.3
+    v = verdict(trajectory(np.arange(400), train, np.full(400, 0.2)), neighbours=False)
+    assert v.verdict == "memorized"
+    assert v.evidence["collapses"] == 3
 
 
 def test_collapses_that_take_held_out_with_them_are_unstable_even_at_a_lucky_end():

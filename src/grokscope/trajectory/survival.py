@@ -88,7 +88,7 @@ def km(times: Iterable[float], observed: Iterable[bool], *, confidence: float = 
         high=high,
         confidence=confidence,
         median=_first(sf.quantiles, survival <= 0.5),
-        median_low=_first(sf.quantiles, (low <= 0.5) | (survival == 0)),
+        median_low=_first(sf.quantiles, low <= 0.5),
         median_high=_first(sf.quantiles, high <= 0.5),
         last=float(time.max()),
         notes=_notes(time, seen, confidence),
