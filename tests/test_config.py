@@ -13,6 +13,7 @@ from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig, TaskC
 from grokscope.configio import content_hash, dump, flatten, load_run, overlay, read_file
 from grokscope.models.config import MLP, EmbeddingMLP
 from grokscope.tasks.digits import Digits
+from grokscope.tasks.mheight import MHeight
 from grokscope.tasks.modular import Modular
 from tiny import TINY, tiny
 
@@ -131,7 +132,7 @@ def test_none_is_written_as_text_in_toml_and_as_null_in_json():
     assert tiny({"task.operation": "s5", "task.p": "none"}).task == Modular(operation="s5", p=None)
 
 
-# -- reading back ------------------------------------------------------------------------------------------------------
+# -- reading back -----------------------------------------------------------------------------------------------------
 
 positive = st.floats(1e-6, 1e6)
 share = st.floats(0, 0.999)
@@ -204,7 +205,15 @@ def test_every_axis_but_the_name_changes_the_run(regime, data):
     assert (other.run_id().rpartition("-")[2] == config.run_id().rpartition("-")[2]) == same
 
 
-# -- identity ----------------------------------------------------------------------------------------------------------
+def test_nested_lists_are_dumped_as_json_gives_them_back():
+    raw = dump(MHeight(groups=((9, 4, 2), (10, 6, 4))))
+    assert raw["groups"] == [[9, 4, 2], [10, 6, 4]]
+    assert raw == json.loads(json.dumps(raw))
+    assert load_run(overlay(TINY, {"task": raw})).task == MHeight(groups=((9, 4, 2), (10, 6, 4)))
+    assert faults({"task": raw | {"groups": [[9, 4]]}}) == ["$.task.groups[0]: expected 3 values, got 2: [9, 4]"]
+
+
+# -- identity ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_hash_knows_no_key_order():
@@ -232,7 +241,7 @@ def test_the_folder_name_can_be_read_and_is_a_safe_path():
     assert "/" not in tiny({"regime.name": "a b/../c"}).run_id()
 
 
-# -- overlay -----------------------------------------------------------------------------------------------------------
+# -- overlay ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_overlay_changes_what_it_names_and_nothing_else():
@@ -272,7 +281,7 @@ def test_dotted_and_nested_changes_to_one_table_meet():
     assert overlay({}, {"regime.lr": 1.0, "regime": {"eps": 2.0}}) == {"regime": {"lr": 1.0, "eps": 2.0}}
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 def test_toml_and_json_files_read_alike(tmp_path):
@@ -309,7 +318,7 @@ def test_a_folder_is_no_config_file(tmp_path):
         read_file(tmp_path)
 
 
-# -- cadences and budgets ----------------------------------------------------------------------------------------------
+# -- cadences and budgets ---------------------------------------------------------------------------------------------
 
 
 def test_the_published_cadence_has_61_points():
@@ -337,7 +346,7 @@ def test_a_budget_in_epochs_counts_in_steps():
     assert Budget(steps=3).in_steps(7) == 3
 
 
-# -- a config of somebody else's ---------------------------------------------------------------------------------------
+# -- a config of somebody else's --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,8 +163,13 @@ def dump(config: Any) -> dict[str, Any]:
         out["name"] = config.name
     for f in fields(config):
         value = getattr(config, f.name)
-        out[f.name] = dump(value) if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        out[f.name] = dump(value) if is_dataclass(value) else _listed(value)
     return out
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists, at every depth: what JSON gives back."""
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
 
 
 def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
