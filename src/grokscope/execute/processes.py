@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -30,10 +30,12 @@ POLL_S = 0.2
 
 @dataclass
 class _Worker:
-    """A worker process, and the job it is on."""
+    """A worker process, the end of the pipe on which it answers, and the job it is on."""
 
     process: subprocess.Popen[bytes]
-    stderr: IO[bytes]
+    answers: IO[bytes]
+    said: IO[bytes]
+    """What it printed: of interest only if it dies."""
     job: int | None = None
     step: int = 0
     asked: bool = False
@@ -42,16 +44,19 @@ class _Worker:
 
     @classmethod
     def start(cls) -> "_Worker":
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        reading, writing = os.pipe()  # not stdout: whatever a task or a library prints must not mix with the answers
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grokscope.execute.worker"],
+            [sys.executable, "-P", "-m", "grokscope.execute.worker", str(writing)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
+            stdout=said,
+            stderr=said,
+            pass_fds=(writing,),
             start_new_session=True,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        return cls(process, stderr)
+        os.close(writing)
+        return cls(process, os.fdopen(reading, "rb", buffering=0), said)
 
     def give(self, number: int, job: Job) -> None:
         order = {
@@ -67,28 +72,25 @@ class _Worker:
 
     def lines(self) -> tuple[list[dict[str, Any]], bool]:
         """(new whole answers, whether the worker is gone)."""
-        assert self.process.stdout is not None
-        data = os.read(self.process.stdout.fileno(), 1 << 16)
+        data = os.read(self.answers.fileno(), 1 << 16)
         *whole, self.rest = (self.rest + data).split(b"\n")
         return [json.loads(line) for line in whole], not data
 
     def last_words(self) -> str:
-        """Why it died: the signal, or the end of what it wrote to stderr."""
+        """Why it died: the signal, or the end of what it printed."""
         code = self.process.wait()
-        self.stderr.seek(0)
-        tail = self.stderr.read()[-500:].decode(errors="replace").strip().splitlines()
+        self.said.seek(0)
+        tail = self.said.read()[-500:].decode(errors="replace").strip().splitlines()
         if code < 0:
             hint = "; out of memory?" if -code == signal.SIGKILL else ""
             return f"the worker was killed by {signal_name(-code)}{hint}"
         return f"the worker ended with exit code {code}{f': {tail[-1]}' if tail else ''}"
 
     def close(self) -> None:
-        for stream in (self.process.stdin, self.process.stdout, self.stderr):
-            if stream:
-                try:
+        for stream in (self.process.stdin, self.answers, self.said):
+            with suppress(BrokenPipeError):
+                if stream is not None:
                     stream.close()
-                except BrokenPipeError:
-                    continue
         self.process.wait()
 
 
@@ -126,7 +128,7 @@ class _Pool:
         while self.waiting and len(self.workers) < self.size and not self.stopping:
             worker = _Worker.start()
             self.workers.append(worker)
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+            selector.register(worker.answers, selectors.EVENT_READ, worker)
             self._give(worker)
 
     def _give(self, worker: _Worker) -> None:
@@ -142,7 +144,7 @@ class _Pool:
         for answer in answers:
             self._answer(worker, answer)
         if gone:
-            selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+            selector.unregister(worker.answers)
             self.workers.remove(worker)
             if worker.job is not None:
                 self._lost(worker, worker.job)
@@ -160,8 +162,8 @@ class _Pool:
     def _lost(self, worker: _Worker, number: int) -> None:
         """A worker died with a job in its hands."""
         job, words = self.jobs[number], worker.last_words()
-        if worker.asked and worker.process.returncode == -signal.SIGTERM:
-            self._ended(number, Outcome(job, "interrupted", worker.step))  # asked before it had begun to train
+        if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
+            self._ended(number, Outcome(job, "interrupted", worker.step))  # asked before it trained, or not waited for
             return
         record_failure(job.config, job.root, job.passed, words)
         self._ended(number, Outcome(job, "failed", worker.step, words))

@@ -1,4 +1,5 @@
-"""A worker process: reads jobs as JSON lines, trains them one by one, answers in JSON lines.
+"""A worker process: reads jobs as JSON lines from stdin, trains them one by one, answers in JSON lines on a pipe of its
+own.
 
     in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...]}
     out:  {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
@@ -20,9 +21,7 @@ from typing import IO, Any
 
 
 def main() -> None:
-    # Whatever a task or a library prints must not mix with the answers: they go out on a descriptor of their own.
-    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
+    answers = os.fdopen(int(sys.argv[1]), "w", buffering=1, encoding="utf-8")
     jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     while (order := jobs.get()) is not None:
