@@ -4,14 +4,14 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.dissect.controls import Cell, cell
-from grokscope.dissect.effects import Scene, SceneRecord, describe, env_gap, make_scene, margins
+from grokscope.dissect.answer import POOLED, Reliance, Where, measure_reliance, summarize
+from grokscope.dissect.effects import Scene, SceneRecord, describe, make_scene
 from grokscope.dissect.erasure import M4, make_bench, run_m4
 from grokscope.dissect.head import LinearHead, head_of
 from grokscope.dissect.neurons import M6, run_m6
@@ -19,7 +19,6 @@ from grokscope.dissect.parts import Coded, PartsRecord, coded, split_parts
 from grokscope.dissect.probes import M1, run_m1, usable
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Sample, Settings, make_sample
-from grokscope.dissect.scoring import permutations
 from grokscope.dissect.steering import M5, run_m5
 from grokscope.store.files import write_json
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from grokscope.dissect.features import Features, Prepare
 
 SCHEMA = 1
-POOLED = "pooled"
 COLOURS = "mean_rgb"
 
 
@@ -44,40 +42,6 @@ class Unseen:
     labels: np.ndarray
     environments: np.ndarray | None = None
     groups: np.ndarray | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reliance(Record):
-    """Whether the margin depends on the environment among examples of one class, with no edit at all.
-
-    p: permutations of the environment as in the probes, one-sided. It sees any use of the environment, and anything else in
-    which the hospitals' patients differ.
-    """
-
-    env_gap: float
-    random_mean: float
-    p: float
-    sidedness: str
-    smallest_p: float
-    permuted: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where(Record):
-    """The answer in short. `cell`: readable (M1 at the pooled layer) x used (M4 with `eraser`)."""
-
-    cell: Cell
-    decodable: bool | None
-    causal: bool | None
-    eraser: str
-    erased: str
-    form: str
-    """``few neurons``, ``many neurons``, ``smeared`` or ``cannot tell``: how many of the environment's neurons must go before
-    the environment gap of the margin is halved."""
-    half_k: float | None
-    half_share: float | None
-    """half_k as a share of all neurons; 0.5 is what random neurons give."""
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,25 +112,27 @@ def dissect(
     batch: int = 64,
     prepare: "Prepare | None" = None,
     cache: str | Path | None = None,
+    steer_sites: Sequence[str] = (),
 ) -> Dissection:
     """Where is the shortcut stored? The battery M1, M4, M5, M6 on one classifier, with all controls.
 
     images (n, ...), as the network reads them or as `prepare` turns them into that; labels (n,) integer classes in the
-    order of the network's outputs; environments (n,) and groups (n,) ids of any kind. `sites` default to the six stages of
-    a ResNet, else to what the last layer reads. The network is left as it was.
+    order of the network's outputs; environments (n,) and groups (n,) ids of any kind. `sites` default to the six
+    stages of a ResNet, else to what the last layer reads. The network is left as it was.
 
-    Cost: one forward pass, and seconds of linear algebra. M4, M5 and M6 act on the input of the linear head, where every
-    edit's effect on the logits is known without running anything; edits at earlier sites need `intervention.applied`.
+    Cost: one forward pass, and seconds of linear algebra. M4, M5 and M6 act on the input of the linear head, where
+    every edit's effect on the logits is known without running anything. `steer_sites` adds steering at earlier sites,
+    each at the cost of some hundred passes over 200 images; for other edits there see `through.logits_with`.
 
     Raises:
-        ValueError: for inputs that do not fit together, too few groups, features that are not finite, a head that is not
-            linear; each message names the argument and the remedy.
+        ValueError: for inputs that do not fit together, too few groups, features that are not finite, a head that is
+            not linear; each message names the argument and the remedy.
     """
     from grokscope.dissect.features import collect
     from grokscope.dissect.sites import default_sites
 
     names = tuple(default_sites(model) if sites is None else sites)
-    names = names if POOLED in names else (*names, POOLED)
+    names = tuple(dict.fromkeys([*names, *steer_sites, POOLED]))
     found = collect(model, images, names, reduction=reduction, batch=batch, prepare=prepare, cache=cache)
     head = head_of(model, found.sites[POOLED], found.logits)
     others = {
@@ -174,10 +140,12 @@ def dissect(
         for name, u in (unseen or {}).items()
     }
     away = {
-        name: Unseen(others[name].sites[POOLED], u.labels, u.environments, u.groups) for name, u in (unseen or {}).items()
+        name: Unseen(others[name].sites[POOLED], u.labels, u.environments, u.groups)
+        for name, u in (unseen or {}).items()
     }
     colours = mean_rgb(images)
-    return dissect_features(
+    settings = settings or Settings()
+    result = dissect_features(
         found.sites if colours is None else {**found.sites, COLOURS: colours},
         head,
         labels,
@@ -188,10 +156,40 @@ def dissect(
         selection=selection,
         origin=found,
     )
+    if not steer_sites:
+        return result
+    from grokscope.dissect.through import steer_site
+
+    sample = prepare_sample(labels, environments, groups, len(found.logits), head, settings)[0]
+    curves = tuple(
+        steer_site(
+            model, images, found.sites[s], s, sample, settings, classes=np.asarray(labels), batch=batch, prepare=prepare
+        )
+        for s in steer_sites
+    )
+    return replace(result, m5=replace(result.m5, sites=curves))
+
+
+def prepare_sample(
+    labels: np.ndarray,
+    environments: np.ndarray,
+    groups: np.ndarray | None,
+    n: int,
+    head: LinearHead,
+    settings: Settings,
+) -> tuple[Sample, PartsRecord, np.ndarray]:
+    """Codes, parts and weights of n labelled examples; how they were split; and the classes (n,) as the head counts
+    them."""
+    y, e = _classes(labels, n, head), coded(environments, "environments", n)
+    g = None if groups is None else coded(groups, "groups", n)
+    parts, record = split_parts(e, y, g, settings.shares, settings.seed)
+    sample = make_sample(y.codes, e.codes, g.codes if g else None, parts, settings.balance)
+    return sample, record, np.asarray(y.values, dtype=np.int64)[y.codes]
 
 
 def mean_rgb(images: "np.ndarray | Tensor") -> np.ndarray | None:
-    """Mean colour (n, 3) of RGB images (n, 3, H, W); None for other inputs. What a probe reads here needs no network."""
+    """Mean colour (n, 3) of RGB images (n, 3, H, W); None for other inputs. What a probe reads here needs no
+    network."""
     x = np.asarray(images)
     return x.mean(axis=(2, 3), dtype=np.float64) if x.ndim == 4 and x.shape[1] == 3 else None
 
@@ -216,12 +214,8 @@ def dissect_features(
     pooled = np.asarray(features[POOLED])
     n = len(pooled)
     _check_features(features, n, head)
-    y, e = _classes(labels, n, head), coded(environments, "environments", n)
-    g = None if groups is None else coded(groups, "groups", n)
-    parts, record = split_parts(e, y, g, settings.shares, settings.seed)
-    sample = make_sample(y.codes, e.codes, g.codes if g else None, parts, settings.balance)
-    original = np.asarray(y.values, dtype=np.int64)  # classes as the head counts them
-    scenes = _scenes(pooled, head, original[y.codes], sample, unseen or {}, settings)
+    sample, record, classes = prepare_sample(labels, environments, groups, n, head, settings)
+    scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
     m1, probes = run_m1({k: np.asarray(v) for k, v in features.items()}, sample, settings)
     m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes)
     return Dissection(
@@ -229,7 +223,9 @@ def dissect_features(
         model_hash=origin.model_hash if origin else None,
         data_hash=origin.data_hash if origin else None,
         selection=selection,
-        sites={k: i.to_dict() for k, i in origin.info.items()} if origin else {k: {"d": v.shape[1]} for k, v in features.items()},
+        sites={k: i.to_dict() for k, i in origin.info.items()}
+        if origin
+        else {k: {"d": v.shape[1]} for k, v in features.items()},
         settings=settings,
         parts=record,
         balanced=sample.weights["fit"] is not None,
@@ -262,7 +258,9 @@ def _classes(labels: np.ndarray, n: int, head: LinearHead) -> Coded:
     return y
 
 
-def _scenes(pooled, head, classes, sample: Sample, unseen: Mapping[str, Unseen], settings: Settings) -> dict[str, Scene]:
+def _scenes(
+    pooled, head, classes, sample: Sample, unseen: Mapping[str, Unseen], settings: Settings
+) -> dict[str, Scene]:
     rows = sample.parts.test
     group = sample.group("test")
     common = {"resamples": settings.resamples, "seed": settings.seed}
@@ -273,7 +271,11 @@ def _scenes(pooled, head, classes, sample: Sample, unseen: Mapping[str, Unseen],
         h = np.asarray(u.images)
         _check_features({POOLED: h}, len(h), head)
         y = _classes(u.labels, len(h), head)
-        e = np.zeros(len(h), np.int64) if u.environments is None else coded(u.environments, f"{name}.environments", len(h)).codes
+        e = (
+            np.zeros(len(h), np.int64)
+            if u.environments is None
+            else coded(u.environments, f"{name}.environments", len(h)).codes
+        )
         g = None if u.groups is None else coded(u.groups, f"{name}.groups", len(h)).codes
         scenes[name] = make_scene(name, h, head, np.asarray(y.values, np.int64)[y.codes], e, g, **common)
     return scenes
@@ -288,91 +290,14 @@ def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, pro
     return run_m4(bench, own["environment"]), run_m5(bench), run_m6(bench, own)
 
 
-def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
-    margin = margins(scene.logits, scene.labels)
-    groups = scene.units if scene.grouped else None
-    draws, permuted, smallest = permutations(
-        settings.rng("reliance"), scene.environments, scene.labels, groups, settings.permutations
-    )
-    observed = float(env_gap(scene, margin))
-    random = np.array([float(env_gap(_relabelled(scene, d), margin)) for d in draws])
-    return Reliance(
-        env_gap=observed,
-        random_mean=float(np.nanmean(random)) if np.isfinite(random).any() else float("nan"),
-        p=(1 + int((random >= observed - 1e-12).sum())) / (1 + len(random)) if np.isfinite(observed) else float("nan"),
-        sidedness="greater",
-        smallest_p=smallest,
-        permuted=permuted,
-    )
-
-
-def _relabelled(scene: Scene, environments: np.ndarray) -> Scene:
-    from dataclasses import replace
-
-    return replace(scene, environments=environments)
-
-
-FEW, SMEARED = 1 / 16, 1 / 4
-"""half_share up to which the reliance sits in few neurons, and from which it is smeared; random neurons give 1/2."""
-
-
-def summarize(m1: M1, m4: M4, m6: M6, parts: PartsRecord, settings: Settings) -> Where:
-    """The four cells and the form, from the eraser `leace` where it was run, else the first."""
-    names = [e.eraser for e in m4.erasures]
-    decodable = {"decodable": True, "not decodable": False}.get(m1.at(POOLED, "environment").verdict)
-    if not names:
-        return _unknown(decodable, m4.cannot_tell or "no erasers were run")
-    if parts.association > 0.99:
-        return _unknown(decodable, "environment and class coincide: no analysis can tell them apart")
-    erasure = m4.by("leace" if "leace" in names else names[0])
-    half = m6.on("test", settings.ablation).half_k if m6.ablations else None
-    share = None if half is None else half / m6.d
-    return Where(
-        cell=cell(decodable, erasure.causal),
-        decodable=decodable,
-        causal=erasure.causal,
-        eraser=erasure.eraser,
-        erased=erasure.verdict,
-        form=_form(share, bool(erasure.causal)),
-        half_k=half,
-        half_share=share,
-        reason=f"M1: {m1.at(POOLED, 'environment').reason}; M4 ({erasure.eraser}): {_why(erasure.effects['test']['env_gap_drop'])}",
-    )
-
-
-def _why(effect) -> str:
-    worst = max(effect.controls.values(), key=lambda c: c.p)
-    return f"environment gap falls by {effect.value:.3g}, largest p over controls {worst.p:.3g} ({worst.control})"
-
-
-def _form(share: float | None, causal: bool) -> str:
-    if not causal:
-        return "cannot tell"
-    if share is None or share >= SMEARED:
-        return "smeared"
-    return "few neurons" if share <= FEW else "many neurons"
-
-
-def _unknown(decodable: bool | None, reason: str) -> Where:
-    return Where(
-        cell="cannot tell",
-        decodable=decodable,
-        causal=None,
-        eraser="none",
-        erased="cannot tell",
-        form="cannot tell",
-        half_k=None,
-        half_share=None,
-        reason=reason,
-    )
-
-
 def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:
     found = []
     if selection.startswith("oracle"):
         found.append(f"the checkpoint was chosen by an oracle ({selection}): its numbers are not held out")
     if record.groups is None:
-        found.append("no groups were given: images of one patient may lie in several parts, and intervals are too narrow")
+        found.append(
+            "no groups were given: images of one patient may lie in several parts, and intervals are too narrow"
+        )
     if settings.balance == "class" and sample.weights["fit"] is None:
         found.append("some environment lacks a class: environment and class could not be made independent")
     if record.association > 0.3:

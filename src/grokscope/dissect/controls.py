@@ -54,8 +54,8 @@ def null(control: str, observed: float, draws: np.ndarray, sidedness: Sidedness 
 def random_frames(rng: np.random.Generator, d: int, r: int, draws: int) -> np.ndarray:
     """Orthonormal frames (D, d, r) of subspaces drawn uniformly: matched in dimension only.
 
-    In a network whose features vary in few directions such a subspace holds almost nothing, and any direction taken from
-    the data beats it.
+    In a network whose features vary in few directions such a subspace holds almost nothing, and any direction taken
+    from the data beats it.
     """
     return np.linalg.qr(rng.standard_normal((draws, d, r)))[0]
 
@@ -68,13 +68,14 @@ def variance_matched_frames(
     target: float,
     draws: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (D, d, r) in the complement of `avoid` (d, q), each holding the variance `target`; and what each holds (D,).
+    """Frames (D, d, r) in the complement of `avoid` (d, q), each holding the variance `target`; and what each holds
+    (D,).
 
     spectrum: eigenvalues (d,) and eigenvectors (d, d) of the features' covariance S. A draw is S^(t/2) times a Gaussian
     matrix; t leans it towards the directions in which the features vary much (t > 0) or little (t < 0) and is found by
     bisection. Without `avoid` a shortcut that is itself the largest direction would be compared with itself. Where the
-    complement holds less than the target, the draws stop at about its largest directions: compare the second result with
-    the target.
+    complement holds less than the target, the draws stop at about its largest directions: compare the second result
+    with the target.
     """
     values, vectors = spectrum
     values = np.maximum(values, 1e-10 * max(float(values.max()), 1e-300))

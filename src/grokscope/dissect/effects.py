@@ -6,12 +6,13 @@ B resamples.
 - ``accuracy_drop``: right answers lost (negative when the edit helps), the published effect.
 - ``flips``: share of examples whose decision changed.
 - ``margin_shift``: mean absolute change of the margin (right logit minus the largest other one).
-- ``env_gap_drop``: how much less the margin depends on the environment among examples of one class; the only one of the
-  four that speaks of the environment, and so the one on which verdicts rest. NaN on a set of one environment.
+- ``env_gap_drop``: how much less the logits depend on the environment at a given class (`env_gap`); the only one of
+  the four that speaks of the environment, and so the one on which verdicts rest. NaN on a set of one environment.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,18 +56,10 @@ class Scene:
     def n_units(self) -> int:
         return self.resamples.shape[1]
 
-    @property
-    def cells(self) -> np.ndarray:
-        """Class x environment of each example, as one number."""
-        return self.labels * (int(self.environments.max()) + 1) + self.environments
-
-    @property
-    def cell_shape(self) -> tuple[int, int]:
-        return int(self.labels.max()) + 1, int(self.environments.max()) + 1
-
-    @property
-    def accuracy(self) -> float:
-        return int((self.logits.argmax(axis=-1) == self.labels).sum()) / self.n
+    @cached_property
+    def adjusted(self) -> np.ndarray | None:
+        """See `env_gap`."""
+        return _adjusted(self.environments, self.labels)
 
 
 def make_scene(
@@ -90,7 +83,7 @@ def make_scene(
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRecord(Record):
-    """What the unedited network does on a set: size, accuracy, and how its margin depends on the environment."""
+    """What the unedited network does on a set: size, accuracy, and how its logits depend on the environment."""
 
     name: str
     n: int
@@ -112,38 +105,33 @@ def describe(scene: Scene) -> SceneRecord:
         environments=len(np.unique(scene.environments)),
         correct=right,
         accuracy=right / scene.n,
-        env_gap=float(env_gap(scene, margins(scene.logits, scene.labels))),
+        env_gap=float(env_gap(scene, scene.logits)),
     )
 
 
-def env_gap(scene: Scene, margin: np.ndarray) -> np.ndarray:
-    """Spread of the mean margin over environments, within each class, averaged over classes: margins (..., n) -> (...).
+def env_gap(scene: Scene, logits: np.ndarray) -> np.ndarray:
+    """How far the logits move with the environment at a given class: (..., n, k) -> (...); NaN with one environment.
 
-    Noise adds to it: with m examples in a cell a margin that ignores the environment still has a gap near its spread
-    divided by sqrt(m).
+    Least squares of the centred logits on class and environment together; the root mean square over environments of the
+    environment's part, in units of the difference of two logits. Noise adds to it: logits that ignore the environment
+    still have a gap near their spread divided by the root of the examples (or groups) of an environment.
     """
-    classes, environments = scene.cell_shape
-    one_hot = np.zeros((scene.n, classes * environments))
-    one_hot[np.arange(scene.n), scene.cells] = 1
-    return gap_of_sums(margin @ one_hot, one_hot.sum(axis=0), scene.cell_shape)
+    if scene.adjusted is None:
+        return np.full(logits.shape[:-2], np.nan)
+    parts = scene.adjusted @ (logits - logits.mean(axis=-1, keepdims=True))
+    return np.sqrt(2 * (parts**2).sum(axis=-1).mean(axis=-1))
 
 
-def gap_of_sums(sums: np.ndarray, counts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """`env_gap` from sums of the margin and counts in each class x environment cell (..., classes * environments).
-
-    Empty cells are left out, and so are classes seen in one environment only; NaN when no class is left.
-    """
-    sums, counts = (np.broadcast_to(v, np.broadcast_shapes(sums.shape, counts.shape)) for v in (sums, counts))
-    sums, counts = (v.reshape(*v.shape[:-1], *shape) for v in (sums, counts))
-    seen = counts > 0
-    mean = np.where(seen, sums, 0) / np.where(seen, counts, 1)
-    size = seen.sum(axis=-1)
-    centre = mean.sum(axis=-1) / np.maximum(size, 1)
-    spread = np.sqrt((np.where(seen, mean - centre[..., None], 0) ** 2).sum(axis=-1) / np.maximum(size, 1))
-    usable = size >= 2
-    number = usable.sum(axis=-1)
-    total = np.where(usable, spread, 0).sum(axis=-1)
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+def _adjusted(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+    """Rows (e, n) that turn any outcome (n,) into its environment effects adjusted for class, centred over
+    environments."""
+    one_hot = lambda z: (z[:, None] == np.unique(z)).astype(float)  # noqa: E731
+    e, y = one_hot(environments), one_hot(labels)
+    if e.shape[1] < 2:
+        return None
+    rest = e - y @ (y.T @ e / y.sum(axis=0)[:, None])
+    rows = np.linalg.pinv(rest.T @ rest, rcond=1e-9, hermitian=True) @ rest.T
+    return rows - rows.mean(axis=0)
 
 
 def measure(scene: Scene, edited: np.ndarray) -> dict[str, np.ndarray]:
@@ -155,7 +143,7 @@ def measure(scene: Scene, edited: np.ndarray) -> dict[str, np.ndarray]:
         "accuracy_drop": (right - still) / scene.n,
         "flips": (new != guess).sum(axis=-1) / scene.n,
         "margin_shift": np.abs(after - before).mean(axis=-1),
-        "env_gap_drop": env_gap(scene, before) - env_gap(scene, after),
+        "env_gap_drop": env_gap(scene, scene.logits) - env_gap(scene, edited),
     }
 
 
@@ -172,7 +160,7 @@ def intervals(scene: Scene, edited: np.ndarray) -> dict[str, tuple[float, float]
     rates = np.stack([lost, new != guess, np.abs(after - before), np.ones(scene.n)], axis=1)
     sums = scene.resamples @ _by_unit(scene, rates)
     draws = dict(zip(EFFECTS, (sums[:, :3] / sums[:, 3:]).T, strict=False))
-    draws["env_gap_drop"] = _gap_draws(scene, before) - _gap_draws(scene, after)
+    draws["env_gap_drop"] = _gap_draws(scene, scene.logits) - _gap_draws(scene, edited)
     return {name: interval(values) for name, values in draws.items()}
 
 
@@ -191,15 +179,32 @@ def _by_unit(scene: Scene, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _gap_draws(scene: Scene, margin: np.ndarray) -> np.ndarray:
-    shape = scene.cell_shape
-    size = shape[0] * shape[1]
-    place = scene.units * size + scene.cells
-    sums, counts = (
-        np.bincount(place, weights, scene.n_units * size).reshape(scene.n_units, size)
-        for weights in (margin, np.ones(scene.n))
+def _gap_draws(scene: Scene, logits: np.ndarray) -> np.ndarray:
+    """`env_gap` of every resample (B,), from the cross-products of each unit."""
+    if scene.adjusted is None:
+        return np.full(len(scene.resamples), np.nan)
+    e, y = (np.unique(z, return_inverse=True)[1] for z in (scene.environments, scene.labels))
+    ne, ny = e.max() + 1, y.max() + 1
+    hot_e, hot_y = np.eye(ne)[e], np.eye(ny)[y]
+    z = logits - logits.mean(axis=-1, keepdims=True)
+    pairs = [(hot_e, hot_y), (hot_e, hot_e), (hot_y, hot_y), (hot_e, z), (hot_y, z)]
+    flat = [(a[:, :, None] * b[:, None, :]).reshape(scene.n, -1) for a, b in pairs]
+    ey, ee, yy, ez, yz = (
+        (scene.resamples @ _by_unit(scene, f)).reshape(-1, a.shape[1], b.shape[1])
+        for f, (a, b) in zip(flat, pairs, strict=True)
     )
-    return gap_of_sums(scene.resamples @ sums, scene.resamples @ counts, shape)
+    within = ey / np.maximum(yy.diagonal(axis1=1, axis2=2), 1e-12)[:, None, :]
+    rest, moved = ee - within @ ey.transpose(0, 2, 1), ez - within @ yz
+    effects = np.linalg.pinv(rest, rcond=1e-9, hermitian=True) @ moved
+    seen = ee.diagonal(axis1=1, axis2=2) > 0
+    effects = effects - _mean_over(effects, seen)[:, None]
+    gap = np.sqrt(2 * _mean_over((effects**2).sum(axis=-1, keepdims=True), seen)[:, 0])
+    return np.where(seen.sum(axis=1) >= 2, gap, np.nan)
+
+
+def _mean_over(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mean over the seen environments: (B, e, k), (B, e) -> (B, k)."""
+    return (values * seen[:, :, None]).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
 
 
 def effect_records(

@@ -6,6 +6,7 @@ that of probes refitted on edited features that the eraser never saw.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class Erasure(Record):
     before: Score
     """Probes fitted on the unedited select part, scored on the test part."""
     old_probe: Score
-    """The probe fitted on the unedited fit part, on edited test examples: at chance by construction for `probe_rows`."""
+    """The probe fitted on the unedited fit part, on edited test examples: at chance by construction for
+    `probe_rows`."""
     refitted: Score
     """Probes fitted on the edited select part, scored on the edited test part."""
     refitted_on_fit: Score
@@ -46,8 +48,8 @@ class Erasure(Record):
     removed_variance: float
     """Share of the total variance of the fit part."""
     matched_variance: float
-    """Mean variance removed by the variance-matched draws, as a share of what this eraser removed; below 1 where the rest
-    of the features does not hold so much."""
+    """Mean variance removed by the variance-matched draws, as a share of what this eraser removed; below 1 where the
+    rest of the features does not hold so much."""
     outside_range: float
     outside_range_before: float
     effects: dict[str, dict[str, Effect]]
@@ -96,6 +98,13 @@ class Bench:
     @property
     def fit(self) -> np.ndarray:
         return self.h[self.sample.parts.fit]
+
+    @cached_property
+    def without_environment(self) -> np.ndarray:
+        """The fit part with every environment moved to the common mean: a world without the shortcut."""
+        z = self.sample.target("environment", "fit")
+        means, _, centre = class_means(self.fit, z, self.sample.weights["fit"])
+        return self.fit - means[z] + centre
 
 
 def make_bench(h: np.ndarray, head: LinearHead, sample: Sample, scenes: dict[str, Scene], settings: Settings) -> Bench:
@@ -239,14 +248,20 @@ def _effects(
 def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
     """The same eraser fitted to permuted environments: what a meaningless labelling of the same groups removes.
 
-    Only for the two whose fit is a matter of class means; refitting the others a hundred times would cost too much.
+    The environments' own means are taken away first, because a permutation of few groups still holds much of the real
+    labelling. Only for the two erasers whose fit is a matter of class means; the others would cost a hundred refits.
     """
     if name not in ("mean_diff", "leace"):
         return []
-    fit, sample, settings = bench.fit, bench.sample, bench.settings
-    weights = sample.weights["fit"]
-    z, strata = sample.target("environment", "fit"), sample.strata("environment", "fit")
-    draws, _, _ = permutations(settings.rng("labels"), z, strata, sample.group("fit"), settings.draws)
+    weights, rest, draws = bench.sample.weights["fit"], bench.without_environment, random_labels(bench)
     if name == "leace":
-        return [bench.whitening.eraser(class_means(fit, random, weights)[0]) for random in draws]
-    return [mean_diff(fit, random, weights) for random in draws]
+        whitening = whiten(rest, weights)
+        return [whitening.eraser(class_means(rest, random, weights)[0]) for random in draws]
+    return [mean_diff(rest, random, weights) for random in draws]
+
+
+def random_labels(bench: Bench) -> np.ndarray:
+    """Permuted environments (D, n_fit) of the fit part, the same for every method."""
+    sample, settings = bench.sample, bench.settings
+    z, strata = sample.target("environment", "fit"), sample.strata("environment", "fit")
+    return permutations(settings.rng("labels"), z, strata, sample.group("fit"), settings.draws)[0]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ class Features:
 
 
 def _bytes(x: Tensor) -> memoryview:
-    return memoryview(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    flat: Any = x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return memoryview(flat)
 
 
 def state_hash(model: nn.Module) -> str:
@@ -83,8 +85,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def reducer(reduction: str) -> Callable[[Tensor], Tensor]:
-    """(n, ...) -> (n, d). ``mean`` averages positions (n, c, H, W) or tokens (n, t, c) and leaves (n, d) alone; ``gridK``
-    averages (n, c, H, W) into K x K cells and keeps them apart (d = c K K), leaving others alone; ``flat`` keeps all.
+    """(n, ...) -> (n, d). ``mean`` averages positions (n, c, H, W) or tokens (n, t, c) and leaves (n, d) alone;
+    ``gridK`` averages (n, c, H, W) into K x K cells and keeps them apart (d = c K K), leaving others alone; ``flat``
+    keeps all.
 
     Raises:
         ValueError: for another name.
@@ -159,8 +162,8 @@ def collect(
     nothing under ``mean`` may read it under ``grid4``.
 
     Raises:
-        ValueError: for an unknown site, one that a forward pass does not run exactly once, features that are not finite,
-            no images, or images that the network cannot read.
+        ValueError: for an unknown site, one that a forward pass does not run exactly once, features that are not
+            finite, no images, or images that the network cannot read.
     """
     names = tuple(dict.fromkeys(sites)) if sites is not None else default_sites(model)
     if len(images) == 0:
@@ -217,7 +220,8 @@ def _forward(model: nn.Module, ready: Tensor, raw: Tensor) -> Tensor:
         if ready.is_floating_point():
             raise
         raise ValueError(
-            f"images: the network cannot read {raw.dtype} as it is ({error}); give `prepare`, the scaling used in training"
+            f"images: the network cannot read {raw.dtype} as it is ({error}); "
+            "give `prepare`, the scaling used in training"
         ) from error
     if not isinstance(out, Tensor) or out.dim() != 2:
         raise ValueError("the network must return logits (n, k); wrap it in a module that does")

@@ -1,4 +1,5 @@
-"""An intervention is data: what to do to the activations at one site, stored as TOML or JSON, applied to a live network.
+"""An intervention is data: what to do to the activations at one site, stored as TOML or JSON, applied to a live
+network.
 
 Activations (n, d), (n, t, d) tokens or (n, d, H, W) maps are edited alike at every token or position, so that what was
 fitted on averages over positions acts on those averages as fitted. At strength 0 nothing is touched, bit for bit.

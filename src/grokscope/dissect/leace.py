@@ -1,8 +1,8 @@
 """Least-squares concept erasure in closed form (Belrose et al. 2023, arXiv:2306.03819).
 
-Of all affine maps after which no linear probe can tell the classes of the *fitted* examples better than a constant does,
-LEACE changes the features least, in mean square: r(x) = x - W^+ Q W (x - mean), where W is the whitening matrix and Q the
-orthogonal projection on the column space of the whitened cross-covariance W S_xz with the one-hot labels z.
+Of all affine maps after which no linear probe can tell the classes of the *fitted* examples better than a constant
+does, LEACE changes the features least, in mean square: r(x) = x - W^+ Q W (x - mean), where W is the whitening matrix
+and Q the orthogonal projection on the column space of the whitened cross-covariance W S_xz with the one-hot labels z.
 
 The column space of W S_xz is that of the whitened class offsets W (m_k - m): scaling a column by the class's frequency
 changes nothing in it. Working with the offsets, a class of one per cent weighs as much as any other in the decision of
@@ -32,7 +32,8 @@ class Whitening:
 
 
 def whiten(h: np.ndarray, weights: np.ndarray | None = None) -> Whitening:
-    """Symmetric whitening of features (n, d) in float64; directions without variance (n <= d, dead neurons) map to 0."""
+    """Symmetric whitening of features (n, d) in float64; directions without variance (n <= d, dead neurons) map to
+    0."""
     h = np.asarray(h, dtype=np.float64)
     w = np.full(len(h), 1 / len(h)) if weights is None else np.asarray(weights) / np.sum(weights)
     mean = w @ h
@@ -46,8 +47,8 @@ def whiten(h: np.ndarray, weights: np.ndarray | None = None) -> Whitening:
 def leace(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Eraser:
     """Fit LEACE to features (n, d) and integer classes (n,); rank k - 1, oblique.
 
-    Misleads: the guarantee is for the examples it was fitted on. With n near or below d the whitening fits their noise, and
-    on held-out examples a refitted probe may read nearly as much as before; only that probe tells.
+    Misleads: the guarantee is for the examples it was fitted on. With n near or below d the whitening fits their
+    noise, and on held-out examples a refitted probe may read nearly as much as before; only that probe tells.
 
     Raises:
         ValueError: for one class only, features that are constant or not finite.

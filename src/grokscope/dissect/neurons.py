@@ -1,8 +1,8 @@
 """M6: switch off the neurons that tell environments apart best, against random ones and against the task's.
 
-Neurons are ranked on `fit` and ablated on `test`. The control draws are nested orders of all neurons, so each draw has a
-whole curve over K, and the one summary over K declared beforehand (mean over K > 0 of the gap to the mean random order)
-has an exact null. Choosing the K at which the gap is largest does not.
+Neurons are ranked on `fit` and ablated on `test`. The control draws are nested orders of all neurons, so each draw
+has a whole curve over K, and the one summary over K declared beforehand (mean over K > 0 of the gap to the mean
+random order) has an exact null. Choosing the K at which the gap is largest does not.
 
 Shapes: n examples, d neurons, k classes, D draws.
 """
@@ -24,7 +24,8 @@ ABLATIONS = ("zero", "mean")
 
 
 def standardized_gap(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Score (d,): largest difference between two class means, in within-class standard deviations. Dead neurons score 0."""
+    """Score (d,): largest difference between two class means, in within-class standard deviations. Dead neurons score
+    0."""
     means, _, _ = class_means(h, z, weights)
     codes = np.unique(z, return_inverse=True)[1]
     w = np.ones(len(h)) if weights is None else weights
@@ -83,7 +84,8 @@ class M6(Record):
     """Share of the environment's first K neurons that are among the task's, at each K > 0."""
     ablations: tuple[Ablations, ...] = ()
     causal: bool | None = None
-    """Whether the summary of `env_gap_drop` on the test part is positive and beats both random arms; None: cannot tell."""
+    """Whether the summary of `env_gap_drop` on the test part is positive and beats both random arms; None: cannot
+    tell."""
     cannot_tell: str | None = None
 
     def on(self, scene: str = "test", ablation: str = "mean") -> Ablations:
@@ -137,12 +139,12 @@ def within_variance(h: np.ndarray, z: np.ndarray) -> np.ndarray:
 def variance_matched_orders(
     rng: np.random.Generator, variance: np.ndarray, top: np.ndarray, ks: tuple[int, ...], draws: int
 ) -> np.ndarray:
-    """Random orders (D, d) that lean towards neurons of large (or small) variance, so that on average over K > 0 the first
-    K hold the share of the variance that the first K of `top` hold.
+    """Random orders (D, d) that lean towards neurons of large (or small) variance, so that on average over K > 0 the
+    first K hold the share of the variance that the first K of `top` hold.
 
     Drawn one after another with probability proportional to variance ** t (Gumbel keys), t found by bisection. Neurons
-    that vary much matter more whatever they code for; this control knows that, the uniform one does not. Give the variance
-    within environments: by the total variance the environment's neurons would be compared with themselves.
+    that vary much matter more whatever they code for; this control knows that, the uniform one does not. Give the
+    variance within environments: by the total variance the environment's neurons would be compared with themselves.
     """
     logs = np.log(np.maximum(variance, 1e-12 * max(float(variance.max()), 1e-300)))
     logs -= logs.max()

@@ -1,4 +1,5 @@
-"""Fit, select and test parts: what is fitted, what is chosen and what is reported never share an example, nor a group."""
+"""Fit, select and test parts: what is fitted, what is chosen and what is reported never share an example, nor a
+group."""
 
 from dataclasses import dataclass
 
@@ -95,8 +96,8 @@ def split_parts(
 def _check(environments: Coded, labels: Coded, shares: tuple[float, float, float]) -> None:
     if environments.k < 2:
         raise ValueError(
-            f"environments: only one ({', '.join(map(str, environments.values))}); a shortcut that tells environments apart "
-            "needs examples of at least two"
+            f"environments: only one ({', '.join(map(str, environments.values))}); "
+            "a shortcut that tells environments apart needs examples of at least two"
         )
     if labels.k < 2:
         raise ValueError("labels: only one class; the dissection needs at least two")
@@ -104,7 +105,8 @@ def _check(environments: Coded, labels: Coded, shares: tuple[float, float, float
         raise ValueError(f"shares must be three positive numbers that sum to 1, got {shares}")
     if len(labels.codes) < 3 * max(labels.k, environments.k):
         raise ValueError(
-            f"{len(labels.codes)} examples for {labels.k} classes and {environments.k} environments in three parts: too few"
+            f"{len(labels.codes)} examples for {labels.k} classes and {environments.k} environments "
+            "in three parts: too few"
         )
 
 
@@ -132,7 +134,7 @@ def _by_group(
     place = np.empty(len(counts), dtype=np.int64)
     for g in order:
         gain = ((have + counts[g] - wanted) ** 2 - (have - wanted) ** 2) / total
-        # in units of the part's own size: a small part is as far from its goal when half of it is missing as a large one
+        # relative to the part's own size: half of a small part missing is as bad as half of a large one
         place[g] = int((gain.sum(axis=1) / np.asarray(shares)).argmin())
         have[place[g]] += counts[g]
     return place[group]
@@ -179,8 +181,8 @@ def cramers_v(table: np.ndarray) -> float:
 
 
 def balancing_weights(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Weights (n,), mean 1, under which environment and class are independent and keep their shares: p(e) p(y) / p(e, y)
-    (Kamiran & Calders 2012, doi:10.1007/s10115-011-0463-8).
+    """Weights (n,), mean 1, under which environment and class are independent and keep their shares: p(e) p(y) / p(e,
+    y) (Kamiran & Calders 2012, doi:10.1007/s10115-011-0463-8).
 
     Without them the direction between environments holds a piece of the task wherever one hospital has more tumours.
     None when some environment lacks a class: no weights make them independent then. Rare cells get large weights, and

@@ -1,9 +1,9 @@
 """Planted shortcuts: features, labels, environments, groups and a linear head whose geometry is known exactly.
 
-h = scale * (mean + task + shortcut + group + noise), with noise of standard deviation 1 in every neuron, so that separations
-are in noise standard deviations. The head reads the task's direction orthogonally to the shortcut, and the shortcut's first
-direction as strongly as `reliance` says. A calibration shows what a method does on data of this kind, not on all data: real
-features are correlated, rectified and curved.
+h = scale * (mean + task + shortcut + group + noise), with noise of standard deviation 1 in every neuron, so that
+separations are in noise standard deviations. The head reads the task's direction orthogonally to the shortcut, and
+the shortcut's first direction as strongly as `reliance` says. A calibration shows what a method does on data of this
+kind, not on all data: real features are correlated, rectified and curved.
 
 Shapes: n examples, d neurons, r dimensions of the shortcut, e environments.
 """
@@ -48,7 +48,9 @@ class Planting:
             1 <= self.rank <= self.environments - 1,
             f"rank must lie in 1..{self.environments - 1} for {self.environments} environments, got {self.rank}",
         )
-        require(self.rank < self.neurons <= self.d, f"neurons must lie in {self.rank + 1}..{self.d}, got {self.neurons}")
+        require(
+            self.rank < self.neurons <= self.d, f"neurons must lie in {self.rank + 1}..{self.d}, got {self.neurons}"
+        )
         require(0 <= self.correlation <= 1, f"correlation must lie in [0, 1], got {self.correlation}")
         for key in ("separation", "reliance", "task_separation", "group_sd", "scale_spread"):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")

@@ -1,7 +1,7 @@
 """M1: what a linear probe can read, at each site, for the environment and for the task.
 
-L2-regularized logistic regression (scikit-learn, multinomial) on standardized features. Readable is not used: a probe is
-correlational, and a network may carry what its head ignores. See M4 and M5 for use.
+L2-regularized logistic regression (scikit-learn, multinomial) on standardized features. Readable is not used: a probe
+is correlational, and a network may carry what its head ignores. See M4 and M5 for use.
 
 Shapes: n examples, d features, k targets.
 """
@@ -143,7 +143,8 @@ def judge(result: Score, settings: Settings, positive: str, negative: str) -> tu
         return positive, f"balanced accuracy {result.balanced:.3f}, chance {result.chance:.3f}, p = {result.p:.3g}"
     if result.smallest_p > settings.alpha:
         return "cannot tell", (
-            f"{result.n_units} units in the test part cannot give a p below {result.smallest_p:.2g}; more groups are needed"
+            f"{result.n_units} units in the test part cannot give a p below {result.smallest_p:.2g}; "
+            "more groups are needed"
         )
     if result.interval is not None and result.interval[1] <= result.chance + settings.tolerance:
         return negative, f"p = {result.p:.3g}, and the interval ends below chance + {settings.tolerance:g}"

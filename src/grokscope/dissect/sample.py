@@ -1,4 +1,5 @@
-"""The labelled sample that every method of the battery shares: codes, parts, weights, and the settings of the battery."""
+"""The labelled sample that every method of the battery shares: codes, parts, weights, and the settings of the
+battery."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +37,8 @@ class Settings(Record):
     regularization: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     """Inverse L2 strengths C of the probes (features standardized), from which the select part chooses."""
     refit_regularization: tuple[float, ...] = (1e-3, 1e-2, 1e-1)
-    """C of the probes refitted on edited features; the most successful one is reported, and its p pays for the choice."""
+    """C of the probes refitted on edited features; the most successful one is reported, and its p pays for the
+    choice."""
     probe_controls: int = 2
     """Random labellings behind each selectivity."""
     erasers: tuple[str, ...] = ERASERS
@@ -56,7 +58,8 @@ class Settings(Record):
     """Numbers of neurons ablated, as published."""
     ranking: str = "standardized_gap"
     ablation: Literal["zero", "mean"] = "mean"
-    """The ablation that verdicts rest on (both are reported): zero leaves the data's range where neurons are rarely 0."""
+    """The ablation that verdicts rest on (both are reported): zero leaves the data's range where neurons are rarely
+    0."""
 
     def __post_init__(self) -> None:
         require(self.draws >= 1, f"draws must be at least 1, got {self.draws}")

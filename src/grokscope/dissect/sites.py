@@ -28,8 +28,8 @@ class Site(Record):
 def resolve(model: nn.Module, name: str) -> Site:
     """The site called `name`.
 
-    ``pooled`` is what the last linear layer reads; ``stem`` is the end of a ResNet's stem where no module has that name;
-    any other name is the output of the module of that name (``layer1.0.conv2``).
+    ``pooled`` is what the last linear layer reads; ``stem`` is the end of a ResNet's stem where no module has that
+    name; any other name is the output of the module of that name (``layer1.0.conv2``).
 
     Raises:
         ValueError: for an unknown name, with the nearest ones.

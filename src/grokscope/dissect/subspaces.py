@@ -1,8 +1,8 @@
 """M4's subspaces: which directions of the features carry the environment, and the map that removes them.
 
 Every eraser maps h to h - left @ right @ (h - mean) with right @ left = I, so the map is idempotent; it is orthogonal
-where left = right.T. All arithmetic is in float64. Labels are integers of any values and are treated as classes, never as
-numbers; weights (n,) count an example more or less.
+where left = right.T. All arithmetic is in float64. Labels are integers of any values and are treated as classes,
+never as numbers; weights (n,) count an example more or less.
 
 Shapes: n examples, d features, k classes, r <= k - 1 dimensions removed.
 """
@@ -111,15 +111,17 @@ def lda(
     shrinkage: float | None = None,
     rounds: int = 1,
 ) -> Eraser:
-    """Removes the discriminant directions S_w^-1 (m_k - m) orthogonally, whitening by the *within-class* covariance S_w.
+    """Removes the discriminant directions S_w^-1 (m_k - m) orthogonally, whitening by the *within-class* covariance
+    S_w.
 
     S_w is shrunk towards a multiple of the identity, by `shrinkage` in [0, 1] or by Ledoit and Wolf's estimate
-    (doi:10.1016/S0047-259X(03)00096-4), without which it is singular for n < d. k classes have k - 1 discriminants; more
-    need `rounds`, each fitted to what the ones before left (as in Ravfogel et al., arXiv:2004.07667). About 35 dimensions
-    were published for 3 hospitals: one round of LDA cannot give them.
+    (doi:10.1016/S0047-259X(03)00096-4), without which it is singular for n < d. k classes have k - 1 discriminants;
+    more need `rounds`, each fitted to what the ones before left (as in Ravfogel et al., arXiv:2004.07667). About 35
+    dimensions were published for 3 hospitals: one round of LDA cannot give them.
 
-    Misleads: directions that separate best are not the directions along which the means differ. Removing them orthogonally
-    leaves the means apart unless S_w is a multiple of the identity, so a refitted probe usually reads the classes again.
+    Misleads: directions that separate best are not the directions along which the means differ. Removing them
+    orthogonally leaves the means apart unless S_w is a multiple of the identity, so a refitted probe usually reads
+    the classes again.
     """
     basis = np.zeros((h.shape[1], 0))
     centre = class_means(h, z, weights)[2]

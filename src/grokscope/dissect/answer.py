@@ -1,0 +1,139 @@
+"""The answer in short: is the environment readable, does the network use it, and in how many neurons does it sit?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.controls import Cell, cell
+from grokscope.dissect.effects import Scene, env_gap
+from grokscope.dissect.erasure import M4
+from grokscope.dissect.neurons import M6
+from grokscope.dissect.parts import PartsRecord
+from grokscope.dissect.probes import M1
+from grokscope.dissect.records import Effect, Record
+from grokscope.dissect.sample import Settings
+from grokscope.dissect.scoring import permutations
+
+POOLED = "pooled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliance(Record):
+    """Whether the logits depend on the environment at a given class, with no edit at all.
+
+    p: permutations of the environment as in the probes, one-sided. It sees any use of the environment, and anything
+    else in which the hospitals' patients differ.
+    """
+
+    env_gap: float
+    p: float
+    sidedness: str
+    smallest_p: float
+    permuted: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Record):
+    """The answer in short. `cell`: readable (M1 at the pooled layer) x used (M4 with `eraser`)."""
+
+    cell: Cell
+    decodable: bool | None
+    causal: bool | None
+    eraser: str
+    erased: str
+    form: str
+    """``few neurons``, ``many neurons``, ``smeared`` or ``cannot tell``: how many of the environment's neurons must
+    go before the environment gap of the margin is halved."""
+    half_k: float | None
+    half_share: float | None
+    """half_k as a share of all neurons; 0.5 is what random neurons give."""
+    reason: str
+
+
+def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
+    """The statistic is the sum of squares that the environment explains beyond the class: with patients as
+    exchangeable units it keeps its level where hospitals differ in their share of tumours, which the gap itself does
+    not."""
+    groups = scene.units if scene.grouped else None
+    draws, permuted, smallest = permutations(
+        settings.rng("reliance"), scene.environments, scene.labels, groups, settings.permutations
+    )
+    observed, *random = explained(scene, np.concatenate([scene.environments[None], draws]))
+    return Reliance(
+        env_gap=float(env_gap(scene, scene.logits)),
+        p=(1 + int((np.array(random) >= observed * (1 - 1e-9)).sum())) / (1 + len(random)),
+        sidedness="greater",
+        smallest_p=smallest,
+        permuted=permuted,
+    )
+
+
+def explained(scene: Scene, environments: np.ndarray) -> np.ndarray:
+    """Sum of squares of the centred logits explained by each labelling (B, n) beyond the class -> (B,)."""
+    z = scene.logits - scene.logits.mean(axis=1, keepdims=True)
+    y = np.eye(int(scene.labels.max()) + 1)[scene.labels]
+    y = y[:, y.any(axis=0)]
+    z = z - y @ (y.T @ z / y.sum(axis=0)[:, None])
+    out = []
+    for labelling in environments:
+        e = np.eye(int(environments.max()) + 1)[labelling]
+        rest = e - y @ (y.T @ e / y.sum(axis=0)[:, None])
+        moved = rest.T @ z
+        out.append((moved * (np.linalg.pinv(rest.T @ rest, rcond=1e-9, hermitian=True) @ moved)).sum())
+    return np.array(out)
+
+
+FEW, SMEARED = 1 / 16, 1 / 4
+"""half_share up to which the reliance sits in few neurons, and from which it is smeared; random neurons give 1/2."""
+
+
+def summarize(m1: M1, m4: M4, m6: M6, parts: PartsRecord, settings: Settings) -> Where:
+    """The four cells and the form, from the eraser `leace` where it was run, else the first."""
+    names = [e.eraser for e in m4.erasures]
+    read = m1.at(POOLED, "environment")
+    decodable = {"decodable": True, "not decodable": False}.get(read.verdict)
+    if not names:
+        return _unknown(decodable, m4.cannot_tell or "no erasers were run")
+    if parts.association > 0.99:
+        return _unknown(decodable, "environment and class coincide: no analysis can tell them apart")
+    erasure = m4.by("leace" if "leace" in names else names[0])
+    half = m6.on("test", settings.ablation).half_k if m6.ablations else None
+    share = None if half is None else half / m6.d
+    return Where(
+        cell=cell(decodable, erasure.causal),
+        decodable=decodable,
+        causal=erasure.causal,
+        eraser=erasure.eraser,
+        erased=erasure.verdict,
+        form=_form(share, bool(erasure.causal)),
+        half_k=half,
+        half_share=share,
+        reason=f"M1: {read.reason}; M4 ({erasure.eraser}): {_why(erasure.effects['test']['env_gap_drop'])}",
+    )
+
+
+def _why(effect: Effect) -> str:
+    worst = max(effect.controls.values(), key=lambda c: c.p)
+    return f"environment gap falls by {effect.value:.3g}, largest p over controls {worst.p:.3g} ({worst.control})"
+
+
+def _form(share: float | None, causal: bool) -> str:
+    if not causal:
+        return "cannot tell"
+    if share is None or share >= SMEARED:
+        return "smeared"
+    return "few neurons" if share <= FEW else "many neurons"
+
+
+def _unknown(decodable: bool | None, reason: str) -> Where:
+    return Where(
+        cell="cannot tell",
+        decodable=decodable,
+        causal=None,
+        eraser="none",
+        erased="cannot tell",
+        form="cannot tell",
+        half_k=None,
+        half_share=None,
+        reason=reason,
+    )

@@ -1,0 +1,108 @@
+"""Edits at any site, by running the network with hooks: one forward pass for each setting.
+
+At the head's input none of this is needed (see `effects`); here a setting costs a whole pass, so examples and random
+directions are few and their numbers are stated.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from grokscope.dissect.controls import null
+from grokscope.dissect.effects import margins
+from grokscope.dissect.features import Prepare, evaluating
+from grokscope.dissect.head import two_sided
+from grokscope.dissect.intervention import Intervention, Steer, applied
+from grokscope.dissect.records import Null, Record
+from grokscope.dissect.sample import Sample, Settings
+from grokscope.dissect.steering import dominant_direction
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def logits_with(
+    model: "nn.Module",
+    images: "np.ndarray | Tensor",
+    *interventions: Intervention,
+    batch: int = 64,
+    prepare: Prepare | None = None,
+) -> np.ndarray:
+    """Logits (n, k) of the network with these edits, in evaluation mode; without edits, the network's own, bit for
+    bit."""
+    x = torch.as_tensor(images)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    with applied(model, *interventions), evaluating(model):
+        parts = [model(prepare(p.to(device)) if prepare else p.to(device)).float().cpu() for p in x.split(batch)]
+    return torch.cat(parts).numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteCurve(Record):
+    """Steering at one site along the dominant direction of its averaged features, added at every position."""
+
+    site: str
+    n: int
+    unit: float
+    """Length of one step: the spread of the averaged features along v on the fit part."""
+    steps: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    margin: tuple[float, ...]
+    random_accuracy: tuple[tuple[float, ...], ...]
+    """Per random direction of the same length, per step."""
+    shift: Null
+    """Mean absolute change of the margin at the two outermost steps, against the random directions, one-sided."""
+    shift_value: float
+
+
+def steer_site(
+    model: "nn.Module",
+    images: "np.ndarray | Tensor",
+    h: np.ndarray,
+    site: str,
+    sample: Sample,
+    settings: Settings,
+    *,
+    classes: np.ndarray,
+    examples: int = 200,
+    draws: int = 19,
+    batch: int = 64,
+    prepare: Prepare | None = None,
+) -> SiteCurve:
+    """Steer at `site`, whose averaged features of all images are h (n, d), and run the first `examples` test images.
+
+    classes (n,): right answers as the network counts them. Costs (1 + draws) * steps passes over the examples.
+
+    Raises:
+        ValueError: when the features are not averages of the site's channels (use reduction ``mean``).
+    """
+    fit = h[sample.parts.fit]
+    v = dominant_direction(fit, sample.target("environment", "fit"), sample.weights["fit"]).v
+    unit = float((fit @ v).std())
+    rows = settings.rng("steer", site, "rows").permutation(sample.parts.test)[:examples]
+    x, y = torch.as_tensor(images)[torch.as_tensor(rows)], classes[rows]
+    steps = np.array(sorted(settings.steps))
+    random = settings.rng("steer", site).standard_normal((draws, len(v)))
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+
+    def curve(u: np.ndarray) -> np.ndarray:
+        tool = lambda a: Steer(site=site, direction=tuple(u.tolist()), step=unit, strength=float(a))  # noqa: E731
+        return np.stack([two_sided(logits_with(model, x, tool(a), batch=batch, prepare=prepare)) for a in steps])
+
+    base = margins(two_sided(logits_with(model, x, batch=batch, prepare=prepare)), y)
+    shift = lambda z: float(np.abs(margins(z[[0, -1]], y) - base).mean())  # noqa: E731
+    own, others = curve(v), [curve(u) for u in random]
+    right = lambda z: tuple((z.argmax(axis=-1) == y).mean(axis=-1).tolist())  # noqa: E731
+    return SiteCurve(
+        site=site,
+        n=len(rows),
+        unit=unit,
+        steps=tuple(steps.tolist()),
+        accuracy=right(own),
+        margin=tuple(margins(own, y).mean(axis=-1).tolist()),
+        random_accuracy=tuple(right(z) for z in others),
+        shift=null("norm", shift(own), np.array([shift(z) for z in others]), "greater"),
+        shift_value=shift(own),
+    )

@@ -1,0 +1,202 @@
+"""The tests: two samples, two shares, pairs. Exact where the numbers are small, which is always."""
+
+from collections.abc import Sequence
+from math import comb
+from typing import Any
+
+import numpy as np
+
+from grokscope.inference.design import boschloo_p, power, smallest_p
+from grokscope.inference.intervals import bootstrap_interval, cliffs_delta, numbers, share_interval
+from grokscope.inference.result import Alternative, Counts, Result
+
+EXACT_LIMIT = 200_000
+"""Arrangements that are enumerated; beyond, half as many are drawn."""
+
+
+def _check_alternative(alternative: str) -> None:
+    if alternative not in ("two-sided", "greater", "less"):
+        raise ValueError(f"alternative: unknown {alternative!r}; known: two-sided, greater, less")
+
+
+def mann_whitney(
+    a: Sequence[float] | np.ndarray,
+    b: Sequence[float] | np.ndarray,
+    alternative: Alternative = "two-sided",
+    *,
+    question: str = "",
+    unit: str = "seed",
+    seed: int = 0,
+) -> Result:
+    """Rank test of whether values of `a` tend to be larger than those of `b`: exact, also with ties (by enumerating all
+    ways to share the values between the arms).
+
+    Effect: Cliff's delta. Tests stochastic order, not equality of means or medians.
+    """
+    from scipy import stats
+
+    a, b = numbers(a, "a"), numbers(b, "b")
+    _check_alternative(alternative)
+    n, m = len(a), len(b)
+    tied = len(np.unique(np.concatenate([a, b]))) < n + m
+    if tied:
+        ps, method = _tied_p(a, b, seed)
+    else:
+        sides: tuple[Alternative, ...] = ("greater", "less", "two-sided")
+        ps = {s: float(stats.mannwhitneyu(a, b, alternative=s, method="exact").pvalue) for s in sides}
+        method = "exact"
+    delta, low, high = cliffs_delta(a, b)
+    return Result(
+        test="Mann-Whitney",
+        question=question,
+        unit=unit,
+        n=(n, m),
+        statistic=(delta + 1) * n * m / 2,
+        effect=delta,
+        effect_name="Cliff's delta",
+        interval=(low, high),
+        p=ps[alternative],
+        alternative=alternative,
+        p_two_sided=ps["two-sided"],
+        method=method,
+        smallest_p=smallest_p("mann-whitney", (n, m), alternative),
+        power=power("mann-whitney", (n, m), alternative=alternative),
+    )
+
+
+def _resamples(exact: bool) -> Any:
+    """scipy enumerates all arrangements when asked for infinitely many."""
+    return np.inf if exact else EXACT_LIMIT // 2
+
+
+def _tied_p(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[dict[str, float], str]:
+    from scipy import stats
+
+    total = comb(len(a) + len(b), len(a))
+    exact = total <= EXACT_LIMIT
+    ranks = stats.rankdata(np.concatenate([a, b]))
+    found = {
+        side: stats.permutation_test(
+            (ranks[: len(a)], ranks[len(a) :]),
+            lambda x, y, axis: x.sum(axis=axis),
+            vectorized=True,
+            n_resamples=_resamples(exact),
+            alternative=side,
+            rng=np.random.default_rng(seed),
+        ).pvalue
+        for side in ("greater", "less")
+    }
+    ps = {side: float(p) for side, p in found.items()}
+    ps["two-sided"] = min(1.0, 2 * min(ps.values()))
+    return ps, f"exact, ties: all {total} arrangements" if exact else f"ties: {EXACT_LIMIT // 2} random arrangements"
+
+
+def fisher(
+    a: Counts, b: Counts, alternative: Alternative = "two-sided", *, question: str = "", unit: str = "seed"
+) -> Result:
+    """Fisher's exact test of two shares, each (successes, trials). Two-sided: all tables at most as probable count.
+
+    Conditions on the total number of successes, which wastes power in small samples: see `boschloo`.
+    """
+    return _shares("Fisher", a, b, alternative, question, unit)
+
+
+def boschloo(
+    a: Counts, b: Counts, alternative: Alternative = "two-sided", *, question: str = "", unit: str = "seed"
+) -> Result:
+    """Boschloo's exact test of two shares: one-sided uniformly more powerful than Fisher's, at the same level.
+    Two-sided p is twice the smaller side."""
+    return _shares("Boschloo", a, b, alternative, question, unit)
+
+
+def _shares(test: str, a: Counts, b: Counts, alternative: Alternative, question: str, unit: str) -> Result:
+    _check_alternative(alternative)
+    for name, (k, n) in (("a", a), ("b", b)):
+        if not (isinstance(k, int) and isinstance(n, int) and n > 0 and 0 <= k <= n):
+            raise ValueError(f"{name}: expected (successes, trials) with 0 <= successes <= trials, got ({k}, {n})")
+    statistic, p = _table_p(test, a, b, alternative)
+    return Result(
+        test=test,
+        question=question,
+        unit=unit,
+        n=(a[1], b[1]),
+        statistic=statistic,
+        effect=a[0] / a[1] - b[0] / b[1],
+        effect_name="difference of shares",
+        interval=share_interval(a, b),
+        p=p,
+        alternative=alternative,
+        p_two_sided=p if alternative == "two-sided" else _table_p(test, a, b, "two-sided")[1],
+        method="exact",
+        smallest_p=smallest_p(test.lower(), (a[1], b[1]), alternative),
+        power=power("fisher", (a[1], b[1]), alternative=alternative) if test == "Fisher" else None,
+    )
+
+
+def _table_p(test: str, a: Counts, b: Counts, alternative: Alternative) -> tuple[float, float]:
+    """(statistic, p): the odds ratio for Fisher, the smaller one-sided Fisher p for Boschloo."""
+    from scipy import stats
+
+    if test == "Boschloo":
+        return boschloo_p(a, b, alternative)
+    found: Any = stats.fisher_exact([[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]], alternative=alternative)
+    return float(found.statistic), float(found.pvalue)
+
+
+def sign_flip(
+    differences: Sequence[float] | np.ndarray,
+    alternative: Alternative = "two-sided",
+    *,
+    question: str = "",
+    unit: str = "seed",
+    seed: int = 0,
+) -> Result:
+    """Test of paired differences (same seed, two arms): every sign pattern is equally likely when the arms are alike.
+
+    Exact up to 17 pairs, then from random patterns. Tests symmetry about 0. Effect: mean difference.
+    """
+    from scipy import stats
+
+    d = numbers(differences, "differences")
+    _check_alternative(alternative)
+    total = 2 ** len(d)
+    exact = total <= EXACT_LIMIT
+
+    def p(side: str) -> float:
+        found = stats.permutation_test(
+            (d,),
+            lambda x, axis: x.mean(axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=_resamples(exact),
+            alternative=side,
+            rng=np.random.default_rng(seed),
+        )
+        return float(found.pvalue)
+
+    ps = (
+        {side: p(side) for side in ("greater", "less")}
+        if len(d) > 1
+        else {s: _single(d[0], s) for s in ("greater", "less")}
+    )
+    ps["two-sided"] = min(1.0, 2 * min(ps.values()))
+    return Result(
+        test="sign-flip",
+        question=question,
+        unit=unit,
+        n=(len(d),),
+        statistic=float(d.mean()),
+        effect=float(d.mean()),
+        effect_name="mean difference",
+        interval=bootstrap_interval(d, seed=seed) if len(d) > 1 else None,
+        p=ps[alternative],
+        alternative=alternative,
+        p_two_sided=ps["two-sided"],
+        method=f"exact, all {total} sign patterns" if exact else f"{EXACT_LIMIT // 2} random sign patterns",
+        smallest_p=smallest_p("sign-flip", (len(d),), alternative),
+        power=power("sign-flip", (len(d),), alternative=alternative),
+    )
+
+
+def _single(value: float, side: str) -> float:
+    return 1.0 if value == 0 or (value > 0) != (side == "greater") else 0.5

@@ -1,0 +1,79 @@
+"""Families of tests: corrected together, kept as machine-readable rows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from grokscope.inference.result import Result
+from grokscope.store.files import to_json, write_atomic
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values of one family (Holm 1979). Raises ValueError for a p that is missing or outside [0,
+    1]."""
+    from statsmodels.stats.multitest import multipletests
+
+    if any(not (isinstance(p, float | int) and isfinite(p) and 0 <= p <= 1) for p in ps):
+        raise ValueError(
+            f"holm: every p must lie in [0, 1], got {list(ps)}; a test that gave none is not in the family"
+        )
+    adjusted: Any = multipletests(list(ps), method="holm")[1] if ps else []
+    return [float(p) for p in adjusted]
+
+
+class Registry:
+    """Every test that was run, in order, as machine-readable rows; families are corrected together."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def add(self, result: Result, family: str, question: str) -> Result:
+        """Record a test of `question` in `family`.
+
+        Raises:
+            ValueError: when the same question was already tested in this family by this test, or the family's
+                sidedness is another one: p-values of different sidedness must not be corrected together.
+        """
+        if not family or not question:
+            raise ValueError("registry: every test needs a family and a question")
+        kin = [r for r in self.results if r.family == family]
+        if any((r.question, r.test) == (question, result.test) for r in kin):
+            raise ValueError(f"registry: {question!r} was already tested by {result.test} in family {family!r}")
+        if kin and kin[0].alternative != result.alternative and "two-sided" in (kin[0].alternative, result.alternative):
+            raise ValueError(f"registry: family {family!r} is {kin[0].alternative}, this test is {result.alternative}")
+        named = replace(result, family=family, question=question)
+        self.results.append(named)
+        return named
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row for each test, with ``p_holm`` and ``family_size``."""
+        families = {r.family: [x for x in self.results if x.family == r.family] for r in self.results}
+        adjusted = {f: iter(holm([r.p for r in members])) for f, members in families.items()}
+        return [
+            {
+                **asdict(r),
+                "p_holm": next(adjusted[r.family]),
+                "family_size": len(families[r.family]),
+                "enough": r.enough,
+            }
+            for r in self.results
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write the rows as JSON Lines."""
+        text = "".join(to_json(row) + "\n" for row in self.rows())
+        write_atomic(Path(path), lambda file: file.write(text.encode()) and None)
+
+
+def load_registry(path: str | Path) -> list[dict[str, Any]]:
+    """The rows that `Registry.save` wrote. Raises ValueError naming the file and line that cannot be read."""
+    rows = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+    return rows

@@ -1,0 +1,89 @@
+"""Effects with their intervals, for few values."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from grokscope.inference.result import LEVEL, Counts
+
+
+def numbers(x: Sequence[float] | np.ndarray, name: str) -> np.ndarray:
+    """A list of finite numbers as float64 (n,). Raises ValueError naming the argument."""
+    out = np.asarray(x, dtype=np.float64)
+    if out.ndim != 1 or len(out) == 0:
+        raise ValueError(f"{name}: expected a list of numbers, got shape {out.shape}")
+    if not np.isfinite(out).all():
+        raise ValueError(
+            f"{name}: {int((~np.isfinite(out)).sum())} values are missing or infinite; a time that was never reached "
+            "is censored and belongs in a log-rank test"
+        )
+    return out
+
+
+def cliffs_delta(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """P(a > b) - P(a < b) and its 95 % interval (Newcombe 2006, method 5, doi:10.1002/sim.2324).
+
+    A bootstrap would give [1, 1] when the arms do not overlap, however few values there are; this interval does not.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    a, b = numbers(a, "a"), numbers(b, "b")
+    theta = float(((a[:, None] > b).sum() + 0.5 * (a[:, None] == b).sum()) / (len(a) * len(b)))
+    z2 = float(norm.ppf(0.5 + LEVEL / 2)) ** 2
+    half = (len(a) + len(b)) / 2 - 1
+
+    def off(t: float) -> float:
+        spread = t * (1 - t) * (1 + half * ((1 - t) / (2 - t) + t / (1 + t))) / (len(a) * len(b))
+        return (t - theta) ** 2 - z2 * spread
+
+    root: Any = brentq  # its stubs know a second return value that is off by default
+    # at theta = 1 the equation also has the root 1, which is no bound
+    low = 0.0 if theta == 0 else float(root(off, 0, min(theta, 1 - 1e-9)))
+    high = 1.0 if theta == 1 else float(root(off, max(theta, 1e-9), 1))
+    return 2 * theta - 1, 2 * low - 1, 2 * high - 1
+
+
+def share_interval(a: Counts, b: Counts) -> tuple[float, float]:
+    """Newcombe's hybrid score interval of the difference of two shares."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    low, high = confint_proportions_2indep(*a, *b, method="newcomb", compare="diff", alpha=1 - LEVEL)
+    return float(low), float(high)
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    level: float = LEVEL,
+    resamples: int = 9999,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic (default: the mean) of values (n,), resampling units.
+
+    `statistic` maps (..., n) to (...). With `groups` (n,) whole groups are drawn and the statistic is the mean over all
+    values of the drawn groups. With fewer than about ten units the interval is too narrow: five units at a nominal 95
+    % cover about 84 %.
+
+    Raises:
+        ValueError: for fewer than two units, or another statistic together with groups.
+    """
+    x = numbers(values, "values")
+    rng = np.random.default_rng(seed)
+    units = np.arange(len(x)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if len(units) != len(x):
+        raise ValueError(f"groups: expected {len(x)} values, got {len(units)}")
+    count = int(units.max()) + 1
+    if count < 2:
+        raise ValueError("bootstrap: there is only one unit; an interval needs at least two")
+    if statistic is not None:
+        if groups is not None:
+            raise ValueError("bootstrap: with groups only the mean is supported")
+        draws = statistic(x[rng.integers(0, count, (resamples, count))])
+    else:
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+        draws = (drawn @ np.bincount(units, x)) / (drawn @ np.bincount(units))
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
