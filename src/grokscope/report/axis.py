@@ -53,8 +53,8 @@ class StepAxis:
         decades = range(int(np.floor(np.log10(self.first))), int(np.ceil(np.log10(self.last))) + 1)
         inside = [10.0**d for d in decades if self.first <= 10.0**d * 1.0001 and 10.0**d <= self.last * 1.0001]
         minor = [m * 10.0**d for d in decades for m in range(1, 10) if self.first <= m * 10.0**d <= self.last]
-        if len(inside) < 2:
-            inside = [v for v in minor if str(v)[0] in "125"] or [self.first, self.last]
+        for finer in ([v for v in minor if str(v)[0] in "125"], minor, [self.first, self.last]):
+            inside = inside if len(inside) >= 2 else finer
         values = ([0.0] if self.zero else []) + inside
         return [float(self.place(v)) for v in values], [short(v) for v in values], [float(np.log10(v)) for v in minor]
 

@@ -23,6 +23,13 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+_UNDATED = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+"""Nothing in a file says when or by which version it was drawn: the same input gives the same bytes."""
+
 Draw = Callable[["Figure"], None]
 
 
@@ -68,9 +75,8 @@ def save(draw: Draw, width: float, height: float, path: Path, formats: tuple[str
     made = []
     for suffix in formats:
         target = path.with_suffix(f".{suffix}")
-        nothing = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
         with mpl.rc_context(RC):
-            figure.savefig(target, format=suffix, dpi=200, facecolor="white", metadata=nothing.get(suffix))
+            figure.savefig(target, format=suffix, dpi=200, facecolor="white", metadata=_UNDATED[suffix])
         made.append(target)
     return made
 

@@ -1,0 +1,111 @@
+"""The report in a real browser, opened from disk: nothing breaks, nothing overflows, dark and paper work."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no headless Chromium on this machine (Debian: apt install chromium)"),
+]
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+]  # fmt: skip
+
+
+def browse(tmp_path: Path, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *options, file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
+
+
+def console(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def probed(html: str, script: str) -> str:
+    """The page with a script that writes what it finds into the root element; its policy would forbid it."""
+    free = re.sub(r"<meta http-equiv[^>]+>", "", html)
+    return free.replace("</body>", f"<script>{script}</script></body>")
+
+
+WIDTHS = """
+const wide = [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, nav, svg, .skip')
+  && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + '.' + e.className);
+document.documentElement.dataset.found = [innerWidth, document.documentElement.scrollWidth, wide.join(' ')].join('|');
+"""
+
+
+def test_opens_from_disk_without_a_word_in_the_console(tmp_path, page):
+    done = browse(tmp_path, page.path, "--enable-logging=stderr", "--dump-dom")
+    assert console(done) == []
+    assert "3 of 12 runs grokked" in done.stdout
+
+
+def test_a_loaded_resource_would_be_noticed(tmp_path, page):
+    bad = tmp_path / "bad.html"
+    bad.write_text(page.html.replace("</main>", '<img src="http://127.0.0.1:9/x.png" alt="x"></main>'))
+    done = browse(tmp_path, bad, "--enable-logging=stderr", "--dump-dom")
+    assert any("Content Security Policy" in line for line in console(done))
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_body_never_scrolls_sideways(tmp_path, page, width):
+    frame = tmp_path / "frame.html"
+    inner = tmp_path / "page.html"
+    inner.write_text(probed(page.html, WIDTHS + "parent.postMessage(document.documentElement.dataset.found, '*');"))
+    frame.write_text(
+        f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<script>onmessage = e => document.documentElement.dataset.found = e.data</script>"
+    )  # a frame can be narrower than any browser window
+    found = browse(tmp_path, frame, "--dump-dom", "--virtual-time-budget=5000").stdout
+    inner_width, scroll_width, wide = re.search(r'data-found="([^"]*)"', found)[1].split("|")
+    assert int(inner_width) == width
+    assert int(scroll_width) <= width
+    assert wide == ""
+
+
+def shot(tmp_path: Path, file: Path, *options: str) -> np.ndarray:
+    target = tmp_path / "shot.png"
+    browse(tmp_path, file, f"--screenshot={target}", "--window-size=1000,2400", *options)
+    with Image.open(target) as image:
+        return np.asarray(image.convert("L"), dtype=float)
+
+
+def test_light_and_dark_are_both_legible(tmp_path, page):
+    light = shot(tmp_path, page.path)
+    dark = shot(tmp_path, page.path, "--blink-settings=preferredColorScheme=0")
+    assert np.median(light) > 240
+    assert np.median(dark) < 40
+    ink = ((light < 110).mean(), (dark > 150).mean())
+    assert min(ink) > 0.005, "text and lines stand out of the ground"
+
+
+def test_the_step_axis_can_be_switched(tmp_path, page):
+    script = """
+    const all = [...document.querySelectorAll('.log, .linear')];
+    const seen = () => all.filter(e => e.offsetHeight).map(e => e.className);
+    const before = seen(); document.getElementById('axis-linear').click(); const after = seen();
+    document.documentElement.dataset.found = [new Set(before).size, before[0], new Set(after).size, after[0]].join('|');
+    """
+    file = tmp_path / "page.html"
+    file.write_text(probed(page.html, script))
+    assert 'data-found="1|log|1|linear"' in browse(tmp_path, file, "--dump-dom").stdout
+
+
+def test_prints_on_paper(tmp_path, page):
+    target = tmp_path / "page.pdf"
+    browse(tmp_path, page.path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    data = target.read_bytes()
+    assert data.startswith(b"%PDF")
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", data))
+    assert 3 <= pages <= 14
