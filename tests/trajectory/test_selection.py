@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny
 
 from grokscope.store import open_run
 from grokscope.store.files import to_json
 from grokscope.trajectory import Trajectory, select
 from grokscope.trajectory.peak_bias import SHORTEST, ar1, peak_bias, residuals, running_median
 from grokscope.trajectory.selection import checkpoint, parse_rule
+from tiny import tiny
 
 STEP = [1, 50, 100, 150, 200]
 
@@ -162,7 +162,7 @@ def test_weights_kept_between_two_evaluations_can_be_named(tmp_path):
     assert (chosen.values, path) == ({}, Path(run.checkpoints()[15]))
 
 
-# -- the luck in a maximum ----------------------------------------------------------------------------------------------
+# -- the luck in a maximum --------------------------------------------------------------------------------------------
 
 
 def share_below(curves: np.ndarray, n: int | None = None, alpha: float = 0.05) -> float:
@@ -184,14 +184,16 @@ def test_coin_flips_keep_the_level():
 def test_a_rise_to_a_plateau_is_no_peak():
     x = np.linspace(0, 1, 61)
     rng = np.random.default_rng(2)
-    assert share_below(0.5 + 0.3 * (1 - np.exp(-8 * x)) + 0.01 * ar1(rng, 0.3, 60, 61)) <= 0.07
+    assert share_below(0.5 + 0.3 * (1 - np.exp(-8 * x)) + 0.01 * ar1(rng, 0.3, 150, 61)) <= 0.11
 
 
 @pytest.mark.parametrize("shape", ["decay", "hump"])
 def test_a_real_peak_is_seen(shape):
     """The published shape (an early peak that decays for the rest of the run), and a hump of a few evaluations."""
     x = np.linspace(0, 1, 61)
-    course = 0.08 * np.exp(-5 * x) * (1 - np.exp(-50 * x)) if shape == "decay" else 0.06 * np.exp(-(((x - 0.3) / 0.05) ** 2))
+    course = (
+        0.08 * np.exp(-5 * x) * (1 - np.exp(-50 * x)) if shape == "decay" else 0.06 * np.exp(-(((x - 0.3) / 0.05) ** 2))
+    )
     rng = np.random.default_rng(3)
     assert share_below(0.66 + course + 0.01 * ar1(rng, 0.3, 60, 61)) >= 0.8
 

@@ -5,12 +5,15 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.events import Event, events, loss_spikes, norm_collapses, slingshots, transition, unseen
 from grokscope.trajectory.foreign import from_log
 from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
+from grokscope.trajectory.peak_bias import PeakBias, peak_bias
+from grokscope.trajectory.selection import RULES, Selection, select
 from grokscope.trajectory.series import Curve, Trajectory, from_run
 from grokscope.trajectory.spikes import SpikeLink, spike_links
 from grokscope.trajectory.survival import KaplanMeier, LogRank, delays_of, from_milestones, km, logrank, times_of
 from grokscope.trajectory.verdict import VERDICTS, Verdict, verdict, verdicts
 
 __all__ = [
+    "RULES",
     "VERDICTS",
     "Criteria",
     "Curve",
@@ -20,6 +23,8 @@ __all__ = [
     "Milestone",
     "Milestones",
     "Noise",
+    "PeakBias",
+    "Selection",
     "Span",
     "SpikeLink",
     "Trajectory",
@@ -34,6 +39,8 @@ __all__ = [
     "loss_spikes",
     "milestones",
     "norm_collapses",
+    "peak_bias",
+    "select",
     "slingshots",
     "spike_links",
     "times_of",

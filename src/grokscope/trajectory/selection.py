@@ -11,8 +11,8 @@
 | ``oracle=<split>`` | the same on another split of a foreign log |
 
 Model selection decides what domain-generalization numbers mean (Gulrajani & Lopez-Paz, arXiv:2007.01434): a peak chosen
-on the test environment is the score of no procedure that anybody could have followed. It is possible here for comparison
-with published peaks only, and every `Selection` made with it carries ``oracle=True``.
+on the test environment is the score of no procedure that anybody could have followed. It is possible here for
+comparison with published peaks only, and every `Selection` made with it carries ``oracle=True``.
 """
 
 from collections.abc import Collection, Mapping
@@ -91,8 +91,8 @@ def select(
         among: only these steps can be chosen (those with a checkpoint); all evaluations if not given.
 
     Raises:
-        ValueError: an unknown rule (the nearest is named), a split that the trajectory lacks (those it has are named), a
-            step without an evaluation (the nearest are named), or nothing left to choose from.
+        ValueError: an unknown rule (the nearest is named), a split that the trajectory lacks (those it has are named),
+            a step without an evaluation (the nearest are named), or nothing left to choose from.
     """
     name, split, step = parse_rule(rule)
     rows = _rows(trajectory, among)
@@ -137,9 +137,7 @@ def checkpoint(run: Stored, rule: str = "final") -> tuple[Selection, Path]:
         raise ValueError(f"{run.id} has no checkpoint at step {step:g}; it has {_near(list(kept), step)}")
     trajectory = from_run(run)
     if step is not None and step not in trajectory.step:  # weights that were kept between two evaluations
-        found = Selection(
-            rule=rule, chosen_on=None, oracle=False, step=step, averaged=1, values={}, bias=None
-        )
+        found = Selection(rule=rule, chosen_on=None, oracle=False, step=step, averaged=1, values={}, bias=None)
     else:
         found = select(trajectory, rule, among=kept)
     return found, kept[int(found.step)]
@@ -170,7 +168,9 @@ def _scores(trajectory: Trajectory) -> dict[str, np.ndarray]:
 
 def _require_split(trajectory: Trajectory, split: str, rule: str) -> None:
     if split not in trajectory.held_out:
-        raise ValueError(f"rule {rule!r} looks at {split}, which this trajectory lacks; it has {', '.join(trajectory.splits)}")
+        raise ValueError(
+            f"rule {rule!r} looks at {split}, which this trajectory lacks; it has {', '.join(trajectory.splits)}"
+        )
 
 
 def _rows(trajectory: Trajectory, among: Collection[float] | None) -> np.ndarray:
