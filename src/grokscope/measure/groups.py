@@ -74,15 +74,18 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
     """Those of the named parameters whose scale the logits do not feel although they feel their direction.
 
     Works on a float64 copy whose normalization gains are set to one, because a gain that starts at zero (a common start
-    for the last norm of a residual block) would hide the branch before it and make everything in it look invariant.
-    Each tensor is scaled alone, so a weight with a bias of its own before a layer norm is not invariant (only the pair
-    is); before a batch norm it is, for that removes the bias.
+    for the last norm of a residual block) would hide the branch before it and make everything in it look invariant, and
+    whose eps is next to nothing, because in a small batch some channels hardly vary. Each tensor is scaled alone, so a
+    weight with a bias of its own before a layer norm is not invariant (only the pair is); before a batch norm it is,
+    for that removes the bias.
     """
     model = copy.deepcopy(model).double().train()
     x = x.double() if x.is_floating_point() else x
     for module in model.modules():
-        if isinstance(module, NORM_LAYERS) and module.weight is not None:
-            module.weight.fill_(1.0)
+        if isinstance(module, NORM_LAYERS):
+            module.eps = 1e-16
+            if module.weight is not None:
+                module.weight.fill_(1.0)
     parameters = dict(model.named_parameters())
 
     def logits() -> Tensor:

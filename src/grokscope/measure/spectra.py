@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-13
+"""Singular values below this share of the features' norm, before centring, are rounding."""
+
 
 @torch.no_grad()
 def spectra(features: Tensor) -> dict[str, Tensor]:
@@ -15,9 +18,10 @@ def spectra(features: Tensor) -> dict[str, Tensor]:
     All lie between 1 and min(n - 1, d), and all grow with n: compare them at equal n only. Constant features, and ones
     that are not finite, give NaN.
     """
-    features = features.double()  # before centring: rounding would give constant features a rank
+    features = features.double()
     centred = features - features.mean(0)
     s = torch.linalg.svdvals(centred) if centred.isfinite().all() else torch.full_like(features[0], float("nan"))
+    s = s.masked_fill(s <= ROUNDING * features.norm(), 0.0)  # or constant features would have the rank of rounding
     power = s.square()
     share = s / s.sum()
     return {
