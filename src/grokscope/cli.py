@@ -132,6 +132,8 @@ def _verb(argv: list[str]) -> tuple[str | None, list[str]]:
 
 def _call(name: str, args: list[str]) -> tuple[Any, bool]:
     """Read the arguments of a verb and call it."""
+    if os.environ.get("NO_COLOR"):
+        os.environ["PYTHON_TYRO_ANSI_CODES"] = "False"  # tyro reads its own name for it, once, when it is imported
     import tyro
 
     verb = VERBS[name]

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-
 @dataclass
 class Made(Result):
     """Files that were written."""

@@ -59,7 +59,11 @@ def stdout_console() -> "Console":
     """Terminal width on a terminal, no wrapping elsewhere. Colours follow NO_COLOR."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1; the command line knows that it is no error
+
+    return Plain(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -30,9 +30,10 @@ Judge = Callable[[Run, str], judged.Splits]
 def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
     """One flat row for each run under `root`, in order of name, damaged ones included as `unreadable`.
 
-    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks
-    for the run `split`, `verdict`, `qualifier`, `robust`, milestones (``T_gen`` and ``T_gen_censored``) and levels; then every
-    config value by its dotted name. What does not exist is None.
+    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks for the
+    run `split`, `verdict`, `qualifier`, `robust`, milestones and levels; then every config value by its dotted name.
+    What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored`` true: filter
+    on it, or average times that nobody has seen.
     """
     return [_row(run, judge) for run in find_runs(root)]
 
@@ -114,10 +115,11 @@ def _load_runs(connection: "DuckDBPyConnection", rows: Sequence[dict[str, Any]])
         file.writelines((to_json({key: row.get(key) for key in every}) + "\n").encode() for row in rows or [every])
         file.flush()
         connection.execute(f"create table runs as select * from {_read_json(file.name)}")
-    for name, kind in connection.execute("select column_name, data_type from duckdb_columns()").fetchall():
-        if kind == "JSON":  # all null, or of several types
-            quoted = _quoted(name)
-            connection.execute(f"alter table runs alter {quoted} type varchar using {quoted} ->> '$'")
+    kinds = "select column_name, data_type from duckdb_columns() where table_name = 'runs'"
+    for name, kind in connection.execute(kinds).fetchall():
+        if kind in ("JSON", "NULL", '"NULL"'):  # of several types, or all null
+            text = f"{_quoted(name)} ->> '$'" if kind == "JSON" else "null"
+            connection.execute(f"alter table runs alter {_quoted(name)} type varchar using {text}")
     if not rows:
         connection.execute("delete from runs")
 

@@ -173,9 +173,7 @@ class Study:
             runs,
             out,
             title=self.title or self.name,
-            study={
-                key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost") if getattr(self, key)
-            },
+            study={key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},
             expectations=[row.for_report() for row in self.check(root)],
             criteria=self.criteria,
             remake=remake,
