@@ -1,0 +1,38 @@
+# One virtual environment, installed once with the tested versions; from then on everything here works offline.
+
+VENV   ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test test-slow check install
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       train small networks on handwritten digits, check them, write report.html (a minute or two)"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  the tests that take longer"
+	@echo "make check      lint, format, types"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("grokscope needs Python 3.11 or newer; set PYTHON=" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/grokscope demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)
+	@$(BIN)/python -m pytest -q -m slow
+
+check: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/basedpyright
