@@ -15,14 +15,14 @@ from grokscope.train import driver
 from grokscope.train.driver import Interrupted, make_engine, train
 from grokscope.train.torch_engine import TorchEngine
 from tiny import TINY, assert_same, fitting, same_folder_content
-from tiny import tiny as tiny_with_many_states
+from tiny import tiny as with_many_states
 
 BATCH_NORM = fitting("model", "mlp")
 
 
 def tiny(changes=None, /, **dotted):
     """Without a resume state at every event: they have tests of their own, and a slow disk would be all of the time."""
-    return tiny_with_many_states({"hardware.resume_every_s": 1000.0} | (changes or {}), **dotted)
+    return with_many_states({"hardware.resume_every_s": 1000.0} | (changes or {}), **dotted)
 
 
 def steps_of(run):
@@ -313,11 +313,11 @@ def test_a_second_process_is_refused_with_the_firsts_pid(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 300 kB; skipped where mounting is not permitted."""
+    """A file system of 8 MB; skipped where mounting is not permitted."""
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "grokscope-test", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "grokscope-test", str(disk)], capture_output=True, check=False
     )
     if done.returncode:
         pytest.skip(f"no permission to mount a small tmpfs: {done.stderr.decode().strip()}")
@@ -325,16 +325,21 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("free", [0, 6_000, 20_000, 60_000])
-def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(tmp_path, small_disk, free):
-    config = tiny_with_many_states({"budget.steps": 150, "regime.grad_filter": "grokfast_ma"}, regime__filter_window=4)
+@pytest.mark.parametrize(
+    ("free", "every", "where"),
+    [(0, 0.0, "results/metrics|config|status|logs"), (60_000, 1e3, "checkpoints/st"), (300_000, 0.0, "resume/state")],
+)
+def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(tmp_path, small_disk, free, every, where):
+    """The weights take about 70 kB, a resume state some 600 kB."""
+    size = {"model.embedding": 32, "model.hidden": [256], "regime.grad_filter": "grokfast_ma"}
+    config = tiny(size | {"budget.steps": 150, "hardware.resume_every_s": every}, regime__filter_window=4)
     whole = train(config, tmp_path / "whole")
     with pytest.raises(Interrupted):
         train(config, small_disk, interrupt_at=40)
     filler = small_disk / "filler"
     left = os.statvfs(small_disk)
     filler.write_bytes(b"\0" * max(0, left.f_bavail * left.f_frsize - free))
-    with pytest.raises(OSError, match=r"no space left to write .*free space, then run again"):
+    with pytest.raises(OSError, match=rf"no space left to write .*({where}).*free space, then run again"):
         train(config, small_disk)
     filler.unlink()
     run = open_run(small_disk / config.run_id())

@@ -48,13 +48,14 @@ def _sync_folder(folder: Path) -> None:
 
 def explain_full_disk(error: BaseException, path: Path) -> None:
     """Raise an OSError that says what to do where `error` means a full disk; otherwise do nothing."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    # torch reports a failed write as a RuntimeError that hides the errno
-    full = full or (isinstance(error, RuntimeError) and "write" in str(error) and "fail" in str(error))
-    if full:
-        raise OSError(
-            errno.ENOSPC, f"no space left to write {path}; what was saved before is intact: free space, then run again"
-        ) from error
+    cause: BaseException | None = error
+    while cause is not None:  # torch answers a failed write with a RuntimeError of its own
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OSError(
+                errno.ENOSPC,
+                f"no space left to write {path}; what was saved before is intact: free space, then run again",
+            ) from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def to_json(data: Any, indent: int | None = None) -> str:
