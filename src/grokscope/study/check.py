@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.registry import nearest
 from grokscope.store.judged import Splits, speaking
-from grokscope.study.expect import Expectation, RatioExpectation, Seen, describe_where, group_median, matches, seen
+from grokscope.study.expect import (
+    AnyExpectation,
+    Expectation,
+    RatioExpectation,
+    Seen,
+    describe_where,
+    group_median,
+    matches,
+    seen,
+)
+from grokscope.study.measured import MeasuredExpectation
 from grokscope.study.stand import Stand
 from grokscope.verdicts import run_verdicts
 
@@ -35,7 +45,7 @@ class CheckRow:
 
 
 def check(
-    expectations: Sequence[Expectation | RatioExpectation], stands: Sequence[Stand], criteria: "Criteria | None"
+    expectations: Sequence[AnyExpectation], stands: Sequence[Stand], criteria: "Criteria | None"
 ) -> list[CheckRow]:
     """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others).
 
@@ -43,10 +53,18 @@ def check(
         ValueError: a split that the runs do not have, or metrics that are damaged.
     """
     judge = _Judge(criteria)
-    rows = [
-        _ratio(e, stands, judge) if isinstance(e, RatioExpectation) else _plain(e, stands, judge) for e in expectations
-    ]
+    rows = [_check_one(e, stands, judge) for e in expectations]
     return [row for row in rows if row is not None]
+
+
+def _check_one(e: AnyExpectation, stands: Sequence[Stand], judge: "_Judge") -> CheckRow | None:
+    match e:
+        case RatioExpectation():
+            return _ratio(e, stands, judge)
+        case MeasuredExpectation():
+            return _measured(e, stands)
+        case Expectation():
+            return _plain(e, stands, judge)
 
 
 class _Judge:
@@ -65,13 +83,31 @@ class _Judge:
         return found[split or speaking(found)]
 
 
-def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> list[Stand] | CheckRow | None:
+    """The runs an expectation speaks of; a row that decides nothing while some are unfinished; None where there are
+    none."""
     chosen = [s for s in stands if matches(s.entry, e.where)]
-    if not chosen:
-        return None
-    where, finished = describe_where(e.where), [s for s in chosen if s.finished]
+    finished = [s for s in chosen if s.finished]
     if len(finished) < len(chosen):
-        return CheckRow(where, e.expected(), f"{len(finished)} of {len(chosen)} runs are finished", None, e.note)
+        seen_so_far = f"{len(finished)} of {len(chosen)} runs are finished"
+        return CheckRow(describe_where(e.where), e.expected(), seen_so_far, None, e.note)
+    return chosen or None
+
+
+def _measured(e: MeasuredExpectation, stands: Sequence[Stand]) -> CheckRow | None:
+    chosen = _chosen(e, stands)
+    if not isinstance(chosen, list):
+        return chosen
+    values = [e.value(s.run) for s in chosen]
+    held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
+    return CheckRow(describe_where(e.where), e.expected(), e.describe(values), held, e.note)
+
+
+def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+    finished = _chosen(e, stands)
+    if not isinstance(finished, list):
+        return finished
+    where = describe_where(e.where)
     verdicts = [judge(s, e.split) for s in finished]
     met = sum(e.met(v) for v in verdicts)
     return CheckRow(where, e.expected(), _describe(e, verdicts, met), met >= e.share * len(verdicts) - 1e-9, e.note)

@@ -16,6 +16,8 @@ or two groups and the ratio of their medians:
     to = { "regime.weight_decay" = 0.5 }
     between = [3, 6]
 
+or a number that the runs recorded (`grokscope.study.measured`).
+
 A claim that does not replicate is stated as what is really seen, with a `note` that says so.
 """
 
@@ -28,6 +30,7 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import require
 from grokscope.registry import nearest
+from grokscope.study.measured import MeasuredExpectation, read_measured
 from grokscope.study.spec import Entry
 
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
@@ -122,7 +125,10 @@ def group_median(values: Sequence[Seen]) -> Seen:
     return Seen(middle) if math.isfinite(middle) else Seen(max(s.value for s in values), censored=True)
 
 
-def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[Expectation | RatioExpectation, ...]:
+AnyExpectation = Expectation | RatioExpectation | MeasuredExpectation
+
+
+def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectation, ...]:
     """The ``[[expect]]`` blocks.
 
     Raises:
@@ -132,11 +138,9 @@ def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[Expectation |
     return tuple(_read(block, f"$.expect[{i}]", entries) for i, block in enumerate(raw or ()))
 
 
-def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Expectation | RatioExpectation:
-    kind = RatioExpectation if "ratio" in block else Expectation
-    known = [f.name for f in fields(kind) if f.name != "ranges"] + (
-        [] if kind is RatioExpectation else list(QUANTITIES)
-    )
+def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> AnyExpectation:
+    kind = RatioExpectation if "ratio" in block else MeasuredExpectation if "measure" in block else Expectation
+    known = [f.name for f in fields(kind) if f.name != "ranges"] + (list(QUANTITIES) if kind is Expectation else [])
     for key in block:
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     for key in ("split", "note"):
@@ -144,6 +148,16 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Exp
     common = {key: block[key] for key in ("split", "note") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)
+    if kind is MeasuredExpectation:
+        require("between" in block, f"{where}.between: missing; a measure needs the range it should lie in")
+        return read_measured(
+            block,
+            where,
+            _check_where(block.get("where", {}), f"{where}.where", entries),
+            _bounds(block["between"], f"{where}.between"),
+            share=_share(block.get("share", 1.0), f"{where}.share"),
+            **common,
+        )
     ranges = {name: _bounds(block[name], f"{where}.{name}") for name in QUANTITIES if name in block}
     expectation = Expectation(
         where=_check_where(block.get("where", {}), f"{where}.where", entries),

@@ -11,7 +11,7 @@ from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest
 from grokscope.registry import nearest
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check
-from grokscope.study.expect import Expectation, RatioExpectation, read_expectations
+from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.stand import Stand, stand
 
@@ -38,7 +38,7 @@ class Study:
     claim: str = ""
     reference: str = ""
     cost: str = ""
-    expectations: tuple[Expectation | RatioExpectation, ...] = ()
+    expectations: tuple[AnyExpectation, ...] = ()
     criteria: "Criteria | None" = None
 
     @classmethod
