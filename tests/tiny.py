@@ -23,13 +23,38 @@ def tiny(changes: dict[str, Any] | None = None, /, **dotted: Any) -> RunConfig:
     return configio.load_run(configio.overlay(TINY, (changes or {}) | keys))
 
 
+SMALL_TASKS: dict[str, dict[str, Any]] = {
+    "modular": {"p": 7},
+    "digits": {"n_train": 30},
+    "parity": {"n": 8, "k": 2, "n_train": 40, "n_val": 20},
+    "competing-features": {"n_train": 24, "n_test": 16},
+    "mheight": {"train_per_group": 6, "val_per_group": 4, "pool_per_group": 20, "groups": [[9, 4, 2], [9, 5, 2]]},
+    "hospitals": {"n_train": 24, "n_eval": 16, "image_size": 16, "patients": 2, "slides": 2},
+}
+"""Each task that needs no files, small enough to train on in a moment."""
+
+
+def small_task(name: str) -> dict[str, Any]:
+    return {"name": name, **SMALL_TASKS[name]}
+
+
 def fitting(kind: str, name: str) -> dict[str, Any]:
     """Changes that make the tiny run use the registered thing `name` of this kind."""
-    parity = {
-        "task": {"name": "parity", "n": 8, "k": 2, "n_train": 40, "n_val": 20},
-        "model": {"name": "mlp", "hidden": [8]},
+    parity = {"task": small_task("parity"), "model": {"name": "mlp", "hidden": [8]}}
+    codes = {
+        "task": small_task("mheight"),
+        "model": {"name": "code-resnet", "channels": 2, "blocks": 1, "hidden": 4},
+        "regime.loss": "squared_error",
     }
     match kind, name:
+        case "task", "digits" | "parity" | "competing-features":
+            return {"task": small_task(name), "model": {"name": "mlp", "hidden": [8]}}
+        case ("task", "mheight") | ("model", "code-resnet") | ("loss", "squared_error"):
+            return codes
+        case ("task", "hospitals") | ("model", "small-resnet"):
+            return {"task": small_task("hospitals"), "model": {"name": "small-resnet", "width": 4}}
+        case "model", "timm":
+            return {"task": small_task("hospitals"), "model": {"name": name, "architecture": "test_resnet"}}
         case "model", "linear":
             return {**parity, "model": {"name": "linear", "signal_dims": 2, "signal_init": 1.0}}
         case "model", "mlp":
@@ -50,7 +75,7 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {"regime.optimizer": name, "regime.momentum": 0.9}
         case "optimizer", _:
             return {"regime.optimizer": name}
-        case "schedule", "constant":
+        case ("schedule", "constant") | ("task", "modular"):
             return {}
         case "schedule", _:
             return {"regime.schedule": name, "regime.warmup_steps": 10}

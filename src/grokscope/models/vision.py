@@ -25,8 +25,10 @@ class SmallResNet(ModelConfig):
     """Images (n, c, h, w) -> stem at half size -> four stages of residual blocks, each halving -> mean over space ->
     (n, outputs).
 
-    A ResNet small enough for a CPU, with the module names of timm's (``conv1``, ``layer1`` ... ``layer4``,
-    ``global_pool``, ``fc``), so that whatever names a site of ResNet-18 names one here.
+    A ResNet (``relu(x + f(x))``, He et al., arXiv:1512.03385) small enough for a CPU, with the module names of timm's
+    (``conv1``, ``layer1`` ... ``layer4``, ``global_pool``, ``fc``), so that what names a site of ResNet-18 names one
+    here. Cost: about 300,000 weights at width 16. Misleads on weight norms: with any norm but ``none`` every
+    convolution is scale-invariant, and decay on it is an effective learning rate.
     """
 
     name: ClassVar[str] = "small-resnet"
@@ -53,8 +55,10 @@ class SmallResNet(ModelConfig):
 class Timm(ModelConfig):
     """Any classifier of `timm` from scratch: images (n, c, h, w) -> (n, outputs), with timm's state-dict names.
 
-    ResNet-18 with two classes has 11,177,538 parameters; with init scale 4 their L2 norm is about 355. Weights are
-    never downloaded.
+    ``resnet18`` (arXiv:1512.03385; timm's recipes: arXiv:2110.00476) with two classes has 11,177,538 parameters; with
+    init scale 4 their L2 norm is about 355. Weights are never downloaded. Cost: a GPU's, for images of any size.
+    Misleads when read as a pretrained network's behaviour; and timm may start the last norm of each block at zero, so
+    that the init scale of its convolutions shows only later.
     """
 
     name: ClassVar[str] = "timm"
@@ -74,7 +78,9 @@ class CodeResNet(ModelConfig):
     """Matrices (n, side, side) and parameters (n, 3), given as one row (n, side^2 + 3) -> stem and residual blocks with
     LayerNorm over (channels, side, side), flattened, beside the projected parameters -> hidden -> (n, outputs).
 
-    The defaults are the m-height network with exactly 1,027,585 parameters.
+    A block is ``relu(x + norm(conv(relu(norm(conv(x))))))`` (after He et al., arXiv:1512.03385). The defaults are the
+    m-height network with exactly 1,027,585 parameters. Cost: a GPU's for the published 10,000 epochs. Misleads on
+    symmetry: heights do not change under permutations and signs of rows and columns, this network's output does.
     """
 
     name: ClassVar[str] = "code-resnet"

@@ -38,8 +38,9 @@ class Loss:
 
 
 class CrossEntropy(Loss):
-    """``-log softmax(z)_y``. On separable data it is never zero, so logits grow for as long as training lasts, until in
-    float32 it rounds to exactly zero and learning stops (softmax collapse, arXiv:2501.04697). Cost: negligible."""
+    """``-log softmax(z)_y``. Cost: negligible. Misleads late in training: on separable data it is never zero, so logits
+    grow for as long as training lasts, until in float32 it rounds to exactly zero and learning stops (softmax collapse,
+    arXiv:2501.04697)."""
 
     targets = "classes"
 
@@ -48,8 +49,8 @@ class CrossEntropy(Loss):
 
 
 class OneHotMSE(Loss):
-    """Mean over examples and classes of ``(z - onehot(y))^2`` (Hui & Belkin, arXiv:2006.07322). With many classes most
-    of the sum is zeros, so a small value does not mean a right answer. Cost: negligible."""
+    """Mean over examples and classes of ``(z - onehot(y))^2`` (Hui & Belkin, arXiv:2006.07322). Cost: negligible.
+    Misleads with many classes: most of the sum is zeros, so a small value does not mean a right answer."""
 
     targets = "classes"
 
@@ -62,8 +63,8 @@ class OneHotMSE(Loss):
 
 class StableMax(Loss):
     """Cross-entropy with ``s(z) / sum s(z)``, ``s(z) = z + 1`` for z >= 0 and ``1 / (1 - z)`` below, in place of the
-    softmax (Prieto et al., arXiv:2501.04697): grows linearly, so it does not saturate in float32. Its value is not
-    comparable with a cross-entropy's, and unlike it depends on the logits' offset."""
+    softmax (Prieto et al., arXiv:2501.04697): grows linearly, so it does not saturate in float32. Cost: negligible.
+    Misleads beside a cross-entropy: the values do not compare, and unlike it this depends on the logits' offset."""
 
     targets = "classes"
 
@@ -81,8 +82,9 @@ class _Binary(Loss):
 
 
 class Hinge(_Binary):
-    """Mean of ``max(0, 1 - y z)``, y in {-1, +1}, one output (as for sparse parity, arXiv:2303.11873). Exactly zero,
-    gradient and all, once every margin exceeds 1: then only the decay moves the weights."""
+    """Mean of ``max(0, 1 - y z)``, y in {-1, +1}, one output (for sparse parity: arXiv:2303.11873). Cost: negligible.
+    Misleads when zero is read as the end: once every margin exceeds 1 there is no gradient, and decay alone moves the
+    weights."""
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.relu(1 - target * logits[:, 0].to(self.dtype)).mean()
@@ -90,15 +92,16 @@ class Hinge(_Binary):
 
 class Logistic(_Binary):
     """Mean of ``log(1 + exp(-y z))``, y in {-1, +1}, one output: cross-entropy of two classes with half the weights.
-    Like it, it is never zero on separable data (arXiv:1710.10345)."""
+    Cost: negligible. Misleads like it: never zero on separable data, where weights grow without bound towards the
+    max-margin direction (arXiv:1710.10345)."""
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.softplus(-target * logits[:, 0].to(self.dtype)).mean()
 
 
 class SquaredError(Loss):
-    """Mean of ``(z - y)^2`` on real targets, one output. Compare it with the trivial predictor's: a small value alone
-    says nothing (see R2 in the verdicts)."""
+    """Mean of ``(z - y)^2`` on real targets, one output. Cost: negligible. Misleads without the trivial predictor's
+    beside it: a small value alone says nothing (read R2)."""
 
     targets = "real"
 

@@ -42,16 +42,16 @@ class Optimizers:
 
 
 def adamw(model: nn.Module, regime: Regime) -> Optimizers:
-    """Adam with decoupled decay (arXiv:1711.05101). Cost: two copies of the weights. Misleads when compared with SGD at
-    equal decay: its decay acts on weights whose step does not shrink with the gradient, so it bites hardest after
-    memorization."""
+    """Adam with decoupled decay: ``w -= lr m / (sqrt(v) + eps)`` after ``w -= lr wd w`` (Loshchilov & Hutter,
+    arXiv:1711.05101). Cost: two copies of the weights. Misleads when compared with SGD at equal decay: its decay acts
+    on weights whose step does not shrink with the gradient, so it bites hardest after memorization."""
     return Optimizers(_adam(list(model.parameters()), regime, 0.0))
 
 
 def adam(model: nn.Module, regime: Regime) -> Optimizers:
-    """Adam with the decay added to the gradient, L2 (arXiv:1412.6980). The decay is then divided by the gradient's own
-    scale and no longer pulls all weights alike: results differ from adamw at the same number. Cost: two copies of the
-    weights."""
+    """Adam with the decay added to the gradient, L2: ``g += wd w`` (Kingma & Ba, arXiv:1412.6980). Cost: two copies of
+    the weights. Misleads when its decay is read like adamw's: it is divided by the gradient's own scale and no longer
+    pulls all weights alike."""
     decayed = decay_names(model, regime)
     groups: list[dict[str, Any]] = []
     for chosen, decay in ((True, regime.weight_decay), (False, 0.0)):
@@ -62,9 +62,9 @@ def adam(model: nn.Module, regime: Regime) -> Optimizers:
 
 
 def sgd(model: nn.Module, regime: Regime) -> Optimizers:
-    """``v = momentum v + g; w -= lr v`` (Robbins & Monro; Nesterov's form on request), with decoupled decay. Without
-    momentum this equals L2. Misleads on scale-invariant weights: their effective rate is lr / |w|^2, so decay speeds
-    them up. Cost: one copy with momentum."""
+    """``v = momentum v + g; w -= lr v`` (Robbins & Monro, doi:10.1214/aoms/1177729586; Nesterov's form on request),
+    with decoupled decay. Without momentum this equals L2. Misleads on scale-invariant weights: their effective rate is
+    lr / |w|^2, so decay speeds them up. Cost: one copy with momentum."""
     optimizer = torch.optim.SGD(
         model.parameters(), lr=regime.lr, momentum=regime.momentum, nesterov=regime.nesterov, foreach=True
     )
@@ -72,10 +72,10 @@ def sgd(model: nn.Module, regime: Regime) -> Optimizers:
 
 
 def muon(model: nn.Module, regime: Regime) -> Optimizers:
-    """Momentum orthogonalized by Newton-Schulz on matrices, AdamW on everything else (arXiv:2502.16982; updates matched
-    to AdamW's RMS, so one lr serves both). Embeddings, norms and the head go to AdamW. Cost: five small matrix products
-    per matrix and step. Misleads when its decay is compared with AdamW's at equal lr: all directions of a matrix move
-    alike."""
+    """Momentum orthogonalized on matrices, ``w -= lr c U V'`` for momentum ``U S V'`` by Newton-Schulz, AdamW on
+    everything else (arXiv:2502.16982; c matches AdamW's RMS, so one lr serves both). Always Nesterov's form; momentum 0
+    means its usual 0.95. Embeddings, norms and the head go to AdamW. Cost: five small matrix products per matrix and
+    step. Misleads when its decay is compared with AdamW's at equal lr: all directions of a matrix move alike."""
     _, head = find_head(model)
     others = [m for m in model.modules() if isinstance(m, (nn.Embedding, *NORM_LAYERS)) or m is head]
     excluded = {id(p) for m in others for p in m.parameters(recurse=False)}

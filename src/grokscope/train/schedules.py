@@ -9,7 +9,8 @@ from grokscope.config import Regime
 
 @dataclass(frozen=True)
 class Constant:
-    """``lr`` at every step. Cost: none. The only schedule whose runs compare at every length without care."""
+    """``lr`` at every step: the only schedule whose runs compare at every length without care. Cost: none. Misleads
+    late: under Adam the weights keep jittering at the size of lr, which can look like unstable training."""
 
     regime: Regime
     total_steps: int
@@ -26,8 +27,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class Warmup:
-    """``lr min(1, step / warmup_steps)`` (Goyal et al., arXiv:1706.02677). Misleads when a milestone falls inside the
-    warm-up."""
+    """``lr min(1, step / warmup_steps)`` (Goyal et al., arXiv:1706.02677). Cost: none. Misleads when a milestone falls
+    inside the warm-up."""
 
     regime: Regime
     total_steps: int
@@ -43,8 +44,8 @@ class Cosine:
     """Linear warm-up, then ``lr (1 + cos(pi t)) / 2`` over the rest of the budget (Loshchilov & Hutter,
     arXiv:1608.03983).
 
-    Ties the trajectory to the length: such a run cannot be extended, and a delay measured under it mixes time with
-    decay.
+    Cost: none. Misleads on delays: it ties the trajectory to the length, so such a run cannot be extended, and late
+    generalization competes with a rate that falls to zero.
     """
 
     regime: Regime
