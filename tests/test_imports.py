@@ -12,7 +12,7 @@ import grokscope
 ROOT = Path(grokscope.__file__).parent
 
 LINE = [
-    {"config", "configio", "registry", "seeds"},
+    {"config", "configio", "regimes", "registry", "seeds"},
     {"codes"},
     {"tasks"},
     {"measure"},
@@ -26,6 +26,7 @@ LINE = [
     {"inference"},
     {"study", "execute"},
     {"report"},
+    {"archive"},
     {"commands", "cli"},
 ]
 """Rooms in the order of the line: each may import from itself and from those before it."""
