@@ -54,6 +54,13 @@ VERBS = {
     "compare": Verb("look:compare", "runs side by side: configs and results"),
     "sql": Verb("look:sql", "ask SQL of all runs and evaluations"),
     "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
+    "data sheet": Verb("data:sheet", "look at a task's images"),
+    "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files"),
+    "data camelyon17 check": Verb("data:camelyon17_check", "check a Camelyon17 folder"),
+    "data camelyon17 fetch": Verb("data:camelyon17_fetch", "download Camelyon17"),
+    "data mheight make": Verb("data:mheight_make", "make codes and their exact m-heights"),
+    "data mheight show": Verb("data:mheight_show", "look at a file of m-heights"),
+    "codes show": Verb("data:codes_show", "exact m-heights of one code"),
 }
 
 
@@ -113,21 +120,21 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _verb(argv: list[str]) -> tuple[str | None, list[str]]:
-    """(verb, its arguments), or None after the help of a group. Raises ValueError naming the nearest verb."""
-    if argv[0] in VERBS:
-        return argv[0], argv[1:]
-    group = [name for name in VERBS if name.startswith(f"{argv[0]} ")]
-    if not group:
-        firsts = list(dict.fromkeys(name.split()[0] for name in VERBS))
-        raise ValueError(f"unknown verb {argv[0]!r}{nearest(argv[0], firsts)}")
-    if len(argv) == 1 or argv[1] in ("-h", "--help"):
-        print(_lines(group))
-        return None, []
-    name = " ".join(argv[:2])
-    if name not in VERBS:
-        seconds = [verb.split()[1] for verb in group]
-        raise ValueError(f"unknown verb {name!r}{nearest(argv[1], seconds)}")
-    return name, argv[2:]
+    """(verb, its arguments), or None after the help of a group of verbs. Raises ValueError naming the nearest verb."""
+    words: list[str] = []
+    for i, word in enumerate(argv):
+        within = [name.split() for name in VERBS if name.split()[:i] == words]
+        if word not in {name[i] for name in within}:
+            if words and word in ("-h", "--help"):
+                break
+            raise ValueError(
+                f"unknown verb {' '.join([*words, word])!r}{nearest(word, sorted({n[i] for n in within}))}"
+            )
+        words.append(word)
+        if " ".join(words) in VERBS:
+            return " ".join(words), argv[i + 1 :]
+    print(_lines([name for name in VERBS if name.split()[: len(words)] == words]))
+    return None, []
 
 
 def _call(name: str, args: list[str]) -> tuple[Any, bool]:
@@ -250,7 +257,8 @@ def _overview() -> str:
 
 
 def _lines(names: list[str]) -> str:
-    return "\n".join(f"  {name:<14}{VERBS[name].summary}" for name in names)
+    width = max(map(len, names)) + 2
+    return "\n".join(f"  {name:<{width}}{VERBS[name].summary}" for name in names)
 
 
 if __name__ == "__main__":

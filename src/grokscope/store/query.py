@@ -95,10 +95,10 @@ def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[s
 
     connection = duckdb.connect()
     try:
-        rows = run_rows(root, judge)
-        _load_runs(connection, rows)
-        if re.search(r"\bmetrics\b", query):
-            _load_metrics(connection, Path(root), [Run(Path(r["path"])) for r in rows])
+        if re.search(r"\bruns\b", query, re.IGNORECASE):
+            _load_runs(connection, run_rows(root, judge))
+        if re.search(r"\bmetrics\b", query, re.IGNORECASE):
+            _load_metrics(connection, Path(root), find_runs(root))
         cursor = connection.execute(query)
         names = [d[0] for d in cursor.description or ()]
         return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]

@@ -104,13 +104,16 @@ def _size(state: object) -> int:
 
 def probe_all(stands: Sequence[Stand], seconds: float = 1.0, at_most: float = 20.0) -> dict[str, Cost]:
     """The cost of every kind of run among `stands`; many kinds share `at_most` seconds."""
-    kinds = {kind_of(s.entry.config): s.entry.config for s in stands}
+    kinds = {kind_of(s.entry.config): s for s in stands}
     each = min(seconds, at_most / max(len(kinds), 1))
-    return {kind: probe(_short(config), each) for kind, config in kinds.items()}
+    return {kind: _probe_named(stand, each) for kind, stand in kinds.items()}
 
 
-def _short(config: RunConfig) -> RunConfig:
-    return replace(config, start=None)
+def _probe_named(stand: Stand, seconds: float) -> Cost:
+    try:
+        return probe(replace(stand.entry.config, start=None), seconds)
+    except ValueError as error:
+        raise ValueError(f"{stand.entry.label!r} cannot be trained: {error}") from None
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
