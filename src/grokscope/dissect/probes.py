@@ -189,7 +189,7 @@ def probe_site(
 
 def _controls(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> tuple[Control, ...]:
     found = [_per_example(target, h, sample, settings, c, real, rng)]
-    if sample.groups is not None and (control := _per_group(target, h, sample, settings, c, rng)):
+    if sample.groups is not None and (control := _per_group(target, h, sample, settings, rng)):
         found.append(control)
     return tuple(found)
 
@@ -205,32 +205,30 @@ def _per_example(target, h, sample: Sample, settings: Settings, c: float, real: 
     return _control("per example", real, scores, fits)
 
 
-def _per_group(target, h, sample: Sample, settings: Settings, c: float, rng) -> Control | None:
-    """Both the real and the random labels are fitted on one half of every group and scored on the other half."""
+def _per_group(target, h, sample: Sample, settings: Settings, rng) -> Control | None:
+    """Both the real and the random labels are fitted on one half of every group and scored on the other half, each at
+    its best C: where nothing is to be read, the C chosen for it would hold the control down too."""
     rows, groups, z = sample.parts.fit, sample.group("fit"), sample.target(target, "fit")
-    strata = sample.strata(target, "fit")
     assert groups is not None
     units = np.unique(groups, return_inverse=True)[1]
     rank = np.argsort(np.argsort(rng.random(len(rows)) + units, kind="stable"))
     half = rank % 2 == 0  # neighbours in this order share a group, so each group is halved
-    if len(np.unique(z[half])) < 2 or len(np.unique(units)) < 3:
+
+    def best(labels: np.ndarray, strata: np.ndarray) -> tuple[float, float]:
+        path = fit_path(h[rows[half]], labels[half], settings.refit_regularization)
+        found = [float(balanced(p.guess(h[rows[~half]]), labels[~half], strata[~half])) for p in path]
+        top = int(np.argmax(found))
+        return found[top], float((path[top].guess(h[rows[half]]) == labels[half]).mean())
+
+    own = np.array([np.bincount(z[units == u]).argmax() for u in range(units.max() + 1)])
+    if len(np.unique(own)) < 2:
+        own = np.arange(len(own)) % 2
+    labellings = [rng.permutation(own)[units] for _ in range(settings.probe_controls)]
+    if any(len(np.unique(v[m])) < 2 for v in (z, *labellings) for m in (half, ~half)):
         return None
-    majority = np.array([np.bincount(z[units == u]).argmax() for u in range(units.max() + 1)])
-    (own,) = fit_path(h[rows[half]], z[half], [c])
-    real = float(balanced(own.guess(h[rows[~half]]), z[~half], strata[~half]))
-    scores, fits = [], []
-    for _ in range(settings.probe_controls):
-        random = (
-            rng.permutation(majority)[units]
-            if len(np.unique(majority)) > 1
-            else rng.integers(0, 2, units.max() + 1)[units]
-        )
-        if len(np.unique(random[half])) < 2 or len(np.unique(random[~half])) < 2:
-            continue
-        (probe,) = fit_path(h[rows[half]], random[half], [c])
-        fits.append((probe.guess(h[rows[half]]) == random[half]).mean())
-        scores.append(float(balanced(probe.guess(h[rows[~half]]), random[~half], strata[~half] * 0)))
-    return _control("per group", real, scores, fits) if scores else None
+    real = best(z, sample.strata(target, "fit"))[0]
+    scores, fits = zip(*[best(labels, np.zeros_like(labels)) for labels in labellings], strict=True)
+    return _control("per group", real, list(scores), list(fits))
 
 
 def _control(labels: str, real: float, scores: list[float], fits: list[float]) -> Control:

@@ -1,6 +1,8 @@
 """What a design can ever show: exact null distributions, smallest attainable p-values, power."""
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
 from math import comb
 
 import numpy as np
@@ -12,21 +14,23 @@ SHIFTS = (1.0, 1.5, 2.0)
 
 def mann_whitney_p(u: float, n: int, m: int, alternative: Alternative = "two-sided") -> float:
     """Exact p of a Mann-Whitney U (pairs in which the first arm is larger) without ties, from U and the sizes alone."""
-    counts = _u_counts(n, m)
-    total = comb(n + m, n)
-    above, below = sum(counts[int(np.ceil(u)) :]) / total, sum(counts[: int(np.floor(u)) + 1]) / total
-    return {"greater": above, "less": below, "two-sided": min(1.0, 2 * min(above, below))}[alternative]
+    below, above = _u_tails(n, m)
+    lower, upper = below[int(np.floor(u))], above[int(np.ceil(u))]
+    return {"greater": upper, "less": lower, "two-sided": min(1.0, 2 * min(lower, upper))}[alternative]
 
 
-def _u_counts(n: int, m: int) -> list[int]:
-    """Arrangements of n and m ranks with each U = 0..nm: the coefficients of the Gaussian binomial."""
+@cache
+def _u_tails(n: int, m: int) -> tuple[list[float], list[float]]:
+    """P(U <= u) and P(U >= u) for u = 0..nm: the coefficients of the Gaussian binomial, in whole numbers."""
     counts = [1] + [0] * (n * m)
     for i in range(1, n + 1):
         for u in range(n * m, m + i - 1, -1):
             counts[u] -= counts[u - m - i]
         for u in range(i, n * m + 1):
             counts[u] += counts[u - i]
-    return counts
+    total = comb(n + m, n)
+    below = [c / total for c in accumulate(counts)]
+    return below, [c / total for c in accumulate(counts[::-1])][::-1]
 
 
 def attainable(p: float, n: int, m: int, digits: int = 3) -> list[tuple[int, Alternative]]:
