@@ -108,7 +108,8 @@ class Shown(Result):
             console.print(verdict_line(verdict))
         for split, info in facts.get("splits", {}).items():
             trivial = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in info.items() if k != "n")
-            console.print(f"split {split}: {info['n']:,} examples, {trivial}")
+            n = f"{info['n']:,}" if "n" in info else "an unknown number of"
+            console.print(f"split {split}: {n} examples, {trivial}")
         if "parameters" in facts:
             console.print(f"{facts['parameters']:,} parameters, {facts['steps_per_epoch']:,} steps per epoch")
         flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
