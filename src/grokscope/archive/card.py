@@ -1,0 +1,225 @@
+"""The model card of an archive: README.md with a header that the Hugging Face Hub reads, filled from the runs.
+
+Needs no network and no huggingface_hub: its template is Markdown, its header JSON, which is YAML.
+"""
+
+import inspect
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from grokscope import configio, registry
+from grokscope.archive.layout import condition_of
+from grokscope.archive.summary import ORACLE, summary_of
+from grokscope.store import Run
+
+SPLITS = ("id_val", "ood_val", "ood_test")
+ENOUGH_SEEDS = 6
+"""Below this many seeds in a group nothing is called significant."""
+DATA = {
+    "camelyon17": "Camelyon17-WILDS (Bandi et al. 2019, doi:10.1109/TMI.2018.2867350; Koh et al. 2021, "
+    "arXiv:2012.07421), CC0 1.0. Not in this archive.",
+    "digits": "the handwritten digits of scikit-learn (Alpaydin & Kaynak, doi:10.24432/C50P49), CC BY 4.0. Not in this "
+    "archive.",
+    "table": "images of the archive's author. Not in this archive; ask the author for their licence and consent.",
+}
+"""Task -> its data and their licence; other tasks are drawn by grokscope's code from the seed, under no licence."""
+DRAWN = "drawn by grokscope's code from the run's seed: there is nothing to download or to license."
+AXES = (
+    "optimizer", "lr", "schedule", "weight_decay", "decay_groups", "init_scale", "loss", "grad_filter", "clip_norm",
+    "batch_size", "label_noise", "irm_weight",
+)  # fmt: skip
+"""Of a regime, as the card lists them; the filter with its own settings."""
+_FILTER = {
+    "grokfast_ema": "{grad_filter} (alpha {filter_alpha:g}, lambda {filter_lambda:g})",
+    "grokfast_ma": "{grad_filter} (window {filter_window}, lambda {filter_lambda:g})",
+}
+
+
+def render(
+    runs: Sequence[Run], names: Sequence[str], *, weights: str, title: str | None, license: str | None,
+    citation: str | None, out: Path,
+) -> str:  # fmt: skip
+    """The whole of README.md."""
+    summaries = [summary_of(run, run.status) for run in runs]
+    splits = _in_order({s for summary in summaries for s in summary["splits"]})
+    tasks = list(dict.fromkeys(run.config["task"]["name"] for run in runs))
+    title = title or f"grokscope archive: {', '.join(tasks)}"
+    regimes = _regimes(runs)
+    template = _environment().get_template("card.md.j2")
+    return template.render(
+        header=_header(runs, summaries, title, license, splits),
+        title=title,
+        tasks=[_task(name, runs) for name in tasks],
+        runs=[_inventory(*row) for row in zip(runs, names, summaries, strict=True)],
+        splits=splits,
+        states=_counted(Counter(s["state"] for s in summaries)),
+        verdicts={s: _counted(_verdicts(summaries, s)) for s in splits},
+        regimes=regimes,
+        axes=_differing(regimes),
+        seeds=_seeds(runs),
+        few=min(_seeds(runs).values()) < ENOUGH_SEEDS,
+        weights=weights,
+        example=f"runs/{names[0]}/checkpoints/final.{weights}",
+        timm=next((r.config["model"]["architecture"] for r in runs if r.config["model"]["name"] == "timm"), None),
+        origins=sorted({_origin(r) for r in runs} - {""}),
+        figures=sorted(p.name for p in (out / "figures").glob("*") if p.suffix == ".png"),
+        table=(out / "figures" / "m6_summary.csv").exists(),
+        license=license,
+        citation=citation,
+        oracle=ORACLE,
+        version=version("grokscope"),
+    )
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("grokscope.archive", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _header(
+    runs: Sequence[Run], summaries: Sequence[Mapping[str, Any]], title: str, license: str | None, splits: Sequence[str]
+) -> str:
+    """The card's metadata, a key to a line; each value is JSON and therefore YAML."""
+    images = any((run.facts.get("meta") or {}).get("image_shape") for run in runs)
+    data: dict[str, Any] = {"library_name": "grokscope"}
+    data |= {"license": license} if license else {}
+    data |= {"pipeline_tag": "image-classification"} if images else {}
+    data["tags"] = ["grokscope", "grokking", *dict.fromkeys(run.config["task"]["name"] for run in runs)]
+    results = _results(runs, summaries, splits)
+    data |= {"model-index": [{"name": title, "results": results}]} if results else {}
+    return "\n".join(f"{key}: {json.dumps(value)}" for key, value in data.items())
+
+
+def _results(
+    runs: Sequence[Run], summaries: Sequence[Mapping[str, Any]], splits: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Mean final accuracy by task, regime, size and split."""
+    found: dict[tuple[str, str, Any, str], list[float]] = {}
+    for run, summary in zip(runs, summaries, strict=True):
+        for split in splits:
+            one = summary["splits"].get(split, {})
+            if one.get("score") == "accuracy" and "final" in one:
+                found.setdefault((run.config["task"]["name"], run.label, _n_train(run), split), []).append(one["final"])
+    return [
+        {
+            "task": {"type": "image-classification", "name": "classification"},
+            "dataset": {"type": task, "name": f"{task} {split}, n = {n}", "split": split},
+            "metrics": [{
+                "type": "accuracy",
+                "value": round(sum(values) / len(values), 4),
+                "name": f"final accuracy, {regime}, mean of {len(values)} run{'s' * (len(values) > 1)}",
+            }],
+        }
+        for (task, regime, n, split), values in found.items()
+    ]  # fmt: skip
+
+
+def _task(name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    own = [run for run in runs if run.config["task"]["name"] == name]
+    try:
+        entry = registry.find("task", name)
+        words = inspect.getdoc(entry.load()) or ""
+        summary, source = entry.summary, entry.source
+    except ValueError:  # a plug-in's that is not installed here
+        words, summary, source = "", "", "-"
+    return {
+        "name": name,
+        "summary": summary,
+        "source": source,
+        "data": DATA.get(name, DRAWN),
+        "misleads": re.sub(r"``?", "`", " ".join(words.partition("Misleads:")[2].split())),
+        "splits": _sizes(own),
+    }
+
+
+def _sizes(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of each split, how many examples the runs have of it, and how good the trivial predictor is."""
+    found: dict[str, dict[str, set[Any]]] = {}
+    for run in runs:
+        for split, facts in (run.facts.get("splits") or {}).items():
+            into = found.setdefault(split, {"n": set(), "trivial": set()})
+            into["n"].add(facts.get("n"))
+            trivial = facts.get("trivial_acc", facts.get("trivial_loss"))
+            into["trivial"].add(None if trivial is None else round(trivial, 4))
+    return [{"split": split, **{k: _listed(v) for k, v in found[split].items()}} for split in _in_order(set(found))]
+
+
+def _listed(values: set[Any]) -> str:
+    known = sorted(v for v in values if v is not None)
+    return ", ".join(f"{v:,}" for v in known) or "not recorded"
+
+
+def _inventory(run: Run, name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the run table."""
+    return {
+        "id": name,
+        "condition": condition_of(run.label),
+        "seed": run.seed,
+        "n": _n_train(run),
+        "state": summary["state"],
+        "splits": summary["splits"],
+    }
+
+
+def _regimes(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Label -> its axes; two configurations of one name are told apart by a number."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        regime = run.config["regime"]
+        axes = {k: regime[k] for k in AXES if k in regime}
+        axes["grad_filter"] = _FILTER.get(regime["grad_filter"], "{grad_filter}").format(**regime)
+        label, number = run.label, 1
+        while label in found and found[label] != axes:
+            number += 1
+            label = f"{run.label} ({number})"
+        found[label] = axes
+    return found
+
+
+def _differing(regimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(k for axes in regimes.values() for k in axes)
+    return [k for k in keys if len({configio.content_hash(axes.get(k)) for axes in regimes.values()}) > 1]
+
+
+def _seeds(runs: Sequence[Run]) -> dict[str, int]:
+    """``grokking, n = 1000`` -> number of seeds."""
+    groups: dict[str, set[int]] = {}
+    for run in runs:
+        groups.setdefault(f"{condition_of(run.label)}, n = {_n_train(run)}", set()).add(run.seed)
+    return {group: len(seeds) for group, seeds in groups.items()}
+
+
+def _verdicts(summaries: Sequence[Mapping[str, Any]], split: str) -> Counter[str]:
+    return Counter(s["splits"].get(split, {}).get("verdict", "no verdict") for s in summaries)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.most_common())
+
+
+def _origin(run: Run) -> str:
+    lineage = run.record.get("lineage") or {}
+    return str(lineage.get("archive", "")) if lineage.get("kind") == "archive" else ""
+
+
+def _n_train(run: Run) -> Any:
+    return (run.facts.get("splits") or {}).get("train", {}).get("n")
+
+
+def _in_order(splits: set[str]) -> list[str]:
+    known = [s for s in ("train", *SPLITS) if s in splits]
+    return [*known, *sorted(splits - set(known))]

@@ -1,0 +1,278 @@
+"""Runs as an archive of the published layout, with a model card: everything that another person needs, nothing that
+names this machine."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from grokscope import configio
+from grokscope.archive import card, m6_table
+from grokscope.archive.layout import CONFIG, HISTORY, LOG, METRICS, ROWS, SUMMARY, condition_of
+from grokscope.archive.summary import summary_of
+from grokscope.config import TaskConfig, require
+from grokscope.registry import nearest
+from grokscope.store import Run, open_run
+from grokscope.store.files import read_json, to_json, write_atomic, write_json
+
+WEIGHTS = ("pt", "safetensors")
+PRIVATE = ("host", "command")
+"""Entries of a run's provenance that stay at home: they name the machine and its folders."""
+MARK = "made with grokscope archive export"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder that was written."""
+
+    path: Path
+    runs: tuple[str, ...]
+    """Ids of the runs in it."""
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+    """What could not be exported, or will make a reader ask."""
+
+
+def export_archive(
+    runs: Iterable[Run | str | Path],
+    out: str | Path,
+    *,
+    weights: Literal["pt", "safetensors"] = "pt",
+    formats: Sequence[str] = ("png", "pdf"),
+    title: str | None = None,
+    license: str | None = None,
+    citation: str | None = None,
+) -> Exported:
+    """Write runs as one archive: layout of `grokscope.archive.layout`, figures, ``m6_summary.csv`` and README.md.
+
+    Of each run: config.json with the published keys and, under ``grokscope``, all of ours; checkpoints; history.json
+    with the rows at epochs 1, 50, 100, ... and the last, metrics.jsonl with all of them; summary.json with peaks and
+    finals; log; mechinterp. Resume states are left at home, and so are host names and command lines.
+
+    Args:
+        runs: run folders, failed and unfinished ones included, so that counts agree with what was launched.
+        out: a new folder, or one that an earlier export of the same runs (or some of them) wrote.
+        weights: ``pt`` as published, plain state dicts; ``safetensors`` needs no trust from whoever loads it.
+        formats: of the figure files (png, pdf, svg); empty for none.
+        title: of the card.
+        license: of the weights, by the Hub's name (``cc-by-4.0``); a problem is reported while it is not chosen.
+        citation: BibTeX entry for the card.
+
+    Raises:
+        ValueError: no runs, two of one name, an unknown format, or a folder in the way.
+    """
+    found = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    out = Path(out)
+    require(weights in WEIGHTS, f"weights: no format {weights!r}{nearest(weights, list(WEIGHTS))}")
+    names = [archive_id(run) for run in found]
+    _check(found, names, out)
+    problems: list[str] = []
+    for run, name in zip(found, names, strict=True):
+        problems += [f"{name}: {words}" for words in _export_run(run, out / "runs" / name, weights)]
+    problems += m6_table.write(found, names, out / "figures" / "m6_summary.csv")
+    problems += _figures(found, out / "figures", tuple(formats))
+    if license is None:
+        problems.append("README.md names no licence: choose one (license='cc-by-4.0', say) before you publish")
+    text = card.render(found, names, weights=weights, title=title, license=license, citation=citation, out=out)
+    _write_text(out / "README.md", text)
+    files = [p for p in out.rglob("*") if p.is_file() and ".cache" not in p.parts]
+    return Exported(out, tuple(names), len(files), sum(p.stat().st_size for p in files), tuple(problems))
+
+
+def archive_id(run: Run) -> str:
+    """The run's name in an archive: its folder's, or the one it had in the archive that it was imported from."""
+    lineage = run.record.get("lineage") or {}
+    return str(lineage["run"]) if lineage.get("kind") == "archive" else run.id
+
+
+def _check(runs: Sequence[Run], names: list[str], out: Path) -> None:
+    require(bool(runs), "no runs to export")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    require(not twice, f"two runs are called {', '.join(twice)}; export them into archives of their own")
+    if not out.exists():
+        return
+    require(out.is_dir(), f"{out} is a file; choose a folder")
+    held = sorted(p.name for p in out.iterdir() if p.name != ".cache")
+    readme = out / "README.md"
+    ours = readme.is_file() and MARK in readme.read_text(encoding="utf-8", errors="replace")
+    require(not held or ours, f"{out} holds other files ({', '.join(held[:4])}); choose a new folder")
+    strangers = sorted({p.name for p in (out / "runs").glob("*")} - set(names))
+    require(
+        not strangers, f"{out} holds runs that are not in this export ({', '.join(strangers[:3])}); choose a new folder"
+    )
+
+
+def _export_run(run: Run, folder: Path, weights: str) -> Iterator[str]:
+    """Write one run; yields a sentence for everything that is missing or odd."""
+    config = run.record["config"]
+    status = run.status
+    if status["state"] not in ("done", "diverged"):
+        yield f"exported as it is: {status['state']} at step {status['step']:,}"
+    original = run.path / "archive"
+    write_json(
+        folder / CONFIG, {**_published_config(run), **_original(original / CONFIG), "grokscope": _record(run, status)}
+    )
+    rows = run.rows()
+    if rows:
+        _write_text(folder / METRICS, "".join(to_json(row) + "\n" for row in rows))
+    else:
+        yield "no evaluations"
+    if (original / "history.json").is_file():
+        _copy(original / "history.json", folder / HISTORY)
+    else:
+        chosen, words = history_rows(rows, config)
+        write_json(folder / HISTORY, chosen)
+        if words:
+            yield words
+    write_json(folder / SUMMARY, {**_original(original / "summary.json"), **summary_of(run, status)})
+    if (run.path / LOG).is_file():
+        _copy(run.path / LOG, folder / LOG)
+    for path in sorted((run.path / "mechinterp").rglob("*")):
+        if path.is_file():
+            _copy(path, folder / path.relative_to(run.path))
+    yield from _export_weights(run, folder / "checkpoints", weights)
+
+
+def _original(path: Path) -> dict[str, Any]:
+    """What the run's own archive said, for a run that was imported."""
+    if not path.is_file():
+        return {}
+    try:
+        data = read_json(path)
+    except ValueError:
+        return {}
+    return {k: v for k, v in data.items() if k != "grokscope"} if isinstance(data, dict) else {}
+
+
+def _published_config(run: Run) -> dict[str, Any]:
+    """The keys that a published config.json has, from ours; null where ours has no such thing."""
+    config, facts = run.config, run.facts
+    regime, task, meta = config["regime"], config["task"], facts.get("meta") or {}
+    n_train = (facts.get("splits") or {}).get("train", {}).get("n")
+    per_epoch = facts.get("steps_per_epoch") or 1
+    budget = config["budget"]
+    epochs = budget["epochs"] if budget.get("epochs") else _whole(budget["steps"] / per_epoch)
+    shape = meta.get("image_shape")
+    evaluate = config["evaluate"]
+    grokfast = regime["grad_filter"] == "grokfast_ema"
+    return {
+        "seed": config["seed"],
+        "n_train": n_train if n_train is not None else task.get("n_train"),
+        "batch_size": regime["batch_size"] or n_train,
+        "img_size": shape[-1] if shape else task.get("image_size"),
+        "n_classes": len(meta["labels"]) if meta.get("labels") else None,
+        "log_every": evaluate["every"] if evaluate["unit"] == "epochs" else None,
+        "device": facts.get("device") or config["hardware"]["device"],
+        "condition": condition_of(regime["name"]),
+        "lr": regime["lr"],
+        "weight_decay": regime["weight_decay"],
+        "n_epochs": epochs,
+        "init_scale": regime["init_scale"],
+        "use_grokfast": grokfast,
+        **({"grokfast_alpha": regime["filter_alpha"], "grokfast_lamb": regime["filter_lambda"]} if grokfast else {}),
+    }
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if float(value).is_integer() else value
+
+
+def _record(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
+    """All of the run's config.json and how it ended, without what names the machine."""
+    record = run.record
+    error = status.get("error")
+    return {
+        "id": run.id,
+        "schema": record.get("schema", 1),
+        "config": _portable(record["config"]),
+        "passed": record.get("passed", []),
+        "facts": record.get("facts") or {},
+        "provenance": {k: v for k, v in (record.get("provenance") or {}).items() if k not in PRIVATE},
+        "lineage": record.get("lineage"),
+        "status": {
+            "state": status["state"], "step": status["step"], "total_steps": status.get("total_steps"),
+            "error": {"type": error.get("type"), "message": error.get("message")} if error else None,
+        },
+    }  # fmt: skip
+
+
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without the task's settings that are no part of a run's identity: folders of this machine."""
+    from dataclasses import fields
+
+    task = configio.load_run(config).task
+    assert isinstance(task, TaskConfig)
+    local = [f.name for f in fields(task) if not f.metadata.get("identity", True)]
+    return {**config, "task": {k: v for k, v in config["task"].items() if k not in local}}
+
+
+def history_rows(rows: list[dict[str, Any]], config: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """(rows of history.json, what to say): those at the published epochs and the last, where the run has them all; else
+    every row."""
+    if not rows:
+        return [], None
+    by_epoch = {row["epoch"]: row for row in rows}
+    last = rows[-1]["epoch"]
+    wanted = [*ROWS.points(int(last)), last]
+    if all(epoch in by_epoch for epoch in wanted):
+        return [by_epoch[epoch] for epoch in sorted(set(wanted))], None
+    return (
+        rows,
+        f"not evaluated at the published epochs (1, 50, 100, ...): history.json holds all {len(rows)} evaluations",
+    )
+
+
+def _export_weights(run: Run, folder: Path, weights: str) -> Iterator[str]:
+    kept = sorted((run.path / "checkpoints").glob("*.safetensors"))
+    if not kept:
+        yield "no checkpoints"
+    for path in kept:
+        target = folder / f"{path.stem}.{weights}"
+        for other in WEIGHTS:
+            if other != weights:
+                (folder / f"{path.stem}.{other}").unlink(missing_ok=True)
+        if target.exists() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+            continue
+        try:
+            _write_weights(path, target)
+        except ValueError as error:
+            yield f"checkpoints/{path.name}: {str(error).removeprefix(f'{path}: ')}"
+
+
+def _write_weights(path: Path, target: Path) -> None:
+    from grokscope.store.checkpoints import load_weights
+
+    found = load_weights(path)
+    if target.suffix == ".safetensors":
+        _copy(path, target)
+        return
+    import torch
+
+    write_atomic(target, lambda file: torch.save(found, file))
+
+
+def _figures(runs: Sequence[Run], folder: Path, formats: tuple[str, ...]) -> Iterator[str]:
+    """The report's figures, without its page: that names folders of this machine."""
+    if not formats:
+        return
+    from grokscope.report import build_report
+
+    with tempfile.TemporaryDirectory() as scratch:
+        build_report(runs, Path(scratch) / "report.html", formats=formats)
+        made = sorted((Path(scratch) / "report_figures").glob("*"))
+        for path in made:
+            _copy(path, folder / path.name)
+    if not made:
+        yield "figures: nothing to draw"
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomic(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,353 @@
+"""An archive's runs as run folders of grokscope, on which everything works that works on its own runs.
+
+Imported runs have no optimizer state: they can be judged, reported, dissected and branched from, not continued. Their
+folders carry a hash of their own, so that training the same config never meets them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from grokscope import configio
+from grokscope.archive import fields
+from grokscope.archive.layout import CHECKPOINTS, CONFIG, HISTORY, LOG, SUMMARY, Source, digest, find_sources
+from grokscope.archive.own import parse_own
+from grokscope.archive.published import Parsed, parse_run, status_of
+from grokscope.store import lock
+from grokscope.store.files import read_json, to_json, write_atomic
+from grokscope.store.run import SCHEMA, Run
+
+READER = 1
+"""Raise it when the same archive would be read differently: what older versions imported is then imported anew."""
+FILES = "archive/files.json"
+_KEPT = {CONFIG: "archive/config.json", HISTORY: "archive/history.json", SUMMARY: "archive/summary.json"}
+"""Copied as they were, beside what was made of them."""
+
+
+@dataclass(frozen=True)
+class Imported(Sequence[Run]):
+    """The runs that are there now, in order of their names in the archive, and what was wrong or left."""
+
+    runs: tuple[Run, ...]
+    problems: tuple[str, ...]
+    """One message for each thing that could not be imported; empty when the archive was complete."""
+    left: tuple[str, ...]
+    """What the archive holds besides runs: not imported, and no fault."""
+    changed: tuple[str, ...]
+    """Ids of the runs that were written now; the others were there already."""
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Run]: ...
+    def __getitem__(self, index: int | slice) -> Run | Sequence[Run]:
+        return self.runs[index]
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How an archive's histories are to be read."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    scale: float = 1.0
+    n: Mapping[str, int] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        return {"mapping": dict(self.mapping), "scale": self.scale, "n": dict(self.n)}
+
+
+@dataclass
+class _Draft:
+    """One run on its way in."""
+
+    source: Source
+    raw: dict[str, Any] | None = None
+    history: list[fields.Row] | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def own(self) -> bool:
+        return isinstance((self.raw or {}).get("grokscope"), dict)
+
+    def problem(self, words: str) -> None:
+        self.problems.append(f"{self.source.shown}/{words}")
+
+
+def import_archive(
+    archive: str | Path,
+    root: str | Path = "runs",
+    mapping: Mapping[str, str] | None = None,
+    *,
+    scale: float = 1.0,
+    n: Mapping[str, int] | None = None,
+) -> Imported:
+    """Bring an archive's runs into `root`. Again with the same archive changes nothing; with a fuller copy of it, what
+    is new is added.
+
+    Args:
+        archive: folder of the published layout (`grokscope.archive.layout`) or of `export_archive`; one run's folder
+            will do.
+        mapping: column of ours -> field of history.json (``{"ood_test_acc": "acc_center2"}``), before any alias.
+        scale: multiplies every accuracy: 0.01 for a history in percent. Never guessed.
+        n: examples of held-out splits (``{"ood_test": 85054}``), which the published rows do not hold.
+
+    Whatever is damaged or missing is named in `problems`, once, and the rest is imported. Weights are read with
+    ``weights_only=True``: a pickle that names code is refused and nothing of it is run.
+
+    Raises:
+        ValueError: not an archive, a mapping that fits no history, or a folder in the way that is no import.
+    """
+    archive, options = Path(archive), _Options(mapping or {}, scale, n or {})
+    drafts = [_read(source) for source in find_sources(archive)]
+    histories = [d.history for d in drafts if d.history is not None and not d.own]
+    if mapping and (histories or not any(d.own for d in drafts)):
+        fields.check_mapping(mapping, histories)
+    runs, problems, changed = [], [], []
+    for draft in drafts:
+        run, new = _import(draft, archive.resolve().name, Path(root), options)
+        problems += draft.problems
+        if run is not None:
+            runs.append(run)
+            changed += [run.id] if new else []
+    return Imported(tuple(runs), tuple(problems), tuple(_left(archive)), tuple(changed))
+
+
+def _left(archive: Path) -> list[str]:
+    if not (archive / "runs").is_dir() or (archive / CONFIG).is_file():
+        return []
+    return sorted(p.name + "/" * p.is_dir() for p in archive.iterdir() if p.name != "runs" and p.name[0] != ".")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read(source: Source) -> _Draft:
+    draft = _Draft(source)
+    try:
+        raw = read_json(source.path / CONFIG)
+        if not isinstance(raw, dict):
+            raise ValueError("expected a table of keys")
+        draft.raw = raw
+    except ValueError as error:
+        draft.problem(f"{CONFIG}: {_cause(error)}: the run cannot be imported without it")
+        return draft
+    try:
+        draft.history = fields.read_history(source.path / HISTORY)
+    except ValueError as error:
+        draft.problem(f"{HISTORY}: {_cause(error)}: imported without evaluations")
+    return draft
+
+
+def _cause(error: ValueError) -> str:
+    """An error's message without the path that it begins with."""
+    return str(error).rpartition(".json: ")[2]
+
+
+def _parse(draft: _Draft, options: _Options) -> Parsed | None:
+    assert draft.raw is not None
+    try:
+        if draft.own:
+            parsed = parse_own(draft.raw["grokscope"], draft.source.path, draft.history)
+        else:
+            parsed = parse_run(draft.raw, draft.source.id, draft.history, options.mapping, options.scale, options.n)
+    except ValueError as error:
+        draft.problem(f"{CONFIG}: {'; '.join(str(error).splitlines())}: the run cannot be imported")
+        return None
+    for words in parsed.problems:
+        draft.problem(words)
+    return parsed
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _import(draft: _Draft, archive: str, root: Path, options: _Options) -> tuple[Run | None, bool]:
+    """(the run, whether anything was written). Problems are added to the draft."""
+    if draft.raw is None:
+        return None, False
+    parsed = _parse(draft, options)
+    if parsed is None:
+        return None, False
+    run = Run(root / _folder_name(parsed, draft))
+    if (run.path / CONFIG).exists() and (run.record.get("lineage") or {}).get("kind") != "archive":
+        raise ValueError(f"{run.path} is in the way and is no import; choose another root")
+    files = _digests(draft.source)
+    before = _before(run, options)
+    if before is not None and files.items() <= before["files"].items():
+        draft.problems[:] = before["problems"]
+        return run, False
+    with lock.exclusive(run.path):
+        _write(run, draft, parsed, archive, {**(before or {}).get("files", {}), **files}, options)
+    return Run(run.path), True
+
+
+def _folder_name(parsed: Parsed, draft: _Draft) -> str:
+    """Readable front as for any run; the hash is of the archive's run, not of the config."""
+    front = parsed.front or parsed.config.run_id().rpartition("-")[0]
+    identity = {"run": draft.source.id, "config": digest(draft.source.path / CONFIG)}
+    return f"{front}-{configio.content_hash(identity)[:8]}"
+
+
+def _digests(source: Source) -> dict[str, str]:
+    paths = [source.path / p for p in (CONFIG, HISTORY, SUMMARY, LOG, "results/metrics.jsonl")]
+    paths += [*source.checkpoints().values(), *_mechinterp(source)]
+    return {str(p.relative_to(source.path)): digest(p) for p in paths if p.is_file()}
+
+
+def _mechinterp(source: Source) -> list[Path]:
+    return sorted(p for p in (source.path / "mechinterp").rglob("*") if p.is_file())
+
+
+def _before(run: Run, options: _Options) -> dict[str, Any] | None:
+    """What an earlier import of the same run with the same options left; None where there is none, or it is not
+    whole."""
+    try:
+        kept = read_json(run.path / FILES)
+    except ValueError:
+        return None
+    same = kept.get("reader") == READER and kept.get("options") == options.plain()
+    whole = all((run.path / "checkpoints" / f"{name}.safetensors").exists() for name in kept.get("weights", []))
+    return kept if same and whole and (run.path / CONFIG).exists() else None
+
+
+def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[str, str], options: _Options) -> None:
+    source = draft.source
+    weights = _convert(run, draft, parsed)
+    _report_missing(draft, parsed)
+    for name, kept in _KEPT.items():
+        _copy(source.path / name, run.path / kept)
+    _copy(source.path / LOG, run.path / LOG)
+    for path in _mechinterp(source):
+        _copy(path, run.path / path.relative_to(source.path))
+    if others := source.others():
+        parsed.notes.append(f"left in the archive: {', '.join(others)}")
+    before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.own else None
+    lineage = {
+        "kind": "archive",
+        "archive": archive,
+        "run": source.id,
+        "digest": configio.content_hash(files),
+        **({"before": before} if before else {}),
+    }  # fmt: skip
+    if parsed.rows is not None or not (run.path / "results" / "metrics.jsonl").exists():
+        _write_results(run, draft, parsed)
+        _write_record(run, parsed, lineage)
+    kept = {"reader": READER, "archive": archive, "run": source.id, "options": options.plain()}
+    _put_json(run.path / FILES, {**kept, "files": files, "weights": sorted(weights), "problems": draft.problems})
+
+
+def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
+    """Checkpoints as safetensors under their names; returns the names that the run then has. Norms that the history
+    lacks are added to its rows."""
+    from grokscope.archive.weights import read_weights
+    from grokscope.store.checkpoints import load_weights, save_weights
+
+    network = _network(draft, parsed)
+    done = set()
+    for name, path in draft.source.checkpoints().items():
+        target = run.path / "checkpoints" / f"{name}.safetensors"
+        where = f"checkpoints/{path.name}"
+        try:
+            weights, notes = read_weights(path)
+            network.check(weights)
+        except ValueError as error:
+            draft.problem(f"{where}: {str(error).removeprefix(f'{path}: ')}: left out")
+            continue
+        parsed.notes += [f"{where}: {note}" for note in notes]
+        if not target.exists() or not _same(load_weights(target), weights):
+            save_weights(target, weights)
+        done.add(name)
+        network.note(name, weights)
+    for name in draft.source.strangers():
+        draft.problem(f"checkpoints/{name}: not named like a checkpoint (ep00200.pt, final.pt): left out")
+    network.finish()
+    return done | {p.stem for p in (run.path / "checkpoints").glob("*.safetensors")}
+
+
+def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    return one.keys() == two.keys() and all(one[k].dtype == two[k].dtype and one[k].equal(two[k]) for k in one)
+
+
+def _network(draft: _Draft, parsed: Parsed) -> Any:
+    from grokscope.archive.networks import Alike, ResNet18
+
+    if draft.own:
+        return Alike(parsed)
+    assert draft.raw is not None
+    return ResNet18(parsed, int(draft.raw.get("n_classes", 2)))
+
+
+def _report_missing(draft: _Draft, parsed: Parsed) -> None:
+    """One message for each file, and one for all checkpoints, that a run should have by its config."""
+    for name in (SUMMARY, LOG):
+        if not (draft.source.path / name).is_file():
+            draft.problem(f"{name}: missing")
+    per_epoch = parsed.facts["steps_per_epoch"]
+    end = round(parsed.last_epoch * per_epoch)
+    cadence = parsed.config.checkpoint
+    if not draft.own:
+        wanted = [f"ep{p:05d}" for p in CHECKPOINTS.points(int(parsed.last_epoch))]
+    elif cadence.unit == "epochs":
+        wanted = [f"ep{p:05d}" for p in cadence.points(end // per_epoch)]
+    else:
+        wanted = [f"st{p:08d}" for p in cadence.points(end)]
+    present = {p.rpartition(".")[0] for p in (f.name for f in draft.source.checkpoints().values())}
+    missing = [name for name in [*wanted, "final"] if name not in present]
+    if missing:
+        some = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+        draft.problem(f"checkpoints: {len(missing)} of {len(wanted) + 1} missing: {some}")
+    if parsed.rows and (last := parsed.rows[-1].get("epoch")) is not None and last < parsed.last_epoch:
+        draft.problem(f"{HISTORY}: ends at epoch {last:g} of {parsed.last_epoch:g}")
+
+
+def _write_results(run: Run, draft: _Draft, parsed: Parsed) -> None:
+    rows = parsed.rows or []
+    text = "".join(to_json(row) + "\n" for row in rows)
+    if rows:
+        _put(run.path / "results" / "metrics.jsonl", text.encode())
+        _put_json(run.path / HISTORY, rows)
+    status = parsed.status or _status(run, parsed)
+    summary: dict[str, Any] = {"state": status["state"], "evaluations": len(rows), "final": rows[-1] if rows else None}
+    _put_json(run.path / SUMMARY, summary)
+    _put_json(run.path / "status.json", status)
+
+
+def _status(run: Run, parsed: Parsed) -> dict[str, Any]:
+    """Done where the history reaches the end of the budget; else interrupted where it, or the weights, end."""
+    per_epoch = parsed.facts["steps_per_epoch"]
+    total = round(parsed.last_epoch * per_epoch)
+    kept = [int(p.stem[2:]) * per_epoch for p in (run.path / "checkpoints").glob("ep*.safetensors")]
+    last = parsed.rows[-1]["step"] if parsed.rows else max(kept, default=0)
+    return status_of("done" if last >= total else "interrupted", last, max(total, last))
+
+
+def _write_record(run: Run, parsed: Parsed, lineage: dict[str, Any]) -> None:
+    notes = [*parsed.facts.get("notes", []), *parsed.notes]
+    record = {
+        "schema": SCHEMA,
+        "config": configio.dump(parsed.config),
+        "passed": parsed.passed,
+        "facts": {**parsed.facts, "notes": notes},
+        "provenance": parsed.provenance,
+        "lineage": lineage,
+    }
+    _put_json(run.path / CONFIG, record)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_file():
+        _put(target, source.read_bytes())
+
+
+def _put_json(path: Path, data: Any) -> None:
+    _put(path, (to_json(data, indent=1) + "\n").encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write what is not there already: an unchanged file keeps its time, and with it what was derived from it."""
+    if not path.exists() or path.read_bytes() != data:
+        write_atomic(path, lambda file: file.write(data))

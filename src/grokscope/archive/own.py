@@ -1,0 +1,72 @@
+"""A run that grokscope exported, read back: nothing is guessed, and every evaluation is the same to the last bit."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grokscope import configio
+from grokscope.archive.fields import Row
+from grokscope.archive.layout import METRICS
+from grokscope.archive.published import Parsed, status_of
+from grokscope.store.metrics import read_rows
+from grokscope.store.run import SCHEMA
+
+ENDED = ("done", "diverged", "failed", "interrupted")
+
+
+def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None) -> Parsed:
+    """From the entry ``grokscope`` of its config.json and its metrics.
+
+    Raises:
+        ValueError: a newer schema, a config that cannot be read here (a plug-in's task, say), facts that are none.
+    """
+    schema = record.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"exported by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to import it")
+    config = configio.load_run(record.get("config") or {})
+    facts = record.get("facts")
+    if not isinstance(facts, dict) or not isinstance(facts.get("splits"), dict) or "steps_per_epoch" not in facts:
+        raise ValueError("grokscope.facts: missing or damaged")
+    status = record.get("status") if isinstance(record.get("status"), dict) else {}
+    total = config.budget.in_steps(facts["steps_per_epoch"])
+    parsed = Parsed(
+        config=config,
+        passed=[str(k) for k in record.get("passed") or ()],
+        facts=dict(facts),
+        provenance=dict(record.get("provenance") or {}),
+        rows=None,
+        last_epoch=total / facts["steps_per_epoch"],
+        front=_front(str(record.get("id", ""))),
+    )
+    _read_rows(parsed, folder, history)
+    _read_status(parsed, status or {}, total)
+    return parsed
+
+
+def _front(run_id: str) -> str | None:
+    """A run's id without its hash, where it can be a folder's name."""
+    front = run_id.rpartition("-")[0]
+    return front if re.fullmatch(r"\w[\w.-]*", front) else None
+
+
+def _read_rows(parsed: Parsed, folder: Path, history: list[Row] | None) -> None:
+    path = folder / METRICS
+    if path.is_file():
+        try:
+            parsed.rows = read_rows(path)
+        except ValueError as error:
+            parsed.problems.append(f"{METRICS}: {str(error).removeprefix(f'{path}, ')}")
+    else:
+        parsed.problems.append(f"{METRICS}: missing: only the rows of history.json were imported")
+    if parsed.rows is None and history and all(isinstance(row.get("step"), int) for row in history):
+        parsed.rows = history
+
+
+def _read_status(parsed: Parsed, status: Mapping[str, Any], total: int) -> None:
+    """As it was when exported; a run that was still training is interrupted here."""
+    last = parsed.rows[-1]["step"] if parsed.rows else 0
+    state = status.get("state") if status.get("state") in ENDED else "interrupted"
+    error = status.get("error") if isinstance(status.get("error"), dict) else None
+    step = status.get("step") if isinstance(status.get("step"), int) else last
+    parsed.status = status_of(str(state), int(step or 0), max(total, int(step or 0)), error)

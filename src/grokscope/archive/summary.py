@@ -1,0 +1,75 @@
+"""One run in a few numbers: what summary.json and the card's inventory say of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from grokscope.store import Run
+from grokscope.trajectory import Trajectory, from_run
+from grokscope.trajectory.selection import REPORTED
+from grokscope.verdicts import run_verdicts
+
+ORACLE = f"oracle (chosen on {REPORTED})"
+
+
+def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
+    """State, last row, and for each held-out split peak, final and verdict; and the published archive's kind of flat
+    fields (``peak_ood_acc`` and so on, of `ood_test` where it exists). Steps are also given as epochs.
+
+    A peak on `ood_test` was looked up on the split that is only to be reported: its ``peak_rule`` says oracle.
+    """
+    rows = run.rows()
+    out: dict[str, Any] = {
+        "state": status["state"],
+        "evaluations": len(rows),
+        "epochs": rows[-1]["epoch"] if rows else 0,
+        "final": rows[-1] if rows else None,
+        "splits": {},
+    }
+    try:
+        trajectory = from_run(run)
+    except ValueError as error:
+        return out | {"unjudged": str(error)}
+    try:
+        verdicts = run_verdicts(run)
+    except ValueError as error:
+        verdicts, out["unjudged"] = {}, str(error)
+    per_epoch = run.facts.get("steps_per_epoch") or 1
+    out["splits"] = {s: _split(trajectory, s, per_epoch, verdicts.get(s)) for s in trajectory.splits}
+    return out | _flat(trajectory, out["splits"])
+
+
+def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: Mapping[str, Any] | None) -> dict[str, Any]:
+    values = trajectory.held_out[split]
+    found: dict[str, Any] = {"score": "accuracy" if trajectory.kind == "classification" else "r2"}
+    if np.isfinite(values).any():
+        row = int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
+        last = int(np.flatnonzero(np.isfinite(values))[-1])
+        found |= {
+            "peak": float(values[row]),
+            "peak_step": trajectory.step[row].item(),
+            "peak_epoch": trajectory.step[row].item() / per_epoch,
+            "peak_rule": ORACLE if split == REPORTED else f"peak_{split}",
+            "final": float(values[last]),
+        }
+    found["trivial"] = trajectory.trivial.get(split)
+    if verdict:
+        found |= {k: verdict[k] for k in ("verdict", "qualifier", "robust", "reason")}
+    return found
+
+
+def _flat(trajectory: Trajectory, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    if trajectory.kind != "classification":
+        return {}
+    ood = splits.get(REPORTED) or splits.get("ood_val")
+    fields = {}
+    if ood and "peak" in ood:
+        fields |= {"peak_ood_acc": ood["peak"], "peak_ood_epoch": ood["peak_epoch"], "final_ood_acc": ood["final"]}
+    if "final" in splits.get("id_val", {}):
+        fields["final_id_acc"] = splits["id_val"]["final"]
+    if np.isfinite(trajectory.train).any():
+        fields["final_train_acc"] = float(trajectory.train[np.isfinite(trajectory.train)][-1])
+    if trajectory.norm is not None and np.isfinite(trajectory.norm[-1]):
+        fields["final_weight_norm"] = float(trajectory.norm[-1])
+    return fields
