@@ -180,6 +180,14 @@ def test_a_study_reports_only_when_something_has_begun(tmp_path):
         study().report(tmp_path / "r.html", tmp_path / "none")
 
 
+def test_a_report_holds_failed_runs_and_needs_no_expectations(tmp_path):
+    made = study(arm=[{"name": "bad", "model": {"name": "mlp", "hidden": [4]}}, {"name": "good"}], seeds=[0])
+    made.run(workers=0, root=tmp_path / "runs")
+    page = made.report(tmp_path / "r.html", tmp_path / "runs").read_text()
+    assert "reads feature vectors" in page
+    assert all(config.regime.name in page for config in made.runs())
+
+
 def test_status_of_a_damaged_folder_is_unreadable_with_the_reason(tmp_path):
     made = study(seeds=[0])
     folder = tmp_path / made.runs()[0].run_id()

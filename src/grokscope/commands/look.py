@@ -180,7 +180,7 @@ def compare(runs: Sequence[Path], /) -> Compared:
     found = [open_run(path) for path in runs]
     configs = [configio.flatten(run.config) for run in found]
     keys = dict.fromkeys(key for config in configs for key in config)
-    values = {key: [config.get(key) for config in configs] for key in keys}
+    values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
     splits = [_judge(run, run.status["state"]) for run in found]
     return Compared([str(p) for p in runs], differ, _results(found, splits))

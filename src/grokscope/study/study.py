@@ -173,7 +173,10 @@ class Study:
             runs,
             out,
             title=self.title or self.name,
-            study={key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},
+            study={
+                **{key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},
+                "expect": [e.expected() for e in self.expectations],
+            },
             expectations=[row.for_report() for row in self.check(root)],
             criteria=self.criteria,
             remake=remake,
