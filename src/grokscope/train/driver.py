@@ -107,11 +107,11 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     """Train a run longer, exactly as if it had been given the larger budget from the start.
 
     Raises:
-        ValueError: when its schedule depends on the length, the budget is not larger than what was trained, or the run was
-            imported.
+        ValueError: when its schedule depends on the length, the budget is not larger than what was trained, or the run
+            was imported.
     """
     if (run.record.get("lineage") or {}).get("kind") == "archive":
-        raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from a checkpoint of it")
+        raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
     config = configio.load_run(run.config)
     longer = replace(config, budget=budget)
     if longer.run_id() != config.run_id():
