@@ -93,7 +93,7 @@ def rows(
             row |= diagnosed(norm[i], train[i] / N_TRAIN, held[i] / N_HELD, rng)
             if fourier:
                 row |= {
-                    "fourier_gini": 0.2 + 0.6 * held[i] / N_HELD,
+                    "fourier_embedding_gini": 0.2 + 0.6 * held[i] / N_HELD,
                     "fourier_excluded_loss": 0.01 + 6 * held[i] / N_HELD,
                 }
         out.append(row)
@@ -103,7 +103,7 @@ def rows(
 def diagnosed(norm: float, train: float, held: float, rng: np.random.Generator) -> dict[str, float]:
     wobble = float(np.exp(rng.normal(0, 0.05)))
     return {
-        "grad_norm": 3.0 * (1.002 - train) * wobble + 1e-3 * norm,
+        "grad_norm_total": 3.0 * (1.002 - train) * wobble + 1e-3 * norm,
         "rank_effective": (110 - 70 * held) * wobble,
         "softmax_collapse": max(0.0, train - held) * 0.6,
         "margin_mean": 4 * train * wobble,

@@ -38,6 +38,10 @@ class StepAxis:
         low = np.log10(self.first) - ZERO_GAP
         return np.where(steps > 0, np.log10(np.maximum(steps, 1e-300)), low)
 
+    def value(self, place: float) -> float:
+        """The step at a place: the inverse of `place` for positive steps."""
+        return place if self.scale == "linear" else 10.0**place
+
     @property
     def limits(self) -> tuple[float, float]:
         left = float(self.place(0.0 if self.zero or self.scale == "linear" else self.first))

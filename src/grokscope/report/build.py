@@ -51,17 +51,26 @@ class Material:
     @cached_property
     def diagnostics(self) -> "list[tuple[Diagnostic, dict[str, Band]]]":
         """What was measured beside accuracy: each with group -> band."""
-        from grokscope.report.diagnostics import group_bands, present
+        from grokscope.report.catalogue import diagnostics_in
+        from grokscope.report.diagnostics import group_bands
 
         groups = self.groups()
-        found = [(d, group_bands(d, groups)) for d in present(self.lead, self.splits)]
+        columns = {column for s in self.subjects for column in s.metrics}
+        found = [(d, group_bands(d, groups)) for d in diagnostics_in(columns, self.splits)]
         return [(d, bands) for d, bands in found if bands]
 
     def axis(self, scale: "Scale") -> "StepAxis":
-        """The step axis that all figures of this report share."""
+        """The step axis that learning curves and losses share."""
         from grokscope.report.figures import curve_axis
 
         return curve_axis(self.lead, scale)
+
+    def diagnostic_axis(self, scale: "Scale", loss: bool) -> "StepAxis":
+        """The step axis of the other diagnostics, which are measured more rarely and seldom from the start."""
+        from grokscope.report.axis import step_axis
+
+        bands = [band for d, found in self.diagnostics if not d.loss for band in found.values()]
+        return self.axis(scale) if loss else step_axis(scale, [b.step for b in bands], self.axis(scale).unit)
 
     @property
     def lead(self) -> list[Reading]:

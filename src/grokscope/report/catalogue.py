@@ -1,5 +1,7 @@
 """The measured columns that a report draws, with what a reader should know about each."""
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,48 +15,57 @@ class Diagnostic:
     meaning: str
     scale: Literal["linear", "log"] = "linear"
 
+    @property
+    def loss(self) -> bool:
+        """Whether it is a split's loss: measured at every evaluation, where the others are measured more rarely."""
+        return self.column.endswith("_loss") and not self.column.startswith("fourier")
 
-KNOWN: tuple[Diagnostic, ...] = (
-    Diagnostic("grad_norm", "gradient norm, L2", "of the raw gradient over all parameters", "log"),
-    Diagnostic("update_norm", "update size, L2", "of one step's change of the weights", "log"),
-    Diagnostic(
-        "rank_effective",
-        "effective rank of the features",
-        "exp of the entropy of the singular values' shares, centred features (Roy & Vetterli 2007)",
-    ),
-    Diagnostic(
-        "rank_participation",
-        "participation ratio of the features",
-        "(sum of eigenvalues)² / sum of their squares, centred features",
-    ),
-    Diagnostic(
-        "rank_stable",
-        "stable rank of the features",
-        "squared Frobenius norm over squared largest singular value, centred features",
-    ),
-    Diagnostic(
-        "softmax_collapse",
-        "softmax collapse (share of rows)",
-        "train rows whose softmax sum rounds to exactly 1: no gradient is left there (2501.04697)",
-    ),
-    Diagnostic("margin_mean", "mean logit margin", "right class minus best wrong one, on train"),
-    Diagnostic("margin_max", "largest logit margin", "right class minus best wrong one, on train"),
-    Diagnostic("logit_max", "largest logit", "on train"),
-    Diagnostic(
-        "cos_grad_weights", "cosine of gradient and weights", "the filtered gradient with the weights it updates"
-    ),
-    Diagnostic(
-        "cos_grad_head",
-        "cosine of gradient and head growth",
-        "the filtered gradient with the direction in which the head grows",
-    ),
-    Diagnostic(
-        "elr_mean", "effective learning rate", "mean over scale-invariant tensors (van Laarhoven 1706.05350)", "log"
-    ),
-    Diagnostic("fourier_restricted_loss", "restricted loss", "with the key frequencies only (2301.05217)", "log"),
-    Diagnostic("fourier_excluded_loss", "excluded loss", "without the key frequencies (2301.05217)", "log"),
-    Diagnostic(
-        "fourier_gini", "Gini of the embedding spectrum", "0: all frequencies alike, 1: one frequency (2301.05217)"
-    ),
-    Diagnostic("train_loss", "train loss", "as trained, without weight decay", "log"),
+
+def _known(*rows: tuple[str, str, str] | tuple[str, str, str, str]) -> dict[str, Diagnostic]:
+    return {row[0]: Diagnostic(*row[:3], "log" if "log" in row[3:] else "linear") for row in rows}
+
+
+KNOWN = _known(
+    ("train_loss", "train loss", "as trained, without weight decay", "log"),
+    ("grad_norm_total", "gradient norm, L2", "over all parameters, before the filter", "log"),
+    ("update_norm", "update size, L2", "of one step's change of the weights", "log"),
+    ("rank_effective", "effective rank", "exp of the entropy of the features' singular values (Roy & Vetterli 2007)"),
+    ("rank_participation", "participation ratio", "of the features' variance: (Σλ)² / Σλ²"),
+    ("rank_stable", "stable rank", "of the features: total variance over its largest direction"),
+    ("softmax_collapse", "softmax collapse", "share of train rows whose softmax sum is exactly 1 (2501.04697)"),
+    ("margin_mean", "mean logit margin", "right class minus best wrong one, on train"),
+    ("margin_max", "largest logit margin", "right class minus best wrong one, on train"),
+    ("logit_max", "largest logit", "on train"),
+    ("cos_grad_weights", "cosine of gradient and weights", "the filtered gradient with the weights it updates"),
+    ("cos_grad_head", "cosine of gradient and head growth", "the filtered gradient with the growing head"),
+    ("elr_mean", "effective learning rate", "of scale-invariant tensors (van Laarhoven 1706.05350)", "log"),
+    ("fourier_embedding_gini", "Gini of the embedding's spectrum", "towards 1: few frequencies carry it (2301.05217)"),
+    ("fourier_key_frequencies", "key frequencies", "how many carry 90 % of the logits' power (2301.05217)"),
+    ("fourier_explained", "share of logits explained", "by a + b (or a − b) alone"),
+    ("fourier_restricted_loss", "restricted loss", "with the key frequencies only (2301.05217)", "log"),
+    ("fourier_excluded_loss", "excluded loss", "without the key frequencies (2301.05217)", "log"),
+    ("generalization_gap", "generalization gap", "held-out minus train risk"),
+    ("objective_l2", "L2 objective", "train risk with the penalty that weight decay stands for", "log"),
+    ("cos_max_margin", "cosine with the max-margin direction", "of a support vector machine on the same data"),
+    ("pac_bayes_bound", "PAC-Bayes bound", "on the risk; above 1 it says nothing", "log"),
 )
+PATTERNS: tuple[tuple[str, str, str], ...] = (
+    (r"(\w+?)_irm", "IRM penalty, {}", "falls with the loss: on memorized data it says nothing"),
+    (r"(\w+?)_env(\d+)_acc", "{} accuracy, environment {}", "of this environment alone"),
+)
+"""Columns whose names carry a split or an environment."""
+
+
+def diagnostics_in(columns: Iterable[str], splits: Sequence[str]) -> list[Diagnostic]:
+    """What can be drawn of these columns, in a fixed order; `splits` are the held-out ones."""
+    found = set(columns)
+    losses = [Diagnostic(f"{s}_loss", f"{s} loss", "on held-out data", "log") for s in splits]
+    named = [d for d in (KNOWN["train_loss"], *losses, *list(KNOWN.values())[1:]) if d.column in found]
+    return [*named, *(d for column in sorted(found) if (d := _patterned(column)) is not None)]
+
+
+def _patterned(column: str) -> Diagnostic | None:
+    for pattern, title, meaning in PATTERNS:
+        if match := re.fullmatch(pattern, column):
+            return Diagnostic(column, title.format(*match.groups()), meaning, "log" if "irm" in pattern else "linear")
+    return None

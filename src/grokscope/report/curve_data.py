@@ -16,7 +16,7 @@ MANY_SEEDS = 12
 """Above this many runs in a group thin lines are left out; median and band stay."""
 NORM_GROUPS = {
     "norm_scale_invariant": "scale-inv.", "norm_weights": "weights", "norm_normalization": "norm. layers",
-    "norm_biases": "biases", "norm_head": "head",
+    "norm_biases": "biases", "norm_head": "head", "norm_signal": "signal", "norm_memorization": "memoriz.",
 }  # fmt: skip
 LOWEST_R2 = -2.5
 """An untrained network's R2 can be anything below 0; lower values leave the panel at its edge."""

@@ -16,7 +16,7 @@ from grokscope.report.subjects import differing, flat
 from grokscope.report.tables import why
 from grokscope.report.words import plural
 
-PLAIN_DATA, PACKED_DATA = 300_000, 600_000
+PLAIN_DATA, PACKED_DATA = 200_000, 600_000
 """Bytes of rows that a page carries as plain CSV, and packed (gzip), before it only names the files."""
 
 
@@ -60,7 +60,7 @@ def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str])
                 Detail(
                     r,
                     anchors[r.subject.name],
-                    own=[(k, shown(settings.get(k, "absent"))) for k in keys],
+                    own=[(k, shown(settings.get(k, "absent"))) for k in keys if k != "seed"],
                     settings=[(k, shown(v), k in passed) for k, v in settings.items()],
                     origin=_origin(r),
                     config=config_file(r),

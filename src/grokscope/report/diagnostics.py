@@ -1,13 +1,12 @@
 """Curves of what was measured beside accuracy: one panel per column that the runs hold, one line per group."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grokscope.report.axis import StepAxis, heading, place_axes, short, thin
 from grokscope.report.bands import Band, group_band
-from grokscope.report.catalogue import KNOWN, Diagnostic
+from grokscope.report.catalogue import Diagnostic
 from grokscope.report.reading import Reading
 from grokscope.report.style import colour, group_colour, group_dash
 
@@ -18,21 +17,6 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360.0, 190.0, 46.0, 12.0, 22.0, 38.0
 LINES = 8
 """At most this many groups get a line here; the others are in the tables and the data."""
-
-
-PLAIN = ("fourier_", "rank_", "irm_")
-"""Columns with these fronts are drawn under their own name when they are not in KNOWN."""
-
-
-def present(readings: Sequence[Reading], splits: Sequence[str]) -> list[Diagnostic]:
-    """The diagnostics that at least one run measured, in a fixed order, the held-out losses last."""
-    found = dict.fromkeys(column for r in readings for column in r.subject.metrics)
-    known = [d for d in KNOWN if d.column in found]
-    names = {d.column for d in KNOWN}
-    extra = [c for c in found if c.startswith(PLAIN) and c not in names]
-    plain = [Diagnostic(c, c.replace("_", " "), f"column {c}") for c in sorted(extra)]
-    losses = [Diagnostic(f"{s}_loss", f"{s} loss", "on held-out data", "log") for s in splits if f"{s}_loss" in found]
-    return [*known, *plain, *losses]
 
 
 def group_bands(diagnostic: Diagnostic, groups: dict[str, list[Reading]]) -> dict[str, Band]:

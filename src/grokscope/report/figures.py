@@ -3,14 +3,13 @@ panels)."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.report import curve_data, curves, diagnostics, survival_data, survival_figure
 from grokscope.report.axis import Scale, StepAxis, step_axis
 from grokscope.report.reading import Reading
-from grokscope.report.style import colour, group_colour, group_dash
+from grokscope.report.sheet import Cell, censored_key, curve_keys, group_keys, save_sheet
 from grokscope.report.svg import save
 from grokscope.report.words import brief, tally
 
@@ -23,16 +22,6 @@ PANELS = 12
 """Up to this many groups each get a panel of their own; more are drawn as one map, a row per group."""
 COMPACT = 48
 """Above PANELS and up to this many groups, small panels (median and band only) stand beneath the map."""
-MARGIN, TITLE = 14.0, 34.0
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One panel of a file's figure: drawn at (left, top) in points."""
-
-    draw: "Callable[[Figure, float, float], None]"
-    title: str = ""
-    words: str = ""
 
 
 def slug(text: str) -> str:
@@ -84,7 +73,8 @@ def _curves(
         return made + (_compact(panels, axis, path, formats) if len(panels) <= COMPACT else [])
     frame = curve_data.make_frame(panels, axis)
     cells = [Cell(_panel(p, frame), p.group, tally(p.readings)) for p in panels]
-    return _sheet(cells, curve_data.WIDTH, frame.height, path, formats, columns=3)
+    columns = 2 if len(cells) in (2, 4) else 3
+    return save_sheet(cells, (curve_data.WIDTH, frame.height), path, formats, columns, curve_keys(material.splits))
 
 
 def _compact(panels: list[curve_data.Panel], axis: StepAxis, path: Path, formats: tuple[str, ...]) -> list[Path]:
@@ -93,7 +83,7 @@ def _compact(panels: list[curve_data.Panel], axis: StepAxis, path: Path, formats
         Cell(lambda f, x, y, p=p: curves.draw_compact(f, x, y, p, frame), brief(p.group, 26), tally(p.readings))
         for p in panels
     ]
-    return _sheet(cells, *curve_data.COMPACT, path, formats, columns=4)
+    return save_sheet(cells, curve_data.COMPACT, path, formats, 4, curve_keys(panels[0].splits)[:-3])
 
 
 def _panel(panel: curve_data.Panel, frame: curve_data.Frame) -> "Callable[[Figure, float, float], None]":
@@ -113,59 +103,20 @@ def _survival(
         cells.append(
             Cell(lambda f, x, y, a=arms, s=axis, w=what: survival_figure.draw_survival(f, x, y, a, s, w), title)
         )
-    return _sheet(cells, survival_figure.WIDTH, height, path, formats, columns=2)
+    keys = [*group_keys([a.group for a in found["T_gen"]], survival_figure.DRAWN), censored_key()]
+    return save_sheet(cells, (survival_figure.WIDTH, height), path, formats, 2, keys)
 
 
 def _diagnostics(
     material: "Material", groups: dict[str, list[Reading]], path: Path, formats: tuple[str, ...]
 ) -> list[Path]:
-    axis, order = curve_axis(material.lead, "log"), list(groups)
+    order = list(groups)
+    axis = {loss: material.diagnostic_axis("log", loss) for loss in (True, False)}
     cells = [
-        Cell(lambda f, x, y, d=d, b=bands: diagnostics.draw_diagnostic(f, x, y, d, b, order, axis))
+        Cell(lambda f, x, y, d=d, b=bands: diagnostics.draw_diagnostic(f, x, y, d, b, order, axis[d.loss]))
         for d, bands in material.diagnostics
     ]
     if not cells:
         return []
-    return _sheet(cells, diagnostics.WIDTH, diagnostics.HEIGHT, path, formats, columns=3, key=list(groups))
-
-
-def _sheet(
-    cells: list[Cell],
-    width: float,
-    height: float,
-    path: Path,
-    formats: tuple[str, ...],
-    columns: int,
-    key: Sequence[str] = (),
-) -> list[Path]:
-    """Panels in a grid, each under its title, with a key of the groups beneath where the panels do not name them."""
-    columns = min(columns, len(cells))
-    rows = -(-len(cells) // columns)
-    head = TITLE if any(c.title for c in cells) else 8.0
-    foot = 22.0 if key else 0.0
-
-    def draw(figure: "Figure") -> None:
-        w, h = (72 * v for v in figure.get_size_inches())
-        for i, cell in enumerate(cells):
-            left, top = MARGIN + (i % columns) * (width + MARGIN), MARGIN + (i // columns) * (height + head)
-            figure.text((left + 4) / w, 1 - (top + 12) / h, cell.title, fontsize=12, fontweight="bold", va="baseline")
-            figure.text(
-                (left + 4) / w, 1 - (top + 26) / h, cell.words, fontsize=9.5, color=colour("muted"), va="baseline"
-            )
-            cell.draw(figure, left, top + head)
-        _key(figure, key, w, h)
-
-    return save(draw, columns * (width + MARGIN) + MARGIN, rows * (height + head) + 2 * MARGIN + foot, path, formats)
-
-
-def _key(figure: "Figure", groups: Sequence[str], width: float, height: float) -> None:
-    from matplotlib.lines import Line2D
-
-    if groups:
-        handles = [
-            Line2D([], [], color=group_colour(i), linestyle=group_dash(i), linewidth=2)
-            for i in range(min(len(groups), diagnostics.LINES))
-        ]
-        figure.legend(
-            handles, list(groups)[: len(handles)], loc="lower left", ncols=4, fontsize=9, bbox_to_anchor=(0.01, 0.0)
-        )
+    keys = group_keys(order, diagnostics.LINES)
+    return save_sheet(cells, (diagnostics.WIDTH, diagnostics.HEIGHT), path, formats, 3, keys)

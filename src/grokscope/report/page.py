@@ -251,7 +251,8 @@ def _event_cell(rows: Sequence[Mapping[str, Any]], runs: int) -> tuple[str, str]
     total = sum(row["count"] for row in rows)
     at = [e.at for row in rows for e in row["events"]]
     span = steps(min(at)) if min(at) == max(at) else f"{steps(min(at))} to {steps(max(at))}"
-    return f"{total} in {len(rows)} of {plural(runs, 'run')}", f"step {span}"
+    times = f", {total} times" if total > len(rows) else ""
+    return f"{len(rows)} of {plural(runs, 'run')}{times}", f"step {span}"
 
 
 def _diagnostics(material: "Material", groups: Mapping[str, list[Reading]]) -> dict[str, Any]:
@@ -261,8 +262,8 @@ def _diagnostics(material: "Material", groups: Mapping[str, list[Reading]]) -> d
     return {
         "panels": panels,
         "legend": group_legend(drawn),
-        "intro": "What the runs measured beside accuracy: one line per group (median over seeds), the same step axis "
-        "as above." + more,
+        "intro": "What the runs measured beside accuracy: one line per group (median over seeds). Losses share the "
+        "step axis of the learning curves; the rest, measured more rarely, has its own." + more,
     }
 
 

@@ -142,7 +142,8 @@ def _diagnostic(material: "Material", index: int, order: list[str]) -> Shown:
     d, bands = material.diagnostics[index]
 
     def draw(scale: Scale) -> Draw:
-        return lambda figure: diagnostics.draw_diagnostic(figure, 0, 0, d, bands, order, material.axis(scale))
+        axis = material.diagnostic_axis(scale, d.loss)
+        return lambda figure: diagnostics.draw_diagnostic(figure, 0, 0, d, bands, order, axis)
 
     ends = "; ".join(f"{name} from {short(b.median[0])} to {short(b.median[-1])}" for name, b in bands.items())
     alt = plain(f"{d.title} against step, median per group: {ends}.")

@@ -53,8 +53,14 @@ class Subject:
 
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
-        """Every numeric column of the rows; empty for a subject without rows."""
-        return columns([dict(row) for row in self.rows]) if self.rows else {}
+        """Every numeric column of the rows; for a foreign log the losses of its trajectory."""
+        if self.rows:
+            return columns([dict(row) for row in self.rows])
+        t = self.trajectory
+        if t is None:
+            return {}
+        losses = {"train": t.train_loss, **t.held_out_loss}
+        return {"step": t.step, **{f"{split}_loss": v for split, v in losses.items() if v is not None}}
 
 
 @dataclass(frozen=True)

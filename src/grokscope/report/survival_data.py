@@ -105,13 +105,16 @@ def arm_rows(times: Sequence[Arm], delays: Sequence[Arm]) -> list[dict[str, Any]
 
 
 def _median(k: "KaplanMeier | None") -> tuple[str, str]:
+    """(median, its 95 % interval); a median that was not reached is at least the last time seen."""
     if k is None:
         return "–", ""
-    low = "open" if k.median_low is None else steps(k.median_low)
-    high = "open" if k.median_high is None else steps(k.median_high)
-    if k.median is None:
-        return f"> {steps(k.last)}", "" if k.median_low is None else f"at least {low}"
-    return steps(k.median), f"{low} to {high}" if k.median_high is not None else f"at least {low}"
+    middle = f"> {steps(k.last)}" if k.median is None else steps(k.median)
+    if k.median_low is None and k.median_high is None:
+        return middle, ""
+    if k.median_high is None:
+        return middle, f"95 %: {steps(k.median_low)} or later"
+    low = "up" if k.median_low is None else steps(k.median_low)
+    return middle, f"95 %: {low} to {steps(k.median_high)}"
 
 
 def pair_rows(tests: "Sequence[tuple[Arm, Arm, LogRank, float | None]]") -> list[dict[str, Any]]:

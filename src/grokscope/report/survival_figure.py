@@ -1,14 +1,13 @@
 """Kaplan-Meier curves per group, drawn as the share of runs that have generalized."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from grokscope.report.axis import Scale, StepAxis, heading, margin_labels, place_axes
 from grokscope.report.style import colour, group_colour, group_dash
 from grokscope.report.survival_data import Arm
-from grokscope.report.words import brief
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 400.0, 70.0, 62.0, 20.0, 160.0, 54.0, 14.0
 DRAWN = 8
 """At most this many groups are drawn; all are in the table."""
+NAMED, NAME = 6, 10
+"""Curves carry their names when so few groups have so short names; the legend has them in any case."""
+BELOW = -52.0
+"""Points from the axes' lower edge to the first row of the table of runs at risk."""
 
 
 def survival_axis(scale: Scale, found: Sequence[Arm], unit: str = "step") -> StepAxis:
@@ -41,87 +44,73 @@ def draw_survival(figure: "Figure", left: float, top: float, found: Sequence[Arm
     axes.grid(axis="y", color=colour("line"), linewidth=0.7)
     axes.set_axisbelow(True)
     axis.dress(axes)
-    labels = []
-    for i, arm in enumerate(found[:DRAWN]):
+    drawn = found[:DRAWN]
+    for i, arm in enumerate(drawn):
         if arm.estimate is not None:
             _draw_arm(axes, i, arm, axis)
-            labels.append((1 - float(arm.estimate.survival[-1]), brief(arm.group, 10), f"group-{i % 8 + 1}"))
-    margin_labels(axes, labels, size=10)
+    if len(drawn) <= NAMED and all(len(arm.group) <= NAME for arm in drawn):
+        ends = [(i, a.group, 1 - float(a.estimate.survival[-1])) for i, a in enumerate(drawn) if a.estimate is not None]
+        margin_labels(axes, [(end, name, f"group-{i % 8 + 1}") for i, name, end in ends], size=10)
     name = f"{axis.unit}s from fit to generalization" if what == "delay" else axis.unit
     axes.set_xlabel(f"{name} (log scale)" if axis.scale == "log" else name, labelpad=2)
     heading(axes, "share of runs that have generalized", role="ink", size=11)
-    _risk_table(axes, found[:DRAWN], axis)
+    _risk_table(figure, axes, drawn, axis)
 
 
 def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
+    """The curve is thin up to the first run that reached it, and each group a little above the last one, so that groups
+    which all wait at 0 % stay distinct."""
     from matplotlib.transforms import ScaledTranslation
 
     k = arm.estimate
     assert k is not None
-    shade, left = group_colour(index), axis.limits[0]
-    apart = axes.transData + ScaledTranslation(
-        0, index * 1.8 / 72, axes.figure.dpi_scale_trans
-    )  # lines at 0 % stay distinct
-    x = np.r_[left, axis.place(k.times), axis.place(k.last)]
+    shade = group_colour(index)
+    apart = axes.transData + ScaledTranslation(0, index * 1.8 / 72, axes.figure.dpi_scale_trans)
+    style = {"drawstyle": "steps-post", "color": shade, "linestyle": group_dash(index), "transform": apart}
+    x = np.r_[axis.limits[0], axis.place(np.maximum(np.r_[k.times, k.last], 0))]
     share = np.r_[0.0, 1 - k.survival, 1 - k.survival[-1]]
-    low = np.r_[np.nan, 1 - k.high, np.nan]
-    high = np.r_[np.nan, 1 - k.low, np.nan]
-    low[-1], high[-1] = low[-2], high[-2]
+    first = int(np.argmax(share > 0)) if (share > 0).any() else len(share) + 1
+    axes.plot(x[: first + 1], np.zeros(len(x[: first + 1])), linewidth=1.0, **style)
+    rise = np.r_[x[first : first + 1], x[first:]], np.r_[np.zeros(len(x[first : first + 1])), share[first:]]
+    axes.plot(*rise, linewidth=2.0, **style)  # nothing where nobody reached it
+    low, high = np.r_[np.nan, 1 - k.high, 1 - k.high[-1]], np.r_[np.nan, 1 - k.low, 1 - k.low[-1]]
     axes.fill_between(x, low, high, step="post", color=shade, alpha=0.12, linewidth=0)
-    axes.plot(
-        x, share, drawstyle="steps-post", color=shade, linewidth=2.0, linestyle=group_dash(index), transform=apart
-    )
     cut = arm.times[~arm.observed]
-    if len(cut):
-        axes.plot(
-            axis.place(cut),
-            [1 - k.at(t) for t in cut],
-            "|",
-            color=shade,
-            markersize=9,
-            markeredgewidth=1.6,
-            clip_on=False,
-            zorder=4,
-            transform=apart,
-        )
+    axes.plot(
+        axis.place(np.maximum(cut, 0)), [1 - k.at(t) for t in cut], "|", color=shade, markersize=9, markeredgewidth=1.6,
+        clip_on=False, zorder=4, transform=apart,
+    )  # fmt: skip
 
 
-def _risk_table(axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
+def _risk_table(figure: "Figure", axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
+    """Under each tick the runs still at risk, a row per group behind its line's colour and dash."""
     places, words, _ = axis.ticks()
-    values = [
-        0.0 if axis.scale == "log" and word == "0" else 10.0**place if axis.scale == "log" else place
-        for place, word in zip(places, words, strict=True)
-    ]
-    annotate = {
-        "xycoords": axes.get_xaxis_transform(),
-        "textcoords": "offset points",
-        "fontsize": 9.5,
-        "annotation_clip": False,
-    }
-    below = -52.0
-    axes.annotate(
-        "at risk",
-        (0, 0),
-        xycoords="axes fraction",
-        xytext=(-LEFT + 4, below),
-        textcoords="offset points",
-        fontsize=9.5,
-        color=colour("muted"),
-        annotation_clip=False,
-    )
+    values = [0.0 if word == "0" else float(axis.value(place)) for place, word in zip(places, words, strict=True)]
+    _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
     for i, arm in enumerate(found):
-        y = below - ROW * (i + 1)
-        axes.annotate(
-            brief(arm.group, 10),
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(-LEFT + 4, y),
-            textcoords="offset points",
-            fontsize=9.5,
-            color=group_colour(i),
-            annotation_clip=False,
-        )
+        _swatch(figure, axes, i, -LEFT + 4, i + 1)
         for place, value in zip(places, values, strict=True):
-            axes.annotate(
-                str(arm.at_risk(value)), (place, 0), xytext=(0, y), ha="center", color=colour("ink"), **annotate
-            )
+            _under(axes, str(arm.at_risk(value)), 0, i + 1, "ink", "center", place)
+
+
+def _under(
+    axes: "Axes", text: str, x: float, row: int, role: str, align: Literal["left", "center"], at: float | None = None
+) -> None:
+    """Text in a row beneath the axes, x points from their left end, or from the data's `at`."""
+    frame = "axes fraction" if at is None else axes.get_xaxis_transform()
+    axes.annotate(
+        text, (at or 0, 0), xycoords=frame, xytext=(x, BELOW - ROW * row), textcoords="offset points", ha=align,
+        fontsize=9.5, color=colour(role), annotation_clip=False,
+    )  # fmt: skip
+
+
+def _swatch(figure: "Figure", axes: "Axes", index: int, x: float, row: int) -> None:
+    """A piece of the group's line, 30 points long, x points from the axes' left end in a row beneath them."""
+    from matplotlib.transforms import offset_copy
+
+    place = offset_copy(axes.transAxes, figure, x, BELOW - ROW * row + 3.5, units="points")
+    width = 30 / (WIDTH - LEFT - RIGHT)
+    axes.plot(
+        [0, width], [0, 0], color=group_colour(index), linestyle=group_dash(index), linewidth=2.0, transform=place,
+        clip_on=False,
+    )  # fmt: skip

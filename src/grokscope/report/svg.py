@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 POINTS = 72.0
 """Figure units are points: an inch of matplotlib is 72 units of the SVG's view box."""
 
+LONG = 300
+"""Characters from which a path is a curve: its points are written to a tenth of a unit, less than a pixel's tenth."""
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _ROLE = {values[LIGHT]: role for role, values in PALETTE.items()}
@@ -90,6 +93,7 @@ def _clean(text: str, key: str, titles: Mapping[str, str]) -> str:
     used = _references(root)
     for element in root.iter():
         _rewrite(element, key, used, titles)
+    _unwrap(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("class", "plot")
@@ -127,14 +131,27 @@ def _rewrite(element: ET.Element, key: str, used: set[str], titles: Mapping[str,
         attributes.pop("transform")
     for name, value in list(attributes.items()):
         if name in ("d", "transform", "x", "y", "points"):
-            attributes[name] = " ".join(_NUMBER.sub(_short, value).split())
+            attributes[name] = " ".join(_NUMBER.sub(_tenth if len(value) > LONG else _hundredth, value).split())
         elif name == "style":
             attributes[name] = _style(value)
         attributes[name] = _REFERENCE.sub(rf"url(#{key}-\1)", attributes[name])
 
 
-def _short(number: re.Match[str]) -> str:
+def _unwrap(root: ET.Element) -> None:
+    """Put the only child of a group without attributes in its place: matplotlib wraps every line in two of them."""
+    for parent in list(root.iter()):
+        for i, child in enumerate(list(parent)):
+            while child.tag == f"{_SVG}g" and not child.attrib and len(child) == 1:
+                child = child[0]
+            parent[i] = child
+
+
+def _hundredth(number: re.Match[str]) -> str:
     return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def _tenth(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
 
 
 def _style(value: str) -> str:
@@ -146,5 +163,5 @@ def _style(value: str) -> str:
         if name == "font":  # "10px 'DejaVu Sans'": the size stays
             name, setting = "font-size", next(w for w in setting.split() if w.endswith("px"))
         role = _ROLE.get(setting)
-        kept.append(f"{name}:{f'var(--{role},{setting})' if role else setting}")
+        kept.append(f"{name}:{f'var(--{role})' if role else setting}")
     return ";".join(kept)

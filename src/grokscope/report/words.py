@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.bands import Band
-from grokscope.report.reading import Reading
+from grokscope.report.reading import STATE_WORDS, Reading
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Milestone
@@ -22,7 +22,7 @@ def steps(value: float | None) -> str:
         return NONE
     if math.isinf(value):
         return "∞"
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"
+    return (f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}").replace("-", "−")
 
 
 def score(value: float | None) -> str:
@@ -60,8 +60,9 @@ def brief(name: str, length: int) -> str:
 
 
 def tally(readings: Sequence[Reading]) -> str:
-    """``3 grokked, 1 running``."""
-    return listed([f"{n} {name}" for name, n in Counter(r.outcome for r in readings).items()])
+    """``3 grokked and 1 still running``: verdicts of finished runs, the state of the others."""
+    words = [r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings]
+    return listed([f"{n} {name}" for name, n in Counter(words).items()])
 
 
 def spoken_curves(group: str, readings: Sequence[Reading], bands: dict[str, Band], split: str, metric: str) -> str:
