@@ -9,7 +9,10 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable, Sized
 from pathlib import Path
+
+from common import write_result
 
 ROWS = 61
 
@@ -49,7 +52,7 @@ def _row(i: int, late: bool) -> dict[str, float]:
     return {"step": 50 * i, "epoch": 50.0 * i, "lr": 1e-3, **counts, **losses, **more}
 
 
-def timed(name: str, call) -> float:
+def timed(name: str, call: Callable[[], Sized]) -> float:
     start = time.perf_counter()
     result = call()
     seconds = time.perf_counter() - start
@@ -66,23 +69,27 @@ def main() -> None:
         root = options.keep or Path(scratch)
         if not any(root.glob("*/config.json")):
             timed("making the folders", lambda: make(root, options.runs) or range(options.runs))
-        measure(root, options.runs)
+        write_result("ls", {"runs": options.runs, "evaluations each": ROWS, "seconds": measure(root, options.runs)})
 
 
-def measure(root: Path, count: int) -> None:
+def measure(root: Path, count: int) -> dict[str, float]:
+    """Seconds of each question."""
     from grokscope.commands.look import ls, sql
     from grokscope.study import Study
 
-    timed("ls, nothing judged yet", lambda: ls(root).rows)
-    timed("ls again", lambda: ls(root).rows)
-    query = "select verdict, count(*), median(T_gen) from runs group by verdict"
-    timed("sql over runs", lambda: sql(query, root=root).rows)
-    query = "select m.step, avg(id_val_correct) from metrics m group by m.step"
-    timed("sql over metrics", lambda: sql(query, root=root).rows)
-    timed("sql over metrics again", lambda: sql(query, root=root).rows)
+    by_verdict = "select verdict, count(*), median(T_gen) from runs group by verdict"
+    by_step = "select m.step, avg(id_val_correct) from metrics m group by m.step"
     raw = {"task": {"name": "digits"}, "model": {"name": "mlp"}, "budget": {"steps": 3000}, "seeds": list(range(count))}
     study = Study.from_dict(raw | {"regime": {"name": "bench", "loss": "mse", "init_scale": 8}})
-    timed("study status", lambda: study.status(root))
+    questions: dict[str, Callable[[], Sized]] = {
+        "ls, nothing judged yet": lambda: ls(root).rows,
+        "ls": lambda: ls(root).rows,
+        "sql over runs": lambda: sql(by_verdict, root=root).rows,
+        "sql over metrics, no index yet": lambda: sql(by_step, root=root).rows,
+        "sql over metrics": lambda: sql(by_step, root=root).rows,
+        "study status": lambda: study.status(root),
+    }
+    return {name: round(timed(name, question), 2) for name, question in questions.items()}
 
 
 if __name__ == "__main__":

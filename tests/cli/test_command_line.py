@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grokscope(*args: Any, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "grokscope.cli", *map(str, args)],
-        cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
 
 
@@ -343,6 +343,21 @@ def test_a_study_with_a_failed_run_has_exit_code_1(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 runs: 4 failed" in out
     assert "tries the failed runs again" in out
+
+
+@pytest.mark.slow
+def test_the_demo_groks_says_where_the_report_is_and_again_only_writes_it(tmp_path):
+    first = grokscope("demo", "--seeds", 0, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "5 of 5 expectations held" in first.stdout
+    page = Path(first.stdout.splitlines()[-1])
+    assert page == tmp_path / "report.html"
+    assert "Grokking on real handwritten digits" in page.read_text()
+    page.unlink()
+    again = grokscope("demo", "--seeds", 0, cwd=tmp_path)
+    assert "4 runs: 4 done before" in again.stdout
+    assert "to train" not in again.stderr
+    assert page.exists()
 
 
 def test_a_study_in_python_is_the_same_as_on_the_command_line(place):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from grokscope import configio
+from grokscope.commands import demo
 from grokscope.study import Study, shipped_studies
 from tiny import TINY
 
@@ -156,6 +157,10 @@ def test_every_shipped_study_loads_says_what_it_claims_and_is_found_by_its_name(
         assert made.claim, path
         assert made.reference, path
         assert made.cost, path
+
+
+def test_the_demo_is_a_part_of_its_study():
+    assert len(Study.load(demo.STUDY).only(demo.ARMS).runs()) == 3 * len(demo.ARMS)
 
 
 def test_an_unknown_study_names_the_nearest_shipped_one():

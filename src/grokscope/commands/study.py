@@ -246,7 +246,9 @@ def status(
     verdicts, problems = {}, {}
     for s in stands:
         try:
-            found = run_verdicts(s.run, study.criteria) if s.state not in ("new", "unreadable") else {}
+            found = (
+                run_verdicts(s.run, study.criteria, neighbours=False) if s.state not in ("new", "unreadable") else {}
+            )
         except ValueError as error:
             problems[s.run.id] = str(error)
         else:

@@ -228,7 +228,7 @@ def shipped_studies() -> dict[str, Path]:
 def find_study(path: str | Path) -> Path:
     """The file at `path`, or the shipped study of that name. Raises ValueError naming the shipped ones."""
     path = Path(path)
-    if path.exists():
+    if path.is_file():
         return path
     shipped = shipped_studies()
     if path.parent == Path() and path.stem in shipped and path.suffix in ("", ".toml"):
