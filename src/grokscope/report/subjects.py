@@ -37,6 +37,8 @@ class Subject:
     record: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     problem: str | None = None
+    table: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    """The rows as columns, where they have been made already."""
     unit: str = "step"
     """What the trajectory's steps count: ``step``, or a foreign log's own unit (``epoch``)."""
 
@@ -54,6 +56,8 @@ class Subject:
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
         """Every numeric column of the rows; for a foreign log the losses of its trajectory."""
+        if self.table is not None:
+            return dict(self.table)
         if self.rows:
             return columns([dict(row) for row in self.rows])
         t = self.trajectory
@@ -83,10 +87,11 @@ def subject_from_run(run: "Run") -> Subject:
     base = Subject(run.id, run.label, run.seed, None, config=run.config, record=run.record, path=str(run.path))
     try:
         rows, status = run.rows(), run.status
-        trajectory = from_run(_Loaded(run.id, run.facts, status, columns(rows))) if rows else None
+        table = columns(rows)
+        trajectory = from_run(_Loaded(run.id, run.facts, status, table)) if rows else None
     except ValueError as error:
         return replace(base, problem=str(error))
-    return replace(base, trajectory=trajectory, rows=rows, status=status)
+    return replace(base, trajectory=trajectory, rows=rows, status=status, table=table)
 
 
 def subject_from_trajectory(
