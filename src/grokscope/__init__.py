@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import train_run
     from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig
     from grokscope.configio import load_run
+    from grokscope.recorder import Recorder
     from grokscope.report import build_report
     from grokscope.store import Run, find_runs, open_run
     from grokscope.store.query import sql
@@ -30,6 +31,7 @@ _WHERE = {
     "Regime": "config:Regime",
     "RunConfig": "config:RunConfig",
     "load_run": "configio:load_run",
+    "Recorder": "recorder:Recorder",
     "build_report": "report:build_report",
     "Run": "store:Run",
     "find_runs": "store:find_runs",
@@ -47,6 +49,7 @@ __all__ = [
     "Cadence",
     "Criteria",
     "Hardware",
+    "Recorder",
     "Regime",
     "Run",
     "RunConfig",

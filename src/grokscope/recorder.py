@@ -1,0 +1,142 @@
+"""Record a training loop of your own as a run, so that verdicts, reports and queries work on it."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from grokscope.config import require
+from grokscope.store import lock
+from grokscope.store.files import write_json
+from grokscope.store.metrics import MetricsWriter
+from grokscope.store.provenance import provenance
+from grokscope.store.run import SCHEMA, Run
+
+SPLITS = ("train", "id_val", "ood_val", "ood_test")
+
+
+class Recorder:
+    """Writes a run folder from your own loop.
+
+        with Recorder("runs/mine", model, n={"train": 200, "id_val": 1000}, trivial={"id_val": 0.1}) as rec:
+            for step in ...:
+                rec.log(step, train_acc=..., train_loss=..., id_val_acc=...)
+                rec.checkpoint(step)
+
+    Names of columns are the ones grokscope writes: ``{split}_acc`` and ``{split}_loss`` with the splits train, id_val,
+    ood_val and ood_test; any other number may stand beside them. With a model the L2 norm of its weights is added to
+    every row.
+
+    A folder that holds a run already is continued: rows at or after the first new step are replaced.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        model: Any = None,
+        *,
+        task: Literal["classification", "regression"] = "classification",
+        name: str = "own loop",
+        seed: int = 0,
+        threshold: float | None = None,
+        n: Mapping[str, int] | None = None,
+        trivial: Mapping[str, float] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ):
+        """
+        Args:
+            folder: The run's folder.
+            model: A torch module, for weight norms and checkpoints.
+            task: Accuracy (classification) or R2 (regression) is judged.
+            name: The regime's name in tables.
+            seed: Runs with one name and several seeds are grouped.
+            threshold: Held-out score from which the task counts as generalized; 0.95, for R2 0.9.
+            n: Examples in each split: verdicts need them to tell noise from change.
+            trivial: Score of the trivial predictor on each split (for regression, its loss).
+            config: Anything of yours that should be kept with the run.
+        """
+        for key, given in (("n", n), ("trivial", trivial)):
+            for split in given or {}:
+                require(split in SPLITS, f"{key}: unknown split {split!r}; the splits are {', '.join(SPLITS)}")
+        self.run = Run(Path(folder))
+        self.model = model
+        kind, base = task, "trivial_acc" if task == "classification" else "trivial_loss"
+        splits: dict[str, dict[str, float]] = {s: {"n": k} for s, k in (n or {}).items()}
+        for split, value in (trivial or {}).items():
+            splits.setdefault(split, {})[base] = value
+        self._lock = lock.exclusive(self.run.path)
+        self._lock.__enter__()
+        own = {"task": {"name": "own"}, "model": {"name": type(model).__name__}, "regime": {"name": name}, "seed": seed}
+        facts = {
+            "kind": kind,
+            "steps_per_epoch": 1,
+            "splits": splits,
+            "meta": {},
+            "notes": ["recorded by another loop"],
+        }
+        facts["threshold"] = threshold or (0.95 if task == "classification" else 0.9)
+        record = {"schema": SCHEMA, "config": {**own, "own": dict(config or {})}, "passed": [], "facts": facts}
+        write_json(self.run.path / "config.json", {**record, "provenance": provenance(), "lineage": None})
+        self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
+        self._started = time.time()
+        self._step: int | None = None
+        self._status("running")
+
+    def log(self, step: int, /, **values: float) -> None:
+        """One evaluation. Steps must increase. Raises ValueError for a value that is no number, naming the column."""
+        if self._step is None:
+            earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
+            self._metrics.keep(earlier, step)
+        require(self._step is None or step > self._step, f"step {step} does not follow {self._step}")
+        row = {name: _number(name, value) for name, value in values.items()}
+        if self.model is not None:
+            row.setdefault("norm_total", _norm(self.model))
+        self._step = int(step)
+        self._metrics.append({"step": self._step, **row})
+        self._status("running")
+
+    def checkpoint(self, step: int) -> Path:
+        """Keep the model's weights for ever. Returns the file."""
+        from grokscope.store.checkpoints import save_weights
+
+        if self.model is None:
+            raise ValueError("a checkpoint needs the model: Recorder(folder, model)")
+        path = self.run.path / "checkpoints" / f"st{step:08d}.safetensors"
+        save_weights(path, self.model.state_dict())
+        return path
+
+    def finish(self, state: str = "done") -> Run:
+        """Close the run and return it."""
+        rows = self.run.rows()
+        write_json(self.run.path / "results" / "history.json", rows)
+        self._status(state)
+        self._metrics.close()
+        self._lock.__exit__(None, None, None)
+        return self.run
+
+    def _status(self, state: str) -> None:
+        now = {"state": state, "step": self._step or 0, "host": socket.gethostname(), "pid": os.getpid(), "error": None}
+        write_json(self.run.path / "status.json", {**now, "heartbeat": time.time(), "started": self._started})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish("done" if kind is None else "failed")
+
+
+def _number(name: str, value: Any) -> float | int:
+    """A Python number from a number, a numpy scalar or a tensor of one element."""
+    try:
+        return value if isinstance(value, int | float) else float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: expected a number, got {value!r}") from error
+
+
+def _norm(model: Any) -> float:
+    return sum(float(p.detach().double().square().sum()) for p in model.parameters()) ** 0.5
