@@ -4,6 +4,7 @@ Exit codes: 0 ok; 1 a check or a run failed; 2 bad input; 130 stopped by Ctrl-C,
 is one message on stderr; ``GROKSCOPE_DEBUG=1`` shows where it was raised. Importing this module imports no torch.
 """
 
+import errno
 import functools
 import inspect
 import json
@@ -97,9 +98,17 @@ def _explain(error: Exception) -> int:
         return BUG
     if os.environ.get("GROKSCOPE_DEBUG") == "1":
         raise error
-    for line in str(error).split("\n"):
+    text = _system_message(error) if isinstance(error, OSError) else str(error)
+    for line in text.split("\n"):
         print(f"grokscope: {line}", file=sys.stderr)
     return BAD_INPUT
+
+
+def _system_message(error: OSError) -> str:
+    """What the system refused, about which file, without its error number; for a full disk, what to do."""
+    text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) and "free space" not in text
+    return f"{text}; free space, then run again" if full else text
 
 
 def _dispatch(argv: list[str]) -> int:
