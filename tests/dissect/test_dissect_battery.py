@@ -125,7 +125,8 @@ def test_whole_battery_on_a_network_leaves_it_as_it_was(trained, tmp_path):
 def test_results_are_written_as_strict_json_and_pictures(used, tmp_path):
     _, found = used
     out = found.write(tmp_path)
-    assert sorted(p.name for p in out.iterdir()) == sorted(f"m{k}.{e}" for k in (1, 4, 5, 6) for e in ("json", "png"))
+    names = [f"m{k}.{e}" for k in (1, 4, 5, 6) for e in ("json", "png")]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*names, "calibration.json"])
     raw = {k: json.loads((out / f"{k}.json").read_text(), parse_constant=pytest.fail) for k in ("m1", "m4", "m5", "m6")}
     for key, record in raw.items():
         assert set(record) & {"m1", "m4", "m5", "m6"} == {key}

@@ -68,12 +68,16 @@ class Dissection(Record):
     warnings: tuple[str, ...]
 
     def write(self, folder: str | Path, figures: bool = True) -> Path:
-        """``mechinterp/`` in `folder`: m1, m4, m5, m6 as JSON (each with its origin) and, unless told not to, PNG."""
+        """``mechinterp/`` in `folder`: m1, m4, m5, m6 as JSON (each with its origin) and, unless told not to, PNG; and
+        calibration.json, what the battery does on planted shortcuts."""
+        from grokscope.dissect.calibrate import shipped
+
         out = Path(folder) / "mechinterp"
         whole = self.to_dict()
         results = {key: whole.pop(key) for key in ("m1", "m4", "m5", "m6")}
         for key, result in results.items():
             write_json(out / f"{key}.json", {**whole, key: result})
+        write_json(out / "calibration.json", shipped())
         if figures:
             from grokscope.dissect.figures import write_figures
 
@@ -217,7 +221,7 @@ def dissect_features(
     sample, record, classes = prepare_sample(labels, environments, groups, n, head, settings)
     scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
     m1, probes = run_m1({k: np.asarray(v) for k, v in features.items()}, sample, settings)
-    m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes)
+    m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments)
     return Dissection(
         schema=SCHEMA,
         model_hash=origin.model_hash if origin else None,
@@ -281,13 +285,13 @@ def _scenes(
     return scenes
 
 
-def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, probes) -> tuple[M4, M5, M6]:
+def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, probes, names) -> tuple[M4, M5, M6]:
     reason = usable(pooled[sample.parts.fit])
     if reason:
         return M4(erasures=(), angles={}, cannot_tell=reason), M5(cannot_tell=reason), M6(cannot_tell=reason)
     bench = make_bench(pooled, head, sample, scenes, settings)
     own = {target: probes[POOLED, target] for target in ("environment", "task")}
-    return run_m4(bench, own["environment"]), run_m5(bench), run_m6(bench, own)
+    return run_m4(bench, own["environment"]), run_m5(bench, names), run_m6(bench, own)
 
 
 def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:

@@ -6,17 +6,20 @@ a verdict on data without a shortcut (level), and a verdict of use on a shortcut
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from grokscope.dissect.battery import POOLED, Dissection, dissect_features
 from grokscope.dissect.leace import leace
-from grokscope.dissect.parts import coded, split_parts
+from grokscope.dissect.parts import balancing_weights, coded, split_parts
 from grokscope.dissect.planted import Planted, Planting, plant
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.steering import dominant_direction
 from grokscope.dissect.subspaces import lda, mean_diff, principal_angles
+from grokscope.store.files import read_json
 
 BASE = Planting()
 CONDITIONS: dict[str, Planting] = {
@@ -30,8 +33,11 @@ CONDITIONS: dict[str, Planting] = {
     "unequal scales": replace(BASE, scale_spread=0.5),
     "few groups": replace(BASE, groups_per_environment=6),
     "few groups, none": replace(BASE, separation=0.0, groups_per_environment=6),
+    "wide": replace(BASE, n=1000, d=512),
+    "wide, none": replace(BASE, n=1000, d=512, separation=0.0),
 }
-"""What the report quotes. ``concentrated`` and ``smeared`` differ in nothing but the number of neurons."""
+"""What the report quotes. ``concentrated`` and ``smeared`` differ in nothing but the number of neurons; ``wide`` has
+the size of the published study, with as many features as fitted examples."""
 
 POWER: dict[str, Planting] = {f"separation {s:g}": replace(BASE, separation=s) for s in (0.5, 1.0, 1.5, 2.0, 3.0)}
 
@@ -137,9 +143,10 @@ def recovery(planted: Planted, settings: Settings) -> tuple[dict[str, float], fl
         settings.seed,
     )
     h, z = planted.features[parts.fit].astype(np.float64), planted.environments[parts.fit]
-    bases = {"mean_diff": mean_diff(h, z).left, "lda": lda(h, z).left, "leace": leace(h, z).removed}
+    w = balancing_weights(z, planted.labels[parts.fit]) if settings.balance == "class" else None
+    bases = {"mean_diff": mean_diff(h, z, w).left, "lda": lda(h, z, w).left, "leace": leace(h, z, w).removed}
     angle = {name: principal_angles(planted.basis, basis)[0] for name, basis in bases.items()}
-    return angle, abs(float(dominant_direction(h, z).v @ planted.direction))
+    return angle, abs(float(dominant_direction(h, z, w).v @ planted.direction))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +193,47 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 
     found = binomtest(k, n).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
+
+
+SHIPPED = Path(__file__).with_name("calibration.json")
+"""Written by benchmarks/calibration.py."""
+
+
+def shipped() -> dict[str, Any]:
+    """The calibration that comes with this version: rates by condition and flag, recovery, and how it was run."""
+    return read_json(SHIPPED)
+
+
+def overview(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows as what is shipped: rates with their intervals, and means of what is recovered, by condition."""
+    conditions = dict.fromkeys(r.condition for r in rows)
+    rates = summarize(rows)
+    return {
+        name: {
+            "seeds": sum(r.condition == name for r in rows),
+            "rates": {r.flag: [r.rate, r.low, r.high, r.unknown] for r in rates if r.condition == name},
+            **_recovered([r for r in rows if r.condition == name]),
+        }
+        for name in conditions
+    }
+
+
+def _recovered(rows: Sequence[Row]) -> dict[str, Any]:
+    predicted = [r.predicted_cosine for r in rows if r.predicted_cosine is not None]
+    half = [r.half_k for r in rows if r.half_k is not None]
+    count = lambda values: {str(v): values.count(v) for v in dict.fromkeys(values)}  # noqa: E731
+    return {
+        "cosine": float(np.mean([r.cosine for r in rows])),
+        "predicted_cosine": float(np.mean(predicted)) if predicted else None,
+        "precision": float(np.mean([r.precision for r in rows])),
+        "angle": {k: float(np.mean([r.angle[k] for r in rows])) for k in rows[0].angle},
+        "half_k": float(np.median(half)) if half else None,
+        "form": count([r.form for r in rows]),
+        "cell": count([r.cell for r in rows]),
+        "erased": {k: count([r.erased[k] for r in rows]) for k in rows[0].erased},
+        "monotone": float(np.mean([r.monotone for r in rows])),
+        "monotone_random": float(np.mean([r.monotone_random for r in rows])),
+    }
 
 
 def told_apart(concentrated: Sequence[Row], smeared: Sequence[Row]) -> float:

@@ -22,6 +22,8 @@ from grokscope.dissect.records import Effect, Null, Record
 
 EFFECTS = ("accuracy_drop", "flips", "margin_shift", "env_gap_drop")
 LEVEL = 0.95
+RESAMPLE_CELLS = 32_000_000
+"""Resamples x units that are held in memory; sets of more units get fewer resamples, but not fewer than 199."""
 
 
 def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -77,6 +79,7 @@ def make_scene(
     ids = np.arange(len(h)) if groups is None else groups
     units = np.unique(ids, return_inverse=True)[1]
     count = int(units.max()) + 1
+    resamples = max(min(resamples, 199), min(resamples, RESAMPLE_CELLS // count))
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     return Scene(name, h, head.logits(h), labels, environments, units, groups is not None, drawn.astype(np.float64))
 

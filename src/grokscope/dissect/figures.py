@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from grokscope.dissect.battery import Dissection
     from grokscope.dissect.probes import ProbeResult
+    from grokscope.dissect.records import Effect
 
 INK, ENVIRONMENT, TASK, RANDOM = "#333333", "#0072B2", "#D55E00", "#999999"
 """Okabe and Ito's colours: told apart with any colour vision, and in grey."""
@@ -47,8 +48,7 @@ def probes_figure(result: "Dissection") -> "Figure":
         _probe_points(ax, [(i + offset, p) for i, p in found], target, colour)
         if any(p.test for _, p in found):
             chance = next(p.test.chance for _, p in found if p.test)
-            ax.axhline(chance, color=colour, lw=0.8, ls=":")
-            ax.annotate("chance", (len(sites) - 0.55, chance), fontsize=6, color=colour, va="bottom", ha="right")
+            ax.axhline(chance, color=colour, lw=0.8, ls=":", label=f"{target}, chance")
     ax.set_xticks(range(len(sites)), sites)
     ax.set_ylim(0, 1.02)
     _finish(ax, "M1  What a linear probe reads (held out)", "site", "balanced accuracy within strata", legend=False)
@@ -73,8 +73,8 @@ def _probe_points(ax: "Axes", found: "list[tuple[float, ProbeResult]]", target: 
 
 
 def erasure_figure(result: "Dissection") -> "Figure":
-    """M4: what probes still read, and what the edit did to the margin's dependence on the environment."""
-    figure, (left, right) = _figure(2)
+    """M4: what probes still read, and what the edit did to the environment in the logits and to the task."""
+    figure, axes = _figure(3, width=4.2)
     done = result.m4.erasures
     for i, e in enumerate(done):
         for score, colour, marker, dx, label in (
@@ -83,32 +83,34 @@ def erasure_figure(result: "Dissection") -> "Figure":
             (e.refitted, ENVIRONMENT, "s", 0.15, "refitted probe, after"),
         ):
             low, high = score.interval or (score.balanced, score.balanced)
-            left.plot([i + dx] * 2, [low, high], color=colour, lw=1.2)
-            left.plot(i + dx, score.balanced, marker, color=colour, ms=5, label=label if i == 0 else None)
-        left.annotate(e.verdict, (i, 0.03), fontsize=7, ha="center", color=INK)
+            axes[0].plot([i + dx] * 2, [low, high], color=colour, lw=1.2)
+            axes[0].plot(i + dx, score.balanced, marker, color=colour, ms=5, label=label if i == 0 else None)
+        axes[0].annotate(e.verdict, (i, 0.03), fontsize=7, ha="center", color=INK)
+        for ax, name in zip(axes[1:], ("env_gap_drop", "accuracy_drop"), strict=True):
+            _against_controls(ax, i, e.effects["test"][name])
     if done:
-        left.axhline(done[0].before.chance, color=INK, lw=0.8, ls=":")
-    left.set_ylim(0, 1.02)
-    _finish(left, "M4  Is the environment still readable?", "eraser", "balanced accuracy", bool(done))
-    for i, e in enumerate(done):
-        effect = e.effects["test"]["env_gap_drop"]
-        names = list(effect.controls)
-        for j, name in enumerate(names):
-            x = i + 0.12 * (j + 1) - 0.1
-            c = effect.controls[name]
-            right.plot([x, x], [c.low, c.high], color=RANDOM, lw=3, alpha=0.5, solid_capstyle="butt",
-                       label="random subspaces, 95 %" if i == j == 0 else None)  # fmt: skip
-            right.annotate(name[0], (x, c.high), fontsize=6, ha="center", va="bottom", color=INK)
-        low, high = effect.interval or (effect.value, effect.value)
-        right.plot([i - 0.15] * 2, [low, high], color=ENVIRONMENT, lw=1.2)
-        right.plot(i - 0.15, effect.value, "o", color=ENVIRONMENT, ms=5, label="environment" if i == 0 else None)
-    right.axhline(0, color=INK, lw=0.6)
-    _finish(right, "Environment gap of the margin that is lost (test)", "eraser", "drop of the gap", bool(done))
-    legend = "controls: d dimension, v variance, n norm, l random labels"
-    right.annotate(legend, (0, 1), xycoords="axes fraction", fontsize=6, va="top", color=INK)
-    for ax in (left, right):
+        axes[0].axhline(done[0].before.chance, color=INK, lw=0.8, ls=":", label="chance")
+    axes[0].set_ylim(0, 1.02)
+    controls = "eraser (d, v, n: random in equal dimension, variance, norm; l: random labels)"
+    _finish(axes[0], "M4  Is the environment still readable?", "eraser", "balanced accuracy", bool(done))
+    _finish(axes[1], "Environment gap of the logits that is lost (test)", controls, "drop of the gap", bool(done))
+    _finish(axes[2], "Right answers lost (test)", controls, "accuracy drop", bool(done))
+    for ax in axes:
         ax.set_xticks(range(len(done)), [f"{e.eraser}\nrank {e.rank}" for e in done])
+        ax.xaxis.label.set_fontsize(7)
     return figure
+
+
+def _against_controls(ax: "Axes", i: int, effect: "Effect") -> None:
+    for j, (name, c) in enumerate(effect.controls.items()):
+        x = i + 0.12 * (j + 1) - 0.1
+        label = "random, 95 %" if i == j == 0 else None
+        ax.plot([x, x], [c.low, c.high], color=RANDOM, lw=3, alpha=0.5, solid_capstyle="butt", label=label)
+        ax.annotate(name[0], (x, c.high), fontsize=6, ha="center", va="bottom", color=INK)
+    low, high = effect.interval or (effect.value, effect.value)
+    ax.plot([i - 0.15] * 2, [low, high], color=ENVIRONMENT, lw=1.2)
+    ax.plot(i - 0.15, effect.value, "o", color=ENVIRONMENT, ms=5, label="environment" if i == 0 else None)
+    ax.axhline(0, color=INK, lw=0.6)
 
 
 def steering_figure(result: "Dissection") -> "Figure":

@@ -46,7 +46,7 @@ def balanced(guess: np.ndarray, target: np.ndarray, strata: np.ndarray) -> np.nd
     k, s = int(max(target.max(), guess.max())) + 1, int(strata.max()) + 1
     lead, n = target.shape[:-1], target.shape[-1]
     rows = int(np.prod(lead)) if lead else 1
-    cell = (strata * k + target).reshape(rows, n)
+    cell = (strata * k + target.astype(np.int64)).reshape(rows, n)
     flat = (cell + np.arange(rows)[:, None] * (k * s)).ravel()
     right = (guess == target).reshape(rows, n).astype(np.float64).ravel()
     size = np.bincount(flat, minlength=rows * k * s).reshape(rows, s, k)
@@ -71,7 +71,7 @@ def excess(guess: np.ndarray, target: np.ndarray, strata: np.ndarray) -> np.ndar
     k, s = int(max(target.max(), guess.max())) + 1, int(strata.max()) + 1
     lead, n = target.shape[:-1], target.shape[-1]
     rows = int(np.prod(lead)) if lead else 1
-    flat = ((strata * k + target).reshape(rows, n) + np.arange(rows)[:, None] * (k * s)).ravel()
+    flat = ((strata * k + target.astype(np.int64)).reshape(rows, n) + np.arange(rows)[:, None] * (k * s)).ravel()
     size = np.bincount(flat, minlength=rows * k * s).reshape(rows, s, k)
     guessed = np.bincount(strata * k + guess, minlength=k * s).reshape(s, k)
     per = np.maximum(size.sum(axis=2, keepdims=True), 1)
@@ -99,7 +99,7 @@ def permutations(
         draws, log_count = _within(rng, target, strata, count)
         return draws, "examples", _smallest(count, log_count)
     units = np.unique(groups, return_inverse=True)[1]
-    first = np.zeros(units.max() + 1, dtype=np.int64)
+    first = np.zeros(units.max() + 1, dtype=np.int16)
     first[units] = target
     if (first[units] == target).all():
         order = rng.random((count, len(first))).argsort(axis=1)
@@ -112,7 +112,7 @@ def _within(rng: np.random.Generator, target: np.ndarray, block: np.ndarray, cou
     order = np.argsort(block, kind="stable")
     ordered = block[order]
     shuffled = np.argsort(rng.random((count, len(target))) + ordered, axis=1)
-    draws = np.empty((count, len(target)), dtype=target.dtype)
+    draws = np.empty((count, len(target)), dtype=np.int16)
     draws[:, order] = target[order][shuffled]
     return draws, sum(_log_multinomial(np.bincount(target[block == b])) for b in np.unique(block))
 
@@ -143,7 +143,11 @@ def score(
     best = int(np.nanargmax(observed)) if np.isfinite(observed).any() else 0
     draws, permuted, smallest = permutations(rng, target, strata, groups, count)
     top = max(float(excess(g, target, strata)) for g in guesses)
-    highest = np.max([excess(g, draws, strata) for g in guesses], axis=0)
+    # a few rows at a time: all permutations at once would fill the memory on large test parts
+    rows = range(0, count, max(1, 4_000_000 // len(target)))
+    highest = np.concatenate(
+        [np.max([excess(g, draws[i : i + rows.step], strata) for g in guesses], axis=0) for i in rows]
+    )
     p = (1 + int((highest >= top - 1e-12).sum())) / (1 + count)
     units = np.arange(len(target)) if groups is None else np.unique(groups, return_inverse=True)[1]
     right = int((guesses[best] == target).sum())

@@ -7,6 +7,7 @@ direction is often monotone by chance, so it is reported against random directio
 Shapes: n examples, d features, k classes, A strengths alpha, D random directions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,8 +175,8 @@ class Curve(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class M5(Record):
-    towards: int | None = None
-    """Code of the environment that v points to."""
+    towards: str | int | float | None = None
+    """The environment that v points to."""
     sign_rule: str = SIGN_RULE
     share: float | None = None
     """Share of the between-environment variance along v."""
@@ -203,8 +204,8 @@ class M5(Record):
         return next(c for c in self.curves if (c.on, c.scaling) == (on, scaling))
 
 
-def run_m5(bench: Bench) -> M5:
-    """Steering at the head's input, on every set of examples, in the three scalings."""
+def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
+    """Steering at the head's input, on every set of examples, in the three scalings; `environments` names the codes."""
     sample, settings, fit = bench.sample, bench.settings, bench.fit
     z = sample.target("environment", "fit")
     try:
@@ -229,7 +230,7 @@ def run_m5(bench: Bench) -> M5:
     slope = sigma * bench.head.centred @ v
     controls = _slope_controls(bench, v, uniform, sigma)
     return M5(
-        towards=direction.towards,
+        towards=environments[direction.towards],
         share=direction.share,
         sigma=sigma,
         sigma_on=settings.sigma_on,

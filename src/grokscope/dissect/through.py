@@ -32,9 +32,15 @@ def logits_with(
 ) -> np.ndarray:
     """Logits (n, k) of the network with these edits, in evaluation mode; without edits, the network's own, bit for
     bit."""
-    x = torch.as_tensor(images)
+    with evaluating(model):
+        return _logits(model, torch.as_tensor(images), interventions, batch, prepare)
+
+
+def _logits(
+    model: "nn.Module", x: "Tensor", edits: tuple[Intervention, ...], batch: int, prepare: Prepare | None
+) -> np.ndarray:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with applied(model, *interventions), evaluating(model):
+    with applied(model, *edits):
         parts = [model(prepare(p.to(device)) if prepare else p.to(device)).float().cpu() for p in x.split(batch)]
     return torch.cat(parts).numpy()
 
@@ -89,11 +95,12 @@ def steer_site(
 
     def curve(u: np.ndarray) -> np.ndarray:
         tool = lambda a: Steer(site=site, direction=tuple(u.tolist()), step=unit, strength=float(a))  # noqa: E731
-        return np.stack([two_sided(logits_with(model, x, tool(a), batch=batch, prepare=prepare)) for a in steps])
+        return np.stack([two_sided(_logits(model, x, (tool(a),), batch, prepare)) for a in steps])
 
-    base = margins(two_sided(logits_with(model, x, batch=batch, prepare=prepare)), y)
     shift = lambda z: float(np.abs(margins(z[[0, -1]], y) - base).mean())  # noqa: E731
-    own, others = curve(v), [curve(u) for u in random]
+    with evaluating(model):
+        base = margins(two_sided(_logits(model, x, (), batch, prepare)), y)
+        own, others = curve(v), [curve(u) for u in random]
     right = lambda z: tuple((z.argmax(axis=-1) == y).mean(axis=-1).tolist())  # noqa: E731
     return SiteCurve(
         site=site,
