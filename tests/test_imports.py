@@ -19,6 +19,7 @@ LINE = [
     {"models"},
     {"store"},
     {"train"},
+    {"recorder"},
     {"trajectory"},
     {"verdicts"},
     {"mechanism"},

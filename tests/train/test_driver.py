@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from grokscope import configio
+from grokscope.config import Budget
 from grokscope.store import find_runs, open_run
 from grokscope.store.lock import exclusive
 from grokscope.store.run import Run
 from grokscope.train import driver
-from grokscope.train.driver import Interrupted, make_engine, train
+from grokscope.train.driver import Interrupted, extend, make_engine, train
 from grokscope.train.torch_engine import TorchEngine
 from tiny import TINY, assert_same, fitting, same_folder_content
 from tiny import tiny as with_many_states
@@ -386,3 +387,37 @@ def test_heartbeats_come_while_nothing_is_due(tmp_path, monkeypatch):
     train(config, tmp_path, watcher=heard.append)
     assert len(heard) > 50
     assert [p.step for p in heard] == sorted(p.step for p in heard)
+
+
+def test_a_second_ctrl_c_is_an_interruption_and_no_failure(tmp_path, monkeypatch):
+    original = TorchEngine._one_step
+
+    def impatient(self, watch):
+        if self.step == 33:
+            raise KeyboardInterrupt
+        original(self, watch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchEngine, "_one_step", impatient)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(), tmp_path)
+    (run,) = find_runs(tmp_path)
+    assert run.status["state"] == "interrupted"
+    assert train(tiny(), tmp_path).status["state"] == "done"
+
+
+def test_a_resume_state_of_another_version_is_said_plainly(tmp_path):
+    with pytest.raises(Interrupted) as caught:
+        train(tiny(), tmp_path, interrupt_at=20)
+    (path,) = (caught.value.run.path / "resume").glob("*.pt")
+    state = torch.load(path, weights_only=True)
+    del state["filter"]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"resume state is of another version of grokscope .*'filter'"):
+        train(tiny(), tmp_path)
+
+
+def test_what_diverged_cannot_be_extended(tmp_path):
+    run = train(tiny({"regime.optimizer": "sgd", "regime.lr": 1e30}), tmp_path)
+    with pytest.raises(ValueError, match=r"diverged at step \d+: there is nothing to train on from"):
+        extend(run, Budget(steps=1000))

@@ -1,6 +1,5 @@
 """Go on from a checkpoint with changed settings: a new run that knows its parent."""
 
-import shutil
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.store.checkpoints import load_weights
+from grokscope.store.files import write_atomic
 from grokscope.store.run import Run
 
 
@@ -31,9 +31,7 @@ def branch(
     raw = configio.overlay(run.config, {**changes, "start": start})
     config = configio.load_run(raw)
     folder = Path(root or run.path.parent) / config.run_id()
-    target = folder / "checkpoints" / "start.safetensors"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
 
 

@@ -108,7 +108,7 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
 
     Raises:
         ValueError: when its schedule depends on the length, the budget is not larger than what was trained, or the run
-            was imported.
+            was imported or has diverged.
     """
     if (run.record.get("lineage") or {}).get("kind") == "archive":
         raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
@@ -119,9 +119,11 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
             f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal "
             "training longer; start a new run with the larger budget, or branch from its last checkpoint"
         )
-    total = budget.in_steps(run.facts["steps_per_epoch"])
-    if total <= run.status["step"]:
-        raise ValueError(f"{run.id} has {run.status['step']} steps already; a budget of {total} would not extend it")
+    total, status = budget.in_steps(run.facts["steps_per_epoch"]), run.status
+    if status["state"] == "diverged":
+        raise ValueError(f"{run.id} diverged at step {status['step']}: there is nothing to train on from")
+    if total <= status["step"]:
+        raise ValueError(f"{run.id} has {status['step']} steps already; a budget of {total} would not extend it")
     return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)
 
 
@@ -181,8 +183,7 @@ class _Session:
         self._write_config()
         state, warnings = load_state(self.run.path / "resume")
         if state is not None:
-            self.bad_rows = state.pop("bad_rows")
-            self.engine.load_state_dict(state)
+            self._load(state)
             if self.engine.step > self.plan.total:  # further than asked for: close the run where it is
                 self.plan = make_plan(replace(self.config, budget=Budget(steps=self.engine.step)), self.n_train)
         elif self.config.start is not None:
@@ -194,6 +195,16 @@ class _Session:
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")
+
+    def _load(self, state: dict[str, Any]) -> None:
+        try:
+            self.bad_rows = state.pop("bad_rows")
+            self.engine.load_state_dict(state)
+        except KeyError as error:
+            raise ValueError(
+                f"{self.run.id}: its resume state is of another version of grokscope (it lacks {error}); go on with "
+                "that version, or branch from a checkpoint"
+            ) from None
 
     def _write_config(self) -> None:
         path = self.run.path / "config.json"
@@ -300,13 +311,14 @@ class _Session:
 
     def _write_failure(self, error: BaseException) -> None:
         """Say in the folder what went wrong, as far as the disk still allows; the error itself goes on to the
-        caller."""
+        caller. An impatient second Ctrl-C is no failure: the newest resume state is there."""
         tail = "".join(traceback.format_exception(error))[-4000:]
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         self.started = getattr(self, "started", time.time())
         self.first_step = getattr(self, "first_step", self.engine.step)
         try:
-            self._write_status("failed", {"type": type(error).__name__, "message": str(error), "traceback": tail})
-            self._log(f"failed at step {self.engine.step}: {error}")
+            self._write_status(state, {"type": type(error).__name__, "message": str(error), "traceback": tail})
+            self._log(f"{state} at step {self.engine.step}: {error}")
         except OSError:
             pass  # a full disk cannot hold its own obituary; the caller still gets the error
 
