@@ -55,6 +55,8 @@ VERBS = {
     "compare": Verb("look:compare", "runs side by side: configs and results"),
     "sql": Verb("look:sql", "ask SQL of all runs and evaluations"),
     "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
+    "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),
+    "calibrate": Verb("dissect:calibrate", "score the dissection on planted shortcuts"),
     "data sheet": Verb("data:sheet", "look at a task's images"),
     "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files"),
     "data camelyon17 check": Verb("data:camelyon17_check", "check a Camelyon17 folder"),

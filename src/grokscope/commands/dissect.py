@@ -1,0 +1,187 @@
+"""dissect, calibrate: where is the shortcut stored, and what the battery says of planted ones."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.output import Result, Rows, number, plural, print_table
+from grokscope.config import require
+from grokscope.store import open_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import nn
+
+    from grokscope.dissect.battery import Dissection
+
+SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
+
+
+@dataclass
+class Dissected(Result):
+    """Summaries of the dissected checkpoints, and where the records are."""
+
+    rows: list[dict[str, Any]]
+    folder: Path
+    warnings: list[str]
+    reason: str
+
+    def data(self) -> Any:
+        return {"folder": str(self.folder), "checkpoints": self.rows, "warnings": self.warnings, "reason": self.reason}
+
+    def show(self, console: "Console") -> None:
+        keys = [k for k in ("step", *SHOWN) if k in self.rows[0]]
+        probes = [k for k in self.rows[0] if k.startswith("probe_environment_")]
+        header = [*keys, *(p.removeprefix("probe_") for p in probes)]
+        print_table(console, header, [[_cell(row[k]) for k in (*keys, *probes)] for row in self.rows])
+        console.print(self.reason)
+        for warning in self.warnings:
+            console.print(f"note: {warning}")
+        console.print(f"records and figures  {self.folder}")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return number(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def dissect(
+    run: Path | None = None,
+    /,
+    *,
+    checkpoints: str = "final",
+    split: str | None = None,
+    sites: tuple[str, ...] = (),
+    steer_sites: tuple[str, ...] = (),
+    draws: int = 99,
+    seed: int = 0,
+    model: str | None = None,
+    weights: Path | None = None,
+    data: Path | None = None,
+    out: Path = Path("dissection"),
+    figures: bool = True,
+) -> Dissected:
+    """Where is the shortcut stored? Probes, erasure, steering and neuron ablation on a checkpoint, each with its
+    controls.
+
+    Of a run: `grokscope dissect runs/NAME`. Of a model of your own: `--model my_module:build --weights w.safetensors
+    --data table.csv`.
+
+    Args:
+        run: A run folder with checkpoints.
+        checkpoints: final, all (curves over the trajectory), step:<n>, peak:<split>, or oracle:ood_test (stamped).
+        split: Split to dissect; id_val for a run, and for a table its first split that is not unseen.
+        sites: Modules whose output is probed; by default the six stages of a ResNet, else what the last layer reads.
+        steer_sites: Earlier sites at which to steer through the network as well; costs hundreds of passes each.
+        draws: Random controls for each effect.
+        seed: Seed of parts and controls.
+        model: A function of yours that builds the network, as module:function; the folder you are in is searched.
+        weights: Its weights, safetensors.
+        data: A table of images (CSV or Parquet: path, label, environment, split, optional group).
+        out: Where to write, for a model of your own.
+        figures: Draw the four figures as PNG.
+    """
+    from grokscope.dissect.sample import Settings
+
+    require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
+    settings = Settings(seed=seed, draws=draws)
+    if run is None:
+        require(weights is not None and data is not None, "--model needs --weights and --data")
+        result = _own(str(model), Path(str(weights)), Path(str(data)), split, sites, steer_sites, settings)
+        return _shown([(None, result)], result.write(out, figures))
+    from grokscope.dissect.runs import SAMPLE, dissect_run
+
+    opened, found = open_run(run), []
+    for step, result in dissect_run(
+        opened,
+        checkpoints,
+        split=split or SAMPLE,
+        sites=sites or None,
+        steer_sites=steer_sites,
+        settings=settings,
+        figures=figures,
+    ):
+        print(f"step {step:,}: {result.where.cell}", file=sys.stderr)
+        found.append((step, result))
+    return _shown(found, opened.path / "mechinterp")
+
+
+def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissected:
+    from grokscope.dissect.runs import summary
+
+    rows = [({} if step is None else {"step": step}) | summary(result) for step, result in found]
+    last = found[-1][1]
+    return Dissected(rows, folder, list(last.warnings), last.where.reason)
+
+
+def _own(
+    model: str, weights: Path, table: Path, split: str | None, sites: Any, steer_sites: Any, settings: Any
+) -> "Dissection":
+    from grokscope.dissect.battery import Unseen
+    from grokscope.dissect.battery import dissect as battery
+    from grokscope.store.checkpoints import load_weights
+    from grokscope.tasks.table import Table
+    from grokscope.train.inputs import Network
+
+    network = _build(model)
+    try:
+        network.load_state_dict(load_weights(weights))
+    except RuntimeError as error:
+        raise ValueError(f"{weights}: do not fit the network of {model} ({str(error).splitlines()[0]})") from None
+    task = Table(path=str(table)).build(settings.seed)
+    named = split or next((n for n in ("id_val", "train") if n in task.splits), "train")
+    require(named in task.splits, f"--split: {table} has no split {named!r}; it has {', '.join(task.splits)}")
+    sample = task.splits[named]
+    unseen = {
+        n: Unseen(s.x, s.y, s.env, s.group) for n, s in task.splits.items() if n.startswith("ood_") and n != named
+    }
+    require(sample.env is not None, f"{table}: has no environments")
+    assert sample.env is not None
+    return battery(
+        network.eval(),
+        sample.x,
+        sample.y,
+        sample.env,
+        sample.group,
+        list(sites) or None,
+        unseen=unseen,
+        settings=settings,
+        prepare=Network(network, task.meta, "none").prepare,
+        steer_sites=steer_sites,
+    )
+
+
+def _build(target: str) -> "nn.Module":
+    """Call module:function, looked up in the present folder first."""
+    from importlib import import_module
+
+    module, _, name = target.partition(":")
+    require(bool(module and name), f"--model: expected module:function, got {target!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        factory: Callable[[], Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--model: {error}") from None
+    finally:
+        sys.path.pop(0)
+    return factory()
+
+
+def calibrate(*, seeds: int = 10, draws: int = 99) -> Rows:
+    """Score the battery on planted shortcuts of known geometry: recovery, false positives, power.
+
+    Args:
+        seeds: Draws of each planted geometry.
+        draws: Random controls for each effect.
+    """
+    from grokscope.dissect.calibrate import calibrate as score
+    from grokscope.dissect.calibrate import summarize
+    from grokscope.dissect.sample import Settings
+
+    require(seeds >= 1, f"--seeds must be at least 1, got {seeds}")
+    rows = score(range(seeds), settings=Settings(draws=draws, permutations=499, resamples=299, probe_controls=1))
+    print(plural(len(rows), "planted data set"), file=sys.stderr)
+    return Rows([r.to_dict() for r in summarize(rows)])

@@ -1,0 +1,200 @@
+"""The battery on saved runs: which checkpoint, which examples, and the same again along the whole trajectory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope import configio
+from grokscope.config import RunConfig
+from grokscope.dissect.battery import Dissection, Unseen, check_selection, dissect
+from grokscope.dissect.sample import Settings
+from grokscope.registry import nearest
+from grokscope.store import Run
+from grokscope.store.files import write_json
+from grokscope.tasks.data import Split, TaskData
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SAMPLE = "id_val"
+"""Split that is dissected: the training environments, on examples that were not trained on."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every checkpoint of a run is dissected on: the sample (n, ...) and the unseen environments."""
+
+    sample: Split
+    unseen: dict[str, Unseen]
+    data: TaskData
+    config: RunConfig
+
+
+def material(run: Run, split: str = SAMPLE) -> Material:
+    """The data of a run, drawn or loaded again from its config.
+
+    Raises:
+        ValueError: for a run without checkpoints' config, a regression, a task without environments, or an unknown
+        split.
+    """
+    config = configio.load_run(run.config)
+    data = config.task.build(config.seed)
+    if split not in data.splits:
+        raise ValueError(f"{run.id} has no split {split!r}{nearest(split, list(data.splits))}")
+    sample = data.splits[split]
+    if data.kind != "classification" or sample.env is None:
+        raise ValueError(
+            f"{run.id}: a dissection needs class labels and environments; task {config.task.name!r} lacks them"
+        )
+    away = {n: s for n, s in data.splits.items() if n.startswith("ood_") and n != split}
+    unseen = {name: Unseen(s.x, s.y, s.env, s.group) for name, s in away.items()}
+    return Material(sample, unseen, data, config)
+
+
+def load_network(run: Run, weights: Path, data: TaskData, config: RunConfig) -> "tuple[nn.Module, Any]":
+    """(model in evaluation mode, conversion of a batch) with the weights of one checkpoint.
+
+    Raises:
+        ValueError: for a damaged checkpoint, or weights that do not fit the run's model.
+    """
+    from grokscope.store.checkpoints import load_weights
+    from grokscope.train.inputs import Network
+    from grokscope.train.losses import make_loss
+
+    loss = make_loss(config.regime.loss, config.regime.loss_dtype, data.kind, data.classes)
+    model = config.model.build(data, loss.outputs())
+    try:
+        model.load_state_dict(load_weights(weights))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{weights}: these weights do not fit the run's model ({str(error).splitlines()[0]})"
+        ) from None
+    return model.eval(), Network(model, data.meta, "none").prepare
+
+
+def chosen_checkpoints(run: Run, rule: str) -> dict[int, tuple[Path, str]]:
+    """Step -> (weights, name of the rule): every checkpoint for ``all``, otherwise the one that the rule names.
+
+    ``final``; ``step:<n>``; ``peak:<split>``: the checkpoint whose evaluation is best there, the first of equals;
+    ``oracle:ood_test``: the same on a split that must not be selected on, stamped into whatever comes of it.
+
+    Raises:
+        ValueError: for an unknown rule, a step without a checkpoint, a split without evaluations, a run without
+        checkpoints.
+    """
+    found = run.checkpoints()
+    last = run.path / "checkpoints" / "final.safetensors"
+    if last.exists():
+        found = {**found, int(run.status["step"]): last}
+    if not found:
+        raise ValueError(f"{run.id} has no checkpoints yet")
+    if rule == "all":
+        return {step: (path, f"step:{step}") for step, path in sorted(found.items())}
+    kind, _, rest = check_selection(rule).partition(":")
+    if kind == "final":
+        if not last.exists():
+            raise ValueError(
+                f"{run.id} has no final checkpoint yet; finish it, or use step:<n> with one of {_known(found)}"
+            )
+        return {int(run.status["step"]): (last, rule)}
+    step = int(rest) if kind == "step" else _best(run, rest, found)
+    if step not in found:
+        raise ValueError(f"{run.id} has no checkpoint at step {step}; it has {_known(found)}")
+    return {step: (found[step], rule)}
+
+
+def _known(found: Mapping[int, Path]) -> str:
+    return ", ".join(str(s) for s in sorted(found))
+
+
+def _best(run: Run, split: str, found: Mapping[int, Path]) -> int:
+    """The checkpoint with the best score on a split, by the evaluation at its step or the last one before it."""
+    metrics = run.metrics()
+    column = metrics.get(f"{split}_acc")
+    if column is None:
+        names = [n.removesuffix("_acc") for n in metrics if n.endswith("_acc") and n.count("_") <= 2]
+        raise ValueError(f"{run.id} was not evaluated on {split!r}{nearest(split, names)}")
+    known = ~np.isnan(column)
+    steps, values = metrics["step"][known], column[known]
+    rows = {s: int(np.searchsorted(steps, s, side="right")) - 1 for s in sorted(found)}
+    return max((s for s in rows if rows[s] >= 0), key=lambda s: (values[rows[s]], -s))
+
+
+def dissect_run(
+    run: Run,
+    rule: str = "final",
+    *,
+    split: str = SAMPLE,
+    sites: tuple[str, ...] | None = None,
+    steer_sites: tuple[str, ...] = (),
+    settings: Settings | None = None,
+    figures: bool = True,
+) -> Iterator[tuple[int, Dissection]]:
+    """Dissect the checkpoints that `rule` names and write ``mechinterp/`` into the run, one result at a time.
+
+    For ``all``, each checkpoint's results lie in ``mechinterp/step<n>/``, the last one's also in ``mechinterp/``
+    itself, and ``mechinterp/trajectory.json`` holds a row of summaries for each. What is fitted is fitted on the fit
+    part of `split`, which should share the training environments; the unseen environments are only measured.
+    """
+    chosen = chosen_checkpoints(run, rule)
+    given = material(run, split)
+    rows = []
+    for step, (path, name) in chosen.items():
+        model, prepare = load_network(run, path, given.data, given.config)
+        s = given.sample
+        assert s.env is not None  # `material` has checked it
+        result = dissect(
+            model,
+            s.x,
+            s.y,
+            s.env,
+            s.group,
+            list(sites) if sites else None,
+            unseen=given.unseen,
+            settings=settings,
+            selection=name,
+            prepare=prepare,
+            cache=run.path / "mechinterp" / "features",
+            steer_sites=steer_sites,
+        )
+        if rule == "all":
+            _write_at(result, run.path / "mechinterp" / f"step{step:08d}")
+            rows.append({"step": step, **summary(result)})
+        if rule != "all" or step == max(chosen):
+            result.write(run.path, figures=figures)
+        yield step, result
+    if rows:
+        write_json(run.path / "mechinterp" / "trajectory.json", rows)
+
+
+def _write_at(result: Dissection, folder: Path) -> None:
+    """The JSON of one checkpoint among many, without figures and without the calibration."""
+    whole = result.to_dict()
+    parts = {key: whole.pop(key) for key in ("m1", "m4", "m5", "m6")}
+    for key, part in parts.items():
+        write_json(folder / f"{key}.json", {**whole, key: part})
+
+
+def summary(result: Dissection) -> dict[str, Any]:
+    """One flat row: probe accuracy by site, erasure damage, steering slope, neuron summary, and the cell."""
+    row: dict[str, Any] = {
+        "cell": result.where.cell,
+        "form": result.where.form,
+        "reliance": result.reliance.env_gap,
+        "reliance_p": result.reliance.p,
+    }
+    for probe in result.m1.probes:
+        row[f"probe_{probe.target}_{probe.site}"] = probe.test.balanced if probe.test else None
+    for erasure in result.m4.erasures:
+        row[f"erase_{erasure.eraser}_refitted"] = erasure.refitted.balanced
+        for name, effect in (erasure.effects.get("test") or {}).items():
+            row[f"erase_{erasure.eraser}_{name}"] = effect.value
+    row["steer_slope"] = result.m5.slope_size
+    row["steer_reliability"] = result.m5.reliability.mean if result.m5.reliability else None
+    for ablation in result.m6.ablations:
+        for arm, values in ablation.summary_values.items():
+            row |= {f"neurons_{ablation.on}_{ablation.ablation}_{arm}_{k}": v for k, v in values.items()}
+    return row
