@@ -1,0 +1,130 @@
+"""archive ...: bring runs in from an archive, write one, send it, fetch one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from grokscope.commands.output import Result, plural, size
+from grokscope.config import require
+from grokscope.store import find_runs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class Carried(Result):
+    """What went in or out, and what was wrong with it."""
+
+    facts: dict[str, Any]
+    lines: list[str]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.problems else 0
+
+    def data(self) -> Any:
+        return {**self.facts, "problems": list(self.problems)}
+
+    def show(self, console: "Console") -> None:
+        for line in self.lines:
+            console.print(line)
+        for problem in self.problems:
+            console.print(f"problem: {problem}")
+
+
+def import_(
+    folder: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    map: tuple[str, ...] = (),
+    scale: float = 1.0,
+    n: tuple[str, ...] = (),
+) -> Carried:
+    """Import the runs of an archive: after that every command works on them. What is damaged is named, the rest
+    imported.
+
+    Args:
+        folder: The archive, or one run of it.
+        root: Folder for the runs.
+        map: Column of ours = field of the archive's history, for example ood_test_acc=acc_center2; repeatable.
+        scale: Multiplies every accuracy; 0.01 for a history in per cent.
+        n: Split = examples, for example ood_test=85054, where the history does not say; repeatable.
+    """
+    from grokscope.archive.importing import import_archive
+
+    sizes = {k: _count(k, v) for k, v in _pairs(n, "--n").items()}
+    done = import_archive(folder, root, _pairs(map, "--map") or None, scale=scale, n=sizes or None)
+    lines = [f"{plural(len(done.runs), 'run')} of {folder} in {root}", *(f"  {run.path}" for run in done.runs)]
+    return Carried({"runs": [str(run.path) for run in done.runs]}, lines, done.problems)
+
+
+def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
+    for word in words:
+        require("=" in word, f"{option}: expected name=value, got {word!r}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _count(split: str, text: str) -> int:
+    require(text.isdigit() and int(text) > 0, f"--n {split}: expected a number of examples, got {text!r}")
+    return int(text)
+
+
+def export(
+    runs: tuple[Path, ...],
+    /,
+    *,
+    out: Path = Path("archive"),
+    weights: Literal["pt", "safetensors"] = "pt",
+    title: str | None = None,
+    license: str | None = None,
+) -> Carried:
+    """Write runs as an archive: configs, checkpoints, histories, figures, and a filled model card.
+
+    Args:
+        runs: Run folders, or folders of runs.
+        out: Where to.
+        weights: pt (plain state dicts, as published) or safetensors.
+        title: Of the card.
+        license: Of the weights, by the Hub's name, for example cc-by-4.0.
+    """
+    from grokscope.archive.exporting import export_archive
+
+    found = [run for path in runs for run in find_runs(path)]
+    require(bool(found), f"no runs in {', '.join(map(str, runs)) or 'nothing'}")
+    done = export_archive(found, out, weights=weights, title=title, license=license)
+    facts = {"out": str(out), "runs": list(done.runs), "files": done.files, "bytes": done.bytes}
+    lines = [f"{plural(len(done.runs), 'run')} in {out}: {plural(done.files, 'file')}, {size(done.bytes)}"]
+    return Carried(facts, lines, done.problems)
+
+
+def push(folder: Path, repo: str, /, *, public: bool = False, revision: str | None = None) -> Carried:
+    """Send an exported archive to the Hugging Face Hub; only what has changed is uploaded.
+
+    Args:
+        folder: What `archive export` wrote.
+        repo: user/name.
+        public: Make a new repository public.
+        revision: Branch to commit to.
+    """
+    from grokscope.archive import hub
+
+    address = hub.push(folder, repo, private=not public, revision=revision)
+    return Carried({"address": address}, [address])
+
+
+def fetch(repo: str, dest: Path, /, *, revision: str | None = None, only: tuple[str, ...] = ()) -> Carried:
+    """Fetch an archive from the Hugging Face Hub; import it with `archive import`.
+
+    Args:
+        repo: user/name.
+        dest: Folder for the archive.
+        revision: Branch, tag or commit.
+        only: Run ids, or patterns on paths.
+    """
+    from grokscope.archive import hub
+
+    folder = hub.fetch(repo, dest, revision, only or None)
+    return Carried({"folder": str(folder)}, [f"fetched {folder}", f"next  grokscope archive import {folder}"])
