@@ -7,6 +7,7 @@ import torch
 from networks import stained, tiny_resnet
 from torch import nn
 
+from grokscope.dissect.answer import Reliance, judge_use
 from grokscope.dissect.battery import Unseen, check_selection, dissect, dissect_features, mean_rgb
 from grokscope.dissect.features import state_hash
 from grokscope.dissect.head import make_head
@@ -57,10 +58,23 @@ def test_used_and_unused_shortcuts_land_in_their_cells(used):
     assert found.reliance.p <= 0.05
     assert found.m5.causal
     assert found.m6.causal
-    _, other = run(replace(SMALL, used=False))
+    _, other = run(replace(SMALL, used=False), seed=1)
     assert other.where.cell == "readable but unused"
     assert other.where.form == "cannot tell"
     assert not other.m5.causal
+
+
+def test_a_failed_test_is_no_proof_of_absence():
+    near, far = (0.0, 0.3), (0.0, 0.9)
+    of = lambda interval, gap=2.0: Reliance(  # noqa: E731
+        env_gap=0.1, interval=interval, class_gap=gap, p=0.5, sidedness="greater", smallest_p=0.01, permuted="groups"
+    )
+    assert judge_use(True, of(far), 0.25) is True
+    assert judge_use(False, of(near), 0.25) is False
+    assert judge_use(False, of(far), 0.25) is None
+    assert judge_use(None, of(near), 0.25) is False
+    assert judge_use(False, of(None), 0.25) is None
+    assert judge_use(False, of(near, float("nan")), 0.25) is None
 
 
 def test_nothing_is_found_where_nothing_is():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
@@ -11,7 +13,17 @@ from grokscope.dissect.controls import (
     random_frames,
     variance_matched_frames,
 )
-from grokscope.dissect.effects import describe, effect_records, env_gap, intervals, make_scene, margins, measure
+from grokscope.dissect.effects import (
+    class_gap,
+    describe,
+    effect_records,
+    env_gap,
+    gap_interval,
+    intervals,
+    make_scene,
+    margins,
+    measure,
+)
 from grokscope.dissect.head import make_head
 
 RNG = np.random.default_rng
@@ -127,6 +139,10 @@ def test_env_gap_is_the_least_squares_effect_and_ignores_the_class():
     effects = np.array([0.0, fit.params["C(e)[T.1]"], fit.params["C(e)[T.2]"]])
     assert float(env_gap(scene, logits)) == pytest.approx(effects.std(), rel=1e-9)
     assert float(env_gap(scene, np.stack([-5.0 * y, 5.0 * y], axis=1))) == pytest.approx(0, abs=1e-9)
+    own = replace(scene, logits=logits)
+    assert class_gap(own) == pytest.approx(fit.params["C(y)[T.1]"] / 2)  # two classes lie half their distance out
+    low, high = gap_interval(own)
+    assert low < effects.std() < high
 
 
 def test_one_environment_has_no_gap_and_says_nan():

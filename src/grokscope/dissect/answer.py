@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.dissect.controls import Cell, cell
-from grokscope.dissect.effects import Scene, env_gap
-from grokscope.dissect.erasure import M4
+from grokscope.dissect.effects import Scene, class_gap, env_gap, gap_interval
+from grokscope.dissect.erasure import M4, Erasure
 from grokscope.dissect.neurons import M6
 from grokscope.dissect.parts import PartsRecord
 from grokscope.dissect.probes import M1
-from grokscope.dissect.records import Effect, Record
+from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.scoring import permutations
 
@@ -26,6 +26,9 @@ class Reliance(Record):
     """
 
     env_gap: float
+    interval: tuple[float, float] | None
+    class_gap: float
+    """The same measure for the right answer: what the environment's is compared with."""
     p: float
     sidedness: str
     smallest_p: float
@@ -34,11 +37,13 @@ class Reliance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Where(Record):
-    """The answer in short. `cell`: readable (M1 at the pooled layer) x used (M4 with `eraser`)."""
+    """The answer in short. `cell`: readable (M1 at the pooled layer) x used."""
 
     cell: Cell
     decodable: bool | None
-    causal: bool | None
+    used: bool | None
+    """True when M4 with `eraser` beats every control; False when it does not and the interval of the environment's
+    gap in the unedited logits ends below ``negligible`` times the class's gap; None (cannot tell) otherwise."""
     eraser: str
     erased: str
     form: str
@@ -61,7 +66,9 @@ def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
     observed, *random = explained(scene, np.concatenate([scene.environments[None], draws]))
     return Reliance(
         env_gap=float(env_gap(scene, scene.logits)),
-        p=(1 + int((np.array(random) >= observed * (1 - 1e-9)).sum())) / (1 + len(random)),
+        interval=gap_interval(scene),
+        class_gap=class_gap(scene),
+        p=max(smallest, (1 + int((np.array(random) >= observed * (1 - 1e-9)).sum())) / (1 + len(random))),
         sidedness="greater",
         smallest_p=smallest,
         permuted=permuted,
@@ -87,7 +94,7 @@ FEW, SMEARED = 1 / 16, 1 / 4
 """half_share up to which the reliance sits in few neurons, and from which it is smeared; random neurons give 1/2."""
 
 
-def summarize(m1: M1, m4: M4, m6: M6, parts: PartsRecord, settings: Settings) -> Where:
+def summarize(m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, settings: Settings) -> Where:
     """The four cells and the form, from the eraser `leace` where it was run, else the first."""
     names = [e.eraser for e in m4.erasures]
     read = m1.at(POOLED, "environment")
@@ -97,28 +104,41 @@ def summarize(m1: M1, m4: M4, m6: M6, parts: PartsRecord, settings: Settings) ->
     if parts.association > 0.99:
         return _unknown(decodable, "environment and class coincide: no analysis can tell them apart")
     erasure = m4.by("leace" if "leace" in names else names[0])
+    used = judge_use(erasure.causal, reliance, settings.negligible)
     half = m6.on("test", settings.ablation).half_k if m6.ablations else None
     share = None if half is None else half / m6.d
     return Where(
-        cell=cell(decodable, erasure.causal),
+        cell=cell(decodable, used),
         decodable=decodable,
-        causal=erasure.causal,
+        used=used,
         eraser=erasure.eraser,
         erased=erasure.verdict,
-        form=_form(share, bool(erasure.causal)),
+        form=_form(share, bool(used)),
         half_k=half,
         half_share=share,
-        reason=f"M1: {read.reason}; M4 ({erasure.eraser}): {_why(erasure.effects['test']['env_gap_drop'])}",
+        reason=f"M1: {read.reason}; M4 ({erasure.eraser}): {_why(erasure, reliance)}",
     )
 
 
-def _why(effect: Effect) -> str:
+def judge_use(causal: bool | None, reliance: Reliance, negligible: float) -> bool | None:
+    """An edit that does no more than chance shows no absence of use: with few patients it never does."""
+    if causal:
+        return True
+    if reliance.interval is None or not reliance.class_gap > 0:
+        return None
+    return False if reliance.interval[1] <= negligible * reliance.class_gap else None
+
+
+def _why(erasure: Erasure, reliance: Reliance) -> str:
+    effect = erasure.effects["test"]["env_gap_drop"]
     worst = max(effect.controls.values(), key=lambda c: c.p)
-    return f"environment gap falls by {effect.value:.3g}, largest p over controls {worst.p:.3g} ({worst.control})"
+    low, high = reliance.interval or (float("nan"),) * 2
+    gap = f"environment gap {reliance.env_gap:.3g} [{low:.3g}, {high:.3g}], class gap {reliance.class_gap:.3g}"
+    return f"{gap}; the edit takes {effect.value:.3g}, largest p over controls {worst.p:.3g} ({worst.control})"
 
 
-def _form(share: float | None, causal: bool) -> str:
-    if not causal:
+def _form(share: float | None, used: bool) -> str:
+    if not used:
         return "cannot tell"
     if share is None or share >= SMEARED:
         return "smeared"
@@ -129,7 +149,7 @@ def _unknown(decodable: bool | None, reason: str) -> Where:
     return Where(
         cell="cannot tell",
         decodable=decodable,
-        causal=None,
+        used=None,
         eraser="none",
         erased="cannot tell",
         form="cannot tell",

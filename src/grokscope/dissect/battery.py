@@ -222,6 +222,7 @@ def dissect_features(
     scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
     m1, probes = run_m1({k: np.asarray(v) for k, v in features.items()}, sample, settings)
     m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments)
+    reliance = measure_reliance(scenes["test"], settings)
     return Dissection(
         schema=SCHEMA,
         model_hash=origin.model_hash if origin else None,
@@ -234,12 +235,12 @@ def dissect_features(
         parts=record,
         balanced=sample.weights["fit"] is not None,
         scenes=tuple(describe(scene) for scene in scenes.values()),
-        reliance=measure_reliance(scenes["test"], settings),
+        reliance=reliance,
         m1=m1,
         m4=m4,
         m5=m5,
         m6=m6,
-        where=summarize(m1, m4, m6, record, settings),
+        where=summarize(m1, m4, m6, reliance, record, settings),
         warnings=_warnings(record, sample, settings, selection),
     )
 

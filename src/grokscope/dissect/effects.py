@@ -125,6 +125,27 @@ def env_gap(scene: Scene, logits: np.ndarray) -> np.ndarray:
     return np.sqrt(2 * (parts**2).sum(axis=-1).mean(axis=-1))
 
 
+def class_gap(scene: Scene) -> float:
+    """The same for the class at a given environment: how far the logits move with the right answer."""
+    rows = _adjusted(scene.labels, scene.environments)
+    if rows is None:
+        return float("nan")
+    return float(
+        np.sqrt(2 * ((rows @ (scene.logits - scene.logits.mean(axis=1, keepdims=True))) ** 2).sum(axis=1).mean())
+    )
+
+
+def gap_interval(scene: Scene) -> tuple[float, float] | None:
+    """Bootstrap interval of the unedited network's `env_gap`; its square is shifted by the noise that resampling
+    adds."""
+    if scene.n_units < 2 or scene.adjusted is None:
+        return None
+    squares = _gap_draws(scene, scene.logits) ** 2
+    bounds = interval(squares)
+    shift = max(0.0, float(np.nanmean(squares)) - float(env_gap(scene, scene.logits)) ** 2)
+    return None if bounds is None else (max(0.0, bounds[0] - shift) ** 0.5, max(0.0, bounds[1] - shift) ** 0.5)
+
+
 def _adjusted(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
     """Rows (e, n) that turn any outcome (n,) into its environment effects adjusted for class, centred over
     environments."""

@@ -18,7 +18,16 @@ from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.records import Effect, Record
 from grokscope.dissect.sample import Sample, Settings
 from grokscope.dissect.scoring import Score, permutations, score
-from grokscope.dissect.subspaces import Eraser, class_means, lda, mean_diff, principal_angles, probe_rows
+from grokscope.dissect.subspaces import (
+    Eraser,
+    class_means,
+    discriminants,
+    lda,
+    mean_diff,
+    principal_angles,
+    probe_rows,
+    within_covariance,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,11 +258,15 @@ def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
     """The same eraser fitted to permuted environments: what a meaningless labelling of the same groups removes.
 
     The environments' own means are taken away first, because a permutation of few groups still holds much of the real
-    labelling. Only for the two erasers whose fit is a matter of class means; the others would cost a hundred refits.
+    labelling. Not for the erasers that would cost a hundred refits: `probe_rows`, and `lda` in several rounds.
     """
-    if name not in ("mean_diff", "leace"):
+    if name == "probe_rows" or (name == "lda" and bench.settings.lda_rounds > 1):
         return []
     weights, rest, draws = bench.sample.weights["fit"], bench.without_environment, random_labels(bench)
+    if name == "lda":
+        z = bench.sample.target("environment", "fit")
+        inverse = np.linalg.inv(within_covariance(rest, z, class_means(rest, z, weights)[0], weights))
+        return [discriminants(inverse, *class_means(rest, random, weights)) for random in draws]
     if name == "leace":
         whitening = whiten(rest, weights)
         return [whitening.eraser(class_means(rest, random, weights)[0]) for random in draws]

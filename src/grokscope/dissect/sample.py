@@ -32,6 +32,9 @@ class Settings(Record):
     """Level of every verdict."""
     tolerance: float = 0.10
     """A probe counts as at chance when its interval ends below chance plus this (balanced accuracy)."""
+    negligible: float = 0.25
+    """The environment counts as unused when the interval of its gap in the logits ends below this share of the
+    class's gap; a test that found nothing does not show that there is nothing."""
     balance: Literal["class", "none"] = "class"
     """``class`` weights the examples so that environment and class are independent; ``none`` is as published."""
     regularization: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -66,6 +69,7 @@ class Settings(Record):
         require(self.permutations >= 1, f"permutations must be at least 1, got {self.permutations}")
         require(self.resamples >= 1, f"resamples must be at least 1, got {self.resamples}")
         require(0 < self.alpha < 1, f"alpha must lie in (0, 1), got {self.alpha}")
+        require(0 < self.negligible < 1, f"negligible must lie in (0, 1), got {self.negligible}")
         require(0 < self.tolerance < 1, f"tolerance must lie in (0, 1), got {self.tolerance}")
         for key in ("regularization", "refit_regularization"):
             values = getattr(self, key)

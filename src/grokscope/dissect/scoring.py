@@ -158,7 +158,7 @@ def score(
         balanced=float(observed[best]),
         interval=_interval(guesses[best], target, strata, units, rng, resamples),
         chance=chance_level(target, strata),
-        p=p if np.isfinite(observed[best]) else float("nan"),
+        p=max(p, smallest) if np.isfinite(observed[best]) else float("nan"),
         sidedness="greater",
         smallest_p=smallest,
         permuted=permuted,

@@ -127,14 +127,17 @@ def lda(
     centre = class_means(h, z, weights)[2]
     rest = np.asarray(h, dtype=np.float64)
     for _ in range(rounds):
-        means, shares, mean = class_means(rest, z, weights)
-        offsets = (means - mean) * np.sqrt(shares)[:, None]
-        found = row_space(
-            np.linalg.solve(within_covariance(rest, z, means, weights, shrinkage), offsets.T).T, len(means) - 1
-        )
-        basis = np.linalg.qr(np.concatenate([basis, found], axis=1))[0]
+        found = class_means(rest, z, weights)
+        inverse = np.linalg.inv(within_covariance(rest, z, found[0], weights, shrinkage))
+        basis = np.linalg.qr(np.concatenate([basis, discriminants(inverse, *found).left], axis=1))[0]
         rest = h - (h - centre) @ basis @ basis.T
     return _orthogonal("lda", basis, centre)
+
+
+def discriminants(inverse: np.ndarray, means: np.ndarray, shares: np.ndarray, centre: np.ndarray) -> Eraser:
+    """One round of `lda` from the inverse (d, d) of a within-class covariance and the class means (k, d)."""
+    offsets = (means - centre) * np.sqrt(shares)[:, None]
+    return _orthogonal("lda", row_space(offsets @ inverse, len(means) - 1), centre)
 
 
 def within_covariance(
