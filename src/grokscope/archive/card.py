@@ -26,6 +26,7 @@ DATA = {
     "arXiv:2012.07421), CC0 1.0. Not in this archive.",
     "digits": "the handwritten digits of scikit-learn (Alpaydin & Kaynak, doi:10.24432/C50P49), CC BY 4.0. Not in this "
     "archive.",
+    "own": "of a training loop of the author's own. Not in this archive, and not described by it.",
     "table": "images of the archive's author. Not in this archive; ask the author for their licence and consent.",
 }
 """Task -> its data and their licence; other tasks are drawn by grokscope's code from the seed, under no licence."""
@@ -62,6 +63,7 @@ def render(
         verdicts={s: _counted(_verdicts(summaries, s)) for s in splits},
         regimes=regimes,
         axes=_differing(regimes),
+        axis_names=list(dict.fromkeys(k for axes in regimes.values() for k in axes)),
         seeds=_seeds(runs),
         few=min(_seeds(runs).values()) < ENOUGH_SEEDS,
         weights=weights,
@@ -181,7 +183,8 @@ def _regimes(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for run in runs:
         regime = run.config["regime"]
         axes = {k: regime[k] for k in AXES if k in regime}
-        axes["grad_filter"] = _FILTER.get(regime["grad_filter"], "{grad_filter}").format(**regime)
+        if shape := _FILTER.get(str(regime.get("grad_filter"))):
+            axes["grad_filter"] = shape.format(**regime)
         label, number = run.label, 1
         while label in found and found[label] != axes:
             number += 1

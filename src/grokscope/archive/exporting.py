@@ -4,20 +4,21 @@ names this machine."""
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from grokscope import configio
+from grokscope import registry
 from grokscope.archive import card, m6_table
-from grokscope.archive.layout import CONFIG, HISTORY, LOG, METRICS, ROWS, SUMMARY, condition_of
+from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, METRICS, ROWS, SUMMARY, condition_of
 from grokscope.archive.summary import summary_of
-from grokscope.config import TaskConfig, require
+from grokscope.config import require
 from grokscope.registry import nearest
 from grokscope.store import Run, open_run
 from grokscope.store.files import read_json, to_json, write_atomic, write_json
 
 WEIGHTS = ("pt", "safetensors")
+FORMATS = ("png", "pdf", "svg")
 PRIVATE = ("host", "command")
 """Entries of a run's provenance that stay at home: they name the machine and its folders."""
 MARK = "made with grokscope archive export"
@@ -50,7 +51,8 @@ def export_archive(
 
     Of each run: config.json with the published keys and, under ``grokscope``, all of ours; checkpoints; history.json
     with the rows at epochs 1, 50, 100, ... and the last, metrics.jsonl with all of them; summary.json with peaks and
-    finals; log; mechinterp. Resume states are left at home, and so are host names and command lines.
+    finals; log; mechinterp. Resume states, cached features and mirrors of trackers are left at home, and so are
+    host names and command lines; a path that a task was given (`table.path`) is part of its config and goes along.
 
     Args:
         runs: run folders, failed and unfinished ones included, so that counts agree with what was launched.
@@ -69,6 +71,8 @@ def export_archive(
     require(weights in WEIGHTS, f"weights: no format {weights!r}{nearest(weights, list(WEIGHTS))}")
     names = [archive_id(run) for run in found]
     _check(found, names, out)
+    for name in formats:
+        require(name in FORMATS, f"formats: no format {name!r}{nearest(name, list(FORMATS))}")
     problems: list[str] = []
     for run, name in zip(found, names, strict=True):
         problems += [f"{name}: {words}" for words in _export_run(run, out / "runs" / name, weights)]
@@ -130,10 +134,18 @@ def _export_run(run: Run, folder: Path, weights: str) -> Iterator[str]:
     write_json(folder / SUMMARY, {**_original(original / "summary.json"), **summary_of(run, status)})
     if (run.path / LOG).is_file():
         _copy(run.path / LOG, folder / LOG)
-    for path in sorted((run.path / "mechinterp").rglob("*")):
-        if path.is_file():
-            _copy(path, folder / path.relative_to(run.path))
+    _copy_mechinterp(run.path, folder)
     yield from _export_weights(run, folder / "checkpoints", weights)
+
+
+def _copy_mechinterp(run: Path, folder: Path) -> None:
+    """All but the cached features; what came from another archive goes back to its place, unless ours stands there."""
+    for path in sorted((run / "mechinterp").rglob("*")):
+        name = path.relative_to(run)
+        if not path.is_file() or name.parts[1] == "features":
+            continue
+        home = Path("mechinterp", *name.parts[2:])
+        _copy(path, folder / (home if name.as_posix().startswith(FOREIGN) and not (run / home).exists() else name))
 
 
 def _original(path: Path) -> dict[str, Any]:
@@ -152,32 +164,31 @@ def _published_config(run: Run) -> dict[str, Any]:
     config, facts = run.config, run.facts
     regime, task, meta = config["regime"], config["task"], facts.get("meta") or {}
     n_train = (facts.get("splits") or {}).get("train", {}).get("n")
-    per_epoch = facts.get("steps_per_epoch") or 1
-    budget = config["budget"]
-    epochs = budget["epochs"] if budget.get("epochs") else _whole(budget["steps"] / per_epoch)
-    shape = meta.get("image_shape")
-    evaluate = config["evaluate"]
-    grokfast = regime["grad_filter"] == "grokfast_ema"
+    shape, evaluate = meta.get("image_shape"), config.get("evaluate") or {}
+    grokfast = regime.get("grad_filter") == "grokfast_ema"
     return {
         "seed": config["seed"],
         "n_train": n_train if n_train is not None else task.get("n_train"),
-        "batch_size": regime["batch_size"] or n_train,
+        "batch_size": regime.get("batch_size") or n_train,
         "img_size": shape[-1] if shape else task.get("image_size"),
         "n_classes": len(meta["labels"]) if meta.get("labels") else None,
-        "log_every": evaluate["every"] if evaluate["unit"] == "epochs" else None,
-        "device": facts.get("device") or config["hardware"]["device"],
+        "log_every": evaluate.get("every") if evaluate.get("unit") == "epochs" else None,
+        "device": facts.get("device"),
         "condition": condition_of(regime["name"]),
-        "lr": regime["lr"],
-        "weight_decay": regime["weight_decay"],
-        "n_epochs": epochs,
-        "init_scale": regime["init_scale"],
+        "lr": regime.get("lr"),
+        "weight_decay": regime.get("weight_decay"),
+        "n_epochs": _epochs(config.get("budget") or {}, facts),
+        "init_scale": regime.get("init_scale"),
         "use_grokfast": grokfast,
         **({"grokfast_alpha": regime["filter_alpha"], "grokfast_lamb": regime["filter_lambda"]} if grokfast else {}),
     }
 
 
-def _whole(value: float) -> int | float:
-    return int(value) if float(value).is_integer() else value
+def _epochs(budget: Mapping[str, Any], facts: Mapping[str, Any]) -> int | float | None:
+    if budget.get("epochs") or not budget.get("steps"):
+        return budget.get("epochs")
+    epochs = budget["steps"] / (facts.get("steps_per_epoch") or 1)
+    return int(epochs) if epochs.is_integer() else epochs
 
 
 def _record(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,10 +212,10 @@ def _record(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """The config without the task's settings that are no part of a run's identity: folders of this machine."""
-    from dataclasses import fields
-
-    task = configio.load_run(config).task
-    assert isinstance(task, TaskConfig)
+    try:
+        task = registry.load("task", config["task"]["name"])
+    except ValueError:  # recorded by another loop, or a plug-in's that is not here
+        return config
     local = [f.name for f in fields(task) if not f.metadata.get("identity", True)]
     return {**config, "task": {k: v for k, v in config["task"].items() if k not in local}}
 
@@ -214,10 +225,10 @@ def history_rows(rows: list[dict[str, Any]], config: Mapping[str, Any]) -> tuple
     every row."""
     if not rows:
         return [], None
-    by_epoch = {row["epoch"]: row for row in rows}
-    last = rows[-1]["epoch"]
+    by_epoch = {row.get("epoch"): row for row in rows}
+    last = rows[-1].get("epoch", -1)
     wanted = [*ROWS.points(int(last)), last]
-    if all(epoch in by_epoch for epoch in wanted):
+    if last >= 0 and all(epoch in by_epoch for epoch in wanted):
         return [by_epoch[epoch] for epoch in sorted(set(wanted))], None
     return (
         rows,

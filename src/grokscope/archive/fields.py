@@ -99,9 +99,9 @@ def read_history(path: Path) -> list[Row]:
     """
     data = read_json(path)
     if isinstance(data, dict):
-        inner = [v for v in data.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-        if len(inner) == 1:
-            data = inner[0]
+        lists = [v for v in data.values() if isinstance(v, list)]
+        if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
+            data = lists[0]
         elif data and all(isinstance(v, list) for v in data.values()) and len({len(v) for v in data.values()}) == 1:
             data = [dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True)]
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):

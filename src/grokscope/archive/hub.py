@@ -127,7 +127,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         raise OSError(_offline(error)) from None
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "requests"):
+        if type(error).__module__.startswith(("httpx", "httpcore", "requests")):  # whichever carries its requests
             raise OSError(_offline(error)) from None
         raise
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from grokscope import configio
 from grokscope.archive import fields
-from grokscope.archive.layout import CHECKPOINTS, CONFIG, HISTORY, LOG, SUMMARY, Source, digest, find_sources
+from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, SUMMARY, Source, digest, find_sources
 from grokscope.archive.own import parse_own
 from grokscope.archive.published import Parsed, parse_run, status_of
 from grokscope.store import lock
@@ -187,9 +187,8 @@ def _import(draft: _Draft, archive: str, root: Path, options: _Options) -> tuple
 
 def _folder_name(parsed: Parsed, draft: _Draft) -> str:
     """Readable front as for any run; the hash is of the archive's run, not of the config."""
-    front = parsed.front or parsed.config.run_id().rpartition("-")[0]
     identity = {"run": draft.source.id, "config": digest(draft.source.path / CONFIG)}
-    return f"{front}-{configio.content_hash(identity)[:8]}"
+    return f"{parsed.front}-{configio.content_hash(identity)[:8]}"
 
 
 def _digests(source: Source) -> dict[str, str]:
@@ -221,8 +220,7 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
     for name, kept in _KEPT.items():
         _copy(source.path / name, run.path / kept)
     _copy(source.path / LOG, run.path / LOG)
-    for path in _mechinterp(source):
-        _copy(path, run.path / path.relative_to(source.path))
+    _copy_mechinterp(run, draft)
     if others := source.others():
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
     before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.own else None
@@ -238,6 +236,23 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
         _write_record(run, parsed, lineage)
     kept = {"reader": READER, "archive": archive, "run": source.id, "options": options.plain()}
     _put_json(run.path / FILES, {**kept, "files": files, "weights": sorted(weights), "problems": draft.problems})
+
+
+def _copy_mechinterp(run: Run, draft: _Draft) -> None:
+    """Dissections beside ours; those of other programs one folder down, where ours will never overwrite them. A newer
+    one of ours stays."""
+    try:
+        earlier = read_json(run.path / FILES)["files"]
+    except ValueError:
+        earlier = {}
+    base = draft.source.path
+    for path in _mechinterp(draft.source):
+        name = path.relative_to(base).as_posix()
+        target = run.path / name if draft.own else run.path / FOREIGN / path.relative_to(base / "mechinterp")
+        if target.exists() and digest(target) not in (earlier.get(name), digest(path)):
+            draft.problem(f"{name}: the run has another one by now, which stays")
+        else:
+            _copy(path, target)
 
 
 def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
@@ -282,26 +297,31 @@ def _network(draft: _Draft, parsed: Parsed) -> Any:
 
 
 def _report_missing(draft: _Draft, parsed: Parsed) -> None:
-    """One message for each file, and one for all checkpoints, that a run should have by its config."""
-    for name in (SUMMARY, LOG):
+    """One message for each file, and one for all checkpoints, that a run should have by its config and its state."""
+    for name in (SUMMARY, LOG) if parsed.cadence else (SUMMARY,):  # a loop of one's own has no log of ours
         if not (draft.source.path / name).is_file():
             draft.problem(f"{name}: missing")
-    per_epoch = parsed.facts["steps_per_epoch"]
-    end = round(parsed.last_epoch * per_epoch)
-    cadence = parsed.config.checkpoint
-    if not draft.own:
-        wanted = [f"ep{p:05d}" for p in CHECKPOINTS.points(int(parsed.last_epoch))]
-    elif cadence.unit == "epochs":
-        wanted = [f"ep{p:05d}" for p in cadence.points(end // per_epoch)]
-    else:
-        wanted = [f"st{p:08d}" for p in cadence.points(end)]
-    present = {p.rpartition(".")[0] for p in (f.name for f in draft.source.checkpoints().values())}
-    missing = [name for name in [*wanted, "final"] if name not in present]
-    if missing:
+    wanted, present = _expected(parsed), draft.source.checkpoints()
+    if missing := [name for name in wanted if name not in present]:
         some = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-        draft.problem(f"checkpoints: {len(missing)} of {len(wanted) + 1} missing: {some}")
-    if parsed.rows and (last := parsed.rows[-1].get("epoch")) is not None and last < parsed.last_epoch:
+        draft.problem(f"checkpoints: {len(missing)} of {len(wanted)} missing: {some}")
+    whole = parsed.status is None or parsed.status["state"] == "done"
+    if whole and parsed.rows and (last := parsed.rows[-1].get("epoch")) is not None and last < parsed.last_epoch:
         draft.problem(f"{HISTORY}: ends at epoch {last:g} of {parsed.last_epoch:g}")
+
+
+def _expected(parsed: Parsed) -> list[str]:
+    """Names of the checkpoints that the run must have written, as far as it came."""
+    per_epoch, status = parsed.facts["steps_per_epoch"], parsed.status
+    end = round(parsed.last_epoch * per_epoch) if status is None else status["step"]
+    cadence = parsed.cadence
+    if cadence is None:
+        return []
+    if cadence.unit == "epochs":
+        names = [f"ep{p:05d}" for p in cadence.points(end // per_epoch)]
+    else:
+        names = [f"st{p:08d}" for p in cadence.points(end)]
+    return names + (["final"] if status is None or status["state"] in ("done", "diverged") else [])
 
 
 def _write_results(run: Run, draft: _Draft, parsed: Parsed) -> None:
@@ -317,7 +337,8 @@ def _write_results(run: Run, draft: _Draft, parsed: Parsed) -> None:
 
 
 def _status(run: Run, parsed: Parsed) -> dict[str, Any]:
-    """Done where the history reaches the end of the budget; else interrupted where it, or the weights, end."""
+    """Done where the history (without one: the weights) reaches the end of the budget; else interrupted where it
+    ends."""
     per_epoch = parsed.facts["steps_per_epoch"]
     total = round(parsed.last_epoch * per_epoch)
     kept = [int(p.stem[2:]) * per_epoch for p in (run.path / "checkpoints").glob("ep*.safetensors")]
@@ -329,7 +350,7 @@ def _write_record(run: Run, parsed: Parsed, lineage: dict[str, Any]) -> None:
     notes = [*parsed.facts.get("notes", []), *parsed.notes]
     record = {
         "schema": SCHEMA,
-        "config": configio.dump(parsed.config),
+        "config": parsed.config,
         "passed": parsed.passed,
         "facts": {**parsed.facts, "notes": notes},
         "provenance": parsed.provenance,

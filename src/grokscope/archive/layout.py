@@ -20,6 +20,8 @@ from grokscope.config import Cadence, require
 CONFIG, HISTORY, SUMMARY, LOG = "config.json", "results/history.json", "results/summary.json", "logs/train.log"
 METRICS = "results/metrics.jsonl"
 """Not in the published layout: every evaluation, so that a run read back is the same to the last bit."""
+FOREIGN = "mechinterp/published"
+"""Where an imported run keeps dissections that another program made."""
 ROWS = Cadence(at=(1,), every=50, unit="epochs")
 """Epochs of the rows of history.json: 1, 50, 100, ... and the last."""
 CHECKPOINTS = Cadence(every=200, unit="epochs")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from grokscope.archive.layout import condition_of
+from grokscope.archive.layout import condition_of, digest
 from grokscope.store import Run
 from grokscope.store.files import read_json, write_atomic
 
@@ -23,9 +23,11 @@ def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str
     """
     rows: list[dict[str, Any]] = []
     for run, name in zip(runs, names, strict=True):
+        seen: set[str] = set()  # the last checkpoint of a dissected trajectory lies there twice
         for file in sorted((run.path / "mechinterp").rglob("*.json")):
-            if "m6" not in file.stem.lower():
+            if "m6" not in file.stem.lower() or (own := digest(file)) in seen:
                 continue
+            seen.add(own)
             where = file.relative_to(run.path).as_posix()
             found = list(_rows(file))
             if not found:

@@ -9,9 +9,12 @@ from grokscope import configio
 from grokscope.archive.fields import Row
 from grokscope.archive.layout import METRICS
 from grokscope.archive.published import Parsed, status_of
+from grokscope.config import Budget, Cadence
 from grokscope.store.metrics import read_rows
 from grokscope.store.run import SCHEMA
 
+OWN = "own"
+"""Task of runs that another training loop recorded (`grokscope.recorder`): their config is what their author kept."""
 ENDED = ("done", "diverged", "failed", "interrupted")
 
 
@@ -24,30 +27,46 @@ def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None
     schema = record.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"exported by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to import it")
-    config = configio.load_run(record.get("config") or {})
+    config, cadence, budget = _config(record.get("config"))
     facts = record.get("facts")
     if not isinstance(facts, dict) or not isinstance(facts.get("splits"), dict) or "steps_per_epoch" not in facts:
         raise ValueError("grokscope.facts: missing or damaged")
     status = record.get("status") if isinstance(record.get("status"), dict) else {}
-    total = config.budget.in_steps(facts["steps_per_epoch"])
+    last = status.get("step") if status and isinstance(status.get("step"), int) else 0
+    total = budget.in_steps(facts["steps_per_epoch"]) if budget else int(last or 0)
     parsed = Parsed(
         config=config,
+        front=_front(str(record.get("id", "")), config),
+        cadence=cadence,
         passed=[str(k) for k in record.get("passed") or ()],
         facts=dict(facts),
         provenance=dict(record.get("provenance") or {}),
         rows=None,
         last_epoch=total / facts["steps_per_epoch"],
-        front=_front(str(record.get("id", ""))),
     )
     _read_rows(parsed, folder, history)
     _read_status(parsed, status or {}, total)
     return parsed
 
 
-def _front(run_id: str) -> str | None:
-    """A run's id without its hash, where it can be a folder's name."""
-    front = run_id.rpartition("-")[0]
-    return front if re.fullmatch(r"\w[\w.-]*", front) else None
+def _config(raw: Any) -> tuple[dict[str, Any], Cadence | None, Budget | None]:
+    """(resolved config, checkpoint cadence, budget); the latter two only of runs that grokscope trained itself."""
+    if not isinstance(raw, dict):
+        raise ValueError("grokscope.config: missing or damaged")
+    task, regime = raw.get("task"), raw.get("regime")
+    if isinstance(task, dict) and task.get("name") == OWN:
+        named = isinstance(regime, dict) and isinstance(regime.get("name"), str)
+        if not named or not isinstance(raw.get("seed"), int):
+            raise ValueError("grokscope.config: no regime.name or no seed")
+        return raw, None, None
+    config = configio.load_run(raw)
+    return configio.dump(config), config.checkpoint, config.budget
+
+
+def _front(run_id: str, config: Mapping[str, Any]) -> str:
+    """A run's id without its hash, where that can be a folder's name."""
+    front = run_id.rpartition("-")[0] if re.fullmatch(r".*-[0-9a-f]{8}", run_id) else run_id
+    return front if re.fullmatch(r"\w[\w.-]*", front) else f"{config['task']['name']}_s{config['seed']}"
 
 
 def _read_rows(parsed: Parsed, folder: Path, history: list[Row] | None) -> None:

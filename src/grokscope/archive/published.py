@@ -8,7 +8,7 @@ from typing import Any
 from grokscope import configio
 from grokscope.archive import fields
 from grokscope.archive.layout import CHECKPOINTS, CONDITIONS, ROWS
-from grokscope.config import RunConfig
+from grokscope.config import Cadence, RunConfig
 from grokscope.tasks.camelyon17_files import CENTERS, COUNTS
 from grokscope.tasks.images import image_facts
 
@@ -35,7 +35,12 @@ def status_of(state: str, step: int, total: int, error: dict[str, str] | None = 
 class Parsed:
     """One run, understood but not yet written."""
 
-    config: RunConfig
+    config: dict[str, Any]
+    """Resolved, as plain data."""
+    front: str
+    """Of the folder's name: all but the hash."""
+    cadence: Cadence | None
+    """When checkpoints were due; None where nobody knows."""
     passed: list[str]
     facts: dict[str, Any]
     provenance: dict[str, Any]
@@ -43,8 +48,6 @@ class Parsed:
     """With steps; None where there is no readable history."""
     last_epoch: float
     """Of the budget: where the run should end."""
-    front: str | None = None
-    """Of the folder's name, where the config does not say it all."""
     status: dict[str, Any] | None = None
     """As recorded; None where it has to be read off the rows."""
     notes: list[str] = field(default_factory=list)
@@ -116,7 +119,9 @@ def parse_run(
     n_train, batch = settings["n_train"], min(settings["batch_size"], settings["n_train"])
     per_epoch = -(-n_train // batch)
     parsed = Parsed(
-        config=config,
+        config=configio.dump(config),
+        front=config.run_id().rpartition("-")[0],
+        cadence=config.checkpoint,
         passed=sorted(configio.flatten(_config(settings))),
         facts={},
         provenance={

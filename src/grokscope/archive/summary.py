@@ -23,7 +23,7 @@ def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {
         "state": status["state"],
         "evaluations": len(rows),
-        "epochs": rows[-1]["epoch"] if rows else 0,
+        "epochs": rows[-1].get("epoch") if rows else 0,
         "final": rows[-1] if rows else None,
         "splits": {},
     }

@@ -2,6 +2,7 @@
 
 import pickle
 import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,13 +22,7 @@ Weights = dict[str, Tensor]
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 """What data-parallel and compiled networks put before every name."""
-_HARMLESS = (
-    "torch._utils._rebuild",
-    "torch.storage",
-    "torch.serialization",
-    "torch.FloatStorage",
-    "collections.OrderedDict",
-)
+_HARMLESS = re.compile(r"torch\.\w+Storage|torch\._utils\._rebuild\w+|torch\.storage\.\w+|collections\.OrderedDict")
 _LFS = b"version https://git-lfs"
 
 
@@ -94,7 +89,7 @@ def _names(file: IO[bytes]) -> Iterator[str]:
                     found = str(argument).replace(" ", ".")
                 elif opcode.name == "STACK_GLOBAL":
                     found = ".".join(texts[-2:])
-                if found and not found.startswith(_HARMLESS):
+                if found and not _HARMLESS.fullmatch(found):
                     yield found
     except ValueError:
         return  # the end, or what no pickle can be

@@ -1,0 +1,234 @@
+"""What an archive holds: the published keys and rows, honest peaks, a card that the Hub can read, nothing private."""
+
+import csv
+import json
+import socket
+
+import numpy as np
+import pytest
+import torch
+from archive_samples import EPOCHS, write_archive
+
+from grokscope.archive import export_archive, import_archive
+from grokscope.archive.exporting import history_rows
+from grokscope.archive.layout import ROWS
+from grokscope.store import Run, open_run
+from grokscope.store.files import write_json
+from grokscope.train.driver import train
+from tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    return open_run(train(tiny(), tmp_path_factory.mktemp("runs")).path)
+
+
+@pytest.fixture
+def published(tmp_path, tiny_network) -> list[Run]:
+    return list(import_archive(write_archive(tmp_path / "archive"), tmp_path / "runs"))
+
+
+def test_the_published_rows_are_sixty_one():
+    assert sorted({*ROWS.points(3000), 3000}) == EPOCHS
+    rows = [{"step": 32 * e, "epoch": float(e)} for e in range(1, 3001)]
+    chosen, words = history_rows(rows, {})
+    assert [row["epoch"] for row in chosen] == EPOCHS
+    assert words is None
+
+
+def test_other_cadences_lose_no_row():
+    rows = [{"step": s, "epoch": s / 4} for s in (1, 2, 3, 5, 1000)]
+    chosen, words = history_rows(rows, {})
+    assert chosen == rows
+    assert "holds all 5 evaluations" in str(words)
+    assert history_rows([], {}) == ([], None)
+
+
+def test_a_short_run_needs_only_its_first_and_last():
+    rows = [{"step": e, "epoch": float(e)} for e in range(1, 31)]
+    assert [row["epoch"] for row in history_rows(rows, {})[0]] == [1, 30]
+
+
+def test_a_config_has_the_published_keys_and_all_of_ours(run, tmp_path):
+    done = export_archive([run], tmp_path / "out", formats=())
+    data = json.loads((done.path / "runs" / run.id / "config.json").read_text())
+    assert {k: data[k] for k in ("seed", "batch_size", "lr", "weight_decay", "init_scale", "condition")} == {
+        "seed": 0, "batch_size": 8, "lr": 1e-2, "weight_decay": 0.1, "init_scale": 1.0, "condition": "custom",
+    }  # fmt: skip
+    assert data["use_grokfast"] is False
+    assert "grokfast_alpha" not in data
+    assert (data["n_train"], data["n_epochs"]) == (run.facts["splits"]["train"]["n"], 60 / run.facts["steps_per_epoch"])
+    assert data["grokscope"]["config"] == run.config
+    assert data["grokscope"]["facts"] == json.loads(json.dumps(run.facts))
+
+
+def test_checkpoints_load_as_the_published_ones_do(run, tmp_path):
+    done = export_archive([run], tmp_path / "out", formats=())
+    folder = done.path / "runs" / run.id / "checkpoints"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        f"{p.stem}.pt" for p in (run.path / "checkpoints").iterdir()
+    )
+    assert all(isinstance(t, torch.Tensor) for t in torch.load(folder / "final.pt", weights_only=True).values())
+
+
+def test_the_summary_says_where_its_peaks_come_from(published, tmp_path):
+    done = export_archive(published, tmp_path / "out", formats=())
+    data = json.loads((done.path / "runs" / done.runs[0] / "results" / "summary.json").read_text())
+    assert data["peak_ood_acc"] == pytest.approx(0.7336, abs=1e-4)
+    assert (data["peak_ood_epoch"], data["splits"]["ood_test"]["peak_rule"]) == (350, "oracle (chosen on ood_test)")
+    assert data["splits"]["id_val"]["peak_rule"] == "peak_id_val"
+    assert data["final_ood_acc"] == pytest.approx(0.6642, abs=1e-4)
+    assert data["final_weight_norm"] == 1470
+    assert data["splits"]["ood_test"]["verdict"] == "ungrokked"
+
+
+def test_nothing_names_this_machine(run, tmp_path):
+    done = export_archive([run], tmp_path / "out", formats=())
+    secrets = [str(tmp_path), str(run.path.parent), run.record["provenance"]["host"]]
+    assert socket.gethostname() in secrets
+    texts = [p.read_text() for p in done.path.rglob("*") if p.suffix in (".json", ".jsonl", ".md", ".log", ".csv")]
+    provenance = json.loads((done.path / "runs" / run.id / "config.json").read_text())["grokscope"]["provenance"]
+    assert not {"host", "command"} & provenance.keys()
+    assert provenance["packages"] == run.record["provenance"]["packages"]
+    assert not any(str(tmp_path) in t or str(run.path.parent) in t for t in texts)
+    assert not list(done.path.rglob("state*.pt"))
+
+
+def test_figures_come_as_png_and_pdf(run, tmp_path):
+    done = export_archive([run], tmp_path / "out")
+    names = {p.name for p in (done.path / "figures").iterdir()}
+    assert {"curves.png", "curves.pdf"} <= names
+    assert "curves.png" in (done.path / "README.md").read_text()
+    none = export_archive([run], tmp_path / "none", formats=())
+    assert not (none.path / "figures").exists()
+
+
+def test_the_card_is_one_that_the_hub_reads(published, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    done = export_archive(
+        published,
+        tmp_path / "out",
+        formats=(),
+        title="Two runs: one archive",
+        license="cc-by-4.0",
+        citation="@misc{x, title={Y}}",
+    )
+    assert not any("licence" in p for p in done.problems)
+    card = hub.ModelCard.load(done.path / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.library_name == "grokscope"
+    assert {"grokking", "camelyon17"} <= set(card.data.tags)
+    results = {(r.dataset_name, r.metric_name): r.metric_value for r in card.data.eval_results}
+    value = results["camelyon17 ood_test, n = 1000", "final accuracy, grokking-favorable, mean of 1 run"]
+    assert value == pytest.approx(0.6642, abs=1e-4)
+    assert "@misc{x, title={Y}}" in card.text
+    hub.ModelCard(str(card))  # what was read can be written and read again
+
+
+def test_the_card_says_what_a_reader_must_know(published, tmp_path):
+    text = (export_archive(published, tmp_path / "out", formats=()).path / "README.md").read_text()
+    line = next(x for x in text.splitlines() if x.startswith("| grokking | 42 | 1000 |"))
+    assert "0.7336 | 350 | 0.6642 | ungrokked (early-peak)" in line
+    for words in (
+        "ood_test peak †", "oracle (chosen on ood_test)", "2 ungrokked", "| ood_test | 85,054 | 0.5 |",
+        "differ on 3 axes", "CC0 1.0", "fewer than six", "not chosen a licence",
+        "imported from another archive (archive)",
+        'timm.create_model("resnet18"', "no medical device", "Labels are balanced per hospital",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_the_card_of_a_run_without_images(run, tmp_path):
+    text = (export_archive([run], tmp_path / "out", formats=()).path / "README.md").read_text()
+    assert "timm" not in text
+    assert "image-classification" not in text.partition("model-index")[0]
+    assert "nothing to download or to license" in text
+    assert "†" not in text
+    assert "differ on" not in text
+
+
+def test_the_same_runs_give_the_same_bytes(run, tmp_path):
+    one, two = (export_archive([run], tmp_path / name, formats=()) for name in "ab")
+    files = sorted(p.relative_to(one.path) for p in one.path.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(two.path) for p in two.path.rglob("*") if p.is_file())
+    assert all((one.path / f).read_bytes() == (two.path / f).read_bytes() for f in files)
+    assert (
+        (one.files, one.bytes)
+        == (two.files, two.bytes)
+        == (len(files), sum((one.path / f).stat().st_size for f in files))
+    )
+
+
+def test_an_export_can_be_renewed_but_overwrites_nothing_else(run, published, tmp_path):
+    out = tmp_path / "out"
+    export_archive([run], out, formats=())
+    export_archive([run, published[0]], out, weights="safetensors", formats=())
+    assert len(list((out / "runs").iterdir())) == 2
+    assert not list(out.rglob("*.pt"))
+    with pytest.raises(ValueError, match="runs that are not in this export"):
+        export_archive([run], out, formats=())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(ValueError, match=r"holds other files \(thesis\.tex\)"):
+        export_archive([run], tmp_path / "other", formats=())
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"runs": []}, "no runs"),
+        ({"weights": "safetensor"}, "did you mean 'safetensors'"),
+        ({"twice": True}, "two runs are called"),
+        ({"formats": ("jpg",)}, "no format 'jpg'"),
+    ],
+)
+def test_mistakes_are_named(run, tmp_path, how, words):
+    runs = how.pop("runs", [run, run] if how.pop("twice", False) else [run])
+    with pytest.raises(ValueError, match=words):
+        export_archive(runs, tmp_path / "out", **{"formats": (), **how})
+
+
+def test_a_run_without_evaluations_is_in_the_archive_too(run, tmp_path):
+    folder = tmp_path / "runs" / "failed"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text((run.path / "config.json").read_text())
+    error = {"type": "ValueError", "message": "broken", "traceback": "/home/me/x.py"}
+    status = {"state": "failed", "step": 0, "total_steps": 60, "error": error}
+    write_json(folder / "status.json", status)
+    done = export_archive([run, folder], tmp_path / "out", formats=())
+    assert {p for p in done.problems if p.startswith("failed:")} == {
+        "failed: exported as it is: failed at step 0",
+        "failed: no evaluations",
+        "failed: no checkpoints",
+    }
+    text = (done.path / "README.md").read_text()
+    assert "2 training runs (1 done, 1 failed)" in text
+    assert "/home/me" not in (done.path / "runs" / "failed" / "config.json").read_text()
+    back = import_archive(done.path, tmp_path / "back")
+    assert sorted(r.status["state"] for r in back) == ["done", "failed"]
+
+
+def test_neuron_ablations_become_one_table(run, published, tmp_path):
+    ks = [0, 4, 8, 16, 32, 64, 128, 256]
+    arm = {"curves": {"accuracy_drop": np.linspace(0, 0.1, 8).tolist(), "env_gap_drop": [0.0] * 8}}
+    found = {"on": "ood_test", "ablation": "zero", "arms": dict.fromkeys(("environment", "task", "random"), arm)}
+    for one in published:
+        write_json(
+            one.path / "mechinterp" / "m6.json",
+            {"selection": "oracle:ood_test", "m6": {"ks": ks, "ablations": [found]}},
+        )
+    done = export_archive(published, tmp_path / "out", formats=())
+    with open(done.path / "figures" / "m6_summary.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["k"]) for row in rows] == 2 * ks
+    assert rows[7]["environment_accuracy_drop"] == "0.1"
+    assert rows[0]["random_variance_accuracy_drop"] == ""
+    assert {row["selection"] for row in rows} == {"oracle:ood_test"}
+    assert "m6_summary.csv" in (done.path / "README.md").read_text()
+
+
+def test_a_foreign_ablation_is_copied_and_named(published, tmp_path):
+    done = export_archive(published, tmp_path / "out", formats=())
+    assert sum("not in m6_summary.csv" in p for p in done.problems) == 2
+    assert not (done.path / "figures").exists()
+    assert (done.path / "runs" / done.runs[0] / "mechinterp" / "m6.json").exists()
