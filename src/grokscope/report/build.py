@@ -13,6 +13,7 @@ from grokscope.report.subjects import groups as by_group
 if TYPE_CHECKING:
     from grokscope.report.axis import Scale, StepAxis
     from grokscope.report.bands import Band
+    from grokscope.report.blocks import Section
     from grokscope.report.catalogue import Diagnostic
     from grokscope.report.curve_data import Panel
     from grokscope.store import Run
@@ -55,9 +56,21 @@ class Material:
         from grokscope.report.diagnostics import group_bands
 
         groups = self.groups()
-        columns = {column for s in self.subjects for column in s.metrics}
+        columns = {column for s in self.subjects for column in s.metrics} - self.shown_elsewhere
         found = [(d, group_bands(d, groups)) for d in diagnostics_in(columns, self.splits)]
         return [(d, bands) for d, bands in found if bands]
+
+    @cached_property
+    def extras(self) -> "list[Section]":
+        """Sections for what only some runs hold: unseen environments, groups of codes, dissections."""
+        from grokscope.report.extras import extras_of
+
+        return extras_of(self)
+
+    @property
+    def shown_elsewhere(self) -> set[str]:
+        """Columns that one of the `extras` shows."""
+        return {column for section in self.extras for column in section.columns}
 
     def axis(self, scale: "Scale") -> "StepAxis":
         """The step axis that learning curves and losses share."""

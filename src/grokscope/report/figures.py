@@ -44,6 +44,8 @@ def arms_of(groups: Mapping[str, list[Reading]]) -> dict[str, list[survival_data
 
 def write_figures(material: "Material", folder: Path, formats: tuple[str, ...]) -> list[Path]:
     """Curves (log and linear), survival and diagnostics as files; returns them in order."""
+    from grokscope.report.blocks import write_sections
+
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     groups = material.groups()
@@ -55,6 +57,7 @@ def write_figures(material: "Material", folder: Path, formats: tuple[str, ...]) 
     found = arms_of(groups)
     if survival_data.worth_drawing(found["T_gen"]):
         made += _survival(found, unit_of(material.lead), folder / "survival", formats)
+    made += write_sections(material.extras, folder, formats)
     made += _diagnostics(material, groups, folder / "diagnostics", formats)
     return made
 

@@ -1,23 +1,27 @@
 """Keys to the figures, as small inline drawings with words; once per section, outside the data."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from grokscope.report.style import GROUP_COLOURS, group_dash
 from grokscope.report.survival_data import Arm
 
+if TYPE_CHECKING:
+    from grokscope.report.blocks import Entry
+
 Key = list[tuple[Markup, str]]
 
 
 def curve_legend(splits: Sequence[str]) -> Key:
-    others = [(_line(f"held-{i % 4 + 1}", 2.6), _held(name)) for i, name in enumerate(splits)][1:]
+    others = [(line(f"held-{i % 4 + 1}", 2.6), _held(name)) for i, name in enumerate(splits)][1:]
     return [
-        (_line("train", 2.0), "train"),
+        (line("train", 2.0), "train"),
         (_svg(_BAND), f"{_held(splits[0])} (median and band)"),
         *others,
-        (_line("muted", 1.3, "5 3"), "goal: threshold of the verdict"),
-        (_line("muted", 1.5, "1 2.5"), "trivial predictor"),
+        (line("muted", 1.3, "5 3"), "goal: threshold of the verdict"),
+        (line("muted", 1.5, "1 2.5"), "trivial predictor"),
         (_svg(_FITTED), "train fitted"),
         (_svg('<path d="M13 2l5 5-5 5-5-5z" fill="var(--ink)"/>'), "generalized (its interval shaded)"),
         (_svg(_CENSORED), "not by the last evaluation (censored)"),
@@ -43,6 +47,17 @@ def group_legend(groups: Sequence[str]) -> Key:
     return [(_group(i), name) for i, name in enumerate(groups)]
 
 
+def group_entries(groups: Sequence[str]) -> "list[Entry]":
+    """The same for a section's key."""
+    from grokscope.report.blocks import Entry
+
+    dashes = [group_dash(i) for i in range(len(groups))]
+    return [
+        Entry(name, f"group-{i % GROUP_COLOURS + 1}", () if dash == "solid" else dash[1])
+        for i, (name, dash) in enumerate(zip(groups, dashes, strict=True))
+    ]
+
+
 def survival_legend(found: Sequence[Arm]) -> Key:
     censored = _svg('<path d="M1 7H25M13 2v10" stroke="var(--ink)" stroke-width="1.7" fill="none"/>')
     return [
@@ -54,11 +69,13 @@ def survival_legend(found: Sequence[Arm]) -> Key:
 def _group(index: int) -> Markup:
     dash = group_dash(index)
     pattern = "" if dash == "solid" else " ".join(str(2 * v) for v in dash[1])
-    return _line(f"group-{index % GROUP_COLOURS + 1}", 2.4, pattern)
+    return line(f"group-{index % GROUP_COLOURS + 1}", 2.4, pattern)
 
 
-def _line(role: str, width: float, dash: str = "") -> Markup:
+def line(role: str, width: float, dash: str = "", opacity: float = 1.0) -> Markup:
+    """A piece of a line in a palette colour."""
     pattern = f' stroke-dasharray="{dash}"' if dash else ""
+    pattern += f' opacity="{opacity:g}"' if opacity < 1 else ""
     return _svg(f'<path d="M1 7H25" stroke="var(--{role})" stroke-width="{width}"{pattern} fill="none"/>')
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from grokscope.report import diagnostics, figures, survival_data
+from grokscope.report.blocks import laid_out
 from grokscope.report.details import details, group_differences, table_csv
 from grokscope.report.glossary import VERDICTS, word
 from grokscope.report.icons import pictogram, sparkline
@@ -39,6 +40,7 @@ SECTIONS = (
     ("verdicts", "Verdicts"),
     ("times", "When"),
     ("events", "Events"),
+    ("extras", ""),
     ("diagnostics", "What else moved"),
     ("runs", "Runs"),
     ("words", "Words"),
@@ -76,6 +78,7 @@ def render(material: "Material", files: Sequence[str]) -> str:
         "verdicts": _verdicts(material),
         "times": _times(material, found),
         "events": _events(material, groups),
+        "extras": [laid_out(section) for section in material.extras],
         "diagnostics": _diagnostics(material, groups),
         "runs": _runs(material, groups),
         "detailed": material.detailed,
@@ -130,7 +133,9 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         "events": bool(context["events"]["rows"] or context["events"]["unseen"]),
         "diagnostics": bool(context["diagnostics"]["panels"]),
     }
-    return [(key, name) for key, name in SECTIONS if present.get(key, True)]
+    extras = [(part["key"], part["nav"]) for part in context["extras"]]
+    places = [extras if key == "extras" else [(key, name)] for key, name in SECTIONS if present.get(key, True)]
+    return [place for part in places for place in part]
 
 
 def _facts(material: "Material") -> list[str]:

@@ -1,0 +1,2 @@
+def codes_section(material):
+    return None

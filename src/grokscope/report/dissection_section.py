@@ -1,0 +1,2 @@
+def dissection_section(material):
+    return None
