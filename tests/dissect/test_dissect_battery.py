@@ -235,6 +235,13 @@ def test_labels_keep_the_order_of_the_outputs_when_a_class_is_absent():
     assert found.scenes[0].accuracy == pytest.approx(plain, abs=0.1)
 
 
+def test_the_package_is_the_function():
+    import grokscope.dissect as package
+
+    with pytest.raises(ValueError, match="there are none"):
+        package(tiny_resnet(), np.zeros((0, 3, 8, 8), np.float32), [], [])  # type: ignore[operator]
+
+
 def test_colour_is_the_mean_over_positions_of_rgb_images_only():
     x = stained(6)[0]
     np.testing.assert_allclose(mean_rgb(x), x.mean((2, 3)), atol=1e-6)
