@@ -94,7 +94,7 @@ def erasure_figure(result: "Dissection") -> "Figure":
     controls = "eraser (d, v, n: random in equal dimension, variance, norm; l: random labels)"
     _finish(axes[0], "M4  Is the environment still readable?", "eraser", "balanced accuracy", bool(done))
     _finish(axes[1], "Environment gap of the logits that is lost (test)", controls, "drop of the gap", bool(done))
-    _finish(axes[2], "Right answers lost (test)", controls, "accuracy drop", bool(done))
+    _finish(axes[2], "Right answers lost (test)", "eraser", "accuracy drop", bool(done))
     for ax in axes:
         ax.set_xticks(range(len(done)), [f"{e.eraser}\nrank {e.rank}" for e in done])
         ax.xaxis.label.set_fontsize(7)
