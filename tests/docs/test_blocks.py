@@ -1,0 +1,42 @@
+"""What the documentation shows, runs: Python blocks are executed, TOML blocks are read as runs or studies."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from grokscope import configio
+from grokscope.study import Study
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(language):
+    found = []
+    for page in PAGES:
+        for i, text in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.S | re.M)):
+            found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{i}"))
+    return found
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_blocks_run(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i},{min(1, i / 10)},{0.1 if i < 40 else 0.98}\n" for i in range(1, 60))
+    (tmp_path / "my_log.csv").write_text(f"epoch,train_acc,val_acc\n{rows}")
+    exec(compile(text, "block", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_toml_blocks_are_read(text):
+    raw = tomllib.loads(text)
+    runs = Study.from_dict(raw).runs() if "seeds" in raw else [configio.load_run(raw)]
+    assert runs
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
