@@ -9,8 +9,8 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
     """Per split, the score of the constants fitted on `train`.
 
     Classification: ``{"acc": ...}`` of the majority class (of each environment, where the task has environments).
-    Regression: ``{"loss": ...}``, the mean squared error of the mean target (of each group, where the task has groups, and
-    then also ``group<id>_loss`` by group).
+    Regression: ``{"loss": ...}``, the mean squared error of the mean target (of each group, where the task has groups,
+    and then also ``group<id>_loss`` by group).
     What train lacks falls back on the overall constant.
     """
     key = "env" if data.kind == "classification" else "group"
