@@ -3,17 +3,12 @@ import pytest
 import torch
 from networks import stained, tiny_resnet
 
+from grokscope.dissect.direction import dominant_direction, reliability
 from grokscope.dissect.effects import margins
 from grokscope.dissect.features import collect
 from grokscope.dissect.head import head_of, make_head
 from grokscope.dissect.intervention import Steer
-from grokscope.dissect.steering import (
-    dominant_direction,
-    monotone,
-    reliability,
-    steered,
-    trend,
-)
+from grokscope.dissect.steering import monotone, steered, trend
 from grokscope.dissect.through import logits_with
 
 RNG = np.random.default_rng

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from grokscope.dissect.battery import POOLED, Dissection, dissect_features
+from grokscope.dissect.direction import dominant_direction
 from grokscope.dissect.leace import leace
 from grokscope.dissect.parts import balancing_weights, coded, split_parts
 from grokscope.dissect.planted import Planted, Planting, plant
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
-from grokscope.dissect.steering import dominant_direction
 from grokscope.dissect.subspaces import lda, mean_diff, principal_angles
 from grokscope.store.files import read_json
 

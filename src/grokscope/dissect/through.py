@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from grokscope.dissect.controls import null
+from grokscope.dissect.direction import dominant_direction
 from grokscope.dissect.effects import margins
 from grokscope.dissect.features import Prepare, evaluating
 from grokscope.dissect.head import two_sided
 from grokscope.dissect.intervention import Intervention, Steer, applied
 from grokscope.dissect.records import Null, Record
 from grokscope.dissect.sample import Sample, Settings
-from grokscope.dissect.steering import dominant_direction
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

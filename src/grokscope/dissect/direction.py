@@ -1,0 +1,98 @@
+"""The dominant direction between environments, and how well the data determine it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.effects import interval
+from grokscope.dissect.parts import balancing_weights
+from grokscope.dissect.records import Record
+from grokscope.dissect.subspaces import class_means
+
+SIGN_RULE = "towards the training environment whose mean lies farthest out along it"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """v (d,) of length 1, the share of the between-environment variance along it, and the environment it points to."""
+
+    v: np.ndarray
+    share: float
+    towards: int
+
+
+def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Direction:
+    """First principal direction of the environment means (weighted by their shares), from h (n, d) and codes z (n,).
+
+    Its sign is fixed on the environments it was fitted to: towards the one whose mean lies farthest out. Never look
+    at an unseen environment to choose it.
+    """
+    means, shares, centre = class_means(h, z, weights)
+    offsets = means - centre
+    _, s, vt = np.linalg.svd(offsets * np.sqrt(shares)[:, None], full_matrices=False)
+    if s[0] == 0:
+        raise ValueError("all environments have the same mean features: there is no direction between them")
+    along = offsets @ vt[0]
+    towards = int(np.abs(along).argmax())
+    return Direction(vt[0] * np.sign(along[towards]), float(s[0] ** 2 / (s**2).sum()), towards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability(Record):
+    """How well the direction is determined by the data: cosines between directions fitted to two disjoint halves."""
+
+    halves: int
+    mean: float
+    low: float
+    high: float
+    cosine_with_truth: float
+    """sqrt(2 r / (1 + r)): the expected cosine of the full fit with the direction that endless data would give, if
+    halves differ by independent noise only. r is the root mean square cosine, less the 1 / d that noise alone
+    gives."""
+    split_by: str
+
+
+def reliability(
+    h: np.ndarray,
+    z: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    rng: np.random.Generator,
+    halves: int,
+    balance: bool = True,
+) -> Reliability | None:
+    """Split-half reliability of `dominant_direction`, halving whole groups within each environment where there are
+    groups.
+
+    Signs are ignored. None when some environment has fewer than two groups. In d dimensions noise alone gives about
+    0.8 / sqrt(d). Halves of examples instead of groups would count a patient's peculiarity as the hospital's.
+    """
+    units = np.arange(len(z)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    home = np.zeros(units.max() + 1, dtype=np.int64)
+    home[units] = z
+    if np.bincount(home).min() < 2:
+        return None
+    cosines = []
+    for _ in range(halves):
+        rank = np.argsort(np.argsort(rng.random(len(home)) + home))
+        first = (rank % 2 == 0)[units]
+        if min(len(np.unique(z[first])), len(np.unique(z[~first]))) < z.max() + 1:
+            continue
+        a, b = (
+            dominant_direction(h[m], z[m], balancing_weights(z[m], y[m]) if balance else None).v
+            for m in (first, ~first)
+        )
+        cosines.append(abs(float(a @ b)))
+    if not cosines:
+        return None
+    d = h.shape[1]
+    r = float(np.sqrt(max(0.0, (np.mean(np.square(cosines)) - 1 / d) / (1 - 1 / d)))) if d > 1 else 1.0
+    low, high = interval(np.array(cosines)) or (float("nan"), float("nan"))
+    return Reliability(
+        halves=len(cosines),
+        mean=float(np.mean(cosines)),
+        low=low,
+        high=high,
+        cosine_with_truth=float(np.sqrt(2 * r / (1 + r))),
+        split_by="examples" if groups is None else "groups",
+    )
