@@ -15,9 +15,9 @@ class Block(nn.Module):
     def __init__(self, channels: int, side: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = nn.LayerNorm((channels, side, side))
+        self.norm1 = nn.LayerNorm([channels, side, side])
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.LayerNorm((channels, side, side))
+        self.norm2 = nn.LayerNorm([channels, side, side])
 
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.norm1(self.conv1(x)))
@@ -31,7 +31,7 @@ class CodeResNet(nn.Module):
         super().__init__()
         self.side = side
         self.stem = nn.Conv2d(1, channels, 3, padding=1)
-        self.stem_norm = nn.LayerNorm((channels, side, side))
+        self.stem_norm = nn.LayerNorm([channels, side, side])
         self.blocks = nn.Sequential(*(Block(channels, side) for _ in range(blocks)))
         self.parameter_projection = nn.Linear(PARAMETERS, PARAMETER_WIDTH)
         self.hidden = nn.Linear(channels * side * side + PARAMETER_WIDTH, hidden)

@@ -1,6 +1,7 @@
 """Residual networks for images. Shapes: n images, c channels, h x w pixels, k outputs."""
 
 from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def timm_classifier(architecture: str, channels: int, outputs: int, norm: Norm) 
     except ImportError:
         raise ValueError("$.model.name: 'timm' needs the package timm; install grokscope[vision]") from None
     check_architecture(architecture, timm.list_models())
-    kwargs = {} if norm == "batch" else {"norm_layer": partial(_timm_norm, kind=norm)}
+    kwargs: dict[str, Any] = {} if norm == "batch" else {"norm_layer": partial(_timm_norm, kind=norm)}
     try:
         return timm.create_model(architecture, pretrained=False, in_chans=channels, num_classes=outputs, **kwargs)
     except TypeError as error:
