@@ -70,11 +70,12 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
 def _curves(found: Runs, split: str) -> list[Block]:
     panels = [_panel(name, runs, found, split) for name, runs in found.items()]
     codes = any(r.largest_m for runs in found.values() for r in runs)
+    key = [e for e in KEY if codes or "n − k" not in e.words]
     return [
         Words("Losses by group, and the norm under them", "h3"),
         Words("Median over runs. In the middle each group's held-out loss is divided by the loss of its own trivial "
               "predictor: only below 1 has anything been learned. Spikes of the train loss are marked ▾."),
-        Plots("loss", panels, [e for e in KEY if codes or "n − k" not in e.words], "wide" if len(panels) in (1, 2, 4) else ""),
+        Plots("loss", panels, key, "wide" if len(panels) in (1, 2, 4) else ""),
     ]  # fmt: skip
 
 
