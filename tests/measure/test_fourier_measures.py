@@ -85,6 +85,16 @@ def test_a_bias_of_the_classes_is_not_a_frequency():
     assert after["fourier_restricted_loss"] == pytest.approx(before["fourier_restricted_loss"], abs=1e-9)
 
 
+def test_a_shift_of_all_classes_changes_nothing():
+    """The softmax ignores it, so it must not count as power or as variance."""
+    model = Planted((3, 8))
+    before = measured(model)
+    model.table += 50 * torch.randn(P, P, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert {k: v for k, v in measured(model).items() if v == v} == pytest.approx(
+        {k: v for k, v in before.items() if v == v}, abs=1e-9
+    )
+
+
 def test_key_frequencies_are_the_fewest_that_reach_ninety_percent():
     assert key_frequencies(torch.tensor([1.0, 50.0, 4.0, 45.0])).tolist() == [1, 3]
     assert key_frequencies(torch.tensor([0.0, 1.0, 0.0])).tolist() == [1]

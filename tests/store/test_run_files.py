@@ -1,12 +1,12 @@
 """Files of a run: whole or absent, readable by a person, and plain about what is wrong with them."""
 
 import errno
+import fcntl
 import io
 import json
 import math
 import os
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -58,12 +58,13 @@ def test_readers_see_the_old_or_the_new_and_nothing_between(tmp_path):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        seen = [read_json(path)["n"] for _ in range(300)]
+        seen = [0]
+        while seen[-1] < 20:  # a torn file would raise here
+            seen.append(read_json(path)["n"])
     finally:
         stop.set()
         writer.join()
     assert seen == sorted(seen)
-    assert seen[-1] > 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -328,21 +329,18 @@ def test_somebody_who_looks_does_not_keep_a_writer_out(tmp_path):
     """Looking takes the lock for an instant; starting to train in that instant must not fail."""
     with exclusive(tmp_path):
         pass
-    stop = threading.Event()
+    looking = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    done = threading.Timer(0.02, os.close, [looking])
+    done.start()
+    with exclusive(tmp_path):
+        assert is_held(tmp_path)
+    done.join()
 
-    def look():
-        while not stop.is_set():
-            is_held(tmp_path)
-            time.sleep(1e-4)
 
-    watchers = [threading.Thread(target=look) for _ in range(2)]
-    for watcher in watchers:
-        watcher.start()
-    try:
-        for _ in range(100):
-            with exclusive(tmp_path):
-                pass
-    finally:
-        stop.set()
-        for watcher in watchers:
-            watcher.join()
+def test_somebody_who_stays_does(tmp_path):
+    (tmp_path / ".lock").touch()
+    with open(tmp_path / ".lock") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        with pytest.raises(Held, match="is being trained by another process"), exclusive(tmp_path):
+            pass

@@ -38,6 +38,14 @@ def test_all_correct_is_exactly_one(n):
     assert row["train_correct"] == row["train_n"] == n
 
 
+def test_no_count_is_lost_to_a_float_mean():
+    """1 / 49 * 49 is below 1 in floats, and cutting it off would lose an example."""
+    split = split_of(49)
+    for wrong in range(50):
+        row = to_row(split_metrics(logits_right_but(split, wrong), split, CE, "train"), {})
+        assert row["train_correct"] == 49 - wrong
+
+
 @pytest.mark.parametrize("wrong", [0, 1, 5, 12])
 def test_counts_are_integers_and_accuracy_their_ratio(wrong):
     split = split_of(12)
@@ -101,7 +109,7 @@ def test_r2_is_one_minus_loss_over_the_trivial_predictors():
     assert perfect["id_val_r2"] == 1.0
 
 
-# -- what a step did -------------------------------------------------------------------------------------------------
+# -- what a step did --------------------------------------------------------------------------------------------------
 
 
 def watched(changes, steps=4):

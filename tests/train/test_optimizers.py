@@ -253,3 +253,22 @@ def test_gradients_are_cleared_by_a_step():
     backward(model)
     optimizer.step(1e-3)
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
+def test_a_restored_learning_rate_does_not_stick():
+    """The state of a slower step is loaded; the next step's own rate must count, though it was the last one used."""
+    p = nn.Linear(1, 1, bias=False)
+    optimizer = registry.load("optimizer", "sgd")(p, Regime(optimizer="sgd", lr=1.0))
+
+    def moved(lr):
+        before = p.weight.item()
+        p.weight.grad = torch.ones(1, 1)
+        optimizer.step(lr)
+        return before - p.weight.item()
+
+    assert moved(0.5) == pytest.approx(0.5)
+    state = optimizer.state_dict()
+    slow = [{**part, "param_groups": [dict(g) for g in part["param_groups"]]} for part in state]
+    assert moved(1.0) == pytest.approx(1.0)
+    optimizer.load_state_dict(slow)
+    assert moved(1.0) == pytest.approx(1.0)
