@@ -1,0 +1,108 @@
+"""Feeding images: decoded once into memory, against a DataLoader that decodes PNG files in every epoch.
+
+Each is a whole process, imports included, that delivers every batch of `--epochs` epochs over 1,000 patches of 96 x 96
+as float tensors and runs no network. The first epoch of ours decodes into the cache; later ones read memory. Target: at
+least 5 times as fast.
+
+    python benchmarks/image_input.py [--epochs 30] [--pairs 3]
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BATCH = 32
+
+
+def memory(folder: Path, epochs: int) -> int:
+    """Our input path, without the network. Returns the number of images delivered."""
+    import torch
+
+    from grokscope.tasks.camelyon17 import Camelyon17
+    from grokscope.train.inputs import Network
+    from grokscope.train.order import BatchOrder
+
+    torch.set_num_threads(1)
+    data = Camelyon17(root=str(folder), n_train=1000, n_eval=10, cache_dir=str(folder / "cache")).build(0)
+    x = torch.as_tensor(data.splits["train"].x)
+    prepare = Network(torch.nn.Linear(1, 1), data.meta, "none").prepare
+    order, seen = BatchOrder(len(x), BATCH, 0), 0
+    for _ in range(epochs * order.steps_per_epoch):
+        seen += len(prepare(x[order.next()]))
+    return seen
+
+
+def files(folder: Path, epochs: int) -> int:
+    """The usual way: a dataset that opens a PNG for every example of every epoch. Returns the images delivered."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from grokscope.tasks.camelyon17 import Camelyon17
+    from grokscope.tasks.camelyon17_files import find_folder
+
+    torch.set_num_threads(1)
+    task = Camelyon17(root=str(folder), n_train=1000, n_eval=10)
+    root = find_folder(folder)
+    names = [root / name for name in task.select(0)["train"].names()]
+
+    class Patches(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(names)
+
+        def __getitem__(self, i: int) -> torch.Tensor:
+            with Image.open(names[i]) as image:
+                return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
+
+    loader = torch.utils.data.DataLoader(Patches(), batch_size=BATCH, shuffle=True)
+    return sum(len(batch) for _ in range(epochs) for batch in loader)
+
+
+def timed(mode: str, folder: Path, epochs: int) -> float:
+    command = [sys.executable, __file__, "--mode", mode, "--folder", str(folder), "--epochs", str(epochs)]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--mode", choices=("memory", "files"))
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.mode:
+        print({"memory": memory, "files": files}[given.mode](given.folder, given.epochs))
+        return
+    from common import write_result
+
+    from grokscope.tasks.hospitals import Hospitals
+    from grokscope.tasks.hospitals_files import write_camelyon17
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_camelyon17(folder, Hospitals(n_train=1200, n_eval=20, image_size=96), seed=0)
+        pairs = [
+            (timed("files", folder, given.epochs), timed("memory", folder, given.epochs)) for _ in range(given.pairs)
+        ]
+    ratios = [a / b for a, b in pairs]
+    for (a, b), ratio in zip(pairs, ratios, strict=True):
+        print(f"decoding each epoch {a:6.1f} s   decoded once {b:6.1f} s   ratio {ratio:.1f}")
+    print(f"median ratio {statistics.median(ratios):.1f} (target >= 5)")
+    result = {
+        "epochs": given.epochs,
+        "pairs": pairs,
+        "ratios": ratios,
+        "median": statistics.median(ratios),
+        "target": 5,
+    }
+    write_result("image_input", result)
+
+
+if __name__ == "__main__":
+    main()
