@@ -84,8 +84,13 @@ def draw_probes(figure: "Figure", left: float, top: float, found: Sequence[Disse
             axes.axhline(chance, color=colour(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
     axes.set_ylim(0, 1.04)
-    _names(axes, [s.replace("layer", "l") if len(sites) > 4 else s for s in sites])
+    _names(axes, [_short(s) if len(sites) > 4 else s for s in sites])
     margin_labels(axes, labels, size=9)
+
+
+def _short(site: str) -> str:
+    """``layer3`` -> ``l3``; the mean colour of the image, which needs no network, is ``colour``."""
+    return "colour" if site == "mean_rgb" else site.replace("layer", "l")
 
 
 def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
@@ -98,13 +103,11 @@ def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Diss
             e, shift = d.erasures.get(name) or {}, _spread(i, len(found))
             for what, role, at, filled in SCORES:
                 _point(axes, x + at + shift, dig(e, what, "balanced"), dig(e, what, "interval"), role, "s", filled)
-    chance = next(
-        (c for d in found for e in d.erasures.values() if (c := dig(e, "before", "chance")) is not None), None
-    )
-    if chance is not None:
-        axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
-        margin_labels(axes, [(chance, "chance", ENVIRONMENT)], size=9)
+    levels = [dig(e, "before", "chance") for d in found for e in d.erasures.values()]
     axes.set_ylim(0, 1.04)
+    for chance in [c for c in levels if c is not None][:1]:
+        axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
+        margin_labels(axes, [(chance, "chance, env.", ENVIRONMENT)], size=9)
     _names(axes, names)
     on = found[0].outside
     for k, (effect, scene, title) in enumerate(
@@ -147,7 +150,8 @@ def steering_rows(found: Sequence[Dissected]) -> list[tuple[str, str]]:
 def draw_steering(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
     """M5: accuracy along the direction, inside the band of random directions of the same length."""
     words = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
-    for k, (scene, scaling) in enumerate(steering_rows(found)):
+    rows = steering_rows(found)
+    for k, (scene, scaling) in enumerate(rows):
         axes = _axes(figure, left, top, k, f"accuracy on {scene}; {words[scaling]}")
         curves = [c for d in found if (c := d.curve(scene, scaling)) is not None]
         x = numbers(curves[0]["steps"])
@@ -159,6 +163,8 @@ def draw_steering(figure: "Figure", left: float, top: float, found: Sequence[Dis
         _seeds(axes, x, [numbers(c["accuracy"]) for c in same], ENVIRONMENT)
         axes.axvline(0, color=colour("muted"), linewidth=0.8)
         dress_y(axes, log=False)
+        if k == len(rows) - 1:
+            axes.set_xlabel("steps along the direction", labelpad=2)
 
 
 def draw_neurons(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
@@ -188,6 +194,8 @@ def draw_neurons(figure: "Figure", left: float, top: float, found: Sequence[Diss
             _seeds(axes, ks, [numbers(c) for a in same if (c := dig(a, "arms", arm, "curves", effect))], role)
         axes.set_xticks(ks, [f"{v:g}" for v in ks], fontsize=8.5)
         axes.minorticks_off()
+        if k == 1:
+            axes.set_xlabel("neurons ablated, K", labelpad=2)
         axes.axhline(0, color=colour("muted"), linewidth=0.8)
         dress_y(axes, log=False)
 
