@@ -300,7 +300,7 @@ def _calibration(material: "Material") -> list[Block]:
         return []
     seeds = dig(found, "seeds")
     sizes = f", {plural(int(seeds), 'seed')} each" if isinstance(seeds, int) else ""
-    idle = listed([name for name in UNUSED if name in conditions])
+    idle = listed([f"“{name}”" for name in UNUSED if name in conditions])
     return [
         Words("What the battery does on planted shortcuts", "h3"),
         Words(f"Share of planted data sets{sizes} in which each answer was yes, with a 95 % interval. Where nothing "

@@ -62,16 +62,10 @@ def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) ->
         return [Words(f"{plural(count, 'run')}: too many for an inventory; see the table of verdicts.")]
     head = ("Run", "Verdicts", "ood_val: peak", "final", "ood_test: final", "mean of last", "at the peak of ood_val",
             "peak; oracle: chosen on ood_test")  # fmt: skip
-    rows = [
-        (
-            name,
-            [
-                *_runs([every[r.subject.name] for r in members], material),
-                _mean([every[r.subject.name] for r in members]),
-            ],
-        )
-        for name, members in groups.items()
-    ]
+    rows = []
+    for name, members in groups.items():
+        own = [every[r.subject.name] for r in members]
+        rows.append((name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
     return [Words("What was chosen, and by which rule", "h3"), Words(INVENTORY), Table("Run inventory", head, rows)]
 
 
