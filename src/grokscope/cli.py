@@ -47,6 +47,7 @@ VERBS = {
     "study status": Verb("study:status", "where every run of a study stands"),
     "study extend": Verb("study:extend", "train all runs of a study longer"),
     "study check": Verb("study:check", "compare what happened with what the study expects"),
+    "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
     "verdict": Verb("verdict:verdict", "did it grok? of runs and of anybody's training log", ("criteria",)),
     "report": Verb("report:report", "one HTML page on any runs"),

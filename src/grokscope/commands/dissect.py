@@ -109,6 +109,56 @@ def dissect(
     return _shown(found, opened.path / "mechinterp")
 
 
+def study_dissect(
+    file: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    checkpoints: str = "final",
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    draws: int = 99,
+) -> Rows:
+    """Dissect every finished run of a study; its report then shows where the shortcut is stored.
+
+    Runs that are not finished are listed, not skipped in silence. Features are kept: dissecting again is quick.
+
+    Args:
+        file: A study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        checkpoints: final, all (curves over the trajectory), step:<n>, peak:<split>, or oracle:ood_test (stamped).
+        arms: Only these arms.
+        seeds: Only these seeds.
+        draws: Random controls for each effect.
+    """
+    import time
+
+    from grokscope.dissect.runs import dissect_run, summary
+    from grokscope.dissect.sample import Settings
+    from grokscope.study.study import Study, find_study
+
+    stands = Study.load(find_study(file)).only(arms, seeds).status(root)
+    finished = [s for s in stands if s.finished]
+    require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
+    start = time.monotonic()
+    rows = [_row(s, None, {"cell": "run not finished"}) for s in stands if not s.finished]
+    for done, stand in enumerate(finished, 1):
+        try:
+            for step, result in dissect_run(stand.run, checkpoints, settings=Settings(draws=draws)):
+                rows.append(_row(stand, step, summary(result)))
+        except ValueError as error:
+            rows.append(_row(stand, None, {"cell": f"cannot tell: {error}"}))
+        left = (time.monotonic() - start) / done * (len(finished) - done)
+        print(f"{done} of {len(finished)} runs dissected, about {left:.0f} s left", file=sys.stderr)
+    return Rows(rows)
+
+
+def _row(stand: Any, step: int | None, found: dict[str, Any]) -> dict[str, Any]:
+    config = stand.entry.config
+    own = {"regime": config.regime.name, "seed": config.seed, "step": step}
+    return own | {key: found.get(key) for key in SHOWN}
+
+
 def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissected:
     from grokscope.dissect.runs import summary
 

@@ -1,0 +1,102 @@
+"""Dissecting saved runs: which checkpoint, what is written, and a model of somebody else's from the command line."""
+
+import json
+
+import pytest
+import torch
+
+from grokscope import configio
+from grokscope.cli import run as cli
+from grokscope.dissect.runs import chosen_checkpoints, dissect_run, load_network, material
+from grokscope.dissect.sample import Settings
+from grokscope.train.driver import train
+
+RAW = {
+    "task": {"name": "hospitals", "n_train": 40, "n_eval": 120, "image_size": 16, "patients": 40, "slides": 40},
+    "model": {"name": "small-resnet", "width": 4},
+    "regime": {"recipe": "standard"},
+    "budget": {"steps": 12},
+    "evaluate": {"every": 3},
+    "checkpoint": {"every": 6},
+}
+FAST = Settings(draws=9, permutations=49, resamples=49, probe_controls=1, halves=4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train(configio.load_run(RAW), tmp_path_factory.mktemp("runs"))
+
+
+def test_rules_name_checkpoints(run):
+    assert list(chosen_checkpoints(run, "final")) == [12]
+    assert list(chosen_checkpoints(run, "all")) == [6, 12]
+    assert list(chosen_checkpoints(run, "step:6")) == [6]
+    scores = dict(zip(run.metrics()["step"], run.metrics()["ood_val_acc"], strict=True))
+    best = max((6, 12), key=lambda s: (scores[s], -s))
+    assert list(chosen_checkpoints(run, "peak:ood_val")) == [best]
+    assert chosen_checkpoints(run, "oracle:ood_test").popitem()[1][1] == "oracle:ood_test"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("peak:ood_test", "only as 'oracle:ood_test'"),
+        ("step:7", "no checkpoint at step 7; it has 6, 12"),
+        ("best", "unknown rule 'best'"),
+        ("oracle:ood_tset", "did you mean 'ood_test'"),
+    ],
+)
+def test_wrong_rules_say_what_there_is(run, rule, message):
+    with pytest.raises(ValueError, match=message):
+        chosen_checkpoints(run, rule)
+
+
+def test_the_loaded_network_is_the_trained_one(run):
+    given = material(run)
+    path = chosen_checkpoints(run, "final")[12][0]
+    model, prepare = load_network(run, path, given.data, given.config)
+    with torch.inference_mode():
+        logits = model(prepare(torch.as_tensor(given.sample.x)))
+    right = int((logits.argmax(1).numpy() == given.sample.y).sum())
+    assert right == run.rows()[-1]["id_val_correct"]
+
+
+def test_all_checkpoints_leave_records_and_a_trajectory(run):
+    steps = [step for step, _ in dissect_run(run, "all", settings=FAST, figures=False)]
+    folder = run.path / "mechinterp"
+    assert steps == [6, 12]
+    rows = json.loads((folder / "trajectory.json").read_text())
+    assert [r["step"] for r in rows] == steps
+    assert all("probe_environment_pooled" in r for r in rows)
+    for part in ("m1", "m4", "m5", "m6"):
+        assert (folder / f"{part}.json").exists()
+        assert (folder / "step00000006" / f"{part}.json").exists()
+
+
+def test_tasks_without_environments_are_refused(tmp_path):
+    digits = {"task": {"name": "digits"}, "model": {"name": "mlp", "hidden": [4]}, "budget": {"steps": 2}}
+    other = train(configio.load_run({**digits, "regime": {"loss": "mse"}}), tmp_path)
+    with pytest.raises(ValueError, match="needs class labels and environments"):
+        list(dissect_run(other))
+
+
+def test_a_model_of_ones_own_from_the_command_line(tmp_path, monkeypatch, capsys, run):
+    from safetensors.torch import save_file
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from grokscope.models.resnet import SmallResNet\n\n"
+        "def build():\n    return SmallResNet(3, 4, 1, 2, 'batch')\n"
+    )
+    given = material(run)
+    model, _ = load_network(run, chosen_checkpoints(run, "final")[12][0], given.data, given.config)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    assert cli(["data", "hospitals", "patches", "--layout", "csv", "--n-train", "40", "--n-eval", "90"]) == 0
+    table = next(tmp_path.joinpath("patches").rglob("*.csv"))
+    words = ["dissect", "--model", "mine:build", "--weights", "w.safetensors", "--data", str(table), "--draws", "9"]
+    assert cli([*words, "--no-figures", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out[out.index("{\n") if "{\n" in out else out.index("{") :])["checkpoints"]
+    assert cli([*words[:2], "mine:biuld", *words[3:]]) == 2
+    assert cli(["dissect", "--model", "mine:build"]) == 2
+    assert "--model needs --weights and --data" in capsys.readouterr().err
