@@ -248,6 +248,7 @@ def gap_effect(d: Dissected) -> Mapping[str, Any] | None:
 
 
 def worst_control(effect: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The control that an effect beats least: the one with the largest p."""
+    """The control that an effect beats least: the one with the largest p; of equals, the one that reaches farthest."""
     controls = dig(effect, "controls") or {}
-    return max(controls.values(), key=lambda c: c.get("p") or 0.0, default=None)
+    reach = lambda c: max(abs(c.get("low") or 0.0), abs(c.get("high") or 0.0))  # noqa: E731
+    return max(controls.values(), key=lambda c: (c.get("p") or 0.0, reach(c)), default=None)

@@ -66,7 +66,8 @@ def _intro(shown: Mapping[str, Found], foreign: Sequence[str]) -> list[Block]:
             " Everything is fitted on one part of the data and measured on another, split by patient where there "
             "are any."
         )
-        blocks.append(Words(chosen + fit))
+        grey = " In figures of several runs the grey range is the median of theirs."
+        blocks.append(Words(chosen + fit + grey))
     if any(d.oracle for d in every):
         blocks.append(Words("oracle: a checkpoint was chosen on data that is only to be reported. Its numbers are "
                             "not held out.", "warning"))  # fmt: skip
