@@ -64,8 +64,7 @@ def dissect(
     out: Path = Path("dissection"),
     figures: bool = True,
 ) -> Dissected:
-    """Where is the shortcut stored? Probes, erasure, steering and neuron ablation on a checkpoint, each with its
-    controls.
+    """Where is the shortcut stored? Probes, erasure, steering and neuron ablation, each with its controls.
 
     Of a run: `grokscope dissect runs/NAME`. Of a model of your own: `--model my_module:build --weights w.safetensors
     --data table.csv`.
