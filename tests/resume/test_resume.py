@@ -215,3 +215,9 @@ def test_budget_is_not_part_of_the_identity_unless_the_schedule_depends_on_it():
     assert replace(a, seed=1).run_id() != a.run_id()
     assert tiny(regime__schedule="cosine").run_id() != tiny(regime__schedule="cosine", budget__steps=99).run_id()
     assert tiny(TINY | {"hardware": {"threads": 2}}).run_id() == a.run_id()
+
+
+def test_branch_takes_a_recipe_with_all_its_fields(tmp_path):
+    parent = train(tiny(), tmp_path)
+    config = branch(parent, {"regime.recipe": "grokking-favorable", "regime.lr": 3e-4})
+    assert (config.regime.grad_filter, config.regime.weight_decay, config.regime.lr) == ("grokfast_ema", 5e-3, 3e-4)

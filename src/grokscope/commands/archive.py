@@ -43,8 +43,9 @@ def import_(
     scale: float = 1.0,
     n: tuple[str, ...] = (),
 ) -> Carried:
-    """Import the runs of an archive: after that every command works on them. What is damaged is named, the rest
-    imported.
+    """Import the runs of an archive; after that every command works on them.
+
+    What is damaged is named, and the rest imported.
 
     Args:
         folder: The archive, or one run of it.

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from grokscope import configio
+from grokscope import configio, regimes
 from grokscope.config import RunConfig
 from grokscope.store.checkpoints import load_weights
 from grokscope.store.files import write_atomic
@@ -28,11 +28,20 @@ def branch(
     load_weights(source)  # a damaged file is an error now, not when the branch trains
     taken = run.status["step"] if step is None else step
     start = {"run": run.id, "step": taken, "digest": blake2b(source.read_bytes(), digest_size=8).hexdigest()}
-    raw = configio.overlay(run.config, {**changes, "start": start})
+    raw = configio.overlay(run.config, {**_written_out(changes), "start": start})
     config = configio.load_run(raw)
     folder = Path(root or run.path.parent) / config.run_id()
     write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
+
+
+def _written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe among the changes as the fields it stands for; otherwise the resolved config's own values would win."""
+    flat = configio.flatten(changes)
+    if "regime.recipe" not in flat:
+        return flat
+    recipe = regimes.resolve({"recipe": flat.pop("regime.recipe")})
+    return {f"regime.{key}": value for key, value in recipe.items()} | flat
 
 
 def _checkpoint(run: Run, step: int | None) -> Path:

@@ -70,6 +70,8 @@ def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> 
                 chosen = ids == value
                 out[f"{name}_{key}{value}_correct"] = (right & chosen).sum()
                 out[f"{name}_{key}{value}_n"] = chosen.sum()
+                if key == "env":
+                    out[f"{name}_env{value}_loss"] = loss(logits[chosen], split.target[chosen])
     return out
 
 
