@@ -1,6 +1,6 @@
 """Two workers against one on the same runs, start of the workers included, in turn. Target: at least 1.8 times as fast.
 
-    python benchmarks/two_workers.py [--steps 6000] [--pairs 3]
+python benchmarks/two_workers.py [--steps 6000] [--pairs 3]
 """
 
 import argparse

@@ -7,7 +7,7 @@ import torch
 from networks import stained, tiny_resnet
 from torch import nn
 
-from grokscope.dissect.answer import Reliance, judge_use
+from grokscope.dissect.answer import Reliance, judge_use, main_eraser
 from grokscope.dissect.battery import Unseen, check_selection, dissect, dissect_features, mean_rgb
 from grokscope.dissect.features import state_hash
 from grokscope.dissect.head import make_head
@@ -62,6 +62,14 @@ def test_used_and_unused_shortcuts_land_in_their_cells(used):
     assert other.where.cell == "readable but unused"
     assert other.where.form == "cannot tell"
     assert not other.m5.causal
+
+
+def test_the_main_eraser_is_chosen_by_sizes_alone(used):
+    _, found = used
+    wide = replace(found.m4, erasures=tuple(replace(e, d=e.n_fit) for e in found.m4.erasures))
+    assert main_eraser(found.m4).eraser == found.where.eraser == "leace"
+    assert main_eraser(wide).eraser == "mean_diff"
+    assert main_eraser(replace(wide, erasures=(found.m4.by("lda"),))).eraser == "lda"
 
 
 def test_a_failed_test_is_no_proof_of_absence():

@@ -85,8 +85,7 @@ def test_a_model_of_ones_own_from_the_command_line(tmp_path, monkeypatch, capsys
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(
-        "from grokscope.models.resnet import SmallResNet\n\n"
-        "def build():\n    return SmallResNet(3, 4, 1, 2, 'batch')\n"
+        "from grokscope.models.resnet import SmallResNet\n\ndef build():\n    return SmallResNet(3, 4, 1, 2, 'batch')\n"
     )
     given = material(run)
     model, _ = load_network(run, chosen_checkpoints(run, "final")[12][0], given.data, given.config)
