@@ -25,3 +25,18 @@ def test_losses_by_environment_add_up():
         logits = engine.network(engine.splits["train"].x)
     assert np.isfinite(row["train_loss"])
     assert len(logits[chosen]) == row[f"train_env{int(env[0])}_n"]
+
+
+def test_a_regression_leaves_its_predictions(tmp_path):
+    import json
+
+    from grokscope.train.driver import train
+
+    task = {"name": "mheight", "train_per_group": 6, "val_per_group": 9, "pool_per_group": 60, "groups": [[9, 4, 2]]}
+    model = {"name": "code-resnet", "channels": 2, "blocks": 1, "hidden": 4}
+    run = train(tiny({"task": task, "model": model, "regime.loss": "squared_error"}), tmp_path)
+    found = json.loads((run.path / "results" / "predictions.json").read_text())
+    errors = np.subtract(found["true"], found["predicted"])
+    assert len(errors) == 9
+    assert (errors**2).mean() == pytest.approx(run.rows()[-1]["id_val_loss"], rel=1e-4)
+    assert set(found["group"]) == {942}

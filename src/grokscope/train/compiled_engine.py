@@ -133,6 +133,9 @@ class CompiledEngine:
         except ValueError:
             return np.full(len(self.w), np.nan)
 
+    def predictions(self) -> None:
+        """Classes have none."""
+
     def finite(self) -> bool:
         return bool(np.isfinite(self.w).all())
 

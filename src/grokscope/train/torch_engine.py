@@ -26,6 +26,10 @@ from grokscope.train.optimizers import Decay
 from grokscope.train.order import BatchOrder
 
 
+SHOWN_PREDICTIONS = 2000
+"""Points of a figure of predicted against true."""
+
+
 def pick_device(name: str) -> torch.device:
     """``auto`` is the best device present. Raises ValueError when a named one is absent."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -181,6 +185,20 @@ class TorchEngine:
         power = 1 if self.adaptive else 2
         names = self.groups.get("scale_invariant", [])
         return {f"effective_lr/{n}": lr / weights[n].double().norm() ** power for n in names}
+
+    def predictions(self) -> dict[str, list[float]] | None:
+        """Of a regression, predicted against true on a held-out split, at most `SHOWN_PREDICTIONS` examples evenly
+        spread; None for classes."""
+        name = next((n for n in self.splits if n != "train"), "train")
+        if self.loss.targets != "real":
+            return None
+        split = self.splits[name]
+        rows = torch.linspace(0, len(split.y) - 1, min(SHOWN_PREDICTIONS, len(split.y)), device=split.x.device).long()
+        self.model.eval()
+        predicted = forward(self.network, split.x[rows])[:, 0]
+        self.model.train()
+        out = {"true": split.y[rows].tolist(), "predicted": predicted.tolist()}
+        return out if split.group is None else {**out, "group": split.group[rows].tolist()}
 
     def finite(self) -> bool:
         """Whether all weights are finite: once one is not, it stays so."""
