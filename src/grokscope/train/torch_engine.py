@@ -25,7 +25,6 @@ from grokscope.train.losses import make_loss
 from grokscope.train.optimizers import Decay
 from grokscope.train.order import BatchOrder
 
-
 SHOWN_PREDICTIONS = 2000
 """Points of a figure of predicted against true."""
 
