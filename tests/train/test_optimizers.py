@@ -154,14 +154,18 @@ EVERYTHING = {n for n, _ in Net().named_parameters()}
         ("head", {"head.weight", "head.bias"}),
     ],
 )
-def test_only_the_chosen_group_decays(groups, wanted):
-    regime = Regime(weight_decay=0.5, decay_groups=groups, lr=0.1)
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_only_the_chosen_group_decays(groups, wanted, optimizer):
+    regime = Regime(optimizer=optimizer, weight_decay=0.5, decay_groups=groups, lr=0.1)
     model = Net()
     assert decay_names(model, regime) == wanted
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(1.0)
+            p.grad = torch.zeros_like(p)  # nothing but the decay can move a weight
+    update = registry.load("optimizer", optimizer)(model, regime)
     Decay(model, regime).apply(0.1)
+    update.step(0.1)
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, torch.ones_like(p))}
     assert moved == wanted
     assert model.head.weight[0, 0].item() == pytest.approx(1 - 0.1 * 0.5)
@@ -193,7 +197,7 @@ def test_decay_towards_the_initial_weights():
 @pytest.mark.parametrize("target", ["zero", "init"])
 def test_a_huge_decay_stops_at_its_target(target):
     model = Net()
-    regime = Regime(weight_decay=100.0, decay_target=target)
+    regime = Regime(lr=1.0, weight_decay=100.0, decay_target=target)
     decay = Decay(model, regime)
     wanted = [torch.zeros_like(p) if target == "zero" else p.detach().clone() for p in model.parameters()]
     with torch.no_grad():

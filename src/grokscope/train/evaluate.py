@@ -36,12 +36,11 @@ class TensorSplit:
     env: Tensor | None = None
     group: Tensor | None = None
 
-    def take(self, index: Tensor | None) -> "TensorSplit":
-        """The examples of a batch; None takes all."""
+    def take(self, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs, targets and environments of a batch; None takes all examples."""
         if index is None:
-            return self
-        env = None if self.env is None else self.env[index]
-        return TensorSplit(self.x[index], self.y[index], self.target[index], env)
+            return self.x, self.target, self.env
+        return self.x[index], self.target[index], None if self.env is None else self.env[index]
 
 
 Row = dict[str, float | int]

@@ -124,13 +124,11 @@ class TorchEngine:
                 return
 
     def _one_step(self, watch: StepWatch | None) -> None:
-        batch = self.splits["train"].take(self.order.next())
-        logits = self.network(batch.x)
-        loss = self.loss(logits, batch.target)
-        if self.regime.irm_weight and batch.env is not None:
-            loss = loss + self._irm_weight() * irm.penalty(
-                self.loss, logits, batch.target, batch.env, self.regime.irm_estimator
-            )
+        x, target, env = self.splits["train"].take(self.order.next())
+        logits = self.network(x)
+        loss = self.loss(logits, target)
+        if self.regime.irm_weight and env is not None:
+            loss = loss + self._irm_weight() * irm.penalty(self.loss, logits, target, env, self.regime.irm_estimator)
         loss.backward()
         if watch:
             watch.before_filter()
