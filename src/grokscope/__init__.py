@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import train_run
     from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig
     from grokscope.configio import load_run
+    from grokscope.dissect.battery import dissect
     from grokscope.recorder import Recorder
     from grokscope.report import build_report
     from grokscope.store import Run, find_runs, open_run
@@ -25,6 +26,7 @@ _WHERE = {
     "branch_run": "commands.train:branch",
     "extend_run": "commands.train:extend",
     "train_run": "commands.train:train_run",
+    "dissect": "dissect.battery:dissect",
     "Budget": "config:Budget",
     "Cadence": "config:Cadence",
     "Hardware": "config:Hardware",
@@ -58,6 +60,7 @@ __all__ = [
     "Verdict",
     "branch_run",
     "build_report",
+    "dissect",
     "extend_run",
     "find_runs",
     "load_run",
