@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -79,6 +80,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Carry out one command line and return its exit code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _warner(warnings.showwarning)
+        return _run(argv)
+
+
+def _warner(usual: Callable[..., None]) -> Callable[..., None]:
+    """What the program warns of is one line on stderr, once; other libraries' warnings keep their form."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if category is not UserWarning:
+            usual(message, category, *where)
+        elif str(message) not in told:
+            told.add(str(message))
+            print(f"grokscope: warning: {message}", file=sys.stderr)
+
+    return show
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         code = _dispatch(list(argv))
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 Importing this module imports neither torch nor numpy. Reading and writing live in `grokscope.configio`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -186,7 +187,8 @@ class Hardware:
     """Where to train. Recorded with the run, not part of its identity; borderline outcomes depend on it."""
 
     device: str = "cpu"
-    """``cpu``, ``cuda``, ``mps`` or ``auto`` (the best one present)."""
+    """``cpu``, ``cuda``, ``cuda:1`` and so on, or ``auto`` (a GPU where there is one). Where the GPU is missing, the
+    run goes on on the CPU and says so. Not Apple's ``mps``: it lacks the float64 that norms and spectra need."""
     threads: int = 1
     """CPU threads of torch. Small networks are fastest on one, and several runs side by side use the cores better."""
     resume_every_s: float = 20.0
@@ -195,6 +197,8 @@ class Hardware:
     """Compile the network with torch; where that fails, the run goes on without and says so."""
 
     def __post_init__(self) -> None:
+        known = re.fullmatch(r"cpu|auto|cuda(:\d+)?", self.device)
+        require(bool(known), f"device must be cpu, cuda, cuda:<n> or auto, got {self.device!r}")
         require(self.threads >= 1, f"threads must be at least 1, got {self.threads}")
         require(self.resume_every_s >= 0, f"resume_every_s must not be negative, got {self.resume_every_s}")
 

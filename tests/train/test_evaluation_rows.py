@@ -1,6 +1,7 @@
 """What a row says: integer counts, exact ones, chunks, groups, R2, and what one step did."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -61,13 +62,15 @@ def test_counts_by_environment_and_class_add_up():
     env = torch.tensor([0, 0, 4, 4, 4, 9, 9, 0, 4, 9, 9, 9])
     split = split_of(12, env)
     row = to_row(split_metrics(logits_right_but(split, 5), split, CE, "train"), {})
-    for key in ("env", "class"):
-        parts = [k for k in row if k.startswith(f"train_{key}") and k.endswith("_correct")]
+    for cell in (r"env\d+", r"class\d+", r"env\d+_class\d+"):
+        parts = [k for k in row if re.fullmatch(f"train_{cell}_correct", k)]
         assert sum(row[k] for k in parts) == row["train_correct"] == 7
         assert sum(row[k.replace("_correct", "_n")] for k in parts) == 12
     assert (row["train_env0_correct"], row["train_env0_n"]) == (1, 3)  # rows 0, 1 are wrong, row 7 is right
     assert row["train_env4_acc"] == pytest.approx(1 / 4)
     assert row["train_env9_acc"] == 1.0
+    assert (row["train_env4_class2_correct"], row["train_env4_class2_n"]) == (1, 2)  # row 2 is wrong, row 8 is right
+    assert "train_env0_class2_n" not in row, "hospital 0 has no example of that class"
 
 
 def test_a_large_split_in_chunks_equals_the_whole(monkeypatch):

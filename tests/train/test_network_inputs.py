@@ -1,6 +1,7 @@
 """What a network reads: images are standardized, precision is switched, compilation may fail but changes nothing."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -27,22 +28,25 @@ PIXELS = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8, generator=torch.
 
 def test_images_become_standardized_floats():
     mean, std = [0.5, 0.4, 0.3], [0.1, 0.2, 0.4]
-    got = Network(Images(), {"mean": mean, "std": std}, "none").prepare(PIXELS)
+    got = Network(Images(), {"mean": mean, "std": std}).prepare(PIXELS)
     for channel in range(3):
         wanted = (PIXELS[:, channel].double() / 255 - mean[channel]) / std[channel]
         torch.testing.assert_close(got[:, channel].double(), wanted, rtol=1e-5, atol=1e-6)
     assert got.dtype == torch.float32
-    assert Network(Images(), {}, "none").prepare(PIXELS).max() <= 1
+    assert Network(Images(), {}).prepare(PIXELS).max() <= 1
 
 
 def test_everything_but_images_passes_unchanged():
     tokens = torch.arange(6).view(3, 2)
-    assert Network(Images(), {}, "none").prepare(tokens) is tokens
+    assert Network(Images(), {}).prepare(tokens) is tokens
 
 
 def test_mixed_precision_gives_float32_logits_that_are_nearly_the_same():
     model = Images().eval()
-    exact, mixed = Network(model, {}, "none")(PIXELS), Network(model, {}, "bfloat16")(PIXELS)
+    network = Network(model, {})
+    exact = network(PIXELS)
+    assert network.mix(PIXELS) is None
+    mixed = network(PIXELS)
     assert mixed.dtype == torch.float32
     torch.testing.assert_close(mixed, exact, rtol=0.05, atol=0.05)
     assert not torch.equal(mixed, exact), "bfloat16 was really used"
@@ -62,12 +66,29 @@ def test_trying_to_compile_changes_no_weight_and_no_average(monkeypatch, works):
     monkeypatch.setattr(torch, "compile", compiled)
     model = Images().train()
     before = copy.deepcopy(model.state_dict())
-    network = Network(model, {}, "none")
+    network = Network(model, {})
     complaint = network.compile(PIXELS)
     assert_same(before, model.state_dict())
     assert model.training
     if works:
         assert complaint is None
     else:
-        assert complaint == "training without compilation, which failed: no compiler here"
+        assert complaint == "$.hardware.compile: training without compilation, which failed: no compiler here"
         assert network(PIXELS).shape == (5, 2)
+
+
+def test_a_device_without_bfloat16_goes_on_in_float32(monkeypatch):
+    """torch itself switches autocast off with a warning, which nobody would see."""
+
+    class Off:
+        def __init__(self, *_):
+            warnings.warn("In CPU autocast, but the target dtype is not supported. Disabling autocast.", stacklevel=2)
+
+    model = Images().eval()
+    network = Network(model, {})
+    exact = network(PIXELS)
+    monkeypatch.setattr(torch, "autocast", Off)
+    complaint = network.mix(PIXELS)
+    assert complaint is not None
+    assert complaint.startswith("$.regime.autocast: training in float32")
+    assert torch.equal(network(PIXELS), exact)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from grokscope.seeds import derive
 from grokscope.train.driver import make_engine
 from grokscope.train.order import BatchOrder
-from grokscope.train.torch_engine import noisy_labels, pick_device, scale_weights
+from grokscope.train.torch_engine import noisy_labels, scale_weights
 from tiny import assert_same, fitting, tiny
 
 BATCH_NORM = fitting("model", "mlp")  # parity, with a batch norm
@@ -216,14 +216,7 @@ def test_fitted_noise_shows_as_train_accuracy_above_clean_accuracy():
     assert row["train_clean_correct"] == 12
 
 
-# -- device and start weights ----------------------------------------------------------------------------------------
-
-
-def test_devices():
-    assert pick_device("cpu").type == "cpu"
-    assert pick_device("auto").type in ("cpu", "cuda", "mps")
-    with pytest.raises(ValueError, match=r"\$.hardware.device: 'tpu' is not available here; use 'cpu' or 'auto'"):
-        pick_device("tpu")
+# -- start weights ----------------------------------------------------------------------------------------
 
 
 def test_weights_of_another_network_are_refused():

@@ -198,7 +198,7 @@ def _own(
         list(sites) or None,
         unseen=unseen,
         settings=settings,
-        prepare=Network(network, task.meta, "none").prepare,
+        prepare=Network(network, task.meta).prepare,
         steer_sites=steer_sites,
     )
 

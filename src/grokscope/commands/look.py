@@ -106,6 +106,8 @@ class Shown(Result):
             console.print(f"error: {status['error']['message']}")
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
+        for note in facts.get("notes", []):
+            console.print(f"note: {note}")
         for split, info in facts.get("splits", {}).items():
             trivial = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in info.items() if k != "n")
             n = f"{info['n']:,}" if "n" in info else "an unknown number of"

@@ -32,7 +32,7 @@ class Trained(Result):
         status = self.run.status
         return {
             "run": self.run.id, "path": str(self.run.path), "state": status["state"], "step": status["step"],
-            "trained_steps": self.steps, "verdicts": self.verdicts,
+            "trained_steps": self.steps, "verdicts": self.verdicts, "notes": self.run.facts.get("notes", []),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:

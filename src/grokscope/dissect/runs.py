@@ -72,7 +72,7 @@ def load_network(run: Run, weights: Path, data: TaskData, config: RunConfig) -> 
         raise ValueError(
             f"{weights}: these weights do not fit the run's model ({str(error).splitlines()[0]})"
         ) from None
-    return model.eval(), Network(model, data.meta, "none").prepare
+    return model.eval(), Network(model, data.meta).prepare
 
 
 def chosen_checkpoints(run: Run, rule: str) -> dict[int, tuple[Path, str]]:

@@ -105,6 +105,7 @@ class _Pool:
     stopping: int = 0
     """How often somebody asked to stop."""
     told: bool = False
+    warned: set[str] = field(default_factory=set)
 
     def run(self) -> list[Outcome]:
         self.waiting.extend(range(len(self.jobs)))
@@ -151,6 +152,9 @@ class _Pool:
             worker.close()
 
     def _answer(self, worker: _Worker, answer: dict[str, Any]) -> None:
+        if "warning" in answer:
+            self._warned(answer["warning"])
+            return
         number = answer["job"]
         worker.step = answer["step"]
         if "state" not in answer:
@@ -158,6 +162,12 @@ class _Pool:
             return
         worker.job = None
         self._ended(number, Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"]))
+
+    def _warned(self, text: str) -> None:
+        """Pass on what a worker warned of, once for all runs."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.board.note(f"warning: {text}")
 
     def _lost(self, worker: _Worker, number: int) -> None:
         """A worker died with a job in its hands."""

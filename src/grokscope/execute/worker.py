@@ -2,7 +2,8 @@
 own.
 
     in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...]}
-    out:  {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
+    out:  {"job": 3, "warning": "..."}
+          {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
           {"job": 3, "state": "done", "step": 14000, "message": ""}
 
 It is a fresh interpreter in a session of its own: it inherits no threads, no random state, no open files, and Ctrl-C in
@@ -16,6 +17,7 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,13 +47,19 @@ def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
         except BrokenPipeError:
             return  # the parent is gone; the run saves itself all the same
 
+    def tell(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if category is UserWarning:
+            answer(warning=str(message))
+
     config = configio.load_run(order["config"])
-    state, step, message = attempt(
-        config,
-        Path(order["root"]),
-        tuple(order["passed"]),
-        lambda step, total, speed: answer(step=step, total=total, speed=speed),
-    )
+    with warnings.catch_warnings():
+        warnings.showwarning = tell
+        state, step, message = attempt(
+            config,
+            Path(order["root"]),
+            tuple(order["passed"]),
+            lambda step, total, speed: answer(step=step, total=total, speed=speed),
+        )
     answer(state=state, step=step, message=message)
 
 

@@ -6,7 +6,7 @@ scale and goes to 0 with the loss: on memorized data it says nothing, however sm
 the logit scale, and on held-out environments.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -54,26 +54,39 @@ def u_statistic(g: Tensor) -> tuple[Tensor, Tensor]:
     return value, error
 
 
-def penalty(loss: LossFunction, logits: Tensor, target: Tensor, env: Tensor, estimator: Estimator) -> Tensor:
-    """Mean penalty over the environments of a batch, differentiable: what training adds to the loss. Environments with
-    fewer than two examples in the batch are left out of this step (split halves need two)."""
-    estimate = naive if estimator == "naive" else split_half
-    found = []
-    for e in env.unique():
-        chosen = env == e
-        if int(chosen.sum()) >= 2:
-            found.append(estimate(scale_gradients(loss, logits[chosen], target[chosen], create_graph=True)))
-    return torch.stack(found).mean() if found else logits.sum() * 0
+def penalty(
+    loss: LossFunction, logits: Tensor, target: Tensor, env: Tensor, ids: Tensor, estimator: Estimator
+) -> Tensor:
+    """Mean penalty over those of the environments `ids` (E,) that have at least two examples in the batch (split halves
+    need two), differentiable: what training adds to the loss. The number of an environment's examples is never asked
+    of the device, so a GPU does not wait."""
+    g = scale_gradients(loss, logits, target, create_graph=True)[:, None]
+    member = env[:, None] == ids
+    if estimator == "naive":
+        found = _mean(g, member).square()
+    else:
+        even = member & (member.cumsum(0) % 2 == 1)
+        found = _mean(g, even) * _mean(g, member & ~even)
+    enough = member.sum(0) >= 2
+    return (found * enough).sum() / enough.sum().clamp_min(1)
 
 
-def penalties(loss: LossFunction, logits: Tensor, target: Tensor, env: Tensor, name: str) -> dict[str, Tensor]:
-    """All estimators on a split: ``{name}_env{e}_irm`` (naive), ``_irm_split``, ``_irm_u``, ``_irm_u_se`` for each
-    environment, and the mean naive penalty ``{name}_irm``; NaN for environments with fewer than `SMALLEST` examples."""
+def _mean(g: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of g (n, 1) over each column's rows, chosen (n, E); 0 for a column without any."""
+    return (g * chosen).sum(0) / chosen.sum(0).clamp_min(1)
+
+
+def penalties(
+    loss: LossFunction, logits: Tensor, target: Tensor, environments: Mapping[int, Tensor], name: str
+) -> dict[str, Tensor]:
+    """All estimators on a split, given the rows of each environment: ``{name}_env{e}_irm`` (naive), ``_irm_split``,
+    ``_irm_u``, ``_irm_u_se`` for each, and the mean naive penalty ``{name}_irm``; NaN for environments with fewer than
+    `SMALLEST` examples."""
     g = scale_gradients(loss, logits, target)
     out: dict[str, Tensor] = {}
-    for e in env.unique().tolist():
-        part = g[env == e]
-        nan = torch.tensor(float("nan"))
+    nan = g.new_tensor(float("nan"), dtype=torch.float64)
+    for e, rows in environments.items():
+        part = g[rows]
         few = len(part) < SMALLEST
         value, error = (nan, nan) if few else u_statistic(part)
         out |= {
@@ -82,5 +95,5 @@ def penalties(loss: LossFunction, logits: Tensor, target: Tensor, env: Tensor, n
             f"{name}_env{e}_irm_u": value,
             f"{name}_env{e}_irm_u_se": error,
         }
-    naives = torch.stack([v.double().cpu() for k, v in out.items() if k.endswith("_irm")])
+    naives = torch.stack([v.double() for k, v in out.items() if k.endswith("_irm")])
     return {f"{name}_irm": naives.nanmean(), **out}

@@ -20,7 +20,8 @@ def spectra(features: Tensor) -> dict[str, Tensor]:
     """
     features = features.double()
     centred = features - features.mean(0)
-    s = torch.linalg.svdvals(centred) if centred.isfinite().all() else torch.full_like(features[0], float("nan"))
+    finite = centred.isfinite().all()  # stays on the device: asking it would make a GPU wait
+    s = torch.linalg.svdvals(centred.where(finite, 0.0)).where(finite, float("nan"))
     s = s.masked_fill(s <= ROUNDING * features.norm(), 0.0)  # or constant features would have the rank of rounding
     power = s.square()
     share = s / s.sum()

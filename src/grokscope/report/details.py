@@ -147,7 +147,7 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
         out.append(("git", f"{str(git.get('commit'))[:12]}{' with local changes' if git.get('dirty') else ''}"))
     if started := made.get("command"):
         out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
-    notes = subject.trajectory.notes if subject.trajectory is not None else ()
+    notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
     return [*out, *(("note", note) for note in notes)]
 
 

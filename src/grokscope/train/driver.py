@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -96,8 +97,11 @@ def train(
     if _complete(run, config):
         return run
     torch.set_num_threads(config.hardware.threads)
-    data = config.task.build(config.seed)
-    session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
+    notes: list[str] = []
+    with _noted(notes):
+        data = config.task.build(config.seed)
+        session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
+    session.notes = notes
     with lock.exclusive(run.path):
         if not _complete(run, config):
             session.go()
@@ -156,6 +160,8 @@ class _Session:
         self.plan, self.engine = make_engine(config, data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
+        self.notes: list[str] = []
+        """What building data and engine warned of: it belongs to the run."""
         self.bad_rows = 0
         self.stop = False
 
@@ -182,7 +188,7 @@ class _Session:
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)
         self._write_config()
-        state, warnings = load_state(self.run.path / "resume")
+        state, damaged = load_state(self.run.path / "resume")
         if state is not None:
             self._load(state)
             if self.engine.step > self.plan.total:  # further than asked for: close the run where it is
@@ -190,8 +196,8 @@ class _Session:
         elif self.config.start is not None:
             self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
         self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if state is not None else -1)
-        for warning in warnings:
-            self._log(f"warning: {warning}")
+        for text in damaged:
+            self._warn(text)
         self._log(f"{'resumed at' if state is not None else 'started at'} step {self.engine.step} of {self.plan.total}")
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
@@ -214,14 +220,17 @@ class _Session:
         if old and (
             changed := [k for k in ("packages", "threads", "device", "processor") if old["provenance"].get(k) != now[k]]
         ):
-            self._log(
-                f"warning: resumed with other {', '.join(changed)}; bit-identity with an uninterrupted run is not given"
-            )
+            self._warn(f"resumed with other {', '.join(changed)}; bit-identity with an uninterrupted run is not given")
         record = {
             "schema": SCHEMA,
             "config": configio.dump(self.config),
             "passed": list(self.passed),
-            "facts": {"kind": self.kind, "threshold": self.threshold, **self.engine.facts()},
+            "facts": {
+                "kind": self.kind,
+                "threshold": self.threshold,
+                **self.engine.facts(),
+                "notes": list(dict.fromkeys([*(old["facts"].get("notes", []) if old else []), *self.notes])),
+            },
             "provenance": old["provenance"] if old else now,
             "lineage": configio.dump(self.config.start) if self.config.start else None,
         }
@@ -325,6 +334,10 @@ class _Session:
         except OSError:
             pass  # a full disk cannot hold its own obituary; the caller still gets the error
 
+    def _warn(self, text: str) -> None:
+        self._log(f"warning: {text}")
+        warnings.warn(text, stacklevel=2)
+
     def _log(self, line: str) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -351,12 +364,24 @@ def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
 
 
 @contextmanager
+def _noted(notes: list[str]) -> Iterator[None]:
+    """Write down what is warned of meanwhile, for the run's record; every warning still reaches the caller."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for w in caught:
+        if w.category is UserWarning:
+            notes.append(str(w.message))
+        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+
+
+@contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
-    """Deterministic kernels only, and torch's own generator (dropout) seeded, for as long as a run trains."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    """Deterministic kernels, and torch's own generator (dropout) seeded, for as long as a run trains. A GPU has none
+    for some operations; there torch warns and goes on."""
     settings: Any = torch.utils.deterministic  # filling fresh memory would cost time and guard against nothing we do
     before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     settings.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng():

@@ -6,6 +6,7 @@ Everything stays on the device until the row is complete; counts are integers, b
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +37,31 @@ class TensorSplit:
     env: Tensor | None = None
     group: Tensor | None = None
 
+    @cached_property
+    def environments(self) -> dict[int, Tensor]:
+        """Environment -> its rows, looked up once: asking again would make a GPU wait at every evaluation."""
+        return {} if self.env is None else _rows_of(self.env)
+
+    @cached_property
+    def cells(self) -> dict[str, Tensor]:
+        """``class0``, ``env3`` and ``env3_class0`` -> the rows there; cells without rows are left out."""
+        classes = {f"class{c}": rows for c, rows in _rows_of(self.y).items()}
+        out = dict(classes)
+        for e, here in self.environments.items():
+            inside = {f"env{e}_{name}": rows[torch.isin(rows, here)] for name, rows in classes.items()}
+            out |= {f"env{e}": here} | {name: rows for name, rows in inside.items() if len(rows)}
+        return out
+
     def take(self, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Inputs, targets and environments of a batch; None takes all examples."""
         if index is None:
             return self.x, self.target, self.env
         return self.x[index], self.target[index], None if self.env is None else self.env[index]
+
+
+def _rows_of(ids: Tensor) -> dict[int, Tensor]:
+    """Each value of ids (n,) -> the rows that have it, in order."""
+    return {value: (ids == value).nonzero()[:, 0] for value in ids.unique().tolist()}
 
 
 Row = dict[str, float | int]
@@ -55,7 +76,7 @@ def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> dict[str, Tensor | int]:
-    """Loss, and for classes the count of right answers in all and by environment and class."""
+    """Loss, and for classes the count of right answers: in all, by environment, by class, and by both."""
     n = len(split.y)
     out: dict[str, Tensor | int] = {f"{name}_loss": loss(logits, split.target), f"{name}_n": n}
     if loss.targets == "real":
@@ -64,13 +85,10 @@ def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> 
     out[f"{name}_correct"] = right.sum()
     if split.env is not None:
         out[f"{name}_logit_scale"] = logits.norm(dim=1).mean()
-        for key, ids in (("env", split.env), ("class", split.y)):
-            for value in ids.unique().tolist():
-                chosen = ids == value
-                out[f"{name}_{key}{value}_correct"] = (right & chosen).sum()
-                out[f"{name}_{key}{value}_n"] = chosen.sum()
-                if key == "env":
-                    out[f"{name}_env{value}_loss"] = loss(logits[chosen], split.target[chosen])
+        for cell, rows in split.cells.items():
+            out |= {f"{name}_{cell}_correct": right[rows].sum(), f"{name}_{cell}_n": len(rows)}
+        for e, rows in split.environments.items():
+            out[f"{name}_env{e}_loss"] = loss(logits[rows], split.target[rows])
     return out
 
 

@@ -1,6 +1,7 @@
 """From what a task stores to what a network reads: images become floats, precision and compilation are switched on
 here."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,27 +17,47 @@ class Network:
     of the bytes.
     """
 
-    def __init__(self, model: nn.Module, meta: dict[str, Any], autocast: str):
+    def __init__(self, model: nn.Module, meta: dict[str, Any]):
         self.model: nn.Module = model
         self.run: Callable[[Tensor], Tensor] = model
-        self.dtype = torch.bfloat16 if autocast == "bfloat16" else None
+        self.dtype: torch.dtype | None = None
         self.device = next(model.parameters()).device
         shape = (1, -1, 1, 1)
         self.mean = torch.tensor(meta.get("mean", 0.0), device=self.device).view(shape)
         self.std = torch.tensor(meta.get("std", 1.0), device=self.device).view(shape)
 
+    def mix(self, sample: Tensor) -> str | None:
+        """Compute in bfloat16 from now on, where it is safe to (torch's autocast). Where the device cannot, go on in
+        float32 and return why."""
+        self.dtype = torch.bfloat16
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*autocast")  # torch warns where it switches it off
+            why = self._failure(sample)
+        if why is not None:
+            self.dtype = None
+            return f"$.regime.autocast: training in float32, for bfloat16 failed: {why}"
+        return None
+
     def compile(self, sample: Tensor) -> str | None:
         """Compile the network from now on. Where that fails on the sample (no compiler, an unsupported operation), go
-        on without and return why. Tried in eval mode: the trial must not count in a batch norm's averages."""
+        on without and return why."""
         self.run = torch.compile(self.model)
+        why = self._failure(sample)
+        if why is not None:
+            self.run = self.model
+            return f"$.hardware.compile: training without compilation, which failed: {why}"
+        return None
+
+    def _failure(self, sample: Tensor) -> str | None:
+        """Why the network does not run on the sample. In eval mode: a trial must not count in a batch norm's
+        averages."""
         training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
                 self(sample)
         except Exception as error:
-            self.run = self.model
-            return f"training without compilation, which failed: {str(error).splitlines()[0]}"
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
         finally:
             self.model.train(training)
         return None

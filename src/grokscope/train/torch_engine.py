@@ -4,6 +4,8 @@ One step is: forward, loss, backward, gradient filter, clip, decay and update. `
 to a disk, a clock or a person, and no number leaves the device.
 """
 
+import os
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,13 +32,19 @@ SHOWN_PREDICTIONS = 2000
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is the best device present. Raises ValueError when a named one is absent."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """``auto`` is a GPU where there is one. A GPU that was asked for and is absent gives the CPU and a warning, so that
+    a file written for a cluster runs on a laptop."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first product on a GPU
+    gpus = torch.cuda.device_count()
     if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
-    if not present.get(name.partition(":")[0], False):
-        raise ValueError(f"$.hardware.device: {name!r} is not available here; use 'cpu' or 'auto'")
-    return torch.device(name)
+        return torch.device("cuda" if gpus else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        what = "no GPU that torch can use" if gpus == 0 else f"{gpus} GPU(s)"
+        warnings.warn(f"$.hardware.device: {name!r} asked for, but this machine has {what}: training on the CPU",
+                      stacklevel=3)  # fmt: skip
+        return torch.device("cpu")
+    return device
 
 
 @torch.no_grad()
@@ -64,14 +72,15 @@ class TorchEngine:
         self.device = pick_device(config.hardware.device)
         self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
         self.model = self._build_model(config, data)
-        self.network = Network(self.model, data.meta, regime.autocast)
+        self.network = Network(self.model, data.meta)
         self.splits, self.clean = self._load_data(config, data)
-        self.compile_failed = self.network.compile(self.splits["train"].x[:8]) if config.hardware.compile else None
+        self._try_out(config)
         self.trivial = trivial_metrics(data)
         self.meta = data.meta
         self.regime = regime
         if regime.irm_weight and self.splits["train"].env is None:
             raise ValueError("$.regime.irm_weight: the penalty needs environments, this task has none")
+        self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
 
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
         self.schedule = registry.load("schedule", regime.schedule)(regime, total_steps)
@@ -83,6 +92,21 @@ class TorchEngine:
         self.watch = StepWatch(self.model, self.groups)
         self.adaptive = regime.optimizer != "sgd"
         self.step = 0
+
+    def _try_out(self, config: RunConfig) -> None:
+        """Mixed precision and compilation, where they were asked for and work here; warns where they do not. Warns also
+        of environments that are too small to say anything of."""
+        sample = self.splits["train"].x[:8]
+        failed = [self.network.mix(sample)] if config.regime.autocast != "none" else []
+        failed += [self.network.compile(sample)] if config.hardware.compile else []
+        few = [
+            f"{name} has {len(rows)} examples of environment {e}: too few for an invariance penalty, which is missing"
+            for name, split in self.splits.items()
+            for e, rows in split.environments.items()
+            if len(rows) < irm.SMALLEST and self.loss.targets != "real"
+        ]
+        for text in (*filter(None, failed), *few):
+            warnings.warn(text, stacklevel=3)
 
     def _build_model(self, config: RunConfig, data: TaskData) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -128,7 +152,8 @@ class TorchEngine:
         logits = self.network(x)
         loss = self.loss(logits, target)
         if self.regime.irm_weight and env is not None:
-            loss = loss + self._irm_weight() * irm.penalty(self.loss, logits, target, env, self.regime.irm_estimator)
+            penalty = irm.penalty(self.loss, logits, target, env, self.environments, self.regime.irm_estimator)
+            loss = loss + self._irm_weight() * penalty
         loss.backward()
         if watch:
             watch.before_filter()
@@ -158,7 +183,7 @@ class TorchEngine:
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
             if diagnose and split.env is not None and self.loss.targets != "real":
-                values |= irm.penalties(self.loss, logits[name], split.target, split.env, name)
+                values |= irm.penalties(self.loss, logits[name], split.target, split.environments, name)
         if self.clean is not None:
             right = self.loss.predict(logits["train"]) == self.clean
             values |= {"train_clean_correct": right.sum(), "train_clean_n": len(right)}
@@ -230,22 +255,7 @@ class TorchEngine:
             "meta": self.meta,
             "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
             "device": str(self.device),
-            "notes": self._notes(),
         }
-
-    def _notes(self) -> list[str]:
-        """What a reader should be told and a number would hide."""
-        notes = [self.compile_failed] if self.compile_failed else []
-        for name, split in self.splits.items():
-            if split.env is None:
-                continue
-            ids, counts = split.env.unique(return_counts=True)
-            notes += [
-                f"{name} has {n} examples of environment {e}: too few for an invariance penalty, recorded as missing"
-                for e, n in zip(ids.tolist(), counts.tolist(), strict=True)
-                if n < irm.SMALLEST
-            ]
-        return notes
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -256,7 +266,7 @@ class TorchEngine:
             "decay": self.decay.state_dict(),
             "order": self.order.state_dict(),
             "rng": torch.get_rng_state(),
-        }
+        } | ({"cuda_rng": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -266,6 +276,8 @@ class TorchEngine:
         self.decay.load_state_dict(_to_device(state["decay"], self.device))
         self.order.load_state_dict(state["order"])
         torch.set_rng_state(state["rng"])
+        if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
 
 def _to_device(state: Any, device: torch.device) -> Any:
