@@ -16,6 +16,7 @@ from grokscope.report.shortcut_figures import growth_after_fit
 from grokscope.report.size_figure import sentence
 from grokscope.report.subjects import gather
 from grokscope.store import find_runs
+from grokscope.study import Study
 from grokscope.trajectory import Criteria
 from report.pages import Tags
 from report.synthetic import MEMORIZED, UNGROKKED, write_run
@@ -95,6 +96,19 @@ def test_selection_reports_ood_test_where_ood_val_peaked(hospitals):
         assert o.epoch(chosen.step) == m["epoch"][row]
 
 
+def test_heat_shows_each_hospital_by_class_where_the_log_knows_it(tmp_path):
+    def edit(made):
+        hospital_rows(made)
+        for row in made:
+            row |= {"train_env3_class0_acc": 0.25, "train_env3_class1_acc": 1.0}
+
+    write_run(tmp_path, "standard", 0, UNGROKKED, edit=edit, threshold=0.9)
+    names, rows = heat_rows(readings_of(tmp_path, "ood_val")["ood_val"], ["train"])
+    assert [(r.environment, {k: v[0] for k, v in r.cells.items()}) for r in rows[:2]] == [
+        ("0", {"all": 1.0}), ("3", {"all": 0.5, names[0]: 0.25, names[1]: 1.0}),
+    ]  # fmt: skip
+
+
 def test_heat_has_classes_only_where_they_belong_to_one_environment(hospitals):
     classes, rows = heat_rows(readings_of(hospitals[0] / "runs", "ood_val")["ood_val"], ["train", "ood_val"])
     assert classes == ["normal", "tumor"]
@@ -159,6 +173,23 @@ def test_sizes_make_one_curve_for_each_regime(tmp_path):
     assert "no critical size up to 800" in sentence("ood_val", found[0])
     html = build_report(find_runs(tmp_path), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert html.count("no critical size up to 800") == 4
+    assert "On ood_test a peak is an oracle (chosen on ood_test)" in html
+    assert re.search(r"Accuracy on ood_test against[^\"]*: oracle peak", html)
+    assert 'Peak<span class="sub">oracle (chosen on ood_test)</span>' in html
+
+
+def test_a_study_that_varies_the_size_by_an_axis_has_one_curve_for_each_arm(tmp_path):
+    """The axis puts the size into the name of the regime, which must not tear the curve apart."""
+    study = {
+        "schema": 1, "name": "s", "seeds": [0], "task": {"name": "digits"}, "model": {"name": "mlp"},
+        "budget": {"steps": 100}, "axes": {"task.n_train": [200, 400]},
+        "arm": [{"name": "standard"}, {"name": "wide batch", "regime.batch_size": 64}],
+    }  # fmt: skip
+    for entry in Study.from_dict(study).entries:
+        n = entry.config.task.n_train
+        write_hospitals(tmp_path, entry.config.regime.name, 0, n_train=n, batch_size=entry.config.regime.batch_size)
+    found = size_curves(readings_of(tmp_path, "ood_test")["ood_test"])
+    assert [(c.name, c.sizes) for c in found] == [("standard", [200, 400]), ("wide batch", [200, 400])]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from typing import Any
 
 from grokscope import configio, registry
 from grokscope.archive.layout import condition_of
-from grokscope.archive.summary import ORACLE, summary_of
+from grokscope.archive.summary import summary_of
 from grokscope.store import Run
+from grokscope.trajectory.selection import ORACLE
 
 SPLITS = ("id_val", "ood_val", "ood_test")
 ENOUGH_SEEDS = 6

@@ -7,10 +7,8 @@ import numpy as np
 
 from grokscope.store import Run
 from grokscope.trajectory import Trajectory, from_run
-from grokscope.trajectory.selection import REPORTED
+from grokscope.trajectory.selection import REPORTED, peak_rule
 from grokscope.verdicts import run_verdicts
-
-ORACLE = f"oracle (chosen on {REPORTED})"
 
 
 def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +48,7 @@ def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: Mapping[
             "peak": float(values[row]),
             "peak_step": trajectory.step[row].item(),
             "peak_epoch": trajectory.step[row].item() / per_epoch,
-            "peak_rule": ORACLE if split == REPORTED else f"peak_{split}",
+            "peak_rule": peak_rule(split),
             "final": float(values[last]),
         }
     found["trivial"] = trajectory.trivial.get(split)

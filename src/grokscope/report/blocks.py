@@ -94,12 +94,18 @@ class Table:
     groups: Sequence[tuple[str, Sequence[Row]]]
     compact: bool = False
     """As narrow as its content."""
+    folded: bool = False
+    """Shut until it is opened, and open on paper."""
 
     @property
     def right(self) -> list[bool]:
         """Which columns hold numbers, and are set to the right, by the first row."""
         rows = [row for _, members in self.groups for row in members]
         return [False, *(v.number for v in rows[0].cells)] if rows else [False] * len(self.head)
+
+
+FOLDED = 4
+"""Above this many groups a long table starts folded: people look at the figures first."""
 
 
 @dataclass(frozen=True)

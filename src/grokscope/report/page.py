@@ -33,6 +33,7 @@ from grokscope.report.texts import (
     verdict_note,
 )
 from grokscope.report.words import listed, plural, steps
+from grokscope.trajectory.selection import ORACLE, REPORTED
 
 SECTIONS = (
     ("claim", "Claim"),
@@ -207,6 +208,7 @@ def _table(material: "Material", split: str) -> dict[str, Any]:
         "groups": groups,
         "sparks": sparks,
         "counts": counts(readings),
+        "oracle": ORACLE if split == REPORTED else "",
     }
 
 

@@ -18,6 +18,12 @@ OOD = ("ood_val", "ood_test")
 RULES = ("final", "mean_last", "peak_ood_val", "oracle")
 SIZE = "task.n_train"
 _ENVIRONMENT = re.compile(r"(\w+?)_env(\d+)_acc")
+_IN_NAME = re.compile(r"\bn_train=\S+")
+"""What a study's axis over the size adds to the name of a regime."""
+
+
+Spread = tuple[float, float, float]
+"""Mean, lowest, highest."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,13 @@ class Heat:
 
     split: str
     environment: str
-    cells: Mapping[str, tuple[float, float, float]]
-    """``all`` and each class -> (mean, lowest, highest)."""
+    cells: Mapping[str, Spread]
+    """``all`` and each class."""
 
 
 def heat_rows(readings: Sequence[Reading], splits: Sequence[str]) -> tuple[list[str], list[Heat]]:
-    """(class names, rows). By class alone the metrics hold no environments: a row has classes where its split is one
-    environment, and a row for all of the split's environments carries them otherwise."""
+    """(class names, rows): one row for each environment of a split, and where there are several one for all of them.
+    Logs that do not know classes by environment have them only where a split is one environment, and for all of it."""
     finals = [_final(r) for r in readings if r.subject.metrics]
     meta = next((m for r in readings if (m := (r.subject.record.get("facts") or {}).get("meta"))), {})
     columns = {c for f in finals for c in f}
@@ -90,18 +96,23 @@ def heat_rows(readings: Sequence[Reading], splits: Sequence[str]) -> tuple[list[
     rows = []
     for split in splits:
         found = sorted({int(m[2]) for c in columns if (m := _ENVIRONMENT.fullmatch(c)) and m[1] == split})
-        by_class = {n: _spread(finals, f"{split}_class{c}_acc") for c, n in zip(classes, names, strict=True)}
-        whole = {k: v for k, v in {"all": _spread(finals, f"{split}_acc"), **by_class}.items() if v}
+        whole = _cells(finals, split, classes, names)
         if len(found) > 1:
             rows += [
-                Heat(split, str(hospitals.get(str(e), e)), {"all": v})
+                Heat(split, str(hospitals.get(str(e), e)), _cells(finals, f"{split}_env{e}", classes, names))
                 for e in found
-                if (v := _spread(finals, f"{split}_env{e}_acc"))
             ]
         if found and whole:
             one = str(hospitals.get(str(found[0]), found[0]))
             rows.append(Heat(split, one if len(found) == 1 else "all of them", whole))
     return names, rows
+
+
+def _cells(
+    finals: Sequence[Mapping[str, float]], part: str, classes: Sequence[int], names: Sequence[str]
+) -> dict[str, Spread]:
+    columns = {"all": f"{part}_acc", **{n: f"{part}_class{c}_acc" for c, n in zip(classes, names, strict=True)}}
+    return {name: found for name, column in columns.items() if (found := _spread(finals, column))}
 
 
 def _final(reading: Reading) -> dict[str, float]:
@@ -113,7 +124,7 @@ def _final(reading: Reading) -> dict[str, float]:
     return out
 
 
-def _spread(finals: Sequence[Mapping[str, float]], column: str) -> tuple[float, float, float] | None:
+def _spread(finals: Sequence[Mapping[str, float]], column: str) -> Spread | None:
     values = [f[column] for f in finals if column in f]
     return (float(np.mean(values)), min(values), max(values)) if values else None
 
@@ -126,6 +137,8 @@ class SizeCurve:
     points: Sequence[tuple[int, float, float]]
     """(n_train, peak, final) for each run; final is the mean of the last evaluations."""
     threshold: float | None
+    trivial: float | None = None
+    """Score of the trivial predictor."""
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -158,16 +171,18 @@ def size_curves(readings: Iterable[Reading]) -> list[SizeCurve]:
     for (name, _), members in families.items():
         points = [(_size(r), float(r.found.peak), float(r.found.final)) for r in members if r.found is not None]
         if len({n for n, _, _ in points}) > 1:
-            out.append(SizeCurve(name, sorted(points), members[0].threshold))
+            out.append(SizeCurve(name, sorted(points), members[0].threshold, members[0].trivial))
     return out
 
 
 def _family(reading: Reading) -> tuple[str, str]:
+    """(name, everything else that was set) without the size of the training set, which is also in the name where a
+    study varies it."""
     config = flat(reading.subject.config)
-    rest = {
-        k: v for k, v in config.items() if k != SIZE and not any(k == n or k.startswith(n + ".") for n in NOT_IDENTITY)
-    }
-    return str(config.get("regime.name", "")), repr(sorted(rest.items()))
+    ours = (SIZE, "regime.name", *NOT_IDENTITY)
+    rest = {k: v for k, v in config.items() if not any(k == n or k.startswith(n + ".") for n in ours)}
+    name = " ".join(_IN_NAME.sub("", str(config.get("regime.name", ""))).split())
+    return name or "all runs", repr(sorted(rest.items()))
 
 
 def _size(reading: Reading) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.report import diagnostics
 from grokscope.report.axis import StepAxis, short, step_axis
 from grokscope.report.bands import Band
-from grokscope.report.blocks import Block, Entry, Panel, Plots, Row, Table, Value, Words
+from grokscope.report.blocks import FOLDED, Block, Entry, Panel, Plots, Row, Table, Value, Words
 from grokscope.report.catalogue import Diagnostic
 from grokscope.report.legends import group_entries
 from grokscope.report.reading import Reading
@@ -118,7 +118,7 @@ def irm_blocks(material: "Material", groups: Groups) -> list[Block]:
         Words(NOTHING, "warning"),
         Words(ESTIMATORS),
         Plots("irm", panels, key, _style(panels)),
-        Table("IRM penalty at the last evaluation", head, tables),
+        Table("IRM penalty at the last evaluation", head, tables, folded=len(tables) > FOLDED),
         Words("Penalty: mean over the split's environments (Arjovsky et al., arXiv:1907.02893). Its standard error "
               "combines theirs, for one run; median over runs, range beneath."),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.blocks import Block, Row, Section, Table, Value, Words
+from grokscope.report.blocks import FOLDED, Block, Row, Section, Table, Value, Words
 from grokscope.report.contact_sheet import contact_blocks
 from grokscope.report.reading import Reading
 from grokscope.report.shortcut_data import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
@@ -39,9 +39,9 @@ def shortcut_section(material: "Material") -> Section | None:
             "ood_test is only reported."
         ),
         *contact_blocks([r.subject for m in groups.values() for r in m]),
+        *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
         *_inventory(material, groups),
         *_heat(groups, material.splits),
-        *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
         *norm_blocks(material, groups),
         *irm_blocks(material, groups),
         *rank_blocks(material, groups),
@@ -156,10 +156,15 @@ def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[
         Words("Which hospital, which class", "h3"),
         Words(
             "Accuracy at the last evaluation: mean over seeds, range beneath. With two classes this is each "
-            "environment's confusion: what is missing from one class was taken for the other. Where a split holds "
-            "several environments, the metrics know the classes for all of them together only."
+            "environment's confusion: what is missing from one class was taken for the other."
         ),
-        Table("Accuracy by environment and class", ["Split, environment", "all", *classes], tables, compact=True),
+        Table(
+            "Accuracy by environment and class",
+            ["Split, environment", "all", *classes],
+            tables,
+            compact=True,
+            folded=len(tables) > FOLDED,
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ from grokscope.report.blocks import Block, Entry, Panel, Plots, Words
 from grokscope.report.shortcut_data import SizeCurve
 from grokscope.report.style import colour, group_colour, group_dash
 from grokscope.report.words import plural, score
+from grokscope.trajectory.selection import ORACLE, REPORTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +29,14 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     key += [Entry(f"{name}: mean final", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
     panels = [_panel(split, curves, names) for split, curves in found.items()]
     said = [Words(sentence(split, c)) for split, curves in found.items() for c in curves]
+    oracle = [Words(f"On {REPORTED} a peak is an {ORACLE}: no procedure could have reported it.", "warning")]
     return [
         Words("How much data it would take", "h3"),
         Words("Runs that differ in task.n_train and the seed only. Open circles are peaks, each run's best of many "
-              "evaluations and so partly luck; filled ones are finals, the mean of the last evaluations."),
+              "evaluations and so partly luck; filled ones are finals, the mean of the last evaluations. The lines are "
+              "means over runs."),
         Plots("sizes", panels, key, "wide" if len(panels) in (1, 2, 4) else ""),
+        *(oracle if REPORTED in found else []),
         *said,
     ]  # fmt: skip
 
@@ -59,7 +63,7 @@ def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Pan
         draw_sizes(figure, left, top, split, curves, names)
 
     told = "; ".join(
-        f"{c.name} at n_train {n:,}: peak {score(float(np.mean(c.at(n, 1))))}, final "
+        f"{c.name} at n_train {n:,}: {_peak_word(split)} {score(float(np.mean(c.at(n, 1))))}, final "
         f"{score(float(np.mean(c.at(n, 2))))}"
         for c in curves
         for n in c.sizes
@@ -69,6 +73,10 @@ def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Pan
                  steps=False)  # fmt: skip
 
 
+def _peak_word(split: str) -> str:
+    return "oracle peak" if split == REPORTED else "peak"
+
+
 def draw_sizes(
     figure: "Figure", left: float, top: float, split: str, curves: Sequence[SizeCurve], names: Sequence[str]
 ) -> None:
@@ -76,7 +84,7 @@ def draw_sizes(
     axes.set_xscale("log")
     sizes = sorted({n for c in curves for n in c.sizes})
     axes.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
-    lowest = min(v for c in curves for p in c.points for v in p[1:])
+    lowest = min([v for c in curves for p in c.points for v in p[1:]] + [c.trivial for c in curves if c.trivial])
     axes.set_ylim(min(0.0, lowest) if lowest < 0.3 else np.floor(lowest * 10) / 10 - 0.02, 1.02)
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
     axes.minorticks_off()
@@ -86,11 +94,15 @@ def draw_sizes(
     for goal in sorted({c.threshold for c in curves if c.threshold is not None}):
         axes.axhline(goal, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
         labels.append((goal, f"goal {goal:.2f}", "muted"))
+    for base in sorted({c.trivial for c in curves if c.trivial is not None}):
+        axes.axhline(base, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        labels.append((base, f"trivial {base:.2f}", "muted"))
     for curve in curves:
         _draw_curve(axes, curve, names.index(curve.name), len(names))
     margin_labels(axes, labels, size=9.5)
-    axes.set_xlabel("n_train (log scale)", labelpad=2)
-    heading(axes, f"accuracy on {split}", role="ink", size=11)
+    axes.set_xlabel("n_train, examples (log scale)", labelpad=2)
+    stamp = f" (peaks: {ORACLE})" if split == REPORTED else ""
+    heading(axes, f"accuracy on {split}{stamp}", role="ink", size=11)
 
 
 def _draw_curve(axes: "Axes", curve: SizeCurve, index: int, of: int) -> None:

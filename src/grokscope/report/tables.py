@@ -8,6 +8,7 @@ import numpy as np
 
 from grokscope.report.reading import Reading
 from grokscope.report.words import NONE, factor, interval, plural, score, steps
+from grokscope.trajectory.selection import peak_rule
 
 OPEN = "▷"
 """The sign of right-censoring, in tables as in figures."""
@@ -217,4 +218,4 @@ def _record(r: Reading) -> dict[str, Any]:
         }
     for name in ("peak", "peak_step", "final", "drop"):
         record[name] = getattr(found, name) if found else None
-    return record
+    return record | {"peak_rule": peak_rule(r.split)}

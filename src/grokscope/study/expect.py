@@ -36,6 +36,7 @@ from grokscope.study.spec import Entry
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
 LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "final", "drop")
+PEAKS = LEVELS[:4]
 QUANTITIES = (*STEPS, *LEVELS)
 
 
@@ -79,10 +80,18 @@ class Expectation:
 
     def expected(self) -> str:
         parts = [" or ".join(self.verdict)] if self.verdict else []
-        parts += [f"{name} in [{_number(low)}, {_number(high)}]" for name, (low, high) in self.ranges.items()]
+        parts += [
+            f"{self._called(name)} in [{_number(low)}, {_number(high)}]" for name, (low, high) in self.ranges.items()
+        ]
         parts += [f"{name} not reached" for name in self.censored]
         share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
         return "; ".join(parts) + share
+
+    def _called(self, name: str) -> str:
+        """A peak on the split that is only reported is an oracle's, and says so."""
+        from grokscope.trajectory.selection import ORACLE, REPORTED
+
+        return f"{name}, {ORACLE}," if self.split == REPORTED and name in PEAKS else name
 
     def met(self, verdict: Mapping[str, Any]) -> bool:
         """Whether one run shows all of it."""

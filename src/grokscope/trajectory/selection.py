@@ -29,6 +29,12 @@ from grokscope.trajectory.series import RunLike, Trajectory, from_run
 RULES = ("final", "mean_last", "peak_ood_val", "peak_id_val", "step=<n>", "oracle", "oracle=<split>")
 REPORTED = "ood_test"
 """The split that is reported and never selected on."""
+ORACLE = f"oracle (chosen on {REPORTED})"
+
+
+def peak_rule(split: str) -> str:
+    """The name of what a maximum over a curve of this split is: ``peak_ood_val``; on `ood_test`, the oracle's."""
+    return ORACLE if split == REPORTED else f"peak_{split}"
 
 
 class Stored(RunLike, Protocol):
