@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from grokscope.models.config import MLP, EmbeddingMLP, Linear, QuadraticMLP, Transformer
+from grokscope.models.resnet import timm_classifier
 from grokscope.models.vision import CodeResNet, SmallResNet, Timm
 from grokscope.tasks.data import Split, TaskData
+from tiny import assert_same
 
 
 def data_of(x, classes=5, vocabulary=None, meta=None):
@@ -251,3 +253,25 @@ def test_a_model_that_cannot_read_the_task_says_which_can(config, data, message)
 def test_impossible_sizes_are_refused(cls, keys, message):
     with pytest.raises(ValueError, match=message):
         cls(**keys)
+
+
+@pytest.mark.parametrize("architecture", ["vit_tiny_patch16_224", "mixer_s16_224"])
+def test_architectures_of_one_image_size_are_built_for_the_tasks(architecture):
+    model = timm_classifier(architecture, 3, 2, "batch", 32)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 2)
+
+
+def test_an_architecture_that_cannot_read_the_images_is_refused_with_both_keys():
+    with pytest.raises(
+        ValueError, match=r"\$.model.architecture: 'vit_tiny_patch16_224' cannot read images of 15 x 15"
+    ):
+        timm_classifier("vit_tiny_patch16_224", 3, 2, "batch", 15)
+
+
+def test_trying_a_size_out_leaves_the_network_as_it_was_made():
+    torch.manual_seed(0)
+    plain = timm_classifier("resnet18", 3, 2, "batch")
+    torch.manual_seed(0)
+    tried = timm_classifier("resnet18", 3, 2, "batch", 16)
+    assert tried.training
+    assert_same(plain.state_dict(), tried.state_dict())

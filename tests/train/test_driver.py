@@ -421,3 +421,24 @@ def test_what_diverged_cannot_be_extended(tmp_path):
     run = train(tiny({"regime.optimizer": "sgd", "regime.lr": 1e30}), tmp_path)
     with pytest.raises(ValueError, match=r"diverged at step \d+: there is nothing to train on from"):
         extend(run, Budget(steps=1000))
+
+
+def test_a_run_on_images_keeps_a_contact_sheet(tmp_path):
+    from PIL import Image
+
+    run = train(tiny(fitting("task", "hospitals")), tmp_path)
+    with Image.open(run.path / "results" / "contact.png") as sheet:
+        assert min(sheet.size) > 200
+    assert not (train(tiny(), tmp_path).path / "results" / "contact.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore:train has")
+@pytest.mark.parametrize(("n", "batch"), [(33, 32), (1, 8)])
+def test_a_batch_of_one_is_refused_before_training_and_names_both_numbers(tmp_path, n, batch):
+    changes = {**fitting("task", "hospitals"), "task.n_train": n, "regime.batch_size": batch}
+    with pytest.raises(
+        ValueError, match=rf"\$.regime.batch_size: {n} training examples in batches of {batch} leave one"
+    ):
+        train(tiny(changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert train(tiny({**changes, "model.norm": "layer"}), tmp_path).status["state"] == "done"

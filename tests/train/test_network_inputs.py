@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from grokscope.train.inputs import Network
-from tiny import assert_same
+from grokscope.train.torch_engine import TorchEngine
+from tiny import assert_same, fitting, tiny
 
 
 class Images(nn.Module):
@@ -92,3 +93,20 @@ def test_a_device_without_bfloat16_goes_on_in_float32(monkeypatch):
     assert complaint is not None
     assert complaint.startswith("$.regime.autocast: training in float32")
     assert torch.equal(network(PIXELS), exact)
+
+
+def test_a_compiled_network_is_diagnosed_like_an_uncompiled_one(monkeypatch):
+    """A compiled graph runs past hooks that were set after it was made, and features are read through one."""
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compiler(model, backend="eager"))
+    changes = fitting("task", "hospitals")
+    rows = []
+    for on in (False, True):
+        config = tiny({**changes, "hardware.compile": on})
+        engine = TorchEngine(config, config.task.build(0), 60)
+        assert engine.network.run is engine.model if not on else engine.network.run is not engine.model
+        engine.advance(2, True, lambda: False)
+        rows.append(engine.row(diagnose=True))
+    assert rows[1].keys() == rows[0].keys()
+    assert rows[1]["rank_effective"] == pytest.approx(rows[0]["rank_effective"], rel=1e-3)
+    assert rows[1]["rank_effective"] > 1

@@ -1,8 +1,10 @@
 """Residual networks for images. Shapes: n images, c channels, h x w pixels, k outputs."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -78,21 +80,58 @@ class SmallResNet(nn.Module):
         return self.fc(self.global_pool(x))
 
 
-def timm_classifier(architecture: str, channels: int, outputs: int, norm: Norm) -> nn.Module:
-    """A freshly initialized timm network. Raises ValueError for an unknown name, or one that takes no other norm
-    layer."""
+def timm_classifier(architecture: str, channels: int, outputs: int, norm: Norm, side: int | None = None) -> nn.Module:
+    """A freshly initialized timm network for images of `side` pixels (square; None: whatever the architecture expects).
+
+    Raises:
+        ValueError: for an unknown name, one that takes no other norm layer, or one that cannot be built for images of
+            that size (transformers that cut an image into patches).
+    """
     try:
         import timm
     except ImportError:
-        raise ValueError("$.model.name: 'timm' needs the package timm; install grokscope[vision]") from None
+        raise ValueError("$.model.name: 'timm' needs the package timm: pip install timm") from None
     check_architecture(architecture, timm.list_models())
     kwargs: dict[str, Any] = {} if norm == "batch" else {"norm_layer": partial(_timm_norm, kind=norm)}
+    create = partial(timm.create_model, architecture, pretrained=False, in_chans=channels, num_classes=outputs)
     try:
-        return timm.create_model(architecture, pretrained=False, in_chans=channels, num_classes=outputs, **kwargs)
+        model = create(**kwargs)
     except TypeError as error:
         raise ValueError(
             f"$.model.norm: {architecture!r} takes no other norm layer ({error}); use norm = 'batch'"
         ) from None
+    if side is None or _takes(model, channels, side):
+        return model
+    return _resized(partial(create, **kwargs), architecture, channels, side)
+
+
+def _resized(create: Callable[..., nn.Module], architecture: str, channels: int, side: int) -> nn.Module:
+    """The same architecture told the size of its images, which most networks that fix one can be."""
+    try:
+        model = create(img_size=side)
+    except Exception as error:
+        model, why = None, str(error).splitlines()[0] if str(error) else type(error).__name__
+    else:
+        why = "it fails on such an image"
+    if model is None or not _takes(model, channels, side):
+        raise ValueError(
+            f"$.model.architecture: {architecture!r} cannot read images of {side} x {side} pixels ({why}); set "
+            "$.task.image_size to a size it takes, or choose another architecture"
+        )
+    return model
+
+
+@torch.no_grad()
+def _takes(model: nn.Module, channels: int, side: int) -> bool:
+    """Whether the network runs on one image of this size. In eval mode, which leaves its averages alone."""
+    training = model.training
+    try:
+        model.eval()(torch.zeros(1, channels, side, side))
+    except Exception:
+        return False
+    finally:
+        model.train(training)
+    return True
 
 
 def _timm_norm(channels: int, *, kind: Norm, **unused: object) -> nn.Module:

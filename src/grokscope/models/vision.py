@@ -70,7 +70,8 @@ class Timm(ModelConfig):
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.resnet import timm_classifier
 
-        return timm_classifier(self.architecture, _image_channels(data, self.name), outputs, self.norm)
+        channels, side = _image_channels(data, self.name), data.splits["train"].x.shape[-1]
+        return timm_classifier(self.architecture, channels, outputs, self.norm, side)
 
 
 @dataclass(frozen=True, kw_only=True)

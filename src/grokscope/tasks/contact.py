@@ -22,9 +22,7 @@ def contact_sheet(data: TaskData, path: str | Path, per_cell: int = 6) -> Path:
     empty cell says so. Small patches are enlarged by a whole factor without smoothing. Returns the path.
     """
     x = data.splits["train"].x
-    require(
-        x.dtype == np.uint8 and x.ndim == 4, f"a contact sheet needs uint8 images (n, 3, H, W), got {x.dtype} {x.shape}"
-    )
+    require(has_images(data), f"a contact sheet needs uint8 images (n, 3, H, W), got {x.dtype} {x.shape}")
     require(per_cell >= 1, f"per_cell must be at least 1, got {per_cell}")
     rows = [(split, env) for split, s in data.splits.items() for env in _environments(s.env)]
     side = _enlarged(x.shape[2:])
@@ -47,6 +45,12 @@ def contact_sheet(data: TaskData, path: str | Path, per_cell: int = 6) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, format="PNG")
     return path
+
+
+def has_images(data: TaskData) -> bool:
+    """Whether a contact sheet of it can be drawn."""
+    x = data.splits["train"].x
+    return x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == 3
 
 
 def _environments(env: np.ndarray | None) -> list[int | None]:

@@ -30,6 +30,7 @@ from grokscope.store.files import explain_full_disk, read_json, remove_leftovers
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
+from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
 from grokscope.train.plan import Plan, make_plan
 
@@ -160,6 +161,7 @@ class _Session:
         self.plan, self.engine = make_engine(config, data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
+        self.data: TaskData | None = data
         self.notes: list[str] = []
         """What building data and engine warned of: it belongs to the run."""
         self.bad_rows = 0
@@ -188,6 +190,7 @@ class _Session:
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)
         self._write_config()
+        self._write_contact_sheet()
         state, damaged = load_state(self.run.path / "resume")
         if state is not None:
             self._load(state)
@@ -236,6 +239,13 @@ class _Session:
         }
         if record != old:
             write_json(path, record)
+
+    def _write_contact_sheet(self) -> None:
+        """What the network sees, for whoever reads the run later and has not the images at hand."""
+        path, data = self.run.path / "results" / "contact.png", self.data
+        self.data = None
+        if data is not None and not path.exists() and has_images(data):
+            contact_sheet(data, path, per_cell=4)
 
     # -- the line of events -------------------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
 
 @torch.inference_mode()
 def diagnostics(
-    model: nn.Module, network: Callable[[Tensor], Tensor], train: TensorSplit, logits: Tensor, loss: Loss
+    model: nn.Module, eager: Callable[[Tensor], Tensor], train: TensorSplit, logits: Tensor, loss: Loss
 ) -> dict[str, Tensor | float]:
     """Margins, softmax collapse (in the loss dtype) on the training rows, and spectra of what the head reads."""
     out: dict[str, Tensor | float] = {"logit_max": logits.abs().max()}
@@ -137,17 +137,18 @@ def diagnostics(
             "softmax_collapse": softmax_collapse(logits, loss.dtype),
         }
     rows = torch.linspace(0, len(train.y) - 1, min(RANK_ROWS, len(train.y)), device=train.x.device).long()
-    return out | spectra(head_features(model, network, train.x[rows]))
+    return out | spectra(head_features(model, eager, train.x[rows]))
 
 
 @torch.inference_mode()
-def head_features(model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What the last layer of `model` reads (n, d) while `network`, which calls it, evaluates x."""
+def head_features(model: nn.Module, eager: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What the last layer of `model` reads (n, d) while `eager` calls it on x: uncompiled, for a compiled network would
+    run past the hook."""
     seen: list[Tensor] = []
     _, head = find_head(model)
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
     try:
-        forward(network, x)
+        forward(eager, x)
     finally:
         handle.remove()
     return torch.cat(seen).float()

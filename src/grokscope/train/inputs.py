@@ -70,7 +70,14 @@ class Network:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (n, k) in float32."""
+        return self._through(self.run, x)
+
+    def eager(self, x: Tensor) -> Tensor:
+        """The same without compilation: hooks on the model's parts are called."""
+        return self._through(self.model, x)
+
+    def _through(self, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.dtype is None:
-            return self.run(self.prepare(x))
+            return run(self.prepare(x))
         with torch.autocast(self.device.type, self.dtype):
-            return self.run(self.prepare(x)).float()
+            return run(self.prepare(x)).float()

@@ -4,6 +4,7 @@ One step is: forward, loss, backward, gradient filter, clip, decay and update. `
 to a disk, a clock or a person, and no number leaves the device.
 """
 
+import copy
 import os
 import warnings
 from collections.abc import Callable
@@ -74,10 +75,11 @@ class TorchEngine:
         self.model = self._build_model(config, data)
         self.network = Network(self.model, data.meta)
         self.splits, self.clean = self._load_data(config, data)
+        self.regime = regime
+        self._refuse_batches_of_one(len(data.splits["train"]))
         self._try_out(config)
         self.trivial = trivial_metrics(data)
         self.meta = data.meta
-        self.regime = regime
         if regime.irm_weight and self.splits["train"].env is None:
             raise ValueError("$.regime.irm_weight: the penalty needs environments, this task has none")
         self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
@@ -92,6 +94,23 @@ class TorchEngine:
         self.watch = StepWatch(self.model, self.groups)
         self.adaptive = regime.optimizer != "sgd"
         self.step = 0
+
+    def _refuse_batches_of_one(self, n: int) -> None:
+        """Raises ValueError where some batch holds one example, and batch normalization has nothing to take a variance
+        of: torch would say so in the middle of the first epoch."""
+        size = self.regime.batch_size or n
+        if min(n, size) != 1 and n % size != 1:
+            return
+        trial = copy.deepcopy(self.model).train()
+        try:
+            with torch.no_grad(), torch.random.fork_rng():
+                trial(self.network.prepare(self.splits["train"].x[:1]))
+        except ValueError as error:
+            raise ValueError(
+                f"$.regime.batch_size: {n} training examples in batches of {size} leave one example alone in a batch, "
+                f"from which batch normalization can learn nothing ({error}); change batch_size or the size of the "
+                "training set by one, or the norm"
+            ) from None
 
     def _try_out(self, config: RunConfig) -> None:
         """Mixed precision and compilation, where they were asked for and work here; warns where they do not. Warns also
@@ -190,7 +209,7 @@ class TorchEngine:
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
-            values |= diagnostics(self.model, self.network, self.splits["train"], logits["train"], self.loss)
+            values |= diagnostics(self.model, self.network.eager, self.splits["train"], logits["train"], self.loss)
             values |= self._effective_rates(weights)
             if fourier.applies(self.meta):
                 train = self.splits["train"]
