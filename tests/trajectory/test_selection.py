@@ -1,4 +1,4 @@
-"""Selection rules, and the luck in a maximum: calibrated on curves without a peak, and able to see one."""
+"""Selection rules: what their names say, and what they refuse."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from grokscope.store import open_run
 from grokscope.store.files import to_json
 from grokscope.trajectory import Trajectory, select
-from grokscope.trajectory.peak_bias import SHORTEST, ar1, peak_bias, residuals, running_median
 from grokscope.trajectory.selection import checkpoint, parse_rule
 from tiny import tiny
 
@@ -160,105 +159,3 @@ def test_weights_kept_between_two_evaluations_can_be_named(tmp_path):
     run = open_run(train(tiny({"evaluate": {"every": 25}, "diagnose": {"every": 25}}), tmp_path).path)
     chosen, path = checkpoint(run, "step=15")
     assert (chosen.values, path) == ({}, Path(run.checkpoints()[15]))
-
-
-# -- the luck in a maximum --------------------------------------------------------------------------------------------
-
-
-def share_below(curves: np.ndarray, n: int | None = None, alpha: float = 0.05) -> float:
-    found = [peak_bias(c, n, draws=199, seed=i) for i, c in enumerate(curves)]
-    return float(np.mean([b is not None and b.p <= alpha for b in found]))
-
-
-@pytest.mark.parametrize(("rho", "highest"), [(0.0, 0.10), (0.5, 0.12)])
-def test_curves_without_a_peak_keep_the_level(rho, highest):
-    rng = np.random.default_rng(int(10 * rho))
-    assert share_below(0.7 + 0.02 * ar1(rng, rho, 150, 61)) <= highest
-
-
-def test_coin_flips_keep_the_level():
-    rng = np.random.default_rng(1)
-    assert share_below(rng.binomial(500, 0.7, (100, 61)) / 500, 500) <= 0.11
-
-
-def test_a_rise_to_a_plateau_is_no_peak():
-    x = np.linspace(0, 1, 61)
-    rng = np.random.default_rng(2)
-    assert share_below(0.5 + 0.3 * (1 - np.exp(-8 * x)) + 0.01 * ar1(rng, 0.3, 150, 61)) <= 0.11
-
-
-@pytest.mark.parametrize("shape", ["decay", "hump"])
-def test_a_real_peak_is_seen(shape):
-    """The published shape (an early peak that decays for the rest of the run), and a hump of a few evaluations."""
-    x = np.linspace(0, 1, 61)
-    course = (
-        0.08 * np.exp(-5 * x) * (1 - np.exp(-50 * x)) if shape == "decay" else 0.06 * np.exp(-(((x - 0.3) / 0.05) ** 2))
-    )
-    rng = np.random.default_rng(3)
-    assert share_below(0.66 + course + 0.01 * ar1(rng, 0.3, 60, 61)) >= 0.8
-
-
-def test_the_excess_is_the_expected_maximum_of_the_noise():
-    """White noise: E max of 61 standard normals is 2.33; sigma is known here and has to be found."""
-    rng = np.random.default_rng(4)
-    found = [peak_bias(0.7 + 0.02 * c, draws=199, seed=i) for i, c in enumerate(ar1(rng, 0.0, 40, 61))]
-    expected = np.random.default_rng(5).standard_normal((20_000, 61)).max(axis=1).mean()
-    assert np.mean([b.sigma for b in found]) == pytest.approx(0.02, rel=0.08)
-    assert np.mean([b.excess for b in found]) == pytest.approx(0.02 * expected, rel=0.08)
-
-
-def test_correcting_takes_most_of_the_luck_away():
-    rng = np.random.default_rng(6)
-    found = [peak_bias(0.7 + 0.02 * c, draws=199, seed=i) for i, c in enumerate(ar1(rng, 0.3, 40, 61))]
-    luck = np.mean([b.peak for b in found]) - 0.7
-    left = np.mean([b.corrected for b in found]) - 0.7
-    assert luck > 0.03
-    assert abs(left) < 0.25 * luck
-
-
-def test_a_course_without_noise_has_no_luck():
-    x = np.linspace(0, 1, 61)
-    b = peak_bias(0.6 + 0.1 * np.sin(3 * x))
-    assert b.optimism < 0.002
-    assert b.p < 0.01
-
-
-def test_few_examples_weaken_the_claim():
-    x = np.linspace(0, 1, 61)
-    curve = 0.66 + 0.06 * np.exp(-5 * x) + 0.002 * ar1(np.random.default_rng(7), 0.0, 1, 61)[0]
-    many, few, unknown = (peak_bias(curve, n) for n in (85_054, 50, None))
-    assert many.p == few.p == unknown.p < 0.01
-    assert many.p_new < 0.05 < few.p_new
-    assert unknown.p_new is None
-    assert few.binomial == pytest.approx(np.sqrt(curve.max() * (1 - curve.max()) / 50))
-
-
-def test_short_and_resting_curves_are_not_judged():
-    assert peak_bias(np.linspace(0, 1, SHORTEST - 1)) is None
-    assert peak_bias(np.full(100, 0.5)) is None
-    assert peak_bias(np.r_[np.linspace(0.5, 0.7, 8), np.full(100, 0.7)]) is None
-    assert peak_bias(np.linspace(0, 1, SHORTEST)) is not None
-
-
-def test_rest_at_the_end_does_not_hide_the_noise():
-    noise = 0.02 * ar1(np.random.default_rng(8), 0.0, 1, 40)[0]
-    moving, resting = peak_bias(0.7 + noise), peak_bias(np.r_[0.7 + noise, np.full(200, 0.7)])
-    assert resting.sigma == pytest.approx(moving.sigma, rel=0.15)
-
-
-def test_the_same_curve_gives_the_same_answer():
-    curve = 0.7 + 0.02 * ar1(np.random.default_rng(9), 0.5, 1, 61)[0]
-    assert peak_bias(curve, 500) == peak_bias(curve, 500)
-
-
-def test_the_running_median_is_one():
-    curves = np.random.default_rng(10).random((3, 40))
-    found = running_median(curves, 7)
-    for i in (3, 20, 36):
-        np.testing.assert_array_equal(found[:, i], np.median(curves[:, i - 3 : i + 4], axis=1))
-
-
-def test_a_narrow_peak_is_not_taken_for_noise():
-    curve = np.full(61, 0.7) + 0.001 * ar1(np.random.default_rng(11), 0.0, 1, 61)[0]
-    curve[30] = 0.9
-    assert residuals(curve[None], 15)[0][0] < 0.002
