@@ -161,6 +161,7 @@ class _Session:
         self.plan, self.engine = make_engine(config, data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
+        self._warn_of_easy_splits()
         self.data: TaskData | None = data
         self.notes: list[str] = []
         """What building data and engine warned of: it belongs to the run."""
@@ -239,6 +240,17 @@ class _Session:
         }
         if record != old:
             write_json(path, record)
+
+    def _warn_of_easy_splits(self) -> None:
+        """A threshold that a constant reaches makes a verdict impossible: better said before training than after."""
+        for name, fact in self.engine.facts()["splits"].items():
+            trivial = fact.get("trivial_acc", 0.0)
+            if name != "train" and trivial >= self.threshold:
+                warnings.warn(
+                    f"{name}: the trivial predictor has {trivial:.4g} already, so reaching the threshold "
+                    f"{self.threshold:g} will show nothing, and this split gets no verdict",
+                    stacklevel=3,
+                )
 
     def _write_contact_sheet(self) -> None:
         """What the network sees, for whoever reads the run later and has not the images at hand."""

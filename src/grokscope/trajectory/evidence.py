@@ -97,6 +97,10 @@ class Evidence:
         return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in out.items()}
 
 
+class NothingToShow(ValueError):
+    """The trivial predictor already reaches the threshold."""
+
+
 def gather(trajectory: Trajectory, split: str, criteria: Criteria, grid: Grid = "at") -> Evidence:
     """Read the evidence for one held-out split.
 
@@ -104,13 +108,13 @@ def gather(trajectory: Trajectory, split: str, criteria: Criteria, grid: Grid = 
     that the delay is the shortest or the longest that the grid allows.
 
     Raises:
-        ValueError: the trivial predictor already reaches the threshold, so that reaching it would show nothing.
+        NothingToShow: the trivial predictor already reaches the threshold, so that reaching it would show nothing.
     """
     found = milestones(trajectory, split, criteria)
     held, train = trajectory.curve(split), trajectory.curve("train")
     trivial = trajectory.trivial.get(split)
     if trivial is not None and trivial >= found.threshold:
-        raise ValueError(
+        raise NothingToShow(
             f"{split}: the trivial predictor has {trivial:.4g}, so reaching {found.threshold:g} shows nothing; "
             "set a threshold above it (criteria.generalize, or generalize_r2)"
         )

@@ -37,6 +37,7 @@ use the word for a grokked network that loses the rule when trained on with less
 spans both).
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -44,7 +45,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.evidence import Evidence, gather
+from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
@@ -131,8 +132,23 @@ def verdict(
 def verdicts(
     trajectory: Trajectory, criteria: Criteria | None = None, *, neighbours: bool = True
 ) -> dict[str, Verdict]:
-    """The verdict of every held-out split."""
-    return {s: verdict(trajectory, s, criteria, neighbours=neighbours) for s in trajectory.splits}
+    """The verdict of every held-out split. One on which the trivial predictor already reaches the threshold is left out
+    with a warning, so that it does not cost the others theirs.
+
+    Raises:
+        ValueError: that is so on every split.
+    """
+    found, refused = {}, {}
+    for split in trajectory.splits:
+        try:
+            found[split] = verdict(trajectory, split, criteria, neighbours=neighbours)
+        except NothingToShow as error:
+            refused[split] = error
+    if refused and not found:
+        raise next(iter(refused.values()))
+    for error in refused.values():
+        warnings.warn(f"no verdict on {error}", stacklevel=2)
+    return found
 
 
 def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:
