@@ -172,18 +172,30 @@ def test_controls_are_drawn_independently_of_each_other(used):
 
 def test_oracle_selection_is_stamped(tmp_path):
     _, found = run(selection="oracle:ood_test")
-    assert any("chosen by an oracle" in w for w in found.warnings)
+    assert any("chosen by an oracle (chosen on ood_test)" in w for w in found.warnings)
     found.write(tmp_path, figures=False)
-    assert json.loads((tmp_path / "mechinterp" / "m5.json").read_text())["selection"] == "oracle:ood_test"
-
-
-@pytest.mark.parametrize("rule", ["given", "final", "step:1200", "peak:ood_val", "oracle:ood_test"])
-def test_named_selection_rules(rule):
-    assert check_selection(rule) == rule
+    assert json.loads((tmp_path / "mechinterp" / "m5.json").read_text())["selection"] == "oracle=ood_test"
 
 
 @pytest.mark.parametrize(
-    ("rule", "message"), [("peak:ood_test", "only as 'oracle:ood_test'"), ("best", "unknown rule 'best'")]
+    ("rule", "name"),
+    [
+        ("given", "given"),
+        ("final", "final"),
+        ("step:1200", "step=1200"),
+        ("peak:ood_val", "peak_ood_val"),
+        ("peak_id_val", "peak_id_val"),
+        ("oracle:ood_test", "oracle=ood_test"),
+        ("oracle", "oracle=ood_test"),
+    ],
+)
+def test_selection_rules_are_recorded_in_one_spelling(rule, name):
+    assert check_selection(rule) == name
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [("peak:ood_test", "only as 'oracle'"), ("best", "unknown rule 'best'"), ("mean_last=3", "no checkpoint")],
 )
 def test_other_selection_rules_are_refused(rule, message):
     with pytest.raises(ValueError, match=message):

@@ -30,17 +30,22 @@ def run(tmp_path_factory):
 def test_rules_name_checkpoints(run):
     assert list(chosen_checkpoints(run, "final")) == [12]
     assert list(chosen_checkpoints(run, "all")) == [6, 12]
-    assert list(chosen_checkpoints(run, "step:6")) == [6]
+    assert [path for path, _ in chosen_checkpoints(run, "all").values()][-1].name == "final.safetensors"
+    assert [name for _, name in chosen_checkpoints(run, "all").values()] == ["step=6", "step=12"]
+    assert list(chosen_checkpoints(run, "step:6")) == list(chosen_checkpoints(run, "step=6")) == [6]
     scores = dict(zip(run.metrics()["step"], run.metrics()["ood_val_acc"], strict=True))
     best = max((6, 12), key=lambda s: (scores[s], -s))
-    assert list(chosen_checkpoints(run, "peak:ood_val")) == [best]
-    assert chosen_checkpoints(run, "oracle:ood_test").popitem()[1][1] == "oracle:ood_test"
+    for rule in ("peak:ood_val", "peak_ood_val"):
+        assert [(s, name) for s, (_, name) in chosen_checkpoints(run, rule).items()] == [(best, "peak_ood_val")]
+    for rule in ("oracle", "oracle:ood_test", "oracle=ood_test"):
+        assert chosen_checkpoints(run, rule).popitem()[1][1] == "oracle=ood_test"
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("peak:ood_test", "only as 'oracle:ood_test'"),
+        ("peak:ood_test", "only as 'oracle'"),
+        ("mean_last", "names no checkpoint"),
         ("step:7", "no checkpoint at step 7; it has 6, 12"),
         ("best", "unknown rule 'best'"),
         ("oracle:ood_tset", "did you mean 'ood_test'"),

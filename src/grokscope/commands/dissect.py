@@ -32,7 +32,7 @@ class Dissected(Result):
         return {"folder": str(self.folder), "checkpoints": self.rows, "warnings": self.warnings, "reason": self.reason}
 
     def show(self, console: "Console") -> None:
-        keys = [k for k in ("step", *SHOWN) if k in self.rows[0]]
+        keys = [k for k in ("step", "chosen", *SHOWN) if k in self.rows[0]]
         probes = [k for k in self.rows[0] if k.startswith("probe_environment_")]
         header = [*keys, *(p.removeprefix("probe_") for p in probes)]
         print_table(console, header, [[_cell(row[k]) for k in (*keys, *probes)] for row in self.rows])
@@ -71,7 +71,8 @@ def dissect(
 
     Args:
         run: A run folder with checkpoints.
-        checkpoints: final, all (curves over the trajectory), step:<n>, peak:<split>, or oracle:ood_test (stamped).
+        checkpoints: final, all (curves over the trajectory), step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on
+            ood_test, and stamped so).
         split: Split to dissect; id_val for a run, and for a table its first split that is not unseen.
         sites: Modules whose output is probed; by default the six stages of a ResNet, else what the last layer reads.
         steer_sites: Earlier sites at which to steer through the network as well; costs hundreds of passes each.
@@ -125,7 +126,8 @@ def study_dissect(
     Args:
         file: A study file, or the name of a shipped study.
         root: Folder that holds the runs.
-        checkpoints: final, all (curves over the trajectory), step:<n>, peak:<split>, or oracle:ood_test (stamped).
+        checkpoints: final, all (curves over the trajectory), step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on
+            ood_test, and stamped so).
         arms: Only these arms.
         seeds: Only these seeds.
         draws: Random controls for each effect.
@@ -144,7 +146,7 @@ def study_dissect(
     for done, stand in enumerate(finished, 1):
         try:
             for step, result in dissect_run(stand.run, checkpoints, settings=Settings(draws=draws)):
-                rows.append(_row(stand, step, summary(result)))
+                rows.append(_row(stand, step, _chosen(result) | summary(result)))
         except ValueError as error:
             rows.append(_row(stand, None, {"cell": f"cannot tell: {error}"}))
         left = (time.monotonic() - start) / done * (len(finished) - done)
@@ -155,13 +157,20 @@ def study_dissect(
 def _row(stand: Any, step: int | None, found: dict[str, Any]) -> dict[str, Any]:
     config = stand.entry.config
     own = {"regime": config.regime.name, "seed": config.seed, "step": step}
-    return own | {key: found.get(key) for key in SHOWN}
+    return own | {key: found.get(key) for key in ("chosen", *SHOWN)}
+
+
+def _chosen(result: "Dissection") -> dict[str, str]:
+    """By which rule the checkpoint was chosen; an oracle's is its stamp."""
+    from grokscope.trajectory.selection import rule_label
+
+    return {"chosen": rule_label(result.selection)}
 
 
 def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissected:
     from grokscope.dissect.runs import summary
 
-    rows = [({} if step is None else {"step": step}) | summary(result) for step, result in found]
+    rows = [({} if step is None else {"step": step} | _chosen(result)) | summary(result) for step, result in found]
     last = found[-1][1]
     return Dissected(rows, folder, list(last.warnings), last.where.reason)
 

@@ -21,6 +21,7 @@ from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Sample, Settings, make_sample
 from grokscope.dissect.steering import M5, run_m5
 from grokscope.store.files import write_json
+from grokscope.trajectory.selection import parse_rule, rule_label
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,7 +53,7 @@ class Dissection(Record):
     model_hash: str | None
     data_hash: str | None
     selection: str
-    """The named rule that chose this checkpoint; ``oracle:...`` is stamped wherever the result goes."""
+    """The named rule that chose this checkpoint; ``oracle=...`` is stamped wherever the result goes."""
     sites: dict[str, dict[str, object]]
     settings: Settings
     parts: PartsRecord
@@ -86,19 +87,20 @@ class Dissection(Record):
 
 
 def check_selection(rule: str) -> str:
-    """``given``, ``final``, ``step:<n>``, ``peak:<split>``, or ``oracle:<split>``, the only one that may name ood_test.
+    """``given``, or the one spelling of a rule of `grokscope.trajectory.selection` that names a checkpoint.
 
     Raises:
-        ValueError: for another rule, or a peak on ``ood_test`` under another name.
+        ValueError: for another rule, an average, or a peak on ``ood_test`` that is not called an oracle.
     """
-    head, _, rest = rule.partition(":")
-    if rule in ("given", "final") or (head == "step" and rest.isdigit()) or (head == "oracle" and rest):
+    if rule == "given":
         return rule
-    if head == "peak" and rest in ("train", "id_val", "ood_val"):
-        return rule
-    if rule == "peak:ood_test":
-        raise ValueError("selection: choosing on ood_test is possible only as 'oracle:ood_test', and is stamped so")
-    raise ValueError(f"selection: unknown rule {rule!r}; known: given, final, step:<n>, peak:ood_val, oracle:<split>")
+    try:
+        found = parse_rule(rule)
+    except ValueError as error:
+        raise ValueError(f"selection: {error}") from None
+    if found.kind == "mean_last":
+        raise ValueError(f"selection: {rule!r} averages evaluations and names no checkpoint; use final, a peak or step")
+    return found.name
 
 
 def dissect(
@@ -212,7 +214,7 @@ def dissect_features(
 ) -> Dissection:
     """`dissect` from features (n, d) by site; the site ``pooled`` is the head's input."""
     settings = settings or Settings()
-    check_selection(selection)
+    selection = check_selection(selection)
     if POOLED not in features:
         raise ValueError(f"features: the site 'pooled', which the head reads, is missing; given: {', '.join(features)}")
     pooled = np.asarray(features[POOLED])
@@ -298,7 +300,7 @@ def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, pro
 def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:
     found = []
     if selection.startswith("oracle"):
-        found.append(f"the checkpoint was chosen by an oracle ({selection}): its numbers are not held out")
+        found.append(f"the checkpoint was chosen by an {rule_label(selection)}: its numbers are not held out")
     if record.groups is None:
         found.append(
             "no groups were given: images of one patient may lie in several parts, and intervals are too narrow"

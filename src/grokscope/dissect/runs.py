@@ -1,20 +1,19 @@
 """The battery on saved runs: which checkpoint, which examples, and the same again along the whole trajectory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from grokscope import configio
 from grokscope.config import RunConfig
-from grokscope.dissect.battery import Dissection, Unseen, check_selection, dissect
+from grokscope.dissect.battery import Dissection, Unseen, dissect
 from grokscope.dissect.sample import Settings
 from grokscope.registry import nearest
 from grokscope.store import Run
 from grokscope.store.files import write_json
 from grokscope.tasks.data import Split, TaskData
+from grokscope.trajectory.selection import checkpoint, kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,51 +75,19 @@ def load_network(run: Run, weights: Path, data: TaskData, config: RunConfig) -> 
 
 
 def chosen_checkpoints(run: Run, rule: str) -> dict[int, tuple[Path, str]]:
-    """Step -> (weights, name of the rule): every checkpoint for ``all``, otherwise the one that the rule names.
-
-    ``final``; ``step:<n>``; ``peak:<split>``: the checkpoint whose evaluation is best there, the first of equals;
-    ``oracle:ood_test``: the same on a split that must not be selected on, stamped into whatever comes of it.
+    """Step -> (weights, the rule's one spelling): every checkpoint for ``all``, otherwise the one that the rule names,
+    as `grokscope.trajectory.selection.checkpoint` does. A choice on `ood_test` is an oracle's, and stamped into
+    whatever comes of it.
 
     Raises:
         ValueError: for an unknown rule, a step without a checkpoint, a split without evaluations, a run without
         checkpoints.
     """
-    found = run.checkpoints()
-    last = run.path / "checkpoints" / "final.safetensors"
-    if last.exists():
-        found = {**found, int(run.status["step"]): last}
-    if not found:
-        raise ValueError(f"{run.id} has no checkpoints yet")
-    if rule == "all":
-        return {step: (path, f"step:{step}") for step, path in sorted(found.items())}
-    kind, _, rest = check_selection(rule).partition(":")
-    if kind == "final":
-        if not last.exists():
-            raise ValueError(
-                f"{run.id} has no final checkpoint yet; finish it, or use step:<n> with one of {_known(found)}"
-            )
-        return {int(run.status["step"]): (last, rule)}
-    step = int(rest) if kind == "step" else _best(run, rest, found)
-    if step not in found:
-        raise ValueError(f"{run.id} has no checkpoint at step {step}; it has {_known(found)}")
-    return {step: (found[step], rule)}
-
-
-def _known(found: Mapping[int, Path]) -> str:
-    return ", ".join(str(s) for s in sorted(found))
-
-
-def _best(run: Run, split: str, found: Mapping[int, Path]) -> int:
-    """The checkpoint with the best score on a split, by the evaluation at its step or the last one before it."""
-    metrics = run.metrics()
-    column = metrics.get(f"{split}_acc")
-    if column is None:
-        names = [n.removesuffix("_acc") for n in metrics if n.endswith("_acc") and n.count("_") <= 2]
-        raise ValueError(f"{run.id} was not evaluated on {split!r}{nearest(split, names)}")
-    known = ~np.isnan(column)
-    steps, values = metrics["step"][known], column[known]
-    rows = {s: int(np.searchsorted(steps, s, side="right")) - 1 for s in sorted(found)}
-    return max((s for s in rows if rows[s] >= 0), key=lambda s: (values[rows[s]], -s))
+    if rule != "all":
+        chosen = checkpoint(run, rule)
+        return {chosen.step: (chosen.path, chosen.selection.rule)}
+    found = kept(run)
+    return {step: (path, f"step={step}") for step, path in sorted(found.items())}
 
 
 def dissect_run(

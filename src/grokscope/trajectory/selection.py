@@ -3,22 +3,28 @@
 | rule | chooses |
 |---|---|
 | ``final`` | the last evaluation |
-| ``mean_last`` | no single one: the mean of each split's last k evaluations |
+| ``mean_last``, ``mean_last=<k>`` | no single one: the mean of each split's last k evaluations, 5 if not said |
 | ``peak_ood_val`` | the highest score on `ood_val`, the unseen environment kept for this |
 | ``peak_id_val`` | the highest score on `id_val`, as one must without any other environment |
+| ``peak_train`` | the highest score on `train`, which says when it fitted and nothing else |
 | ``step=<n>`` | the evaluation at step n |
-| ``oracle`` | the highest score on `ood_test`, which no honest rule may look at |
+| ``oracle`` | the highest score on `ood_test`, which no honest rule may look at; in full ``oracle=ood_test`` |
 | ``oracle=<split>`` | the same on another split of a foreign log |
+
+A colon will do for the other mark (``peak:ood_val``, ``oracle:ood_test``, ``step:400``); what is written down is the
+spelling of the table, with the oracle in full.
 
 Model selection decides what domain-generalization numbers mean (Gulrajani & Lopez-Paz, arXiv:2007.01434): a peak chosen
 on the test environment is the score of no procedure that anybody could have followed. It is possible here for
 comparison with published peaks only, and every `Selection` made with it carries ``oracle=True``.
 """
 
+import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,15 +32,116 @@ from grokscope.registry import nearest
 from grokscope.trajectory.peak_bias import PeakBias, peak_bias
 from grokscope.trajectory.series import RunLike, Trajectory, from_run
 
-RULES = ("final", "mean_last", "peak_ood_val", "peak_id_val", "step=<n>", "oracle", "oracle=<split>")
+RULES = (
+    "final", "mean_last", "mean_last=<k>", "peak_ood_val", "peak_id_val", "peak_train", "step=<n>", "oracle",
+    "oracle=<split>",
+)  # fmt: skip
 REPORTED = "ood_test"
 """The split that is reported and never selected on."""
 ORACLE = f"oracle (chosen on {REPORTED})"
+LAST = 5
+"""Evaluations that ``mean_last`` averages unless it says how many."""
+_PEAKS = ("ood_val", "id_val", "train")
+_SPELLING = re.compile(r"(final)|(mean_last)(?:[=:](.+))?|(peak)[_=:](.+)|(step)[=:](.+)|(oracle)(?:[=:](.+))?")
 
 
 def peak_rule(split: str) -> str:
     """The name of what a maximum over a curve of this split is: ``peak_ood_val``; on `ood_test`, the oracle's."""
     return ORACLE if split == REPORTED else f"peak_{split}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, understood."""
+
+    kind: Literal["final", "mean_last", "peak", "step", "oracle"]
+    split: str | None = None
+    """Whose highest score decides, for ``peak`` and ``oracle``."""
+    step: float | None = None
+    k: int | None = None
+    """Evaluations averaged, for ``mean_last``; None where the name does not say."""
+
+    @property
+    def name(self) -> str:
+        """Its one spelling: ``peak_ood_val``, ``oracle=ood_test``, ``step=400``, ``mean_last=3``."""
+        match self.kind:
+            case "peak":
+                return f"peak_{self.split}"
+            case "oracle":
+                return f"oracle={self.split}"
+            case "step":
+                return f"step={_number(self.step)}"
+            case "mean_last" if self.k not in (None, LAST):
+                return f"mean_last={self.k}"
+        return self.kind
+
+    @property
+    def label(self) -> str:
+        """Its name for tables and figures; an oracle's is its stamp, ``oracle (chosen on ood_test)``."""
+        return f"oracle (chosen on {self.split})" if self.kind == "oracle" else self.name
+
+
+def parse_rule(rule: str) -> Rule:
+    """A rule from its name, in either spelling.
+
+    Raises:
+        ValueError: an unknown rule (the nearest is named), a peak on `ood_test` that is not called an oracle, a step or
+            a number of evaluations that is none.
+    """
+    found = _SPELLING.fullmatch(rule)
+    if found is None:
+        raise ValueError(f"unknown rule {rule!r}{nearest(rule, list(RULES))}")
+    kind, *rest = (part for part in found.groups() if part is not None)
+    value = rest[0] if rest else None
+    match kind, value:
+        case "step", str():
+            return Rule("step", step=_step(rule, value))
+        case "mean_last", str():
+            return Rule("mean_last", k=_count(rule, value))
+        case "peak", str():
+            return Rule("peak", _peak_split(rule, value))
+        case "oracle", _:
+            return Rule("oracle", value or REPORTED)
+    return Rule("final" if kind == "final" else "mean_last")
+
+
+def rule_label(rule: str) -> str:
+    """How a recorded rule is shown: ``oracle:ood_test`` as ``oracle (chosen on ood_test)``; what is none, as it is."""
+    try:
+        return parse_rule(rule).label
+    except ValueError:
+        return rule
+
+
+def _step(rule: str, text: str) -> float:
+    try:
+        step = float(text)
+    except ValueError:
+        step = math.nan
+    if not math.isfinite(step):
+        raise ValueError(f"rule {rule!r}: {text!r} is not a step; write for example step=400")
+    return step
+
+
+def _count(rule: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"rule {rule!r}: {text!r} is no number of evaluations; write for example mean_last=3")
+    return int(text)
+
+
+def _peak_split(rule: str, split: str) -> str:
+    if split == REPORTED:
+        raise ValueError(f"rule {rule!r}: choosing on {REPORTED} is possible only as 'oracle', and is stamped so")
+    if split not in _PEAKS:
+        raise ValueError(
+            f"unknown rule {rule!r}{nearest(f'peak_{split}', list(RULES))}; on a split of another name a peak is "
+            f"'oracle={split}'"
+        )
+    return split
+
+
+def _number(step: float | None) -> str:
+    return str(int(step)) if step is not None and step == int(step) else str(step)
 
 
 class Stored(RunLike, Protocol):
@@ -54,6 +161,7 @@ class Selection:
     """What a rule chose on one trajectory, and what was measured there."""
 
     rule: str
+    """In its one spelling (`Rule.name`), however it was asked for."""
     chosen_on: str | None
     """The split whose peak decided; None for rules that look at no score."""
     oracle: bool
@@ -70,113 +178,135 @@ class Selection:
     @property
     def label(self) -> str:
         """``peak_ood_val``; ``oracle (chosen on ood_test)``: for tables and figures."""
-        return f"oracle (chosen on {self.chosen_on})" if self.oracle else self.rule
-
-    @property
-    def for_dissection(self) -> str:
-        """The rule as `grokscope.dissect` records it. Raises ValueError for an average, which is no checkpoint."""
-        if self.averaged > 1 or self.rule == "mean_last":
-            raise ValueError("mean_last averages evaluations and names no checkpoint; use final, a peak or step=<n>")
-        if self.chosen_on is not None:
-            return f"{'oracle' if self.oracle else 'peak'}:{self.chosen_on}"
-        return self.rule.replace("=", ":")
+        return rule_label(self.rule)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {**vars(self), "label": self.label, "bias": self.bias.to_dict() if self.bias else None}
 
 
+class Chosen(NamedTuple):
+    """A checkpoint that a rule names."""
+
+    selection: Selection
+    step: int
+    """Of the weights. `Selection.step` is that of the evaluation they were chosen by, which lies before it where the
+    weights were kept between two evaluations."""
+    path: Path
+
+
 def select(
-    trajectory: Trajectory, rule: str = "final", k: int = 5, *, among: Collection[float] | None = None
+    trajectory: Trajectory, rule: str = "final", k: int = LAST, *, among: Collection[float] | None = None
 ) -> Selection:
     """Choose by a named rule; of equals the first.
 
     Args:
         rule: one of the module's table.
-        k: evaluations that ``mean_last`` averages, for each split its own last ones.
+        k: evaluations that a bare ``mean_last`` averages, for each split its own last ones.
         among: only these steps can be chosen (those with a checkpoint); all evaluations if not given.
 
     Raises:
         ValueError: an unknown rule (the nearest is named), a split that the trajectory lacks (those it has are named),
             a step without an evaluation (the nearest are named), or nothing left to choose from.
     """
-    name, split, step = parse_rule(rule)
+    wanted = parse_rule(rule)
     rows = _rows(trajectory, among)
-    if name == "mean_last":
-        return _mean(trajectory, rule, k)
+    if wanted.kind == "mean_last":
+        return _mean(trajectory, wanted.k or k)
     bias = None
-    if split is not None:
-        _require_split(trajectory, split, rule)
-        row, bias = _peak(trajectory, split, rows)
-    elif step is not None:
-        row = _at(trajectory, step, rows)
+    if wanted.split is not None:
+        values = _require_split(trajectory, wanted)
+        row, bias = _peak(trajectory, wanted.split, values, rows)
+    elif wanted.step is not None:
+        row = _at(trajectory, wanted.step, rows)
     else:
         row = int(rows[-1])
-    values = {s: float(v[row]) for s, v in _scores(trajectory).items()}
-    oracle = name == "oracle"
+    return _selection(trajectory, wanted, row, bias)
+
+
+def _selection(trajectory: Trajectory, rule: Rule, row: int, bias: PeakBias | None) -> Selection:
     return Selection(
-        rule=rule,
-        chosen_on=split,
-        oracle=oracle,
+        rule=rule.name,
+        chosen_on=rule.split,
+        oracle=rule.kind == "oracle",
         step=trajectory.step[row].item(),
         averaged=1,
-        values=values,
+        values={s: float(v[row]) for s, v in _scores(trajectory).items()},
         bias=bias,
     )
 
 
-def checkpoint(run: Stored, rule: str = "final") -> tuple[Selection, Path]:
-    """The kept weights that a rule chooses, and what was measured there. Peaks are looked up among the evaluations that
-    have a checkpoint, so they can lie below the curve's own.
+def checkpoint(run: Stored, rule: str = "final") -> Chosen:
+    """The kept weights that a rule chooses, and what was measured there.
+
+    ``final`` names the weights at the end of training and ``step=<n>`` those at that step, evaluated or not (then
+    `Selection.values` is empty). Peaks are looked up among the checkpoints, so they can lie below the curve's own. Each
+    checkpoint counts with the evaluation at its step. Where the two grids differ it counts with the last evaluation
+    before it, and `Selection.step` says which that was: the score is then the network's of a little earlier. Of several
+    checkpoints after one evaluation only the first counts.
 
     Raises:
-        ValueError: as `select`; no checkpoint where the rule points.
+        ValueError: as `select`; a rule that averages and so names no checkpoint; no checkpoint where the rule points.
     """
-    kept = dict(run.checkpoints())
-    final = run.path / "checkpoints" / "final.safetensors"
-    if final.exists():
-        kept[int(run.status["step"])] = final
-    if not kept:
+    wanted = parse_rule(rule)
+    if wanted.kind == "mean_last":
+        raise ValueError(f"rule {rule!r} averages evaluations and names no checkpoint; use final, a peak or step=<n>")
+    found = kept(run)
+    if wanted.split is not None:
+        return _best_kept(from_run(run), wanted, found)
+    step = int(run.status["step"]) if wanted.kind == "final" else wanted.step
+    if wanted.kind == "final" and not _final(run).exists():
+        raise ValueError(f"{run.id} has no final checkpoint; finish it, or use step=<n> with one of {_listed(found)}")
+    if step is None or step not in found:
+        raise ValueError(f"{run.id} has no checkpoint at step {_number(step)}; it has {_near(list(found), step or 0)}")
+    return Chosen(_measured_at(run, wanted, step), int(step), found[int(step)])
+
+
+def kept(run: Stored) -> dict[int, Path]:
+    """Step -> weights of every checkpoint, the final one included. Raises ValueError where there are none."""
+    found = dict(run.checkpoints())
+    if _final(run).exists():
+        found[int(run.status["step"])] = _final(run)
+    if not found:
         raise ValueError(f"{run.id} has no checkpoints")
-    _, _, step = parse_rule(rule)
-    if step is not None and step not in kept:
-        raise ValueError(f"{run.id} has no checkpoint at step {step:g}; it has {_near(list(kept), step)}")
-    trajectory = from_run(run)
-    if step is not None and step not in trajectory.step:  # weights that were kept between two evaluations
-        found = Selection(rule=rule, chosen_on=None, oracle=False, step=step, averaged=1, values={}, bias=None)
-    else:
-        found = select(trajectory, rule, among=kept)
-    return found, kept[int(found.step)]
+    return found
 
 
-def parse_rule(rule: str) -> tuple[str, str | None, float | None]:
-    """(name, split to take the peak on, step). Raises ValueError naming the nearest rule."""
-    head, _, rest = rule.partition("=")
-    if rule in ("final", "mean_last"):
-        return rule, None, None
-    if rule in ("peak_ood_val", "peak_id_val"):
-        return "peak", rule.removeprefix("peak_"), None
-    if head == "oracle" and bool(rest) == ("=" in rule):
-        return "oracle", rest or REPORTED, None
-    if head == "step" and rest:
-        try:
-            return "step", None, float(rest)
-        except ValueError:
-            raise ValueError(f"rule {rule!r}: {rest!r} is not a step; write for example step=400") from None
-    if rule == f"peak_{REPORTED}":
-        raise ValueError(f"rule {rule!r}: choosing on {REPORTED} is possible only as 'oracle', and is stamped so")
-    raise ValueError(f"unknown rule {rule!r}{nearest(rule, list(RULES))}")
+def _final(run: Stored) -> Path:
+    return run.path / "checkpoints" / "final.safetensors"
+
+
+def _best_kept(trajectory: Trajectory, rule: Rule, found: Mapping[int, Path]) -> Chosen:
+    assert rule.split is not None
+    values = _require_split(trajectory, rule)
+    known = np.flatnonzero(np.isfinite(values))
+    steps = sorted(found)
+    last = np.searchsorted(trajectory.step[known], steps, side="right") - 1
+    first_after = {int(known[i]): step for i, step in reversed(list(zip(last, steps, strict=True))) if i >= 0}
+    row, bias = _peak(trajectory, rule.split, values, np.array(sorted(first_after), dtype=np.int64))
+    return Chosen(_selection(trajectory, rule, row, bias), first_after[row], found[first_after[row]])
+
+
+def _measured_at(run: Stored, rule: Rule, step: float) -> Selection:
+    """What was evaluated at a step that was chosen without looking; nothing, where nothing was."""
+    try:
+        trajectory = from_run(run)
+        return _selection(trajectory, rule, _at(trajectory, step, np.arange(len(trajectory.step))), None)
+    except ValueError:
+        return Selection(rule=rule.name, chosen_on=None, oracle=False, step=step, averaged=1, values={}, bias=None)
 
 
 def _scores(trajectory: Trajectory) -> dict[str, np.ndarray]:
     return {"train": trajectory.train, **trajectory.held_out}
 
 
-def _require_split(trajectory: Trajectory, split: str, rule: str) -> None:
-    if split not in trajectory.held_out:
-        raise ValueError(
-            f"rule {rule!r} looks at {split}, which this trajectory lacks; it has {', '.join(trajectory.splits)}"
-        )
+def _require_split(trajectory: Trajectory, rule: Rule) -> np.ndarray:
+    """The scores (t,) on the split that a rule looks at."""
+    scores = _scores(trajectory)
+    if rule.split not in scores:
+        near = nearest(str(rule.split), trajectory.splits)
+        raise ValueError(f"rule {rule.name!r} looks at {rule.split}, which this trajectory lacks{near}")
+    return scores[rule.split]
 
 
 def _rows(trajectory: Trajectory, among: Collection[float] | None) -> np.ndarray:
@@ -189,8 +319,8 @@ def _rows(trajectory: Trajectory, among: Collection[float] | None) -> np.ndarray
     return rows
 
 
-def _peak(trajectory: Trajectory, split: str, rows: np.ndarray) -> tuple[int, PeakBias | None]:
-    values = trajectory.held_out[split][rows]
+def _peak(trajectory: Trajectory, split: str, scores: np.ndarray, rows: np.ndarray) -> tuple[int, PeakBias | None]:
+    values = scores[rows]
     finite = np.isfinite(values)
     if not finite.any():
         raise ValueError(f"{split} has no evaluations among those to choose from")
@@ -202,15 +332,20 @@ def _peak(trajectory: Trajectory, split: str, rows: np.ndarray) -> tuple[int, Pe
 def _at(trajectory: Trajectory, step: float, rows: np.ndarray) -> int:
     found = rows[trajectory.step[rows] == step]
     if not found.size:
-        raise ValueError(f"no evaluation at step {step:g}; nearest: {_near(trajectory.step[rows].tolist(), step)}")
+        near = _near(trajectory.step[rows].tolist(), step)
+        raise ValueError(f"no evaluation at step {_number(step)}; nearest: {near}")
     return int(found[0])
 
 
 def _near(steps: list[Any], step: float) -> str:
-    return ", ".join(f"{s:g}" for s in sorted(sorted(steps, key=lambda s: abs(s - step))[:3]))
+    return _listed(sorted(steps, key=lambda s: abs(s - step))[:3])
 
 
-def _mean(trajectory: Trajectory, rule: str, k: int) -> Selection:
+def _listed(steps: Collection[float]) -> str:
+    return ", ".join(_number(s) for s in sorted(steps))
+
+
+def _mean(trajectory: Trajectory, k: int) -> Selection:
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     values = {}
@@ -218,7 +353,7 @@ def _mean(trajectory: Trajectory, rule: str, k: int) -> Selection:
         last = scores[~np.isnan(scores)][-k:]
         values[split] = float(last.mean()) if last.size else float("nan")
     return Selection(
-        rule=rule,
+        rule=Rule("mean_last", k=k).name,
         chosen_on=None,
         oracle=False,
         step=trajectory.last_step,
