@@ -21,7 +21,7 @@ def test_the_other_splits_keep_their_verdicts_and_the_caller_is_told():
     with pytest.warns(UserWarning, match="no verdict on easy: the trivial predictor has 0.95"):
         found = verdicts(trajectory)
     assert list(found) == ["hard"]
-    with pytest.raises(ValueError, match="easy: the trivial predictor has 0.95"):
+    with pytest.raises(ValueError, match=r"easy: the trivial predictor has 0\.95"):
         verdict(trajectory, "easy")
 
 
