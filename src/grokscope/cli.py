@@ -64,7 +64,7 @@ VERBS = {
     "archive push": Verb("archive:push", "send an archive to the Hugging Face Hub"),
     "archive fetch": Verb("archive:fetch", "fetch an archive from the Hugging Face Hub"),
     "data sheet": Verb("data:sheet", "look at a task's images"),
-    "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files"),
+    "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files", ("task",)),
     "data camelyon17 check": Verb("data:camelyon17_check", "check a Camelyon17 folder"),
     "data camelyon17 fetch": Verb("data:camelyon17_fetch", "download Camelyon17"),
     "data mheight make": Verb("data:mheight_make", "make codes and their exact m-heights"),
@@ -241,8 +241,13 @@ def _help_text(docstring: str) -> str:
 def _unknown_option(option: str, function: Callable[..., Any], verb: Verb) -> str:
     if not option.startswith("-"):
         return f"unexpected argument {option!r}"
-    known = [f"--{name.replace('_', '-')}" for name in inspect.signature(function).parameters]
-    known = [k for k in known if k not in ("--board", "--overrides")] + ["--json"]
+    defaults = {name.replace("_", "-"): p.default for name, p in inspect.signature(function).parameters.items()}
+    for name, default in defaults.items():
+        if isinstance(default, bool) and option == f"--{'' if default else 'no-'}{name}":
+            other, now = ("--no-", "on") if default else ("--", "off")
+            return f"no option {option!r}: {name} is {now} unless {other}{name} is given"
+    known = [f"--{'no-' * (d is True)}{name}" for name, d in defaults.items() if name not in ("board", "overrides")]
+    known.append("--json")
     if verb.heads == CONFIG:
         from grokscope.config import Regime
 
