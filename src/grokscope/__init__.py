@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from grokscope.store import Run, find_runs, open_run
     from grokscope.store.query import sql
     from grokscope.study import Study
-    from grokscope.trajectory import Criteria, Trajectory, Verdict
-    from grokscope.verdicts import verdict
+    from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
+    from grokscope.verdicts import select, verdict
 
 _WHERE = {
     "branch_run": "commands.train:branch",
@@ -41,8 +41,10 @@ _WHERE = {
     "sql": "store.query:sql",
     "Study": "study:Study",
     "Criteria": "trajectory:Criteria",
+    "Selection": "trajectory:Selection",
     "Trajectory": "trajectory:Trajectory",
     "Verdict": "trajectory:Verdict",
+    "select": "verdicts:select",
     "verdict": "verdicts:verdict",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "Regime",
     "Run",
     "RunConfig",
+    "Selection",
     "Study",
     "Trajectory",
     "Verdict",
@@ -65,6 +68,7 @@ __all__ = [
     "find_runs",
     "load_run",
     "open_run",
+    "select",
     "sql",
     "train_run",
     "verdict",

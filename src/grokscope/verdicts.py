@@ -1,4 +1,5 @@
-"""The verdict of a run, computed when it is asked for and kept until its metrics change."""
+"""The verdict of a run, computed when it is asked for and kept until its metrics change; and what a rule of selection
+chooses on a run or on anybody's log."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from grokscope.store.files import to_json
 from grokscope.store.run import Run, open_run
 
 if TYPE_CHECKING:
-    from grokscope.trajectory import Criteria, Verdict
+    from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
 
 
 def run_verdicts(
@@ -56,10 +57,22 @@ def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> judged.Sp
     return json.loads(to_json(plain))  # the first answer looks like the kept one
 
 
+def with_peak_rules(splits: judged.Splits) -> judged.Splits:
+    """The same verdicts with ``peak_rule`` beside each peak: the rule that looking it up amounts to, on `ood_test` the
+    oracle's."""
+    from grokscope.trajectory.selection import peak_rule
+
+    return {s: {**v, "milestones": {**v["milestones"], "peak_rule": peak_rule(s)}} for s, v in splits.items()}
+
+
 def verdict_line(verdict: dict[str, Any]) -> str:
     """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
+    from grokscope.trajectory.selection import ORACLE, REPORTED
+
     label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
-    return f"{verdict['split']}: {label}{'' if verdict['robust'] else ', not robust'}: {verdict['reason']}"
+    shows_peak = "peaked" in verdict["reason"] or "highest value" in verdict["reason"]
+    stamp = f"; this peak is an {ORACLE}" if verdict["split"] == REPORTED and shows_peak else ""
+    return f"{verdict['split']}: {label}{'' if verdict['robust'] else ', not robust'}: {verdict['reason']}{stamp}"
 
 
 def verdict(
@@ -78,13 +91,37 @@ def verdict(
     Raises:
         ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown split.
     """
-    from grokscope.trajectory import Trajectory, from_log, from_run
     from grokscope.trajectory import verdict as judge
 
-    if isinstance(source, Trajectory):
-        trajectory = source
-    elif columns:
-        trajectory = from_log(source, **columns)
-    else:
-        trajectory = from_run(source if isinstance(source, Run) else open_run(source))
+    trajectory = _trajectory(source, columns)
     return {s: judge(trajectory, s, criteria) for s in ([split] if split else trajectory.splits)}
+
+
+def select(source: Any, rule: str = "final", **columns: Any) -> "Selection":
+    """What a run, a trajectory or anybody's training log scores where a named rule of selection stops it.
+
+        gs.select("runs/NAME", "peak_ood_val").values["ood_test"]
+
+    Args:
+        source: folder of a run, a `Run`, a `Trajectory`; or a log (path, table, rows) with `columns`.
+        rule: final, mean_last (mean_last=3), peak_ood_val, peak_id_val, step=400, or oracle, which chooses on
+            `ood_test` and is stamped so; see `grokscope.trajectory.selection`.
+        columns: for a log, see `grokscope.trajectory.from_log`.
+
+    Raises:
+        ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown rule, a split or
+            step that the rule names and the source lacks.
+    """
+    from grokscope.trajectory import select as choose
+
+    return choose(_trajectory(source, columns), rule)
+
+
+def _trajectory(source: Any, columns: dict[str, Any]) -> "Trajectory":
+    from grokscope.trajectory import Trajectory, from_log, from_run
+
+    if isinstance(source, Trajectory):
+        return source
+    if columns:
+        return from_log(source, **columns)
+    return from_run(source if isinstance(source, Run) else open_run(source))

@@ -11,13 +11,15 @@ from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
 from grokscope.store.judged import Splits
-from grokscope.verdicts import run_verdicts, verdict_line
+from grokscope.verdicts import run_verdicts, verdict_line, with_peak_rules
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 STEPS = ("T_fit", "T_gen", "T_gen_stable", "delay", "delay_ratio")
-LEVELS = ("peak", "peak_step", "final", "drop")
+PEAKS = ("peak", "peak_step", "drop")
+"""Numbers that follow from the highest evaluation."""
+LEVELS = ("peak", "peak_rule", "peak_step", "final", "drop")
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Shown(Result):
             "path": str(self.run.path),
             "status": self.run.status,
             **self.run.record,
-            "verdicts": self.verdicts,
+            "verdicts": with_peak_rules(self.verdicts),
         }
 
     def show(self, console: "Console") -> None:
@@ -158,9 +160,16 @@ class Compared(Result):
             console.print(f"{name} {run}")
         rows = [[key, *map(_shown, values)] for key, values in self.config.items()]
         print_table(console, ["config", *names], rows or [["no difference", *("" for _ in names)]])
-        print_table(
-            console, ["result", *names], [[key, *map(_result_text, values)] for key, values in self.results.items()]
-        )
+        results = [[self._called(key), *map(_result_text, values)] for key, values in self.results.items()]
+        print_table(console, ["result", *names], [row for row in results if not row[0].endswith("peak_rule")])
+
+    def _called(self, key: str) -> str:
+        """A peak on the split that is only reported is an oracle's, and says so."""
+        from grokscope.trajectory.selection import ORACLE
+
+        split, _, quantity = key.rpartition(" ")
+        rules = self.results.get(f"{split} peak_rule".strip(), ())
+        return f"{key}, {ORACLE}" if quantity in PEAKS and ORACLE in rules else key
 
 
 def _result_text(value: Any) -> str:
@@ -184,7 +193,7 @@ def compare(runs: Sequence[Path], /) -> Compared:
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
-    splits = [_judge(run, run.status["state"]) for run in found]
+    splits = [with_peak_rules(_judge(run, run.status["state"])) for run in found]
     return Compared([str(p) for p in runs], differ, _results(found, splits))
 
 
