@@ -1,5 +1,6 @@
 """Bringing runs and logs of any origin to one shape, and saying the whole in one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_the_split_that_speaks(tmp_path):
     assert splits_of([subject]) == ["ood_val", "ood_test", "id_val"]
     assert splits_of([subject], "id_val")[0] == "id_val"
     assert splits_of([]) == ["held-out"]
+    without = replace(t, held_out={s: v for s, v in t.held_out.items() if s != "ood_val"})
+    assert splits_of([subject_from_trajectory(without, "log")])[0] == "ood_test", "an unseen environment, if only one"
 
 
 def test_a_foreign_log_becomes_a_page(tmp_path):

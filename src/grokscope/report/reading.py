@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.subjects import Subject
+from grokscope.store.judged import SPEAKING
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict
@@ -17,9 +18,6 @@ STATE_WORDS = {
     "done": "finished", "diverged": "diverged", "failed": "failed", "interrupted": "interrupted",
     "running": "still running", "planned": "not started", "unreadable": "unreadable",
 }  # fmt: skip
-PREFERRED = ("ood_val", "id_val", "ood_test")
-"""Which split speaks for a report when the caller names none. `ood_test` comes last: it is reported, never selected
-on."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _read(subject: Subject, split: str, criteria: "Criteria", neighbours: bool) 
 
 
 def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str]:
-    """All held-out splits, the one that speaks for the report first.
+    """All held-out splits, the one that speaks for the report first: the caller's, else as in other tables.
 
     Raises:
         ValueError: `first` is none of them.
@@ -158,5 +156,5 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
         return [first or "held-out"]
     if first is not None and first not in found:
         raise ValueError(f"no run has a held-out split {first!r}{nearest(first, found)}")
-    lead = first or next((name for name in PREFERRED if name in found), found[0])
+    lead = first or next((name for name in SPEAKING if name in found), found[0])
     return [lead, *(name for name in found if name != lead)]
