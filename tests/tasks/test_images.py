@@ -1,6 +1,7 @@
 """Image files become the same arrays whatever their mode, once; and a cache is right, or made again."""
 
 import itertools
+import mmap
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from grokscope.tasks import imagecache
+from grokscope.tasks import imagecache, imagepool
 from grokscope.tasks.allocation import hold_out_groups, interleave
 from grokscope.tasks.contact import contact_sheet
 from grokscope.tasks.data import Split, TaskData
@@ -39,7 +40,20 @@ def album(tmp_path):
 
 
 def cached(folder):
-    return sorted(p for p in (folder / "images").iterdir())
+    return sorted(p for p in (folder / "images").rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the files that were decoded, in any order."""
+    names, real = [], imagecache.read_rgb
+
+    def read(path, *args):
+        names.append(path.name)
+        return real(path, *args)
+
+    monkeypatch.setattr(imagecache, "read_rgb", read)
+    return names
 
 
 # -- one file -------------------------------------------------------------------------------------------------------
@@ -104,43 +118,113 @@ def test_mean_rgb_is_the_mean():
 # -- the cache ------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_decodes_nothing(album, monkeypatch):
+def test_a_second_run_decodes_nothing(album, decoded):
     x, paths, cache = album
     np.testing.assert_array_equal(load_images(paths, cache_dir=cache), x)
-    monkeypatch.setattr(imagecache, "read_rgb", lambda *_: pytest.fail("decoded again"))
+    assert sorted(decoded) == sorted(p.name for p in paths)
+    decoded.clear()
     again = load_images(paths, cache_dir=cache)
     np.testing.assert_array_equal(again, x)
     again[:] = 0  # a private mapping
     np.testing.assert_array_equal(load_images(paths, cache_dir=cache), x)
+    assert decoded == []
     assert len(cached(cache)) == 1
 
 
-def test_the_cache_is_keyed_by_files_order_and_size(album):
+def test_an_image_is_known_by_its_bytes(tmp_path, decoded):
+    """Neither name nor place nor date nor length decides: BMP files of one size are all of one length."""
+    x, cache = pixels(n=3), tmp_path / "cache"
+    (tmp_path / "a").mkdir()
+    paths = [save(tmp_path / "a" / f"{i}.bmp", one) for i, one in enumerate(x)]
+    load_images(paths, cache_dir=cache)
+    before = paths[1].stat()
+    save(paths[1], 255 - x[1])
+    os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = paths[1].stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    decoded.clear()
+    np.testing.assert_array_equal(load_images(paths, cache_dir=cache)[1], 255 - x[1])
+    assert decoded == ["1.bmp"]
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = [tmp_path / "b" / p.name for p in paths]
+    np.testing.assert_array_equal(load_images(moved, cache_dir=cache), [x[0], 255 - x[1], x[2]])
+    assert decoded == ["1.bmp"]
+
+
+def test_any_subset_decodes_only_what_is_new(album, decoded):
+    x, paths, cache = album
+    load_images(paths[:3], cache_dir=cache)
+    decoded.clear()
+    for chosen in ([0, 1], [2, 0], [1, 1, 2]):
+        np.testing.assert_array_equal(load_images([paths[i] for i in chosen], cache_dir=cache), x[chosen])
+    assert decoded == []
+    np.testing.assert_array_equal(load_images(paths[::-1], cache_dir=cache), x[::-1])
+    assert sorted(decoded) == ["3.png", "4.png"]
+    first, second = sorted(cached(cache), key=lambda p: -p.stat().st_size)
+    assert first.stat().st_size > second.stat().st_size  # what was there was not written again
+
+
+def test_a_beginning_of_what_was_decoded_at_once_is_not_copied(album):
     x, paths, cache = album
     load_images(paths, cache_dir=cache)
-    np.testing.assert_array_equal(load_images(paths[::-1], cache_dir=cache), x[::-1])
-    assert load_images(paths, size=6, cache_dir=cache).shape == (5, 3, 6, 6)
-    save(paths[2], 255 - x[2])
-    os.utime(paths[2], ns=(1, 1))
-    np.testing.assert_array_equal(load_images(paths, cache_dir=cache)[2], 255 - x[2])
-    assert len(cached(cache)) == 4
+    some = load_images(paths[:3], cache_dir=cache)
+    while isinstance(some.base, np.ndarray):
+        some = some.base
+    assert isinstance(some.base, mmap.mmap)
+    np.testing.assert_array_equal(load_images(paths[:3], cache_dir=cache), x[:3])
+
+
+def test_images_that_memory_need_not_hold_lie_in_a_file_that_goes_away(album, monkeypatch):
+    x, paths, cache = album
+    load_images(paths, cache_dir=cache)
+    monkeypatch.setattr(imagepool, "_IN_MEMORY", 0)
+    mixed = load_images(paths[::-1], cache_dir=cache)
+    np.testing.assert_array_equal(mixed, x[::-1])
+    assert isinstance(mixed.base, np.memmap)
+    assert len(cached(cache)) == 1
+
+
+def test_every_way_to_decode_has_its_own_pool(album):
+    x, paths, cache = album
+    other = save(paths[0].with_name("other.png"), pixels(size=24))
+    assert load_images([other, *paths], size=12, cache_dir=cache).shape == (6, 3, 12, 12)
+    with pytest.raises(ValueError, match=r"image 0: .*other\.png: image of 24 x 24 pixels, expected 12 x 12"):
+        load_images([other, *paths], stored=(12, 12), cache_dir=cache)
+    with pytest.raises(ValueError, match="expected 12 x 12"):
+        load_images([other, *paths], size=6, stored=(12, 12), cache_dir=cache)
+    assert load_images(paths, size=6, stored=(12, 12), cache_dir=cache).shape == (5, 3, 6, 6)
+    np.testing.assert_array_equal(load_images(paths, stored=(12, 12), cache_dir=cache), x)
 
 
 def damage_middle(data):
     data[len(data) // 2] ^= 1
 
 
+def damage_records(data):
+    data[-10] ^= 1
+
+
+@pytest.mark.parametrize("order", [1, -1])  # mapped, and copied together
 @pytest.mark.parametrize(
-    "damage", [damage_middle, lambda d: d.pop(), lambda d: d.clear(), lambda d: d.__delitem__(slice(3, None))]
+    "damage",
+    [
+        damage_middle,
+        damage_records,
+        lambda d: d.pop(),
+        lambda d: d.clear(),
+        lambda d: d.__delitem__(slice(3, None)),
+        lambda d: d.__delitem__(slice(12 * 12 * 3)),
+    ],
 )
-def test_a_damaged_cache_is_made_again(album, damage):
+def test_a_damaged_cache_is_made_again(album, damage, order):
     x, paths, cache = album
     load_images(paths, cache_dir=cache)
+    x, paths = x[::order], paths[::order]
     (file,) = cached(cache)
     data = bytearray(file.read_bytes())
     damage(data)
     file.write_bytes(data)
-    with pytest.warns(UserWarning, match="damaged image cache, decoding again"):
+    with pytest.warns(UserWarning, match=r"^images/12x12/\w+\.shard: damaged image cache, decoding again"):
         np.testing.assert_array_equal(load_images(paths, cache_dir=cache), x)
     np.testing.assert_array_equal(load_images(paths, cache_dir=cache), x)
 
@@ -151,6 +235,20 @@ def test_the_first_bad_image_is_named_and_nothing_half_made_stays(album):
         paths[i].write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"row 1: .*1\.png: not a readable image"):
         load_images(paths, stored=(12, 12), cache_dir=cache, where=[f"row {i}" for i in range(5)])
+    assert cached(cache) == []
+
+
+def test_a_file_that_changes_under_way_is_told(album, monkeypatch):
+    _, paths, cache = album
+    real = imagepool.add
+
+    def late(*args):
+        save(paths[3], pixels(seed=9))
+        real(*args)
+
+    monkeypatch.setattr(imagepool, "add", late)
+    with pytest.raises(ValueError, match=r"image 3: .*3\.png changed while it was read"):
+        load_images(paths, cache_dir=cache)
     assert cached(cache) == []
 
 
@@ -195,7 +293,15 @@ def test_two_processes_at_once_agree(album):
     both = [loader(cache, 0.05, paths) for _ in range(2)]
     answers = {process.communicate(timeout=60)[0].split()[-1] for process in both}
     assert answers == {str(x.sum(dtype=np.int64))}
-    assert [p.suffix for p in cached(cache)] == [".npy"]
+    assert [p.suffix for p in cached(cache)] == [".shard"]
+
+
+def test_two_processes_with_overlapping_lists_are_both_right(album):
+    x, paths, cache = album
+    both = [loader(cache, 0.05, some) for some in (paths[:4], paths[:0:-1])]
+    answers = [int(process.communicate(timeout=60)[0].split()[-1]) for process in both]
+    assert answers == [x[:4].sum(dtype=np.int64), x[1:].sum(dtype=np.int64)]
+    np.testing.assert_array_equal(load_images(paths, cache_dir=cache), x)
 
 
 def test_a_killed_process_leaves_no_half_cache(album):
@@ -203,7 +309,7 @@ def test_a_killed_process_leaves_no_half_cache(album):
     process = loader(cache, 5, paths)
     assert process.stdout is not None
     process.stdout.readline()
-    while not list(cache.glob("images/.*.part")):
+    while not list(cache.glob("images/*/.*.part")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -1,33 +1,24 @@
-"""Images decoded once: uint8 arrays on disk, mapped into memory, shared by every later run.
+"""Images decoded once, whatever they are called and wherever they lie: an image is known by a digest of its bytes.
 
-One file per list of images, named by the hash of what it was made from: the paths, their sizes in bytes and their
-times of change. It is a plain ``.npy`` followed by a checksum, written under another name and renamed when complete,
-so that two processes at once are safe and an interrupted one leaves nothing that looks whole. The folder may be
-deleted at any time.
+All images of one size share a pool (`imagepool`), of which every training subset and split takes what it needs: a
+nested subset or another seed decodes only what no run has met before, and a folder that was moved nothing at all. The
+bytes of every file are read each time, so that a replaced file is noticed whatever its size and date; that costs
+about a tenth of decoding it. The cache folder may be deleted at any time.
 """
 
-import json
 import os
 import sys
-import time
-import warnings
-import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from grokscope.tasks import imagepool
 from grokscope.tasks.images import read_rgb, stored_size
 
 Pixels = tuple[int, int]
 """Width and height."""
-_VERSION = 1
-_CHUNK = 1 << 24
-_BATCH = 64
-_STALE_S = 24 * 3600.0
-"""An unfinished file older than this was left by a process that was killed."""
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
@@ -49,130 +40,88 @@ def load_images(
     cache_dir: str | Path | None = None,
     where: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """The images as uint8 (n, 3, H, W), decoded by `read_rgb` on the first call and mapped from the cache afterwards.
+    """The images as uint8 (n, 3, H, W); those that the cache has not are decoded by `read_rgb` and added to it.
 
     With neither `size` (resize to) nor `stored` (width and height in the file) all images must be as large as the
-    first. `where[i]` says in an error where path i comes from, such as a row of a table. The mapping is private:
-    writing to the array changes neither the cache nor the files.
+    first. `where[i]` says in an error where path i comes from, such as a row of a table. Writing to the array changes
+    neither the cache nor the files.
 
     Raises:
         ValueError: when files are missing (how many, and the first), for the first image that cannot be used, or when
             the cache folder cannot be written.
     """
     where = where or [f"image {i}" for i in range(len(paths))]
+    keys = _keys(paths, where)
     if size is None and stored is None:
         stored = stored_size(paths[0])
-    name = _key(paths, size, stored, where)
-    folder = cache_folder(cache_dir) / "images"
-    file = folder / f"{name}.npy"
-    if (found := _open(file)) is not None:
-        return found
+    width, height = (size, size) if size is not None else stored or (0, 0)
+    folder = cache_folder(cache_dir) / "images" / _pool_name(size, stored)
+
+    def decode(i: int) -> np.ndarray:
+        return _decode(paths[i], keys[i], size, stored, where[i])
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        _build(file, paths, size, stored, where)
+        images = _from_pool(folder, (3, height, width), keys, decode)
     except OSError as error:
-        raise ValueError(
-            f"cannot write the image cache ({error}); set cache_dir or GROKSCOPE_CACHE elsewhere"
-        ) from error
-    made = _open(file)
-    if made is None:
-        raise ValueError(f"{file}: damaged right after writing; check the disk, or set GROKSCOPE_CACHE elsewhere")
-    return made
+        raise ValueError(f"cannot use the image cache ({error}); set cache_dir or GROKSCOPE_CACHE elsewhere") from error
+    if images is None:
+        raise ValueError(f"{folder}: damaged right after writing; check the disk, or set GROKSCOPE_CACHE elsewhere")
+    return images
 
 
-def _key(paths: Sequence[str | Path], size: int | None, stored: Pixels | None, where: Sequence[str]) -> str:
-    entries, absent = [], []
-    for i, path in enumerate(paths):
-        try:
-            stat = os.stat(path)
-            entries.append((os.path.abspath(path), stat.st_size, stat.st_mtime_ns))
-        except OSError:
-            absent.append(f"{where[i]}: {path}")
-    if absent:
-        listed = "\n".join(absent[:5]) + ("\n..." if len(absent) > 5 else "")
-        raise ValueError(
-            f"{len(absent)} of {len(paths)} image files are missing; restore them or drop their rows:\n{listed}"
-        )
-    text = json.dumps([_VERSION, size, stored, entries])
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+def _pool_name(size: int | None, stored: Pixels | None) -> str:
+    """One pool for each way to decode: the same file gives other pixels, or an error, in another one."""
+    whole = "any" if stored is None else f"{stored[0]}x{stored[1]}"
+    return whole if size is None else f"{size}x{size}-of-{whole}"
 
 
-def _open(file: Path) -> np.ndarray | None:
-    """The finished array, or None when there is none or it does not match its checksum."""
-    try:
-        array = np.load(file, mmap_mode="c")
-        with file.open("rb") as f:
-            f.seek(-4, os.SEEK_END)
-            wanted = int.from_bytes(f.read(4), "big")
-        if array.offset + array.nbytes + 4 == file.stat().st_size and _checksum(array) == wanted:
-            return np.asarray(array)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, EOFError):
-        pass
-    warnings.warn(f"{file}: damaged image cache, decoding again", stacklevel=3)
+def _from_pool(
+    folder: Path, shape: imagepool.Shape, keys: list[bytes], decode: Callable[[int], np.ndarray]
+) -> np.ndarray | None:
+    for _ in range(3):  # at worst: one round finds a damaged file, one decodes, one reads
+        shards = imagepool.open_pool(folder, shape)
+        found = imagepool.locate(shards, keys)
+        new = [i for i, key in enumerate(keys) if key not in found]
+        if new:
+            imagepool.add(folder, shape, [keys[i] for i in new], lambda j, new=new: decode(new[j]))
+        elif (images := imagepool.collect(shards, keys, found)) is not None:
+            return images
     return None
 
 
-def _checksum(array: np.ndarray) -> int:
-    flat, crc = array.reshape(-1), 0
-    for start in range(0, len(flat), _CHUNK):
-        crc = zlib.crc32(flat[start : start + _CHUNK].tobytes(), crc)
-    return crc
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=imagepool.KEY_BYTES).digest()
 
 
-def _build(
-    file: Path, paths: Sequence[str | Path], size: int | None, stored: Pixels | None, where: Sequence[str]
-) -> None:
-    width, height = (size, size) if size is not None else stored or (0, 0)
-    part = file.with_name(f".{file.stem}.{os.getpid()}.{time.monotonic_ns()}.part")
-    try:
-        array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(paths), 3, height, width))
-        if hasattr(os, "posix_fallocate"):  # a full disk must be an error here: in a mapping it would kill the process
-            with part.open("r+b") as f:
-                os.posix_fallocate(f.fileno(), 0, part.stat().st_size)
-        _decode(array, paths, size, stored, where)
-        array.flush()
-        crc = _checksum(array)
-        del array
-        with part.open("ab") as f:
-            f.write(crc.to_bytes(4, "big"))
-            os.fsync(f.fileno())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
+    """A digest of every file."""
+    keys, absent = [b""] * len(paths), [False] * len(paths)
 
-
-def _decode(
-    array: np.ndarray,
-    paths: Sequence[str | Path],
-    size: int | None,
-    stored: Pixels | None,
-    where: Sequence[str],
-) -> None:
-    """Fills `array` on all cores (Pillow decodes outside the interpreter lock); raises the first error in list
-    order."""
-
-    def some(start: int) -> None:
-        for i in range(start, min(start + _BATCH, len(paths))):
-            try:
-                array[i] = read_rgb(paths[i], size, stored)
-            except ValueError as error:
-                raise type(error)(f"{where[i]}: {error}") from None
-
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for job in [pool.submit(some, start) for start in range(0, len(paths), _BATCH)]:
-            job.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _sweep(folder: Path) -> None:
-    for part in folder.glob(".*.part"):
+    def one(i: int) -> None:
         try:
-            if time.time() - part.stat().st_mtime > _STALE_S:
-                part.unlink()
+            keys[i] = _digest(Path(paths[i]).read_bytes())
         except OSError:
-            continue  # another process swept it first
+            absent[i] = True
+
+    imagepool.on_all_cores(one, len(paths))
+    if any(absent):
+        lines = [f"{where[i]}: {paths[i]}" for i, gone in enumerate(absent) if gone]
+        listed = "\n".join(lines[:5]) + ("\n..." if len(lines) > 5 else "")
+        raise ValueError(
+            f"{len(lines)} of {len(paths)} image files are missing or cannot be read; restore them or drop their rows:"
+            f"\n{listed}"
+        )
+    return keys
+
+
+def _decode(path: str | Path, key: bytes, size: int | None, stored: Pixels | None, where: str) -> np.ndarray:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{where}: {path}: {error.strerror}; restore the file") from None
+    if _digest(data) != key:
+        raise ValueError(f"{where}: {path} changed while it was read; run again when nothing writes to it")
+    try:
+        return read_rgb(path, size, stored, data)
+    except ValueError as error:
+        raise type(error)(f"{where}: {error}") from None

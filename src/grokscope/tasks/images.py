@@ -1,11 +1,12 @@
 """Image files as uint8 RGB arrays, and the mean colour of images."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which networks standardize red, green and blue in [0, 1]: ImageNet's numbers, as WILDS takes them. They are fixed
@@ -19,21 +20,25 @@ class WrongSize(ValueError):
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
-def read_rgb(path: str | Path, size: int | None = None, stored: tuple[int, int] | None = None) -> np.ndarray:
+def read_rgb(
+    path: str | Path, size: int | None = None, stored: tuple[int, int] | None = None, data: bytes | None = None
+) -> np.ndarray:
     """One image as uint8 (3, H, W).
 
     Grey, palette and CMYK images become RGB; an alpha channel is dropped, not blended. With `size` an image of another
     size is resized to size x size (bilinear with antialiasing; the aspect ratio is not kept). `stored`, (width,
-    height), is what the file must hold.
+    height), is what the file must hold; `data` its bytes, where they have been read before.
 
     Raises:
         ValueError: naming the file, when it is missing, damaged, of another size than `stored`, or deeper than 8 bits.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if data is None else BytesIO(data)) as image:
             image.load()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
+    except UnidentifiedImageError:  # its own words name an object in memory
+        raise ValueError(f"{path}: not a readable image (of no known format); restore the file") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image, or damaged ({error}); restore the file") from None
     if image.mode not in _EIGHT_BIT:
