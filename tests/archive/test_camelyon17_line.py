@@ -7,6 +7,7 @@ from grokscope import configio
 from grokscope.archive.exporting import export_archive
 from grokscope.archive.importing import import_archive
 from grokscope.dissect.runs import load_network, material
+from grokscope.tasks.camelyon17_files import VARIABLE
 from grokscope.tasks.hospitals import Hospitals
 from grokscope.tasks.hospitals_files import write_camelyon17
 from grokscope.train.driver import Interrupted, train
@@ -31,7 +32,7 @@ def config(tmp_path_factory):
     )
 
 
-def test_trained_resumed_exported_and_imported_it_is_the_same(config, tmp_path):
+def test_trained_resumed_exported_and_imported_it_is_the_same(config, tmp_path, monkeypatch):
     whole = train(config, tmp_path / "whole")
     with pytest.raises(Interrupted):
         train(config, tmp_path / "parts", interrupt_at=7)
@@ -39,6 +40,10 @@ def test_trained_resumed_exported_and_imported_it_is_the_same(config, tmp_path):
     same_folder_content(whole.path, run.path)
 
     export_archive([run], tmp_path / "archive", formats=(), license="cc-by-4.0")
+    texts = [p.read_text() for p in (tmp_path / "archive").rglob("*") if p.suffix in (".json", ".jsonl", ".md", ".log")]
+    assert texts
+    assert not [text for text in texts if config.task.root in text or str(tmp_path) in text]
+    monkeypatch.setenv(VARIABLE, config.task.root)  # an archive does not say where its data lay
     (back,) = import_archive(tmp_path / "archive", tmp_path / "back").runs
     assert back.rows() == run.rows()
     assert list(back.checkpoints()) == list(run.checkpoints())

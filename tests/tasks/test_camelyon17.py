@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from grokscope import configio
+from grokscope.tasks import imagecache
 from grokscope.tasks.camelyon17 import Camelyon17
 from grokscope.tasks.camelyon17_check import check_camelyon17
-from grokscope.tasks.camelyon17_files import COUNTS, HEADER, METADATA, RELEASE, VARIABLE, find_folder, read_metadata
+from grokscope.tasks.camelyon17_files import (
+    CENTER_COUNTS,
+    COUNTS,
+    HEADER,
+    METADATA,
+    RELEASE,
+    VARIABLE,
+    find_folder,
+    read_metadata,
+)
 from grokscope.tasks.hospitals import Hospitals
 from grokscope.tasks.hospitals_files import write_camelyon17
 
@@ -92,6 +102,24 @@ def test_the_folder_is_found_from_its_parent_or_the_environment(copy, monkeypatc
     assert len(Camelyon17(n_train=5, n_eval=4).build(0).splits["train"]) == 5
 
 
+def test_a_run_finds_data_that_were_moved(copy, monkeypatch, tmp_path):
+    gone = task(tmp_path / "gone", n_eval=4)
+    with pytest.raises(ValueError, match=rf"gone: no such folder; if camelyon17_v1\.0 was moved, set {VARIABLE}"):
+        gone.build(0)
+    monkeypatch.setenv(VARIABLE, str(copy))
+    with pytest.warns(UserWarning, match=f"no such root any more; reading the folder of {VARIABLE}") as told:
+        data = gone.build(0)
+    assert not [w for w in told if str(tmp_path) in str(w.message)]  # runs record warnings, and archives carry them
+    np.testing.assert_array_equal(data.splits["train"].x, task(copy, n_eval=4).build(0).splits["train"].x)
+    with pytest.raises(ValueError, match="gone: no such folder"):
+        find_folder(tmp_path / "gone")  # a folder that somebody names is never exchanged
+
+
+def test_what_is_there_wins_over_the_environment(copy, listing, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(listing))
+    assert len(task(copy).select(0)["ood_val"]) == 40
+
+
 def test_smaller_patches_are_averages(copy):
     whole, small = task(copy, n_eval=3).build(0), task(copy, n_eval=3, image_size=24).build(0)
     x, s = whole.splits["train"].x.astype(float), small.splits["train"].x.astype(float)
@@ -109,6 +137,7 @@ def test_where_files_lie_is_not_what_a_run_is(copy):
     run = configio.load_run(raw)
     assert run.task == Camelyon17(root=str(copy), cache_dir="a")
     assert replace(run, task=replace(run.task, cache_dir="b")).run_id() == run.run_id()
+    assert replace(run, task=replace(run.task, root=None)).run_id() == run.run_id()
     assert replace(run, task=replace(run.task, n_eval=1)).run_id() != run.run_id()
 
 
@@ -186,6 +215,54 @@ def test_too_few_patches_or_patients_are_told(listing, tmp_path):
         task(tmp_path, n_train=1, id_val="patient").select(0)
 
 
+def test_another_seed_decodes_only_patches_that_are_new(copy, monkeypatch):
+    decoded, real = [], imagecache.read_rgb
+
+    def read(path, *args):
+        decoded.append(path)
+        return real(path, *args)
+
+    monkeypatch.setattr(imagecache, "read_rgb", read)
+    task(copy, n_train=40).build(0)
+    assert len(decoded) == 40 + 120
+    task(copy, n_train=20).build(0)
+    assert len(decoded) == 160
+    first, second = (set(task(copy, n_train=40).select(seed)["train"].row) for seed in (0, 1))
+    task(copy, n_train=40).build(1)
+    assert len(decoded) - 160 == len(second - first) > 0
+
+
+def only(folder, keep):
+    """A folder of no patches whose metadata.csv has the lines that `keep` (patient, tumor, center, split) wants."""
+    (folder / RELEASE).touch()
+    rows = [(20 * c, t, c, s) for c in range(5) for t in (0, 1) for s in (0, 1)]
+    lines = [
+        f"{i},{p:03d},0,{96 * i},0,{t},{10 * c},{c},{s}" for i, (p, t, c, s) in enumerate(rows) if keep(p, t, c, s)
+    ]
+    (folder / METADATA).write_text("\n".join([HEADER, *lines]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        (lambda p, t, c, s: c == 0 and s == 0, r"columns split and center: every patch trains.*set id_val = 'patient'"),
+        (lambda p, t, c, s: t == 1, r"column tumor: all 2 training patches are tumor.*raise n_train, or add rows"),
+        (lambda p, t, c, s: s == 1, r"no patch can train; there must be some of centers 0, 3, 4 with split 0"),
+    ],
+)
+def test_what_could_never_be_judged_is_refused_before_training(tmp_path, keep, words):
+    with pytest.raises(ValueError, match=words):
+        task(only(tmp_path, keep), n_train=2).build(0)
+
+
+def test_what_cannot_be_judged_can_be_looked_at(copy):
+    one = task(copy, n_train=1, n_eval=2)
+    with pytest.raises(ValueError, match=r"column tumor: all 1 training patches are \w+, .*raise n_train"):
+        one.build(0)
+    assert len(one.look(0).splits["train"]) == 1
+
+
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +293,15 @@ def change(line, cell, value):
         (lambda lines: lines.__setitem__(7, lines[7] + ",1"), "not a table of 9 columns"),
         (
             lambda lines: lines.__setitem__(7, lines[7].rsplit(",", 1)[0]),
-            "line 8: split is '', expected a whole number",
+            "line 8: split is '', expected a whole number$",
+        ),
+        (
+            lambda lines: lines.__setitem__(7, ",".join(lines[7].split(",")[:5])),
+            "line 8: tumor is '', expected a whole number; wrong too are slide, center, split: the line was cut$",
+        ),
+        (
+            lambda lines: lines.__setitem__(7, lines[7].replace(",0,", ",x,")),
+            "line 8: .* is 'x', expected .*; wrong too are [a-z_, ]*$",
         ),
     ],
 )
@@ -227,6 +312,7 @@ def test_a_wrong_line_is_named(spoiled, spoil, words):
     with pytest.raises(ValueError, match=words) as caught:
         task(spoiled).build(0)
     assert METADATA in str(caught.value)
+    assert "\n" not in str(caught.value)  # one fault, one sentence
     report = check_camelyon17(spoiled, decode=0)
     assert not report.ok
     assert any(line in report.problems for line in str(caught.value).splitlines())
@@ -299,6 +385,21 @@ def test_a_sound_folder_has_no_problems(copy):
     assert "center 1:" in report.to_text()
 
 
+def test_counts_that_differ_from_the_release_are_named(copy, spoiled):
+    found = check_camelyon17(copy, decode=0).differences
+    assert found[:2] == ["train: 60 patches, expected 302,436", "id_val: 40 patches, expected 33,560"]
+    assert "center 1: 40 patches, expected 34,904" in found
+    assert not [words for words in found if METADATA in words]
+    lines = (spoiled / METADATA).read_text().splitlines()
+    (spoiled / METADATA).write_text("\n".join(lines[:151]) + "\n")  # at the end of a line: nothing is wrong in itself
+    report = check_camelyon17(spoiled, decode=0)
+    assert (report.ok, report.complete) == (True, False)
+    assert report.differences[-1] == f"30 patches lie in the folder that {METADATA} does not list: was it cut short?"
+    assert "differs: center 2: 10 patches, expected 85,054" in report.to_text()
+    assert sum(CENTER_COUNTS) == sum(COUNTS.values())
+    assert (CENTER_COUNTS[1], CENTER_COUNTS[2]) == (COUNTS["ood_val"], COUNTS["ood_test"])
+
+
 def test_the_report_lists_every_fault_at_once(spoiled):
     names = read_metadata(spoiled).names()
     for name in names[:25]:
@@ -325,6 +426,8 @@ class TestRealFolder:
         report = check_camelyon17(self.root)
         assert report.problems == []
         assert report.complete
+        assert report.differences == []
+        assert tuple(row["n"] for row in report.centers) == CENTER_COUNTS
         assert report.splits == COUNTS
         assert (len(report.slides), report.patients) == (50, 43)
         assert all(row["tumor"] * 2 == row["n"] for row in report.centers)

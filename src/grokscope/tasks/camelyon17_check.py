@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from grokscope.tasks.camelyon17_files import (
+    CENTER_COUNTS,
     COUNTS,
+    METADATA,
     PATIENTS,
     PIXELS,
     SLIDES,
@@ -35,6 +37,8 @@ class Camelyon17Report:
     patients: int
     complete: bool
     """All counts are those of the release, no patch is missing and nothing is wrong."""
+    differences: list[str]
+    """What is not as in the complete release: found and expected counts. A part of the release has some, too."""
     decoded: int
     """How many patches were opened."""
     missing: list[str]
@@ -59,6 +63,7 @@ class Camelyon17Report:
         lines += [f"  slide {s['slide']:>2}: {_tumor(s)}, patient {s['patient']}" for s in self.slides]
         state = "complete" if self.complete else "not the complete release"
         lines += [f"{state}; {self.decoded} patches opened; {len(self.problems)} problems", *self.problems]
+        lines += [f"differs: {words}" for words in self.differences]
         lines += [f"missing: {name}" for name in self.missing[:20]]
         if len(self.missing) > 20:
             lines.append(f"... and {len(self.missing) - 20} more missing")
@@ -78,15 +83,18 @@ def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -
     folder = find_folder(root)
     patches, problems = parse_metadata(folder)
     names = patches.names()
-    there = _listed(folder, names)
+    there = _patch_files(folder)
     missing = [name for name in names if name not in there]
     if missing:
         problems.append(f"{len(missing)} of {len(names)} patches are missing, the first is {folder / missing[0]}")
     chosen = _spread([name for name in names if name in there], decode)
     problems += _undecodable(folder, chosen)
     splits = {name: int((patches.split == k).sum()) for k, name in enumerate(SPLITS)}
-    patients = len(np.unique(patches.patient))
-    whole = splits == COUNTS and len(np.unique(patches.slide)) == SLIDES and patients == PATIENTS
+    slides, patients = len(np.unique(patches.slide)), len(np.unique(patches.patient))
+    whole = splits == COUNTS and slides == SLIDES and patients == PATIENTS
+    differences = [] if whole else list(_differences(patches, splits, slides, patients))
+    if unlisted := len(there.difference(names)):
+        differences.append(f"{unlisted:,} patches lie in the folder that {METADATA} does not list: was it cut short?")
     return Camelyon17Report(
         folder=str(folder),
         splits=splits,
@@ -94,19 +102,28 @@ def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -
         slides=[_slide(patches, s) for s in np.unique(patches.slide)],
         patients=patients,
         complete=whole and not problems,
+        differences=differences,
         decoded=len(chosen),
         missing=missing,
         problems=problems,
     )
 
 
-def _listed(folder: Path, names: list[str]) -> set[str]:
-    """All files in the folders of the slides: one directory listing per slide instead of a look at each patch."""
-    there: set[str] = set()
-    for part in {name.rsplit("/", 1)[0] for name in names}:
-        if (folder / part).is_dir():
-            there |= {f"{part}/{entry.name}" for entry in os.scandir(folder / part)}
-    return there
+def _differences(patches: Patches, splits: dict[str, int], slides: int, patients: int) -> Iterator[str]:
+    """Every count that is not the release's."""
+    counts = [(f"{name}:", "patches", n, COUNTS[name]) for name, n in splits.items()]
+    for center, expected in enumerate(CENTER_COUNTS):
+        counts.append((f"center {center}:", "patches", int((patches.center == center).sum()), expected))
+    counts += [("in all", "slides", slides, SLIDES), ("in all", "patients", patients, PATIENTS)]
+    for what, unit, found, expected in counts:
+        if found != expected:
+            yield f"{what} {found:,} {unit}, expected {expected:,}"
+
+
+def _patch_files(folder: Path) -> set[str]:
+    """All PNG files in the folders of the slides: one directory listing per slide instead of a look at each patch."""
+    slides = [entry for entry in sorted((folder / "patches").glob("*")) if entry.is_dir()]
+    return {f"patches/{s.name}/{e.name}" for s in slides for e in os.scandir(s) if e.name.endswith(".png")}
 
 
 def _spread(names: list[str], count: int | None) -> list[str]:

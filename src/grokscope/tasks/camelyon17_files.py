@@ -24,6 +24,8 @@ OOD_VAL, OOD_TEST = 1, 2
 SPLITS = ("train", "id_val", "ood_test", "ood_val")
 """Names of the split numbers 0 to 3 of WILDS, in grokscope's words."""
 COUNTS = {"train": 302_436, "id_val": 33_560, "ood_test": 85_054, "ood_val": 34_904}
+CENTER_COUNTS = (59_436, 34_904, 85_054, 129_838, 146_722)
+"""Patches of centers 0 to 4, train and id_val together."""
 SLIDES, PATIENTS = 50, 43
 VARIABLE = "GROKSCOPE_CAMELYON17"
 """Environment variable that says where the folder is."""
@@ -65,6 +67,8 @@ def find_folder(root: str | Path | None = None) -> Path:
     if not chosen:
         raise ValueError(f"no folder for camelyon17: give root, or set {VARIABLE} to the camelyon17_v1.0 folder")
     top = Path(chosen).expanduser()
+    if not top.exists():
+        raise ValueError(f"{top}: no such folder; if camelyon17_v1.0 was moved, set {VARIABLE} to where it is now")
     for folder in (top, top / "camelyon17_v1.0"):
         if (folder / RELEASE).is_file():
             return folder
@@ -119,13 +123,12 @@ def _checked(columns: dict[str, np.ndarray]) -> tuple[Patches, list[tuple[int, s
         value = np.asarray(pd.to_numeric(pd.Series(columns[name], dtype=object), errors="coerce"), np.float64)
         wrong[name] = ~(np.isfinite(value) & (value == np.floor(value)))
         numbers[name] = np.where(wrong[name], -1, value).astype(np.int64)
-    wanted = {"patient": "three digits such as '004'"}
+    broken = np.logical_or.reduce(list(wrong.values()))
     faults = [
-        (i, f"{name} is {columns[name][i]!r}, expected {wanted.get(name, 'a whole number')}")
-        for name, bad in wrong.items()
-        for i in np.flatnonzero(bad).tolist()
+        (i, _cells({name: columns[name][i] for name in ("row", *COLUMNS) if wrong[name][i]}))
+        for i in np.flatnonzero(broken).tolist()
     ]
-    good = np.flatnonzero(~np.logical_or.reduce(list(wrong.values())))
+    good = np.flatnonzero(~broken)
     patches = Patches(**numbers).take(good)
     against = dict(_contradictions(patches))
     faults += [(int(good[i]), what) for i, what in against.items()]
@@ -135,6 +138,15 @@ def _checked(columns: dict[str, np.ndarray]) -> tuple[Patches, list[tuple[int, s
     patches.split[patches.center == OOD_TEST] = 2
     patches.split[patches.center == OOD_VAL] = 3
     return patches, faults
+
+
+def _cells(bad: dict[str, str]) -> str:
+    """One sentence on the wrong cells of a line, however many there are."""
+    name, cell = next(iter(bad.items()))
+    wanted = "three digits such as '004'" if name == "patient" else "a whole number"
+    others = ", ".join(other for other in bad if other != name)
+    cut = ": the line was cut" if bad.get("split") == "" else ""
+    return f"{name} is {cell!r}, expected {wanted}" + (f"; wrong too are {others}{cut}" if others else "")
 
 
 def _contradictions(p: Patches) -> Iterator[tuple[int, str]]:
