@@ -60,6 +60,15 @@ def test_a_written_table_reads_back_example_by_example(tmp_path, form):
         write_table(tmp_path, CONFIG, 3, "xlsx")
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_written_table_is_never_overwritten(tmp_path, form):
+    table = write_table(tmp_path, CONFIG, 3)
+    before = [p.read_bytes() for p in (table, tmp_path / "images" / "train_000000.png")]
+    with pytest.raises(ValueError, match=r"already holds table\.csv; choose another folder, or delete it"):
+        write_table(tmp_path, CONFIG, 4, form)
+    assert before == [p.read_bytes() for p in (table, tmp_path / "images" / "train_000000.png")]
+
+
 def test_names_are_numbered_in_sorted_order(sheet):
     _, write = sheet
     data = Table(path=write()).build(0)
@@ -108,6 +117,22 @@ def test_a_group_on_both_sides_is_told(sheet):
     with pytest.warns(UserWarning, match="1 groups are in train and in"):
         meta = Table(path=path).build(0).meta
     assert meta["groups_shared_with_train"] == {"id_val": 1, "ood_val": 0, "ood_test": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "words"),
+    [
+        ({"split": "train"}, {}, "column split: every row is 'train', so nothing could be judged; mark some rows"),
+        ({"label": "cat"}, {}, "column label: all 3 training images are 'cat', .*; list images of a second label"),
+        ({}, {"n_train": 1}, "column label: all 1 training images are '(cat|dog)', .*; raise n_train, or list"),
+    ],
+)
+def test_what_could_never_be_judged_is_refused_before_training(sheet, change, settings, words):
+    frame, write = sheet
+    task = Table(path=write(frame.assign(**change)), **settings)
+    with pytest.raises(ValueError, match=rf"table\.csv, {words}"):
+        task.build(0)
+    assert len(task.look(0).splits["train"]) == settings.get("n_train", 8 if "split" in change else 3)
 
 
 def put(row, column, value):

@@ -53,9 +53,13 @@ def write_camelyon17(folder: str | Path, config: Hospitals, seed: int) -> Path:
 def write_table(folder: str | Path, config: Hospitals, seed: int, form: str = "csv") -> Path:
     """Writes the patches of ``config.build(seed)`` as RGB PNG files with a table that the task ``table`` reads;
     returns the table, ``table.csv`` or (`form` = "parquet") ``table.parquet``. Rows follow the splits, example by
-    example."""
+    example. Raises ValueError for a folder that already has a table, whose images would be overwritten."""
     require(form in ("csv", "parquet"), f"form must be 'csv' or 'parquet', got {form!r}")
     folder = Path(folder)
+    held = [name for name in ("table.csv", "table.parquet") if (folder / name).exists()]
+    require(
+        not held, f"{folder} already holds {' and '.join(held)}; choose another folder, or delete it with its images"
+    )
     parts = []
     for split, rows in config.plan(seed).items():
         parts.append(

@@ -80,16 +80,38 @@ class Table(TaskConfig):
         return rows.take(order[:n] if name == "train" else np.sort(order[:n]))
 
     def build(self, seed: int) -> TaskData:
-        """The splits that the table has; x (n, 3, H, W) uint8; y, env and group are positions among the sorted names.
+        """What `look` gives. Raises ValueError also where training could not be judged: nothing held out, or all
+        training images of one label."""
+        rows = read_table(self.path)
+        chosen = self._select(rows, seed)
+        require(
+            len(chosen) > 1,
+            f"{self.path}, column split: every row is 'train', so nothing could be judged; mark some rows as id_val, "
+            "ood_val or ood_test",
+        )
+        train, more = chosen["train"], "raise n_train, or " if self.n_train else ""
+        require(
+            len(set(train.label)) > 1,
+            f"{self.path}, column label: all {len(train)} training images are {train.label[0]!r}, so there is nothing "
+            f"to learn; {more}list images of a second label",
+        )
+        return self._read(rows, chosen)
+
+    def look(self, seed: int) -> TaskData:
+        """The splits that the table has, also where no training on them could be judged: to see what is there, or to
+        dissect a model of one's own; x (n, 3, H, W) uint8; y, env and group are positions among the sorted names.
 
         Raises ValueError naming file, row and column for anything that cannot be used.
         """
         rows = read_table(self.path)
+        return self._read(rows, self._select(rows, seed))
+
+    def _read(self, rows: ImageRows, chosen: dict[str, ImageRows]) -> TaskData:
         labels, envs = _names(rows.label), _names(rows.environment)
         groups = None if rows.group is None else _names(rows.group)
         stored = stored_size(rows.path[0]) if self.image_size is None else None
         splits = {}
-        for split, part in self._select(rows, seed).items():
+        for split, part in chosen.items():
             group = None if part.group is None or groups is None else _codes(part.group, groups)
             y, env = _codes(part.label, labels), _codes(part.environment, envs)
             splits[split] = Split(self._images(part, stored), y, env, group)
