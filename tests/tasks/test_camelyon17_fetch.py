@@ -115,7 +115,7 @@ def test_a_host_without_ranges_starts_anew(host, tmp_path):
 @pytest.mark.parametrize("error", [404, 503])
 def test_a_host_that_refuses_is_explained(host, tmp_path, error):
     host.error = error
-    with pytest.raises(ValueError, match=f"the host answers {error}.*CodaLab has been down.*wilds.*check_camelyon17"):
+    with pytest.raises(ValueError, match=f"the host answers {error}.*CodaLab has been down.*camelyon17 check.*--url"):
         fetch(host, tmp_path, retries=2)
     assert len(host.asked) == (1 if error == 404 else 3)
 
@@ -126,6 +126,12 @@ def test_no_host_at_all_is_explained(tmp_path):
         url = f"http://127.0.0.1:{s.getsockname()[1]}/"
     with pytest.raises(ValueError, match=r"nothing came.*CodaLab has been down"):
         fetch_camelyon17(tmp_path, url=url, size=100, retries=1, wait_s=0.0)
+
+
+def test_what_is_no_address_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"url: expected http://\.\.\. or https://\.\.\., got 'mirror\.org/a'"):
+        fetch_camelyon17(tmp_path / "new", url="mirror.org/a")
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_archive_is_refused(host, tmp_path):

@@ -1,7 +1,7 @@
 """data ...: check, make, fetch and look at data sets; codes show."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,6 +51,8 @@ class Checked(Result):
 def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False) -> Checked:
     """Check a camelyon17_v1.0 folder: counts by center, slide and label, prevalence by slide, and everything wrong.
 
+    Where the folder is not the complete release, every count that differs is named with the expected one.
+
     Args:
         folder: The folder, or the one that holds it; $GROKSCOPE_CAMELYON17 if left out.
         all_patches: Open every patch instead of 200; takes minutes.
@@ -60,16 +62,17 @@ def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False
     return Checked(check_camelyon17(folder, decode=None if all_patches else 200))
 
 
-def camelyon17_fetch(dest: Path, /, *, keep_archive: bool = False) -> Made:
+def camelyon17_fetch(dest: Path, /, *, url: str | None = None, keep_archive: bool = False) -> Made:
     """Download Camelyon17-WILDS (10.7 GB) and unpack it; continues a broken download, verifies sizes.
 
     Args:
         dest: Folder that will hold camelyon17_v1.0.
+        url: A mirror that holds the same archive (camelyon17_v1.0.tar.gz); CodaLab's copy if left out.
         keep_archive: Keep the archive after unpacking.
     """
-    from grokscope.tasks.camelyon17_fetch import fetch_camelyon17
+    from grokscope.tasks.camelyon17_fetch import URL, fetch_camelyon17
 
-    return Made([fetch_camelyon17(dest, progress=_progress(), keep_archive=keep_archive)])
+    return Made([fetch_camelyon17(dest, url=url or URL, progress=_progress(), keep_archive=keep_archive)])
 
 
 def _progress() -> Callable[[int, int], None]:
@@ -98,8 +101,13 @@ def hospitals_write(
     image_size: int | None = None,
     correlation: float = 0.9,
     seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Made:
     """Write synthetic hospitals as image files that the real loaders read.
+
+    Every dial of the task can be turned, as in ``--task.stain_shift 2 --task.patients 7``: hospitals, patients,
+    slides, correlation, stain_shift, slide_shift, morphology, colour_cue, id_val, image_size, n_train, n_eval,
+    world_seed.
 
     Args:
         folder: Where to.
@@ -114,7 +122,9 @@ def hospitals_write(
     from grokscope.tasks.hospitals_files import write_camelyon17, write_table
 
     pixels = image_size or (96 if layout == "camelyon17" else 48)
-    task: Hospitals = Hospitals(n_train=n_train, n_eval=n_eval, image_size=pixels, correlation=correlation)
+    own = {"n_train": n_train, "n_eval": n_eval, "image_size": pixels, "correlation": correlation}
+    raw = configio.overlay({"task": own}, overrides or {})
+    task = configio.structure(raw["task"], Hospitals, "$.task")
     if layout == "camelyon17":
         return Made([write_camelyon17(folder, task, seed)])
     return Made([write_table(folder, task, seed, layout)])
@@ -131,7 +141,9 @@ def sheet(task: str, out: Path, /, *, per_cell: int = 6, seed: int = 0) -> Made:
     """
     from grokscope.tasks.contact import contact_sheet
 
-    return Made([contact_sheet(_task(task).build(seed), out, per_cell)])
+    chosen = _task(task)
+    images = getattr(chosen, "look", chosen.build)  # also what could not be judged can be looked at
+    return Made([contact_sheet(images(seed), out, per_cell)])
 
 
 def _task(text: str) -> TaskConfig:
@@ -142,7 +154,11 @@ def _task(text: str) -> TaskConfig:
         require("task" in raw, f"{path}: has no [task]")
         return configio.structure(raw["task"], TaskConfig, "$.task")
     if path.is_dir():
-        return configio.structure({"name": "camelyon17", "root": text, "n_train": 100, "n_eval": 200}, TaskConfig)
+        from grokscope.tasks.camelyon17_files import find_folder, read_metadata
+
+        can_train = int((read_metadata(find_folder(path)).split == 0).sum())
+        few = {"n_train": max(1, min(100, can_train)), "n_eval": 200}
+        return configio.structure({"name": "camelyon17", "root": text, **few}, TaskConfig)
     if path.suffix in (".csv", ".parquet"):
         return configio.structure({"name": "table", "path": text}, TaskConfig)
     return configio.structure({"name": text}, TaskConfig)

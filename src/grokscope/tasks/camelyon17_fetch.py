@@ -39,14 +39,16 @@ def fetch_camelyon17(
     A broken transfer goes on where it stopped, in this call (up to `retries` times in a row without a new byte,
     `wait_s` seconds apart) and in the next. The archive is used only when it has exactly `size` bytes; members that
     would land outside the folder are refused. A folder that is already there is left alone. `progress(bytes, size)` is
-    called as data arrive.
+    called as data arrive. `url` may be any mirror that holds the same archive; it can go on with what another one sent.
 
     Raises:
-        ValueError: when the disk is too small, the host does not answer, or the archive is not the expected one; the
-            message says what was kept and what to do instead.
+        ValueError: when `url` is none, the disk is too small, the host does not answer, or the archive is not the
+            expected one; the message says what was kept and what to do instead.
     """
     if not hasattr(tarfile, "data_filter"):
         raise ValueError("unpacking an archive safely needs Python 3.11.4 or later; upgrade Python")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"url: expected http://... or https://..., got {url!r}")
     dest = Path(dest).expanduser()
     folder = dest / FOLDER
     if (folder / RELEASE).is_file():
@@ -138,7 +140,8 @@ def _advice(url: str, reason: str, part: Path, have: int, size: int) -> str:
     return (
         f"{url}: {reason}; {kept}. CodaLab has been down for months at a time: try another day, look for news at "
         f"https://wilds.stanford.edu/downloads, or copy somebody's {FOLDER} folder (the `wilds` package makes the same "
-        f"one) and check it with check_camelyon17. The synthetic task 'hospitals' needs no download."
+        f"one) and check it with: grokscope data camelyon17 check FOLDER. A mirror of the archive is given with --url. "
+        "The synthetic task 'hospitals' needs no download."
     )
 
 

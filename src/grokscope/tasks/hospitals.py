@@ -51,6 +51,7 @@ class Hospitals(TaskConfig):
     name: ClassVar[str] = "hospitals"
 
     n_train: int = 1000
+    """Training patches."""
     n_eval: int = 500
     """Patches in each held-out split."""
     image_size: int = 48
