@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from grokscope.study import Study
-from grokscope.study.check import _decide
+from grokscope.study.check import _decide, _expected
 from grokscope.study.expect import Expectation, RatioExpectation, Seen, group_median, matches, seen
 from tiny import TINY
 
@@ -80,6 +80,31 @@ def test_expecting_censoring_means_not_reached():
 def test_a_delay_that_does_not_exist_is_in_no_range():
     assert math.isnan(seen(verdict(delay=None), "delay").value)
     assert not Expectation(where={}, ranges={"delay": (0, math.inf)}).met(verdict(delay=None))
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"final": [0.5, 0.7], "split": "ood_test"}, "on ood_test: final in [0.5, 0.7]"),
+        ({"final": [0.5, 0.7]}, "final in [0.5, 0.7]"),
+        ({"peak": [0.5, 0.7], "split": "ood_test"}, "on ood_test: peak, oracle (chosen on ood_test), in [0.5, 0.7]"),
+        ({"drop": [0, 1], "split": "ood_test"}, "on ood_test: drop, oracle (chosen on ood_test), in [0, 1]"),
+        ({"peak": [0.5, 0.7], "split": "ood_val"}, "on ood_val: peak in [0.5, 0.7]"),
+        (
+            {"ratio": "peak", "of": {"seed": 0}, "to": {"seed": 1}, "between": [1, 2], "split": "ood_test"},
+            "on ood_test: peak, oracle (chosen on ood_test), / peak of (seed=1) in [1, 2]",
+        ),
+    ],
+)
+def test_what_is_expected_names_its_split_and_stamps_peaks(block: dict[str, Any], said: str):
+    assert study(block).expectations[0].expected() == said
+
+
+@pytest.mark.parametrize(("splits", "stamped"), [({"ood_test"}, True), ({"ood_test", "id_val"}, False)])
+def test_an_unnamed_split_that_is_only_reported_is_named(splits: set[str], stamped: bool):
+    """With no other unseen environment it is `ood_test` that speaks for a run."""
+    found = _expected(Expectation(where={}, ranges={"peak": (0.0, 1.0)}), [{"split": s} for s in splits])
+    assert ("on ood_test: peak, oracle (chosen on ood_test)," in found) == stamped
 
 
 def test_a_qualified_verdict_can_be_expected_by_its_full_name():

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.registry import nearest
@@ -12,13 +12,13 @@ from grokscope.study.expect import (
     Expectation,
     RatioExpectation,
     Seen,
-    describe_where,
     group_median,
     matches,
     seen,
 )
-from grokscope.study.measured import MeasuredExpectation
+from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
 from grokscope.study.stand import Stand
+from grokscope.study.words import describe_where
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class CheckRow:
     seen: str
     held: bool | None
     note: str = ""
+    split: str | None = None
+    """The split that the expectation names."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,18 +63,21 @@ def _check_one(e: AnyExpectation, stands: Sequence[Stand], judge: "_Judge") -> C
     match e:
         case RatioExpectation():
             return _ratio(e, stands, judge)
+        case MeasuredRatio():
+            return _measured_ratio(e, stands, judge)
         case MeasuredExpectation():
-            return _measured(e, stands)
+            return _measured(e, stands, judge)
         case Expectation():
             return _plain(e, stands, judge)
 
 
 class _Judge:
-    """Each run's verdicts, read once."""
+    """Each run's verdicts and metrics, read once."""
 
     def __init__(self, criteria: "Criteria | None"):
         self.criteria = criteria
         self.known: dict[str, Splits] = {}
+        self.read: dict[str, Recorded] = {}
 
     def __call__(self, stand: Stand, split: str | None) -> dict[str, Any]:
         if stand.run.id not in self.known:
@@ -82,6 +87,9 @@ class _Judge:
             raise ValueError(f"{stand.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
         return found[split or speaking(found)]
 
+    def recorded(self, stand: Stand) -> Recorded:
+        return self.read.setdefault(stand.run.id, Recorded(stand.run, self.criteria))
+
 
 def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> list[Stand] | CheckRow | None:
     """The runs an expectation speaks of; a row that decides nothing while some are unfinished; None where there are
@@ -90,27 +98,36 @@ def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> li
     finished = [s for s in chosen if s.finished]
     if len(finished) < len(chosen):
         seen_so_far = f"{len(finished)} of {len(chosen)} runs are finished"
-        return CheckRow(describe_where(e.where), e.expected(), seen_so_far, None, e.note)
+        return CheckRow(describe_where(e.where), e.expected(), seen_so_far, None, e.note, e.split)
     return chosen or None
 
 
-def _measured(e: MeasuredExpectation, stands: Sequence[Stand]) -> CheckRow | None:
+def _measured(e: MeasuredExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
     chosen = _chosen(e, stands)
     if not isinstance(chosen, list):
         return chosen
-    values = [e.value(s.run) for s in chosen]
+    values = [e.value(judge.recorded(s)) for s in chosen]
     held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
-    return CheckRow(describe_where(e.where), e.expected(), e.describe(values), held, e.note)
+    return CheckRow(describe_where(e.where), e.expected(), e.describe(values), held, e.note, e.split)
 
 
 def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
     finished = _chosen(e, stands)
     if not isinstance(finished, list):
         return finished
-    where = describe_where(e.where)
     verdicts = [judge(s, e.split) for s in finished]
     met = sum(e.met(v) for v in verdicts)
-    return CheckRow(where, e.expected(), _describe(e, verdicts, met), met >= e.share * len(verdicts) - 1e-9, e.note)
+    held = met >= e.share * len(verdicts) - 1e-9
+    return CheckRow(describe_where(e.where), _expected(e, verdicts), _describe(e, verdicts, met), held, e.note, e.split)
+
+
+def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
+    """What was expected. Where no split is named and the one that spoke for every run is only to be reported, it is
+    named, and a peak on it stamped."""
+    from grokscope.trajectory.selection import REPORTED
+
+    unsaid = e.split is None and {v["split"] for v in verdicts} == {REPORTED}
+    return (replace(e, split=REPORTED) if unsaid else e).expected()
 
 
 def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
@@ -129,21 +146,40 @@ def _spread(values: Sequence[Seen]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+def _groups(e: RatioExpectation | MeasuredRatio, stands: Sequence[Stand]) -> tuple[list[Stand], ...] | CheckRow | None:
+    """The two groups of a ratio; a row that decides nothing while some runs are unfinished; None without a group."""
     above, below = ([s for s in stands if matches(s.entry, w)] for w in (e.of, e.to))
     if not above or not below:
         return None
-    where, both = (
-        f"{describe_where(e.of)} against {describe_where(e.to)}",
-        {s.run.id: s for s in (*above, *below)}.values(),
-    )
-    finished = [s for s in both if s.finished]
-    if len(finished) < len(both):
-        return CheckRow(where, e.expected(), f"{len(finished)} of {len(both)} runs are finished", None, e.note)
-    top, bottom = ([seen(judge(s, e.split), e.ratio) for s in group] for group in (above, below))
+    both = {s.run.id: s for s in (*above, *below)}.values()
+    finished = sum(s.finished for s in both)
+    if finished < len(both):
+        return _ratio_row(e, e.expected(), f"{finished} of {len(both)} runs are finished", None)
+    return above, below
+
+
+def _ratio_row(e: RatioExpectation | MeasuredRatio, expected: str, seen: str, held: bool | None) -> CheckRow:
+    where = f"{describe_where(e.of)} against {describe_where(e.to)}"
+    return CheckRow(where, expected, seen, held, e.note, e.split)
+
+
+def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+    groups = _groups(e, stands)
+    if not isinstance(groups, tuple):
+        return groups
+    verdicts = [[judge(s, e.split) for s in group] for group in groups]
+    top, bottom = ([seen(v, e.ratio) for v in group] for group in verdicts)
     ratio = e.seen(top, bottom)
     text = f"{ratio} (medians {group_median(top)} and {group_median(bottom)})"
-    return CheckRow(where, e.expected(), text, _decide(ratio, *e.between), e.note)
+    return _ratio_row(e, _expected(e, [v for group in verdicts for v in group]), text, _decide(ratio, *e.between))
+
+
+def _measured_ratio(e: MeasuredRatio, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
+    groups = _groups(e, stands)
+    if not isinstance(groups, tuple):
+        return groups
+    above, below = ([e.value(judge.recorded(s)) for s in group] for group in groups)
+    return _ratio_row(e, e.expected(), e.describe(above, below), e.met(e.ratio(above, below)))
 
 
 def _decide(ratio: Seen, low: float, high: float) -> bool | None:

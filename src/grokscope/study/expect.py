@@ -16,7 +16,7 @@ or two groups and the ratio of their medians:
     to = { "regime.weight_decay" = 0.5 }
     between = [3, 6]
 
-or a number that the runs recorded (`grokscope.study.measured`).
+or a number that the runs recorded, of each run or of one group against another (`grokscope.study.measured`).
 
 A claim that does not replicate is stated as what is really seen, with a `note` that says so.
 """
@@ -30,13 +30,15 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import require
 from grokscope.registry import nearest
-from grokscope.study.measured import MeasuredExpectation, read_measured
+from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.spec import Entry
+from grokscope.study.words import describe_where, number, on, stamped, text
 
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
-LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "final", "drop")
-PEAKS = LEVELS[:4]
+LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "final")
+PEAKS = LEVELS[:5]
+"""Numbers that follow from the highest evaluation."""
 QUANTITIES = (*STEPS, *LEVELS)
 
 
@@ -53,15 +55,15 @@ class Seen:
         return self.value >= low and (high == math.inf if self.censored else self.value <= high)
 
     def __str__(self) -> str:
-        return "none" if math.isnan(self.value) else f"{'> ' if self.censored else ''}{_number(self.value)}"
+        return "none" if math.isnan(self.value) else f"{'> ' if self.censored else ''}{number(self.value)}"
 
 
 def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
     """A quantity read off a verdict's plain data."""
     value = verdict["milestones"][quantity]
     if isinstance(value, Mapping):
-        number = value["at"] if "at" in value else value["value"]
-        return Seen(math.inf if number is None else number, value["censored"])
+        at = value["at"] if "at" in value else value["value"]
+        return Seen(math.inf if at is None else at, value["censored"])
     return Seen(math.nan if value is None else value)
 
 
@@ -81,17 +83,14 @@ class Expectation:
     def expected(self) -> str:
         parts = [" or ".join(self.verdict)] if self.verdict else []
         parts += [
-            f"{self._called(name)} in [{_number(low)}, {_number(high)}]" for name, (low, high) in self.ranges.items()
+            f"{self._called(name)} in [{number(low)}, {number(high)}]" for name, (low, high) in self.ranges.items()
         ]
         parts += [f"{name} not reached" for name in self.censored]
         share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
-        return "; ".join(parts) + share
+        return on(self.split) + "; ".join(parts) + share if parts else ""
 
     def _called(self, name: str) -> str:
-        """A peak on the split that is only reported is an oracle's, and says so."""
-        from grokscope.trajectory.selection import ORACLE, REPORTED
-
-        return f"{name}, {ORACLE}," if self.split == REPORTED and name in PEAKS else name
+        return stamped(name, self.split, name in PEAKS, ",")
 
     def met(self, verdict: Mapping[str, Any]) -> bool:
         """Whether one run shows all of it."""
@@ -117,8 +116,9 @@ class RatioExpectation:
     note: str = ""
 
     def expected(self) -> str:
-        low, high = (_number(bound) for bound in self.between)
-        return f"{self.ratio} / {self.ratio} of ({describe_where(self.to)}) in [{low}, {high}]"
+        low, high = (number(bound) for bound in self.between)
+        name = stamped(self.ratio, self.split, self.ratio in PEAKS, ",")
+        return f"{on(self.split)}{name} / {self.ratio} of ({describe_where(self.to)}) in [{low}, {high}]"
 
     def seen(self, above: Sequence[Seen], below: Sequence[Seen]) -> Seen:
         """The ratio of the medians; NaN where the lower group's median was not reached."""
@@ -134,7 +134,7 @@ def group_median(values: Sequence[Seen]) -> Seen:
     return Seen(middle) if math.isfinite(middle) else Seen(max(s.value for s in values), censored=True)
 
 
-AnyExpectation = Expectation | RatioExpectation | MeasuredExpectation
+AnyExpectation = Expectation | RatioExpectation | MeasuredExpectation | MeasuredRatio
 
 
 def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectation, ...]:
@@ -148,7 +148,7 @@ def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectatio
 
 
 def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> AnyExpectation:
-    kind = RatioExpectation if "ratio" in block else MeasuredExpectation if "measure" in block else Expectation
+    kind = _kind(block)
     known = [f.name for f in fields(kind) if f.name != "ranges"] + (list(QUANTITIES) if kind is Expectation else [])
     for key in block:
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
@@ -157,16 +157,8 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
     common = {key: block[key] for key in ("split", "note") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)
-    if kind is MeasuredExpectation:
-        require("between" in block, f"{where}.between: missing; a measure needs the range it should lie in")
-        return read_measured(
-            block,
-            where,
-            _check_where(block.get("where", {}), f"{where}.where", entries),
-            _bounds(block["between"], f"{where}.between"),
-            share=_share(block.get("share", 1.0), f"{where}.share"),
-            **common,
-        )
+    if kind is MeasuredExpectation or kind is MeasuredRatio:
+        return _read_measure(block, where, entries, common)
     ranges = {name: _bounds(block[name], f"{where}.{name}") for name in QUANTITIES if name in block}
     expectation = Expectation(
         where=_check_where(block.get("where", {}), f"{where}.where", entries),
@@ -180,6 +172,25 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         bool(expectation.expected()), f"{where}: says where to look but not what to expect; give verdict or a range"
     )
     return expectation
+
+
+def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
+    if "measure" in block:
+        return MeasuredRatio if {"of", "to"} & block.keys() else MeasuredExpectation
+    return RatioExpectation if "ratio" in block else Expectation
+
+
+def _read_measure(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> AnyExpectation:
+    require("between" in block, f"{where}.between: missing; a measure needs the range it should lie in")
+    common = {**common, "between": _bounds(block["between"], f"{where}.between")}
+    if not {"of", "to"} & block.keys():
+        common["share"] = _share(block.get("share", 1.0), f"{where}.share")
+        common["where"] = _check_where(block.get("where", {}), f"{where}.where", entries)
+        return MeasuredExpectation(**read_measured(block, where), **common)
+    for key in ("of", "to"):
+        require(key in block, f"{where}.{key}: missing; a ratio of measures needs both groups, of and to")
+        common[key] = _check_where(block[key], f"{where}.{key}", entries)
+    return MeasuredRatio(**read_measured(block, where), **common)
 
 
 def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> RatioExpectation:
@@ -235,7 +246,7 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     for key, value in conditions.items():
         met = any(matches(e, {key: value}) for e in entries)
-        require(met, f"{where}.{key}: no run of this study has {_text(value)}{_values(entries, key)}")
+        require(met, f"{where}.{key}: no run of this study has {text(value)}{_values(entries, key)}")
     require(
         any(matches(e, conditions) for e in entries), f"{where}: no run of this study fits {describe_where(conditions)}"
     )
@@ -243,7 +254,7 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
 
 
 def _values(entries: Sequence[Entry], key: str) -> str:
-    found = dict.fromkeys(_text(v) for e in entries for v in _of(e, key))
+    found = dict.fromkeys(text(v) for e in entries for v in _of(e, key))
     return f"; it has {', '.join(list(found)[:12])}"
 
 
@@ -263,23 +274,6 @@ def _of(entry: Entry, key: str) -> Sequence[Any]:
         return entry.arms
     flat = configio.flatten(configio.dump(entry.config))
     return (flat.get("regime.name" if key == "regime" else key),)
-
-
-def describe_where(where: Mapping[str, Any]) -> str:
-    """``weight_decay=0.1 seed=0``, or ``all runs``."""
-    return " ".join(f"{k.rpartition('.')[2]}={_text(v)}" for k, v in where.items()) or "all runs"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return "|".join(_text(v) for v in value)
-    return "none" if value is None else _number(value) if isinstance(value, float) else str(value)
-
-
-def _number(value: float) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _label(verdict: Mapping[str, Any]) -> str:

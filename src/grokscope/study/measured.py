@@ -10,18 +10,33 @@ share = 0.8                          # of the runs; 1 unless said otherwise
 [[expect]]
 measure = "spike and norm"           # rank correlation of loss spike and norm at the spike next to the transition
 between = [-1, -0.9]
+
+or the median of one group of runs over the median of another:
+
+[[expect]]
+measure = "norm_total"
+statistic = "growth after fit"
+of = { arm = "grokking-favorable" }
+to = { arm = "standard" }
+between = [1.0, 3.0]
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grokscope.config import require
 from grokscope.registry import nearest
 from grokscope.store import Run
+from grokscope.study.words import describe_where, on, stamped
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria, Trajectory
 
 SPIKES = "spike and norm"
 GROWTH = "growth after fit"
@@ -35,43 +50,97 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
 STATISTICS = (*_STATISTICS, GROWTH)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasuredExpectation:
-    """One ``[[expect]]`` block with `measure`. A run without the number (no spike, never fitted) does not show it."""
+class Recorded:
+    """A run whose metrics are read once, however many expectations look at them."""
 
-    where: Mapping[str, Any]
+    def __init__(self, run: Run, criteria: "Criteria | None" = None):
+        self.run, self.id, self.facts, self.criteria = run, run.id, run.facts, criteria
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.run.status
+
+    @cached_property
+    def _metrics(self) -> dict[str, np.ndarray]:
+        return self.run.metrics()
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        return self._metrics
+
+    @cached_property
+    def trajectory(self) -> "Trajectory":
+        from grokscope.trajectory import from_run
+
+        return from_run(self)
+
+    @cached_property
+    def fit_row(self) -> int | None:
+        """Row of the evaluation at which train first reached the fit threshold."""
+        from grokscope.trajectory.milestones import milestones
+
+        fit = milestones(self.trajectory, self.trajectory.splits[0], self.criteria).T_fit
+        return None if fit.censored else int(np.searchsorted(self._metrics["step"], fit.at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One number of a run: a statistic of what it recorded."""
+
     measure: str
     statistic: str
-    between: tuple[float, float]
     split: str | None = None
-    share: float = 1.0
-    note: str = ""
+    """For spikes: whose transition."""
 
-    def expected(self) -> str:
-        low, high = self.between
-        what = self.measure if self.measure == SPIKES else f"{self.statistic} of {self.measure}"
-        return f"{what} in [{low:g}, {high:g}]{f' in {self.share:.0%} of the runs' if self.share < 1 else ''}"
+    @property
+    def name(self) -> str:
+        """``maximum of ood_test_acc, oracle (chosen on ood_test),``."""
+        from grokscope.trajectory.selection import REPORTED
 
-    def value(self, run: Run) -> float:
-        """The number of one run; NaN where there is none. Raises ValueError for a column that the run does not have."""
         if self.measure == SPIKES:
-            return spike_correlation(run, self.split)
-        metrics = run.metrics()
-        column = self._column(metrics, run)
+            return SPIKES
+        reported = any(name.startswith(f"{REPORTED}_") for name in self._columns)
+        extreme = self.statistic in ("minimum", "maximum")
+        return stamped(f"{self.statistic} of {self.measure}", REPORTED if reported else None, extreme, ",")
+
+    @property
+    def _columns(self) -> list[str]:
+        return self.measure.split(" - ")
+
+    def value(self, run: Run | Recorded) -> float:
+        """The number of one run; NaN where there is none. Raises ValueError for a column that the run does not have."""
+        own = run if isinstance(run, Recorded) else Recorded(run)
+        if self.measure == SPIKES:
+            return spike_correlation(own.trajectory, self.split)
+        column = self._column(own)
         known = np.flatnonzero(~np.isnan(column))
         if len(known) == 0:
             return math.nan
         if self.statistic != GROWTH:
             return _STATISTICS[self.statistic](column[known])
-        fitted = _fit_row(run)
-        after = known[known >= fitted] if fitted is not None else known[:0]
+        after = known[known >= own.fit_row] if own.fit_row is not None else known[:0]
         return float(column[after[-1]] / column[after[0]]) if len(after) else math.nan
 
-    def _column(self, metrics: Mapping[str, np.ndarray], run: Run) -> np.ndarray:
-        names = self.measure.split(" - ")
-        for name in names:
-            require(name in metrics, f"{run.id} has no column {name!r}{nearest(name, list(metrics))}")
-        return metrics[names[0]] if len(names) == 1 else metrics[names[0]] - metrics[names[1]]
+    def _column(self, own: Recorded) -> np.ndarray:
+        metrics = own.metrics()
+        for name in self._columns:
+            require(name in metrics, f"{own.id} has no column {name!r}{nearest(name, list(metrics))}")
+        first, *rest = (metrics[name] for name in self._columns)
+        return first - rest[0] if rest else first
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredExpectation(Measure):
+    """One ``[[expect]]`` block with `measure`. A run without the number (no spike, never fitted) does not show it."""
+
+    where: Mapping[str, Any]
+    between: tuple[float, float]
+    share: float = 1.0
+    note: str = ""
+
+    def expected(self) -> str:
+        low, high = self.between
+        share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
+        return f"{on(self.split)}{self.name} in [{low:g}, {high:g}]{share}"
 
     def met(self, value: float) -> bool:
         return self.between[0] <= value <= self.between[1]
@@ -84,24 +153,48 @@ class MeasuredExpectation:
         return f"{sum(self.met(v) for v in values)} of {len(values)}: {spread}{missing}".replace(": ;", ":")
 
 
-def _fit_row(run: Run) -> int | None:
-    """Row of the evaluation at which train first reached the fit threshold."""
-    from grokscope.trajectory import from_run
-    from grokscope.trajectory.milestones import milestones
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRatio(Measure):
+    """An ``[[expect]]`` block with `measure`, `of` and `to`: the median of one group over the median of another.
 
-    trajectory = from_run(run)
-    fit = milestones(trajectory, trajectory.splits[0]).T_fit
-    return None if fit.censored else int(np.searchsorted(run.metrics()["step"], fit.at))
+    Says nothing while a run lacks the number (no fit, no growth after it): which median the others have would then
+    depend on who dropped out. Nor where the lower median is not positive."""
+
+    of: Mapping[str, Any]
+    to: Mapping[str, Any]
+    between: tuple[float, float]
+    note: str = ""
+
+    def expected(self) -> str:
+        low, high = self.between
+        return f"{on(self.split)}{self.name} / that of ({describe_where(self.to)}) in [{low:g}, {high:g}]"
+
+    def ratio(self, above: Sequence[float], below: Sequence[float]) -> float:
+        """NaN where it says nothing."""
+        if any(math.isnan(v) for v in (*above, *below)) or not median(below) > 0:
+            return math.nan
+        return median(above) / median(below)
+
+    def met(self, ratio: float) -> bool | None:
+        return None if math.isnan(ratio) else self.between[0] <= ratio <= self.between[1]
+
+    def describe(self, above: Sequence[float], below: Sequence[float]) -> str:
+        """``1.31 (medians 2.1 of 5 and 1.6 of 5 runs)``."""
+        missing = sum(math.isnan(v) for v in (*above, *below))
+        if missing:
+            return f"none: {missing} of {len(above) + len(below)} runs have no such number"
+        ratio = self.ratio(above, below)
+        shown = "none" if math.isnan(ratio) else f"{ratio:.3g}"
+        return f"{shown} (medians {median(above):.3g} of {len(above)} and {median(below):.3g} of {len(below)} runs)"
 
 
-def spike_correlation(run: Run, split: str | None = None) -> float:
+def spike_correlation(trajectory: "Trajectory", split: str | None = None) -> float:
     """Spearman's rho of train loss and weight norm at the loss spike nearest to the transition.
 
     -1 is the prediction: every rise of the loss goes with a fall of the norm. NaN without a spike near a transition.
     """
-    from grokscope.trajectory import from_run, spike_links
+    from grokscope.trajectory import spike_links
 
-    trajectory = from_run(run)
     near = [s for s in spike_links(trajectory, split or trajectory.splits[0]) if s.near and s.rho is not None]
     if not near:
         return math.nan
@@ -109,14 +202,21 @@ def spike_correlation(run: Run, split: str | None = None) -> float:
     return float(closest.rho if closest.rho is not None else math.nan)
 
 
-def read_measured(
-    block: Mapping[str, Any], place: str, where: Mapping[str, Any], between: tuple[float, float], **common: Any
-) -> MeasuredExpectation:
-    """The block as an expectation; the shared keys were read by the caller."""
+def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The keys that say what is measured, checked.
+
+    Raises:
+        ValueError: a measure that is no text, an unknown statistic, a split where the columns already name theirs.
+    """
     measure, statistic = block["measure"], block.get("statistic", "final")
     require(isinstance(measure, str), f"{place}.measure: expected a column of the metrics, got {measure!r}")
+    require(measure.count(" - ") <= 1, f"{place}.measure: expected a column or the difference of two, got {measure!r}")
     require(
         statistic in STATISTICS,
         f"{place}.statistic: unknown statistic {statistic!r}{nearest(str(statistic), list(STATISTICS))}",
     )
-    return MeasuredExpectation(where=where, measure=measure, statistic=statistic, between=between, **common)
+    require(
+        "split" not in block or measure == SPIKES,
+        f"{place}.split: a column names its own split; leave it out, and measure for example 'ood_test_acc'",
+    )
+    return {"measure": measure, "statistic": statistic}

@@ -1,0 +1,34 @@
+"""How an expectation says which runs and which split it speaks of, and what its numbers were looked up on."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def describe_where(where: Mapping[str, Any]) -> str:
+    """``weight_decay=0.1 seed=0``, or ``all runs``."""
+    return " ".join(f"{k.rpartition('.')[2]}={text(v)}" for k, v in where.items()) or "all runs"
+
+
+def on(split: str | None) -> str:
+    """What an expectation on a named split begins with; nothing where none is named."""
+    return f"on {split}: " if split else ""
+
+
+def stamped(name: str, split: str | None, follows_from_a_peak: bool, close: str = "") -> str:
+    """A number's name. One that follows from a peak on the split that is only reported is an oracle's, and says so."""
+    from grokscope.trajectory.selection import ORACLE, REPORTED
+
+    return f"{name}, {ORACLE}{close}" if split == REPORTED and follows_from_a_peak else name
+
+
+def text(value: Any) -> str:
+    if isinstance(value, list):
+        return "|".join(text(v) for v in value)
+    return "none" if value is None else number(value) if isinstance(value, float) else str(value)
+
+
+def number(value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
