@@ -41,7 +41,8 @@ class Detail:
     """All settings: key, value, whether the user gave it."""
     origin: list[tuple[str, str]]
     config: Download | None
-    command: str
+    command: str | None
+    """What makes the run again from `config`; None for a run from an archive, which cannot be made again."""
     download: Download | None
     why: str
     """The sentence behind the verdict, or why there is none."""
@@ -108,8 +109,15 @@ def config_file(reading: Reading) -> Download | None:
     return Download(f"{reading.subject.name}.json", href, "the resolved config")
 
 
-def command(reading: Reading) -> str:
-    """What to type once the config file is saved."""
+def imported(reading: Reading) -> bool:
+    """Whether the run was read from an archive: its config is what somebody wrote down, not all that they ran."""
+    return (reading.subject.record.get("lineage") or {}).get("kind") == "archive"
+
+
+def command(reading: Reading) -> str | None:
+    """What to type once the config file is saved; None where that would not make the run again."""
+    if imported(reading):
+        return None
     return f"grokscope train {shlex.quote(f'{reading.subject.name}.json')}"
 
 
@@ -125,18 +133,10 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
         out.append(("state", f"{subject.state}{reach}"))
     if facts.get("parameters"):
         out.append(("parameters", f"{facts['parameters']:,}"))
-    for split, fact in (facts.get("splits") or {}).items():
-        trivial = fact.get("trivial_acc", fact.get("trivial_loss"))
-        what = "accuracy" if "trivial_acc" in fact else "loss"
-        out.append(
-            (
-                split,
-                plural(fact.get("n") or 0, "example")
-                + (f", trivial {what} {trivial:.4g}" if trivial is not None else ""),
-            )
-        )
+    out += [(split, words) for split, fact in (facts.get("splits") or {}).items() if (words := _split(fact))]
     if lineage := subject.record.get("lineage"):
-        out.append(("continued from", ", ".join(f"{k} {shown(v)}" for k, v in flat(lineage).items())))
+        front = "imported from" if imported(reading) else "continued from"
+        out.append((front, ", ".join(f"{k} {shown(v)}" for k, v in flat(lineage).items())))
     if packages := made.get("packages"):
         out.append(
             ("versions", ", ".join([f"python {made.get('python', '?')}", *(f"{k} {v}" for k, v in packages.items())]))
@@ -149,6 +149,14 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
         out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
     notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
     return [*out, *(("note", note) for note in notes)]
+
+
+def _split(fact: Mapping[str, Any]) -> str:
+    """How many examples a split holds and what its trivial predictor reaches, as far as that is known."""
+    trivial = fact.get("trivial_acc", fact.get("trivial_loss"))
+    what = "accuracy" if "trivial_acc" in fact else "loss"
+    known = [plural(fact["n"], "example")] if fact.get("n") is not None else []
+    return ", ".join([*known, *([f"trivial {what} {trivial:.4g}"] if trivial is not None else [])])
 
 
 def downloads(readings: Sequence[Reading]) -> dict[str, Download]:

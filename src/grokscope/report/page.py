@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from grokscope.report import diagnostics, figures, survival_data
 from grokscope.report.blocks import laid_out
-from grokscope.report.details import details, group_differences, table_csv
+from grokscope.report.details import command, details, group_differences, table_csv
 from grokscope.report.glossary import VERDICTS, word
 from grokscope.report.icons import pictogram, sparkline
 from grokscope.report.legends import curve_legend, group_legend, survival_legend
@@ -276,7 +276,8 @@ def _diagnostics(material: "Material", groups: Mapping[str, list[Reading]]) -> d
 
 def _runs(material: "Material", groups: Mapping[str, list[Reading]]) -> dict[str, Any]:
     keys, values = group_differences(groups)
-    intro = "Settings, origin, rows and the command that makes each run again."
+    again = any(r.subject.config and command(r) for members in groups.values() for r in members)
+    intro = "Settings, origin, rows and the command that makes a run again." if again else "Settings, origin and rows."
     if not material.detailed:
         many = plural(len(material.subjects), "run")
         intro = f"{many}: too many to fold out one by one; each has a row in the table of verdicts."

@@ -108,8 +108,10 @@ def _runs(count: int) -> str:
 
 
 def when(readings: Sequence[Reading]) -> str | None:
-    """Days (UTC) on which the runs were trained, from their status files; None for logs that do not say."""
-    stamps = [float(t) for r in readings if isinstance(t := (r.subject.status or {}).get("started"), int | float)]
+    """Days (UTC) on which the runs were trained, from their status files; None for logs that do not say. An imported
+    run's 0 means that nobody knows."""
+    known = [t for r in readings if isinstance(t := (r.subject.status or {}).get("started"), int | float)]
+    stamps = [float(t) for t in known if t > 0]
     if not stamps:
         return None
     first, last = (datetime.fromtimestamp(t, UTC) for t in (min(stamps), max(stamps)))
