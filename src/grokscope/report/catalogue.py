@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -14,6 +14,8 @@ class Diagnostic:
     title: str
     meaning: str
     scale: Literal["linear", "log"] = "linear"
+    around: tuple[str, str] | None = None
+    """Columns of the lowest and the highest of what `column` is the mean of: the band then reaches over them."""
 
     @property
     def loss(self) -> bool:
@@ -21,8 +23,12 @@ class Diagnostic:
         return self.column.endswith("_loss") and not self.column.startswith("fourier")
 
 
+AROUND = {"elr_mean": ("elr_low", "elr_high")}
+
+
 def _known(*rows: tuple[str, str, str] | tuple[str, str, str, str]) -> dict[str, Diagnostic]:
-    return {row[0]: Diagnostic(*row[:3], "log" if "log" in row[3:] else "linear") for row in rows}
+    found = {row[0]: Diagnostic(*row[:3], "log" if "log" in row[3:] else "linear") for row in rows}
+    return {name: replace(d, around=AROUND.get(name)) for name, d in found.items()}
 
 
 KNOWN = _known(
@@ -38,7 +44,12 @@ KNOWN = _known(
     ("logit_max", "largest logit", "on train"),
     ("cos_grad_weights", "cosine of gradient and weights", "the filtered gradient with the weights it updates"),
     ("cos_grad_head", "cosine of gradient and head growth", "the filtered gradient with the growing head"),
-    ("elr_mean", "effective learning rate", "of scale-invariant tensors (van Laarhoven 1706.05350)", "log"),
+    (
+        "elr_mean",
+        "effective learning rate",
+        "mean over scale-invariant tensors (van Laarhoven 1706.05350); band: smallest to largest tensor of all runs",
+        "log",
+    ),
     ("fourier_embedding_gini", "Gini of the embedding's spectrum", "towards 1: few frequencies carry it (2301.05217)"),
     ("fourier_key_frequencies", "key frequencies", "how many carry 90 % of the logits' power (2301.05217)"),
     ("fourier_explained", "share of logits explained", "by a + b (or a − b) alone"),
@@ -52,8 +63,10 @@ KNOWN = _known(
 PATTERNS: tuple[tuple[str, str, str], ...] = (
     (r"(\w+?)_irm", "IRM penalty, {}", "falls with the loss: on memorized data it says nothing"),
     (r"(\w+?)_env(\d+)_acc", "{} accuracy, environment {}", "of this environment alone"),
+    (r"grad_norm_(?!total$)(\w+)", "gradient norm, {}", "of this parameter group, before the filter"),
 )
-"""Columns whose names carry a split or an environment."""
+"""Columns whose names carry a split, an environment or a parameter group."""
+LOGARITHMIC = ("irm", "grad_norm")
 
 
 def diagnostics_in(columns: Iterable[str], splits: Sequence[str]) -> list[Diagnostic]:
@@ -67,5 +80,7 @@ def diagnostics_in(columns: Iterable[str], splits: Sequence[str]) -> list[Diagno
 def _patterned(column: str) -> Diagnostic | None:
     for pattern, title, meaning in PATTERNS:
         if match := re.fullmatch(pattern, column):
-            return Diagnostic(column, title.format(*match.groups()), meaning, "log" if "irm" in pattern else "linear")
+            scale = "log" if any(word in pattern for word in LOGARITHMIC) else "linear"
+            words = (part.replace("_", " ") if "grad" in pattern else part for part in match.groups())
+            return Diagnostic(column, title.format(*words), meaning, scale)
     return None

@@ -1,5 +1,6 @@
 """Curves of what was measured beside accuracy: one panel per column that the runs hold, one line per group."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,20 +25,32 @@ def group_bands(diagnostic: Diagnostic, groups: dict[str, list[Reading]]) -> dic
     ones."""
     out: dict[str, Band] = {}
     for name, members in groups.items():
-        curves = [c for r in members if (c := _curve(r, diagnostic)) is not None]
-        if (band := group_band(curves)) is not None:
+        if (band := _band(members, diagnostic)) is not None:
             out[name] = band
         if len(out) == LINES:
             break
     return out
 
 
-def _curve(reading: Reading, diagnostic: Diagnostic) -> tuple[np.ndarray, np.ndarray] | None:
+def _band(members: list[Reading], diagnostic: Diagnostic) -> Band | None:
+    """Median and band of the column; where it is a mean over parts, the band reaches over all parts of all runs."""
+    made = [_over(members, column, diagnostic.scale) for column in (diagnostic.column, *(diagnostic.around or ()))]
+    band, *edges = made
+    if band is None or len(edges) != 2 or edges[0] is None or edges[1] is None:
+        return band
+    return replace(band, low=edges[0].low, high=edges[1].high, kind="range")
+
+
+def _over(members: list[Reading], column: str, scale: str) -> Band | None:
+    return group_band([c for r in members if (c := _curve(r, column, scale)) is not None])
+
+
+def _curve(reading: Reading, column: str, scale: str) -> tuple[np.ndarray, np.ndarray] | None:
     metrics = reading.subject.metrics
-    values = metrics.get(diagnostic.column)
+    values = metrics.get(column)
     if values is None:
         return None
-    if diagnostic.scale == "log":
+    if scale == "log":
         values = np.where(values > 0, values, np.nan)
     return metrics["step"], values
 

@@ -55,16 +55,33 @@ class Subject:
 
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
-        """Every numeric column of the rows; for a foreign log the losses of its trajectory."""
+        """Every numeric column of the rows, and what is derived from them; for a foreign log the losses of its
+        trajectory."""
         if self.table is not None:
-            return dict(self.table)
+            return {**self.table, **effective_rates(self.table)}
         if self.rows:
-            return columns([dict(row) for row in self.rows])
+            table = columns([dict(row) for row in self.rows])
+            return {**table, **effective_rates(table)}
         t = self.trajectory
         if t is None:
             return {}
         losses = {"train": t.train_loss, **t.held_out_loss}
         return {"step": t.step, **{f"{split}_loss": v for split, v in losses.items() if v is not None}}
+
+
+def effective_rates(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """``elr_mean``, ``elr_low`` and ``elr_high`` over the scale-invariant tensors (`effective_lr/<tensor>`), at each
+    evaluation over those that have a finite value; nothing where none was recorded."""
+    found = [values for name, values in table.items() if name.startswith("effective_lr/")]
+    if not found:
+        return {}
+    every = np.array(found)
+    known = np.isfinite(every)
+    some = known.any(axis=0)
+    mean = np.where(known, every, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    low, high = np.where(known, every, np.inf).min(axis=0), np.where(known, every, -np.inf).max(axis=0)
+    named = {"elr_mean": mean, "elr_low": low, "elr_high": high}
+    return {name: np.where(some, values, np.nan) for name, values in named.items()}
 
 
 @dataclass(frozen=True)
