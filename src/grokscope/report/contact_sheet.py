@@ -1,6 +1,7 @@
-"""The contact sheet of a study's images: read from the run or study folder, or drawn anew where that is cheap."""
+"""The contact sheet of a study's images: as training left it in a run folder, or drawn anew where that is cheap."""
 
 import base64
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,34 +12,82 @@ from grokscope.report.subjects import Subject
 from grokscope.report.words import listed
 
 PLACES = (
-    "figures/contact.png",
     "results/contact.png",
+    "figures/contact.png",
     "../figures/contact.png",
     "../contact.png",
     "../results/contact.png",
 )
-"""Where a sheet is looked for, from the run folder."""
+"""Where a sheet is looked for, from the run folder: where training writes it, then where somebody may have put one."""
 LARGEST = 1_500_000
 """Bytes of a picture that the page carries; a larger one is named instead."""
 CHEAP = {"hospitals": {"n_train": 240, "n_eval": 200}}
 """Tasks whose images are drawn by a formula, and how many of them a sheet needs."""
 PER_CELL = 4
+MANY = 40
+"""Prevalences that are named one by one."""
 
 
 def contact_blocks(subjects: Sequence[Subject]) -> list[Block]:
-    """The first sheet that is found among the runs, else a new one; nothing for tasks whose images must be fetched."""
+    """The first sheet that is found among the runs, else a new one where images are drawn by a formula, else how to
+    make one; and how the labels are shared out, where that is known. Nothing for runs that are not on images."""
+    looked = [s for s in subjects if _is_on_images(s)]
+    return [*_sheet(subjects, looked), *_prevalence(looked)]
+
+
+def _is_on_images(subject: Subject) -> bool:
+    shape = ((subject.record.get("facts") or {}).get("meta") or {}).get("image_shape") or ()
+    return _task(subject).get("name") in CHEAP or len(shape) == 3
+
+
+def _task(subject: Subject) -> Mapping[str, Any]:
+    return (subject.config or {}).get("task") or {}
+
+
+def _sheet(subjects: Sequence[Subject], looked: Sequence[Subject]) -> list[Block]:
     for subject in subjects:
         for place in PLACES if subject.path is not None else ():
             path = Path(str(subject.path)) / place
             if path.is_file():
                 return _shown(path.read_bytes(), subject, str(path.resolve()))
-    drawn = next((s for s in subjects if s.config and (s.config.get("task") or {}).get("name") in CHEAP), None)
-    if drawn is None or drawn.config is None:
-        return []
+    drawn = next((s for s in looked if _task(s).get("name") in CHEAP), None)
     try:
-        return _shown(_drawn(drawn.config["task"]), drawn, "")
+        if drawn is not None:
+            return _shown(_drawn(_task(drawn)), drawn, "")
     except ValueError as error:  # settings of another version, or too few patches for a sheet
         return [Words(f"No contact sheet could be drawn: {error}")]
+    return [_how_to(looked[0])] if looked else []
+
+
+def _how_to(subject: Subject) -> Words:
+    """The command for somebody who has the images."""
+    task = _task(subject)
+    place = task.get("path") or task.get("root")
+    named = shlex.quote(str(place)) if place else "FOLDER-OR-TABLE-OF-IMAGES"
+    return Words(
+        "No contact sheet lies in the run folders. Where the images are at hand, this draws one: grokscope data sheet "
+        f"{named} contact.png; put it into a run's results folder and it is shown here."
+    )
+
+
+def _prevalence(subjects: Sequence[Subject]) -> list[Block]:
+    """Share of the last label (with two, the positive one) by environment, or by group, as the facts name them."""
+    for subject in subjects:
+        meta = (subject.record.get("facts") or {}).get("meta") or {}
+        found = meta.get("prevalence")
+        if not isinstance(found, Mapping) or not found:
+            continue
+        kind = "environment" if set(found) <= set(meta.get("environments") or found) else "group"
+        names = meta.get(f"{kind}s") or {}
+        label = str((meta.get("labels") or ["the last label"])[-1])
+        shares = [f"{names.get(key, key)}: {_percent(share)}" for key, share in list(found.items())[:MANY]]
+        more = f", and {len(found) - MANY} more" if len(found) > MANY else ""
+        return [Words(f"Share of {label} by {kind}, as the task makes it: {', '.join(shares)}{more}.")]
+    return []
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share:.3g} %" if isinstance(share, int | float) else str(share)
 
 
 def _drawn(task: Mapping[str, Any]) -> bytes:
