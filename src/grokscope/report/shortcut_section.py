@@ -7,23 +7,36 @@ import numpy as np
 
 from grokscope.report.blocks import FOLDED, Block, Row, Section, Table, Value, Words
 from grokscope.report.contact_sheet import contact_blocks
+from grokscope.report.irm_figures import irm_blocks, irm_columns
 from grokscope.report.reading import Reading
 from grokscope.report.shortcut_data import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
-from grokscope.report.shortcut_figures import irm_blocks, norm_blocks, rank_blocks
+from grokscope.report.shortcut_figures import RANKS, gradient_columns, norm_blocks, rank_blocks
 from grokscope.report.size_figure import size_blocks
 from grokscope.report.words import NONE, plural, score, steps
+from grokscope.trajectory.peak_bias import SHORTEST
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material
     from grokscope.trajectory import Selection
 
+PEAKS = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
+"""Rules that take a maximum, and on what."""
 LISTED = 60
 """Above this many runs the inventory is left to the table of verdicts: each row costs a simulation."""
 INVENTORY = (
     "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. The "
     "last column, the peak on ood_test, is an oracle: it was chosen on ood_test, so it is the score of no procedure "
-    "anybody could have followed; beside it stands the part of that maximum which is expected to be luck (a "
-    "simulation of curves with this run's noise). No other column may be read against it."
+    "anybody could have followed, and no other column may be read against it. Every peak is a maximum, the honest "
+    "one, too: beside it stand the part that is expected to be luck, and p, how often a flat curve of this roughness "
+    "lies as far above its own end."
+)
+LUCK = (
+    "From each curve its noise is read (size and memory, away from the peak and from jumps), and many curves with this "
+    "noise are drawn. Luck: how far the maximum is expected to lie above what the network does at that evaluation; "
+    "corrected: the peak without it. A small p means that the peak, and the decay after it, is more than wobble; near "
+    "1, that the curve ends at its peak. New examples: an upper bound of p if the split were drawn anew. Flat curve: "
+    "how far the maximum of a flat curve with this noise lies above its level. Cannot tell: fewer than "
+    f"{SHORTEST} evaluations that move, or noise so slow that it looks like a course."
 )
 
 
@@ -34,10 +47,7 @@ def shortcut_section(material: "Material") -> Section | None:
     if not groups or not splits:
         return None
     blocks: list[Block] = [
-        Words(
-            f"Judged on environments that training never saw: {' and '.join(splits)}. Rules choose on ood_val; "
-            "ood_test is only reported."
-        ),
+        Words(f"Judged on environments that training never saw: {' and '.join(splits)}. {_choice(splits)}"),
         *contact_blocks([r.subject for m in groups.values() for r in m]),
         *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
         *_inventory(material, groups),
@@ -46,13 +56,20 @@ def shortcut_section(material: "Material") -> Section | None:
         *irm_blocks(material, groups),
         *rank_blocks(material, groups),
     ]
-    return Section("shortcut", "Unseen environments", "Unseen environments", blocks, _columns(material))
+    return Section("shortcut", "Unseen environments", "Unseen environments", blocks, _columns(groups))
 
 
-def _columns(material: "Material") -> frozenset[str]:
-    """The heat table, the panels of ranks and those of penalties hold these."""
-    every = {c for s in material.subjects for c in s.metrics}
-    return frozenset(c for c in every if c.endswith("_irm") or c.startswith("rank_") or ("_env" in c and "_acc" in c))
+def _choice(splits: Sequence[str]) -> str:
+    if "ood_val" not in splits:
+        return "No ood_val was evaluated, so no rule can choose on an unseen environment; ood_test is only reported."
+    return "Rules choose on ood_val; ood_test is only reported."
+
+
+def _columns(groups: Mapping[str, Sequence[Reading]]) -> frozenset[str]:
+    """The heat table, the panels of ranks, of gradients and of penalties hold these."""
+    every = {c for m in groups.values() for r in m for c in r.subject.metrics}
+    shown = {c for c in every if c in RANKS or ("_env" in c and "_acc" in c)}
+    return frozenset(shown | irm_columns(groups) | gradient_columns(groups))
 
 
 def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
@@ -66,7 +83,42 @@ def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) ->
     for name, members in groups.items():
         own = [every[r.subject.name] for r in members]
         rows.append((name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
-    return [Words("What was chosen, and by which rule", "h3"), Words(INVENTORY), Table("Run inventory", head, rows)]
+    return [
+        Words("What was chosen, and by which rule", "h3"),
+        Words(INVENTORY),
+        Table("Run inventory", head, rows),
+        *_luck(every, groups, material),
+    ]
+
+
+def _luck(every: Mapping[str, Outcome], groups: Mapping[str, Sequence[Reading]], material: "Material") -> list[Block]:
+    """Each peak against curves of the same roughness that have none."""
+    head = ["Curve, its peak", "luck", "corrected", "p, same roughness", "p, new examples", "flat curve"]
+    tables = []
+    for name, members in groups.items():
+        own = [every[r.subject.name] for r in members]
+        rows = [_luck_row(o, rule, split, material) for o in own for rule, split in PEAKS.items() if rule in o.chosen]
+        if rows:
+            tables.append((name, rows))
+    if not tables:
+        return []
+    table = Table("Peaks against curves of the same roughness", head, tables, folded=len(tables) > 1)
+    return [Words(LUCK), table]
+
+
+def _luck_row(o: Outcome, rule: str, split: str, material: "Material") -> Row:
+    label, b = f"{o.subject.label}, {split}", o.chosen[rule].bias
+    label += "; oracle" if rule == "oracle" else ""
+    if b is None or b.cannot_tell is not None:
+        words = "cannot tell"
+        return Row(label, [Value(words, "too few evaluations" if b is None else "slow noise"), *[Value(NONE)] * 4],
+                   material.anchors[o.subject.name])  # fmt: skip
+    cells = [score(b.optimism), score(b.corrected), p_value(b.p), p_value(b.p_new), score(b.excess)]
+    return Row(label, [Value(c) for c in cells], material.anchors[o.subject.name])
+
+
+def p_value(p: float | None) -> str:
+    return NONE if p is None else f"{p:.2g}"
 
 
 def _runs(members: Sequence[Outcome], material: "Material") -> list[Row]:
@@ -81,20 +133,25 @@ def _cells(o: Outcome) -> list[Value]:
     end, last = o.chosen.get("final"), o.chosen.get("mean_last")
     return [
         Value(first, second, number=False),
-        _peak(o, "ood_val"),
+        _peak(o, "ood_val", "peak_ood_val"),
         _score(end, "ood_val"),
         _score(end, "ood_test"),
         _score(last, "ood_test", f"of {last.averaged}" if last else ""),
         _chosen(o, "peak_ood_val"),
-        _oracle(o),
+        _peak(o, "ood_test", "oracle"),
     ]
 
 
-def _peak(o: Outcome, split: str) -> Value:
-    reading = o.readings.get(split)
-    if reading is None or reading.found is None:
-        return Value(NONE)
-    return Value(score(reading.found.peak), _when(o, reading.found.peak_step))
+def _peak(o: Outcome, split: str, rule: str) -> Value:
+    """A peak, when it was, and whether a curve of this roughness has one without a reason."""
+    s = o.chosen.get(rule)
+    return Value(NONE) if s is None else Value(score(s.values.get(split)), f"{_when(o, s.step)}; {_chance(s)}")
+
+
+def _chance(s: "Selection") -> str:
+    if s.bias is None or s.bias.p is None:
+        return "luck: cannot tell"
+    return f"luck\u00a0{score(s.bias.optimism)}, p\u00a0{p_value(s.bias.p)}"
 
 
 def _when(o: Outcome, step: float) -> str:
@@ -109,14 +166,6 @@ def _score(s: "Selection | None", split: str, sub: str = "") -> Value:
 def _chosen(o: Outcome, rule: str) -> Value:
     s = o.chosen.get(rule)
     return Value(NONE) if s is None else Value(score(s.values.get("ood_test")), _when(o, s.step))
-
-
-def _oracle(o: Outcome) -> Value:
-    s = o.chosen.get("oracle")
-    if s is None:
-        return Value(NONE)
-    luck = f"of it {score(s.bias.optimism)} luck" if s.bias is not None else "luck unknown: few evaluations"
-    return Value(score(s.values.get("ood_test")), f"{_when(o, s.step)}; {luck}")
 
 
 def _mean(members: Sequence[Outcome]) -> Row:
