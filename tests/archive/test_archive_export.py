@@ -76,6 +76,7 @@ def test_the_summary_says_where_its_peaks_come_from(published, tmp_path):
     data = json.loads((done.path / "runs" / done.runs[0] / "results" / "summary.json").read_text())
     assert data["peak_ood_acc"] == pytest.approx(0.7336, abs=1e-4)
     assert (data["peak_ood_epoch"], data["splits"]["ood_test"]["peak_rule"]) == (350, "oracle (chosen on ood_test)")
+    assert data["peak_ood_rule"] == "oracle (chosen on ood_test)"
     assert data["splits"]["id_val"]["peak_rule"] == "peak_id_val"
     assert data["final_ood_acc"] == pytest.approx(0.6642, abs=1e-4)
     assert data["final_weight_norm"] == 1470
@@ -119,7 +120,7 @@ def test_the_card_is_one_that_the_hub_reads(published, tmp_path):
     assert card.data.library_name == "grokscope"
     assert {"grokking", "camelyon17"} <= set(card.data.tags)
     results = {(r.dataset_name, r.metric_name): r.metric_value for r in card.data.eval_results}
-    value = results["camelyon17 ood_test, n = 1000", "final accuracy, grokking-favorable, mean of 1 run"]
+    value = results["camelyon17 ood_test, n_train = 1000", "final accuracy, grokking-favorable, mean of 1 run"]
     assert value == pytest.approx(0.6642, abs=1e-4)
     assert "@misc{x, title={Y}}" in card.text
     hub.ModelCard(str(card))  # what was read can be written and read again
@@ -223,7 +224,7 @@ def test_neuron_ablations_become_one_table(run, published, tmp_path):
     assert [int(row["k"]) for row in rows] == 2 * ks
     assert rows[7]["environment_accuracy_drop"] == "0.1"
     assert rows[0]["random_variance_accuracy_drop"] == ""
-    assert {row["selection"] for row in rows} == {"oracle:ood_test"}
+    assert {row["selection"] for row in rows} == {"oracle (chosen on ood_test)"}
     assert "m6_summary.csv" in (done.path / "README.md").read_text()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from grokscope import configio, registry
 from grokscope.archive.layout import condition_of
 from grokscope.archive.summary import summary_of
+from grokscope.archive.use import uses
 from grokscope.store import Run
 from grokscope.trajectory.selection import ORACLE
 
@@ -68,8 +69,7 @@ def render(
         seeds=_seeds(runs),
         few=min(_seeds(runs).values()) < ENOUGH_SEEDS,
         weights=weights,
-        example=f"runs/{names[0]}/checkpoints/final.{weights}",
-        timm=next((r.config["model"]["architecture"] for r in runs if r.config["model"]["name"] == "timm"), None),
+        uses=list(uses(runs, names, out)),
         origins=sorted({_origin(r) for r in runs} - {""}),
         figures=sorted(p.name for p in (out / "figures").glob("*") if p.suffix == ".png"),
         table=(out / "figures" / "m6_summary.csv").exists(),
@@ -120,7 +120,7 @@ def _results(
     return [
         {
             "task": {"type": "image-classification", "name": "classification"},
-            "dataset": {"type": task, "name": f"{task} {split}, n = {n}", "split": split},
+            "dataset": {"type": task, "name": f"{task} {split}, n_train = {n}", "split": split},
             "metrics": [{
                 "type": "accuracy",
                 "value": round(sum(values) / len(values), 4),
@@ -200,10 +200,10 @@ def _differing(regimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _seeds(runs: Sequence[Run]) -> dict[str, int]:
-    """``grokking, n = 1000`` -> number of seeds."""
+    """``grokking, n_train = 1000`` -> number of seeds."""
     groups: dict[str, set[int]] = {}
     for run in runs:
-        groups.setdefault(f"{condition_of(run.label)}, n = {_n_train(run)}", set()).add(run.seed)
+        groups.setdefault(f"{condition_of(run.label)}, n_train = {_n_train(run)}", set()).add(run.seed)
     return {group: len(seeds) for group, seeds in groups.items()}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from grokscope.archive.layout import condition_of, digest
 from grokscope.store import Run
 from grokscope.store.files import read_json, write_atomic
+from grokscope.trajectory.selection import rule_label
 
 ARMS = ("environment", "task", "random", "random_variance")
 EFFECTS = ("accuracy_drop", "env_gap_drop")
@@ -18,8 +19,9 @@ HEAD = ("run_id", "condition", "seed", "n_train", "file", "selection", "on", "ab
 def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str]:
     """Write the table where any run has an M6 dissection of ours; yields a sentence for each M6 file that is none.
 
-    Columns: run_id, condition, seed, n_train; file and selection (the rule that chose the checkpoint: ``oracle:...`` is
-    a choice on the test hospital); on, ablation, k; then, for each arm of neurons and each effect, the value.
+    Columns: run_id, condition, seed, n_train; file and selection (the rule that chose the checkpoint; a choice on the
+    test hospital says ``oracle (chosen on ood_test)``); on, ablation, k; then, for each arm of neurons and each effect,
+    the value.
     """
     rows: list[dict[str, Any]] = []
     for run, name in zip(runs, names, strict=True):
@@ -57,6 +59,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                     for effect in EFFECTS
                     if effect in done["arms"].get(arm, {}).get("curves", {})
                 }
-                yield {"selection": data["selection"], "on": done["on"], "ablation": done["ablation"], "k": k, **values}
+                chosen = rule_label(str(data["selection"]))
+                yield {"selection": chosen, "on": done["on"], "ablation": done["ablation"], "k": k, **values}
     except (ValueError, KeyError, TypeError, IndexError):
         return

@@ -15,7 +15,8 @@ def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
     """State, last row, and for each held-out split peak, final and verdict; and the published archive's kind of flat
     fields (``peak_ood_acc`` and so on, of `ood_test` where it exists). Steps are also given as epochs.
 
-    A peak on `ood_test` was looked up on the split that is only to be reported: its ``peak_rule`` says oracle.
+    A peak on `ood_test` was looked up on the split that is only to be reported: its ``peak_rule`` says oracle, and so
+    does ``peak_ood_rule`` beside the flat fields.
     """
     rows = run.rows()
     out: dict[str, Any] = {
@@ -63,7 +64,8 @@ def _flat(trajectory: Trajectory, splits: Mapping[str, Mapping[str, Any]]) -> di
     ood = splits.get(REPORTED) or splits.get("ood_val")
     fields = {}
     if ood and "peak" in ood:
-        fields |= {"peak_ood_acc": ood["peak"], "peak_ood_epoch": ood["peak_epoch"], "final_ood_acc": ood["final"]}
+        fields |= {"peak_ood_acc": ood["peak"], "peak_ood_epoch": ood["peak_epoch"], "peak_ood_rule": ood["peak_rule"]}
+        fields["final_ood_acc"] = ood["final"]
     if "final" in splits.get("id_val", {}):
         fields["final_id_acc"] = splits["id_val"]["final"]
     if np.isfinite(trajectory.train).any():
