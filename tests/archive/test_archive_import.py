@@ -114,6 +114,30 @@ def test_everything_that_was_done_is_in_the_notes(archive, tmp_path):
         assert words in notes
 
 
+def test_the_verb_prints_what_was_assumed(archive, tmp_path, capsys):
+    from grokscope.cli import run as cli
+
+    assert cli(["archive", "import", str(archive), "--root", str(tmp_path / "a")]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert any("the history's weight norm differs by up to" in line for line in notes)
+    assert sum("trivial predictor is taken to have 0.5" in line for line in notes) == 1  # once, for both runs
+    assert len(notes) == len(set(notes))
+    edit(archive / "runs" / RUN / "config.json", extra=1)
+    assert cli(["archive", "import", str(archive), "--root", str(tmp_path / "b"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["notes"]
+    assert told == {run.id: run.facts["notes"] for run in find_runs(tmp_path / "b")}
+    assert cli(["archive", "import", str(archive), "--root", str(tmp_path / "b")]) == 0
+    out = capsys.readouterr().out
+    assert "note: in 1 of 2 runs: config.json: not understood: extra" in out
+
+
+@pytest.mark.parametrize("split", ["foo", "train"])
+def test_the_size_of_a_split_that_there_is_not_is_refused(archive, tmp_path, split):
+    with pytest.raises(ValueError, match=f"n: no held-out split '{split}'; known: id_val, ood_test, ood_val"):
+        import_archive(archive, tmp_path / "runs", n={split: 3})
+    assert not find_runs(tmp_path / "runs")
+
+
 def test_it_ungrokked_as_published_and_its_peak_is_an_oracles(archive, tmp_path):
     trajectory = from_run(import_archive(archive, tmp_path)[0])
     found = verdict(trajectory, "ood_test")

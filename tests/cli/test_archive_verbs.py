@@ -22,8 +22,10 @@ def test_out_and_in_again(trained, tmp_path, capsys):
     assert (out / "README.md").exists()
     assert cli(["archive", "import", str(out), "--root", str(back), "--json"]) == 0
     printed = capsys.readouterr().out
-    assert json.loads(printed[printed.index("{") :])["problems"] == []
+    told = json.loads(printed[printed.index("{") :])
+    assert told["problems"] == []
     (imported,) = find_runs(back)
+    assert told["notes"] == {imported.id: imported.facts.get("notes", [])}
     assert imported.rows() == trained.rows()
     assert cli(["verdict", str(imported.path)]) == 0
 
@@ -33,6 +35,20 @@ def test_what_is_missing_is_said_with_exit_code_1(trained, tmp_path, capsys):
     assert "licence" in capsys.readouterr().out
 
 
+def test_the_card_is_told_its_citation_and_the_figures_their_formats(trained, tmp_path, capsys):
+    entry = "@misc{x, title={Y}}"
+    (tmp_path / "cite.bib").write_text(entry + "\n")
+    words = ["archive", "export", str(trained.path), "--license", "cc-by-4.0"]
+    for name, citation, formats in (("a", entry, ["svg"]), ("b", str(tmp_path / "cite.bib"), [])):
+        out = tmp_path / name
+        assert cli([*words, "--out", str(out), "--citation", citation, "--formats", *formats]) == 0
+        assert f"```bibtex\n{entry}\n```" in (out / "README.md").read_text()
+        assert {p.suffix for p in (out / "figures").glob("*")} == {f".{f}" for f in formats}
+    assert cli([*words, "--out", str(tmp_path / "c"), "--citation", "nowhere.bib"]) == 2
+    assert "neither a BibTeX entry" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -40,6 +56,8 @@ def test_what_is_missing_is_said_with_exit_code_1(trained, tmp_path, capsys):
         (["archive", "import", "nowhere"], "nowhere"),
         (["archive", "import", ".", "--map", "acc"], "expected name=value"),
         (["archive", "import", ".", "--n", "ood_test=many"], "expected a number"),
+        (["archive", "import", ".", "--n", "foo=3"], "no held-out split 'foo'; known: id_val, ood_test, ood_val"),
+        (["archive", "import", ".", "--n", "train=3"], "no held-out split 'train'"),
         (["archive", "exprot"], "did you mean 'export'"),
     ],
 )

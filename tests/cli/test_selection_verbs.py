@@ -13,7 +13,7 @@ ORACLE = "oracle (chosen on ood_test)"
 SPLITS = ("train", "id_val", "ood_val", "ood_test")
 
 
-def write_run(folder: Path, seed: int = 0) -> Path:
+def write_run(folder: Path, seed: int = 0, splits: tuple[str, ...] = SPLITS) -> Path:
     """Fitted by step 20; ood_test peaks at 30 and decays, ood_val peaks at 50, id_val rises."""
     rows = []
     for step in range(10, 410, 10):
@@ -23,9 +23,9 @@ def write_run(folder: Path, seed: int = 0) -> Path:
             "ood_val": 0.7 - abs(step - 50) / 2000,
             "ood_test": 0.8 - abs(step - 30) / 1000,
         }
-        rows.append({"step": step, "epoch": step / 4, **{f"{s}_acc": v for s, v in scores.items()}})
+        rows.append({"step": step, "epoch": step / 4, **{f"{s}_acc": scores[s] for s in splits}})
     facts = {"kind": "classification", "threshold": 0.95, "steps_per_epoch": 4}
-    facts["splits"] = {s: {"n": 1000, "trivial_acc": 0.5} for s in SPLITS}
+    facts["splits"] = {s: {"n": 1000, "trivial_acc": 0.5} for s in splits}
     config = {"task": {"name": "x"}, "regime": {"name": "r"}, "seed": seed}
     (folder / "results").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"schema": 1, "config": config, "facts": facts}))
@@ -68,6 +68,12 @@ def test_show_and_compare_stamp_it_too(run, tmp_path, capsys):
     results = json.loads(printed(capsys, "compare", run, other, "--json"))["results"]
     assert results["ood_test peak_rule"] == [ORACLE, ORACLE]
     assert results["ood_val peak_rule"] == ["peak_ood_val", "peak_ood_val"]
+
+
+def test_a_listing_in_json_says_what_its_peaks_are(run, tmp_path, capsys):
+    write_run(tmp_path / "runs" / "two", splits=("train", "ood_test"))
+    rows = json.loads(printed(capsys, "ls", run.parent, "--json"))
+    assert {r["id"]: r["peak_rule"] for r in rows} == {"one": "peak_ood_val", "two": ORACLE}
 
 
 def test_rules_are_applied_to_runs(run, capsys):

@@ -14,13 +14,18 @@ from grokscope.archive import fields
 from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, SUMMARY, Source, digest, find_sources
 from grokscope.archive.own import parse_own
 from grokscope.archive.published import Parsed, parse_run, status_of
+from grokscope.config import require
+from grokscope.registry import nearest
 from grokscope.store import lock
 from grokscope.store.files import read_json, to_json, write_atomic
 from grokscope.store.run import SCHEMA, Run
+from grokscope.tasks.data import SPLITS
 
 READER = 1
 """Raise it when the same archive would be read differently: what older versions imported is then imported anew."""
 FILES = "archive/files.json"
+HELD_OUT = tuple(name for name in SPLITS if name != "train")
+"""Splits whose sizes can be told; that of `train` is in the config."""
 _KEPT = {CONFIG: "archive/config.json", HISTORY: "archive/history.json", SUMMARY: "archive/summary.json"}
 """Copied as they were, beside what was made of them."""
 
@@ -46,6 +51,11 @@ class Imported(Sequence[Run]):
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    @property
+    def notes(self) -> dict[str, tuple[str, ...]]:
+        """Id -> what was assumed, computed or left out in reading the run, as its record keeps it."""
+        return {run.id: tuple(run.facts.get("notes", ())) for run in self.runs}
 
 
 @dataclass(frozen=True)
@@ -99,8 +109,11 @@ def import_archive(
     ``weights_only=True``: a pickle that names code is refused and nothing of it is run.
 
     Raises:
-        ValueError: not an archive, a mapping that fits no history, or a folder in the way that is no import.
+        ValueError: not an archive, a mapping that fits no history, sizes of a split that does not exist, or a folder in
+            the way that is no import.
     """
+    for split in n or ():
+        require(split in HELD_OUT, f"n: no held-out split {split!r}{nearest(split, list(HELD_OUT))}")
     archive, options = Path(archive), _Options(mapping or {}, scale, n or {})
     drafts = [_read(source) for source in find_sources(archive)]
     histories = [d.history for d in drafts if d.history is not None and not d.own]

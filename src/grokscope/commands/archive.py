@@ -1,5 +1,7 @@
 """archive ...: bring runs in from an archive, write one, send it, fetch one."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +19,9 @@ class Carried(Result):
     """What went in or out, and what was wrong with it."""
 
     facts: dict[str, Any]
+    """For ``--json``."""
     lines: list[str]
+    """The same for people."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -52,14 +56,24 @@ def import_(
         root: Folder for the runs.
         map: Column of ours = field of the archive's history, for example ood_test_acc=acc_center2; repeatable.
         scale: Multiplies every accuracy; 0.01 for a history in per cent.
-        n: Split = examples, for example ood_test=85054, where the history does not say; repeatable.
+        n: Held-out split = examples, for example ood_test=85054, where the history does not say; repeatable.
     """
     from grokscope.archive.importing import import_archive
 
     sizes = {k: _count(k, v) for k, v in _pairs(n, "--n").items()}
     done = import_archive(folder, root, _pairs(map, "--map") or None, scale=scale, n=sizes or None)
     lines = [f"{plural(len(done.runs), 'run')} of {folder} in {root}", *(f"  {run.path}" for run in done.runs)]
-    return Carried({"runs": [str(run.path) for run in done.runs]}, lines, done.problems)
+    facts = {"runs": [str(run.path) for run in done.runs], "notes": {k: list(v) for k, v in done.notes.items()}}
+    return Carried(facts, [*lines, *_note_lines(done.notes)], done.problems)
+
+
+def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each note once, with the number of runs that it is true of where that is not all."""
+    counts = Counter(note for own in notes.values() for note in dict.fromkeys(own))
+    return [
+        f"note: {'' if count == len(notes) else f'in {count} of {len(notes)} runs: '}{note}"
+        for note, count in counts.items()
+    ]
 
 
 def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
@@ -79,8 +93,10 @@ def export(
     *,
     out: Path = Path("archive"),
     weights: Literal["pt", "safetensors"] = "pt",
+    formats: tuple[Literal["png", "pdf", "svg"], ...] = ("png", "pdf"),
     title: str | None = None,
     license: str | None = None,
+    citation: str | None = None,
 ) -> Carried:
     """Write runs as an archive: configs, checkpoints, histories, figures, and a filled model card.
 
@@ -88,17 +104,29 @@ def export(
         runs: Run folders, or folders of runs.
         out: Where to.
         weights: pt (plain state dicts, as published) or safetensors.
+        formats: Of the figures; give none for no figures.
         title: Of the card.
         license: Of the weights, by the Hub's name, for example cc-by-4.0.
+        citation: BibTeX entry for the card, or a file that holds it.
     """
     from grokscope.archive.exporting import export_archive
 
     found = [run for path in runs for run in find_runs(path)]
     require(bool(found), f"no runs in {', '.join(map(str, runs)) or 'nothing'}")
-    done = export_archive(found, out, weights=weights, title=title, license=license)
+    cite = _citation(citation)
+    done = export_archive(found, out, weights=weights, formats=formats, title=title, license=license, citation=cite)
     facts = {"out": str(out), "runs": list(done.runs), "files": done.files, "bytes": done.bytes}
     lines = [f"{plural(len(done.runs), 'run')} in {out}: {plural(done.files, 'file')}, {size(done.bytes)}"]
     return Carried(facts, lines, done.problems)
+
+
+def _citation(given: str | None) -> str | None:
+    """The entry itself, or what is in a file of that name."""
+    if given is None or given.lstrip().startswith("@"):
+        return given
+    path = Path(given)
+    require(path.is_file(), f"--citation: {given!r} is neither a BibTeX entry (@article{{...}}) nor a file")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def push(folder: Path, repo: str, /, *, public: bool = False, revision: str | None = None) -> Carried:

@@ -30,7 +30,9 @@ class Listing(Result):
     root: Path
 
     def data(self) -> Any:
-        return self.rows
+        from grokscope.trajectory.selection import peak_rule
+
+        return [{**row, "peak_rule": None if row["split"] is None else peak_rule(row["split"])} for row in self.rows]
 
     def show(self, console: "Console") -> None:
         if not self.rows:
