@@ -54,7 +54,8 @@ class Camelyon17(TaskConfig):
 
     root: str | None = field(default=None, metadata={"identity": False})
     """The camelyon17_v1.0 folder, or the one that holds it; $GROKSCOPE_CAMELYON17 by default, and where the data have
-    been moved from here."""
+    been moved from here. Where they lie is no part of a run's identity: a drawn or partial copy needs a runs folder of
+    its own."""
     n_train: int = 1000
     """Training patches."""
     n_eval: int = 2000
