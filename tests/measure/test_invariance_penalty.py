@@ -80,7 +80,9 @@ def test_the_trained_penalty_is_the_mean_over_environments_and_differentiable(es
     z, y, env = problem()
     loss = CrossEntropy(F64, 4)
     rule = {"naive": irm.naive, "split_half": irm.split_half}[estimator]
-    by_hand = np.mean([rule(irm.scale_gradients(loss, z[env == e], y[env == e])).item() for e in range(3)])
+    order = irm.shuffled(len(z), z.device)
+    parts = [order[env[order] == e] for e in range(3)]
+    by_hand = np.mean([rule(irm.scale_gradients(loss, z[rows], y[rows])).item() for rows in parts])
     assert irm.penalty(loss, z, y, env, env.unique(), estimator).item() == pytest.approx(by_hand)
     assert torch.autograd.gradcheck(lambda v: irm.penalty(loss, v, y, env, env.unique(), estimator), z.requires_grad_())
 
@@ -91,6 +93,17 @@ def test_a_batch_without_two_examples_of_an_environment_has_no_penalty():
     value.backward()
     assert value == 0
     assert not z.grad.any()
+
+
+def test_labels_that_alternate_do_not_split_the_halves_by_label():
+    """Logits that say class 0 throughout: g is negative on one label and positive on the other, row by row."""
+    y = torch.arange(400) % 2
+    z = torch.tensor([[1.0, 0.0]], dtype=F64).repeat(400, 1)
+    got = irm.penalties(CrossEntropy(F64, 2), z, y, {0: torch.arange(400)}, "ood_val")
+    value, error = got["ood_val_env0_irm_u"].item(), got["ood_val_env0_irm_u_se"].item()
+    assert abs(got["ood_val_env0_irm_split"].item() - value) < 4 * error
+    g = irm.scale_gradients(CrossEntropy(F64, 2), z, y)
+    assert abs(irm.split_half(g).item() - value) > 4 * error, "as the rows lie, it is off"
 
 
 def test_small_environments_give_nan_and_not_zero():

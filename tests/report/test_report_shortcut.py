@@ -144,7 +144,7 @@ def test_an_environment_without_a_penalty_is_left_out_and_counted(tmp_path):
     (row,) = re.findall(r"train, 2 of 3 environments ((?:\S+ ){5})", text[start:])
     # mean of 4 and 2; its error 0.3 * sqrt(2) / 2; the split-half alike; what the run logged as its mean
     assert row.split()[:4] == ["3", "0.212", "3", "9"]
-    assert "where labels alternate each half holds one label" in text
+    assert "which is unbiased too, and noisier" in text
 
 
 def test_a_naive_penalty_is_drawn_where_there_is_no_other(tmp_path):

@@ -120,6 +120,14 @@ def test_extended_equals_given_the_length_from_the_start(tmp_path):
     assert extended.config["budget"]["steps"] == 110
 
 
+def test_a_renamed_run_is_not_trained_from_scratch_under_its_old_name(tmp_path):
+    run = train(tiny(), tmp_path)
+    moved = run.path.rename(tmp_path / "my-best-run")
+    with pytest.raises(ValueError, match=rf"its folder is not the one that its config names \({run.id}\)"):
+        extend(open_run(moved), Budget(steps=90))
+    assert [p.name for p in tmp_path.iterdir()] == ["my-best-run"]
+
+
 def test_extend_refuses_what_would_not_be_exact(tmp_path):
     cosine = train(tiny(regime__schedule="cosine"), tmp_path)
     with pytest.raises(ValueError, match="depends on the length"):

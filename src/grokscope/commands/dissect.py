@@ -189,7 +189,7 @@ def _own(
         network.load_state_dict(load_weights(weights))
     except RuntimeError as error:
         raise ValueError(f"{weights}: do not fit the network of {model} ({str(error).splitlines()[0]})") from None
-    task = Table(path=str(table)).build(settings.seed)
+    task = Table(path=str(table)).look(settings.seed)
     named = split or next((n for n in ("id_val", "train") if n in task.splits), "train")
     require(named in task.splits, f"--split: {table} has no split {named!r}; it has {', '.join(task.splits)}")
     sample = task.splits[named]

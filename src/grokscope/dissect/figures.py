@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.store.files import write_atomic
+from grokscope.trajectory.selection import rule_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,5 +165,7 @@ def write_figures(result: "Dissection", folder: Path) -> None:
     for name, draw in FIGURES.items():
         figure = draw(result)
         if result.selection.startswith("oracle"):
-            figure.suptitle(f"checkpoint chosen by {result.selection}: not held out", fontsize=8, color="#B00000")
+            figure.suptitle(
+                f"checkpoint chosen by an {rule_label(result.selection)}: not held out", fontsize=8, color="#B00000"
+            )
         write_atomic(folder / f"{name}.png", lambda file, f=figure: f.savefig(file, format="png"))

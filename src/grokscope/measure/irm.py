@@ -36,8 +36,14 @@ def naive(g: Tensor) -> Tensor:
 
 def split_half(g: Tensor) -> Tensor:
     """``mean(g of one half) * mean(g of the other)``, alternating: unbiased, and therefore sometimes negative
-    (Gulrajani and Lopez-Paz, arXiv:2007.01434, after 1907.02893)."""
+    (Gulrajani and Lopez-Paz, arXiv:2007.01434, after 1907.02893). The order of g must be random: see `shuffled`."""
     return g[0::2].mean() * g[1::2].mean()
+
+
+def shuffled(n: int, device: torch.device) -> Tensor:
+    """A fixed random order of n rows (n,). Data often alternate their labels; every other row would then put one label
+    into each half, and the product of the halves would estimate nothing."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def u_statistic(g: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +66,9 @@ def penalty(
     """Mean penalty over those of the environments `ids` (E,) that have at least two examples in the batch (split halves
     need two), differentiable: what training adds to the loss. The number of an environment's examples is never asked
     of the device, so a GPU does not wait."""
-    g = scale_gradients(loss, logits, target, create_graph=True)[:, None]
-    member = env[:, None] == ids
+    order = shuffled(len(env), env.device)
+    g = scale_gradients(loss, logits, target, create_graph=True)[order, None]
+    member = env[order, None] == ids
     if estimator == "naive":
         found = _mean(g, member).square()
     else:
@@ -86,7 +93,7 @@ def penalties(
     out: dict[str, Tensor] = {}
     nan = g.new_tensor(float("nan"), dtype=torch.float64)
     for e, rows in environments.items():
-        part = g[rows]
+        part = g[rows[shuffled(len(rows), rows.device)]]
         few = len(part) < SMALLEST
         value, error = (nan, nan) if few else u_statistic(part)
         out |= {

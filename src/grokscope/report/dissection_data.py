@@ -134,12 +134,22 @@ def _read(folder: Path, reading: Reading, root: Path, foreign: list[str]) -> Dis
             foreign.append(f"{reading.subject.name}/{path.relative_to(root.parent)}")
     if not parts:
         return None
-    selection = str(whole.get("selection") or "not recorded")
+    selection = _one_spelling(str(whole.get("selection") or "not recorded"))
     return Dissected(reading, _step(folder, selection, reading), selection, parts, whole)
 
 
+def _one_spelling(selection: str) -> str:
+    """Older records say ``peak:ood_val`` where newer ones say ``peak_ood_val``."""
+    from grokscope.trajectory.selection import parse_rule
+
+    try:
+        return parse_rule(selection).name
+    except ValueError:
+        return selection
+
+
 def _step(folder: Path, selection: str, reading: Reading) -> int | None:
-    named = _STEP.fullmatch(folder.name) or re.fullmatch(r"step:(\d+)", selection)
+    named = _STEP.fullmatch(folder.name) or re.fullmatch(r"step[:=](\d+)", selection)
     if named:
         return int(named[1])
     return int(reading.last) if selection == "final" and reading.last is not None else None

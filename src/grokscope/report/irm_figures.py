@@ -27,9 +27,8 @@ NOTHING = (
 UNBIASED = (
     "Drawn is the U-statistic, which is unbiased and can be negative; a log axis has no place for values below 0, "
     "so they lie at its lower edge. In the table beside it: the naive penalty, the square of the estimated gradient, "
-    "whose bias is the variance of the gradient over the number of examples; and the split-half estimator, the "
-    "gradient of every other row times that of the rest. That is unbiased, and noisier, only where rows lie in no "
-    "order: where labels alternate each half holds one label, and it can be far from the U-statistic."
+    "whose bias is the variance of the gradient over the number of examples; and the split-half estimator, the mean "
+    "gradient of one half of the rows times that of the other, which is unbiased too, and noisier."
 )
 NAIVE = (
     "Where runs recorded no U-statistic, the naive penalty is drawn, the square of the estimated gradient. Its bias is "

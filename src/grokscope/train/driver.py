@@ -119,6 +119,11 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     if (run.record.get("lineage") or {}).get("kind") == "archive":
         raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
     config = configio.load_run(run.config)
+    if run.path.name != config.run_id():
+        raise ValueError(
+            f"{run.path}: its folder is not the one that its config names ({config.run_id()}), for it was renamed or "
+            "recorded by another version; rename it back, extend it with that version, or branch from its checkpoints"
+        )
     longer = replace(config, budget=budget)
     if longer.run_id() != config.run_id():
         raise ValueError(

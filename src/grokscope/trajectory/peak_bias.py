@@ -217,7 +217,7 @@ def _reach(window: int) -> int:
 def _beside(marks: np.ndarray, reach: int) -> np.ndarray:
     """Marked evaluations and those within reach of one."""
     wide = np.pad(marks, ((0, 0), (reach, reach)))
-    return np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis=1).any(axis=2)
+    return np.any(np.lib.stride_tricks.sliding_window_view(wide, 2 * reach + 1, axis=1), axis=2)
 
 
 def ar1(rng: np.random.Generator, rho: float, m: int, t: int) -> np.ndarray:
