@@ -101,7 +101,7 @@ def draw_sizes(
         _draw_curve(axes, curve, names.index(curve.name), len(names))
     margin_labels(axes, labels, size=9.5)
     axes.set_xlabel("n_train, examples (log scale)", labelpad=2)
-    stamp = f" (peaks: {ORACLE})" if split == REPORTED else ""
+    stamp = f"; peaks: {ORACLE}" if split == REPORTED else ""
     heading(axes, f"accuracy on {split}{stamp}", role="ink", size=11)
 
 
