@@ -5,17 +5,15 @@ an engine advances, describes and restores itself.
 """
 
 import os
-import signal
 import socket
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +31,7 @@ from grokscope.store.run import SCHEMA, Run
 from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
 from grokscope.train.plan import Plan, make_plan
+from grokscope.train.surroundings import deterministic, noted, signals
 
 HEARTBEAT_S = 2.0
 DIVERGED_AFTER = 3
@@ -99,7 +98,7 @@ def train(
         return run
     torch.set_num_threads(config.hardware.threads)
     notes: list[str] = []
-    with _noted(notes):
+    with noted(notes):
         data = config.task.build(config.seed)
         session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
@@ -176,8 +175,8 @@ class _Session:
     def go(self) -> None:
         seed = derive(self.config.seed, "training")
         with (
-            _deterministic(seed),
-            _signals(self._request_stop),
+            deterministic(seed),
+            signals(self._request_stop),
             closing(MetricsWriter(self.metrics_path)) as self.metrics,
         ):
             try:
@@ -388,52 +387,3 @@ def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
     from grokscope.train.torch_engine import TorchEngine
 
     return plan, TorchEngine(config, data, plan.total)
-
-
-@contextmanager
-def _noted(notes: list[str]) -> Iterator[None]:
-    """Write down what is warned of meanwhile, for the run's record; every warning still reaches the caller."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for w in caught:
-        if w.category is UserWarning:
-            notes.append(str(w.message))
-        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-
-
-@contextmanager
-def _deterministic(seed: int) -> Iterator[None]:
-    """Deterministic kernels, and torch's own generator (dropout) seeded, for as long as a run trains. A GPU has none
-    for some operations; there torch warns and goes on."""
-    settings: Any = torch.utils.deterministic  # filling fresh memory would cost time and guard against nothing we do
-    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    settings.fill_uninitialized_memory = False
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        settings.fill_uninitialized_memory = before[1]
-
-
-@contextmanager
-def _signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the session to stop after the present step; a second Ctrl-C is not held back."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        request_stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller deals with signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for s, old in before.items():
-            signal.signal(s, old)
