@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from grokscope.execute import processes
 from grokscope.execute.processes import Processes
 from grokscope.execute.protocol import Job, Silent
 from grokscope.store import Run, lock
 from grokscope.study import Stopped, Study
-from tiny import TINY, same_folder_content
+from tiny import TINY, same_folder_content, tiny
 
 
 def study(**more: Any) -> Study:
@@ -160,3 +161,12 @@ def wait_for(ask: Any, seconds: float = 60) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError("waited in vain")
+
+
+def test_more_threads_than_cpus_are_told_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "usable_cpus", lambda: 2)
+    jobs = [Job(tiny(seed=s, hardware__threads=2), tmp_path) for s in (0, 1)]
+    assert processes._crowded(jobs, 1) == ""
+    assert "2 workers of 2 threads each share 2 CPUs" in processes._crowded(jobs, 2)
+    assert processes._crowded(jobs, 2).endswith("--workers 1")
+    assert processes._crowded([Job(tiny(), tmp_path)] * 9, 9) == "", "one thread each: what was asked for"

@@ -216,8 +216,22 @@ class Processes:
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
         pool = _Pool(jobs, board, min(self.workers, max(len(jobs), 1)))
         board.begin(jobs, pool.size)
+        if crowded := _crowded(jobs, pool.size):
+            board.note(f"warning: {crowded}")
         with _listening(pool):
             return pool.run()
+
+
+def _crowded(jobs: Sequence[Job], workers: int) -> str:
+    """What to say when the workers' threads together are more than the CPUs, which makes all of them slower."""
+    threads = max((job.config.hardware.threads for job in jobs), default=1)
+    cpus = usable_cpus()
+    if threads == 1 or workers * threads <= cpus:
+        return ""
+    return (
+        f"{workers} workers of {threads} threads each share {cpus} CPUs and will wait for each other; set "
+        f"hardware.threads = 1 or --workers {max(1, cpus // threads)}"
+    )
 
 
 @contextmanager
