@@ -113,7 +113,9 @@ def _probe_named(stand: Stand, seconds: float) -> Cost:
     try:
         return probe(replace(stand.entry.config, start=None), seconds)
     except ValueError as error:
-        raise ValueError(f"{stand.entry.label!r} cannot be trained: {error}") from None
+        raise ValueError(
+            f"{stand.entry.label!r} cannot be trained here: {error}; --no-probe lists the runs all the same"
+        ) from None
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
