@@ -12,6 +12,7 @@ from grokscope.trajectory.peak_bias import (
     isolated,
     peak_bias,
     residuals,
+    resolution,
     running_median,
 )
 
@@ -128,6 +129,47 @@ def test_few_examples_weaken_the_claim():
     assert many.p_new < 0.05 < few.p_new
     assert unknown.p_new is None
     assert few.binomial == pytest.approx(np.sqrt(curve.max() * (1 - curve.max()) / 50))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("n", [20, 60, 400])
+def test_one_example_more_is_no_peak(n, known):
+    """Flat curves whose noise is smaller than one of n examples, or little larger: most steps are exactly 0."""
+    rng = np.random.default_rng(n)
+    found = []
+    for steps in (0.2, 0.3, 0.5, 1.0):
+        hidden = n * (0.55 + rng.random((50, 1)) / n) + steps * ar1(rng, 0.0, 50, T)
+        found += judged(np.zeros(T), np.round(hidden) / n, n if known else None)
+    assert len(found) >= 180
+    assert share_below(found) <= 0.09, "0.7 if equal evaluations meant that there is no noise"
+    assert min(b.sigma for b in found) > 0.2 / n
+
+
+def test_a_peak_of_many_examples_is_seen_on_a_curve_at_rest():
+    curve = np.full(T, 33.0)
+    curve[::7] += 1
+    curve[20:23] = 40, 42, 40
+    b = peak_bias(curve / 60, 60)
+    assert b is not None
+    assert b.p is not None
+    assert b.p <= 0.05
+
+
+def test_two_examples_of_sixty_are_no_peak():
+    """Between 33 and 34 of 60 but for one 36, and 35 at the end."""
+    curve = np.full(T, 33.0)
+    curve[::5], curve[20], curve[-1] = 34, 36, 35
+    b = peak_bias(curve / 60, 60)
+    assert b is not None
+    assert b.sigma > 0.004
+    assert b.p is not None
+    assert b.p > 0.05
+
+
+def test_the_step_is_one_example_or_the_smallest_distance():
+    assert resolution(np.array([0.5, 0.55]), 60) == 1 / 60
+    assert resolution(np.array([0.5, 0.6, 0.55, 0.6 + 1e-15]), None) == pytest.approx(0.05)
+    assert resolution(np.full(3, 0.5), None) == 0.0
 
 
 def test_short_and_resting_curves_are_not_judged():
