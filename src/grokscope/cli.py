@@ -119,6 +119,10 @@ def _explain(error: Exception) -> int:
     if type(error).__name__ in ("Interrupted", "Stopped"):
         print(error, file=sys.stderr)
         return STOPPED
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        first = str(error).split("\n")[0]
+        print(f"grokscope: out of memory: make the task, the model or the batch smaller ({first})", file=sys.stderr)
+        return BAD_INPUT
     if not isinstance(error, ValueError | OSError):
         import traceback
 

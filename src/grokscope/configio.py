@@ -195,7 +195,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected a TOML or JSON file") from None
-    except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not text, expected a TOML or JSON file") from None
+    except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected a table of keys, got a {type(raw).__name__}")

@@ -47,6 +47,16 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+_SHORTCUTS = "Interventional Analysis of Shortcut Geometry Under Grokking-Favorable Training"
+ABOUT: dict[str, tuple[str, str]] = {
+    "standard": ("AdamW with next to no decay: the baseline of the shortcut study", _SHORTCUTS),
+    "grokking-favorable": ("fifty times its decay, a fourfold start and Grokfast-EMA, all at once", _SHORTCUTS),
+    "modular": ("full batch, decay 1: groks modular addition in some 500 steps", "arXiv:2201.02177"),
+    "large-init": ("MSE from an eightfold start: groks images", "arXiv:2210.01117"),
+}
+"""What each recipe is, and its source."""
+
+
 def resolve(regime: Mapping[str, Any]) -> dict[str, Any]:
     """A ``[regime]`` table with its ``recipe`` written out; the table's own keys win, and the recipe's name is the
     default name.

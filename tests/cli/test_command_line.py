@@ -371,3 +371,31 @@ def test_a_study_in_python_is_the_same_as_on_the_command_line(place):
     verdict = gs.verdict(next((place / "runs").iterdir()))["id_val"]
     assert verdict.verdict in ("underfit", "memorized", "generalized", "grokked")
     assert TINY["task"]["name"] == study.runs()[0].task.name
+
+
+def test_a_folder_that_is_not_there_is_no_empty_one(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["ls"]) == 0, "nothing was trained yet"
+    assert cli.run(["ls", "nofolder"]) == 2
+    assert cli.run(["sql", "select 1", "--root", "nofolder"]) == 2
+    assert cli.run(["ls", str(place / "run.toml")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("nofolder: no such folder") == 2
+    assert "run.toml: is a file, not a folder of runs" in said
+
+
+def test_recipes_are_listed_with_their_sources(capsys):
+    from grokscope.regimes import ABOUT, RECIPES
+
+    assert ABOUT.keys() == RECIPES.keys()
+    assert cli.run(["list", "recipes"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in RECIPES)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("Unable to allocate 176. GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_out_of_memory_is_a_message(error, capsys):
+    assert cli._explain(error) == 2
+    assert "out of memory: make the task, the model or the batch smaller" in capsys.readouterr().err

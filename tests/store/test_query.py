@@ -122,3 +122,18 @@ def test_odd_names_of_folders_do_no_harm(root):
     run = find_runs(root)[0]
     os.rename(run.path, root / 'it\'s "odd"')
     assert sql("select count(distinct run) n from metrics", root) == [{"n": 4}]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "-- nothing", "drop table runs", "copy (select 1) to 'x.csv'", "select 1; drop table runs"]
+)
+def test_only_questions_are_answered(root, query, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="one select statement is needed"):
+        sql(query, root)
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_questions_in_other_words_are_answered(root):
+    assert sql("describe runs", root)
+    assert sql("from runs", root) == sql("with a as (select * from runs) select * from a", root)

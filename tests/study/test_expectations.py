@@ -38,6 +38,10 @@ def test_where_matches_config_keys_arms_regimes_and_seeds():
     ("block", "message"),
     [
         ({"verdict": "groked"}, "$.expect[0].verdict: unknown verdict 'groked'; did you mean 'grokked'?"),
+        (
+            {"final": [0, 1], "split": "ood_tets"},
+            "$.expect[0].split: unknown held-out split 'ood_tets'; did you mean 'ood_test'?",
+        ),
         ({"verdikt": "grokked"}, "$.expect[0].verdikt: unknown key; did you mean 'verdict'?"),
         ({"where": {"regime.lrr": 1}, "verdict": "grokked"}, "did you mean 'regime.lr'?"),
         ({"where": {"regime.lr": 3}, "verdict": "grokked"}, "no run of this study has 3; it has 0.1, 0.2"),

@@ -200,3 +200,8 @@ def test_without_morphology_nothing_tells_the_label_elsewhere():
 def test_impossible_worlds_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         Hospitals(**change)
+
+
+def test_more_patches_than_fit_in_memory_are_refused_and_not_tried():
+    with pytest.raises(ValueError, match=r"\$.task.n_train, n_eval or image_size: .* GB of images do not fit"):
+        Hospitals(n_train=10**9, image_size=96).build(0)

@@ -207,3 +207,12 @@ def test_parquet_keeps_its_types_and_refuses_fractions(tmp_path, sheet):
 def test_impossible_settings_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         Table(path="x.csv", **change)
+
+
+def test_what_is_missing_of_all_splits_is_said_at_once(sheet, tmp_path):
+    _, write = sheet
+    path = write()
+    for i in (1, 6, 7):
+        (tmp_path / f"{i}.png").unlink()
+    with pytest.raises(ValueError, match=r"3 of 8 image files are missing, the first in row 2, column path: .*1\.png"):
+        Table(path=path).build(0)

@@ -112,7 +112,8 @@ def export(
     from grokscope.archive.exporting import export_archive
 
     found = [run for path in runs for run in find_runs(path)]
-    require(bool(found), f"no runs in {', '.join(map(str, runs)) or 'nothing'}")
+    require(bool(runs), "name the runs to export: their folders, or a folder of runs")
+    require(bool(found), f"no runs in {', '.join(map(str, runs))}")
     cite = _citation(citation)
     done = export_archive(found, out, weights=weights, formats=formats, title=title, license=license, citation=cite)
     facts = {"out": str(out), "runs": list(done.runs), "files": done.files, "bytes": done.bytes}

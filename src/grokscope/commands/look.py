@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from grokscope import configio, registry
+from grokscope import configio, regimes, registry
 from grokscope.commands.output import Result, Rows, number, plural, print_table, states
 from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
@@ -69,7 +69,7 @@ def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | No
     from grokscope.store.query import STATES, run_rows
 
     require(state is None or state in STATES, f"unknown state {state!r}{registry.nearest(str(state), list(STATES))}")
-    rows = run_rows(root, judge=_judge_quickly)
+    rows = run_rows(_folder(root), judge=_judge_quickly)
     keep = [r for r in rows if (state is None or r["state"] == state) and (task is None or r["task"] == task)]
     return Listing(keep, Path(root))
 
@@ -217,7 +217,8 @@ def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
     """Ask SQL of all runs: the views are `runs` (a row for each run) and `metrics` (a row for each evaluation).
 
     ``grokscope sql "select regime, count(*), median(T_gen) from runs group by regime"``. Columns of a config have
-    dots and need double quotes: "regime.lr".
+    dots and need double quotes: "regime.lr". The views meet in the run's name: ``select r.verdict, m.step, m.train_acc
+    from runs r join metrics m on m.run = r.id``.
 
     Args:
         query: One SQL statement in DuckDB's dialect.
@@ -228,18 +229,26 @@ def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
     """
     from grokscope.store.query import sql as ask
 
-    return Rows(ask(query, root, judge=_judge_quickly), empty="no rows")
+    return Rows(ask(query, _folder(root), judge=_judge_quickly), empty="no rows")
+
+
+def _folder(root: Path) -> Path:
+    """The folder that holds the runs. Without any it may be that nothing was trained yet, but a name that somebody gave
+    is a mistake."""
+    require(not root.exists() or root.is_dir(), f"{root}: is a file, not a folder of runs")
+    require(root.is_dir() or root == Path("runs"), f"{root}: no such folder")
+    return root
 
 
 def list_(kind: str | None = None, /) -> Rows:
     """List what can be named in a config (tasks, models, optimizers, losses and so on), and the shipped studies.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule or study; all if not given.
+        kind: task, model, optimizer, loss, filter, schedule, recipe or study; all if not given.
     """
     from grokscope.study import shipped_studies
 
-    kinds = [*get_args(registry.Kind), "study"]
+    kinds = [*get_args(registry.Kind), "recipe", "study"]
     singular = (
         None
         if kind is None
@@ -256,6 +265,7 @@ def list_(kind: str | None = None, /) -> Rows:
         for k in get_args(registry.Kind)
         for e in registry.entries(k).values()
     ]
+    rows += [{"kind": "recipe", "name": n, "what": w, "source": s} for n, (w, s) in regimes.ABOUT.items()]
     rows += [{"kind": "study", **_study_row(path)} for path in shipped_studies().values()]
     return Rows([row for row in rows if singular in (None, row["kind"])])
 

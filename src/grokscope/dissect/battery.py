@@ -310,5 +310,7 @@ def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection
     if record.association > 0.3:
         found.append(f"environment and class are associated (Cramér's V {record.association:.2f})")
     if settings.draws < 99:
-        found.append(f"only {settings.draws} random draws: no p below {2 / (1 + settings.draws):.2g} is possible")
+        found.append(
+            f"only {settings.draws} random draws: no p against them below {2 / (1 + settings.draws):.2g} is possible"
+        )
     return tuple(found)

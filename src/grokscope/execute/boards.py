@@ -66,7 +66,8 @@ class Lines:
     def ended(self, outcome: Outcome) -> None:
         self.forecast.end(outcome)
         if outcome.state != "waiting":
-            self.note(f"{_sentence(outcome)} ({_totals(self.forecast)})")
+            left = "" if outcome.state == "interrupted" else f" ({_totals(self.forecast)})"
+            self.note(f"{_sentence(outcome)}{left}")
 
     def note(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

@@ -21,6 +21,7 @@ from typing import IO, Any
 from grokscope import configio
 from grokscope.execute.attempt import record_failure, signal_name
 from grokscope.execute.protocol import Board, Job, Outcome
+from grokscope.store.run import Run
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Libraries start with one thread; torch then takes as many as the run's hardware says."""
@@ -173,7 +174,10 @@ class _Pool:
         """A worker died with a job in its hands."""
         job, words = self.jobs[number], worker.last_words()
         if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
-            self._ended(number, Outcome(job, "interrupted", worker.step))  # asked before it trained, or not waited for
+            # asked before it trained, not waited for, or at the moment when it was done
+            state = Run(job.run).status["state"]
+            ended = "done" if state == "done" else "diverged" if state == "diverged" else "interrupted"
+            self._ended(number, Outcome(job, ended, worker.step))
             return
         record_failure(job.config, job.root, job.passed, words)
         self._ended(number, Outcome(job, "failed", worker.step, words))

@@ -89,12 +89,14 @@ def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[s
     NULL where a row lacks it). Non-finite values were written as null and are NULL.
 
     Raises:
-        ValueError: for a statement that DuckDB refuses, with its reason; damaged metrics.
+        ValueError: for a statement that DuckDB refuses, with its reason, or that would change or write something;
+            damaged metrics.
     """
     import duckdb
 
     connection = duckdb.connect()
     try:
+        _only_asks(connection, query)
         if re.search(r"\bruns\b", query, re.IGNORECASE):
             _load_runs(connection, run_rows(root, judge))
         if re.search(r"\bmetrics\b", query, re.IGNORECASE):
@@ -106,6 +108,14 @@ def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[s
         raise ValueError(f"the query failed: {error}") from None
     finally:
         connection.close()
+
+
+def _only_asks(connection: "DuckDBPyConnection", query: str) -> None:
+    """Raises ValueError for anything but one question: runs are read here, never written."""
+    kinds = [statement.type.name for statement in connection.extract_statements(query)]
+    if len(kinds) != 1 or kinds[0] not in ("SELECT", "EXPLAIN"):
+        what = " and ".join(kinds).lower() or "nothing"
+        raise ValueError(f"one select statement is needed, got {what}; for example: select id, verdict from runs")
 
 
 def _load_runs(connection: "DuckDBPyConnection", rows: Sequence[dict[str, Any]]) -> None:

@@ -37,6 +37,7 @@ from grokscope.study.words import describe_where, number, on, stamped, text
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
 LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "final")
+HELD_OUT = ("id_val", "ood_val", "ood_test")
 PEAKS = LEVELS[:5]
 """Numbers that follow from the highest evaluation."""
 QUANTITIES = (*STEPS, *LEVELS)
@@ -154,6 +155,8 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     for key in ("split", "note"):
         require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {block.get(key)!r}")
+    split = block.get("split", HELD_OUT[0])
+    require(split in HELD_OUT, f"{where}.split: unknown held-out split {split!r}{nearest(split, list(HELD_OUT))}")
     common = {key: block[key] for key in ("split", "note") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)

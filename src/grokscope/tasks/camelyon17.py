@@ -103,7 +103,10 @@ class Camelyon17(TaskConfig):
         }
         trained = len(found["train"])
         require(trained > 0, f"{METADATA}: no patch can train; there must be some of centers 0, 3, 4 with split 0")
-        require(self.n_train <= trained, f"n_train is {self.n_train}, but only {trained} patches can train")
+        require(
+            self.n_train <= trained,
+            f"$.task.n_train is {self.n_train}, but only {trained} patches can train; set it to at most that",
+        )
         return {name: self._subset(patches, name, which, seed) for name, which in found.items() if len(which)}
 
     def _held_out(self, part: Patches) -> np.ndarray:

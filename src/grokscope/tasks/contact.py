@@ -22,7 +22,10 @@ def contact_sheet(data: TaskData, path: str | Path, per_cell: int = 6) -> Path:
     empty cell says so. Small patches are enlarged by a whole factor without smoothing. Returns the path.
     """
     x = data.splits["train"].x
-    require(has_images(data), f"a contact sheet needs uint8 images (n, 3, H, W), got {x.dtype} {x.shape}")
+    require(
+        has_images(data),
+        f"a contact sheet needs a task of images (uint8, n x 3 x H x W); this one has {x.dtype} {x.shape}",
+    )
     require(per_cell >= 1, f"per_cell must be at least 1, got {per_cell}")
     rows = [(split, env) for split, s in data.splits.items() for env in _environments(s.env)]
     side = _enlarged(x.shape[2:])

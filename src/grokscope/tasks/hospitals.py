@@ -11,7 +11,7 @@ from grokscope.seeds import derive
 from grokscope.tasks import stain, tissue
 from grokscope.tasks.allocation import interleave
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.images import image_facts
+from grokscope.tasks.images import image_facts, require_memory
 
 OOD = {"ood_val": 1, "ood_test": 2}
 """The unseen hospitals, numbered as in Camelyon17; all others train."""
@@ -104,6 +104,7 @@ class Hospitals(TaskConfig):
 
     def build(self, seed: int) -> TaskData:
         """Splits train, id_val, ood_val, ood_test; x (n, 3, image_size, image_size) uint8, y 1 for tumour."""
+        require_memory(sum(self._sizes().values()) * 3 * self.image_size**2, "$.task.n_train, n_eval or image_size")
         splits = {}
         for name, n in self._sizes().items():
             blocks = -(-n // BLOCK)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -107,6 +108,7 @@ class Table(TaskConfig):
         return self._read(rows, self._select(rows, seed))
 
     def _read(self, rows: ImageRows, chosen: dict[str, ImageRows]) -> TaskData:
+        self._require_files(chosen)
         labels, envs = _names(rows.label), _names(rows.environment)
         groups = None if rows.group is None else _names(rows.group)
         stored = stored_size(rows.path[0]) if self.image_size is None else None
@@ -124,6 +126,17 @@ class Table(TaskConfig):
         if groups is not None:
             meta["groups_shared_with_train"] = _shared(splits, self.path)
         return TaskData(kind="classification", splits=splits, classes=len(labels), threshold=self.threshold, meta=meta)
+
+    def _require_files(self, chosen: dict[str, ImageRows]) -> None:
+        """Raises ValueError naming what is missing of all splits at once, so that it is mended once."""
+        listed = [(row, path) for part in chosen.values() for row, path in zip(part.row, part.path, strict=True)]
+        missing = [(row, path) for row, path in listed if not Path(path).is_file()]
+        if missing:
+            row, path = missing[0]
+            raise ValueError(
+                f"{self.path}: {len(missing)} of {len(listed)} image files are missing, the first in row {row}, column "
+                f"path: {path}; restore them, or remove their rows"
+            )
 
     def _images(self, rows: ImageRows, stored: tuple[int, int] | None) -> np.ndarray:
         try:

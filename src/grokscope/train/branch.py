@@ -10,6 +10,7 @@ from grokscope.config import RunConfig
 from grokscope.store.checkpoints import load_weights
 from grokscope.store.files import write_atomic
 from grokscope.store.run import Run
+from grokscope.train.driver import make_engine
 
 
 def branch(
@@ -22,14 +23,19 @@ def branch(
     count from 0, and decay towards ``init`` means towards these weights. Train the returned config in the same root.
 
     Raises:
-        ValueError: when there is no checkpoint at that step (the nearest ones are named), or a change does not fit.
+        ValueError: when there is no checkpoint at that step (the nearest ones are named), a change does not fit, or the
+            weights do not fit the changed network.
     """
     source = _checkpoint(run, step)
     load_weights(source)  # a damaged file is an error now, not when the branch trains
     taken = run.status["step"] if step is None else step
     start = {"run": run.id, "step": taken, "digest": blake2b(source.read_bytes(), digest_size=8).hexdigest()}
-    raw = configio.overlay(run.config, {**_written_out(changes), "start": start})
+    written = _written_out(changes)
+    raw = configio.overlay(run.config, {"regime.name": _renamed(run, written), **written, "start": start})
     config = configio.load_run(raw)
+    parent = configio.load_run(run.config)
+    if (config.model, config.task) != (parent.model, parent.task):  # before there is a folder
+        make_engine(config, config.task.build(config.seed))[1].load_weights(load_weights(source))
     folder = Path(root or run.path.parent) / config.run_id()
     write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
@@ -42,6 +48,17 @@ def _written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
         return flat
     recipe = regimes.resolve({"recipe": flat.pop("regime.recipe")})
     return {f"regime.{key}": value for key, value in recipe.items()} | flat
+
+
+def _renamed(run: Run, changes: Mapping[str, Any]) -> str:
+    """The regime's name, in which a study's axes stand as ``n_train=80``, with the values that are changed."""
+    new = {name: value for key, value in changes.items() for name in (key, key.rpartition(".")[2])}
+
+    def renamed(word: str) -> str:
+        key, stands, _ = word.partition("=")
+        return f"{key}={new[key]}" if stands and key in new else word
+
+    return " ".join(map(renamed, str(run.config["regime"]["name"]).split(" ")))
 
 
 def _checkpoint(run: Run, step: int | None) -> Path:

@@ -253,10 +253,15 @@ class TorchEngine:
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Start from these weights; decay towards ``init`` then means towards them. Raises ValueError when they are
         another network's."""
-        try:
-            self.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"$.model: the weights to start from do not fit this network: {error}") from None
+        own = self.model.state_dict()
+        wrong = {
+            "lack": own.keys() - weights.keys(),
+            "have besides": weights.keys() - own.keys(),
+            "have in another shape": {k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape},
+        }
+        if said := [f"{what} {len(names)} tensors ({min(names)} ...)" for what, names in wrong.items() if names]:
+            raise ValueError(f"$.model: the weights to start from do not fit this network: they {', '.join(said)}")
+        self.model.load_state_dict(weights)
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
 

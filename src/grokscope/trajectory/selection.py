@@ -258,7 +258,9 @@ def checkpoint(run: Stored, rule: str = "final") -> Chosen:
     if wanted.kind == "final" and not _final(run).exists():
         raise ValueError(f"{run.id} has no final checkpoint; finish it, or use step=<n> with one of {_listed(found)}")
     if step is None or step not in found:
-        raise ValueError(f"{run.id} has no checkpoint at step {_number(step)}; it has {_near(list(found), step or 0)}")
+        raise ValueError(
+            f"{run.id} has no checkpoint at step {_number(step)}; nearest: {_near(list(found), step or 0)}"
+        )
     return Chosen(_measured_at(run, wanted, step), int(step), found[int(step)])
 
 
