@@ -75,6 +75,20 @@ def test_both_peaks_stand_beside_their_luck_and_p(tmp_path):
     assert "how often a flat curve of this roughness lies as far above its own end" in text
 
 
+def test_the_end_and_the_final_score_are_two_words_for_two_numbers(tmp_path):
+    write(tmp_path)
+    _, text = page_of(tmp_path)
+    (o,) = outcomes({s: readings(tmp_path, s) for s in ("ood_val", "ood_test")})
+    final, end = o.chosen["final"].values["ood_test"], o.chosen["mean_last"]
+    assert score(final) != score(end.values["ood_test"])
+    assert f"{score(final)} last evaluation {score(end.values['ood_test'])} mean of last {end.averaged}" in text
+    found = readings(tmp_path, "ood_val")[0].found
+    assert found is not None
+    assert f"{score(found.final)} mean of last {found.final_rows}" in text
+    assert "Peak End Drop" in text
+    assert "Final Drop" not in text
+
+
 def test_luck_that_cannot_be_told_has_no_number(tmp_path):
     write(tmp_path, edit=lambda made: (made.__delitem__(slice(15, None)), unseen(made)))
     _, text = page_of(tmp_path)

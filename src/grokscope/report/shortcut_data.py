@@ -135,7 +135,7 @@ class SizeCurve:
 
     name: str
     points: Sequence[tuple[int, float, float]]
-    """(n_train, peak, final) for each run; final is the mean of the last evaluations."""
+    """(n_train, peak, end) for each run; the end is the mean of the last evaluations."""
     threshold: float | None
     trivial: float | None = None
     """Score of the trivial predictor."""
@@ -145,7 +145,7 @@ class SizeCurve:
         return sorted({n for n, _, _ in self.points})
 
     def at(self, size: int, which: int) -> list[float]:
-        """Peaks (1) or finals (2) of the runs with this size."""
+        """Peaks (1) or ends (2) of the runs with this size."""
         return [p[which] for p in self.points if p[0] == size]
 
     @property

@@ -23,12 +23,14 @@ PEAKS = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
 """Rules that take a maximum, and on what."""
 LISTED = 60
 """Above this many runs the inventory is left to the table of verdicts: each row costs a simulation."""
+LAST_ONE = "last evaluation"
+"""What stands beneath a final score, as beside the mean of the last ones."""
 INVENTORY = (
-    "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. The "
-    "last column, the peak on ood_test, is an oracle: it was chosen on ood_test, so it is the score of no procedure "
-    "anybody could have followed, and no other column may be read against it. Every peak is a maximum, the honest "
-    "one, too: beside it stand the part that is expected to be luck, and p, how often a flat curve of this roughness "
-    "lies as far above its own end."
+    "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. Final "
+    "is the last evaluation, end the mean of the last ones. The last column, the peak on ood_test, "
+    "is an oracle: it was chosen on ood_test, so it is the score of no procedure anybody could have followed, and no "
+    "other column may be read against it. Every peak is a maximum, the honest one, too: beside it stand the part that "
+    "is expected to be luck, and p, how often a flat curve of this roughness lies as far above its own end."
 )
 LUCK = (
     "From each curve its noise is read (size and memory, away from the peak and from jumps), and many curves with this "
@@ -77,8 +79,8 @@ def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) ->
     count = sum(len(m) for m in groups.values())
     if count > LISTED:
         return [Words(f"{plural(count, 'run')}: too many for an inventory; see the table of verdicts.")]
-    head = ("Run", "Verdicts", "ood_val: peak", "final", "ood_test: final", "mean of last", "at the peak of ood_val",
-            "peak; oracle: chosen on ood_test")  # fmt: skip
+    head = ("Run", "Verdicts", "ood_val: peak", "ood_val: final", "ood_test: final", "ood_test: end",
+            "at the peak of ood_val", "peak; oracle: chosen on ood_test")  # fmt: skip
     rows = []
     for name, members in groups.items():
         own = [every[r.subject.name] for r in members]
@@ -130,13 +132,13 @@ def _cells(o: Outcome) -> list[Value]:
     first, second = [*words, "", ""][:2]
     if words and len({r.outcome for r in o.readings.values()}) == 1:
         first, second = next(iter(o.readings.values())).outcome, "on both" if len(words) > 1 else ""
-    end, last = o.chosen.get("final"), o.chosen.get("mean_last")
+    final, last = o.chosen.get("final"), o.chosen.get("mean_last")
     return [
         Value(first, second, number=False),
         _peak(o, "ood_val", "peak_ood_val"),
-        _score(end, "ood_val"),
-        _score(end, "ood_test"),
-        _score(last, "ood_test", f"of {last.averaged}" if last else ""),
+        _score(final, "ood_val", LAST_ONE),
+        _score(final, "ood_test", LAST_ONE),
+        _score(last, "ood_test", f"mean of last {last.averaged}" if last else ""),
         _chosen(o, "peak_ood_val"),
         _peak(o, "ood_test", "oracle"),
     ]

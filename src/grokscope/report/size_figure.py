@@ -1,4 +1,4 @@
-"""Peak and final score on unseen environments against the size of the training set."""
+"""Peak and end score on unseen environments against the size of the training set."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,15 +26,15 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
         return []
     names = list(dict.fromkeys(c.name for curves in found.values() for c in curves))
     key = [Entry(f"{name}: mean peak", f"group-{i % 8 + 1}", (1.2, 1.6)) for i, name in enumerate(names)]
-    key += [Entry(f"{name}: mean final", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
+    key += [Entry(f"{name}: mean end", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
     panels = [_panel(split, curves, names) for split, curves in found.items()]
     said = [Words(sentence(split, c)) for split, curves in found.items() for c in curves]
     oracle = [Words(f"On {REPORTED} a peak is an {ORACLE}: no procedure could have reported it.", "warning")]
     return [
         Words("How much data it would take", "h3"),
         Words("Runs that differ in task.n_train and the seed only. Open circles are peaks, each run's best of many "
-              "evaluations and so partly luck; filled ones are finals, the mean of the last evaluations. The lines are "
-              "means over runs."),
+              "evaluations and so partly luck; filled ones are ends, each the mean of the last evaluations. The lines "
+              "are means over runs."),
         Plots("sizes", panels, key, "wide" if len(panels) in (1, 2, 4) else ""),
         *(oracle if REPORTED in found else []),
         *said,
@@ -63,7 +63,7 @@ def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Pan
         draw_sizes(figure, left, top, split, curves, names)
 
     told = "; ".join(
-        f"{c.name} at n_train {n:,}: {_peak_word(split)} {score(float(np.mean(c.at(n, 1))))}, final "
+        f"{c.name} at n_train {n:,}: {_peak_word(split)} {score(float(np.mean(c.at(n, 1))))}, end "
         f"{score(float(np.mean(c.at(n, 2))))}"
         for c in curves
         for n in c.sizes

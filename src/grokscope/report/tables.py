@@ -44,7 +44,8 @@ class VerdictRow:
     delay: Cell
     ratio: Cell
     peak: Cell
-    final: Cell
+    end: Cell
+    """Mean of the last evaluations; `final` is the word for the last one alone."""
     drop: Cell
     why: str
 
@@ -68,7 +69,7 @@ def _row(r: Reading, anchor: str) -> VerdictRow:
         delay=_delay(found.delay, steps),
         ratio=Cell(_delay(found.delay_ratio, factor).main),
         peak=Cell(score(found.peak), f"at {steps(found.peak_step)}"),
-        final=Cell(score(found.final), "", f"mean of the last {plural(found.final_rows, 'evaluation')}"),
+        end=Cell(score(found.final), f"mean of last {found.final_rows}"),
         drop=Cell(score(found.drop), f"noise {score(found.noise.band)}"),
         why=why(r),
     )  # fmt: skip
@@ -216,6 +217,6 @@ def _record(r: Reading) -> dict[str, Any]:
             f"{name}_after": moment.previous if moment and not moment.censored else None,
             f"{name}_censored": moment.censored if moment else None,
         }
-    for name in ("peak", "peak_step", "final", "drop"):
+    for name in ("peak", "peak_step", "final", "final_rows", "drop"):
         record[name] = getattr(found, name) if found else None
     return record | {"peak_rule": peak_rule(r.split)}

@@ -24,6 +24,8 @@ TERMS: tuple[tuple[str, str], ...] = (
         "censored ▷",
         "not reached by the run's last evaluation: a lower bound, neither dropped nor replaced by the last step",
     ),
+    ("end", "mean of the last few evaluations, with which a peak is compared; how many is said beneath it"),
+    ("final", "the last evaluation alone, and the weights kept there; noisier than the end"),
     (
         "trivial predictor",
         "what is reached without looking at the input: the majority class, or the mean target; R² measures from it",
@@ -63,8 +65,9 @@ def verdict_intro(split: str) -> str:
 def verdict_note() -> str:
     return (
         "Under T the interval (before, at] in which the milestone lies; ▷ means not reached by the last evaluation "
-        "(censored). Peak, final and drop are held-out scores, final being the mean of the last evaluations; the noise "
-        "under a drop is what chance alone can do."
+        "(censored). Peak, end and drop are held-out scores. The end is the mean of the last evaluations, of as many "
+        "as stand beneath it (final and final_rows in the CSV); the score of the last one alone is called final "
+        "wherever it is shown. The noise under a drop is what chance alone can do."
     )
 
 
