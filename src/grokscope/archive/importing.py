@@ -109,8 +109,8 @@ def import_archive(
     ``weights_only=True``: a pickle that names code is refused and nothing of it is run.
 
     Raises:
-        ValueError: not an archive, a mapping that fits no history, sizes of a split that does not exist, or a folder in
-            the way that is no import.
+        ValueError: not an archive, a mapping that fits no history, sizes of a split that does not exist, options for an
+            archive that leaves nothing open, or a folder in the way that is no import.
     """
     for split in n or ():
         require(split in HELD_OUT, f"n: no held-out split {split!r}{nearest(split, list(HELD_OUT))}")
@@ -119,6 +119,11 @@ def import_archive(
     histories = [d.history for d in drafts if d.history is not None and not d.own]
     if mapping and (histories or not any(d.own for d in drafts)):
         fields.check_mapping(mapping, histories)
+    given = [name for name, moved in (("map", bool(mapping)), ("scale", scale != 1), ("n", bool(n))) if moved]
+    require(
+        not given or not drafts or not all(d.own for d in drafts),
+        f"{', '.join(given)}: every run of this archive was written by grokscope and says all that itself; leave it out",
+    )
     runs, problems, changed = [], [], []
     for draft in drafts:
         run, new = _import(draft, archive.resolve().name, Path(root), options)
