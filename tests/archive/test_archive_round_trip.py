@@ -242,5 +242,5 @@ def test_a_train_run_is_not_mistaken_for_its_import(trained, tmp_path):
 @pytest.mark.parametrize("option", [{"scale": 0.01}, {"mapping": {"ood_test_acc": "x"}}, {"n": {"ood_test": 5}}])
 def test_options_that_an_own_archive_has_no_use_for_are_refused_and_not_ignored(trained, tmp_path, option):
     export_archive([trained], tmp_path / "out", formats=())
-    with pytest.raises(ValueError, match="every run of this archive was written by grokscope and says all that itself"):
+    with pytest.raises(ValueError, match="every run of this archive was written by grokscope and says that itself"):
         import_archive(tmp_path / "out", tmp_path / "runs", **option)

@@ -122,7 +122,7 @@ def import_archive(
     given = [name for name, moved in (("map", bool(mapping)), ("scale", scale != 1), ("n", bool(n))) if moved]
     require(
         not given or not drafts or not all(d.own for d in drafts),
-        f"{', '.join(given)}: every run of this archive was written by grokscope and says all that itself; leave it out",
+        f"{', '.join(given)}: every run of this archive was written by grokscope and says that itself; leave it out",
     )
     runs, problems, changed = [], [], []
     for draft in drafts:
