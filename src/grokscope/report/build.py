@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.report.copies import Copy, set_aside
 from grokscope.report.reading import Reading, read, splits_of
-from grokscope.report.subjects import Subject, gather
+from grokscope.report.subjects import Subject, as_subjects, gather
 from grokscope.report.subjects import groups as by_group
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Material:
     study: Mapping[str, Any] | None
     expectations: Sequence[Mapping[str, Any]] | None
     remake: str
+    copies: Sequence[Copy] = ()
+    """Imports of runs that are among the subjects: left out of everything, and named."""
 
     @cached_property
     def panels(self) -> "list[Panel]":
@@ -175,12 +178,14 @@ def collect(
     """Read and judge."""
     from grokscope.trajectory import Criteria
 
-    subjects = gather(runs)
+    given, copies = set_aside(as_subjects(runs))
+    subjects = gather(given)
     criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
     readings = {s: read(subjects, s, criteria, neighbours=len(subjects) <= MANY_VERDICTS) for s in splits}
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
-    return Material(name, subjects, splits, readings, criteria, study, expectations, remake or _remake(subjects, out))
+    remake = remake or _remake(subjects, out)
+    return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies)
 
 
 def _default_title(subjects: Sequence[Subject]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grokscope.report.copies import is_import
 from grokscope.report.reading import Reading
 from grokscope.report.subjects import differing, flat
 from grokscope.report.tables import why
@@ -111,7 +112,7 @@ def config_file(reading: Reading) -> Download | None:
 
 def imported(reading: Reading) -> bool:
     """Whether the run was read from an archive: its config is what somebody wrote down, not all that they ran."""
-    return (reading.subject.record.get("lineage") or {}).get("kind") == "archive"
+    return is_import(reading.subject)
 
 
 def command(reading: Reading) -> str | None:

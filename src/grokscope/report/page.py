@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from grokscope.report import diagnostics, figures, survival_data
 from grokscope.report.blocks import laid_out
+from grokscope.report.copies import copies_note
 from grokscope.report.details import command, details, group_differences, table_csv
 from grokscope.report.glossary import VERDICTS, word
 from grokscope.report.icons import pictogram, sparkline
@@ -143,6 +144,8 @@ def _facts(material: "Material") -> list[str]:
     facts = [f"judged on {material.splits[0]}"]
     if trained := when(material.lead):
         facts.append(f"trained {trained}")
+    if material.copies:
+        facts.append(f"{plural(len(material.copies), 'imported copy', 'imported copies')} not counted")
     made = versions(material.lead)
     return [*facts, *([f"with {listed(made)}"] if made else []), f"report by grokscope {version()}"]
 
@@ -283,6 +286,7 @@ def _runs(material: "Material", groups: Mapping[str, list[Reading]]) -> dict[str
         intro = f"{many}: too many to fold out one by one; each has a row in the table of verdicts."
     return {
         "intro": intro,
+        "copies": copies_note(material.copies),
         "differences": (keys, values) if keys and len(values) > 1 else None,
         "details": details(groups, material.anchors) if material.detailed else [],
     }

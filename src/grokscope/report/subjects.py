@@ -119,13 +119,16 @@ def subject_from_trajectory(
     return Subject(name, group if group is not None else name, seed, trajectory, unit=unit)
 
 
+def as_subjects(runs: "Iterable[Run | Subject]") -> list[Subject]:
+    return [r if isinstance(r, Subject) else subject_from_run(r) for r in runs]
+
+
 def gather(runs: "Iterable[Run | Subject]") -> list[Subject]:
     """Subjects in a stable order with distinct names and groups that mean one configuration each.
 
     Groups keep the order in which they are first met; inside a group subjects are ordered by seed, then name.
     """
-    subjects = [r if isinstance(r, Subject) else subject_from_run(r) for r in runs]
-    subjects = _unique_names(_separate_groups(subjects))
+    subjects = _unique_names(_separate_groups(as_subjects(runs)))
     order = {group: i for i, group in enumerate(dict.fromkeys(s.group for s in subjects))}
     return sorted(subjects, key=lambda s: (order[s.group], s.seed is None, s.seed or 0, s.name))
 
@@ -165,9 +168,12 @@ def _separate_groups(subjects: list[Subject]) -> list[Subject]:
 
 
 def _essential(subject: Subject) -> dict[str, Any]:
-    return {
-        k: v for k, v in flat(subject.config).items() if not any(k == n or k.startswith(n + ".") for n in NOT_IDENTITY)
-    }
+    return {k: v for k, v in flat(subject.config).items() if not differs_freely(k)}
+
+
+def differs_freely(key: str) -> bool:
+    """Whether runs of one configuration may differ in this dotted key."""
+    return any(key == n or key.startswith(n + ".") for n in NOT_IDENTITY)
 
 
 def _shown(value: Any) -> str:
