@@ -1,5 +1,6 @@
 """Bringing runs and logs of any origin to one shape, and saying the whole in one sentence."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,41 @@ def test_one_name_for_several_configurations_is_split(tmp_path):
     subjects = gather([open_run(p) for p in sorted(tmp_path.glob("*/*"))])
     assert [s.group for s in subjects] == ["custom · weight_decay 0.1"] * 2 + ["custom · weight_decay 0.5"] * 2
     assert len({s.name for s in subjects}) == 4, "folders of one name in two places stay apart"
+
+
+def branch(root: Path, seed: int, start, **more):
+    """A run folder that started from another run's weights, or not."""
+    folder = write_run(root, "r", seed, GROKKED, **more)
+    record = json.loads((folder / "config.json").read_text())
+    record["config"]["start"] = start
+    (folder / "config.json").write_text(json.dumps(record))
+    return open_run(folder)
+
+
+def test_branches_are_named_by_their_step_and_seeds_stay_together(tmp_path):
+    runs = [branch(tmp_path / "a", seed, None) for seed in range(2)]
+    for step in (160, 1600):
+        for seed in range(2):
+            start = {"run": f"digits_r_n200_s{seed}-0000000{seed}", "step": step, "digest": f"{seed}{step}"}
+            runs.append(branch(tmp_path / str(step), seed, start, lr=0.5))
+    assert [s.group for s in gather(runs)] == [
+        *["r · lr 0.001"] * 2,
+        *["r · lr 0.5, branched at step 160"] * 2,
+        *["r · lr 0.5, branched at step 1,600"] * 2,
+    ]
+
+
+def test_branches_of_other_parents_are_other_groups(tmp_path):
+    starts = [{"run": f"digits_{p}_n200_s0-00000000", "step": 160, "digest": p} for p in "xy"]
+    runs = [branch(tmp_path / s["digest"], i, s) for i, s in enumerate(starts)]
+    found = [s.group for s in gather(runs)]
+    assert found == ["r · branched from digits_x_n200", "r · branched from digits_y_n200"]
+    assert [s.group for s in gather(runs[:1])] == ["r"], "nothing to tell apart"
+
+
+def test_a_setting_without_a_value_is_none_and_not_null(tmp_path):
+    runs = [subject_from_run(open_run(write_run(tmp_path / str(c), "r", 0, GROKKED, clip=c))) for c in (None, 1.0)]
+    assert [s.group for s in gather(runs)] == ["r · clip none", "r · clip 1.0"]
 
 
 def test_seed_hardware_and_budget_do_not_split_a_group(tmp_path):

@@ -1,6 +1,7 @@
 """What a report is about: runs of any origin, brought to one shape. Nothing that was launched is left out."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 NOT_IDENTITY = ("seed", "hardware", "budget", "regime.name")
 """Config keys that may differ inside one group: a group is what differs by seed only."""
+_BRANCHED, _FROM = "branched at step", "branched from"
+_SEED = re.compile(r"_s\d+-[0-9a-f]{8}$")
+"""The end of a run's id that names its seed."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +165,28 @@ def _separate_groups(subjects: list[Subject]) -> list[Subject]:
     label: dict[int, str] = {}
     for name, members in groups(subjects).items():
         essentials = {id(s): _essential(s) for s in members if s.config is not None}
-        if keys := differing(list(essentials.values())):
-            for i, own in essentials.items():
-                label[i] = f"{name} · " + ", ".join(f"{k.rpartition('.')[2]} {_shown(own.get(k))}" for k in keys)
+        parents = {own[_FROM] for own in essentials.values()} - {""}
+        keys = [k for k in differing(list(essentials.values())) if k != _FROM or len(parents) > 1]
+        for i, own in essentials.items():
+            words = [w for k in keys if (w := _difference(k, own.get(k)))]
+            label[i] = f"{name} · {', '.join(words)}" if words else name
     return [replace(s, group=label.get(id(s), s.group)) for s in subjects]
 
 
 def _essential(subject: Subject) -> dict[str, Any]:
-    return {k: v for k, v in flat(subject.config).items() if not differs_freely(k)}
+    """Settings that make a configuration. A branch counts by the step and the kind of run it left: with the very run
+    and its weights each seed would be a group of its own."""
+    config = dict(subject.config or {})
+    start = config.pop("start", None) or {}
+    settings = {k: v for k, v in flat(config).items() if not differs_freely(k)}
+    return settings | {_FROM: _SEED.sub("", str(start.get("run") or "")), _BRANCHED: start.get("step")}
+
+
+def _difference(key: str, value: Any) -> str:
+    """A setting as part of a group's name; empty for a run that did not branch, which is the ordinary case."""
+    if key in (_FROM, _BRANCHED):
+        return f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" if value else ""
+    return f"{key.rpartition('.')[2]} {_shown(value)}"
 
 
 def differs_freely(key: str) -> bool:
@@ -177,7 +195,7 @@ def differs_freely(key: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else _word(value)
+    return "none" if value is None else value if isinstance(value, str) else _word(value)
 
 
 def _word(value: Any) -> str:
