@@ -141,6 +141,21 @@ def test_no_significance_is_claimed_for_few_seeds(page):
     assert not re.search(r"significan", page.html, re.IGNORECASE)
 
 
+def test_pairs_that_all_say_the_same_are_one_sentence(tmp_path, page):
+    for i, group in enumerate("abcd"):
+        for seed in range(2):
+            write_run(tmp_path / group, group, seed, MEMORIZED, lr=10.0**-i)
+    runs = [open_run(p) for p in sorted(tmp_path.glob("*/*"))]
+    text = build_report(runs, tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    reason = "cannot tell: no run of either group reached the milestone"
+    assert f"The same for all 6 pairs of groups: {reason}." in text
+    assert text.count(reason) == 1
+    assert 'aria-label="Log-rank tests"' not in text
+    assert "log-rank on the step" not in text, "no p to explain"
+    assert 'aria-label="Log-rank tests"' in page.html, "rows that differ stay a table"
+    assert "log-rank on the step" in page.html
+
+
 def test_rows_can_be_taken_away_exactly(page):
     links = {a["download"]: a["href"] for a in page.tags.named("a") if "download" in a}
     for run in page.runs:

@@ -217,12 +217,14 @@ def _table(material: "Material", split: str) -> dict[str, Any]:
 
 def _times(material: "Material", found: Mapping[str, list[survival_data.Arm]]) -> dict[str, Any]:
     tests = survival_data.pairs(found["T_gen"])
+    pairs = survival_data.pair_rows(tests)
     return {
         "intro": times_intro(material.splits[0]),
         "legend": survival_legend(found["T_gen"]),
         "panels": survival_panels(found, figures.unit_of(material.lead)),
         "rows": survival_data.arm_rows(found["T_gen"], found["delay"]),
-        "pairs": survival_data.pair_rows(tests),
+        "pairs": pairs,
+        "answer": survival_data.one_answer(pairs),
         "note": times_note(found, tests),
     }
 

@@ -125,6 +125,14 @@ def pair_rows(tests: "Sequence[tuple[Arm, Arm, LogRank, float | None]]") -> list
     ]  # fmt: skip
 
 
+def one_answer(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence in place of a table whose rows all say why nothing can be told; empty where they differ."""
+    reasons = {row["reason"] for row in rows}
+    if len(rows) < 2 or len(reasons) > 1 or "" in reasons:
+        return ""
+    return f"The same for all {len(rows)} pairs of groups: {reasons.pop()}."
+
+
 def _p(value: float | None) -> str:
     if value is None:
         return "–"

@@ -84,12 +84,13 @@ def times_note(found: Mapping[str, "Sequence[Arm]"], tests: Sequence[Any]) -> st
     parts = []
     if not any(a.observed.any() for a in found["T_gen"]):
         parts.append("No run has generalized: all curves would lie at 0 % up to where the runs ended.")
-    if tests:
+    tested = any(test.p is not None for _, _, test, _ in tests)
+    if tested:
         parts.append(
             "p: log-rank on the step of generalization, two-sided, from permuting the groups' labels; Holm over all "
             "pairs of this table."
         )
-    if tests and min(sizes) < SMALL:
+    if tested and min(sizes) < SMALL:
         parts.append(
             f"The smallest group has {plural(min(sizes), 'run')}, fewer than {SMALL}: read the p-values against the "
             "smallest possible ones and call no difference established."
