@@ -9,11 +9,12 @@ import pytest
 
 from grokscope.report import build_report, subject_from_run, subject_from_trajectory
 from grokscope.report.reading import read, splits_of
-from grokscope.report.subjects import differing, flat, gather
+from grokscope.report.subjects import differing, flat, gather, natural
 from grokscope.report.summary import headline, reconciliation, summarize
 from grokscope.report.tables import robustness, verdict_rows
 from grokscope.store import open_run
 from grokscope.trajectory import Criteria, Trajectory, from_log
+from report.pages import STUDY
 from report.synthetic import GENERALIZED, GROKKED, MEMORIZED, UNGROKKED, diverge, write_run
 
 
@@ -85,6 +86,23 @@ def test_order_is_by_group_as_met_then_seed(tmp_path):
     specs = [("z", 2), ("a", 1), ("z", 0), ("a", 10), ("a", 9)]
     runs = [open_run(write_run(tmp_path, g, s, MEMORIZED)) for g, s in specs]
     assert [(s.group, s.seed) for s in gather(runs)] == [("z", 0), ("z", 2), ("a", 1), ("a", 9), ("a", 10)]
+
+
+def test_a_folders_groups_are_sorted_by_the_numbers_in_their_names(tmp_path):
+    names = ["n_train=120", "n_train=40", "lr 0.001", "n_train=80", "lr 1e-4", "at 1,600", "at 160"]
+    runs = [open_run(write_run(tmp_path, name, 0, MEMORIZED, init_scale=float(i))) for i, name in enumerate(names)]
+    found = [s.group for s in gather(runs, by_name=True)]
+    assert found == ["at 160", "at 1,600", "lr 1e-4", "lr 0.001", "n_train=40", "n_train=80", "n_train=120"]
+    assert [s.group for s in gather(runs)] == names
+    html = build_report(runs, tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    places = [html.index(f'<div class="name">n_train={n}<') for n in (40, 80, 120)]
+    assert places == sorted(places)
+    html = build_report(runs, tmp_path / "s.html", study=STUDY, formats=()).read_text(encoding="utf-8")
+    assert html.index('<div class="name">n_train=120<') < html.index('<div class="name">n_train=40<')
+
+
+def test_names_that_begin_with_a_number_or_are_one_sort_beside_words():
+    assert sorted(["b", "10", "9 a", "a", ""], key=natural) == ["", "9 a", "10", "a", "b"]
 
 
 def test_flat_and_differing():

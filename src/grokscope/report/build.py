@@ -179,7 +179,7 @@ def collect(
     from grokscope.trajectory import Criteria
 
     given, copies = set_aside(as_subjects(runs))
-    subjects = gather(given)
+    subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
     readings = {s: read(subjects, s, criteria, neighbours=len(subjects) <= MANY_VERDICTS) for s in splits}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOT_IDENTITY = ("seed", "hardware", "budget", "regime.name")
 """Config keys that may differ inside one group: a group is what differs by seed only."""
 _BRANCHED, _FROM = "branched at step", "branched from"
+_NUMBER = re.compile(r"(\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)")
 _SEED = re.compile(r"_s\d+-[0-9a-f]{8}$")
 """The end of a run's id that names its seed."""
 
@@ -127,13 +128,15 @@ def as_subjects(runs: "Iterable[Run | Subject]") -> list[Subject]:
     return [r if isinstance(r, Subject) else subject_from_run(r) for r in runs]
 
 
-def gather(runs: "Iterable[Run | Subject]") -> list[Subject]:
+def gather(runs: "Iterable[Run | Subject]", by_name: bool = False) -> list[Subject]:
     """Subjects in a stable order with distinct names and groups that mean one configuration each.
 
-    Groups keep the order in which they are first met; inside a group subjects are ordered by seed, then name.
+    Groups keep the order in which they are first met, or are sorted `by_name`; inside a group subjects are ordered by
+    seed, then name.
     """
     subjects = _unique_names(_separate_groups(as_subjects(runs)))
-    order = {group: i for i, group in enumerate(dict.fromkeys(s.group for s in subjects))}
+    met = list(dict.fromkeys(s.group for s in subjects))
+    order = {group: i for i, group in enumerate(sorted(met, key=natural) if by_name else met)}
     return sorted(subjects, key=lambda s: (order[s.group], s.seed is None, s.seed or 0, s.name))
 
 
@@ -142,6 +145,12 @@ def groups(subjects: Iterable[Subject]) -> dict[str, list[Subject]]:
     for subject in subjects:
         found.setdefault(subject.group, []).append(subject)
     return found
+
+
+def natural(name: str) -> list[str | float]:
+    """A key that sorts the numbers in names by size: n=40 before n=120, lr 1e-4 before lr 0.001."""
+    parts = _NUMBER.split(name)
+    return [float(part.replace(",", "")) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def flat(config: Any, front: str = "") -> dict[str, Any]:
