@@ -97,7 +97,7 @@ def test_a_folders_groups_are_sorted_by_the_numbers_in_their_names(tmp_path):
     html = build_report(runs, tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     places = [html.index(f'<div class="name">n_train={n}<') for n in (40, 80, 120)]
     assert places == sorted(places)
-    html = build_report(runs, tmp_path / "s.html", study=STUDY, formats=()).read_text(encoding="utf-8")
+    html = build_report(runs, tmp_path / "s.html", study=STUDY | {"expect": []}, formats=()).read_text(encoding="utf-8")
     assert html.index('<div class="name">n_train=120<') < html.index('<div class="name">n_train=40<')
 
 
