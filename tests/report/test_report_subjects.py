@@ -61,6 +61,11 @@ def test_branches_are_named_by_their_step_and_seeds_stay_together(tmp_path):
         *["r · lr 0.5, branched at step 160"] * 2,
         *["r · lr 0.5, branched at step 1,600"] * 2,
     ]
+    html = build_report(runs, tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    table = html.split('aria-label="Differences between groups"')[1].split("</table>")[0]
+    assert "start.step" in table
+    assert "start.digest" not in table, "that of one seed"
+    assert "<dt>start.digest</dt><dd>0160 " in html, "which each run's details tell"
 
 
 def test_branches_of_other_parents_are_other_groups(tmp_path):

@@ -1,6 +1,7 @@
 """Runs that are there twice: a run and what was imported of it are one seed, and counting both narrows every interval
 without telling anything new."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,14 +22,6 @@ class Copy:
 
     copy: Subject
     original: Subject
-
-    @property
-    def words(self) -> str:
-        """Both by name, or by folder where the names are the same."""
-        pair = (self.copy, self.original)
-        same = self.copy.name == self.original.name
-        copy, original = (s.path if same and s.path is not None else s.name for s in pair)
-        return f"{copy} (of {original})"
 
 
 def set_aside(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Copy]]:
@@ -57,12 +50,17 @@ def is_import(subject: Subject) -> bool:
 
 
 def copies_note(copies: Iterable[Copy]) -> str:
-    """Which runs are not counted, and why; empty where there are none."""
+    """Which runs are not counted, and why; by folder where several have one name. Empty where there are none."""
     found = list(copies)
     if not found:
         return ""
     they = "an imported copy of a run that is" if len(found) == 1 else "imported copies of runs that are"
-    listing = "; ".join(c.words for c in found)
+    named = Counter(s.name for s in {id(s): s for c in found for s in (c.copy, c.original)}.values())
+
+    def told(s: Subject) -> str:
+        return s.path if named[s.name] > 1 and s.path is not None else s.name
+
+    listing = "; ".join(f"{told(c.copy)} (of {told(c.original)})" for c in found)
     return f"{plural(len(found), 'run')} left out everywhere on this page, as {they} counted already: {listing}."
 
 

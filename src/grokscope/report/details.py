@@ -20,6 +20,9 @@ from grokscope.report.words import plural
 PLAIN_DATA, PACKED_DATA = 200_000, 600_000
 """Bytes of rows that a page carries as plain CSV, and packed (gzip), before it only names the files."""
 
+_OF_ONE_SEED = ("seed", "regime.name", "start", "start.run", "start.digest")
+"""Settings that say nothing of a group: each seed branched from a run of its own."""
+
 
 @dataclass(frozen=True)
 class Download:
@@ -75,13 +78,13 @@ def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str])
 
 
 def group_differences(groups: Mapping[str, Sequence[Reading]]) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """(settings in which the groups differ, group -> setting -> value); the seed and the regime's label are left
-    out."""
+    """(settings in which the groups differ, group -> setting -> value); what belongs to one seed and
+    the regime's label are left out."""
     configs = {
         g: flat(next((r.subject.config for r in members if r.subject.config), {})) for g, members in groups.items()
     }
     configs = {g: c for g, c in configs.items() if c}
-    keys = [k for k in differing(list(configs.values())) if k not in ("seed", "regime.name")]
+    keys = [k for k in differing(list(configs.values())) if k not in _OF_ONE_SEED]
     return keys, {g: {k: shown(c.get(k, "absent")) for k in keys} for g, c in configs.items()}
 
 
