@@ -46,7 +46,7 @@ def test_rules_name_checkpoints(run):
     [
         ("peak:ood_test", "only as 'oracle'"),
         ("mean_last", "names no checkpoint"),
-        ("step:7", "no checkpoint at step 7; it has 6, 12"),
+        ("step:7", "no checkpoint at step 7; nearest: 6, 12"),
         ("best", "unknown rule 'best'"),
         ("oracle:ood_tset", "did you mean 'ood_test'"),
     ],

@@ -154,7 +154,7 @@ def test_a_rule_finds_its_weights(tmp_path):
     chosen, step, path = checkpoint(run, "step=15")
     assert (step, path.name) == (15, "st00000015.safetensors")
     assert set(chosen.values) == {"train", "id_val"}
-    with pytest.raises(ValueError, match="no checkpoint at step 20; it has 15, 30, 45"):
+    with pytest.raises(ValueError, match="no checkpoint at step 20; nearest: 15, 30, 45"):
         checkpoint(run, "step=20")
     with pytest.raises(ValueError, match="averages evaluations and names no checkpoint"):
         checkpoint(run, "mean_last=3")
