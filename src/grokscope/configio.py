@@ -196,7 +196,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected a TOML or JSON file") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not text, expected a TOML or JSON file") from None
+        raise ValueError(f"{path}: is not text in utf-8, expected a TOML or JSON file") from None
     except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(raw, dict):

@@ -393,5 +393,5 @@ def windows(sheet, x):
 def test_a_contact_sheet_needs_images(tmp_path):
     split = Split(np.zeros((2, 4), np.float32), np.array([0, 1]))
     data = TaskData(kind="classification", splits={"train": split}, classes=2, threshold=0.9)
-    with pytest.raises(ValueError, match="needs uint8 images"):
+    with pytest.raises(ValueError, match="needs a task of images"):
         contact_sheet(data, tmp_path / "sheet.png")
