@@ -81,10 +81,10 @@ def test_the_end_and_the_final_score_are_two_words_for_two_numbers(tmp_path):
     (o,) = outcomes({s: readings(tmp_path, s) for s in ("ood_val", "ood_test")})
     final, end = o.chosen["final"].values["ood_test"], o.chosen["mean_last"]
     assert score(final) != score(end.values["ood_test"])
-    assert f"{score(final)} last evaluation {score(end.values['ood_test'])} mean of last {end.averaged}" in text
+    assert f"{score(final)} last evaluation {score(end.values['ood_test'])} last {end.averaged}" in text
     found = readings(tmp_path, "ood_val")[0].found
     assert found is not None
-    assert f"{score(found.final)} mean of last {found.final_rows}" in text
+    assert f"{score(found.final)} last {found.final_rows}" in text
     assert "Peak End Drop" in text
     assert "Final Drop" not in text
 

@@ -138,7 +138,7 @@ def _cells(o: Outcome) -> list[Value]:
         _peak(o, "ood_val", "peak_ood_val"),
         _score(final, "ood_val", LAST_ONE),
         _score(final, "ood_test", LAST_ONE),
-        _score(last, "ood_test", f"mean of last {last.averaged}" if last else ""),
+        _score(last, "ood_test", f"last {last.averaged}" if last else ""),
         _chosen(o, "peak_ood_val"),
         _peak(o, "ood_test", "oracle"),
     ]

@@ -69,7 +69,7 @@ def _row(r: Reading, anchor: str) -> VerdictRow:
         delay=_delay(found.delay, steps),
         ratio=Cell(_delay(found.delay_ratio, factor).main),
         peak=Cell(score(found.peak), f"at {steps(found.peak_step)}"),
-        end=Cell(score(found.final), f"mean of last {found.final_rows}"),
+        end=Cell(score(found.final), f"last {found.final_rows}"),
         drop=Cell(score(found.drop), f"noise {score(found.noise.band)}"),
         why=why(r),
     )  # fmt: skip
