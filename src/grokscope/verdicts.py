@@ -57,14 +57,6 @@ def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> judged.Sp
     return json.loads(to_json(plain))  # the first answer looks like the kept one
 
 
-def with_peak_rules(splits: judged.Splits) -> judged.Splits:
-    """The same verdicts with ``peak_rule`` beside each peak: the rule that looking it up amounts to, on `ood_test` the
-    oracle's."""
-    from grokscope.trajectory.selection import peak_rule
-
-    return {s: {**v, "milestones": {**v["milestones"], "peak_rule": peak_rule(s)}} for s, v in splits.items()}
-
-
 def verdict_line(verdict: dict[str, Any]) -> str:
     """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
     from grokscope.trajectory.selection import ORACLE, REPORTED

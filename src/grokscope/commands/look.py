@@ -11,7 +11,7 @@ from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
 from grokscope.store.judged import Splits
-from grokscope.verdicts import run_verdicts, verdict_line, with_peak_rules
+from grokscope.verdicts import run_verdicts, verdict_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +30,7 @@ class Listing(Result):
     root: Path
 
     def data(self) -> Any:
-        from grokscope.trajectory.selection import peak_rule
-
-        return [{**row, "peak_rule": None if row["split"] is None else peak_rule(row["split"])} for row in self.rows]
+        return self.rows
 
     def show(self, console: "Console") -> None:
         if not self.rows:
@@ -99,7 +97,7 @@ class Shown(Result):
             "path": str(self.run.path),
             "status": self.run.status,
             **self.run.record,
-            "verdicts": with_peak_rules(self.verdicts),
+            "verdicts": self.verdicts,
         }
 
     def show(self, console: "Console") -> None:
@@ -195,7 +193,7 @@ def compare(runs: Sequence[Path], /) -> Compared:
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
-    splits = [with_peak_rules(_judge(run, run.status["state"])) for run in found]
+    splits = [_judge(run, run.status["state"]) for run in found]
     return Compared([str(p) for p in runs], differ, _results(found, splits))
 
 

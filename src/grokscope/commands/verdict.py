@@ -10,7 +10,7 @@ from grokscope.commands.output import number as text
 from grokscope.config import require
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.judged import Splits
-from grokscope.verdicts import run_verdicts, select, verdict_line, with_peak_rules
+from grokscope.verdicts import run_verdicts, select, verdict_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,11 +25,11 @@ class Judged(Result):
     sources: dict[str, Splits]
 
     def data(self) -> Any:
-        return {source: with_peak_rules(splits) for source, splits in self.sources.items()}
+        return self.sources
 
     def show(self, console: "Console") -> None:
         header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "final"]
-        rows = [[source, *_cells(v)] for source, splits in self.data().items() for v in splits.values()]
+        rows = [[source, *_cells(v)] for source, splits in self.sources.items() for v in splits.values()]
         print_table(console, header, rows)
         if len(rows) <= 3:
             for splits in self.sources.values():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STATES = ("done", "running", "interrupted", "failed", "diverged", "planned", "unreadable")
 MILESTONES = ("T_fit", "T_gen", "T_gen_stable")
-LEVELS = ("delay", "delay_ratio", "peak", "peak_step", "final", "drop")
+LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "final", "drop")
 
 Judge = Callable[[Run, str], judged.Splits]
 """Gives a run's verdicts, kept or new; the store itself knows only the kept ones."""

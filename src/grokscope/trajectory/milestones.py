@@ -8,6 +8,7 @@ from scipy.optimize import isotonic_regression
 
 from grokscope.registry import nearest
 from grokscope.trajectory.criteria import Criteria
+from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
 
 
@@ -113,8 +114,9 @@ class Milestones:
         return self.peak - self.final
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data; ``peak_rule`` names what looking up the peak amounts to, on `ood_test` the oracle's."""
         out = {k: v.to_dict() if isinstance(v, Milestone | Span) else v for k, v in vars(self).items()}
-        return {**out, "noise": vars(self.noise), "drop": self.drop}
+        return {**out, "noise": vars(self.noise), "drop": self.drop, "peak_rule": peak_rule(self.split)}
 
 
 def milestones(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> Milestones:
