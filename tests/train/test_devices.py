@@ -59,11 +59,13 @@ def test_the_command_line_says_it_in_one_line_and_keeps_it(tmp_path, capsys):
 
 
 @without_gpu
+@pytest.mark.filterwarnings("default")
 def test_workers_pass_it_on_once_for_all_runs(tmp_path, capsys):
     raw = configio.overlay(TINY, {"hardware.device": "cuda", "schema": 1, "name": "s", "seeds": [0, 1, 2]})
     file = tmp_path / "study.toml"
     file.write_text(toml(raw))
-    Study.load(file).run(root=tmp_path / "runs", workers=2)
+    with pytest.warns(UserWarning, match="training on the CPU"):
+        Study.load(file).run(root=tmp_path / "runs", workers=2)
     assert command_line(["study", "run", str(file), "--root", str(tmp_path / "again"), "--workers", "2"]) == 0
     assert capsys.readouterr().err.count("training on the CPU") == 1
 

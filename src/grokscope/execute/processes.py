@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -106,7 +107,6 @@ class _Pool:
     stopping: int = 0
     """How often somebody asked to stop."""
     told: bool = False
-    warned: set[str] = field(default_factory=set)
 
     def run(self) -> list[Outcome]:
         self.waiting.extend(range(len(self.jobs)))
@@ -154,7 +154,7 @@ class _Pool:
 
     def _answer(self, worker: _Worker, answer: dict[str, Any]) -> None:
         if "warning" in answer:
-            self._warned(answer["warning"])
+            warnings.warn(answer["warning"], stacklevel=2)  # as if the run had been trained here
             return
         number = answer["job"]
         worker.step = answer["step"]
@@ -164,19 +164,13 @@ class _Pool:
         worker.job = None
         self._ended(number, Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"]))
 
-    def _warned(self, text: str) -> None:
-        """Pass on what a worker warned of, once for all runs."""
-        if text not in self.warned:
-            self.warned.add(text)
-            self.board.note(f"warning: {text}")
-
     def _lost(self, worker: _Worker, number: int) -> None:
         """A worker died with a job in its hands."""
         job, words = self.jobs[number], worker.last_words()
         if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
             # asked before it trained, not waited for, or at the moment when it was done
             state = Run(job.run).status["state"]
-            ended = "done" if state == "done" else "diverged" if state == "diverged" else "interrupted"
+            ended = state if state in ("done", "diverged") else "interrupted"
             self._ended(number, Outcome(job, ended, worker.step))
             return
         record_failure(job.config, job.root, job.passed, words)
@@ -221,7 +215,7 @@ class Processes:
         pool = _Pool(jobs, board, min(self.workers, max(len(jobs), 1)))
         board.begin(jobs, pool.size)
         if crowded := _crowded(jobs, pool.size):
-            board.note(f"warning: {crowded}")
+            warnings.warn(crowded, stacklevel=2)
         with _listening(pool):
             return pool.run()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.report.reading import Reading
-from grokscope.report.subjects import NOT_IDENTITY, flat
+from grokscope.report.subjects import differs_freely, flat
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Selection
@@ -179,8 +179,7 @@ def _family(reading: Reading) -> tuple[str, str]:
     """(name, everything else that was set) without the size of the training set, which is also in the name where a
     study varies it."""
     config = flat(reading.subject.config)
-    ours = (SIZE, "regime.name", *NOT_IDENTITY)
-    rest = {k: v for k, v in config.items() if not any(k == n or k.startswith(n + ".") for n in ours)}
+    rest = {k: v for k, v in config.items() if k != SIZE and not differs_freely(k)}
     name = " ".join(_IN_NAME.sub("", str(config.get("regime.name", ""))).split())
     return name or "all runs", repr(sorted(rest.items()))
 

@@ -27,7 +27,7 @@ def branch(
             weights do not fit the changed network.
     """
     source = _checkpoint(run, step)
-    load_weights(source)  # a damaged file is an error now, not when the branch trains
+    weights = load_weights(source)  # a damaged file is an error now, not when the branch trains
     taken = run.status["step"] if step is None else step
     start = {"run": run.id, "step": taken, "digest": blake2b(source.read_bytes(), digest_size=8).hexdigest()}
     written = _written_out(changes)
@@ -35,7 +35,7 @@ def branch(
     config = configio.load_run(raw)
     parent = configio.load_run(run.config)
     if (config.model, config.task) != (parent.model, parent.task):  # before there is a folder
-        make_engine(config, config.task.build(config.seed))[1].load_weights(load_weights(source))
+        make_engine(config, config.task.build(config.seed))[1].load_weights(weights)
     folder = Path(root or run.path.parent) / config.run_id()
     write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
