@@ -2,6 +2,8 @@
 
 import math
 import re
+from itertools import accumulate
+from math import comb
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -156,6 +158,26 @@ def test_interval_covers_the_median_with_95_percent_and_is_the_narrowest(n):
     assert k >= 1
     assert cover >= 0.95
     assert 1 - 2 * stats.binom.cdf(k, n, 0.5) < 0.95
+
+
+def _rank_by_counting(n):
+    """The largest k with 2 P(fewer than k of n values below the median) <= 5 %, in whole numbers."""
+    below = list(accumulate(comb(n, k) for k in range(n)))
+    return sum(40 * count <= 2**n for count in below)
+
+
+@pytest.mark.parametrize("n", [*range(1, 61), 1023, 1024, 1025, 1100, 10_000])
+def test_the_rank_of_the_interval_is_exact_for_any_number_of_runs(n):
+    assert interval_rank(n) == _rank_by_counting(n)
+
+
+def test_a_group_of_1100_runs_has_a_band():
+    values = np.random.default_rng(0).permutation(1100).astype(float)
+    band = group_band([(np.arange(2), np.array([v, v])) for v in values])
+    k = interval_rank(1100)
+    assert (band.low == k - 1).all()
+    assert (band.high == 1100 - k).all()
+    assert (band.n, band.kind) == (1100, "interval")
 
 
 def test_five_values_cannot_cover():

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Literal
 
 import numpy as np
@@ -69,5 +68,7 @@ def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, Literal["none
 
 def interval_rank(n: int) -> int:
     """The largest k for which the k-th smallest and k-th largest of n values enclose the median with at least 95 %."""
-    below = np.cumsum([comb(n, k) for k in range(n)]) / 2.0**n
-    return int(np.searchsorted(below, 0.025, side="right"))
+    from scipy.stats import binom
+
+    # P(k - 1 or fewer values lie below the median) must stay within 2.5 %: scipy's tail holds for any n
+    return int(np.searchsorted(binom.cdf(np.arange(n), n, 0.5), 0.025, side="right"))
