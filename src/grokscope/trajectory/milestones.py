@@ -1,6 +1,6 @@
 """Milestones: when something first holds, known only to the evaluation grid, and censored where it was not reached."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,9 @@ class Milestones:
     threshold: float
     evaluations: int
     last_step: float
+    grids: dict[str, np.ndarray] = field(repr=False, compare=False)
+    """The steps of evaluation: of ``train`` (for T_fit) and of ``held_out``. What one grid saw, a coarser one cannot
+    have seen, so comparisons between runs need them; they are no part of the plain data."""
     T_fit: Milestone
     """First evaluation with the train score at the fit threshold."""
     T_gen: Milestone
@@ -115,7 +118,8 @@ class Milestones:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``peak_rule`` names what looking up the peak amounts to, on `ood_test` the oracle's."""
-        out = {k: v.to_dict() if isinstance(v, Milestone | Span) else v for k, v in vars(self).items()}
+        plain = {k: v for k, v in vars(self).items() if k != "grids"}
+        out = {k: v.to_dict() if isinstance(v, Milestone | Span) else v for k, v in plain.items()}
         return {**out, "noise": vars(self.noise), "drop": self.drop, "peak_rule": peak_rule(self.split)}
 
 
@@ -141,6 +145,7 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
         threshold=threshold,
         evaluations=len(held),
         last_step=held.step[-1].item(),
+        grids={"train": train.step, "held_out": held.step},
         T_fit=T_fit,
         T_gen=T_gen,
         T_gen_lasting=_at_row(held, lasting[0].start if lasting else None),
