@@ -84,7 +84,7 @@ def test_the_end_and_the_final_score_are_two_words_for_two_numbers(tmp_path):
     assert f"{score(final)} last evaluation {score(end.values['ood_test'])} last {end.averaged}" in text
     found = readings(tmp_path, "ood_val")[0].found
     assert found is not None
-    assert f"{score(found.final)} last {found.final_rows}" in text
+    assert f"{score(found.end)} last {found.end_rows}" in text
     assert "Peak End Drop" in text
     assert "Final Drop" not in text
 

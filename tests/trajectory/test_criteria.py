@@ -31,7 +31,7 @@ EVENTS_ONLY = {
         ({"plateau_level": 80}, "plateau_level"),
         ({"dwell": 0}, "dwell must be a whole number"),
         ({"dwell": 2.5}, "dwell must be a whole number"),
-        ({"final_rows": 0}, "final_rows"),
+        ({"end_share": 0}, "end_share"),
         ({"noise_sigmas": -1}, "noise_sigmas must not be negative"),
         ({"noise_sigmas": float("nan")}, "noise_sigmas"),
         ({"drop_share": 2}, "drop_share"),
@@ -73,5 +73,5 @@ def test_the_tasks_threshold_fills_in_and_stays_above_the_trivial_predictor():
 
 def test_extreme_but_legal_values_keep_legal_neighbours():
     t = grokked()
-    edge = Criteria(fit=1.0, plateau_share=1.0, dwell=1, final_rows=1, collapses=1, delay_ratio=1.0, noise_sigmas=0.0)
+    edge = Criteria(fit=1.0, plateau_share=1.0, dwell=1, end_share=1.0, collapses=1, delay_ratio=1.0, noise_sigmas=0.0)
     assert len(list(edge.neighbours(t, "id_val"))) > 10

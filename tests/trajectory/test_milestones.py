@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from trajectory_shapes import PUBLISHED_GRID, digits, early_peak, grokked, memorized, noisy, trajectory
 
 from grokscope.trajectory import Criteria, milestones
-from grokscope.trajectory.milestones import milestone, roughness, running_median, stretches, wander
+from grokscope.trajectory.curves import roughness, running_median, stretches, time_weights, wander
+from grokscope.trajectory.milestones import milestone
 
 
 def test_digits_milestones_are_intervals():
@@ -82,16 +83,44 @@ def test_a_flicker_is_a_milestone_but_not_a_lasting_one():
     assert m.T_gen_lasting.at == m.T_gen_stable.at == 9
 
 
-def test_peak_final_and_drop():
+def test_peak_end_final_and_drop():
     t = early_peak()
     m = milestones(t)
     assert m.peak == pytest.approx(0.7336, abs=1e-3)
     assert m.peak_step == 350
-    assert m.final_rows == 5
-    assert m.final == pytest.approx(t.held_out["id_val"][-5:].mean())
-    assert m.drop == pytest.approx(m.peak - m.final)
+    assert m.end_from == pytest.approx(2850.05)
+    assert m.end_rows == 3
+    assert m.end == pytest.approx(t.held_out["id_val"][-3:].mean(), abs=1e-5)
+    assert m.final == t.held_out["id_val"][-1]
+    assert m.drop == pytest.approx(m.peak - m.end)
     short = milestones(trajectory([1, 10, 100], [0.1, 1, 1], [0.1, 0.1, 0.9]))
-    assert short.final == 0.9  # in a short log the mean would mix the transition in
+    assert short.end == short.final == 0.9  # in a short log the mean would mix the transition in
+
+
+def test_the_end_is_a_share_of_the_steps_not_a_number_of_rows():
+    """The same falling line, evaluated evenly, log-spaced, and with a burst of rows at the very end."""
+    even = np.linspace(0, 1000, 101)
+    burst = np.r_[even[:-1], np.linspace(999, 1000, 200)]
+    for step in (even, np.linspace(0, 1000, 2001), burst, np.r_[0, np.logspace(0, 3, 500)]):
+        m = milestones(trajectory(step, np.ones(len(step)), 0.9 - 0.0008 * step))
+        assert m.end == pytest.approx(0.9 - 0.0008 * 975, abs=0.006)
+        assert m.final == pytest.approx(0.1)
+
+
+def test_the_end_does_not_mix_in_what_was_before_the_threshold_was_reached_for_good():
+    step = np.arange(0, 1001, 5)
+    m = milestones(trajectory(step, np.ones(201), np.where(step < 980, 0.1, 0.97)))
+    assert m.T_gen_stable.at == 980
+    assert m.end_from == 975
+    assert m.end == pytest.approx(0.97)
+    assert m.end_rows == 5
+
+
+def test_weights_over_time():
+    step = np.array([0.0, 10.0, 20.0, 21.0, 22.0])
+    assert time_weights(step, 12).tolist() == pytest.approx([0, 0, 0.8, 0.1, 0.1])
+    assert time_weights(step, 22).tolist() == [0, 0, 0, 0, 1]
+    assert time_weights(step[:1], 0).tolist() == [1]
 
 
 def test_a_single_evaluation_does_not_make_a_lasting_peak():

@@ -268,7 +268,8 @@ def test_the_same_drop_is_decided_by_the_noise():
         name(trajectory(grid, fitting(grid, 100), held, trivial=0.5, n={"id_val": 34904})) == "ungrokked (early-peak)"
     )
     assert name(trajectory(grid, fitting(grid, 100), held, trivial=0.5, n={"id_val": 60})) == "memorized"
-    assert name(trajectory(grid, fitting(grid, 100), noisy(held, 0.06), trivial=0.5)) == "memorized"
+    rough = [name(trajectory(grid, fitting(grid, 100), noisy(held, 0.06, seed), trivial=0.5)) for seed in range(20)]
+    assert rough.count("memorized") >= 15
 
 
 def test_repeated_collapses_of_train_are_unstable():

@@ -104,13 +104,13 @@ def test_the_definitions_of_the_classes_hold(t: Trajectory):
             assert e["low_share"] >= 0.5
         case "semi-grokked":
             assert m.T_gen_lasting.censored
-            assert m.final > e["base"]
+            assert m.end > e["base"]
         case "memorized":
             assert m.T_gen_lasting.censored
             assert "censored" in v.reason
         case "ungrokked":
             assert m.T_gen_stable.censored
-            assert max(m.peak_lasting, m.threshold) - m.final > m.noise.band
+            assert max(m.peak_lasting, m.threshold) - m.end > m.noise.band
             assert (v.qualifier == "after-grokking") == (not m.T_gen_lasting.censored)
         case "recovered-to-baseline":
             assert e["no_better"]

@@ -169,7 +169,7 @@ def size_curves(readings: Iterable[Reading]) -> list[SizeCurve]:
             families.setdefault(_family(r), []).append(r)
     out = []
     for (name, _), members in families.items():
-        points = [(_size(r), float(r.found.peak), float(r.found.final)) for r in members if r.found is not None]
+        points = [(_size(r), float(r.found.peak), float(r.found.end)) for r in members if r.found is not None]
         if len({n for n, _, _ in points}) > 1:
             out.append(SizeCurve(name, sorted(points), members[0].threshold, members[0].trivial))
     return out

@@ -45,7 +45,7 @@ class VerdictRow:
     ratio: Cell
     peak: Cell
     end: Cell
-    """Mean of the last evaluations; `final` is the word for the last one alone."""
+    """Mean over the last 5 % of the steps; `final` is the last evaluation alone."""
     drop: Cell
     why: str
 
@@ -69,7 +69,7 @@ def _row(r: Reading, anchor: str) -> VerdictRow:
         delay=_delay(found.delay, steps),
         ratio=Cell(_delay(found.delay_ratio, factor).main),
         peak=Cell(score(found.peak), f"at {steps(found.peak_step)}"),
-        end=Cell(score(found.final), f"last {found.final_rows}"),
+        end=Cell(score(found.end), f"last {found.end_rows}"),
         drop=Cell(score(found.drop), f"noise {score(found.noise.band)}"),
         why=why(r),
     )  # fmt: skip
@@ -217,6 +217,6 @@ def _record(r: Reading) -> dict[str, Any]:
             f"{name}_after": moment.previous if moment and not moment.censored else None,
             f"{name}_censored": moment.censored if moment else None,
         }
-    for name in ("peak", "peak_step", "final", "final_rows", "drop"):
+    for name in ("peak", "peak_step", "end", "end_rows", "final", "drop"):
         record[name] = getattr(found, name) if found else None
     return record | {"peak_rule": peak_rule(r.split)}

@@ -24,7 +24,10 @@ TERMS: tuple[tuple[str, str], ...] = (
         "censored ▷",
         "not reached by the run's last evaluation: a lower bound, neither dropped nor replaced by the last step",
     ),
-    ("end", "mean of the last few evaluations, with which a peak is compared; how many is said beneath it"),
+    (
+        "end",
+        "mean over the last 5 % of the steps, with which a peak is compared; beneath it, of how many evaluations",
+    ),
     ("final", "the last evaluation alone, and the weights kept there; noisier than the end"),
     (
         "trivial predictor",
@@ -65,8 +68,8 @@ def verdict_intro(split: str) -> str:
 def verdict_note() -> str:
     return (
         "Under T the interval (before, at] in which the milestone lies; ▷ means not reached by the last evaluation "
-        "(censored). Peak, end and drop are held-out scores. The end is the mean of the last evaluations, of as many "
-        "as stand beneath it (final and final_rows in the CSV); the score of the last one alone is called final "
+        "(censored). Peak, end and drop are held-out scores. The end is the mean over the last 5 % of the steps, of as "
+        "many evaluations as stand beneath it (end and end_rows in the CSV); the last evaluation alone is called final "
         "wherever it is shown. The noise under a drop is what chance alone can do."
     )
 

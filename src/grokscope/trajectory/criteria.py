@@ -30,8 +30,8 @@ class Criteria:
     """"Most of the delay": the share of the time from T_fit to T_gen spent far below the threshold."""
     dwell: int = 3
     """A dip, a flicker or an end shorter than this many evaluations decides nothing: one or two can be chance."""
-    final_rows: int = 5
-    """The final value is the mean of this many last evaluations, at most a quarter of them."""
+    end_share: float = 0.05
+    """The end of a curve is its mean over this last share of the steps, however many evaluations lie in it."""
     noise_sigmas: float = 3.0
     """Two levels differ when they lie this many standard errors apart; 3 because the peak is the best of many
     evaluations."""
@@ -75,13 +75,21 @@ class Criteria:
         for key in ("fit", "generalize", "fit_r2", "generalize_r2"):
             value = getattr(self, key)
             _require(value is None or 0 < value <= 1, key, "lie in (0, 1]", value, _percent(value))
-        for key in ("plateau_level", "plateau_share", "collapse_depth", "collapse_share", "kept_share", "kept_rise"):
+        for key in (
+            "plateau_level",
+            "plateau_share",
+            "collapse_depth",
+            "collapse_share",
+            "end_share",
+            "kept_share",
+            "kept_rise",
+        ):
             _require(0 < getattr(self, key) <= 1, key, "be a share in (0, 1]", getattr(self, key))
         for key in ("drop_share", "rise_share", "baseline_share", "slingshot_growth", "slingshot_calm"):
             _require(0 <= getattr(self, key) <= 1, key, "be a share in [0, 1]", getattr(self, key))
         for key in ("delay_ratio", "spike_factor", "norm_drop_speed"):
             _require(getattr(self, key) >= 1, key, "be at least 1", getattr(self, key))
-        for key in ("dwell", "final_rows", "collapses", "spike_window"):
+        for key in ("dwell", "collapses", "spike_window"):
             value = getattr(self, key)
             _require(isinstance(value, int) and value >= 1, key, "be a whole number of at least 1", value)
         for key in ("noise_sigmas", "spike_floor", "spike_reach"):
@@ -158,8 +166,8 @@ def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
         **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor
         "delay_ratio": _factor,
         **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth"), _share),
-        **dict.fromkeys(("dwell", "final_rows", "collapses"), _one),
+        **dict.fromkeys(("dwell", "collapses"), _one),
         "noise_sigmas": _sigma,
-        **dict.fromkeys(("drop_share", "rise_share", "baseline_share", "collapse_share"), _small_share),
+        **dict.fromkeys(("end_share", "drop_share", "rise_share", "baseline_share", "collapse_share"), _small_share),
         **dict.fromkeys(("kept_share", "kept_rise"), _gap),
     }

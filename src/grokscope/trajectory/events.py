@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.milestones import milestones, running_median, stretches
+from grokscope.trajectory.curves import running_median, stretches
+from grokscope.trajectory.milestones import milestones
 from grokscope.trajectory.series import Trajectory
 
 EventKind = Literal["loss spike", "slingshot", "norm collapse", "transition"]

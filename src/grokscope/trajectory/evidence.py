@@ -6,15 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.milestones import (
-    Milestones,
-    final_count,
-    milestones,
-    ratio,
-    running_median,
-    stretches,
-    wander,
-)
+from grokscope.trajectory.curves import running_median, stretches, wander
+from grokscope.trajectory.milestones import Milestones, milestones, ratio
 from grokscope.trajectory.series import Curve, Trajectory
 
 Grid = Literal["at", "shortest", "longest"]
@@ -39,11 +32,11 @@ class Evidence:
     held_share: float | None
     """Share of the evaluations since the lasting T_gen that are at the threshold."""
     lasting_drop: float
-    """From the lasting peak to the final value."""
+    """From the lasting peak to the end."""
     drop_band: float
     """A drop up to this is noise: the noise band, or `noise_sigmas` of the wander around a lasting decay."""
     decayed_from: float | None
-    """Start of the last stretch, up to the end, nearer to the final value than to the lasting peak; None if there is
+    """Start of the last stretch, up to the end, nearer to the end than to the lasting peak; None if there is
     none."""
     decayed: bool
     """The drop is beyond noise, worth the name, lasting, and from a peak above the trivial predictor."""
@@ -57,7 +50,7 @@ class Evidence:
     counts as no delay."""
     base_until: float
     rise: float
-    """From the plateau to the final value."""
+    """From the plateau to the end."""
     rise_band: float
     """A rise up to this is noise: the noise band, or `noise_sigmas` of the wander around a lasting rise."""
     kept_rise: float
@@ -69,7 +62,7 @@ class Evidence:
     still_rising: bool
     """The last few evaluations lie above the few before them, beyond noise."""
     no_better: bool
-    """The final value is no better than the trivial predictor's."""
+    """The end is no better than the trivial predictor's."""
     collapses: int
     """Separate collapses of the train score after T_fit."""
     collapse_share: float
@@ -92,7 +85,17 @@ class Evidence:
         """Plain numbers; what is not finite becomes None."""
         own = {k: v for k, v in vars(self).items() if k != "milestones"}
         m = self.milestones
-        shared = ("evaluations", "threshold", "peak", "peak_step", "peak_lasting", "peak_lasting_step", "final", "drop")
+        shared = (
+            "evaluations",
+            "threshold",
+            "peak",
+            "peak_step",
+            "peak_lasting",
+            "peak_lasting_step",
+            "end",
+            "final",
+            "drop",
+        )
         out = {k: getattr(m, k) for k in shared} | {"noise_band": m.noise.band} | own
         return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in out.items()}
 
@@ -129,7 +132,7 @@ def gather(trajectory: Trajectory, split: str, criteria: Criteria, grid: Grid = 
         **_delay(held, found, floor + criteria.plateau_level * way, grid),
         **_decay(held, found, floor, way, trivial is not None, criteria),
         **_rise(held, train, smooth, found, way, criteria),
-        no_better=trivial is not None and found.final <= trivial + criteria.baseline_share * way,
+        no_better=trivial is not None and found.end <= trivial + criteria.baseline_share * way,
         **_collapses(trajectory, train, held, found, criteria),
     )
 
@@ -160,14 +163,14 @@ def _decay(
     since = held.step >= found.peak_lasting_step
     noise = max(found.noise.band, criteria.noise_sigmas * wander(held.value[since], increasing=False))
     margin = max(noise, criteria.drop_share * way)
-    drop = found.peak_lasting - found.final
+    drop = found.peak_lasting - found.end
     after = np.flatnonzero(held.step > found.peak_lasting_step)
-    low = held.value[after] < (found.peak_lasting + found.final) / 2
+    low = held.value[after] < (found.peak_lasting + found.end) / 2
     runs = stretches(low, criteria.dwell)
     lasting = bool(runs) and runs[-1].open and runs[-1].count >= criteria.dwell
     worth = not trivial_known or found.peak_lasting > floor + margin
     decayed = lasting and drop > margin and worth
-    below = found.threshold - found.final > max(found.noise.band, criteria.drop_share * way)
+    below = found.threshold - found.end > max(found.noise.band, criteria.drop_share * way)
     return {
         "lasting_drop": drop,
         "drop_band": noise,
@@ -188,12 +191,12 @@ def _rise(
     if not window.any():  # no evaluation between them: the last one before stands for the plateau
         window[max(int(np.searchsorted(held.step, until, side="right")) - 1, 0)] = True
     base = float(smooth[window].max())
-    rise, whole = found.final - base, found.peak_lasting - base
+    rise, whole = found.end - base, found.peak_lasting - base
     gained = base - float(smooth[window][0])
     noise = max(found.noise.band, criteria.noise_sigmas * wander(held.value[np.argmax(window) :], increasing=True))
-    rows = final_count(len(held), criteria)
+    rows = found.end_rows
     before = held.value[-2 * rows : -rows]
-    trend = found.final - before.mean() if before.size else 0.0
+    trend = found.end - before.mean() if before.size else 0.0
     wobble = criteria.noise_sigmas * (found.noise.roughness or 0.0) * np.sqrt(2 / rows)
     return {
         "base": base,

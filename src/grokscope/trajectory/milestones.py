@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from grokscope.registry import nearest
 from grokscope.trajectory.criteria import Criteria
+from grokscope.trajectory.curves import roughness, running_median, stretches, time_weights
 from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
 
@@ -106,15 +106,21 @@ class Milestones:
     peak_lasting: float
     """Highest running median of three evaluations: what the curve reached without the help of a single evaluation."""
     peak_lasting_step: float
+    end: float
+    """Mean over the last `Criteria.end_share` of the steps (after `T_gen_stable` where there is one), each evaluation
+    weighted by the time since the one before."""
+    end_from: float
+    """The mean begins after this step."""
+    end_rows: int
+    """Evaluations in the mean; 1 where the grid is coarser than it."""
     final: float
-    """Mean of the last few evaluations."""
-    final_rows: int
+    """The last evaluation alone."""
     noise: Noise
 
     @property
     def drop(self) -> float:
-        """From the peak to the final value."""
-        return self.peak - self.final
+        """From the peak to the end."""
+        return self.peak - self.end
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; ``peak_rule`` names what looking up the peak amounts to, on `ood_test` the oracle's."""
@@ -139,7 +145,9 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     T_fit, T_gen = first(train, train.reaches(fit)), first(held, above)
     smooth = running_median(held.value)
     top, top_lasting = int(np.argmax(held.value)), _median_row(held.value, smooth)
-    rows = final_count(len(held), criteria)
+    stable = _at_row(held, runs[-1].start if runs and runs[-1].open else None)
+    start = _end_from(held, stable, criteria.end_share)
+    weights = time_weights(held.step, start)
     return Milestones(
         split=split,
         threshold=threshold,
@@ -149,17 +157,25 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
         T_fit=T_fit,
         T_gen=T_gen,
         T_gen_lasting=_at_row(held, lasting[0].start if lasting else None),
-        T_gen_stable=_at_row(held, runs[-1].start if runs and runs[-1].open else None),
+        T_gen_stable=stable,
         delay=_delay(T_fit, T_gen),
         delay_ratio=_ratio(T_fit, T_gen),
         peak=held.value[top].item(),
         peak_step=held.step[top].item(),
         peak_lasting=held.value[top_lasting].item(),
         peak_lasting_step=held.step[top_lasting].item(),
-        final=held.value[-rows:].mean().item(),
-        final_rows=rows,
-        noise=_noise(trajectory, split, held, criteria),
+        end=float(weights @ held.value),
+        end_from=start,
+        end_rows=int((weights > 0).sum()),
+        final=held.value[-1].item(),
+        noise=_noise(trajectory, split, held, float((weights**2).sum()), criteria),
     )
+
+
+def _end_from(held: Curve, stable: Milestone, share: float) -> float:
+    """Where the last `share` of the steps begins, but not before the threshold was reached for good."""
+    start = held.step[-1].item() - share * (held.step[-1] - held.step[0]).item()
+    return start if stable.censored else max(start, stable.earliest)
 
 
 def milestone(found: Milestones, name: str) -> Milestone:
@@ -181,42 +197,6 @@ def _at_row(curve: Curve, row: int | None) -> Milestone:
     return Milestone(curve.step[row].item(), curve.step[row - 1].item() if row else None)
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Rows [start, stop) in which something holds, short gaps bridged; `count` rows in which it really does."""
-
-    start: int
-    stop: int
-    count: int
-    open: bool
-    """It still holds at the end of the curve: in the last row, or, once it held for `dwell` rows, a few rows before
-    it."""
-
-
-def stretches(holds: np.ndarray, dwell: int) -> list[Stretch]:
-    """The stretches of a condition (t,) bool, gaps shorter than `dwell` rows bridged."""
-    rows = np.flatnonzero(holds)
-    if not rows.size:
-        return []
-    parts = np.split(rows, np.flatnonzero(np.diff(rows) > dwell) + 1)
-    out = []
-    for part in parts:
-        tail = len(holds) - 1 - int(part[-1])
-        still = tail == 0 or (tail < dwell and len(part) >= dwell)
-        out.append(Stretch(int(part[0]), int(part[-1]) + 1, len(part), still))
-    return out
-
-
-def running_median(values: np.ndarray) -> np.ndarray:
-    """Running median of three (t,) -> (t,); the ends take the first and last three. Fewer than three rows: their
-    minimum."""
-    if len(values) < 3:
-        return np.full_like(values, values.min())
-    a, b, c = values[:-2], values[1:-1], values[2:]
-    middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-    return np.concatenate([middle[:1], middle, middle[-1:]])
-
-
 def _median_row(values: np.ndarray, smooth: np.ndarray) -> int:
     """The row whose value is the highest running median (it is one of the three)."""
     top = int(np.argmax(smooth))
@@ -224,48 +204,9 @@ def _median_row(values: np.ndarray, smooth: np.ndarray) -> int:
     return start + int(np.argmax(values[start : start + 3] == smooth[top]))
 
 
-def final_count(evaluations: int, criteria: Criteria) -> int:
-    """How many evaluations the final value averages: in a short log, no more than a quarter of them."""
-    return min(criteria.final_rows, max(evaluations // 4, 1))
-
-
-def roughness(values: np.ndarray) -> float | None:
-    """Standard deviation of white noise on a smooth curve (t,), or None below five rows.
-
-    ``1.4826 median|x[i-1] - 2 x[i] + x[i+1]| / sqrt(6)``: consistent for Gaussian noise. Rows at the end that only
-    repeat the last value are left out: a network at rest says nothing of the noise before.
-    """
-    values = _moving(values)
-    if len(values) < 5:
-        return None
-    return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / np.sqrt(6))
-
-
-def wander(values: np.ndarray, *, increasing: bool) -> float:
-    """Standard deviation of a curve (t,) around the best-fitting monotone one: all that it does besides lasting change.
-
-    Unlike `roughness` it also sees slow drift, in which neighbouring evaluations err together. A monotone fit follows
-    part of such drift; where the two disagree the result is therefore raised by their ratio, at most twofold, which
-    about restores the right size for first-order autoregressive noise. 0 for a monotone curve, or one too short to
-    tell.
-    """
-    values = _moving(values)
-    fit = isotonic_regression(values, increasing=increasing)
-    free = len(values) - (len(fit.blocks) - 1)
-    spread = float(np.sqrt(((values - fit.x) ** 2).sum() / free)) if free > 0 else 0.0
-    rough = roughness(values)
-    return spread * min(max(spread / rough, 1.0), 2.0) if rough else spread
-
-
-def _moving(values: np.ndarray) -> np.ndarray:
-    """The curve without the repetitions of its last value at the end."""
-    moving = np.flatnonzero(values != values[-1])
-    return values[: moving[-1] + 2] if moving.size else values[:1]
-
-
-def _noise(trajectory: Trajectory, split: str, held: Curve, criteria: Criteria) -> Noise:
-    """Band for a difference between a running median of three (variance 0.45) and a mean of `final_rows` evaluations;
-    the binomial part is not averaged away, because all evaluations share their examples."""
+def _noise(trajectory: Trajectory, split: str, held: Curve, averaged: float, criteria: Criteria) -> Noise:
+    """Band for a difference between a running median of three (variance 0.45) and the mean at the end, which leaves
+    `averaged` of the variance; the binomial part is not averaged away, because all evaluations share their examples."""
     rough = roughness(held.value)
     n = trajectory.n.get(split)
     binomial = None
@@ -273,7 +214,7 @@ def _noise(trajectory: Trajectory, split: str, held: Curve, criteria: Criteria) 
         level = (held.value.max() + held.value[-1]) / 2
         binomial = float(np.sqrt(level * (1 - level) / n)) if level < 1 else 0.0
     sampling = np.sqrt(2) * (binomial or 0.0)
-    wobble = np.sqrt(0.45 + 1 / criteria.final_rows) * (rough or 0.0)
+    wobble = np.sqrt(0.45 + averaged) * (rough or 0.0)
     return Noise(binomial, rough, float(criteria.noise_sigmas * max(sampling, wobble)))
 
 

@@ -37,7 +37,7 @@ def _unstable(e: Evidence, c: Criteria) -> str:
 def _recovered(e: Evidence, c: Criteria) -> str:
     fit = "" if e.fitted else "; train never fitted either"
     return (
-        f"held-out rose late, from {e.base:.3g} to {e.milestones.final:.3g}, "
+        f"held-out rose late, from {e.base:.3g} to {e.milestones.end:.3g}, "
         f"which is no better than the trivial predictor's {e.trivial:.3g}{fit}"
     )
 
@@ -73,7 +73,7 @@ def _semi(e: Evidence, c: Criteria) -> str:
     end = "and is still rising" if e.still_rising else "and stops there"
     return (
         f"train fitted at {m.T_fit.at:g}; held-out rose late from {e.base:.3g} (until {e.base_until:g}) "
-        f"to {m.final:.3g}, below {m.threshold:g}, {end} at {m.last_step:g}"
+        f"to {m.end:.3g}, below {m.threshold:g}, {end} at {m.last_step:g}"
     )
 
 
@@ -82,10 +82,10 @@ def _ungrokked(e: Evidence, c: Criteria) -> str:
     if e.reached:
         return (
             f"held-out had reached {m.threshold:g} at {m.T_gen_lasting.at:g} and peaked at {m.peak_lasting:.3g} "
-            f"(step {m.peak_lasting_step:g}); it ends at {m.final:.3g}, a loss beyond noise"
+            f"(step {m.peak_lasting_step:g}); it ends at {m.end:.3g}, a loss beyond noise"
         )
     return (
-        f"held-out peaked at {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and decayed to {m.final:.3g}, "
+        f"held-out peaked at {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and decayed to {m.end:.3g}, "
         f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it never reached {m.threshold:g}"
     )
 
@@ -94,7 +94,7 @@ def _memorized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     flicker = "" if m.T_gen.censored else f" (a flicker reached {m.threshold:g} at {m.T_gen.at:g})"
     return (
-        f"train fitted at {m.T_fit.at:g}; held-out ends at {m.final:.3g} (threshold {m.threshold:g}) and has not "
+        f"train fitted at {m.T_fit.at:g}; held-out ends at {m.end:.3g} (threshold {m.threshold:g}) and has not "
         f"left its plateau by {m.last_step:g}{flicker}: censored there, a longer run may still grok"
     )
 
@@ -102,7 +102,7 @@ def _memorized(e: Evidence, c: Criteria) -> str:
 def _kept(e: Evidence) -> str:
     m = e.milestones
     if not e.stable:
-        return f"; it ends at {m.final:.3g}, below the threshold but not clearly"
+        return f"; it ends at {m.end:.3g}, below the threshold but not clearly"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
         return f"; it fell below in between and holds since {m.T_gen_stable.at:g}"
     return ""

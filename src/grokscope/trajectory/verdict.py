@@ -15,8 +15,8 @@ Decision order; the first line that holds gives the verdict:
    below it.
 8. `semi-grokked`: it ends above the plateau that it had after fitting, by more than noise and `rise_share`, and kept
    `kept_rise` of that rise.
-9. `ungrokked`, early-peak: its lasting peak lies above the final value by more than noise and `drop_share`, and it has
-   been nearer to the final value for the last `dwell` evaluations or more.
+9. `ungrokked`, early-peak: its lasting peak lies above the end by more than noise and `drop_share`, and it has
+   been nearer to the end for the last `dwell` evaluations or more.
 10. `memorized`: none of these. Fitted, and held-out has not left its plateau so far (censored).
 
 Why this order: 1, 2 and 4 say that the run is not of the kind the others describe. 3 precedes 4 because a network

@@ -1,0 +1,87 @@
+"""Helpers on bare curves: stretches of a condition, running medians, noise, and means over shares of time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Rows [start, stop) in which something holds, short gaps bridged; `count` rows in which it really does."""
+
+    start: int
+    stop: int
+    count: int
+    open: bool
+    """It still holds at the end of the curve: in the last row, or, once it held for `dwell` rows, a few rows before
+    it."""
+
+
+def stretches(holds: np.ndarray, dwell: int) -> list[Stretch]:
+    """The stretches of a condition (t,) bool, gaps shorter than `dwell` rows bridged."""
+    rows = np.flatnonzero(holds)
+    if not rows.size:
+        return []
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > dwell) + 1)
+    out = []
+    for part in parts:
+        tail = len(holds) - 1 - int(part[-1])
+        still = tail == 0 or (tail < dwell and len(part) >= dwell)
+        out.append(Stretch(int(part[0]), int(part[-1]) + 1, len(part), still))
+    return out
+
+
+def running_median(values: np.ndarray) -> np.ndarray:
+    """Running median of three (t,) -> (t,); the ends take the first and last three. Fewer than three rows: their
+    minimum."""
+    if len(values) < 3:
+        return np.full_like(values, values.min())
+    a, b, c = values[:-2], values[1:-1], values[2:]
+    middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+    return np.concatenate([middle[:1], middle, middle[-1:]])
+
+
+def roughness(values: np.ndarray) -> float | None:
+    """Standard deviation of white noise on a smooth curve (t,), or None below five rows.
+
+    ``1.4826 median|x[i-1] - 2 x[i] + x[i+1]| / sqrt(6)``: consistent for Gaussian noise. Rows at the end that only
+    repeat the last value are left out: a network at rest says nothing of the noise before.
+    """
+    values = moving(values)
+    if len(values) < 5:
+        return None
+    return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / np.sqrt(6))
+
+
+def wander(values: np.ndarray, *, increasing: bool) -> float:
+    """Standard deviation of a curve (t,) around the best-fitting monotone one: all that it does besides lasting change.
+
+    Unlike `roughness` it also sees slow drift, in which neighbouring evaluations err together. A monotone fit follows
+    part of such drift; where the two disagree the result is therefore raised by their ratio, at most twofold, which
+    about restores the right size for first-order autoregressive noise. 0 for a monotone curve, or one too short to
+    tell.
+    """
+    values = moving(values)
+    fit = isotonic_regression(values, increasing=increasing)
+    free = len(values) - (len(fit.blocks) - 1)
+    spread = float(np.sqrt(((values - fit.x) ** 2).sum() / free)) if free > 0 else 0.0
+    rough = roughness(values)
+    return spread * min(max(spread / rough, 1.0), 2.0) if rough else spread
+
+
+def moving(values: np.ndarray) -> np.ndarray:
+    """The curve without the repetitions of its last value at the end."""
+    rows = np.flatnonzero(values != values[-1])
+    return values[: rows[-1] + 2] if rows.size else values[:1]
+
+
+def time_weights(step: np.ndarray, start: float) -> np.ndarray:
+    """Weights (t,), summing to 1, of a mean over the time after `start`: each evaluation stands for the steps since the
+    one before it, so that a dense burst of rows weighs no more than its time. Without any later evaluation the last
+    one stands for all."""
+    before = np.append(start, step[:-1])
+    spent = np.clip(step - np.maximum(before, start), 0, None).astype(float)
+    if not spent.any():
+        spent[-1] = 1.0
+    return spent / spent.sum()
