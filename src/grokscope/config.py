@@ -5,7 +5,7 @@ Importing this module imports neither torch nor numpy. Reading and writing live 
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokscope import registry
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from grokscope.tasks.data import TaskData
 
+APART = {"identity": False}
+"""Metadata of a field that changes no number of a run, and so is no part of its identity."""
 DType = Literal["float16", "bfloat16", "float32", "float64"]
 
 
@@ -29,6 +31,9 @@ class TaskConfig(ABC):
     """What is learned. Subclasses are registered as tasks; their fields are the keys of ``[task]``."""
 
     name: ClassVar[str]
+    data_version: ClassVar[int] = 1
+    """Raise it when the same config draws other data: such runs are then other runs, and never pooled with older
+    ones."""
 
     @abstractmethod
     def train_size(self) -> int:
@@ -57,7 +62,7 @@ class Regime:
     Order of one step: forward, loss, backward, gradient filter, clip, weight decay and update.
     """
 
-    name: str = "custom"
+    name: str = field(default="custom", metadata=APART)
     """A label for tables and folder names; it is not part of the run's identity."""
     optimizer: str = "adamw"
     lr: float = 1e-3
@@ -208,7 +213,8 @@ class Start:
     """Where a branched run took its weights from. Written by `branch`, not by hand: the weights lie in the run's own
     folder as ``checkpoints/start.safetensors``."""
 
-    run: str
+    run: str = field(metadata=APART)
+    """Folder of the run that was left; it may be renamed, so it is not part of the identity."""
     step: int
     digest: str
     """Of the weights file, so that a branch from other weights is another run."""
@@ -232,22 +238,15 @@ class RunConfig:
     engine: Literal["torch", "compiled"] = "torch"
     """``compiled`` is the as-published single-example SGD of the competing-features toy."""
     start: Start | None = None
-    hardware: Hardware = Hardware()
+    hardware: Hardware = field(default=Hardware(), metadata=APART)
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run this run: all that changes its numbers, as plain data. The budget is part of it only
-        where the schedule depends on the length."""
-        from grokscope import configio
+        """What makes this run this run, as plain data: names, the data's version, and every value that changes its
+        numbers and differs from its default (`grokscope.identity.identity_of`)."""
+        from grokscope import configio, identity
 
-        raw = configio.dump(self)
-        raw.pop("hardware")
-        raw["regime"].pop("name")
-        for f in fields(self.task):  # where a task keeps its files changes no number
-            if not f.metadata.get("identity", True):
-                raw["task"].pop(f.name)
-        if not registry.load("schedule", self.regime.schedule).depends_on_length:
-            raw.pop("budget")
-        return raw
+        classes = {"task": type(self.task), "model": type(self.model)}
+        return identity.identity_of(configio.dump(self), self.task.data_version, classes)
 
     def run_id(self) -> str:
         """Folder name: readable front, and the first 8 hex digits of the hash of `identity`."""

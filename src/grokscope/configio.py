@@ -20,8 +20,9 @@ from grokscope import regimes, registry
 from grokscope.config import ModelConfig, RunConfig, TaskConfig
 from grokscope.registry import nearest
 
-SCHEMA = 1
-"""Version of the run config. A reader refuses a newer one instead of guessing."""
+SCHEMA = 2
+"""Version of the run config and of its record. A reader refuses a newer one instead of guessing. Schema 1 had the same
+keys and hashed every value, so that its folders have other names; it is read by `identity.completed`."""
 
 T = TypeVar("T")
 

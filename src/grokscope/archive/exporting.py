@@ -197,7 +197,7 @@ def _record(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
     error = status.get("error")
     return {
         "id": run.id,
-        "schema": record.get("schema", 1),
+        "schema": record["schema"],
         "config": _portable(record["config"]),
         "passed": record.get("passed", []),
         "facts": record.get("facts") or {},

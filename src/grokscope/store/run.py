@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from grokscope import configio, identity
 from grokscope.store import lock
 from grokscope.store.files import read_json
 from grokscope.store.metrics import columns, read_rows
 
-SCHEMA = 1
+SCHEMA = configio.SCHEMA
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,9 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """All of config.json: ``config``, ``passed``, ``facts``, ``provenance``, ``lineage``."""
-        record = read_json(self.path / "config.json")
-        if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
-            raise ValueError(f"{self.path / 'config.json'}: not the config of a grokscope run")
-        if not isinstance(record.get("schema", 0), int) or record.get("schema", 0) > SCHEMA:
-            raise ValueError(
-                f"{self.path}: written by a newer grokscope (schema {record['schema']} > {SCHEMA}); upgrade to read it"
-            )
-        return record
+        """All of config.json: ``config``, ``passed``, ``facts``, ``provenance``, ``lineage``; one of an older schema as
+        the present one would have written it."""
+        return read_record(self.path)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -87,6 +82,21 @@ class Run:
                 scale = self.facts.get("steps_per_epoch", 1) if path.stem.startswith("ep") else 1
                 found[int(path.stem[2:]) * scale] = path
         return dict(sorted(found.items()))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """A run's config.json in the present schema: the one place where it is read.
+
+    Raises:
+        ValueError: absent, damaged, or of a newer schema.
+    """
+    record = read_json(folder / "config.json")
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ValueError(f"{folder / 'config.json'}: not the config of a grokscope run")
+    schema = record.get("schema", 0)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ValueError(f"{folder}: written by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to read it")
+    return {**record, "schema": SCHEMA, "config": identity.completed(record["config"])}
 
 
 def open_run(path: str | Path) -> Run:
