@@ -49,7 +49,7 @@ def test_correlation_dial(correlation, wanted):
     ("changes", "message"),
     [
         ({"rank": 3}, "rank must lie in 1..2"),
-        ({"neurons": 65}, "neurons must lie in 2..64"),
+        ({"neurons": 65}, "neurons must lie in 1..64"),
         ({"correlation": 2}, "correlation"),
     ],
 )

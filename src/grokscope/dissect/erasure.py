@@ -13,20 +13,19 @@ import numpy as np
 from grokscope.dissect.controls import erase_logits, outside_range, random_frames, variance_matched_frames
 from grokscope.dissect.effects import Scene, effect_records
 from grokscope.dissect.head import LinearHead
-from grokscope.dissect.leace import Whitening, whiten
+from grokscope.dissect.labelling import Labelling, random_labels
+from grokscope.dissect.leace import LeaceFitter, Whitening, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.records import Effect, Record
 from grokscope.dissect.sample import Sample, Settings
-from grokscope.dissect.scoring import Score, permutations, score
+from grokscope.dissect.scoring import Score, score
 from grokscope.dissect.subspaces import (
     Eraser,
     class_means,
-    discriminants,
     lda,
     mean_diff,
     principal_angles,
     probe_rows,
-    within_covariance,
 )
 
 
@@ -114,6 +113,11 @@ class Bench:
         z = self.sample.target("environment", "fit")
         means, _, centre = class_means(self.fit, z, self.sample.weights["fit"])
         return self.fit - means[z] + centre
+
+    @cached_property
+    def random_labels(self) -> list[Labelling]:
+        """Permuted environments (n_fit,) of the fit part, the same for every method, each with its own weights."""
+        return random_labels(self.sample, self.settings)
 
 
 def make_bench(h: np.ndarray, head: LinearHead, sample: Sample, scenes: dict[str, Scene], settings: Settings) -> Bench:
@@ -262,19 +266,9 @@ def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
     """
     if name == "probe_rows" or (name == "lda" and bench.settings.lda_rounds > 1):
         return []
-    weights, rest, draws = bench.sample.weights["fit"], bench.without_environment, random_labels(bench)
-    if name == "lda":
-        z = bench.sample.target("environment", "fit")
-        inverse = np.linalg.inv(within_covariance(rest, z, class_means(rest, z, weights)[0], weights))
-        return [discriminants(inverse, *class_means(rest, random, weights)) for random in draws]
+    rest, draws = bench.without_environment, bench.random_labels
     if name == "leace":
-        whitening = whiten(rest, weights)
-        return [whitening.eraser(class_means(rest, random, weights)[0]) for random in draws]
-    return [mean_diff(rest, random, weights) for random in draws]
-
-
-def random_labels(bench: Bench) -> np.ndarray:
-    """Permuted environments (D, n_fit) of the fit part, the same for every method."""
-    sample, settings = bench.sample, bench.settings
-    z, strata = sample.target("environment", "fit"), sample.strata("environment", "fit")
-    return permutations(settings.rng("labels"), z, strata, sample.group("fit"), settings.draws)[0]
+        fitter = LeaceFitter(rest)
+        return [fitter.fit(z, weights) for z, weights in draws]
+    fit = lda if name == "lda" else mean_diff
+    return [fit(rest, z, weights) for z, weights in draws]

@@ -57,3 +57,37 @@ def leace(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Er
     if not np.ptp(np.asarray(h), axis=0).any():
         raise ValueError("the features are constant")
     return whiten(h, weights).eraser(means)
+
+
+class LeaceFitter:
+    """LEACE for many labellings of the same features, each with weights of its own.
+
+    Every labelling's weights give another covariance, and a decomposition for each would cost minutes. The features
+    are whitened once without weights; in those coordinates a weighted covariance S lies near the identity, and the
+    projection W^-1 Q W equals M (M' S^-1 M)^+ M' S^-1 for class offsets M, which takes one solve for each labelling.
+    """
+
+    def __init__(self, h: np.ndarray):
+        h = np.asarray(h, dtype=np.float64)
+        self.mean = h.mean(axis=0)
+        _, size, rows = np.linalg.svd(h - self.mean, full_matrices=False)
+        kept = size > max(h.shape) * np.finfo(np.float64).eps * size[0]
+        scale = size[kept] / np.sqrt(len(h))
+        self.into, self.back = rows[kept].T / scale, rows[kept].T * scale
+        self.white = (h - self.mean) @ self.into
+
+    def fit(self, z: np.ndarray, weights: np.ndarray | None = None) -> Eraser:
+        """The eraser of classes z (n,), as `leace` finds it."""
+        from scipy.linalg import solve
+
+        means, _, centre = class_means(self.white, z, weights)
+        w = np.full(len(z), 1 / len(z)) if weights is None else weights / weights.sum()
+        rest = self.white - centre
+        offsets = (means - centre).T
+        solved = solve((rest * w[:, None]).T @ rest, offsets, assume_a="pos")
+        values, vectors = np.linalg.eigh(offsets.T @ solved)
+        kept = values > RELATIVE_ZERO**2 * max(values[-1], 0)
+        kept[: len(values) - (len(means) - 1)] = False  # the weighted offsets sum to zero: one is never a dimension
+        q = vectors[:, kept]
+        left, right = self.back @ offsets @ q / values[kept], (solved @ q).T @ self.into.T
+        return Eraser("leace", left, right, self.mean + self.back @ centre)

@@ -1,8 +1,8 @@
 """Planted shortcuts: features, labels, environments, groups and a linear head whose geometry is known exactly.
 
 h = scale * (mean + task + shortcut + group + noise), with noise of standard deviation 1 in every neuron, so that
-separations are in noise standard deviations. The head reads the task's direction orthogonally to the shortcut, and
-the shortcut's first direction as strongly as `reliance` says. A calibration shows what a method does on data of this
+separations are in noise standard deviations. The head reads the task's direction, orthogonal to the shortcut unless
+they share some, and the shortcut's first direction as strongly as `reliance` says. A calibration shows what a method does on data of this
 kind, not on all data: real features are correlated, rectified and curved.
 
 Shapes: n examples, d neurons, r dimensions of the shortcut, e environments.
@@ -37,6 +37,11 @@ class Planting:
     """Distance between the two classes, in noise SD."""
     correlation: float = 0.0
     """0: classes equally frequent everywhere; 1: outermost environments hold one class each."""
+    shared: float = 0.0
+    """Cosine of the task's direction with the shortcut's first one: the head then reads the shortcut by reading the
+    task."""
+    small_share: float | None = None
+    """Share of the patients (or examples) that come from the last environment; None gives all the same."""
     group_sd: float = 0.3
     """Spread of patients in every neuron: what makes patients, not images, the unit."""
     scale_spread: float = 0.0
@@ -48,10 +53,13 @@ class Planting:
             1 <= self.rank <= self.environments - 1,
             f"rank must lie in 1..{self.environments - 1} for {self.environments} environments, got {self.rank}",
         )
-        require(
-            self.rank < self.neurons <= self.d, f"neurons must lie in {self.rank + 1}..{self.d}, got {self.neurons}"
-        )
+        require(self.rank <= self.neurons <= self.d, f"neurons must lie in {self.rank}..{self.d}, got {self.neurons}")
         require(0 <= self.correlation <= 1, f"correlation must lie in [0, 1], got {self.correlation}")
+        require(0 <= self.shared < 1, f"shared must lie in [0, 1), got {self.shared}")
+        require(
+            self.small_share is None or 0 < self.small_share < 1,
+            f"small_share must lie in (0, 1), got {self.small_share}",
+        )
         for key in ("separation", "reliance", "task_separation", "group_sd", "scale_spread"):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
 
@@ -77,8 +85,9 @@ def plant(what: Planting, seed: int) -> Planted:
     basis = _directions(rng, what, neurons)
     task = rng.standard_normal(what.d)
     task -= basis @ (basis.T @ task)
-    task /= np.linalg.norm(task)
-    e, g = _places(rng, what)
+    task *= np.sqrt(1 - what.shared**2) / np.linalg.norm(task)
+    task += what.shared * basis[:, 0]
+    e, g = _places(what)
     y = _labels(rng, what, e)
     z = _noise(rng, what, g) + np.outer((y - 0.5) * what.task_separation, task) + _levels(what)[e] @ basis.T
     scale = np.exp(what.scale_spread * rng.standard_normal(what.d))
@@ -107,12 +116,20 @@ def _levels(what: Planting) -> np.ndarray:
     return what.separation * levels / np.ptp(levels, axis=0)
 
 
-def _places(rng: np.random.Generator, what: Planting) -> tuple[np.ndarray, np.ndarray]:
-    if what.groups_per_environment == 0:
-        e = np.arange(what.n) % what.environments
-        return e, np.arange(what.n)
-    g = np.arange(what.n) % (what.environments * what.groups_per_environment)
-    return g % what.environments, g
+def _places(what: Planting) -> tuple[np.ndarray, np.ndarray]:
+    units = what.environments * what.groups_per_environment or what.n
+    home = _homes(what, units)
+    g = np.arange(what.n) % units
+    return home[g], g
+
+
+def _homes(what: Planting, units: int) -> np.ndarray:
+    """The environment of each unit: in turn, or the last one small and the others equal."""
+    home = np.arange(units) % what.environments
+    if what.small_share is None:
+        return home
+    small = np.arange(units) < round(what.small_share * units)
+    return np.where(small, what.environments - 1, np.arange(units) % (what.environments - 1))
 
 
 def _labels(rng: np.random.Generator, what: Planting, e: np.ndarray) -> np.ndarray:

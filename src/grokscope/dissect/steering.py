@@ -15,7 +15,7 @@ import numpy as np
 from grokscope.dissect.controls import null, outside_range, variance_matched_frames
 from grokscope.dissect.direction import SIGN_RULE, Reliability, dominant_direction, reliability
 from grokscope.dissect.effects import EFFECTS, Scene, margins, measure
-from grokscope.dissect.erasure import Bench, random_labels
+from grokscope.dissect.erasure import Bench
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.intervention import Steer
 from grokscope.dissect.records import Null, Record
@@ -175,8 +175,8 @@ def _slope_controls(bench: Bench, v: np.ndarray, uniform: np.ndarray, sigma: flo
     matched, _ = variance_matched_frames(
         settings.rng("steering", "variance"), bench.spectrum, v[:, None], 1, held, settings.draws
     )
-    rest, weights = bench.without_environment, bench.sample.weights["fit"]
-    labels = np.stack([dominant_direction(rest, z, weights).v for z in random_labels(bench)])
+    rest = bench.without_environment
+    labels = np.stack([dominant_direction(rest, z, weights).v for z, weights in bench.random_labels])
     size = lambda u: np.linalg.norm(sigma * u @ bench.head.centred.T, axis=-1)  # noqa: E731 - one formula, four uses
     families = {"norm": uniform, "variance": matched[:, :, 0], "labels": labels}
     return {name: null(name, float(size(v)), size(u), "greater") for name, u in families.items()}
