@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,8 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:  # never through a link that lies there
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -78,10 +80,58 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError naming the file when it is absent or not JSON."""
+    """Raises ValueError naming the file when it is absent, no regular file, not readable, or not JSON."""
     try:
+        if not path.is_file() and path.exists():
+            raise ValueError(f"{path}: is {_kind(path.stat().st_mode)}, not a file")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise ValueError(f"{path}: not readable as JSON (nested too deeply)") from None
+    except ValueError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: not readable as JSON ({error})") from None
+
+
+def plain_file(top: Path, name: str) -> Path:
+    """``top/name`` where nothing below `top` is a link: a regular file reached through real folders, or absent.
+
+    A folder that somebody sent may hold a link to any file of the reader's, or a FIFO on which reading never ends.
+
+    Raises:
+        ValueError: naming what is a symbolic link, a FIFO, a socket, a device or a folder.
+    """
+    *folders, last = name.split("/")
+    path = top
+    for part in folders:
+        path = path / part
+        _require_kind(path, stat.S_ISDIR, "a folder")
+    _require_kind(path / last, stat.S_ISREG, "a regular file")
+    return path / last
+
+
+def _require_kind(path: Path, right: Callable[[int], bool], wanted: str) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    if not right(mode):
+        remedy = "; it is not followed: put what it points to in its place" if stat.S_ISLNK(mode) else ""
+        raise ValueError(f"{path}: is {_kind(mode)}, not {wanted}{remedy}")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFREG: "a file",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")

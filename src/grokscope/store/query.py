@@ -1,19 +1,20 @@
 """Tables over many runs: a row for each run, a row for each evaluation, and SQL over both.
 
-The run folders are the truth. All evaluations read so far are kept as Parquet in ``<root>/.index``; the next question
-reads anew only the runs whose metrics have changed. The folder can be deleted at any time.
+The run folders are the truth. All evaluations read so far are kept in ``<root>/.index`` (`grokscope.store.index`); the
+next question reads anew only the runs whose metrics have changed. The folder can be deleted at any time.
 """
 
-import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.store import judged
-from grokscope.store.files import read_json, to_json
+from grokscope.store.files import to_json
+from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
 from grokscope.store.run import Run, find_runs
 
 if TYPE_CHECKING:
@@ -88,139 +89,111 @@ def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[s
     """Ask SQL of the views `runs` (see `run_rows`) and `metrics` (`run`, `step` and every column of every run's rows,
     NULL where a row lacks it). Non-finite values were written as null and are NULL.
 
+    A query sees these two and nothing else: no file can be read or written, no extension loaded, no setting changed.
+    Runs whose metrics are damaged are left out of `metrics`, and values that are no numbers are NULL; a warning names
+    each.
+
     Raises:
-        ValueError: for a statement that DuckDB refuses, with its reason, or that would change or write something;
-            damaged metrics.
+        ValueError: for a statement that DuckDB refuses, with its reason, or that would change, read or write something
+            else.
     """
+    import duckdb
+
+    try:
+        return _ask(query, Path(root), judge)
+    except duckdb.IOException:  # another process has replaced the index meanwhile
+        return _ask(query, Path(root), judge)
+
+
+def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
     import duckdb
 
     connection = duckdb.connect()
     try:
-        _only_asks(connection, query)
-        if re.search(r"\bruns\b", query, re.IGNORECASE):
-            _load_runs(connection, run_rows(root, judge))
-        if re.search(r"\bmetrics\b", query, re.IGNORECASE):
-            _load_metrics(connection, Path(root), find_runs(root))
-        cursor = connection.execute(query)
-        names = [d[0] for d in cursor.description or ()]
-        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
-    except duckdb.Error as error:
+        with tempfile.TemporaryDirectory(prefix="grokscope-") as scratch:
+            _only_asks(connection, query)
+            file = None
+            if re.search(r"\bruns\b", query, re.IGNORECASE):
+                _load_runs(connection, run_rows(root, judge), Path(scratch))
+            if re.search(r"\bmetrics\b", query, re.IGNORECASE):
+                file = load_metrics(connection, root, find_runs(root), Path(scratch))
+            _lock_down(connection, file, Path(scratch))
+            cursor = connection.execute(query)
+            names = [d[0] for d in cursor.description or ()]
+            return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    except duckdb.IOException:
+        raise
+    except (duckdb.Error, RuntimeError) as error:
         raise ValueError(f"the query failed: {error}") from None
     finally:
         connection.close()
 
 
+_EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*explain\b(\s+analyze\b|\s*\([\w\s,]*\))*", re.IGNORECASE | re.DOTALL)
+
+
 def _only_asks(connection: "DuckDBPyConnection", query: str) -> None:
-    """Raises ValueError for anything but one question: runs are read here, never written."""
+    """Raises ValueError for anything but one question: runs are read here, never written. ``explain analyze`` carries
+    out what it explains, so that has to be a question too."""
     kinds = [statement.type.name for statement in connection.extract_statements(query)]
-    if len(kinds) != 1 or kinds[0] not in ("SELECT", "EXPLAIN"):
+    if kinds == ["EXPLAIN"]:
+        explained = _EXPLAIN.match(query)
+        kinds = [s.type.name for s in connection.extract_statements(query[explained.end() :])] if explained else kinds
+    if kinds != ["SELECT"]:
         what = " and ".join(kinds).lower() or "nothing"
         raise ValueError(f"one select statement is needed, got {what}; for example: select id, verdict from runs")
 
 
-def _load_runs(connection: "DuckDBPyConnection", rows: Sequence[dict[str, Any]]) -> None:
+def _lock_down(connection: "DuckDBPyConnection", file: Path | None, scratch: Path) -> None:
+    """From here on the connection reads the index's one file and nothing else, writes nothing (but what does not fit
+    into memory, in `scratch`), loads nothing, and cannot be talked out of it."""
+    readable = [] if file is None else [literal(str(file)), literal(pattern(file))]
+    for setting in (
+        f"temp_directory = {literal(str(scratch))}",
+        f"allowed_paths = [{', '.join(readable)}]",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"set {setting}")
+
+
+def _load_runs(connection: "DuckDBPyConnection", rows: Sequence[dict[str, Any]], scratch: Path) -> None:
     """The table `runs`. Columns without any value are text, so that a query may name them."""
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
-        every = dict.fromkeys(key for row in rows for key in row) or dict.fromkeys(_empty_row())
-        file.writelines((to_json({key: row.get(key) for key in every}) + "\n").encode() for row in rows or [every])
-        file.flush()
-        connection.execute(f"create table runs as select * from {_read_json(file.name)}")
+    every = _columns(rows)
+    feed = scratch / "runs.jsonl"
+    with open(feed, "wb") as file:
+        file.writelines((to_json({key: _cell(row.get(key)) for key in every}) + "\n").encode() for row in rows or [{}])
+    connection.execute(f"create table runs as select * from {read_json_lines(feed)}")
     kinds = "select column_name, data_type from duckdb_columns() where table_name = 'runs'"
     for name, kind in connection.execute(kinds).fetchall():
         if kind in ("JSON", "NULL", '"NULL"'):  # of several types, or all null
-            text = f"{_quoted(name)} ->> '$'" if kind == "JSON" else "null"
-            connection.execute(f"alter table runs alter {_quoted(name)} type varchar using {text}")
+            text = f"{quoted(name)} ->> '$'" if kind == "JSON" else "null"
+            connection.execute(f"alter table runs alter {quoted(name)} type varchar using {text}")
     if not rows:
         connection.execute("delete from runs")
 
 
+def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Every key of every row. SQL does not tell columns apart that differ by case only, so the later one is left out,
+    with a warning."""
+    spelling: dict[str, str] = {}
+    for key in dict.fromkeys(key for row in rows for key in row) or _empty_row():
+        if not key or not key.isprintable() or spelling.setdefault(key.lower(), key) != key:
+            warnings.warn(f"the config value {key!r} cannot be a column of runs and is left out", stacklevel=4)
+    return list(spelling.values())
+
+
+def _cell(value: Any) -> Any:
+    """A value that fits a column: text where it is no simple one."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return str(value) if abs(value) >= 2**1000 else float(value)
+    return value if value is None or isinstance(value, int | float) else str(value)
+
+
 def _empty_row() -> list[str]:
     return [*_head(Run(Path("none")), {}, {"state": "", "step": 0}), *_verdict_columns({})]
-
-
-def _read_json(path: str) -> str:
-    return f"read_json('{path}', format='newline_delimited', sample_size=-1)"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-# -- metrics ---------------------------------------------------------------------------------------------------------
-
-
-def _load_metrics(connection: "DuckDBPyConnection", root: Path, runs: Sequence[Run]) -> None:
-    """The view `metrics`: what the index holds of unchanged runs, and the others read anew."""
-    stamps = {run.id: stamp for run in runs if (stamp := _stamp(run))}
-    index = root / ".index"
-    known, kept_file = _read_index(index)
-    changed = [run for run in runs if run.id in stamps and known.get(run.id) != stamps[run.id]]
-    gone = [name for name in known if name not in stamps]
-    if kept_file is not None and not changed and not gone:
-        connection.execute(f"create view metrics as select * from '{kept_file}'")
-        return
-    stale = [*gone, *(run.id for run in changed)]
-    _union(connection, kept_file, stale, changed)
-    if changed:
-        _write_index(connection, index, stamps)
-
-
-def _stamp(run: Run) -> list[int] | None:
-    try:
-        stat = (run.path / "results" / "metrics.jsonl").stat()
-    except FileNotFoundError:
-        return None
-    return [stat.st_size, stat.st_mtime_ns] if stat.st_size else None
-
-
-def _union(connection: "DuckDBPyConnection", kept_file: Path | None, stale: list[str], changed: Sequence[Run]) -> None:
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
-        file.writelines(_named_rows(changed))
-        file.flush()
-        fresh = f"select run, step, columns(* exclude (run, step))::double from {_read_json(file.name)}"
-        parts = [fresh] if changed else []
-        if kept_file is not None:
-            connection.execute("create temp table stale as select unnest(?::varchar[]) as run", [stale])
-            parts.append(f"select * from '{kept_file}' where run not in (select run from stale)")
-        empty = "select ''::varchar as run, 0::bigint as step where false"
-        connection.execute(f"create table metrics as {' union all by name '.join(parts or [empty])}")
-
-
-def _named_rows(runs: Iterable[Run]) -> Iterable[bytes]:
-    """Every whole row, with its run's id put in front; a row that is being written is left out."""
-    for run in runs:
-        whole = (run.path / "results" / "metrics.jsonl").read_bytes().rpartition(b"\n")[0]
-        front = b'{"run":' + to_json(run.id).encode() + b","
-        for line in whole.split(b"\n"):
-            if not line.startswith(b'{"step"'):
-                raise ValueError(f"{run.path / 'results' / 'metrics.jsonl'}: not rows of metrics; the file is damaged")
-            yield front + line[1:] + b"\n"
-
-
-def _read_index(index: Path) -> tuple[dict[str, list[int]], Path | None]:
-    """(run id -> state of its metrics when read, the Parquet file), or nothing where there is no usable index."""
-    try:
-        data = read_json(index / "metrics.json")
-        file = index / data["file"]
-        return (data["runs"], file) if file.is_file() else ({}, None)
-    except (ValueError, KeyError, TypeError, OSError):
-        return {}, None
-
-
-def _write_index(connection: "DuckDBPyConnection", index: Path, stamps: dict[str, list[int]]) -> None:
-    """Write the table beside the old one, then switch: a reader sees the old index or the new. Silently does without
-    where the folder cannot be written."""
-    name = f"metrics-{configio.content_hash(stamps)[:16]}.parquet"
-    temporary = index / f".{os.getpid()}.tmp"
-    try:
-        index.mkdir(exist_ok=True)
-        temporary.touch()
-        connection.execute(f"copy (select * from metrics order by run, step) to '{temporary}' (format parquet)")
-        os.replace(temporary, index / name)
-        temporary.write_text(to_json({"file": name, "runs": stamps}), encoding="utf-8")
-        os.replace(temporary, index / "metrics.json")
-        for old in index.glob("metrics-*.parquet"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -10,10 +10,11 @@ import numpy as np
 
 from grokscope import configio, identity
 from grokscope.store import lock
-from grokscope.store.files import read_json
+from grokscope.store.files import plain_file, read_json
 from grokscope.store.metrics import columns, read_rows
 
 SCHEMA = configio.SCHEMA
+METRICS = "results/metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Run:
         return time.time() - status.get("heartbeat", 0) < 120  # another machine: believe a fresh heartbeat
 
     def rows(self) -> list[dict[str, Any]]:
-        return read_rows(self.path / "results" / "metrics.jsonl")
+        return read_rows(plain_file(self.path, METRICS))
 
     def metrics(self) -> dict[str, np.ndarray]:
         """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value."""
