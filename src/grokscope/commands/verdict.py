@@ -191,10 +191,9 @@ def _require_log(path: Path, columns: dict[str, Any]) -> None:
     """Raises ValueError for what is no file, or one whose columns are not named."""
     require(path.exists(), f"{path}: no such file or folder")
     if columns["step"] is None:
-        from grokscope.trajectory.table import read_table
+        from grokscope.trajectory.logs.guess import unnamed
 
-        names = ", ".join(read_table(path).columns)
-        raise ValueError(f"{path}: name its columns with --step, --train and --held-out; it has {names}")
+        raise ValueError(unnamed(path, command=True))
 
 
 def _check_rules(rules: Sequence[str]) -> None:

@@ -1,13 +1,16 @@
 """Trajectories from logs that grokscope did not write: a file or a table in memory, and which column means what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from grokscope.registry import nearest
+from grokscope.trajectory.logs.guess import suggest, unnamed
+from grokscope.trajectory.logs.joining import read_joined
+from grokscope.trajectory.logs.reading import is_several, read_table
+from grokscope.trajectory.logs.steps import Log, in_order
 from grokscope.trajectory.series import DEFAULT_THRESHOLD, FLOAT_TOLERANCE, Kind, Trajectory, r2
-from grokscope.trajectory.table import Table, read_table
 
 SOLE = "held_out"
 """Name of the held-out split where the log has one and the caller gave only its column."""
@@ -16,7 +19,7 @@ SOLE = "held_out"
 def from_log(
     source: Any,
     *,
-    step: str,
+    step: str | None = None,
     train: str | None = None,
     held_out: str | Mapping[str, str] | None = None,
     train_loss: str | None = None,
@@ -28,12 +31,18 @@ def from_log(
     trivial: float | Mapping[str, float] | None = None,
     trivial_loss: float | Mapping[str, float] | None = None,
     scale: float | Mapping[str, float] = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
 ) -> Trajectory:
-    """Read a log in which every evaluation is a row.
+    """Read a log in which every evaluation is a row, or a few rows of one step that complete each other.
 
     Args:
-        source: path of a CSV, TSV, JSONL or JSON file; columns; a DataFrame; or a list of rows.
-        step: column of the step (or epoch, or tokens: any time that only grows).
+        source: path of a CSV, TSV, JSONL or JSON file (gzipped or not); several paths, to be joined by step, for
+            TensorBoard and W&B export a file for each chart (a column that several of them have is called
+            ``FILE:COLUMN``); columns; a DataFrame; a list of rows; or an object with a `history` or `log_history`.
+        step: column of the step (or epoch, or tokens: any time that only grows). In a log without one the rows are
+            numbered from 1.
         train: column of the train accuracy (R2 in regression; leave out to compute it from `train_loss`).
         held_out: column of the held-out accuracy, or split name -> column for several.
         train_loss: needed for the verdict `diverged` and for loss spikes.
@@ -44,27 +53,36 @@ def from_log(
         threshold: held-out score from which the task counts as generalized; 0.95 (R2: 0.9) if not given.
         trivial: accuracy of the trivial predictor, one number or by split; without it plateaus are measured from 0.
         trivial_loss: regression: loss of the trivial predictor, one number or by split, to turn losses into R2.
-        scale: multiplies the accuracies, one number or by split: 0.01 for a log in percent. Never guessed.
+        scale: multiplies the accuracies, one number for all or by split: 0.01 for a log in percent. Never guessed.
+        repeated: where steps go back or rows of one step contradict each other: ``error``, or ``last`` for a resumed
+            log: what stands later replaces what was logged from that step on.
+        part: which part of nested data is the log (``history``), where several could be; or which run of a W&B export.
+        max_mb: largest file that is read, in megabytes (512).
 
     Cells may be blank where a split was not evaluated. ``nan`` in a loss means "not finite"; a loss column that goes
     blank for good is read so too if the accuracy worsened with it, and `Trajectory.notes` says which reading was
-    taken.
+    taken, and which lines were left out.
 
     Raises:
         ValueError: a missing column (with the nearest name), steps that repeat or go back, an empty log, a cell that is
             not a number, an accuracy outside 0..1; each names row and column.
     """
-    table = read_table(source)
-    steps = _steps(table, step)
     columns = _named(held_out)
     loss_columns = _named(held_out_loss)
-    notes = list(table.notes)
-    losses = {s: table.numbers(c) for s, c in {"train": train_loss, **loss_columns}.items() if c is not None}
+    norm_columns = _named(norm, sole="total")
+    loss_names = {"train": train_loss, **loss_columns}
+    asked = [c for c in (train, *columns.values(), *loss_names.values(), *norm_columns.values()) if c is not None]
+    _check_asked(source, asked, train, columns, loss_names, part, max_mb)
+    log = _read(source, step, asked, repeated, part, max_mb)
+    notes = list(log.notes)
+    losses = {s: log.values(c) for s, c in loss_names.items() if c is not None}
     if kind == "regression":
-        score = _r2_scores(table, train, columns, losses, trivial_loss)
+        _require_unset("regression", scale=(scale, 1.0), trivial=(trivial, None))
+        score = _r2_scores(log, train, columns, losses, trivial_loss)
         trivials = dict.fromkeys(score, 0.0)
     else:
-        score = _accuracies(table, train, columns, scale)
+        _require_unset("classification", trivial_loss=(trivial_loss, None))
+        score = _accuracies(log, train, columns, scale)
         trivials = _by_split(trivial, list(score), "trivial")
         if not trivials:
             notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
@@ -72,10 +90,10 @@ def from_log(
     counts = _by_split(n, list(held) if isinstance(n, int) else list(score), "n")
     counted = frozenset(s for s, k in counts.items() if kind == "classification" and _snap(score[s], int(k)))
     if "train" in losses:
-        losses["train"] = _close_losses(losses["train"], score["train"], steps, notes)
-    norms = {g: table.numbers(c) for g, c in _named(norm, sole="total").items()}
+        losses["train"] = _close_losses(losses["train"], score["train"], log.steps, notes)
+    norms = {g: log.values(c) for g, c in norm_columns.items()}
     return Trajectory(
-        step=steps,
+        step=log.steps,
         train=score["train"],
         held_out=held,
         kind=kind,
@@ -89,6 +107,48 @@ def from_log(
         counted=counted,
         notes=tuple(notes),
     )
+
+
+def _check_asked(
+    source: Any,
+    asked: list[str],
+    train: str | None,
+    columns: dict[str, str],
+    losses: Mapping[str, str | None],
+    part: str | None,
+    max_mb: float | None,
+) -> None:
+    """Raises ValueError where the columns are not named, or one column is to mean both train and held-out."""
+    if not asked:
+        raise ValueError(unnamed(source, part=part, max_mb=max_mb))
+    if "train" in columns:
+        raise ValueError("held_out names a split 'train'; give that column as train=")
+    for split, column in columns.items():
+        if column == train:
+            raise ValueError(f"train and held_out ({split}) are the same column {column!r}; name another one")
+    for split, column in losses.items():
+        if split != "train" and column is not None and column == losses["train"]:
+            raise ValueError(f"train_loss and held_out_loss ({split}) are the same column {column!r}; name another one")
+
+
+def _read(
+    source: Any, step: str | None, asked: Iterable[str], repeated: str, part: str | None, max_mb: float | None
+) -> Log:
+    if is_several(source) and len(source) > 1:
+        return read_joined(source, step, asked, part=part, max_mb=max_mb, repeated=repeated)
+    if is_several(source):
+        source = source[0]
+    wanted = [*([] if step is None else [step]), *asked]
+    table = read_table(source, wanted, part=part, max_mb=max_mb)
+    if step is None and (there := suggest(table.names).step) is not None:
+        raise ValueError(f"{table.name}: name the column of the step; did you mean step={there!r}?")
+    return in_order(table, step, asked, repeated)
+
+
+def _require_unset(kind: str, **options: tuple[Any, Any]) -> None:
+    for name, (given, default) in options.items():
+        if given != default:
+            raise ValueError(f"{name} has no meaning in {kind}; leave it out")
 
 
 def _named(columns: str | Mapping[str, str] | None, sole: str = SOLE) -> dict[str, str]:
@@ -109,50 +169,50 @@ def _by_split(given: Any, splits: list[str], what: str) -> dict[str, Any]:
     return dict(given)
 
 
-def _steps(table: Table, column: str) -> np.ndarray:
-    steps = table.numbers(column)
-    for i, (value, row) in enumerate(zip(steps, table.rows, strict=True)):
-        if not np.isfinite(value) or value < 0:
-            raise ValueError(f"{table.name}: {row}, column {column!r}: a step must be a number >= 0, got {value}")
-        if i and value <= steps[i - 1]:
-            fault = "repeats" if value == steps[i - 1] else "goes back from"
-            raise ValueError(
-                f"{table.name}: {row}, column {column!r}: {value:g} {fault} {steps[i - 1]:g}; sort the log by step and "
-                "merge rows of the same step (a resumed log may hold some steps twice)"
-            )
-    return steps.astype(np.int64) if (steps == np.round(steps)).all() else steps
-
-
-def _accuracies(table: Table, train: str | None, columns: dict[str, str], scale: Any) -> dict[str, np.ndarray]:
+def _accuracies(log: Log, train: str | None, columns: dict[str, str], scale: Any) -> dict[str, np.ndarray]:
     if train is None or not columns:
         raise ValueError("name the columns: train= and held_out= (a column, or split -> column)")
-    if "train" in columns:
-        raise ValueError("held_out names a split 'train'; give that column as train=")
     every = {"train": train, **columns}
     factors = {**dict.fromkeys(every, 1.0), **_by_split(scale, list(every), "scale")}
-    return {s: _accuracy(table, c, float(factors[s])) for s, c in every.items()}
+    _check_scale(log, every, factors)
+    return {s: _accuracy(log, c, float(factors[s])) for s, c in every.items()}
 
 
-def _accuracy(table: Table, column: str, scale: float) -> np.ndarray:
-    values = table.numbers(column)
-    values[np.isinf(values)] = np.nan  # an accuracy that is not a number is no evaluation
-    for value, row in zip(values * scale, table.rows, strict=True):
-        if value > 1 + FLOAT_TOLERANCE or value < 0:
-            remedy = "; if this log is in percent, pass scale=0.01" if scale == 1 and 1 < value <= 100 else ""
-            raise ValueError(f"{table.name}: {row}, column {column!r}: {value:g} is not an accuracy in 0..1{remedy}")
-    if scale < 1 and np.nanmax(values, initial=0.0) <= 1 and np.nanmax(values, initial=0.0) > 0:
+def _check_scale(log: Log, every: dict[str, str], factors: dict[str, float]) -> None:
+    """Raises ValueError where all columns that are to be scaled down lie in 0..1 already. One of them may: in percent,
+    a network that only memorized can stay below 1."""
+    scaled = {s: log.columns[every[s]] for s, factor in factors.items() if factor < 1}
+    largest = max((_largest(values) for values in scaled.values()), default=np.inf)
+    if 0 < largest <= 1:
+        names = " and ".join(repr(every[s]) for s in scaled)
         raise ValueError(
-            f"{table.name}: column {column!r} already lies in 0..1 (largest {np.nanmax(values):g}); "
-            f"leave out scale={scale:g} for it"
+            f"{log.name}: {names}: every value already lies in 0..1 (largest {largest:g}); leave out scale"
+        )
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
+
+
+def _accuracy(log: Log, column: str, scale: float) -> np.ndarray:
+    values = log.values(column)
+    values[np.isinf(values)] = np.nan  # an accuracy that is not a number is no evaluation
+    for row in np.flatnonzero((values * scale > 1 + FLOAT_TOLERANCE) | (values < 0)):
+        value = values[row] * scale
+        remedy = (
+            "; if this log is in percent, pass scale=0.01 for all columns" if scale == 1 and 1 < value <= 100 else ""
+        )
+        raise ValueError(
+            f"{log.name}: {log.rows[row]}, column {column!r}: {value:g} is not an accuracy in 0..1{remedy}"
         )
     return values * scale
 
 
 def _r2_scores(
-    table: Table, train: str | None, columns: dict[str, str], losses: dict[str, np.ndarray], trivial_loss: Any
+    log: Log, train: str | None, columns: dict[str, str], losses: dict[str, np.ndarray], trivial_loss: Any
 ) -> dict[str, np.ndarray]:
     every = {**({"train": train} if train else {}), **columns}
-    score = {s: np.where(np.isinf(v := table.numbers(c)), -np.inf, v) for s, c in every.items()}
+    score = {s: np.where(np.isinf(v := log.values(c)), -np.inf, v) for s, c in every.items()}
     wanted = [s for s in losses if s not in score]
     baselines = _by_split(
         trivial_loss, wanted if not isinstance(trivial_loss, Mapping) else list(losses), "trivial_loss"
