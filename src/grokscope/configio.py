@@ -135,7 +135,11 @@ def structure(raw: Mapping[str, Any], cls: type[T], where: str = "$") -> T:
 def _faults(error: BaseException, where: str) -> list[str]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = [f.name for f in fields(error.cl)] if is_dataclass(error.cl) else []
-        return [f"{where}.{key}: unknown key{nearest(key, known)}" for key in sorted(error.extra_fields)]
+        old: Mapping[str, str] = getattr(error.cl, "superseded", {})
+        return [
+            f"{where}.{key} {old[key]}" if key in old else f"{where}.{key}: unknown key{nearest(key, known)}"
+            for key in sorted(error.extra_fields)
+        ]
     if isinstance(error, BaseExceptionGroup):
         return [line for e in error.exceptions for line in _faults(e, where + _step(e))]
     if isinstance(error, KeyError):  # raised while looking for the key that `where` ends in

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from grokscope.store import Run
@@ -95,6 +96,22 @@ def test_difference_of_columns_and_statistics(tmp_path):
 def test_no_spike_is_no_number(tmp_path):
     run = run_folder(tmp_path / "r", [row(s, 1.0, 0.5, 1.0) for s in range(1, 40)])
     assert math.isnan(expectation("spike and norm", "final").value(run))
+
+
+def test_the_norm_at_the_spike_next_to_the_transition(tmp_path):
+    """The loss jumps, then the norm falls: row by row they have little to do with each other."""
+    rng = np.random.default_rng(0)
+    loss = 0.02 * np.exp(0.02 * rng.normal(size=120))
+    loss[60:62] *= 1.6
+    norm = 30 + 0.05 * rng.normal(size=120)
+    norm[62:] -= 5
+    held = np.where(np.arange(120) < 63, 0.5, 0.9)
+    rows = [{**row(s + 1, 1.0, held[s], 1.0), "train_loss": loss[s], "norm_total": norm[s]} for s in range(len(loss))]
+    run = run_folder(tmp_path / "r", rows)
+    assert expectation("norm drop at spike", "final").value(run) < 0.05
+    assert -0.5 < expectation("spike and norm", "final").value(run) < 0.5
+    assert math.isnan(expectation("spike and norm", "final").value(Recorded(run, Criteria(spike_rise=2))))
+    assert expectation("norm drop at spike", "final").name == "norm drop at spike"
 
 
 def test_blocks_are_read_strictly_and_checked():

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from trajectory_shapes import grokked, trajectory
 
+from grokscope.configio import structure
 from grokscope.trajectory import Criteria
 
 EVENTS_ONLY = {
-    "spike_factor",
+    "spike_sigmas",
+    "spike_rise",
+    "spike_scale",
     "spike_window",
     "spike_floor",
     "slingshot_growth",
@@ -36,7 +39,9 @@ EVENTS_ONLY = {
         ({"noise_sigmas": float("nan")}, "noise_sigmas"),
         ({"drop_share": 2}, "drop_share"),
         ({"norm_drop": 1.0}, "norm_drop"),
-        ({"spike_factor": 0.1}, "spike_factor"),
+        ({"spike_rise": 0.1}, "spike_rise"),
+        ({"spike_sigmas": -1}, "spike_sigmas"),
+        ({"spike_scale": 0}, "spike_scale"),
     ],
 )
 def test_impossible_thresholds_are_refused(change: dict[str, Any], message: str):
@@ -75,3 +80,13 @@ def test_extreme_but_legal_values_keep_legal_neighbours():
     t = grokked()
     edge = Criteria(fit=1.0, plateau_share=1.0, dwell=1, end_share=1.0, collapses=1, delay_ratio=1.0, noise_sigmas=0.0)
     assert len(list(edge.neighbours(t, "id_val"))) > 10
+
+
+def test_an_old_name_says_what_took_its_place():
+    message = r"criteria\.spike_factor is superseded: .*spike_sigmas.*spike_rise = 10"
+    with pytest.raises(ValueError, match=message):
+        Criteria(spike_factor=10)
+    with pytest.raises(ValueError, match=r"^\$\." + message):
+        structure({"spike_factor": 10}, Criteria, "$.criteria")
+    assert "spike_factor" not in Criteria().to_dict()
+    assert replace(Criteria(), fit=0.9) == Criteria(fit=0.9)

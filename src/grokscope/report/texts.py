@@ -108,7 +108,8 @@ def times_note(found: Mapping[str, "Sequence[Arm]"], tests: Sequence[Any]) -> st
 
 def events_intro() -> str:
     return (
-        "Found in the curves: a loss spike is a train loss above ten times its trailing median; a norm collapse a fast "
-        "fall of the weight norm; a transition the steepest lasting rise of the held-out curve; a slingshot a cycle of "
-        "head growth, spike and plateau. A coarse grid hides short ones."
+        "Found in the curves once train was fitted or held-out had reached a plateau: a loss spike is a brief rise of "
+        "the train loss, by more than six robust standard deviations of its logarithm; a norm collapse a fast fall of "
+        "the weight norm; a transition the steepest lasting rise of the held-out curve (in regression, of the log "
+        "loss); a slingshot a cycle of head growth, spike and plateau. A coarse grid hides short ones."
     )

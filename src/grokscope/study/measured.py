@@ -11,6 +11,10 @@ share = 0.8                          # of the runs; 1 unless said otherwise
 measure = "spike and norm"           # rank correlation of loss spike and norm at the spike next to the transition
 between = [-1, -0.9]
 
+[[expect]]
+measure = "norm drop at spike"       # share of the run's stretches as long over which the norm fell at least as much
+between = [0, 0.05]
+
 or the median of one group of runs over the median of another:
 
 [[expect]]
@@ -38,7 +42,7 @@ from grokscope.study.words import describe_where, on, stamped
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Trajectory
 
-SPIKES = "spike and norm"
+SPIKES = ("spike and norm", "norm drop at spike")
 GROWTH = "growth after fit"
 
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
@@ -96,8 +100,8 @@ class Measure:
         """``maximum of ood_test_acc, oracle (chosen on ood_test),``."""
         from grokscope.trajectory.selection import REPORTED
 
-        if self.measure == SPIKES:
-            return SPIKES
+        if self.measure in SPIKES:
+            return self.measure
         reported = any(name.startswith(f"{REPORTED}_") for name in self._columns)
         extreme = self.statistic in ("minimum", "maximum")
         return stamped(f"{self.statistic} of {self.measure}", REPORTED if reported else None, extreme, ",")
@@ -109,8 +113,8 @@ class Measure:
     def value(self, run: Run | Recorded) -> float:
         """The number of one run; NaN where there is none. Raises ValueError for a column that the run does not have."""
         own = run if isinstance(run, Recorded) else Recorded(run)
-        if self.measure == SPIKES:
-            return spike_correlation(own.trajectory, self.split)
+        if self.measure in SPIKES:
+            return spike_and_norm(own.trajectory, self.measure, self.split, own.criteria)
         column = self._column(own)
         known = np.flatnonzero(~np.isnan(column))
         if len(known) == 0:
@@ -188,18 +192,21 @@ class MeasuredRatio(Measure):
         return f"{shown} (medians {median(above):.3g} of {len(above)} and {median(below):.3g} of {len(below)} runs)"
 
 
-def spike_correlation(trajectory: "Trajectory", split: str | None = None) -> float:
-    """Spearman's rho of train loss and weight norm at the loss spike nearest to the transition.
+def spike_and_norm(
+    trajectory: "Trajectory", measure: str, split: str | None = None, criteria: "Criteria | None" = None
+) -> float:
+    """What the weight norm does at the loss spike nearest to the transition; NaN without a spike near a transition.
 
-    -1 is the prediction: every rise of the loss goes with a fall of the norm. NaN without a spike near a transition.
+    ``spike and norm``: Spearman's rho of train loss and norm; -1 is the prediction, every rise of the loss going with a
+    fall of the norm. ``norm drop at spike``: the share of stretches as long over which the norm fell at least as much
+    as across the spike; near 0 if the spike goes with a large drop, in whatever order the two come.
     """
     from grokscope.trajectory import spike_links
 
-    near = [s for s in spike_links(trajectory, split or trajectory.splits[0]) if s.near and s.rho is not None]
-    if not near:
-        return math.nan
-    closest = min(near, key=lambda s: abs(s.lag or 0.0))
-    return float(closest.rho if closest.rho is not None else math.nan)
+    near = [s for s in spike_links(trajectory, split or trajectory.splits[0], criteria) if s.near]
+    values = [(s.lag or 0.0, s.rho if measure == SPIKES[0] else s.norm_drop_rank) for s in near]
+    known = [(abs(lag), value) for lag, value in values if value is not None]
+    return float(min(known, key=lambda pair: pair[0])[1]) if known else math.nan
 
 
 def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -216,7 +223,7 @@ def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
         f"{place}.statistic: unknown statistic {statistic!r}{nearest(str(statistic), list(STATISTICS))}",
     )
     require(
-        "split" not in block or measure == SPIKES,
+        "split" not in block or measure in SPIKES,
         f"{place}.split: a column names its own split; leave it out, and measure for example 'ood_test_acc'",
     )
     return {"measure": measure, "statistic": statistic}

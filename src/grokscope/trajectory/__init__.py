@@ -2,8 +2,10 @@
 logs."""
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.events import Event, events, loss_spikes, norm_collapses, slingshots, transition, unseen
+from grokscope.trajectory.event import Event
+from grokscope.trajectory.events import events, norm_collapses, slingshots, transition, unseen
 from grokscope.trajectory.foreign import from_log
+from grokscope.trajectory.loss_spikes import loss_spikes
 from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
 from grokscope.trajectory.peak_bias import PeakBias, peak_bias
 from grokscope.trajectory.selection import RULES, Selection, select

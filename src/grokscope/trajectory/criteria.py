@@ -1,8 +1,8 @@
 """Every threshold behind a verdict, in one frozen object that is printed with it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import InitVar, asdict, dataclass, replace
+from typing import Any, ClassVar
 
 from grokscope.trajectory.series import Kind, Trajectory
 
@@ -53,13 +53,19 @@ class Criteria:
     kept_share: float = 0.9
     """Collapses are excused when held-out was at the threshold in this share of the evaluations since T_gen, and
     still is."""
-    spike_factor: float = 10.0
-    """A loss spike is a train loss above this many times the trailing median; full-batch Adam jitters by a factor 2
-    to 3."""
+    spike_sigmas: float = 6.0
+    """A loss spike lies above the trailing median of the train loss by more than this many robust standard deviations
+    of its logarithm: spikes by a factor of 1.3 at a loss near 2 are as real as those by 100 at a loss near 0."""
+    spike_rise: float = 1.2
+    """And it is at least this many times that median: however quiet the curve, less is a trifle."""
     spike_window: int = 10
-    """Evaluations in that median; a row with fewer than half of them before it is not judged."""
+    """Evaluations in the trailing median; a row with fewer than half of them before it is not judged."""
+    spike_scale: int = 50
+    """Evaluations before and after a spike whose spread is the jitter that it must exceed, for full-batch Adam jitters
+    by a factor of 2 to 3 for long stretches and is quiet in others. Within as many it must have lost half of its height
+    again (in logarithms): what stays is no spike."""
     spike_floor: float = 1e-6
-    """Medians below this count as this: under it a float32 loss is rounding error and any ratio means nothing."""
+    """Losses below this count as this: under it a float32 loss is rounding error and any ratio means nothing."""
     slingshot_growth: float = 0.02
     """The head norm must grow by this share in the evaluations before a spike to open a slingshot."""
     slingshot_calm: float = 0.25
@@ -69,9 +75,18 @@ class Criteria:
     norm_drop_speed: float = 3.0
     """... at this many times the trailing median speed of the norm, so that steady weight decay is none."""
     spike_reach: float = 1.0
-    """A spike is near a transition when it lies within it, or outside by at most this many of its widths."""
+    """A spike is near a transition when it lies within it, or outside by at most this many times the widths of both."""
+    spike_factor: InitVar[float | None] = None
+    """Superseded; not kept."""
 
-    def __post_init__(self) -> None:
+    superseded: ClassVar[dict[str, str]] = {
+        "spike_factor": "is superseded: spikes are judged on the logarithm of the loss, by spike_sigmas (robust "
+        "standard deviations) and spike_rise (the least factor); to see only tenfold spikes, write spike_rise = 10"
+    }
+
+    def __post_init__(self, spike_factor: float | None) -> None:
+        if spike_factor is not None:
+            raise ValueError(f"criteria.spike_factor {self.superseded['spike_factor']}")
         for key in ("fit", "generalize", "fit_r2", "generalize_r2"):
             value = getattr(self, key)
             _require(value is None or 0 < value <= 1, key, "lie in (0, 1]", value, _percent(value))
@@ -87,12 +102,12 @@ class Criteria:
             _require(0 < getattr(self, key) <= 1, key, "be a share in (0, 1]", getattr(self, key))
         for key in ("drop_share", "rise_share", "baseline_share", "slingshot_growth", "slingshot_calm"):
             _require(0 <= getattr(self, key) <= 1, key, "be a share in [0, 1]", getattr(self, key))
-        for key in ("delay_ratio", "spike_factor", "norm_drop_speed"):
+        for key in ("delay_ratio", "spike_rise", "norm_drop_speed"):
             _require(getattr(self, key) >= 1, key, "be at least 1", getattr(self, key))
-        for key in ("dwell", "collapses", "spike_window"):
+        for key in ("dwell", "collapses", "spike_window", "spike_scale"):
             value = getattr(self, key)
             _require(isinstance(value, int) and value >= 1, key, "be a whole number of at least 1", value)
-        for key in ("noise_sigmas", "spike_floor", "spike_reach"):
+        for key in ("noise_sigmas", "spike_sigmas", "spike_floor", "spike_reach"):
             _require(getattr(self, key) >= 0, key, "not be negative", getattr(self, key))
         _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)
 

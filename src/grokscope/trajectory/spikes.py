@@ -12,7 +12,10 @@ import numpy as np
 from scipy import stats
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.events import Event, logged, loss_spikes, transition
+from grokscope.trajectory.event import Event, logged
+from grokscope.trajectory.events import transition
+from grokscope.trajectory.loss_spikes import loss_spikes
+from grokscope.trajectory.onset import first_judged
 from grokscope.trajectory.series import Trajectory
 
 FEWEST_PAIRS = 8
@@ -23,14 +26,19 @@ STRONG = -0.5
 
 ALPHA = 0.05
 
+Answer = Literal["supports", "against", "cannot tell"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpikeLink:
     """One loss spike against the transition of a held-out split and against the norm.
 
+    The prediction has a strong and a weak reading. Strong: the two move against each other, evaluation by evaluation.
     `rho` is Spearman's correlation, over the `spike_window` evaluations on either side of the spike, of the change in
-    log train loss with the change in log norm from one evaluation to the next: -1 is the prediction. `low` and `high`
-    are its 95 % interval (Bonett & Wright 2000, doi:10.1007/BF02294183), `p` is two-sided from permuted pairings.
+    log train loss with the change in log norm: -1. `low` and `high` are its 95 % interval (Bonett & Wright 2000,
+    doi:10.1007/BF02294183), `p` is two-sided from permuted pairings. Weak: the norm falls across the spike as it hardly
+    does elsewhere, whatever the order in which they do so, as where the loss jumps first and the norm goes after it:
+    `norm_drop_rank`. `verdict` is `supports` if either shows (each at half of .05) and `against` only if neither does.
     Both take the changes as exchangeable; successive changes of a smooth norm are not quite, which makes them
     optimistic.
     """
@@ -39,19 +47,19 @@ class SpikeLink:
     split: str
     transition: Event | None
     near: bool
-    """Within the transition, or outside it by at most `spike_reach` of its widths."""
+    """Within the transition, or outside it by at most `spike_reach` times the widths of both together."""
     lag: float | None
     """Steps from the transition to the spike: negative if the spike came first."""
     lag_evaluations: int | None
     norm_drop_rank: float | None
-    """Share of all stretches of the run with as many evaluations in which the norm fell at least as much as across
-    the spike."""
+    """Share of the stretches with as many evaluations, from where events are judged to the end, in which the norm fell
+    at least as much as from before the spike to after it: (1 + #) / (1 + N)."""
     pairs: int
     rho: float | None = None
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    verdict: Literal["supports", "against", "cannot tell"] = "cannot tell"
+    verdict: Answer = "cannot tell"
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,6 +87,7 @@ def _link(
     loss, norm = _changes(trajectory, spike, criteria.spike_window)
     lag = None if moved is None else spike.at - moved.at
     rows = None if moved is None else int(np.searchsorted(step, spike.at) - np.searchsorted(step, moved.at))
+    rank = _drop_rank(trajectory, spike, criteria)
     return SpikeLink(
         spike=spike,
         split=split,
@@ -86,14 +95,14 @@ def _link(
         near=moved is not None and _near(spike, moved, criteria.spike_reach),
         lag=lag,
         lag_evaluations=rows,
-        norm_drop_rank=_drop_rank(trajectory, spike),
+        norm_drop_rank=rank,
         pairs=len(loss),
-        **_association(loss, norm, seed),
+        **_association(loss, norm, rank, seed),
     )
 
 
 def _near(spike: Event, moved: Event, reach: float) -> bool:
-    slack = reach * (moved.end - moved.start)
+    slack = reach * (moved.end - moved.start + spike.end - spike.start)
     return moved.start - slack <= spike.at <= moved.end + slack
 
 
@@ -112,9 +121,12 @@ def _changes(trajectory: Trajectory, spike: Event, window: int) -> tuple[np.ndar
     return np.diff(np.log(loss)), np.diff(np.log(norm))
 
 
-def _drop_rank(trajectory: Trajectory, spike: Event) -> float | None:
-    """Empirical share (1 + #) / (1 + N) of the run's other stretches whose norm fell as much as across the spike."""
+def _drop_rank(trajectory: Trajectory, spike: Event, criteria: Criteria) -> float | None:
+    """(1 + #) / (1 + N) over the other judged stretches whose norm fell as much as across the spike."""
     step, norm = logged(trajectory, trajectory.norm)
+    since = first_judged(trajectory, criteria)
+    judged = step >= min(spike.start if since is None else since, spike.start)
+    step, norm = step[judged], norm[judged]
     i, j = np.searchsorted(step, spike.start, side="right") - 1, np.searchsorted(step, spike.end, side="right")
     if i < 0 or j >= len(step) or not (norm > 0).all():
         return None
@@ -123,7 +135,7 @@ def _drop_rank(trajectory: Trajectory, spike: Event) -> float | None:
     return float((1 + (others <= change[i]).sum()) / (1 + len(others)))
 
 
-def _association(loss: np.ndarray, norm: np.ndarray, seed: int) -> dict[str, Any]:
+def _association(loss: np.ndarray, norm: np.ndarray, rank: float | None, seed: int) -> dict[str, Any]:
     if len(loss) < FEWEST_PAIRS:
         return {"reason": f"{len(loss)} pairs of changes around the spike, fewer than {FEWEST_PAIRS}"}
     if np.ptp(loss) == 0 or np.ptp(norm) == 0:
@@ -132,13 +144,24 @@ def _association(loss: np.ndarray, norm: np.ndarray, seed: int) -> dict[str, Any
     rho = float(np.corrcoef(x, y)[0, 1])
     low, high = _interval(rho, len(x))
     p = _permutation_p(x, y, seed)
-    out = {"rho": rho, "low": low, "high": high, "p": p}
     numbers = f"rank correlation {rho:.2f} [{low:.2f}, {high:.2f}], two-sided p {p:.2g}, {len(x)} pairs"
-    if rho < 0 and p <= ALPHA and high < 0:
-        return {**out, "verdict": "supports", "reason": f"the norm falls as the loss rises: {numbers}"}
-    if low > STRONG:
-        return {**out, "verdict": "against", "reason": f"no strong negative correlation: {numbers}"}
-    return {**out, "reason": f"the data fit both: {numbers}"}
+    named, words = _named(rho, low, high, p, rank)
+    return {"rho": rho, "low": low, "high": high, "p": p, "verdict": named, "reason": f"{words}: {numbers}"}
+
+
+def _named(rho: float, low: float, high: float, p: float, rank: float | None) -> tuple[Answer, str]:
+    """(verdict, why)"""
+    if rho < 0 and p <= ALPHA / 2 and high < 0:
+        return "supports", "the norm falls as the loss rises"
+    across = "" if rank is None else f", and the fall of the norm across the spike is none of its largest ({rank:.2g})"
+    if rank is not None and rank <= ALPHA / 2:
+        return "supports", (
+            f"the norm falls across the spike more than over {1 - rank:.0%} of the other stretches as long, though not "
+            "evaluation by evaluation"
+        )
+    if low > STRONG and (rank is None or rank > ALPHA):
+        return "against", f"no strong negative correlation{across}"
+    return "cannot tell", "the data fit both"
 
 
 def _interval(rho: float, n: int) -> tuple[float, float]:
