@@ -88,5 +88,7 @@ def test_an_old_name_says_what_took_its_place():
         Criteria(spike_factor=10)
     with pytest.raises(ValueError, match=r"^\$\." + message):
         structure({"spike_factor": 10}, Criteria, "$.criteria")
+    with pytest.raises(ValueError, match=r"criteria\.final_rows is superseded by end_share"):
+        structure({"final_rows": 5}, Criteria, "$.criteria")
     assert "spike_factor" not in Criteria().to_dict()
     assert replace(Criteria(), fit=0.9) == Criteria(fit=0.9)
