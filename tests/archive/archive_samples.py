@@ -62,7 +62,7 @@ def tiny_weights(seed: int) -> dict[str, Tensor]:
 
 
 def tiny_network(classes: int) -> tuple[dict[str, tuple[int, ...]], dict[str, list[str]], int]:
-    """In place of `grokscope.archive.weights.resnet18`, whose checkpoints hold 44 MB each."""
+    """In place of `grokscope.archive.resnet.resnet18`, whose checkpoints hold 44 MB each."""
     shapes = {name: tuple(t.shape) for name, t in tiny_weights(0).items()}
     groups = {"head": ["fc.weight", "fc.bias"], "scale_invariant": ["conv1.weight"], "normalization": ["bn1.weight"]}
     assert classes == 2

@@ -475,10 +475,10 @@ def test_two_archived_runs_of_one_config_stay_two(tmp_path):
 
 def test_the_published_network_itself(archive, tmp_path, monkeypatch):
     """ResNet-18 as timm builds it, through the whole of it; and it loads where the archive's card says it does."""
-    from grokscope.archive import weights
+    from grokscope.archive import resnet
     from grokscope.models.resnet import timm_classifier
 
-    monkeypatch.setattr("grokscope.archive.networks.resnet18", weights.resnet18)
+    monkeypatch.setattr("grokscope.archive.networks.resnet18", resnet.resnet18)
     shutil.rmtree(archive / "runs" / STANDARD)
     folder = archive / "runs" / RUN
     shutil.rmtree(folder / "checkpoints")

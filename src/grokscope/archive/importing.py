@@ -276,8 +276,8 @@ def _copy_mechinterp(run: Run, draft: _Draft) -> None:
 def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
     """Checkpoints as safetensors under their names; returns the names that the run then has. Norms that the history
     lacks are added to its rows."""
-    from grokscope.archive.weights import read_weights
     from grokscope.store.checkpoints import load_weights, save_weights
+    from grokscope.store.weights import read_weights
 
     network = _network(draft, parsed)
     done = set()

@@ -29,7 +29,7 @@ CHECKPOINTS = Cadence(every=200, unit="epochs")
 CONDITIONS = {"grokking": "grokking-favorable", "standard": "standard"}
 """The archive's `condition` -> the name of the same regime here; other conditions keep their name."""
 
-_CHECKPOINT = re.compile(r"(ep\d{5,}|st\d{8,}|final|start)\.(pt|safetensors)")
+_CHECKPOINT = re.compile(r"(ep\d{5,}|st\d{8,}|final|start)\.(pt|pth|ckpt|safetensors)")
 
 
 @dataclass(frozen=True)

@@ -31,22 +31,16 @@ def load_model(folder: str | Path, checkpoint: str = "final") -> "nn.Module":
         ValueError: no run of grokscope, a checkpoint that it does not have (those it has are named), files of weights
             that are damaged, hold code, or are another network's.
     """
-    from grokscope.archive.weights import read_weights
+    from grokscope.store.weights import fill
 
     folder = Path(folder)
     record = _record(folder)
     found = Source(folder, folder.name).checkpoints()
     if checkpoint not in found:
         raise ValueError(f"{folder}: no checkpoint {checkpoint!r}{nearest(checkpoint, list(found))}")
-    weights, _ = read_weights(found[checkpoint])
     config, facts = configio.load_run(record["config"]), record.get("facts") or {}
     model = config.model.build(like(config, facts), outputs(config, facts))
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{found[checkpoint]}: these weights do not fit the run's model ({str(error).splitlines()[0]})"
-        ) from None
+    fill(model, found[checkpoint])
     return model.eval()
 
 

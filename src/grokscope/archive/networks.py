@@ -3,7 +3,8 @@
 from typing import Any
 
 from grokscope.archive.published import Parsed
-from grokscope.archive.weights import Weights, misfit, norms, resnet18, shapes
+from grokscope.archive.resnet import norms, resnet18
+from grokscope.store.weights import Weights, misfit, shapes
 
 TOLERANCE = 1e-3
 """A logged norm that differs by more than this share from the one of the weights is another quantity."""

@@ -180,15 +180,13 @@ def _own(
 ) -> "Dissection":
     from grokscope.dissect.battery import Unseen
     from grokscope.dissect.battery import dissect as battery
-    from grokscope.store.checkpoints import load_weights
+    from grokscope.store.weights import fill
     from grokscope.tasks.table import Table
     from grokscope.train.inputs import Network
 
     network = _build(model)
-    try:
-        network.load_state_dict(load_weights(weights))
-    except RuntimeError as error:
-        raise ValueError(f"{weights}: do not fit the network of {model} ({str(error).splitlines()[0]})") from None
+    for note in fill(network, weights):
+        print(f"note: {weights}: {note}", file=sys.stderr)
     task = Table(path=str(table)).look(settings.seed)
     named = split or next((n for n in ("id_val", "train") if n in task.splits), "train")
     require(named in task.splits, f"--split: {table} has no split {named!r}; it has {', '.join(task.splits)}")

@@ -2,8 +2,8 @@
 
 h = scale * (mean + task + shortcut + group + noise), with noise of standard deviation 1 in every neuron, so that
 separations are in noise standard deviations. The head reads the task's direction, orthogonal to the shortcut unless
-they share some, and the shortcut's first direction as strongly as `reliance` says. A calibration shows what a method does on data of this
-kind, not on all data: real features are correlated, rectified and curved.
+they share some, and the shortcut's first direction as strongly as `reliance` says. A calibration shows what a method
+does on data of this kind, not on all data: real features are correlated, rectified and curved.
 
 Shapes: n examples, d neurons, r dimensions of the shortcut, e environments.
 """

@@ -59,18 +59,13 @@ def load_network(run: Run, weights: Path, data: TaskData, config: RunConfig) -> 
     Raises:
         ValueError: for a damaged checkpoint, or weights that do not fit the run's model.
     """
-    from grokscope.store.checkpoints import load_weights
+    from grokscope.store.weights import fill
     from grokscope.train.inputs import Network
     from grokscope.train.losses import make_loss
 
     loss = make_loss(config.regime.loss, config.regime.loss_dtype, data.kind, data.classes)
     model = config.model.build(data, loss.outputs())
-    try:
-        model.load_state_dict(load_weights(weights))
-    except RuntimeError as error:
-        raise ValueError(
-            f"{weights}: these weights do not fit the run's model ({str(error).splitlines()[0]})"
-        ) from None
+    fill(model, weights)
     return model.eval(), Network(model, data.meta).prepare
 
 

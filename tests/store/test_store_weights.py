@@ -6,10 +6,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from archive_samples import Evil, tiny_network, tiny_weights
 from safetensors.torch import save_file
 
-from grokscope.archive.weights import misfit, norms, read_weights, resnet18, shapes
+from grokscope.store.weights import bare, fill, misfit, read_weights, read_weights_for, shapes
+
+
+class Evil:
+    """A pickle that runs a command when it is read."""
+
+    def __init__(self, proof: Path):
+        self.proof = proof
+
+    def __reduce__(self):
+        import os
+
+        return os.system, (f"touch {self.proof}",)
+
+
+def tiny_weights(seed: int) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return {
+        "conv1.weight": torch.randn(2, 3, 3, 3, generator=g),
+        "bn1.num_batches_tracked": torch.tensor(seed),
+        "fc.weight": torch.randn(2, 2, generator=g),
+        "fc.bias": torch.zeros(2),
+    }
 
 
 def saved(data: object, **options) -> bytes:
@@ -92,7 +113,7 @@ def test_what_holds_no_weights_is_refused(tmp_path, data):
 
 
 def test_another_network_is_noticed():
-    expected = tiny_network(2)[0]
+    expected = shapes(tiny_weights(1))
     weights = tiny_weights(0)
     assert misfit(weights, expected) is None
     assert misfit({k: v for k, v in weights.items() if k != "fc.bias"}, expected) == "lacks fc.bias"
@@ -100,42 +121,80 @@ def test_another_network_is_noticed():
     assert "shape of fc.bias" in str(misfit({**weights, "fc.bias": torch.ones(3)}, expected))
 
 
-def test_norms_are_those_of_the_parameters():
-    weights = tiny_weights(3)
-    found = norms(weights, tiny_network(2)[1])
-    head = torch.cat([weights["fc.weight"].flatten(), weights["fc.bias"]]).norm().item()
-    assert found["norm_head"] == pytest.approx(head)
-    every = torch.cat([v.flatten().float() for k, v in weights.items() if "num_batches" not in k]).norm().item()
-    assert found["norm_total"] == pytest.approx(every)
-
-
-def test_the_published_network_has_the_published_size():
-    known = resnet18(2)
-    assert known is not None
-    names, groups, parameters = known
-    assert parameters == 11_177_538
-    assert names["fc.weight"] == (2, 512)
-    assert {g: len(n) for g, n in groups.items()} == {"head": 2, "scale_invariant": 20, "normalization": 40}
-
-
-@pytest.mark.slow
-def test_its_groups_are_those_found_by_trying():
-    from grokscope.measure.groups import parameter_groups
-    from grokscope.models.resnet import timm_classifier
-
-    torch.manual_seed(0)
-    model = timm_classifier("resnet18", 3, 2, "batch")
-    known = resnet18(2)
-    assert known is not None
-    assert parameter_groups(model, torch.randn(4, 3, 32, 32)) == known[1]
-    assert shapes(model.state_dict()) == known[0]
-
-
 def test_the_finder_of_names_needs_no_torch_to_say_what_is_inside(tmp_path):
-    from grokscope.archive.weights import _foreign_names
+    from grokscope.store.weights import _foreign_names
 
     path = Path(tmp_path / "a.pt")
     path.write_bytes(saved(tiny_weights(0)))
     assert list(_foreign_names(path)) == []
     path.write_bytes(saved({"x": Evil(tmp_path / "ran")}))
     assert [n.partition(".")[2] for n in _foreign_names(path)] == ["system"]
+
+
+class Tiny(torch.nn.Module):
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body, self.fc = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc(self.body(x).relu())
+
+
+PREFIXES = [
+    "",
+    "module.",
+    "model.",
+    "net.",
+    "_orig_mod.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "model.net.module.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("ending", ["pt", "ckpt", "safetensors"])
+def test_prefixes_in_any_order_and_depth_are_matched_to_the_network(tmp_path, prefix, ending):
+    weights = {f"{prefix}{k}": v for k, v in Tiny(1).state_dict().items()}
+    path = tmp_path / f"w.{ending}"
+    if ending == "safetensors":
+        save_file(weights, path)
+    else:
+        path.write_bytes(saved({"epoch": 3, "state_dict": weights} if ending == "ckpt" else weights))
+    model = Tiny(0)
+    notes = fill(model, path)
+    assert all(v.equal(Tiny(1).state_dict()[k]) for k, v in model.state_dict().items())
+    assert any("prefixes" in n for n in notes) == bool(prefix)
+
+
+def test_a_wrapped_part_and_a_wrapped_network_are_matched_too(tmp_path):
+    renamed = {k.replace("body.", "body.module."): v for k, v in Tiny(1).state_dict().items()}
+    (tmp_path / "a.pt").write_bytes(saved(renamed))
+    wrapped = torch.nn.Sequential()
+    wrapped.add_module("model", Tiny(0))
+    fill(wrapped, tmp_path / "a.pt")
+    assert wrapped.state_dict()["model.body.weight"].equal(Tiny(1).body.weight)
+    assert bare("model.body._orig_mod.weight") == "body.weight"
+
+
+def test_what_a_framework_stores_beside_the_network_is_left_out_and_said(tmp_path):
+    weights = {f"model.{k}": v for k, v in Tiny(1).state_dict().items()}
+    (tmp_path / "a.ckpt").write_bytes(saved({"state_dict": {**weights, "criterion.weight": torch.ones(2)}}))
+    assert any("criterion.weight" in n for n in fill(Tiny(0), tmp_path / "a.ckpt"))
+    (tmp_path / "b.ckpt").write_bytes(saved({"state_dict": {**weights, "model.extra": torch.ones(2)}}))
+    with pytest.raises(ValueError, match="has beyond it extra"):
+        fill(Tiny(0), tmp_path / "b.ckpt")
+
+
+def test_a_misfit_names_keys_and_shapes(tmp_path):
+    weights = {f"module.{k}": v for k, v in Tiny(1).state_dict().items()}
+    weights["module.fc.weight"] = torch.ones(10, 4)
+    del weights["module.body.bias"]
+    (tmp_path / "a.pt").write_bytes(saved(weights))
+    with pytest.raises(
+        ValueError, match=r"lacks body\.bias; differs in the shape of fc\.weight \(10, 4\) for \(2, 4\)"
+    ):
+        read_weights_for(tmp_path / "a.pt", shapes(Tiny().state_dict()))
+    with pytest.raises(ValueError, match=r"none\.pt: cannot be read"):
+        read_weights(tmp_path / "none.pt")

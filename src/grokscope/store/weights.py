@@ -1,0 +1,204 @@
+"""Weights that somebody else saved: read without running anything in them, and fitted to the network they should be."""
+
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from grokscope.store.checkpoints import load_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Weights = dict[str, Tensor]
+Shapes = Mapping[str, tuple[int, ...]]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
+_ANYWHERE = ("module", "_orig_mod")
+"""What data-parallel and compiled networks put before the names of whatever they wrap, in any order."""
+_LEADING = (*_ANYWHERE, "model", "net", "network")
+"""What training frameworks put before every name of a network besides."""
+_HARMLESS = re.compile(r"torch\.\w+Storage|torch\._utils\._rebuild\w+|torch\.storage\.\w+|collections\.OrderedDict")
+_LFS = b"version https://git-lfs"
+
+
+def read_weights(path: Path) -> tuple[Weights, list[str]]:
+    """(state dict, notes on what was unwrapped) of a ``.pt``, ``.pth``, ``.ckpt`` or ``.safetensors`` file.
+
+    Raises:
+        ValueError: for a file that is cut short or damaged, a pointer in place of the file, contents other than tensors
+            by name, and for a pickle that names code. The code is never run: torch reads with ``weights_only=True``.
+    """
+    raw, notes = _read(path)
+    weights, more = _without_prefixes(raw)
+    return weights, notes + more
+
+
+def _read(path: Path) -> tuple[Weights, list[str]]:
+    """Tensors under the names they have in the file."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_LFS))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    if start == _LFS:
+        raise ValueError(f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull, or from the Hub")
+    if path.suffix == ".safetensors":
+        return load_weights(path), []
+    return _unwrap(_load(path), path)
+
+
+def _load(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about unusual pickles, which are refused below where they matter
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if found := sorted(set(_foreign_names(path))):
+            raise ValueError(
+                f"{path}: refused: besides weights it names {', '.join(found[:3])}, and reading that could run code; "
+                "nothing was run. Where you trust its author, save its state_dict anew as safetensors"
+            ) from None
+        raise ValueError(f"{path}: not a file of weights, or damaged ({_first_line(error)})") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ValueError(f"{path}: cut short or damaged ({_first_line(error)}); fetch it again") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).partition('. ')[0].splitlines()[0] if str(error) else 'empty file'}"
+
+
+def _foreign_names(path: Path) -> Iterator[str]:
+    """Everything that a file's pickles would import beyond tensors, found by reading their opcodes, not by running
+    them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    with archive.open(name) as file:
+                        yield from _names(file)
+    else:
+        with open(path, "rb") as file:
+            yield from _names(file)
+
+
+def _names(file: IO[bytes]) -> Iterator[str]:
+    texts: list[str] = []
+    try:
+        while True:  # the old format is several pickles one after another
+            for opcode, argument, _ in pickletools.genops(file):
+                if isinstance(argument, str):
+                    texts.append(argument)
+                found = None
+                if opcode.name in ("GLOBAL", "INST"):
+                    found = str(argument).replace(" ", ".")
+                elif opcode.name == "STACK_GLOBAL":
+                    found = ".".join(texts[-2:])
+                if found and not _HARMLESS.fullmatch(found):
+                    yield found
+    except ValueError:
+        return  # the end, or what no pickle can be
+
+
+def _unwrap(data: Any, path: Path) -> tuple[Weights, list[str]]:
+    notes = []
+    while isinstance(data, dict) and (key := next((k for k in _WRAPPERS if isinstance(data.get(k), dict)), None)):
+        notes.append(f"weights taken from its entry {key!r}")
+        data = data[key]
+    if not isinstance(data, dict) or not data or not all(isinstance(v, Tensor) for v in data.values()):
+        raise ValueError(f"{path}: holds no state dict (tensors by name)")
+    return dict(data), notes
+
+
+def _without_prefixes(weights: Weights) -> tuple[Weights, list[str]]:
+    """Wrappers' prefixes removed as long as all names share one."""
+    notes = []
+    while prefix := next((f"{p}." for p in _LEADING if all(n.startswith(f"{p}.") for n in weights)), None):
+        notes.append(f"{prefix!r} removed from every name")
+        weights = {name.removeprefix(prefix): t for name, t in weights.items()}
+    return weights, notes
+
+
+def bare(name: str) -> str:
+    """A tensor's name without what wrappers put into it: leading model., net. and the like, module. and _orig_mod.
+    anywhere."""
+    parts = name.split(".")
+    while len(parts) > 1 and parts[0] in _LEADING:
+        parts = parts[1:]
+    return ".".join(p for p in parts if p not in _ANYWHERE)
+
+
+def read_weights_for(path: Path, expected: Shapes) -> tuple[Weights, list[str]]:
+    """(state dict under the names of `expected`, notes) of a file that another program wrote.
+
+    Names are taken as they are where they fit, else without the prefixes of wrappers, on either side. Entries beyond
+    the network's are left out with a note only where a prefix sets the network's own apart (a Lightning checkpoint
+    holds its metrics and losses beside ``model.``).
+
+    Raises:
+        ValueError: what `read_weights` raises; and for weights of another network, naming keys and shapes.
+    """
+    raw, notes = _read(path)
+    for candidate, words in _readings(raw, expected):
+        if misfit(candidate, expected) is None:
+            return candidate, notes + words
+    closest = min((c for c, _ in _readings(raw, expected)), key=lambda c: _distance(c, expected))
+    raise ValueError(f"{path}: not the weights of this network: the file {misfit(closest, expected)}")
+
+
+def _readings(raw: Weights, expected: Shapes) -> Iterator[tuple[Weights, list[str]]]:
+    """The file's tensors as they are, without prefixes, and those alone that belong to the network."""
+    yield raw, []
+    own = {bare(name): name for name in expected}
+    renamed = {own.get(bare(name), bare(name)): t for name, t in raw.items()}
+    if len(renamed) == len(raw) and len(own) == len(expected):
+        words = ["names matched without the prefixes of wrappers"]
+        yield renamed, words
+        others = [name for name in raw if bare(name) not in own and name.partition(".")[0] not in _LEADING]
+        kept = {name: t for name, t in renamed.items() if name not in map(bare, others)}
+        if others:
+            yield kept, [*words, f"left out, for they are not the network's: {_listed(others)}"]
+
+
+def _distance(weights: Weights, expected: Shapes) -> int:
+    """Number of names and shapes that differ."""
+    found = shapes(weights)
+    return len(found.keys() ^ expected.keys()) + sum(found[n] != expected[n] for n in found.keys() & expected.keys())
+
+
+def fill(model: "nn.Module", path: Path) -> list[str]:
+    """Load a file of weights into a network; returns notes on what was unwrapped and renamed.
+
+    Raises:
+        ValueError: what `read_weights_for` raises.
+    """
+    weights, notes = read_weights_for(path, shapes(model.state_dict()))
+    model.load_state_dict(weights)
+    return notes
+
+
+def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(t.shape) for name, t in weights.items()}
+
+
+def misfit(weights: Weights, expected: Shapes) -> str | None:
+    """How weights differ from the network they should be, in a few words; None where they do not."""
+    found = shapes(weights)
+    differ = [f"{n} {found[n]} for {expected[n]}" for n in found if n in expected and found[n] != expected[n]]
+    wrong = {
+        "lacks": [n for n in expected if n not in found],
+        "has beyond it": [n for n in found if n not in expected],
+        "differs in the shape of": differ,
+    }
+    return "; ".join(f"{what} {_listed(names)}" for what, names in wrong.items() if names) or None
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{f' and {len(names) - 3} more' * (len(names) > 3)}"
