@@ -4,15 +4,17 @@ Everything stays on the device until the row is complete; counts are integers, b
 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor, nn
 
 from grokscope.measure.groups import find_head, group_norms
 from grokscope.measure.logits import margins, softmax_collapse
+from grokscope.measure.probe import ProbeScores, probe_rows, probe_scores
 from grokscope.measure.spectra import spectra
 from grokscope.train.losses import Loss
 
@@ -125,9 +127,15 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
 
 @torch.inference_mode()
 def diagnostics(
-    model: nn.Module, eager: Callable[[Tensor], Tensor], train: TensorSplit, logits: Tensor, loss: Loss
+    features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], logits: Tensor, loss: Loss, classes: int
 ) -> dict[str, Tensor | float]:
-    """Margins, softmax collapse (in the loss dtype) on the training rows, and spectra of what the head reads."""
+    """Margins, softmax collapse (in the loss dtype) on the training rows, spectra of what the head reads, and, where
+    there is a hidden layer, what a fresh readout of it would score.
+
+    features: split -> what the head reads in the rows of `feature_rows` (m, d). logits (n, k): of the training rows.
+    classes: how many the probe tells apart; 0 for no probe.
+    """
+    train = splits["train"]
     out: dict[str, Tensor | float] = {"logit_max": logits.abs().max()}
     if loss.targets != "real":
         m = margins(logits, train.y)
@@ -136,22 +144,87 @@ def diagnostics(
             "margin_max": m.max(),
             "softmax_collapse": softmax_collapse(logits, loss.dtype),
         }
-    rows = torch.linspace(0, len(train.y) - 1, min(RANK_ROWS, len(train.y)), device=train.x.device).long()
-    return out | spectra(head_features(model, eager, train.x[rows]))
+        if classes:
+            out |= _probes(features, splits, classes)
+    rows = feature_rows("train", len(train.y))
+    return out | spectra(features["train"][torch.searchsorted(rows, _rank_rows(len(train.y))).to(train.x.device)])
+
+
+def _probes(
+    features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], classes: int
+) -> dict[str, Tensor | float]:
+    """``{split}_probe_acc`` and its range over strengths; on every held-out split."""
+    read = {}
+    for name, split in splits.items():
+        rows = feature_rows(name, len(split.y))
+        own = probe_rows(name, len(split.y))
+        at = torch.searchsorted(rows, own).to(split.x.device)
+        read[name] = (features[name][at], split.y[own.to(split.x.device)])
+    train, labels = read.pop("train")
+    return probe_columns(probe_scores(train, labels, read, classes))
+
+
+def probe_columns(scores: Mapping[str, ProbeScores], suffix: str = "probe") -> dict[str, Tensor | float]:
+    """Columns of a row: ``{split}_probe_correct`` and ``_n`` (from which the accuracy is derived), ``_low``,
+    ``_high``."""
+    out: dict[str, Tensor | float] = {}
+    for name, s in scores.items():
+        front = f"{name}_{suffix}"
+        out |= {f"{front}_correct": s.correct, f"{front}_n": s.n, f"{front}_low": s.low, f"{front}_high": s.high}
+    return out
+
+
+def _rank_rows(n: int) -> Tensor:
+    return torch.linspace(0, n - 1, min(RANK_ROWS, n)).long()
+
+
+@cache
+def feature_rows(split: str, n: int) -> Tensor:
+    """The rows (m,) of a split of n examples whose features are kept: those of the probe, and in train those of the
+    spectra too."""
+    rows = probe_rows(split, n)
+    return torch.cat([_rank_rows(n), rows]).unique() if split == "train" else rows
 
 
 @torch.inference_mode()
-def head_features(model: nn.Module, eager: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What the last layer of `model` reads (n, d) while `eager` calls it on x: uncompiled, for a compiled network would
-    run past the hook."""
+def forward_with_features(
+    model: nn.Module, network: Callable[[Tensor], Tensor], x: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits (n, k) of all x, and what the last layer of `model` reads (m, d) in the given rows, sorted: from one and
+    the same forward, of which only those rows are kept. `network` must call the model uncompiled: a compiled one runs
+    past the hook."""
+    with _reading_head(model, rows) as seen:
+        logits = forward(network, x)
+    return logits, torch.cat(seen).float()
+
+
+@contextmanager
+def _reading_head(model: nn.Module, rows: Tensor) -> Iterator[list[Tensor]]:
+    """Collects, chunk after chunk, the head's inputs in the given rows of all that is sent through."""
     seen: list[Tensor] = []
+    start = 0
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal start
+        chunk = inputs[0].flatten(1)
+        first, last = torch.searchsorted(rows, torch.tensor([start, start + len(chunk)])).tolist()
+        wanted = rows[first:last] - start
+        seen.append(chunk if len(wanted) == len(chunk) else chunk[wanted.to(chunk.device)])
+        start += len(chunk)
+
     _, head = find_head(model)
-    handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
+    handle = head.register_forward_pre_hook(keep)
     try:
-        forward(eager, x)
+        yield seen
     finally:
         handle.remove()
-    return torch.cat(seen).float()
+
+
+def has_hidden_layer(model: nn.Module) -> bool:
+    """Whether anything is learned before the last layer: a linear model's features are its raw input."""
+    _, head = find_head(model)
+    own = {id(p) for p in head.parameters()}
+    return any(id(p) not in own for p in model.parameters())
 
 
 class StepWatch:

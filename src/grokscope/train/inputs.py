@@ -48,6 +48,11 @@ class Network:
             return f"$.hardware.compile: training without compilation, which failed: {why}"
         return None
 
+    @property
+    def compiled(self) -> bool:
+        """Whether calls run past the model's hooks."""
+        return self.run is not self.model
+
     def _failure(self, sample: Tensor) -> str | None:
         """Why the network does not run on the sample. In eval mode: a trial must not count in a batch norm's
         averages."""

@@ -19,10 +19,22 @@ from grokscope import registry
 from grokscope.config import RunConfig
 from grokscope.measure import fourier, irm
 from grokscope.measure.groups import group_norms, parameter_groups
+from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
-from grokscope.train.evaluate import Row, StepWatch, TensorSplit, diagnostics, forward, split_metrics, to_row
+from grokscope.train.evaluate import (
+    Row,
+    StepWatch,
+    TensorSplit,
+    diagnostics,
+    feature_rows,
+    forward,
+    forward_with_features,
+    has_hidden_layer,
+    split_metrics,
+    to_row,
+)
 from grokscope.train.inputs import Network
 from grokscope.train.losses import make_loss
 from grokscope.train.optimizers import Decay
@@ -30,6 +42,9 @@ from grokscope.train.order import BatchOrder
 
 SHOWN_PREDICTIONS = 2000
 """Points of a figure of predicted against true."""
+
+INPUT_NUMBERS = 30_000_000
+"""Numbers in the matrix of raw inputs of one split that is probed: 120 MB of float32. Large images use fewer rows."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -71,6 +86,7 @@ class TorchEngine:
     def __init__(self, config: RunConfig, data: TaskData, total_steps: int):
         regime = config.regime
         self.device = pick_device(config.hardware.device)
+        self.classes = data.classes
         self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
         self.model = self._build_model(config, data)
         self.network = Network(self.model, data.meta)
@@ -93,6 +109,7 @@ class TorchEngine:
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
         self.adaptive = regime.optimizer != "sgd"
+        self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
 
     def _refuse_batches_of_one(self, n: int) -> None:
@@ -197,7 +214,7 @@ class TorchEngine:
     def row(self, diagnose: bool) -> Row:
         """The evaluation of the present weights. Leaves weights, buffers and generators untouched."""
         self.model.eval()
-        logits = {name: forward(self.network, split.x) for name, split in self.splits.items()}
+        logits, features = self._forward_all(diagnose)
         values: dict[str, Any] = {"lr": self.schedule.lr(max(self.step, 1))}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
@@ -209,7 +226,7 @@ class TorchEngine:
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
-            values |= diagnostics(self.model, self.network.eager, self.splits["train"], logits["train"], self.loss)
+            values |= diagnostics(features, self.splits, logits["train"], self.loss, self.probed_classes)
             values |= self._effective_rates(weights)
             if fourier.applies(self.meta):
                 train = self.splits["train"]
@@ -219,6 +236,18 @@ class TorchEngine:
         self.model.train()
         return to_row(values, self.trivial)
 
+    def _forward_all(self, with_features: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Logits (n, k) of every split, and on request what the head reads in some rows, from the same forward; for a
+        compiled network from a second one, which a hook can see."""
+        logits, features = {}, {}
+        for name, split in self.splits.items():
+            if with_features:
+                rows = feature_rows(name, len(split.y))
+                logits[name], features[name] = forward_with_features(self.model, self.network.eager, split.x, rows)
+            if not with_features or self.network.compiled:
+                logits[name] = forward(self.network, split.x)
+        return logits, features
+
     def _effective_rates(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Effective learning rate of each scale-invariant tensor: lr / |w| for Adam-like steps, lr / |w|^2 for SGD
         (1706.05350)."""
@@ -226,6 +255,31 @@ class TorchEngine:
         power = 1 if self.adaptive else 2
         names = self.groups.get("scale_invariant", [])
         return {f"effective_lr/{n}": lr / weights[n].double().norm() ** power for n in names}
+
+    def input_probe(self) -> dict[str, dict[str, float]]:
+        """What the probe of each row reads off the raw input, per held-out split: accuracy, and its range over the
+        probe's strengths. Empty in regression. The baseline of every `{split}_probe_acc`."""
+        if self.loss.targets == "real":
+            return {}
+        vocabulary = self._vocabulary()
+        read = {}
+        for name, split in self.splits.items():
+            width = max(split.x[0].numel(), 1) * max(vocabulary, 1)
+            rows = probe_rows(name, len(split.y), max(INPUT_NUMBERS // width, 200)).to(self.device)
+            read[name] = (input_features(split.x[rows], vocabulary), split.y[rows])
+        train, labels = read.pop("train")
+        scores = probe_scores(train, labels, read, self.classes)
+        return {
+            name: {"acc": s.correct.item() / s.n, "low": s.low.item(), "high": s.high.item(), "n": s.n}
+            for name, s in scores.items()
+        }
+
+    def _vocabulary(self) -> int:
+        """Number of different tokens, 0 where inputs are no tokens."""
+        x = self.splits["train"].x
+        if x.is_floating_point() or x.dtype == torch.uint8:
+            return 0
+        return max(int(split.x.max()) for split in self.splits.values()) + 1
 
     def predictions(self) -> dict[str, list[float]] | None:
         """Of a regression, predicted against true on a held-out split, at most `SHOWN_PREDICTIONS` examples evenly
