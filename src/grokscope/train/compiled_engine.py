@@ -133,6 +133,10 @@ class CompiledEngine:
         except ValueError:
             return np.full(len(self.w), np.nan)
 
+    def input_probe(self) -> dict[str, dict[str, float]]:
+        """Empty: the network is itself a linear probe of its input."""
+        return {}
+
     def predictions(self) -> None:
         """Classes have none."""
 

@@ -58,6 +58,7 @@ class Engine(Protocol):
     def weights(self) -> dict[str, Tensor]: ...
     def load_weights(self, weights: dict[str, Tensor]) -> None: ...
     def facts(self) -> dict[str, Any]: ...
+    def input_probe(self) -> dict[str, dict[str, float]]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -237,6 +238,7 @@ class _Session:
                 "kind": self.kind,
                 "threshold": self.threshold,
                 **self.engine.facts(),
+                "input_probe": self._input_probe(old),
                 "notes": list(dict.fromkeys([*(old["facts"].get("notes", []) if old else []), *self.notes])),
             },
             "provenance": old["provenance"] if old else now,
@@ -244,6 +246,11 @@ class _Session:
         }
         if record != old:
             write_json(path, record)
+
+    def _input_probe(self, old: dict[str, Any] | None) -> dict[str, dict[str, float]]:
+        """What a linear probe reads off the raw input, per held-out split: fitted once, when the run begins."""
+        known = old["facts"].get("input_probe") if old else None
+        return self.engine.input_probe() if known is None else known
 
     def _warn_of_easy_splits(self) -> None:
         """A threshold that a constant reaches makes a verdict impossible: better said before training than after."""

@@ -161,16 +161,15 @@ def _probes(
         at = torch.searchsorted(rows, own).to(split.x.device)
         read[name] = (features[name][at], split.y[own.to(split.x.device)])
     train, labels = read.pop("train")
-    return probe_columns(probe_scores(train, labels, read, classes))
+    return _probe_columns(probe_scores(train, labels, read, classes))
 
 
-def probe_columns(scores: Mapping[str, ProbeScores], suffix: str = "probe") -> dict[str, Tensor | float]:
-    """Columns of a row: ``{split}_probe_correct`` and ``_n`` (from which the accuracy is derived), ``_low``,
-    ``_high``."""
+def _probe_columns(scores: Mapping[str, ProbeScores]) -> dict[str, Tensor | float]:
+    """Columns of a row: ``{split}_probe_acc`` and its range over strengths, ``_low`` and ``_high``."""
     out: dict[str, Tensor | float] = {}
     for name, s in scores.items():
-        front = f"{name}_{suffix}"
-        out |= {f"{front}_correct": s.correct, f"{front}_n": s.n, f"{front}_low": s.low, f"{front}_high": s.high}
+        front = f"{name}_probe"
+        out |= {f"{front}_acc": s.correct / s.n, f"{front}_low": s.low, f"{front}_high": s.high}
     return out
 
 
