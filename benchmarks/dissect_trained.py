@@ -4,8 +4,8 @@ how often is the conclusion right?
 A network trained where the label follows the hospital (correlation 0.9) should be found to use the hospital; one
 trained where it does not (correlation 0) should not be said to use it beyond what is negligible.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/dissect_trained.py [--folder runs-dissect-trained] [--seeds 5]. Trained networks
-are kept in the folder, so that a second run only dissects. Writes benchmarks/results/dissect_trained.json.
+Run: OMP_NUM_THREADS=1 python benchmarks/dissect_trained.py [--folder runs-dissect-trained] [--seeds 5]. Trained
+networks are kept in the folder, so that a second run only dissects. Writes benchmarks/results/dissect_trained.json.
 """
 
 import argparse

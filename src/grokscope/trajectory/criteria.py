@@ -80,8 +80,8 @@ class Criteria:
     """Superseded; not kept."""
 
     superseded: ClassVar[dict[str, str]] = {
-        "final_rows": "is superseded by end_share: the end is the mean over the last share of the steps, of no number of "
-        "rows",
+        "final_rows": "is superseded by end_share: the end is the mean over the last share of the steps, of no number "
+        "of rows",
         "spike_factor": "is superseded: spikes are judged on the logarithm of the loss, by spike_sigmas (robust "
         "standard deviations) and spike_rise (the least factor); to see only tenfold spikes, write spike_rise = 10",
     }
