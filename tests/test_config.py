@@ -81,7 +81,7 @@ def faults(changes, raw=TINY):
         ("evaluate.at", [-1], "$.evaluate: at must hold steps >= 0, got [-1]"),
         ("evaluate.unit", "minutes", "$.evaluate.unit: unknown value 'minutes'; known: epochs, steps"),
         ("budget", {"steps": 5, "epochs": 5}, "$.budget: give exactly one of steps and epochs"),
-        ("budget.steps", 0, "$.budget: a budget must be at least 1"),
+        ("budget.steps", 0, "$.budget: a budget's steps must be at least 1, got 0"),
         ("hardware.threads", 0, "$.hardware: threads must be at least 1, got 0"),
         ("model.hidden", [], "$.model: hidden needs positive widths, got []"),
         ("model.embedding", 0, "$.model: embedding must be positive, got 0"),
@@ -323,22 +323,89 @@ def test_a_folder_is_no_config_file(tmp_path):
 
 def test_the_published_cadence_has_61_points():
     published = Cadence(at=(1,), every=50, unit="epochs")
-    assert published.points(3000) == [1, *range(50, 3001, 50)]
-    assert len(published.points(3000)) == 61
-    assert published.steps(3000 * 32, 32) == [32 * e for e in published.points(3000)]
+    assert list(published.points(3000)) == [1, *range(50, 3001, 50)]
+    assert published.at_most(3000) == 61
+    assert list(published.steps(3000 * 32, 32)) == [32 * e for e in published.points(3000)]
 
 
 @settings(max_examples=80, deadline=None)
 @given(cadences, st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 40))
 def test_a_longer_run_visits_the_same_points(cadence, short, more, per_epoch):
-    first, second = cadence.steps(short, per_epoch), cadence.steps(short + more, per_epoch)
+    first, second = list(cadence.steps(short, per_epoch)), list(cadence.steps(short + more, per_epoch))
     assert first == sorted(set(first))
     assert [s for s in second if s <= short] == first
 
 
 def test_log_spaced_points_are_even_in_the_logarithm():
-    assert Cadence(per_decade=3).points(1000) == [1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
-    assert Cadence(per_decade=1).points(999) == [1, 10, 100]
+    assert list(Cadence(per_decade=3).points(1000)) == [1, 2, 5, 10, 22, 46, 100, 215, 464, 1000]
+    assert list(Cadence(per_decade=1).points(999)) == [1, 10, 100]
+
+
+def _listed_whole(cadence, last):
+    """What a cadence means, written as one would without a care for its length."""
+    out = {a for a in cadence.at if a <= last}
+    if cadence.every:
+        out |= set(range(cadence.every, last + 1, cadence.every))
+    k = 0
+    while cadence.per_decade and (point := round(10 ** (k / cadence.per_decade))) <= last:
+        out.add(point)
+        k += 1
+    return sorted(out)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cadences, st.integers(0, 5000))
+def test_the_points_one_by_one_are_the_points_listed_whole(cadence, last):
+    listed = _listed_whole(cadence, last)
+    assert list(cadence.points(last)) == listed
+    assert [p for p in range(last + 1) if cadence.due(p)] == listed
+    assert len(listed) <= cadence.at_most(last) <= last + 1
+    if not cadence.at and not (cadence.every and cadence.per_decade) and (cadence.per_decade or 1) <= 5:
+        assert cadence.at_most(last) - len(listed) <= 5  # rounding makes one of two points below ten
+
+
+@pytest.mark.parametrize("per_decade", [1, 2, 3, 5, 7, 20, 50, 64, 1000])
+def test_published_grids_are_as_they_were_up_to_a_hundred_million_steps(per_decade):
+    cadence = Cadence(at=(0,), per_decade=per_decade)
+    listed = _listed_whole(cadence, 10**8)
+    assert list(cadence.points(10**8)) == listed
+    assert all(cadence.due(p) for p in listed)
+    assert not any(cadence.due(p) for p in (listed[-1] - 1, listed[-2] + 1, listed[-5] + 1))
+
+
+def test_a_cadence_costs_the_same_after_a_trillion_steps():
+    for cadence in (Cadence(every=1), Cadence(per_decade=10**9), Cadence(every=7, per_decade=10**6, at=(5, 10**14))):
+        after = cadence.after(10**12)
+        assert after is not None
+        assert after > 10**12
+        assert cadence.due(after)
+        assert cadence.at_most(10**15) <= 10**15 + 1
+    assert Cadence(every=7).after(10**12) == 10**12 // 7 * 7 + 7
+    assert Cadence(at=(3,)).after(3) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cadence(every=10**16), "every must be at most"),
+        (lambda: Cadence(every=True), "every must be a whole number"),
+        (lambda: Cadence(every=2.5), "every must be a whole number"),
+        (lambda: Cadence(per_decade=10**18), "per_decade must be at most"),
+        (lambda: Cadence(at=(10**400,)), "at must hold steps"),
+        (lambda: Budget(steps=10**16), "steps must be at most"),
+        (lambda: Budget(steps=-1), "steps must be at least 1"),
+        (lambda: Budget(steps=0), "steps must be at least 1"),
+        (lambda: Budget(steps=True), "steps must be a whole number"),
+        (lambda: Budget(epochs=float("nan")), "epochs must be a whole number"),
+        (lambda: Budget(epochs=float("inf")), "epochs must be a whole number"),
+        (lambda: Budget(epochs=10**5000), "a whole number of about 5,00[01] digits"),
+        (lambda: Budget(epochs=10**15).in_steps(2), "more than 1,000,000,000,000,000 steps"),
+        (lambda: Hardware(threads=10**6), "threads must be at most"),
+    ],
+)
+def test_lengths_that_no_run_has_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_a_budget_in_epochs_counts_in_steps():

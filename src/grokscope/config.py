@@ -3,12 +3,18 @@
 Importing this module imports neither torch nor numpy. Reading and writing live in `grokscope.configio`.
 """
 
+import math
 import re
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokscope import registry
+from grokscope.limits import MAX_STEPS, brief
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,11 +25,30 @@ APART = {"identity": False}
 """Metadata of a field that changes no number of a run, and so is no part of its identity."""
 DType = Literal["float16", "bfloat16", "float32", "float64"]
 
+MAX_PER_DECADE = 10**9
+"""More points in a factor of ten than any run has steps; beyond, rounding would decide which step is one."""
+NAME_BYTES = 255
+"""Of a folder's name, on every usual file system; the hash at the end of a run's tells apart what was cut."""
+MAX_THREADS = 1024
+"""More CPU threads than machines have; each is really started."""
+
 
 def require(ok: bool, message: str) -> None:
     """Raise ValueError(message) unless ok: for values a user chose."""
     if not ok:
         raise ValueError(message)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, numpy's included; true and false are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def require_whole(key: str, value: Any, least: int, most: int) -> None:
+    """Raise ValueError naming `key` unless `value` is a whole number (no bool, no float) in [least, most]."""
+    require(is_whole(value), f"{key} must be a whole number, got {brief(value)}")
+    require(value >= least, f"{key} must be at least {least}, got {brief(value)}")
+    require(value <= most, f"{key} must be at most {most:,}, got {brief(value)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +162,8 @@ class Regime:
 class Cadence:
     """When something happens: at a step that any of the rules names. The last step of a run is always added.
 
-    The grid never depends on the length of the run, so that a longer run visits the same points.
+    The grid never depends on the length of the run, so that a longer run visits the same points. It is never listed
+    whole: whether a point belongs to it, and which comes next, cost the same after a trillion steps as after ten.
     """
 
     every: int | None = None
@@ -149,27 +175,66 @@ class Cadence:
     unit: Literal["steps", "epochs"] = "steps"
 
     def __post_init__(self) -> None:
-        for key in ("every", "per_decade"):
+        for key, most in (("every", MAX_STEPS), ("per_decade", MAX_PER_DECADE)):
             value = getattr(self, key)
-            require(value is None or value >= 1, f"{key} must be at least 1, got {value}")
-        require(all(a >= 0 for a in self.at), f"at must hold steps >= 0, got {list(self.at)}")
+            if value is not None:
+                require_whole(key, value, 1, most)
+        require(all(is_whole(a) and a >= 0 for a in self.at), f"at must hold steps >= 0, got {brief(list(self.at))}")
+        require(max(self.at, default=0) <= MAX_STEPS, f"at must hold steps <= {MAX_STEPS:,}, got {brief(self.at)}")
 
-    def points(self, last: int) -> list[int]:
-        """All points <= last, in this cadence's unit, in order."""
-        found = {a for a in self.at if a <= last}
+    @cached_property
+    def _listed(self) -> list[int]:
+        return sorted(set(self.at))
+
+    def due(self, point: int) -> bool:
+        """Whether the cadence names this point, in its unit."""
+        if self.every and point > 0 and point % self.every == 0:
+            return True
+        before = bisect_right(self._listed, point)
+        if before and self._listed[before - 1] == point:
+            return True
+        return bool(self.per_decade) and self._next_of_decade(point - 1) == point
+
+    def after(self, point: int) -> int | None:
+        """The first point greater than `point`; None where there is none."""
+        following: list[int] = []
         if self.every:
-            found |= set(range(self.every, last + 1, self.every))
+            following.append(max(point, 0) // self.every * self.every + self.every)
         if self.per_decade:
-            k = 0
-            while (point := round(10 ** (k / self.per_decade))) <= last:
-                found.add(point)
-                k += 1
-        return sorted(found)
+            following.append(self._next_of_decade(point))
+        following += self._listed[bisect_right(self._listed, point) :][:1]
+        return min(following, default=None)
 
-    def steps(self, last_step: int, steps_per_epoch: int) -> list[int]:
-        """All points <= last_step as optimizer steps, in order, without the added last one."""
+    def _next_of_decade(self, point: int) -> int:
+        """The first of round(10^(k / per_decade)), k = 0, 1, ..., greater than `point`."""
+        assert self.per_decade is not None
+        if point < 1:
+            return 1
+        k = max(math.ceil(self.per_decade * math.log10(point + 0.5)) - 2, 0)  # a little early: log10 is rounded
+        while (following := round(10 ** (k / self.per_decade))) <= point:
+            k += 1
+        return following
+
+    def points(self, last: int) -> Iterator[int]:
+        """The points <= last, in this cadence's unit, in order, one by one: there may be very many."""
+        point = self.after(-1)
+        while point is not None and point <= last:
+            yield point
+            point = self.after(point)
+
+    def at_most(self, last: int) -> int:
+        """An upper bound of how many points are <= last, at once: exact but for points that two rules name."""
+        count = bisect_right(self._listed, last)
+        if self.every:
+            count += last // self.every
+        if self.per_decade and last >= 1:
+            count += min(last, math.floor(self.per_decade * math.log10(last + 0.5)) + 1)
+        return max(0, min(count, last + 1))
+
+    def steps(self, last_step: int, steps_per_epoch: int) -> Iterator[int]:
+        """The points <= last_step as optimizer steps, in order, without the added last one."""
         scale = steps_per_epoch if self.unit == "epochs" else 1
-        return [p * scale for p in self.points(last_step // scale)]
+        return (p * scale for p in self.points(last_step // scale))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,10 +246,18 @@ class Budget:
 
     def __post_init__(self) -> None:
         require((self.steps is None) != (self.epochs is None), "give exactly one of steps and epochs")
-        require((self.steps or self.epochs or 0) >= 1, "a budget must be at least 1")
+        key = "epochs" if self.steps is None else "steps"
+        require_whole(f"a budget's {key}", getattr(self, key), 1, MAX_STEPS)
 
     def in_steps(self, steps_per_epoch: int) -> int:
-        return self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
+        """Raises ValueError where epochs make more steps than a run can have."""
+        total = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
+        require(
+            total <= MAX_STEPS,
+            f"$.budget.epochs: {self.epochs} epochs of {steps_per_epoch} steps are more than {MAX_STEPS:,} steps; "
+            "lower it",
+        )
+        return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +277,7 @@ class Hardware:
     def __post_init__(self) -> None:
         known = re.fullmatch(r"cpu|auto|cuda(:\d+)?", self.device)
         require(bool(known), f"device must be cpu, cuda, cuda:<n> or auto, got {self.device!r}")
-        require(self.threads >= 1, f"threads must be at least 1, got {self.threads}")
+        require_whole("threads", self.threads, 1, MAX_THREADS)
         require(self.resume_every_s >= 0, f"resume_every_s must not be negative, got {self.resume_every_s}")
 
 
@@ -253,5 +326,6 @@ class RunConfig:
         from grokscope import configio
 
         label = "".join(c if c.isalnum() or c in "-." else "-" for c in self.regime.name)
-        front = f"{self.task.name}_{label}_n{self.task.train_size()}_s{self.seed}"
-        return f"{front}-{configio.content_hash(self.identity())[:8]}"
+        rest = f"_n{self.task.train_size()}_s{self.seed}-{configio.content_hash(self.identity())[:8]}"
+        front = f"{self.task.name}_{label}".encode()[: NAME_BYTES - len(rest)].decode(errors="ignore")
+        return f"{front}{rest}"

@@ -18,11 +18,21 @@ from cattrs.gen import make_dict_structure_fn
 
 from grokscope import regimes, registry
 from grokscope.config import ModelConfig, RunConfig, TaskConfig
+from grokscope.limits import MAX_CONFIG_BYTES, MAX_DEPTH, brief, check_depth, too_deep, whole_number
 from grokscope.registry import nearest
+
+_LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}""")
 
 SCHEMA = 2
 """Version of the run config and of its record. A reader refuses a newer one instead of guessing. Schema 1 had the same
 keys and hashed every value, so that its folders have other names; it is read by `identity.completed`."""
+
+FAULTS = 50
+"""Lines of one message: nobody mends more at once."""
+INT_MAX = 2**63 - 1
+"""What numpy, torch, SQL and Parquet hold; whole numbers beyond are nobody's setting."""
+FLOAT_MAX = 10**308
+"""The largest power of ten that is a float."""
 
 T = TypeVar("T")
 
@@ -30,26 +40,32 @@ T = TypeVar("T")
 def _strict(kind: type) -> Any:
     def structure(value: Any, _: type) -> Any:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            return float(_within(value, FLOAT_MAX))
         if kind is int and isinstance(value, float) and value.is_integer():
-            return int(value)  # TOML reads 1e4 as a float
+            return _within(int(value), INT_MAX)  # TOML reads 1e4 as a float
         if type(value) is not kind:
             raise _unexpected(kind.__name__, value)
         if kind is float and not math.isfinite(value):
             raise ValueError(f"expected a finite number, got {value}")
-        return value
+        return _within(int(value), INT_MAX) if kind is int else value
 
     return structure
 
 
+def _within(value: int, most: int) -> int:
+    if abs(value) > most:
+        raise ValueError(f"expected a number of at most {len(str(most))} digits, got {brief(value)}")
+    return value
+
+
 def _unexpected(wanted: str, value: Any) -> ValueError:
-    return ValueError(f"expected {wanted}, got {type(value).__name__} {value!r}")
+    return ValueError(f"expected {wanted}, got {type(value).__name__} {brief(value)}")
 
 
 def _structure_literal(value: Any, t: Any) -> Any:
     known = list(get_args(t))
     if value not in known:
-        raise ValueError(f"unknown value {value!r}{nearest(str(value), known)}")
+        raise ValueError(f"unknown value {brief(value)}{nearest(brief(value), known)}")
     return value
 
 
@@ -61,7 +77,7 @@ def _structure_tuple(value: Any, t: Any) -> Any:
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(value) != len(kinds):
-        raise ValueError(f"expected {len(kinds)} values, got {len(value)}: {list(value)}")
+        raise ValueError(f"expected {len(kinds)} values, got {len(value)}: {brief(list(value))}")
     out, faults = [], []
     for index, (item, kind) in enumerate(zip(value, kinds, strict=True)):
         try:
@@ -97,7 +113,7 @@ def _structure_optional(value: Any, t: Any) -> Any:
 def _structure_named(kind: registry.Kind) -> Any:
     def structure(value: Any, _: type) -> Any:
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected a table with a name, got {value!r}")
+            raise ValueError(f"expected a table with a name, got {brief(value)}")
         if "name" not in value:
             raise ValueError(f"a {kind} needs a name{nearest('', list(registry.entries(kind)))}")
         if not isinstance(value["name"], str):
@@ -128,8 +144,9 @@ def structure(raw: Mapping[str, Any], cls: type[T], where: str = "$") -> T:
     try:
         return _converter.structure(raw, cls)
     except Exception as error:
-        faults = _faults(error, where)
-        raise ValueError("\n".join(dict.fromkeys(faults))) from None
+        faults = list(dict.fromkeys(_faults(error, where)))
+        more = [f"{where}: and {len(faults) - FAULTS:,} more faults"] if len(faults) > FAULTS else []
+        raise ValueError("\n".join([*faults[:FAULTS], *more])) from None
 
 
 def _faults(error: BaseException, where: str) -> list[str]:
@@ -194,19 +211,45 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """A TOML or JSON file as plain data. Raises ValueError naming the file and the line."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark in front
-        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        raw = _parse(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected a TOML or JSON file") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: is not text in utf-8, expected a TOML or JSON file") from None
-    except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: {too_deep()}") from None
+    except (OSError, ValueError) as error:  # damaged TOML and JSON are ValueErrors, and so are endless numbers
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected a table of keys, got a {type(raw).__name__}")
+    check_depth(raw, str(path))
     return raw
+
+
+def _parse(path: Path) -> Any:
+    with open(path, "rb") as file:
+        data = file.read(MAX_CONFIG_BYTES + 1)
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ValueError(
+            f"more than {MAX_CONFIG_BYTES:,} bytes, which no study or run needs; set GROKSCOPE_MAX_CONFIG_BYTES to "
+            "read it all the same"
+        )
+    text = data.decode("utf-8-sig")  # some editors put a byte-order mark in front
+    if path.suffix == ".json":
+        return json.loads(text, parse_int=whole_number)
+    return parse_toml(text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says. Raises ValueError also for what would take its reader hours or all of its stack."""
+    if _LONG_KEY.search(text):  # tomllib's time grows with the square of a key's parts
+        raise ValueError(too_deep())
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except RecursionError:
+        raise ValueError(too_deep()) from None
 
 
 def load_run(raw: Mapping[str, Any]) -> RunConfig:
@@ -214,9 +257,11 @@ def load_run(raw: Mapping[str, Any]) -> RunConfig:
     raw = dict(raw)
     schema = raw.pop("schema", SCHEMA)
     if type(schema) is not int:
-        raise ValueError(f"$.schema: expected int, got {schema!r}")
+        raise ValueError(f"$.schema: expected int, got {brief(schema)}")
     if schema > SCHEMA:
-        raise ValueError(f"$.schema: {schema} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+        raise ValueError(
+            f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
+        )
     if isinstance(raw.get("regime"), Mapping):
         raw["regime"] = regimes.resolve(raw["regime"])
     return structure(raw, RunConfig)

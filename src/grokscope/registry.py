@@ -120,8 +120,16 @@ def load(kind: Kind, name: str) -> Any:
     return find(kind, name).load()
 
 
+_COMPARED, _SHOWN = 2000, 100
+"""Names that a word is compared with, and names (and characters of the word) that a message is about: a table of 30,000
+columns is no list of choices."""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """The end of an error message: the nearest right name, or all of them."""
-    lower = {name.lower(): name for name in known}
-    close = get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.6)
-    return f"; did you mean {lower[close[0]]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    lower = {name.lower(): name for name in known[:_COMPARED]}
+    close = get_close_matches(str(word)[:_SHOWN].lower(), list(lower), n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {lower[close[0]]!r}?"
+    more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
+    return f"; known: {', '.join(sorted(known)[:_SHOWN])}{more}"

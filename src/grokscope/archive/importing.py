@@ -4,8 +4,9 @@ Imported runs have no optimizer state: they can be judged, reported, dissected a
 folders carry a hash of their own, so that training the same config never meets them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,6 +27,8 @@ READER = 1
 FILES = "archive/files.json"
 HELD_OUT = tuple(name for name in SPLITS if name != "train")
 """Splits whose sizes can be told; that of `train` is in the config."""
+SHOWN = 6
+"""Names of missing checkpoints that one message lists."""
 _KEPT = {CONFIG: "archive/config.json", HISTORY: "archive/history.json", SUMMARY: "archive/summary.json"}
 """Copied as they were, beside what was made of them."""
 
@@ -319,27 +322,56 @@ def _report_missing(draft: _Draft, parsed: Parsed) -> None:
     for name in (SUMMARY, LOG) if parsed.cadence else (SUMMARY,):  # a loop of one's own has no log of ours
         if not (draft.source.path / name).is_file():
             draft.problem(f"{name}: missing")
-    wanted, present = _expected(parsed), draft.source.checkpoints()
-    if missing := [name for name in wanted if name not in present]:
-        some = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-        draft.problem(f"checkpoints: {len(missing)} of {len(wanted)} missing: {some}")
+    count, first = _missing(parsed, set(draft.source.checkpoints()))
+    if first:
+        more = count - len(first)
+        some = ", ".join(first) + (f" and {more:,} more" if more else "")
+        draft.problem(f"checkpoints: {count:,} of {_expected(parsed):,} missing: {some}")
     whole = parsed.status is None or parsed.status["state"] == "done"
     if whole and parsed.rows and (last := parsed.rows[-1].get("epoch")) is not None and last < parsed.last_epoch:
         draft.problem(f"{HISTORY}: ends at epoch {last:g} of {parsed.last_epoch:g}")
 
 
-def _expected(parsed: Parsed) -> list[str]:
-    """Names of the checkpoints that the run must have written, as far as it came."""
+def _reached(parsed: Parsed) -> int:
+    """The last point of its checkpoints' cadence, in the cadence's unit, that a run has come to."""
     per_epoch, status = parsed.facts["steps_per_epoch"], parsed.status
     end = round(parsed.last_epoch * per_epoch) if status is None else status["step"]
-    cadence = parsed.cadence
-    if cadence is None:
-        return []
-    if cadence.unit == "epochs":
-        names = [f"ep{p:05d}" for p in cadence.points(end // per_epoch)]
-    else:
-        names = [f"st{p:08d}" for p in cadence.points(end)]
-    return names + (["final"] if status is None or status["state"] in ("done", "diverged") else [])
+    return end // per_epoch if parsed.cadence and parsed.cadence.unit == "epochs" else end
+
+
+def _closed(parsed: Parsed) -> list[str]:
+    whole = parsed.status is None or parsed.status["state"] in ("done", "diverged")
+    return ["final"] if parsed.cadence and whole else []
+
+
+def _expected(parsed: Parsed) -> int:
+    """How many checkpoints the run must have written, as far as it came; never listed, for a config may ask for any
+    number."""
+    due = parsed.cadence.at_most(_reached(parsed)) if parsed.cadence else 0
+    return due + len(_closed(parsed))
+
+
+def _missing(parsed: Parsed, present: set[str]) -> tuple[int, list[str]]:
+    """(how many of these are not there, the names of the first six)."""
+    names = chain(_due_names(parsed), _closed(parsed))
+    first = list(islice((name for name in names if name not in present), SHOWN))
+    if len(first) < SHOWN:
+        return len(first), first
+    return _expected(parsed) - sum(_is_due(parsed, name) for name in present), first
+
+
+def _due_names(parsed: Parsed) -> Iterator[str]:
+    if parsed.cadence is not None:
+        front = "ep{:05d}" if parsed.cadence.unit == "epochs" else "st{:08d}"
+        yield from (front.format(point) for point in parsed.cadence.points(_reached(parsed)))
+
+
+def _is_due(parsed: Parsed, name: str) -> bool:
+    if name in ("final", "start") or parsed.cadence is None:
+        return name in _closed(parsed)
+    point = int(name[2:])
+    unit = "epochs" if name.startswith("ep") else "steps"
+    return unit == parsed.cadence.unit and point <= _reached(parsed) and parsed.cadence.due(point)
 
 
 def _write_results(run: Run, draft: _Draft, parsed: Parsed) -> None:

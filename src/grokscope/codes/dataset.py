@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from grokscope.codes.heights import m_heights
+from grokscope.limits import require_memory
 from grokscope.registry import nearest
 from grokscope.seeds import derive
 
@@ -25,6 +26,8 @@ SIDE = 6
 DISTRIBUTIONS = ("uniform", "integers", "gaussian")
 """uniform on (-100, 100); integers -100..100; gaussian with the uniform's standard deviation, 100 / sqrt 3."""
 VERSION = 1
+CODE_BYTES = 400
+"""Of a code while the data set is made: its matrix twice, its height and its parameters."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def make_dataset(
         raise ValueError(f"per_group = {per_group}, groups = {groups}: need at least one code and distinct groups")
     for group in groups:
         _check_group(group)
+    require_memory(per_group * len(groups) * CODE_BYTES, "per_group (a task's pool_per_group)", "codes")
     parts = [_draw_group(seed, per_group, distribution, group) for group in groups]
     P = np.zeros((len(groups) * per_group, SIDE, SIDE), np.float32)
     for i, ((n, k, _), (part, _, _)) in enumerate(zip(groups, parts, strict=True)):

@@ -1,12 +1,13 @@
 """``--regime.lr 3e-4`` after a file: any key of a run's config, by its dotted name."""
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from grokscope import configio
 from grokscope.config import RunConfig
+from grokscope.limits import check_depth
 
 HEADS = tuple(f.name for f in fields(RunConfig) if f.name != "start")
 
@@ -62,6 +63,8 @@ def _value(text: str) -> Any:
     if text in ("True", "False", "None"):
         text = text.lower()
     try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+        parsed = configio.parse_toml(f"v = {text}")["v"]
+        check_depth(parsed, "an override's value")
+    except ValueError:  # no TOML, or a whole number without end, which is told with its key later
         return float(text) if _is_number(text) else text
+    return parsed

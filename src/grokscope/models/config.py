@@ -1,9 +1,11 @@
 """Model configs: what can be written under ``[model]``. Building imports torch, reading does not."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from grokscope.config import ModelConfig, require
+from grokscope.config import ModelConfig, require, require_whole
+from grokscope.limits import MAX_LAYERS, MAX_WIDTH, require_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +29,23 @@ def _token_shape(data: "TaskData", model: str) -> tuple[int, int]:
     if data.vocabulary is None:
         raise ValueError(f"model {model!r} reads tokens, this task gives feature vectors; use mlp or linear")
     return data.vocabulary, data.splits["train"].x.shape[1]
+
+
+def _require_widths(hidden: tuple[int, ...]) -> None:
+    require(len(hidden) <= MAX_LAYERS, f"hidden: {len(hidden):,} layers are more than {MAX_LAYERS:,}")
+    for width in hidden:
+        require_whole("a width of hidden", width, 1, MAX_WIDTH)
+
+
+def _dense(*widths: int) -> int:
+    """Weights of fully connected layers from each width to the next."""
+    return sum(a * b for a, b in pairwise(widths))
+
+
+def require_weights(count: int, keys: str) -> None:
+    """Raises ValueError, naming the keys of ``[model]`` to lower, for more weights than memory holds four times over:
+    themselves, their gradient and an optimizer's two averages, in float32."""
+    require_memory(16 * count, f"$.model.{keys}", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +96,15 @@ class MLP(ModelConfig):
             len(self.hidden) > 0 and min(self.hidden, default=0) > 0,
             f"hidden needs positive widths, got {list(self.hidden)}",
         )
+        _require_widths(self.hidden)
 
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.mlp import MLP as Network
 
+        features = _feature_count(data, self.name)
+        require_weights(_dense(features, *self.hidden, outputs), "hidden")
         return Network(
-            _feature_count(data, self.name),
+            features,
             self.hidden,
             outputs,
             activation=self.activation,
@@ -107,15 +129,19 @@ class EmbeddingMLP(ModelConfig):
 
     def __post_init__(self) -> None:
         require(self.embedding > 0, f"embedding must be positive, got {self.embedding}")
+        require_whole("embedding", self.embedding, 1, MAX_WIDTH)
         require(
             len(self.hidden) > 0 and min(self.hidden, default=0) > 0,
             f"hidden needs positive widths, got {list(self.hidden)}",
         )
+        _require_widths(self.hidden)
 
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.mlp import EmbeddingMLP as Network
 
         vocabulary, length = _token_shape(data, self.name)
+        dense = _dense(length * self.embedding, *self.hidden, outputs)
+        require_weights(vocabulary * self.embedding + dense, "embedding or hidden")
         return Network(vocabulary, length, self.embedding, self.hidden, outputs, activation=self.activation)
 
 
@@ -134,11 +160,13 @@ class QuadraticMLP(ModelConfig):
 
     def __post_init__(self) -> None:
         require(self.width > 0, f"width must be positive, got {self.width}")
+        require_whole("width", self.width, 1, MAX_WIDTH)
 
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.mlp import QuadraticMLP as Network
 
         vocabulary, length = _token_shape(data, self.name)
+        require_weights(_dense(vocabulary * length, self.width, outputs), "width")
         return Network(vocabulary, length, self.width, outputs)
 
 
@@ -163,15 +191,21 @@ class Transformer(ModelConfig):
     activation: Literal["relu", "gelu", "tanh"] = "relu"
 
     def __post_init__(self) -> None:
-        require(self.layers >= 1, f"layers must be at least 1, got {self.layers}")
+        require_whole("layers", self.layers, 1, MAX_LAYERS)
         require(self.mlp_width > 0, f"mlp_width must be positive, got {self.mlp_width}")
         require(
             self.heads > 0 and self.width > 0 and self.width % self.heads == 0,
             f"width ({self.width}) must be a positive multiple of heads ({self.heads})",
         )
+        for key in ("width", "mlp_width"):
+            require_whole(key, getattr(self, key), 1, MAX_WIDTH)
 
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.transformer import Transformer as Network
 
         vocabulary, length = _token_shape(data, self.name)
+        block = 4 * self.width**2 + 2 * self.width * self.mlp_width
+        require_weights(
+            self.layers * block + self.width * (vocabulary + length + outputs), "layers, width or mlp_width"
+        )
         return Network(self, vocabulary, length, outputs)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from grokscope.config import ModelConfig, require
+from grokscope.config import ModelConfig, require, require_whole
+from grokscope.limits import MAX_LAYERS, MAX_WIDTH
+from grokscope.models.config import require_weights
 from grokscope.registry import nearest
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class SmallResNet(ModelConfig):
 
     def __post_init__(self) -> None:
         require(self.width >= 1 and self.blocks >= 1, "width and blocks must be at least 1")
+        require_whole("width", self.width, 1, MAX_WIDTH)
+        require_whole("blocks", self.blocks, 1, MAX_LAYERS)
         require(
             self.norm != "group" or self.width % 8 == 0, f"norm 'group' needs a width divisible by 8, got {self.width}"
         )
@@ -48,7 +52,9 @@ class SmallResNet(ModelConfig):
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.resnet import SmallResNet as Network
 
-        return Network(_image_channels(data, self.name), self.width, self.blocks, outputs, self.norm)
+        channels = _image_channels(data, self.name)
+        require_weights(sum(2 * self.blocks * 9 * (self.width << stage) ** 2 for stage in range(4)), "width or blocks")
+        return Network(channels, self.width, self.blocks, outputs, self.norm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +96,8 @@ class CodeResNet(ModelConfig):
     hidden: int = 256
 
     def __post_init__(self) -> None:
-        for key in ("channels", "blocks", "hidden"):
-            require(getattr(self, key) >= 1, f"{key} must be at least 1, got {getattr(self, key)}")
+        for key, most in (("channels", MAX_WIDTH), ("blocks", MAX_LAYERS), ("hidden", MAX_WIDTH)):
+            require_whole(key, getattr(self, key), 1, most)
 
     def build(self, data: "TaskData", outputs: int) -> "nn.Module":
         from grokscope.models.code_resnet import CodeResNet as Network
@@ -99,6 +105,8 @@ class CodeResNet(ModelConfig):
         side = data.meta.get("side")
         if side is None:
             raise ValueError(f"model {self.name!r} reads the matrices of codes; use it with task 'mheight'")
+        blocks = self.blocks * (18 * self.channels**2 + 4 * self.channels * side**2)
+        require_weights(blocks + self.channels * side**2 * self.hidden, "channels, blocks or hidden")
         return Network(side, self.channels, self.blocks, self.hidden, outputs)
 
 

@@ -4,7 +4,7 @@ import errno
 import itertools
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class MetricsWriter:
             explain_full_disk(error, self.path)
             raise
 
-    def keep(self, wanted: Collection[int], last: int) -> int:
+    def keep(self, wanted: Container[int], last: int) -> int:
         """Cut the file back to the rows up to step `last` whose step is wanted: what a resume state has seen. Returns
         the last step kept, -1 for none."""
         rows = [r for r in read_rows(self.path) if r["step"] <= last and r["step"] in wanted]

@@ -37,12 +37,11 @@ class Cost:
     state: int
 
     def seconds(self, plan: Plan, from_step: int = 0) -> float:
-        rows = sum(s >= from_step for s in plan.evaluate)
-        diagnosed = sum(s >= from_step for s in plan.diagnose)
+        rows, diagnosed = plan.evaluate.about(from_step), plan.diagnose.about(from_step)
         return (plan.total - from_step) * self.step_s + rows * self.row_s + diagnosed * self.diagnosed_s
 
     def bytes(self, plan: Plan) -> int:
-        return (len(plan.checkpoint) + 1) * self.weights + 2 * self.state + 2 * len(plan.evaluate) * ROW_BYTES
+        return (plan.checkpoint.about() + 1) * self.weights + 2 * self.state + 2 * plan.evaluate.about() * ROW_BYTES
 
 
 def kind_of(config: RunConfig) -> str:

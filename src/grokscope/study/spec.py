@@ -1,5 +1,7 @@
 """What a study file says, read strictly: an unknown key is an error that names its place and the nearest right one."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import product
@@ -7,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from grokscope import configio
-from grokscope.config import RunConfig, require
+from grokscope.config import RunConfig, is_whole, require
+from grokscope.limits import MAX_RUNS, brief
 from grokscope.registry import nearest
 
 SCHEMA = 1
@@ -53,8 +56,7 @@ def read_arms(raw: Any) -> list[Arm]:
         return [Arm("", {})]
     require(isinstance(raw, list), "$.arm: write [[arm]] with double brackets, one block for each arm")
     arms = [_read_arm(block, f"$.arm[{i}]") for i, block in enumerate(raw)]
-    names = [a.name for a in arms]
-    doubled = sorted({n for n in names if names.count(n) > 1})
+    doubled = sorted(name for name, count in Counter(a.name for a in arms).items() if count > 1)
     require(not doubled, f"$.arm: two arms are called {doubled[0]!r}; give each its own name" if doubled else "")
     return arms
 
@@ -62,7 +64,7 @@ def read_arms(raw: Any) -> list[Arm]:
 def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
     changes = configio.flatten(block)
     name, seeds = changes.pop("name", None), changes.pop("seeds", None)
-    require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {name!r}")
+    require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
     for key in changes:
         _check_variable(key, where)
     labelled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
@@ -78,16 +80,28 @@ def read_axes(raw: Any) -> dict[str, list[Any]]:
     for key, values in axes.items():
         _check_variable(key, "$.axes")
         require(
-            isinstance(values, list) and len(values) > 0, f"$.axes.{key}: expected a list of values, got {values!r}"
+            isinstance(values, list) and len(values) > 0,
+            f"$.axes.{key}: expected a list of values, got {brief(values)}",
         )
-        doubled = [v for i, v in enumerate(values) if v in values[:i]]
-        require(not doubled, f"$.axes.{key}: {doubled[0]!r} stands there twice" if doubled else "")
+        seen: set[Any] = set()
+        for value in values:
+            require(_hashable(value) not in seen, f"$.axes.{key}: {brief(value)} stands there twice")
+            seen.add(_hashable(value))
     return axes
 
 
+def _hashable(value: Any) -> Any:
+    """A value that is equal to another exactly where the two are equal in a file."""
+    if isinstance(value, list):
+        return tuple(_hashable(v) for v in value)
+    if isinstance(value, Mapping):
+        return frozenset((k, _hashable(v)) for k, v in value.items())
+    return value
+
+
 def read_seeds(raw: Any, where: str = "$.seeds") -> tuple[int, ...]:
-    ok = isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw)
-    require(bool(ok), f"{where}: expected a list of whole numbers >= 0, for example [0, 1, 2], got {raw!r}")
+    ok = isinstance(raw, list) and raw and all(is_whole(s) and 0 <= s <= configio.INT_MAX for s in raw)
+    require(bool(ok), f"{where}: expected a list of whole numbers >= 0, for example [0, 1, 2], got {brief(raw)}")
     require(len(set(raw)) == len(raw), f"{where}: a seed stands there twice")
     return tuple(raw)
 
@@ -102,9 +116,8 @@ def _check_variable(key: str, where: str) -> None:
 def describe(changes: Mapping[str, Any]) -> str:
     """A readable name: ``init_scale=8 weight_decay=0.1``; the last part of a key where that is not ambiguous."""
     lasts = [key.rpartition(".")[2] for key in changes]
-    short = [
-        last if lasts.count(last) == 1 and last != "name" else key for key, last in zip(changes, lasts, strict=True)
-    ]
+    often = Counter(lasts)
+    short = [last if often[last] == 1 and last != "name" else key for key, last in zip(changes, lasts, strict=True)]
     return " ".join(f"{key}={_shown(value)}" for key, value in zip(short, changes.values(), strict=True))
 
 
@@ -112,7 +125,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}" if abs(value) < 1e6 else str(value)
+        return f"{value:g}" if abs(value) < 1e6 else brief(value)
     if isinstance(value, list | tuple):
         return "x".join(_shown(v) for v in value)
     return str(value)
@@ -128,6 +141,7 @@ def expand(
     Raises:
         ValueError: naming the combination and the key that does not fit.
     """
+    _require_few(axes, arms, seeds)
     found: dict[str, Entry] = {}
     for arm in arms:
         for values in product(*axes.values()):
@@ -139,6 +153,21 @@ def expand(
                     entry = _merge(found[key], entry)
                 found[key] = entry
     return list(found.values())
+
+
+def _require_few(axes: Mapping[str, list[Any]], arms: list[Arm], seeds: tuple[int, ...]) -> None:
+    """Raises ValueError, before anything is expanded, for more runs than a study may have."""
+    combinations = math.prod(len(values) for values in axes.values())
+    count = combinations * sum(len(arm.seeds or seeds) for arm in arms)
+    if count <= MAX_RUNS:
+        return
+    parts = [f"{key}: {len(values):,} values" for key, values in axes.items()]
+    parts += [f"arms: {len(arms):,}"] if len(arms) > 1 else []
+    parts += [f"seeds: {max(len(arm.seeds or seeds) for arm in arms):,}"]
+    raise ValueError(
+        f"$.axes, $.arm, $.seeds: {count:,} runs ({'; '.join(parts)}), and a study may have {MAX_RUNS:,}; shorten a "
+        "list or split the study, or set GROKSCOPE_MAX_RUNS"
+    )
 
 
 def _entry(base: Mapping[str, Any], arm: Arm, point: Mapping[str, Any], seed: int) -> Entry:
@@ -186,12 +215,14 @@ def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Separate what describes the study from what configures its runs."""
     schema = raw.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise ValueError(f"$.schema: {schema!r} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope")
+        raise ValueError(
+            f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
+        )
     known = [*HEAD, *RUN_TABLES]
     for key in raw:
         require(key != "seed", "$.seed: a study lists its seeds: seeds = [0, 1, 2]")
         require(key in known, f"$.{key}: unknown key{nearest(key, known)}")
     for key in ("name", "title", "claim", "reference", "cost"):
-        require(isinstance(raw.get(key, ""), str), f"$.{key}: expected a text, got {raw.get(key)!r}")
+        require(isinstance(raw.get(key, ""), str), f"$.{key}: expected a text, got {brief(raw.get(key))}")
     require("task" in raw, "$.task: missing; a study needs [task], [model] and [budget]")
     return {k: v for k, v in raw.items() if k in HEAD}, {k: v for k, v in raw.items() if k in RUN_TABLES}

@@ -88,7 +88,7 @@ class Study:
             require(arm in names, f"no arm {arm!r}{nearest(arm, names)}")
         known = sorted({e.config.seed for e in self.entries})
         for seed in seeds:
-            require(seed in known, f"no seed {seed}; this study has {', '.join(map(str, known))}")
+            require(seed in known, f"no seed {seed}; this study has {_few(known)}")
         kept = [
             e for e in self.entries if (not arms or set(e.arms) & set(arms)) and (not seeds or e.config.seed in seeds)
         ]
@@ -206,6 +206,11 @@ def _executor(workers: int | None, jobs: int) -> Executor:
     workers = default_workers(jobs) if workers is None else workers
     require(workers >= 0, f"workers must not be negative, got {workers}")
     return Processes(workers) if workers else Inline()
+
+
+def _few(seeds: Sequence[int], most: int = 20) -> str:
+    more = f" and {len(seeds) - most:,} more" if len(seeds) > most else ""
+    return ", ".join(map(str, seeds[:most])) + more
 
 
 def _criteria(raw: Any) -> "Criteria | None":

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES
 from grokscope.seeds import derive
 from grokscope.tasks.allocation import hold_out_groups
 from grokscope.tasks.camelyon17_files import (
@@ -70,7 +71,7 @@ class Camelyon17(TaskConfig):
     """Where decoded patches are kept; by default $GROKSCOPE_CACHE or the platform's cache folder."""
 
     def __post_init__(self) -> None:
-        require(self.n_train >= 1, f"n_train must be at least 1, got {self.n_train}")
+        require_whole("n_train", self.n_train, 1, MAX_EXAMPLES)
         require(self.n_eval >= 0, f"n_eval must not be negative, got {self.n_eval}")
         require(8 <= self.image_size <= PIXELS, f"image_size must lie in [8, {PIXELS}], got {self.image_size}")
 

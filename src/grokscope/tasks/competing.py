@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, MAX_WIDTH, require_memory
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 
@@ -43,8 +44,8 @@ class CompetingFeatures(TaskConfig):
     """Factor on the signal features; 0.1 makes the rule slow. Labels do not depend on it, up to rounding to float32."""
 
     def __post_init__(self) -> None:
-        for key in ("n_train", "n_test", "signal_dims"):
-            require(getattr(self, key) >= 1, f"{key} must be at least 1, got {getattr(self, key)}")
+        for key, most in (("n_train", MAX_WIDTH), ("n_test", MAX_EXAMPLES), ("signal_dims", MAX_WIDTH)):
+            require_whole(key, getattr(self, key), 1, most)
         require(
             0 <= self.memorization_scale < inf,
             f"memorization_scale must be finite and not negative, got {self.memorization_scale}",
@@ -59,6 +60,8 @@ class CompetingFeatures(TaskConfig):
 
         meta: signal_dims, memorization_scale, signal_scale, and the unit teacher as a list.
         """
+        cells = (self.n_train + self.n_test) * (self.n_train + 3 * self.signal_dims)
+        require_memory(4 * cells, "$.task.n_train, n_test or signal_dims", "examples")
         teacher = self._normal(seed, "teacher", 1)[0]
         teacher /= np.linalg.norm(teacher)
         splits = {}

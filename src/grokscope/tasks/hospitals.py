@@ -6,12 +6,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, MAX_SIDE, require_memory
 from grokscope.seeds import derive
 from grokscope.tasks import stain, tissue
 from grokscope.tasks.allocation import interleave
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.images import image_facts, require_memory
+from grokscope.tasks.images import image_facts
 
 OOD = {"ood_val": 1, "ood_test": 2}
 """The unseen hospitals, numbered as in Camelyon17; all others train."""
@@ -25,6 +26,9 @@ _SHIFT = np.array([0.22, 0.25, 0.14, 0.12])
 """How far hospitals differ at stain_shift = 1: log strength of both stains, and two angles in radians."""
 _AMOUNTS = np.array([0.20, 0.22])
 """Hematoxylin and eosin of an average patch."""
+
+MAX_PLACES = 10_000
+"""Hospitals, and slides in each: their stains are drawn at once, and pathology has no more."""
 
 Columns = dict[str, np.ndarray]
 
@@ -85,6 +89,10 @@ class Hospitals(TaskConfig):
         )
         require(self.image_size >= 8, f"image_size must be at least 8 pixels, got {self.image_size}")
         require(self.hospitals >= 3, f"hospitals must be at least 3 (one to train, two unseen), got {self.hospitals}")
+        for key, most in (("n_train", MAX_EXAMPLES), ("n_eval", MAX_EXAMPLES), ("image_size", MAX_SIDE)):
+            require_whole(key, getattr(self, key), 1, most)
+        for key in ("hospitals", "patients", "slides"):
+            require_whole(key, getattr(self, key), 1, MAX_PLACES)
         for key in ("correlation", "morphology", "colour_cue"):
             require(0 <= getattr(self, key) <= 1, f"{key} must lie in [0, 1], got {getattr(self, key)}")
         for key in ("stain_shift", "slide_shift"):
@@ -104,7 +112,8 @@ class Hospitals(TaskConfig):
 
     def build(self, seed: int) -> TaskData:
         """Splits train, id_val, ood_val, ood_test; x (n, 3, image_size, image_size) uint8, y 1 for tumour."""
-        require_memory(sum(self._sizes().values()) * 3 * self.image_size**2, "$.task.n_train, n_eval or image_size")
+        bytes_of_all = sum(self._sizes().values()) * 3 * self.image_size**2
+        require_memory(bytes_of_all, "$.task.n_train, n_eval or image_size", "images")
         splits = {}
         for name, n in self._sizes().items():
             blocks = -(-n // BLOCK)

@@ -1,6 +1,5 @@
 """Image files as uint8 RGB arrays, and the mean colour of images."""
 
-import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -92,16 +91,3 @@ def mean_rgb(x: np.ndarray) -> np.ndarray:
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"x must be images of shape (n, 3, height, width), got {x.shape}")
     return x.sum(axis=(2, 3), dtype=np.int64) / (x.shape[2] * x.shape[3])
-
-
-def require_memory(size: int, keys: str) -> None:
-    """Raises ValueError, naming the keys to lower, where `size` bytes are more than this machine's memory: asking for
-    them could end other people's work too."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not every system tells
-        return
-    if size > total:
-        raise ValueError(
-            f"{keys}: {size / 1e9:,.1f} GB of images do not fit in {total / 1e9:,.1f} GB of memory; lower it"
-        )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, brief, require_memory
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 MATRIX_SCALE = 100.0
 """Entries are uniform on (-100, 100); the network reads them divided by this."""
 PARAMETER_SCALE = 10.0
+CODE_BYTES = 500
+"""Of a code on its way to a training example: its matrix and its row in float32, and what they are copied from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +55,14 @@ class MHeight(TaskConfig):
 
     def __post_init__(self) -> None:
         for key in ("train_per_group", "val_per_group", "pool_per_group"):
-            require(getattr(self, key) >= 1, f"{key} must be at least 1, got {getattr(self, key)}")
+            require_whole(key, getattr(self, key), 1, MAX_EXAMPLES)
         require(self.augment >= 0, f"augment counts copies and must not be negative, got {self.augment}")
+        require_whole("augment", self.augment, 0, MAX_EXAMPLES)
+        require(
+            self.train_size() <= MAX_EXAMPLES,
+            f"train_per_group x groups x (1 + augment) = {brief(self.train_size())} training codes are more than "
+            f"{MAX_EXAMPLES:,}; lower one of them",
+        )
 
     def train_size(self) -> int:
         from grokscope.codes.dataset import GROUPS
@@ -66,6 +75,8 @@ class MHeight(TaskConfig):
         from grokscope.codes.dataset import SIDE
         from grokscope.codes.symmetry import augment, split_by_symmetry
 
+        training = self.train_size() * CODE_BYTES
+        require_memory(training, "$.task.train_per_group or augment", "codes")
         codes = self._codes()
         sizes = {"train": self.train_per_group, "id_val": self.val_per_group}
         chosen = split_by_symmetry(codes, sizes, derive(seed, self.name, "split"))

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from itertools import count
+from math import isqrt
 from typing import ClassVar
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, require_memory
 from grokscope.registry import nearest
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.operations import OPERATIONS, S5_ORDER, is_prime, pair_count, table
 
 DEFAULT_MODULUS = 59
+ROW_BYTES = 64
+"""Of a pair while the table is made: two tokens, a result, its place in the order, and what they are copied from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class Modular(TaskConfig):
 
     def build(self, seed: int) -> TaskData:
         """Splits train and id_val; x (n, 2) int64 tokens, y (n,) int64; tokens and classes are the same residues."""
+        require_memory(ROW_BYTES * self.pairs(), "$.task.p", "pairs")
         tokens, results = table(self.operation, self.p)
         order = np.random.default_rng(derive(seed, self.name, "subset")).permutation(self.pairs())
         parts = zip(("train", "id_val"), np.split(order, [self.train_size()]), strict=True)
@@ -87,6 +92,7 @@ def _check_modulus(operation: str, p: int | None) -> None:
         return
     require(operation != "s5", f"p = {p}: s5 has 120 elements and no modulus; leave p out, or set p = 'none'")
     require(p >= 2, f"p must be at least 2, got {p}: modulo 1 every result is 0")
+    require_whole("p", p, 2, isqrt(MAX_EXAMPLES))
     require(
         operation != "divide" or is_prime(p),
         f"p = {p} is not prime, so division would meet residues without an inverse; the next prime is {_next_prime(p)}",

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, MAX_WIDTH, require_memory
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 
@@ -39,14 +40,14 @@ class Parity(TaskConfig):
     """Held-out examples."""
 
     def __post_init__(self) -> None:
-        require(self.n >= 1, f"n must be at least 1, got {self.n}")
+        require_whole("n", self.n, 1, MAX_WIDTH)
         require(1 <= self.k <= self.n, f"k hidden bits must lie in [1, n = {self.n}], got {self.k}")
-        require(self.n_train >= 1, f"n_train must be at least 1, got {self.n_train}")
-        require(self.n_val >= 1, f"n_val must be at least 1, got {self.n_val}")
+        for key in ("n_train", "n_val"):
+            require_whole(key, getattr(self, key), 1, MAX_EXAMPLES)
         wanted = self.n_train + self.n_val
         require(
             wanted <= 2**self.n,
-            f"n_train + n_val = {wanted} distinct examples, but n = {self.n} bits have only {2**self.n}; "
+            f"n_train + n_val = {wanted} distinct examples, but n = {self.n} bits have only {2 ** min(self.n, 64)}; "
             "raise n or ask for fewer",
         )
 
@@ -55,6 +56,7 @@ class Parity(TaskConfig):
 
     def build(self, seed: int) -> TaskData:
         """Splits train and id_val; x (n_split, n) float32 of -1 and +1, y (n_split,) int64 of 0 and 1."""
+        require_memory((self.n_train + self.n_val) * (10 * self.n + 300), "$.task.n, n_train or n_val", "examples")
         seen: set[bytes] = set()
         splits = {}
         for split, size in (("id_val", self.n_val), ("train", self.n_train)):

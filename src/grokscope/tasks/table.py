@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from grokscope.config import TaskConfig, require
+from grokscope.config import TaskConfig, require, require_whole
+from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
 from grokscope.tasks.data import SPLITS, Split, TaskData
 from grokscope.tasks.imagecache import load_images
@@ -50,9 +51,12 @@ class Table(TaskConfig):
     def __post_init__(self) -> None:
         for key in ("n_train", "n_eval"):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+            require_whole(key, getattr(self, key), 0, MAX_EXAMPLES)
         require(
             self.image_size is None or self.image_size >= 8, f"image_size must be at least 8, got {self.image_size}"
         )
+        if self.image_size is not None:
+            require_whole("image_size", self.image_size, 8, MAX_SIDE)
         require(0 < self.threshold <= 1, f"threshold is an accuracy in (0, 1], got {self.threshold}")
 
     def train_size(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from grokscope.config import Regime
+from grokscope.limits import require_memory
 
 
 def _grads(parameters: list[nn.Parameter]) -> list[Tensor]:
@@ -83,6 +84,8 @@ class GrokfastMA:
         if not grads:
             return
         if not self.ring:
+            size = sum(g.numel() * g.element_size() for g in grads)
+            require_memory(self.window * size, "$.regime.filter_window", "gradients")
             self.ring = [g.new_zeros((self.window, *g.shape)) for g in grads]
             self.total = [torch.zeros_like(g) for g in grads]
         slots = [ring[self.seen % self.window] for ring in self.ring]
