@@ -41,9 +41,10 @@ def test_the_digits_recipe_cut_short():
     assert name(digits(8)) == "memorized"
     assert name(digits(10)) == "memorized"
     v = verdict(digits(13))
-    assert v.verdict == "semi-grokked"
+    assert v.verdict == "rising"
     assert v.evidence["still_rising"]
     assert "still rising" in v.reason
+    assert "censored" in v.reason
 
 
 def test_digits_without_decay_are_memorized_and_the_reason_says_censored():
@@ -128,7 +129,7 @@ def test_semi_grokked_is_a_late_lasting_rise_below_the_threshold():
     v = verdict(trajectory(LOG_GRID, fitting(LOG_GRID, 40), noisy(held, 0.01), n={"id_val": 1740}))
     assert v.verdict == "semi-grokked"
     assert v.robust
-    assert "stops there" in v.reason
+    assert "has levelled off" in v.reason
 
 
 def test_an_early_gap_is_memorization_not_semi_grokking():
@@ -232,7 +233,7 @@ def test_before_its_first_evaluation_held_out_is_taken_to_be_where_it_was_then()
     held = np.r_[[np.nan] * 8, 0.1, 0.97, 0.97, 0.97]
     assert verdict(trajectory(np.arange(1, 13), np.ones(12), held)).evidence["low_share"] == 1
     held[8] = 0.96
-    assert name(trajectory(np.arange(1, 13), np.ones(12), held)) == "generalized"
+    assert name(trajectory(np.arange(1, 13), np.ones(12), held)) == "cannot be judged"
 
 
 def test_a_decay_below_chance_is_no_peak():
@@ -298,7 +299,7 @@ def test_collapses_that_take_held_out_with_them_are_unstable_even_at_a_lucky_end
     held = np.where(up & (rows > 20), 0.97, 0.2)
     t = trajectory(rows, train, held)
     assert held[-1] > 0.95
-    assert name(t) == "unstable"
+    assert name(t) == "unstable (cyclic)"
 
 
 def test_collapses_before_grokking_are_forgiven_once_it_keeps():
@@ -348,7 +349,8 @@ def mheight(high: float, low: float, at: float, fitted: bool = False, seed: int 
 def test_the_m_height_transitions_only_recover_the_baseline(high: float, low: float, at: float):
     v = verdict(mheight(high, low, at))
     assert v.verdict == "recovered-to-baseline"
-    assert "no better than the trivial predictor" in v.reason
+    assert "the trivial predictor" in v.reason
+    assert ("no better than" in v.reason) == (v.milestones.end <= 0)
     assert "never fitted" in v.reason
 
 
@@ -378,7 +380,7 @@ def test_regression_groks_memorizes_and_collapses_by_r2():
     assert name(trajectory(step, train, sigmoid(step, -2, 0.99, 120, 4), **extra)) == "grokked"
     assert name(trajectory(step, train, np.full(200, -2.0), **extra)) == "memorized"
     oscillating = np.where(step % 20 < 10, 0.93, 0.34)
-    assert name(trajectory(step, oscillating, np.full(200, -0.9), **extra)) == "unstable"
+    assert name(trajectory(step, oscillating, np.full(200, -0.9), **extra)).startswith("unstable")
 
 
 def test_chance_level_data_memorize():
@@ -405,17 +407,17 @@ def test_an_imbalanced_trivial_predictor_shortens_the_way():
 @pytest.mark.parametrize(
     ("step", "train", "held", "expected"),
     [
-        ([100], [1.0], [0.99], "generalized"),
+        ([100], [1.0], [0.99], None),
         ([100], [1.0], [0.1], "memorized"),
         ([100], [0.5], [0.5], "underfit"),
-        ([0], [1.0], [1.0], "generalized"),
+        ([0], [1.0], [1.0], None),
         ([1, 100], [0.2, 1.0], [0.1, 0.1], "memorized"),
         ([1, 100], [1.0, 1.0], [0.9, 0.2], "memorized"),
         ([1, 100, 10000], [0.2, 1.0, 1.0], [0.1, 0.1, 1.0], "grokked"),
         ([1, 100, 110], [0.2, 1.0, 1.0], [0.1, 0.1, 1.0], "generalized"),
     ],
 )
-def test_logs_of_one_to_three_rows(step: Any, train: Any, held: Any, expected: str):
+def test_logs_of_one_to_three_rows(step: Any, train: Any, held: Any, expected: str | None):
     v = verdict(trajectory(step, train, held))
     assert v.verdict == expected
     if len(step) < 3:
@@ -477,9 +479,10 @@ def test_every_class_can_be_reached():
             grokked(),
             memorized(),
             digits(13),
+            trajectory(LOG_GRID, fitting(LOG_GRID, 40), sigmoid(LOG_GRID, 0.02, 0.7, 400, 30)),
             early_peak(),
             mheight(3.0, 1.3, 780),
-            trajectory([1], [1], [1]),
+            trajectory([1, 2], [0, 1], [0, 1]),
             trajectory([1], [0], [0]),
             trajectory([1], [0], [0], train_loss=np.array([np.inf])),
             trajectory(np.arange(20), np.arange(20) % 4 > 0, np.full(20, 0.1)),

@@ -82,10 +82,15 @@ def test_rows_without_any_value_change_nothing(t: Trajectory, data: st.DataObjec
 @given(trajectories())
 def test_robust_means_that_no_neighbour_differs(t: Trajectory):
     v = verdict(t)
+    if v.verdict is None:
+        assert not v.robust
+        assert v.neighbours == {}
+        return
     if v.robust:
         assert set(v.neighbours.values()) == {v.verdict}
     for label, near in Criteria().neighbours(t, "id_val"):
-        assert v.neighbours[label] == verdict(t, criteria=near, neighbours=False).verdict
+        moved = verdict(t, criteria=near, neighbours=False).verdict
+        assert moved in (v.neighbours[label], None)
 
 
 @quick

@@ -30,6 +30,12 @@ class Criteria:
     """"Most of the delay": the share of the time from T_fit to T_gen spent far below the threshold."""
     dwell: int = 3
     """A dip, a flicker or an end shorter than this many evaluations decides nothing: one or two can be chance."""
+    in_a_row: int = 1
+    """Evaluations in a row that must reach a threshold before T_fit or T_gen counts; the milestone is the first of
+    them. Published milestones often ask for 3 or 5."""
+    zero_loss: float = 0.01
+    """Train loss that counts as near zero, for T_grok: in the loss's own unit, in regression as a share of the trivial
+    predictor's loss."""
     end_share: float = 0.05
     """The end of a curve is its mean over this last share of the steps, however many evaluations lie in it."""
     noise_sigmas: float = 3.0
@@ -40,6 +46,9 @@ class Criteria:
     certain."""
     rise_share: float = 0.2
     """A late rise must be this share of the way to leave the plateau: memorizing networks creep by a tenth or so."""
+    level_share: float = 0.1
+    """A late rise has levelled off when the last quarter of the time since it began brought less than this share of
+    it; a straight line gains a quarter there."""
     kept_rise: float = 0.75
     """A late rise that loses more than a quarter of itself again has peaked, not risen."""
     baseline_share: float = 0.1
@@ -49,10 +58,12 @@ class Criteria:
     collapses: int = 3
     """"Repeated" collapses: two can be a restart of the optimizer's averages or one rough stretch."""
     collapse_share: float = 0.05
-    """And they must fill this share of the evaluations since T_fit: brief slingshots are events, not instability."""
+    """And they must fill this share of the time since T_fit: brief slingshots are events, not instability."""
+    lasting_share: float = 0.5
+    """A train score that is collapsed for more than this share of the time since T_fit has collapsed for good."""
     kept_share: float = 0.9
-    """Collapses are excused when held-out was at the threshold in this share of the evaluations since T_gen, and
-    still is."""
+    """Collapses are excused when held-out was at the threshold in this share of the time since T_gen, and still
+    is."""
     spike_sigmas: float = 6.0
     """A loss spike lies above the trailing median of the train loss by more than this many robust standard deviations
     of its logarithm: spikes by a factor of 1.3 at a loss near 2 are as real as those by 100 at a loss near 0."""
@@ -99,17 +110,18 @@ class Criteria:
             "collapse_share",
             "end_share",
             "kept_share",
+            "lasting_share",
             "kept_rise",
         ):
             _require(0 < getattr(self, key) <= 1, key, "be a share in (0, 1]", getattr(self, key))
-        for key in ("drop_share", "rise_share", "baseline_share", "slingshot_growth", "slingshot_calm"):
+        for key in ("drop_share", "rise_share", "level_share", "baseline_share", "slingshot_growth", "slingshot_calm"):
             _require(0 <= getattr(self, key) <= 1, key, "be a share in [0, 1]", getattr(self, key))
         for key in ("delay_ratio", "spike_rise", "norm_drop_speed"):
             _require(getattr(self, key) >= 1, key, "be at least 1", getattr(self, key))
-        for key in ("dwell", "collapses", "spike_window", "spike_scale"):
+        for key in ("dwell", "in_a_row", "collapses", "spike_window", "spike_scale"):
             value = getattr(self, key)
             _require(isinstance(value, int) and value >= 1, key, "be a whole number of at least 1", value)
-        for key in ("noise_sigmas", "spike_sigmas", "spike_floor", "spike_reach"):
+        for key in ("noise_sigmas", "zero_loss", "spike_sigmas", "spike_floor", "spike_reach"):
             _require(getattr(self, key) >= 0, key, "not be negative", getattr(self, key))
         _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)
 
@@ -182,9 +194,11 @@ def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
     return {
         **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor
         "delay_ratio": _factor,
-        **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth"), _share),
-        **dict.fromkeys(("dwell", "collapses"), _one),
+        **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth", "lasting_share"), _share),
+        **dict.fromkeys(("dwell", "in_a_row", "collapses"), _one),
         "noise_sigmas": _sigma,
-        **dict.fromkeys(("end_share", "drop_share", "rise_share", "baseline_share", "collapse_share"), _small_share),
+        **dict.fromkeys(
+            ("end_share", "drop_share", "rise_share", "level_share", "baseline_share", "collapse_share"), _small_share
+        ),
         **dict.fromkeys(("kept_share", "kept_rise"), _gap),
     }

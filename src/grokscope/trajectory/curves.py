@@ -32,6 +32,17 @@ def stretches(holds: np.ndarray, dwell: int) -> list[Stretch]:
     return out
 
 
+def runs_of(holds: np.ndarray, k: int) -> np.ndarray:
+    """(t,) bool: where `holds` (t,) is true in at least `k` rows in a row."""
+    if k <= 1 or not holds.any():
+        return holds
+    edges = np.flatnonzero(np.diff(np.r_[False, holds, False]))
+    out = np.zeros(len(holds), dtype=bool)
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        out[start:stop] = stop - start >= k
+    return out
+
+
 def running_median(values: np.ndarray) -> np.ndarray:
     """Running median of three (t,) -> (t,); the ends take the first and last three. Fewer than three rows: their
     minimum."""
@@ -85,3 +96,30 @@ def time_weights(step: np.ndarray, start: float) -> np.ndarray:
     if not spent.any():
         spent[-1] = 1.0
     return spent / spent.sum()
+
+
+def slope(step: np.ndarray, value: np.ndarray) -> tuple[float, float]:
+    """Least-squares slope of a curve (t,) over time, and its standard error.
+
+    Each evaluation weighs as much as the time around it, so that a dense burst of rows counts no more than its time.
+    The error is read off the residuals, enlarged where neighbours err together; 0 for two evaluations.
+    """
+    weight = np.gradient(step.astype(float))
+    x = step - np.average(step, weights=weight)
+    y = value - np.average(value, weights=weight)
+    spread = float((weight * x**2).sum())
+    steepness = float((weight * x * y).sum() / spread)
+    residual = y - steepness * x
+    if len(step) < 3:
+        return steepness, 0.0
+    sigma = np.sqrt((residual**2).sum() / (len(step) - 2))
+    error = sigma * np.sqrt((weight**2 * x**2).sum()) / spread
+    return steepness, float(error * np.sqrt((1 + (r := _correlation(residual))) / (1 - r)))
+
+
+def _correlation(residual: np.ndarray) -> float:
+    """Between neighbours, within 0..0.9; 0 where there are too few to tell."""
+    power = float((residual**2).sum())
+    if len(residual) < 10 or power == 0:
+        return 0.0
+    return min(max(float((residual[1:] * residual[:-1]).sum()) / power, 0.0), 0.9)

@@ -7,7 +7,7 @@ import numpy as np
 
 from grokscope.registry import nearest
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.curves import roughness, running_median, stretches, time_weights
+from grokscope.trajectory.curves import runs_of, stretches, time_weights
 from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
 
@@ -88,15 +88,20 @@ class Milestones:
     grids: dict[str, np.ndarray] = field(repr=False, compare=False)
     """The steps of evaluation: of ``train`` (for T_fit) and of ``held_out``. What one grid saw, a coarser one cannot
     have seen, so comparisons between runs need them; they are no part of the plain data."""
+    in_a_row: int
+    """Evaluations in a row that T_fit and T_gen ask for."""
     T_fit: Milestone
-    """First evaluation with the train score at the fit threshold."""
+    """First evaluation with the train score at the fit threshold (the first of `in_a_row`)."""
     T_gen: Milestone
-    """First evaluation with the held-out score at the threshold."""
+    """First evaluation with the held-out score at the threshold (the first of `in_a_row`)."""
     T_gen_lasting: Milestone
     """The same, flickers left out: from here on it holds for `dwell` evaluations (dips shorter than that aside) or to
     the end."""
     T_gen_stable: Milestone
     """From here on it holds to the end, dips shorter than `dwell` evaluations aside."""
+    T_grok: Milestone | None
+    """First held-out evaluation at the threshold with the train loss near zero (`Criteria.zero_loss`), whatever comes
+    after it; None without a train loss."""
     delay: Span | None
     """T_gen - T_fit; None if train never fitted."""
     delay_ratio: Span | None
@@ -126,7 +131,13 @@ class Milestones:
         """Plain data; ``peak_rule`` names what looking up the peak amounts to, on `ood_test` the oracle's."""
         plain = {k: v for k, v in vars(self).items() if k != "grids"}
         out = {k: v.to_dict() if isinstance(v, Milestone | Span) else v for k, v in plain.items()}
-        return {**out, "noise": vars(self.noise), "drop": self.drop, "peak_rule": peak_rule(self.split)}
+        out = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in out.items()}
+        return {
+            **out,
+            "noise": vars(self.noise),
+            "drop": self.drop if np.isfinite(self.drop) else None,
+            "peak_rule": peak_rule(self.split),
+        }
 
 
 def milestones(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> Milestones:
@@ -139,12 +150,11 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     split = trajectory.split(split)
     held, train = trajectory.curve(split), trajectory.curve("train")
     fit, threshold = criteria.thresholds(trajectory)
-    above = held.reaches(threshold)
+    above = runs_of(held.reaches(threshold), criteria.in_a_row)
     runs = stretches(above, criteria.dwell)
     lasting = [r for r in runs if r.open or r.count >= criteria.dwell]
-    T_fit, T_gen = first(train, train.reaches(fit)), first(held, above)
-    smooth = running_median(held.value)
-    top, top_lasting = int(np.argmax(held.value)), _median_row(held.value, smooth)
+    T_fit, T_gen = first(train, runs_of(train.reaches(fit), criteria.in_a_row)), first(held, above)
+    top, top_lasting = int(np.argmax(held.value)), _median_row(held.value, held.smooth)
     stable = _at_row(held, runs[-1].start if runs and runs[-1].open else None)
     start = _end_from(held, stable, criteria.end_share)
     weights = time_weights(held.step, start)
@@ -154,10 +164,12 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
         evaluations=len(held),
         last_step=held.step[-1].item(),
         grids={"train": train.step, "held_out": held.step},
+        in_a_row=criteria.in_a_row,
         T_fit=T_fit,
         T_gen=T_gen,
         T_gen_lasting=_at_row(held, lasting[0].start if lasting else None),
         T_gen_stable=stable,
+        T_grok=_T_grok(trajectory, held, threshold, criteria),
         delay=_delay(T_fit, T_gen),
         delay_ratio=_ratio(T_fit, T_gen),
         peak=held.value[top].item(),
@@ -170,6 +182,40 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
         final=held.value[-1].item(),
         noise=_noise(trajectory, split, held, float((weights**2).sum()), criteria),
     )
+
+
+def unmeasured(trajectory: Trajectory, split: str, criteria: Criteria) -> Milestones:
+    """What is left where train or this split was never evaluated: nothing reached, levels that are no numbers."""
+    never = Milestone(trajectory.last_step, censored=True)
+    nan = float("nan")
+    return Milestones(
+        split=split,
+        threshold=criteria.thresholds(trajectory)[1],
+        evaluations=0,
+        last_step=trajectory.last_step,
+        grids={"train": np.empty(0), "held_out": np.empty(0)},
+        in_a_row=criteria.in_a_row,
+        **dict.fromkeys(("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable"), never),
+        T_grok=None,
+        delay=None,
+        delay_ratio=None,
+        **dict.fromkeys(("peak", "peak_step", "peak_lasting", "peak_lasting_step", "end", "end_from", "final"), nan),
+        end_rows=0,
+        noise=Noise(None, None, 0.0),
+    )
+
+
+def _T_grok(trajectory: Trajectory, held: Curve, threshold: float, criteria: Criteria) -> Milestone | None:
+    """The train loss at a held-out evaluation is the last that was logged up to then."""
+    loss = trajectory.train_loss
+    if trajectory.kind == "regression":
+        loss = 1 - trajectory.train
+    if loss is None or np.isnan(loss).all():
+        return None
+    known = ~np.isnan(loss)
+    row = np.searchsorted(trajectory.step[known], held.step, side="right") - 1
+    near_zero = (row >= 0) & (loss[known][row] <= criteria.zero_loss)
+    return first(held, held.reaches(threshold) & near_zero)
 
 
 def _end_from(held: Curve, stable: Milestone, share: float) -> float:
@@ -207,7 +253,7 @@ def _median_row(values: np.ndarray, smooth: np.ndarray) -> int:
 def _noise(trajectory: Trajectory, split: str, held: Curve, averaged: float, criteria: Criteria) -> Noise:
     """Band for a difference between a running median of three (variance 0.45) and the mean at the end, which leaves
     `averaged` of the variance; the binomial part is not averaged away, because all evaluations share their examples."""
-    rough = roughness(held.value)
+    rough = held.roughness
     n = trajectory.n.get(split)
     binomial = None
     if n and trajectory.kind == "classification":

@@ -1,7 +1,12 @@
 """One sentence per verdict, with the numbers that decided it."""
 
+import math
+
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence
+
+HIGH_PLATEAU = 0.5
+"""A plateau above this share of the way to the threshold may be all that a task has to give."""
 
 
 def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
@@ -14,6 +19,7 @@ def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
         "generalized": _generalized,
         "grokked": _grokked,
         "semi-grokked": _semi,
+        "rising": _rising,
         "ungrokked": _ungrokked,
         "memorized": _memorized,
     }[name](e, c)
@@ -24,32 +30,71 @@ def _diverged(e: Evidence, c: Criteria) -> str:
     before = (
         f"; held-out had reached {e.milestones.threshold:g} at {e.milestones.T_gen_lasting.at:g}" if e.reached else ""
     )
-    return f"the train loss is not finite from {e.diverged_at:g} to the end{before}"
+    return f"the loss is not finite, or has exploded, from {e.diverged_at:g} to the end{before}"
 
 
 def _unstable(e: Evidence, c: Criteria) -> str:
-    return (
-        f"after fitting at {e.milestones.T_fit.at:g} the train score collapsed {e.collapses} times, "
-        f"in {e.collapse_share:.0%} of the evaluations"
-    )
+    fit = f"train fitted at {e.milestones.T_fit.at:g}"
+    if e.instability == "cyclic":
+        what = f"and then collapsed {e.collapses} times, in {e.collapse_share:.0%} of the time since"
+    elif e.collapsed_from is not None:
+        level = f"below {e.collapse_level:.3g}; it ends at {e.train_end:.3g}"
+        what = f"and collapsed for good at {e.collapsed_from:g} ({level})"
+    else:
+        what = f"and was collapsed (below {e.collapse_level:.3g}) for {e.collapse_share:.0%} of the time since"
+    return f"{fit} {what}; {_held_out(e)}"
+
+
+def _held_out(e: Evidence) -> str:
+    """What held-out reached, and whether it kept it."""
+    m = e.milestones
+    if e.stable:
+        return f"held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g} and holds it (ends at {m.end:.3g})"
+    if e.reached:
+        return f"held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g} and lost it (ends at {m.end:.3g})"
+    kept = "kept that" if m.peak_lasting - m.end <= m.noise.band else "lost it"
+    highest = f"at best {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and {kept} (ends at {m.end:.3g})"
+    return f"held-out {_never(e)} and stood {highest}"
+
+
+def _never(e: Evidence) -> str:
+    """That the threshold was not reached, or only by a flicker."""
+    m = e.milestones
+    if m.T_gen.censored:
+        return f"never reached {m.threshold:g}"
+    return f"reached {m.threshold:g} only for a moment, at {m.T_gen.at:g}"
 
 
 def _recovered(e: Evidence, c: Criteria) -> str:
-    fit = "" if e.fitted else "; train never fitted either"
-    return (
-        f"held-out rose late, from {e.base:.3g} to {e.milestones.end:.3g}, "
-        f"which is no better than the trivial predictor's {e.trivial:.3g}{fit}"
-    )
+    m = e.milestones
+    assert e.trivial is not None
+    if m.end <= e.trivial:
+        level = f"which is no better than the trivial predictor's {e.trivial:.3g}"
+    else:
+        level = (
+            f"which is the level of the trivial predictor ({e.trivial:.3g}): within {c.baseline_share:.0%} of the way "
+            f"from there to {m.threshold:g}"
+        )
+    return f"held-out rose late, from {e.base:.3g} to {m.end:.3g}, {level}{'' if e.fitted else '; ' + _train(e, c)}"
+
+
+def _train(e: Evidence, c: Criteria) -> str:
+    """How far a train score got that never fitted."""
+    got = f"train never fitted by {e.milestones.T_fit.at:g}: it got to {e.train_peak:.3g} at {e.train_peak_step:g} (fit threshold {e.fit_threshold:g})"
+    if e.train_trivial is None:
+        return got
+    if e.train_peak <= e.train_trivial + c.baseline_share * (e.fit_threshold - e.train_trivial):
+        return f"{got}, no further than the trivial predictor's {e.train_trivial:.3g}, so nothing was memorized"
+    return f"{got}, above the trivial predictor's {e.train_trivial:.3g}"
 
 
 def _underfit(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    odd = (
-        f"; held-out did reach {m.threshold:g} at {m.T_gen_lasting.at:g}, so question the fit threshold"
-        if e.reached
-        else ""
-    )
-    return f"train did not reach the fit threshold by {m.T_fit.at:g}{odd}"
+    if e.reached:
+        held = f"held-out did reach {m.threshold:g} at {m.T_gen_lasting.at:g}, so question the fit threshold"
+    else:
+        held = f"held-out ends at {m.end:.3g}"
+    return f"{_train(e, c)}; {held}"
 
 
 def _generalized(e: Evidence, c: Criteria) -> str:
@@ -69,11 +114,22 @@ def _grokked(e: Evidence, c: Criteria) -> str:
 
 
 def _semi(e: Evidence, c: Criteria) -> str:
+    return f"{_rose(e)}, and has levelled off below {e.milestones.threshold:g} by {e.milestones.last_step:g}{_task(e)}"
+
+
+def _rising(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    end = "and is still rising" if e.still_rising else "and stops there"
+    share = f"{e.gained_lately / e.rise:.0%} of the rise in the last quarter of the time since it began"
     return (
-        f"train fitted at {m.T_fit.at:g}; held-out rose late from {e.base:.3g} (until {e.base_until:g}) "
-        f"to {m.end:.3g}, below {m.threshold:g}, {end} at {m.last_step:g}"
+        f"{_rose(e)}, below {m.threshold:g}, and is still rising at {m.last_step:g} ({share}): censored there, "
+        "a longer run says whether it groks"
+    )
+
+
+def _rose(e: Evidence) -> str:
+    m = e.milestones
+    return (
+        f"train fitted at {m.T_fit.at:g}; held-out rose late from {e.base:.3g} (until {e.rise_from:g}) to {m.end:.3g}"
     )
 
 
@@ -86,7 +142,7 @@ def _ungrokked(e: Evidence, c: Criteria) -> str:
         )
     return (
         f"held-out peaked at {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and decayed to {m.end:.3g}, "
-        f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it never reached {m.threshold:g}"
+        f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it {_never(e)}"
     )
 
 
@@ -95,17 +151,30 @@ def _memorized(e: Evidence, c: Criteria) -> str:
     flicker = "" if m.T_gen.censored else f" (a flicker reached {m.threshold:g} at {m.T_gen.at:g})"
     return (
         f"train fitted at {m.T_fit.at:g}; held-out ends at {m.end:.3g} (threshold {m.threshold:g}) and has not "
-        f"left its plateau by {m.last_step:g}{flicker}: censored there, a longer run may still grok"
+        f"left its plateau by {m.last_step:g}{flicker}: censored there, a longer run may still grok{_task(e)}"
     )
+
+
+def _task(e: Evidence) -> str:
+    """What to do where a plateau is as high as the task allows, and the threshold above it."""
+    m = e.milestones
+    floor = e.trivial or 0.0
+    if m.end < floor + HIGH_PLATEAU * e.way or m.peak_lasting - m.end > max(m.noise.band, 0.05 * e.way):
+        return ""
+    threshold = math.floor(100 * (m.end - max(m.noise.band, 0.02 * e.way))) / 100
+    if threshold <= floor:
+        return ""
+    return f"; if this is as far as the task goes, judge it with --threshold {threshold:g}"
 
 
 def _kept(e: Evidence) -> str:
     m = e.milestones
     if not e.stable:
         return f"; it ends at {m.end:.3g}, below the threshold but not clearly"
+    held = f"{e.held_for:g} steps, {e.held_for_share:.0%} of the log"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
-        return f"; it fell below in between and holds since {m.T_gen_stable.at:g}"
-    return ""
+        return f"; it fell below in between and holds since {m.T_gen_stable.at:g} ({held})"
+    return f"; it has held since ({held})"
 
 
 def _ratio(e: Evidence) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from grokscope.registry import nearest
+from grokscope.trajectory.curves import roughness, running_median
 
 Kind = Literal["classification", "regression"]
 
@@ -22,6 +23,12 @@ DEFAULT_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.
 variance."""
 
 
+EXPLODED = 1e20
+"""A loss this large is as good as not finite, whatever the log began with."""
+EXPLODED_GROWTH = 1e6
+"""So is one that grew by this factor over its first finite value (or over 1, if that was smaller)."""
+
+
 class RunLike(Protocol):
     """What `from_run` needs of a run; `grokscope.store.Run` has it."""
 
@@ -30,7 +37,7 @@ class RunLike(Protocol):
     def metrics(self) -> Mapping[str, np.ndarray]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """One metric at the evaluations where it was logged. step (t,), value (t,) finite."""
 
@@ -45,6 +52,16 @@ class Curve:
     def reaches(self, level: float) -> np.ndarray:
         """(t,) bool: value >= level."""
         return self.value >= level - self.slack
+
+    @cached_property
+    def smooth(self) -> np.ndarray:
+        """(t,) running median of three evaluations."""
+        return running_median(self.value)
+
+    @cached_property
+    def roughness(self) -> float | None:
+        """See `grokscope.trajectory.curves.roughness`."""
+        return roughness(self.value)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +118,8 @@ class Trajectory:
         if (np.diff(self.step) <= 0).any():
             row = int(np.argmax(np.diff(self.step) <= 0)) + 1
             raise ValueError(
-                f"step must increase strictly: row {row + 1} has {self.step[row]} after {self.step[row - 1]}"
+                f"step must increase strictly: row {row + 1} has {self.step[row]} after {self.step[row - 1]}; sort the "
+                "rows by step, merge those of the same step, and of a log that was restarted keep one course"
             )
         if not self.held_out:
             raise ValueError("a trajectory needs at least one held-out split")
@@ -142,10 +160,24 @@ class Trajectory:
 
         An R2 of -inf (an infinite loss) counts as the worst finite value of the curve.
         Raises ValueError where the split was never evaluated."""
+        if split not in self._curves:
+            self._curves[split] = self._curve(split)
+        return self._curves[split]
+
+    @cached_property
+    def _curves(self) -> dict[str, Curve]:
+        return {}
+
+    def evaluated(self, split: str) -> bool:
+        """Whether `train` or a held-out split was ever evaluated."""
+        values = self.train if split == "train" else self.held_out[self.split(split)]
+        return not bool(np.isnan(values).all())
+
+    def _curve(self, split: str) -> Curve:
+        if not self.evaluated(split):
+            raise ValueError(f"{split} has no evaluations{self._only_losses(split)}")
         values = self.train if split == "train" else self.held_out[self.split(split)]
         logged = ~np.isnan(values)
-        if not logged.any():
-            raise ValueError(f"{split} has no evaluations")
         values = values[logged]
         finite = values[np.isfinite(values)]
         values = np.where(np.isfinite(values), values, min(finite.min(initial=0.0), 0.0))
@@ -154,14 +186,43 @@ class Trajectory:
 
     @cached_property
     def non_finite_from(self) -> float | None:
-        """First step from which the train loss is not finite, to the end; None if it ends finite."""
-        if self.train_loss is not None:
-            logged = ~np.isnan(self.train_loss)
-            bad = ~np.isfinite(self.train_loss[logged])
-            if bad.any() and bad[-1]:
-                first = len(bad) - int(np.argmin(bad[::-1])) if not bad.all() else 0
-                return self.step[logged][first].item()
-        return self.last_step if self.stopped else None
+        """First step from which the train loss is not finite or has exploded (see EXPLODED), to the end; None if it
+        ends as a number to go by."""
+        loss = self.train_loss
+        if loss is None and self.kind == "regression":
+            loss = -self.train  # an R2 of -inf is an infinite loss
+        at = None if loss is None else self._lost_from(loss)
+        return self.last_step if at is None and self.stopped else at
+
+    def diverged_at(self, split: str) -> float | None:
+        """The same for a verdict on one held-out split, whose own loss may overflow before the train loss does."""
+        if self.non_finite_from is not None:
+            return self.non_finite_from
+        loss = self.held_out_loss.get(split)
+        if loss is None and self.kind == "regression":
+            loss = -self.held_out[split]
+        return None if loss is None else self._lost_from(loss)
+
+    def _lost_from(self, loss: np.ndarray) -> float | None:
+        logged = ~np.isnan(loss)
+        loss = loss[logged]
+        finite = loss[np.isfinite(loss)]
+        first = max(abs(finite[0].item()), 1.0) if finite.size else 1.0
+        with np.errstate(invalid="ignore"):
+            bad = ~np.isfinite(loss) | (loss > EXPLODED) | (loss > EXPLODED_GROWTH * first)
+        if not bad.any() or not bad[-1]:
+            return None
+        start = len(bad) - int(np.argmin(bad[::-1])) if not bad.all() else 0
+        return self.step[logged][start].item()
+
+    def _only_losses(self, split: str) -> str:
+        loss = self.train_loss if split == "train" else self.held_out_loss.get(split)
+        if loss is None or np.isnan(loss).all() or self.kind == "regression":
+            return ""
+        return (
+            ", only a loss: log an accuracy, or judge it as kind='regression' with trivial_loss, the loss of the best "
+            "constant prediction"
+        )
 
     def head(self, rows: int) -> "Trajectory":
         """The first `rows` rows, as if the run had ended there."""

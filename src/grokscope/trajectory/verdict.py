@@ -2,31 +2,39 @@
 
 Decision order; the first line that holds gives the verdict:
 
-1. `diverged`: the train loss is not finite from some evaluation to the end.
-2. `unstable`: after fitting, the train score collapsed repeatedly (`collapses`, filling `collapse_share` of the
-   evaluations), and held-out did not stay at the threshold through it (`kept_share`).
-3. `recovered-to-baseline`: a late rise, as in 8, that ends no better than the trivial predictor, fitted or not.
+1. `diverged`: from some evaluation to the end the loss is not finite, or has exploded.
+2. `unstable`: after fitting, the train score collapsed for good (`lasting`: for `lasting_share` of the time, or at the
+   end), or repeatedly (`cyclic`: `collapses` of them, filling `collapse_share` of the time) while held-out did not stay
+   at the threshold through it (`kept_share`).
+3. `recovered-to-baseline`: a late rise, as in 8, that has ended no better than the trivial predictor, fitted or not.
 4. `underfit`: train never reached the fit threshold, whatever held-out did.
 5. `ungrokked`, after-grokking: held-out had reached the threshold, has been below it for the last `dwell` evaluations
-   or more, and decayed as in 9 or lies below the threshold by more than noise and `drop_share`.
+   or more, and decayed as in 10 or lies below the threshold by more than noise and `drop_share`.
 6. `generalized`: held-out reached the threshold (flickers aside) with no real delay, or after a delay that it mostly
    spent near the threshold.
 7. `grokked`: it reached the threshold after a real delay, far below for most of it, and is still there, or not clearly
    below it.
-8. `semi-grokked`: it ends above the plateau that it had after fitting, by more than noise and `rise_share`, and kept
-   `kept_rise` of that rise.
-9. `ungrokked`, early-peak: its lasting peak lies above the end by more than noise and `drop_share`, and it has
-   been nearer to the end for the last `dwell` evaluations or more.
-10. `memorized`: none of these. Fitted, and held-out has not left its plateau so far (censored).
+8. `semi-grokked`: it ends above the plateau that it had after fitting, by more than noise and `rise_share`, kept
+   `kept_rise` of that rise, and has levelled off (`level_share`).
+9. `rising`: the same, still under way at the last evaluation (censored).
+10. `ungrokked`, early-peak: its lasting peak lies above the end by more than noise and `drop_share`, and it has been
+    nearer to the end for the last `dwell` evaluations or more.
+11. `memorized`: none of these. Fitted, and held-out has not left its plateau so far (censored).
 
 Why this order: 1, 2 and 4 say that the run is not of the kind the others describe. 3 precedes 4 because a network
 that never fitted can still make a late "transition" up to the trivial predictor, and that is the news. 5 precedes 6
-and 7 because what was lost was not kept. 8 and 9 can both hold for a late rise that is partly lost: `kept_rise`
+and 7 because what was lost was not kept. 8 and 10 can both hold for a late rise that is partly lost: `kept_rise`
 decides.
+
+No class at all (`verdict` is None, and `reason` says why): train and held-out are one column, train was evaluated once
+or not where it matters, or both milestones lie before the log begins, so that nothing is known of a delay; what
+happened after them (1, 2, 5) is judged all the same.
 
 A peak of one evaluation (an untrained network that happens to be right, logged at epoch 1) is reported with
 `peak_single` and never makes a run `ungrokked`: that verdict rests on the lasting peak, a running median of three
 evaluations.
+
+Everything about the end is a share of the steps, never a number of rows; only `dwell` counts evaluations.
 
 How often noise alone makes a flat curve `ungrokked`, by simulation with 30 to 300 evaluations: white noise, 2 in 100;
 neighbouring evaluations correlated by 0.5, 7 to 13 in 100; by 0.8, 8 to 30 in 100, and often `robust`, because a slow
@@ -46,7 +54,8 @@ import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
-from grokscope.trajectory.milestones import Milestones
+from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable
+from grokscope.trajectory.milestones import Milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 
@@ -56,13 +65,23 @@ Name = Literal[
     "generalized",
     "grokked",
     "semi-grokked",
+    "rising",
     "memorized",
     "ungrokked",
     "unstable",
     "recovered-to-baseline",
 ]
-Qualifier = Literal["early-peak", "after-grokking"]
+Qualifier = Literal["early-peak", "after-grokking", "cyclic", "lasting"]
 VERDICTS: tuple[Name, ...] = get_args(Name)
+QUALIFIED = ("ungrokked (early-peak)", "ungrokked (after-grokking)", "unstable (cyclic)", "unstable (lasting)")
+"""Labels of verdicts that have a qualifier."""
+ABOUT_THE_END: frozenset[Name] = frozenset(
+    ("unstable", "ungrokked", "semi-grokked", "recovered-to-baseline", "underfit")
+)
+"""Verdicts that say how a run ends: robust only if the log, cut short, says the same."""
+CUTS = (0.8, 0.9, 0.95)
+"""Shares of the time at which it is cut for that."""
+NOT_JUDGED = "cannot be judged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,62 +90,136 @@ class Verdict:
     intervals."""
 
     split: str
-    verdict: Name
+    verdict: Name | None
+    """None where the log cannot be judged; `reason` says why."""
     qualifier: Qualifier | None
     reason: str
     """One sentence with the numbers that decided."""
     milestones: Milestones
     evidence: dict[str, Any]
+    """Empty where train or the split was never evaluated."""
     robust: bool
-    """No neighbour says otherwise, and there are at least `dwell` evaluations to judge by."""
+    """No neighbour says otherwise, and nothing in `fragile` speaks against it."""
+    fragile: tuple[str, ...]
+    """What else makes it fragile, in words: too few evaluations to judge by, or since the threshold was reached."""
     neighbours: dict[str, Name]
     """What it would be with one threshold moved to its neighbour (``delay_ratio=3``), with the delay as short or as
-    long as the grid allows (``grid=shortest``, ``grid=longest``), and without the last evaluation
-    (``last_row=dropped``). Empty if not asked for."""
+    long as the grid allows (``grid=shortest``, ``grid=longest``), with the recent gain of a late rise as small or as
+    large as its error allows (``trend=flattest``, ``trend=steepest``), without the last evaluation
+    (``last_row=dropped``) and, for words about the end, with the log cut short (``cut=80%``). Empty if not asked for,
+    or if the log cannot be judged."""
     criteria: Criteria
 
     @property
     def label(self) -> str:
         """``ungrokked (early-peak)``."""
+        if self.verdict is None:
+            return NOT_JUDGED
         return f"{self.verdict} ({self.qualifier})" if self.qualifier else self.verdict
 
     def __str__(self) -> str:
-        return f"{self.split}: {self.label}{'' if self.robust else ', not robust'}: {self.reason}"
+        doubt = "" if self.robust or self.verdict is None else ", not robust"
+        return f"{self.split}: {self.label}{doubt}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria")}
-        return {**own, "milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
+        plain = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
+        return {**own, "fragile": list(self.fragile), **plain}
 
 
 def verdict(
     trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None, *, neighbours: bool = True
 ) -> Verdict:
-    """Classify one held-out split (None: the only one).
+    """Classify one held-out split (None: the only one); `Verdict.verdict` is None where it cannot be judged.
 
     With ``neighbours=False`` the thresholds are not moved, which is some thirty times faster; `robust` is then False,
     for it is not known.
 
     Raises:
-        ValueError: an unknown split, one without evaluations, or a trivial predictor already at the threshold.
+        ValueError: an unknown split, or a trivial predictor already at the threshold.
     """
     criteria = criteria or Criteria()
     split = trajectory.split(split)
+    missing = never_measured(trajectory, split)
+    if missing is not None:
+        return _unmeasured(trajectory, split, criteria, missing)
     evidence = gather(trajectory, split, criteria)
     name, qualifier = decide(evidence, criteria)
-    near = dict(_neighbours(trajectory, split, criteria, evidence)) if neighbours else {}
-    enough = evidence.milestones.evaluations >= criteria.dwell
+    why_not = _why_not(trajectory, split, name, evidence)
+    if why_not is not None:
+        return _verdict(split, None, None, why_not, evidence.milestones, evidence.to_dict(), criteria)
+    near = dict(_neighbours(trajectory, split, criteria, evidence, name)) if neighbours else {}
+    weak = tuple(_fragile(name, evidence, criteria))
+    return _verdict(
+        split,
+        name,
+        qualifier,
+        reason(name, qualifier, evidence, criteria),
+        evidence.milestones,
+        evidence.to_dict(),
+        criteria,
+        robust=neighbours and not weak and all(v == name for v in near.values()),
+        fragile=weak,
+        neighbours=near,
+    )
+
+
+def _verdict(
+    split: str,
+    name: Name | None,
+    qualifier: Qualifier | None,
+    sentence: str,
+    found: Milestones,
+    evidence: dict[str, Any],
+    criteria: Criteria,
+    *,
+    robust: bool = False,
+    fragile: tuple[str, ...] = (),
+    neighbours: dict[str, Name] | None = None,
+) -> Verdict:
     return Verdict(
         split=split,
         verdict=name,
         qualifier=qualifier,
-        reason=reason(name, qualifier, evidence, criteria),
-        milestones=evidence.milestones,
-        evidence=evidence.to_dict(),
-        robust=neighbours and enough and all(v == name for v in near.values()),
-        neighbours=near,
+        reason=sentence,
+        milestones=found,
+        evidence=evidence,
+        robust=robust,
+        fragile=fragile,
+        neighbours=neighbours or {},
         criteria=criteria,
     )
+
+
+def _unmeasured(trajectory: Trajectory, split: str, criteria: Criteria, missing: str) -> Verdict:
+    """Without any score there is no class, except for a loss that says that training had broken down."""
+    found, at = unmeasured(trajectory, split, criteria), trajectory.diverged_at(split)
+    if at is None:
+        return _verdict(split, None, None, missing, found, {}, criteria)
+    sentence = f"the loss is not a finite number to go by from {at:g} to the end, and {missing}"
+    return _verdict(split, "diverged", None, sentence, found, {}, criteria, fragile=(missing,))
+
+
+def _why_not(trajectory: Trajectory, split: str, name: Name, e: Evidence) -> str | None:
+    """Why a log that was read gets no class. Divergence is seen in the loss, whatever else was logged."""
+    if name == "diverged":
+        return None
+    return unjudgeable(trajectory, split, e.milestones) or (
+        left_censored(e.milestones) if name in ("generalized", "grokked") else None
+    )
+
+
+def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
+    """What makes a verdict fragile besides its neighbours."""
+    m = e.milestones
+    if m.evaluations < c.dwell:
+        yield f"only {m.evaluations} held-out evaluations"
+    if name in ("grokked", "generalized"):
+        if not e.stable:
+            yield "held-out ends below the threshold, though not clearly"
+        elif e.held_rows < c.dwell:
+            yield f"the threshold has held for only {e.held_rows} evaluations after it was reached"
 
 
 def verdicts(
@@ -155,9 +248,9 @@ def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:
     """The table of the module's docstring, in its order."""
     if e.diverged_at is not None:
         return "diverged", None
-    if e.unstable:
-        return "unstable", None
-    if e.rose_late and e.no_better:
+    if e.instability is not None:
+        return "unstable", e.instability
+    if e.rose_late and e.no_better and not e.still_rising:
         return "recovered-to-baseline", None
     if not e.fitted:
         return "underfit", None
@@ -166,7 +259,7 @@ def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:
             return "ungrokked", "after-grokking"
         return ("grokked", None) if delayed(e, c) and lagged(e, c) else ("generalized", None)
     if e.rose_late and e.kept_rise >= c.kept_rise:
-        return "semi-grokked", None
+        return ("rising", None) if e.still_rising else ("semi-grokked", None)
     return ("ungrokked", "early-peak") if e.decayed else ("memorized", None)
 
 
@@ -180,20 +273,33 @@ def lagged(e: Evidence, c: Criteria) -> bool:
     return e.low_share is not None and e.low_share >= c.plateau_share
 
 
-def _neighbours(trajectory: Trajectory, split: str, criteria: Criteria, e: Evidence) -> Iterator[tuple[str, Name]]:
+def _neighbours(
+    trajectory: Trajectory, split: str, criteria: Criteria, e: Evidence, name: Name
+) -> Iterator[tuple[str, Name]]:
     for label, near in criteria.neighbours(trajectory, split):
         yield label, decide(gather(trajectory, split, near), near)[0]
     if e.fitted and e.reached:
         yield "grid=shortest", decide(gather(trajectory, split, criteria, "shortest"), criteria)[0]
         yield "grid=longest", decide(gather(trajectory, split, criteria, "longest"), criteria)[0]
-    shorter = _without_last(trajectory, split)
-    if shorter is not None:
-        yield "last_row=dropped", decide(gather(shorter, split, criteria), criteria)[0]
+    if e.rose_late and not e.reached:
+        yield "trend=flattest", decide(gather(trajectory, split, criteria, "flattest"), criteria)[0]
+        yield "trend=steepest", decide(gather(trajectory, split, criteria, "steepest"), criteria)[0]
+    rows = _shorter(trajectory, split, name)
+    judged: dict[int, Name] = {}
+    for label, count in rows.items():
+        if count not in judged:
+            judged[count] = decide(gather(trajectory.head(count), split, criteria), criteria)[0]
+        yield label, judged[count]
 
 
-def _without_last(trajectory: Trajectory, split: str) -> Trajectory | None:
-    """The run as if it had ended before the last held-out evaluation; None if nothing would be left."""
-    rows = np.flatnonzero(~np.isnan(trajectory.held_out[split]))
-    if len(rows) < 2 or np.isnan(trajectory.train[: rows[-1]]).all():
-        return None
-    return trajectory.head(int(rows[-1]))
+def _shorter(trajectory: Trajectory, split: str, name: Name) -> dict[str, int]:
+    """How many rows are left of a log that ended before its last held-out evaluation, and for words about the end of
+    one that was cut at `CUTS` of its time. Cuts that leave no score are left out."""
+    evaluated = np.flatnonzero(~np.isnan(trajectory.held_out[split]))
+    rows = {"last_row=dropped": int(evaluated[-1])}
+    if name in ABOUT_THE_END:
+        first, last = trajectory.step[evaluated[[0, -1]]].astype(float)
+        for share in CUTS:
+            rows[f"cut={share:.0%}"] = int(np.searchsorted(trajectory.step, first + share * (last - first), "right"))
+    begun = max(int(evaluated[0]), int(np.flatnonzero(~np.isnan(trajectory.train))[0])) + 1
+    return {label: count for label, count in rows.items() if count >= begun}

@@ -1,0 +1,69 @@
+"""What cannot be judged: such a log gets its milestones and a reason, but no class."""
+
+import numpy as np
+
+from grokscope.trajectory.milestones import Milestones
+from grokscope.trajectory.series import Trajectory
+
+FEW = 3
+"""Equal evaluations below this number may be chance."""
+
+
+def never_measured(trajectory: Trajectory, split: str) -> str | None:
+    """Why nothing can be read off this split: train or the split itself was never evaluated; None where both were."""
+    for name in ("train", split):
+        if not trajectory.evaluated(name):
+            try:
+                trajectory.curve(name)
+            except ValueError as error:
+                return str(error)
+    return None
+
+
+def unjudgeable(trajectory: Trajectory, split: str, found: Milestones) -> str | None:
+    """Why this split gets no class although it was evaluated; None where it can be judged."""
+    if _same_column(trajectory, split):
+        return f"train and {split} are the same in every evaluation: it is one column, named twice"
+    train, held = trajectory.curve("train"), trajectory.curve(split)
+    if len(train) == 1 and len(held) > 1:
+        return f"train was evaluated once, at step {train.step[0]:g}: whether and when it fitted is not known"
+    last, half = train.step[-1].item(), (held.step[0] + held.step[-1]).item() / 2
+    if found.T_fit.censored and (last < half or _reached_after(found, last)):
+        return (
+            f"train was last evaluated at step {last:g} and had not fitted by then, {split} at {found.last_step:g}: "
+            "whether train fitted in between is not known"
+        )
+    return None
+
+
+def left_censored(found: Milestones) -> str | None:
+    """The sentence for a log whose first evaluation comes after both milestones; None for any other."""
+    fit, gen = found.T_fit, found.T_gen_lasting
+    if fit.censored or gen.censored or fit.previous is not None or gen.previous is not None:
+        return None
+    return (
+        f"the log begins at {max(fit.at, gen.at):g} with train fitted and held-out at {found.threshold:g}: both "
+        f"milestones lie at or before it, so whether one came late is not known{_since(found)}"
+    )
+
+
+def _since(found: Milestones) -> str:
+    if found.T_gen_stable.censored:
+        return f"; held-out ends at {found.end:.3g}"
+    return f"; held-out holds the threshold to the end, at {found.last_step:g}"
+
+
+def _reached_after(found: Milestones, last: float) -> bool:
+    return not found.T_gen_lasting.censored and found.T_gen_lasting.at > last
+
+
+def _same_column(trajectory: Trajectory, split: str) -> bool:
+    """Equal wherever both were evaluated, at values that two different sets of examples do not share by themselves:
+    both at 0, at 1 or at the trivial predictor's score say nothing, and neither does one constant value."""
+    train, held = trajectory.train, trajectory.held_out[split]
+    both = ~np.isnan(train) & ~np.isnan(held)
+    values = train[both]
+    if len(values) < FEW or not np.array_equal(values, held[both]):
+        return False
+    ordinary = [0.0, 1.0, *(trajectory.trivial.get(s, 0.0) for s in ("train", split))]
+    return len(np.unique(values)) > 1 and not bool(np.isin(values, ordinary).all())
