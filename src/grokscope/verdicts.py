@@ -61,6 +61,8 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
     from grokscope.trajectory.selection import ORACLE, REPORTED
 
+    if verdict["verdict"] is None:
+        return f"{verdict['split']}: cannot be judged: {verdict['reason']}"
     label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
     shows_peak = "peaked" in verdict["reason"] or "highest value" in verdict["reason"]
     stamp = f"; this peak is an {ORACLE}" if verdict["split"] == REPORTED and shows_peak else ""

@@ -40,9 +40,13 @@ def appended(t: Trajectory, rows: int) -> Trajectory:
 @quick
 @given(trajectories(rest=24), st.integers(1, 30))
 def test_a_run_at_rest_keeps_its_verdict_when_it_goes_on_resting(t: Trajectory, rows: int):
-    """Except `unstable`: a long enough calm dilutes old collapses, and may only ever end that verdict."""
+    """Except `unstable`, for a long enough calm dilutes old collapses and may only ever end that verdict, and `rising`,
+    which levels off."""
     before, after = (verdict(x, neighbours=False) for x in (t, appended(t, rows)))
     if before.verdict == "unstable":
+        return
+    if before.verdict == "rising":
+        assert after.verdict in ("rising", "semi-grokked")
         return
     assert after.label == before.label
     for name in ("T_fit", "T_gen", "T_gen_stable"):
@@ -107,7 +111,8 @@ def test_the_definitions_of_the_classes_hold(t: Trajectory):
             assert e["delay_ratio"] is None or e["delay_ratio"] >= 2
             assert m.T_gen_lasting.at > m.T_fit.at
             assert e["low_share"] >= 0.5
-        case "semi-grokked":
+        case "semi-grokked" | "rising":
+            assert (v.verdict == "rising") == e["still_rising"]
             assert m.T_gen_lasting.censored
             assert m.end > e["base"]
         case "memorized":
@@ -120,9 +125,13 @@ def test_the_definitions_of_the_classes_hold(t: Trajectory):
         case "recovered-to-baseline":
             assert e["no_better"]
             assert e["rise"] > 0
+        case None:
+            assert m.T_fit.previous is m.T_gen_lasting.previous is None
         case _:
             assert v.verdict == "unstable"
-    assert not (m.T_fit.censored and v.verdict in ("generalized", "grokked", "semi-grokked", "memorized", "ungrokked"))
+    assert not (
+        m.T_fit.censored and v.verdict in ("generalized", "grokked", "semi-grokked", "rising", "memorized", "ungrokked")
+    )
 
 
 @quick
@@ -137,4 +146,4 @@ def test_asking_for_a_longer_delay_never_makes_more_runs_grok(t: Trajectory, lon
 def test_asking_for_more_certainty_never_makes_more_runs_ungrok(t: Trajectory, sigmas: float):
     strict = Criteria(noise_sigmas=sigmas)
     if verdict(t, criteria=strict, neighbours=False).verdict == "ungrokked":
-        assert verdict(t, neighbours=False).verdict in ("ungrokked", "semi-grokked", "recovered-to-baseline")
+        assert verdict(t, neighbours=False).verdict in ("ungrokked", "semi-grokked", "rising", "recovered-to-baseline")

@@ -205,7 +205,7 @@ class Status(Result):
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
             "total_steps": s.total, "verdict": found[speaking(found)]["verdict"] if found else None,
-            "error": s.message or self.problems.get(s.run.id),
+            "error": s.message or self.problems.get(s.run.id) or _not_judged(found),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
@@ -217,6 +217,12 @@ class Status(Result):
         for row in rows:
             if row["error"]:
                 console.print(f"{row['state']}: {row['run']}: {row['error']}")
+
+
+def _not_judged(found: Splits | None) -> str | None:
+    """Why the split that speaks for a run has no class, although it was evaluated."""
+    one = found[speaking(found)] if found else None
+    return one["reason"] if one is not None and one["verdict"] is None else None
 
 
 def _regime_line(name: str, rows: list[dict[str, Any]]) -> list[str]:

@@ -27,22 +27,28 @@ class Judged(Result):
     def data(self) -> Any:
         return self.sources
 
+    @property
+    def exit_code(self) -> int:
+        """2 where nothing at all could be judged."""
+        judged = [v["verdict"] for splits in self.sources.values() for v in splits.values()]
+        return 2 if judged and not any(judged) else 0
+
     def show(self, console: "Console") -> None:
         header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "final"]
         rows = [[source, *_cells(v)] for source, splits in self.sources.items() for v in splits.values()]
         print_table(console, header, rows)
-        if len(rows) <= 3:
-            for splits in self.sources.values():
-                for v in splits.values():
+        for splits in self.sources.values():
+            for v in splits.values():
+                if len(rows) <= 3 or v["verdict"] is None:
                     console.print(verdict_line(v))
                     _show_neighbours(v, console)
 
 
 def _cells(v: Mapping[str, Any]) -> list[str]:
     m = v["milestones"]
-    label = f"{v['verdict']} ({v['qualifier']})" if v["qualifier"] else v["verdict"]
+    label = f"{v['verdict']} ({v['qualifier']})" if v["qualifier"] else v["verdict"] or "cannot be judged"
     steps = [milestone_text(m[k]) for k in ("T_fit", "T_gen", "delay_ratio")]
-    levels = [text(m["peak"]), m["peak_rule"], text(m["final"])]
+    levels = [_or_empty(m["peak"]), m["peak_rule"], _or_empty(m["final"])]
     return [v["split"], label, "yes" if v["robust"] else "no", *steps, *levels]
 
 

@@ -38,7 +38,14 @@ VERDICTS: dict[str, Word] = {
             "d",
             _FIT,
             "M1 15 L14 15 C19 15 18 9 22 9 L27 9",
-            "a delayed, lasting rise that stops below the threshold",
+            "a delayed, lasting rise that has levelled off below the threshold",
+        ),
+        Word(
+            "rising",
+            "P",
+            _FIT,
+            "M1 15 L12 15 L27 8",
+            "a delayed rise still under way at the last evaluation; a longer run says whether it groks",
         ),
         Word(
             "generalized",
@@ -75,14 +82,15 @@ VERDICTS: dict[str, Word] = {
             "X",
             "M1 14 C4 14 6 3 9 3 L12 3 L13.5 12 L15 3 L19 3 L20.5 13 L22 3 L27 3",
             "M1 15 L10 13 L13.5 15 L17 12 L20.5 15 L27 12",
-            "the train metric collapsed repeatedly after it had fitted; too strong a weight decay looks like this",
+            "after it had fitted, the train metric collapsed again and again (cyclic) or for good (lasting); too "
+            "strong a weight decay looks like this",
         ),
         Word(
             "diverged",
             "x",
             "M1 14 L4 14 C7 14 8 6 11 7 L15 12 M14 9 L20 15 M20 9 L14 15",
             "M1 15 L9 14 L13 15",
-            "the loss became non-finite and stayed so",
+            "the loss became non-finite, or exploded, and stayed so",
         ),
         Word(
             "recovered-to-baseline",

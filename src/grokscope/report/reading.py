@@ -46,7 +46,7 @@ class Reading:
 
     @property
     def outcome(self) -> str:
-        if self.verdict is not None:
+        if self.verdict is not None and self.verdict.verdict is not None:
             return self.verdict.verdict
         return "no verdict" if self.subject.state == "done" else STATE_WORDS.get(self.subject.state, self.subject.state)
 
@@ -137,6 +137,8 @@ def _read(subject: Subject, split: str, criteria: "Criteria", neighbours: bool) 
         return Reading(subject, split, None, problem=f"has no split {split}; it has {', '.join(t.splits)}")
     try:
         judged = verdict(t, split, criteria, neighbours=neighbours)
+        if judged.verdict is None:
+            return Reading(subject, split, None, problem=judged.reason)
         seen = tuple(e for e in events(t, criteria) if e.split in (None, split))
         return Reading(subject, split, judged, seen)
     except ValueError as error:

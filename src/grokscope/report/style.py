@@ -22,6 +22,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     "held-4": ("#0f766e", "#5ccfc3"),
     "grokked": ("#087a56", "#4fd3a4"),
     "semi-grokked": ("#54740c", "#b1d156"),
+    "rising": ("#00707a", "#5fd2dc"),
     "generalized": ("#1b67ba", "#7ab9ff"),
     "memorized": ("#a35200", "#f3a75c"),
     "ungrokked": ("#b2265c", "#ff8fb5"),

@@ -61,7 +61,7 @@ def headline(summary: Summary) -> str:
 
 VERB = {
     "underfit": "never fitted the training data", "unstable": "stayed unstable",
-    "recovered-to-baseline": "only recovered to the trivial baseline",
+    "rising": "were still rising", "recovered-to-baseline": "only recovered to the trivial baseline",
 }  # fmt: skip
 
 

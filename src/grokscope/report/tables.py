@@ -110,10 +110,10 @@ def robustness(r: Reading) -> tuple[str, str]:
     for change, name in r.verdict.neighbours.items():
         if name != r.verdict.verdict:
             changes.setdefault(name, []).append(change)
-    if not changes:
-        few = len(r.verdict.neighbours) == 0
-        return ("not tested", "") if few else ("fragile", "too few evaluations")
-    return "fragile", "; ".join(f"{name} if {' or '.join(where)}" for name, where in changes.items())
+    if not r.verdict.neighbours:
+        return "not tested", ""
+    becomes = [f"{name} if {' or '.join(where)}" for name, where in changes.items()]
+    return "fragile", "; ".join([*becomes, *r.verdict.fragile])
 
 
 def why(r: Reading) -> str:

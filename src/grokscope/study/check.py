@@ -131,7 +131,7 @@ def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
 
 
 def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
-    names = Counter(v["verdict"] for v in verdicts)
+    names = Counter(v["verdict"] or "cannot be judged" for v in verdicts)
     parts = [
         f"{met} of {len(verdicts)}: "
         + ", ".join(f"{n} {name}" if len(names) > 1 else name for name, n in names.items())

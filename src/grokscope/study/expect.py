@@ -206,9 +206,9 @@ def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], 
 
 
 def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
-    from grokscope.trajectory.verdict import VERDICTS
+    from grokscope.trajectory.verdict import QUALIFIED, VERDICTS
 
-    known = [*VERDICTS, "ungrokked (early-peak)", "ungrokked (after-grokking)"]
+    known = [*VERDICTS, *QUALIFIED]
     names = tuple([raw] if isinstance(raw, str) else raw)
     for name in names:
         require(name in known, f"{where}: unknown verdict {name!r}{nearest(str(name), known)}")

@@ -67,7 +67,7 @@ class Rise:
     rise: float
     """From the plateau to the end."""
     rise_band: float
-    """A rise up to this is noise: the noise band, or `noise_sigmas` of the wander around a lasting rise."""
+    """A rise up to this is noise: see `Noise.around` and `wander`."""
     kept_rise: float
     """Share of the rise from the plateau to the lasting peak that is left at the end; 0 if it never left the
     plateau."""
@@ -94,7 +94,7 @@ def rise(held: Curve, train: Curve, found: Milestones, way: float, criteria: Cri
     base = float(held.smooth[window].max())
     height, whole = found.end - base, found.peak_lasting - base
     already = base - float(held.smooth[window][0])
-    noise = max(found.noise.band, criteria.noise_sigmas * wander(held.value[np.argmax(window) :], increasing=True))
+    noise = found.noise.around(wander(held.value[np.argmax(window) :], increasing=True), criteria.noise_sigmas)
     begun = _begun(held, base, height)
     gained, error = (0.0, 0.0) if begun is None else _gained(held, begun)
     return Rise(

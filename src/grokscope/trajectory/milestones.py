@@ -69,12 +69,22 @@ class Noise:
     - `roughness`: evaluation-to-evaluation standard deviation, from second differences by their median, which neither a
       trend nor a few jumps inflate; None below five evaluations. It misses slow drift, for which a verdict adds the
       `wander` around a lasting rise or decay.
+    - `averaged`: share of an evaluation's variance that the mean at the end leaves.
     - `band`: differences up to this are not beyond noise.
     """
 
     binomial: float | None
     roughness: float | None
     band: float
+    averaged: float = 1.0
+
+    def around(self, spread: float, sigmas: float) -> float:
+        """The band beside a lasting rise, around which the curve has the standard deviation `spread`. On a
+        coarse grid the transition itself looks like roughness, so the smaller of the two is the noise between
+        evaluations."""
+        sampling = np.sqrt(2) * (self.binomial or 0.0)
+        wobble = np.sqrt(0.45 + self.averaged) * min(self.roughness or 0.0, spread)
+        return float(sigmas * max(sampling, wobble, spread))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +271,7 @@ def _noise(trajectory: Trajectory, split: str, held: Curve, averaged: float, cri
         binomial = float(np.sqrt(level * (1 - level) / n)) if level < 1 else 0.0
     sampling = np.sqrt(2) * (binomial or 0.0)
     wobble = np.sqrt(0.45 + averaged) * (rough or 0.0)
-    return Noise(binomial, rough, float(criteria.noise_sigmas * max(sampling, wobble)))
+    return Noise(binomial, rough, float(criteria.noise_sigmas * max(sampling, wobble)), averaged)
 
 
 def _delay(fit: Milestone, gen: Milestone) -> Span | None:

@@ -80,7 +80,10 @@ def _recovered(e: Evidence, c: Criteria) -> str:
 
 def _train(e: Evidence, c: Criteria) -> str:
     """How far a train score got that never fitted."""
-    got = f"train never fitted by {e.milestones.T_fit.at:g}: it got to {e.train_peak:.3g} at {e.train_peak_step:g} (fit threshold {e.fit_threshold:g})"
+    got = (
+        f"train never fitted by {e.milestones.T_fit.at:g}: it got to {e.train_peak:.3g} at {e.train_peak_step:g} "
+        f"(fit threshold {e.fit_threshold:g})"
+    )
     if e.train_trivial is None:
         return got
     if e.train_peak <= e.train_trivial + c.baseline_share * (e.fit_threshold - e.train_trivial):
