@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trajectory_shapes import FINE_STEP, grokked, memorized, trajectory
 
-from grokscope.trajectory import delays_of, from_milestones, km, logrank, milestones, times_of
+from grokscope.trajectory import delays_of, from_milestones, km, logrank, milestones, survival, times_of
 
 # Remission times of the 6-MP group, Freireich et al. 1963: the textbook example of the estimator.
 FREIREICH = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
@@ -20,8 +20,8 @@ PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23
 def test_the_textbook_curve():
     k = km(FREIREICH, map(bool, FREIREICH_SEEN))
     expected = {6: 0.8571, 7: 0.8067, 10: 0.7529, 13: 0.6902, 16: 0.6275, 22: 0.5378, 23: 0.4482}
-    for time, survival in expected.items():
-        assert k.at(time) == pytest.approx(survival, abs=1e-4)
+    for time, share in expected.items():
+        assert k.at(time) == pytest.approx(share, abs=1e-4)
     assert k.at(5.9) == 1
     assert k.median == 23
     assert (k.n, k.events, k.last) == (21, 9, 35)
@@ -42,7 +42,8 @@ def test_the_textbook_comparison():
 def test_a_median_that_was_not_reached_is_said_not_invented():
     k = km([100, 500, 500, 500], [True, False, False, False])
     assert k.median is None
-    assert "median not reached by 500" in str(k)
+    assert "median > 500 [100, open]" in str(k)
+    assert k.bound == 500
     assert k.at(500) == 0.75
 
 
@@ -170,14 +171,14 @@ def test_impossible_input_is_refused(times: list[float], observed: list[bool], m
 def test_from_trajectories_to_a_curve():
     found = [milestones(grokked(FINE_STEP, gen=g)) for g in (440, 480, 610)]
     found += [milestones(memorized(FINE_STEP)), milestones(trajectory(FINE_STEP, 0 * FINE_STEP, 0 * FINE_STEP))]
-    times, seen = times_of(found)
-    assert seen.tolist() == [True, True, True, False, False]
-    assert times[3:].tolist() == [1500, 1500]
-    assert from_milestones(m.T_gen for m in found)[0].tolist() == times.tolist()
-    assert times_of(found, "T_fit")[1].tolist() == [True] * 4 + [False]
-    delays, reached, not_started = delays_of(found)
+    times = times_of(found)
+    assert times.observed.tolist() == [True, True, True, False, False]
+    assert times.at[3:].tolist() == [1500, 1500]
+    assert from_milestones(m.T_gen for m in found).at.tolist() == times.at.tolist()
+    assert times_of(found, "T_fit").observed.tolist() == [True] * 4 + [False]
+    delays, not_started = delays_of(found)
     assert not_started == 1
-    assert reached.tolist() == [True, True, True, False]
-    assert delays[0] == times[0] - 40
-    assert delays[3] == 1500 - 40
-    assert km(times, seen).median == times[2]
+    assert delays.observed.tolist() == [True, True, True, False]
+    assert delays.at[0] == times.at[0] - 40
+    assert delays.at[3] == 1500 - 40
+    assert survival(times).median == times.at[2]

@@ -11,7 +11,7 @@ from grokscope.report.reading import Reading
 from grokscope.report.words import listed, plural, steps
 
 if TYPE_CHECKING:
-    from grokscope.trajectory import KaplanMeier, LogRank
+    from grokscope.trajectory import LogRank, Survival, Times
 
 COMPARED = 6
 """Up to this many groups every pair is tested; with more, hunting through pairs would only find chance."""
@@ -19,40 +19,39 @@ COMPARED = 6
 
 @dataclass(frozen=True)
 class Arm:
-    """One group's times: (n,) steps and whether the milestone was observed; `left_out` had nothing that could begin."""
+    """One group's times; `left_out` runs had nothing that could begin."""
 
     group: str
-    times: np.ndarray
-    observed: np.ndarray
+    times: "Times"
     left_out: int
-    estimate: "KaplanMeier | None"
+    estimate: "Survival | None"
 
     def at_risk(self, time: float) -> int:
         """Runs that had neither reached it nor ended before `time`."""
-        return int((self.times >= time).sum())
+        return int((self.times.at >= time).sum())
 
 
 def arms(groups: Mapping[str, Sequence[Reading]], what: str) -> list[Arm]:
     """`what` is ``T_gen`` or ``delay``. Runs without a single evaluation are counted in `left_out`, and for the delay
     also those that never fitted: their delay has not begun."""
-    from grokscope.trajectory import delays_of, km, times_of
+    from grokscope.trajectory import delays_of, survival, times_of
 
     out = []
     for group, readings in groups.items():
         found = [r.found for r in readings if r.found is not None]
         missing = len(readings) - len(found)
         if what == "delay":
-            times, observed, unfitted = delays_of(found)
+            times, unfitted = delays_of(found)
             missing += unfitted
         else:
-            times, observed = times_of(found, what)
-        out.append(Arm(group, times, observed, missing, km(times, observed) if len(times) else None))
+            times = times_of(found, what)
+        out.append(Arm(group, times, missing, survival(times) if len(times) else None))
     return out
 
 
 def worth_drawing(found: Sequence[Arm]) -> bool:
     """Two runs or more, and one that reached it: curves that all lie at 0 % say less than the sentence does."""
-    return sum(len(a.times) for a in found) > 1 and any(a.observed.any() for a in found)
+    return sum(len(a.times) for a in found) > 1 and any(a.times.events for a in found)
 
 
 def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]:
@@ -62,7 +61,7 @@ def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]
     usable = [a for a in found if len(a.times)]
     if not 2 <= len(usable) <= COMPARED:
         return []
-    tests = [(a, b, logrank((a.times, a.observed), (b.times, b.observed))) for a, b in combinations(usable, 2)]
+    tests = [(a, b, logrank(a.times, b.times)) for a, b in combinations(usable, 2)]
     told = [t[2].p for t in tests if t[2].p is not None]
     adjusted = iter(holm(told))
     return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
@@ -80,14 +79,14 @@ def holm(p: Sequence[float]) -> list[float]:
 def spoken_survival(found: Sequence[Arm], what: str) -> str:
     """What the figure shows, with its numbers."""
     subject = "the delay from fitting to generalizing" if what == "delay" else "the step of generalization"
-    parts = [f"Kaplan-Meier curves of {subject}."]
+    turnbull = any(a.estimate is not None and a.estimate.method == "Turnbull" for a in found)
+    parts = [f"{'Turnbull estimates' if turnbull else 'Kaplan-Meier curves'} of {subject}."]
     for arm in found:
         k = arm.estimate
         if k is None:
             parts.append(f"{arm.group}: no run with evaluations.")
             continue
-        middle = f"median {steps(k.median)}" if k.median is not None else f"median not reached by {steps(k.last)}"
-        parts.append(f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, {middle}.")
+        parts.append(f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, median {' ('.join(_median(k))}).")
     return " ".join(parts)
 
 
@@ -104,23 +103,31 @@ def arm_rows(times: Sequence[Arm], delays: Sequence[Arm]) -> list[dict[str, Any]
     return out
 
 
-def _median(k: "KaplanMeier | None") -> tuple[str, str]:
-    """(median, its 95 % interval); a median that was not reached is at least the last time seen."""
+def _median(k: "Survival | None") -> tuple[str, str]:
+    """(median, its 95 % interval in words); a median that was not reached is larger than its bound."""
     if k is None:
         return "–", ""
-    middle = f"> {steps(k.last)}" if k.median is None else steps(k.median)
-    if k.median_low is None and k.median_high is None:
-        return middle, ""
-    if k.median_high is None:
-        return middle, f"95 %: {steps(k.median_low)} or later"
-    low = "up" if k.median_low is None else steps(k.median_low)
-    return middle, f"95 %: {low} to {steps(k.median_high)}"
+    return f"> {steps(k.bound)}" if k.median is None else steps(k.median), f"95 %: {_spread(k)}"
+
+
+def _spread(k: "Survival") -> str:
+    low, high = k.median_low, k.median_high
+    if low is None and high is None:
+        return "undetermined, too few runs"
+    if high is None:
+        return f"{steps(low)} or later"
+    if low is None:
+        return f"up to {steps(high)}"
+    if low == high:
+        return f"{steps(low)} to {steps(high)}, no width: one evaluation saw them all, which is no certainty"
+    return f"{steps(low)} to {steps(high)}"
 
 
 def pair_rows(tests: "Sequence[tuple[Arm, Arm, LogRank, float | None]]") -> list[dict[str, Any]]:
     return [
         {"a": a.group, "b": b.group, "n": test.n, "events": test.events, "p": _p(test.p), "holm": _p(adjusted),
-         "smallest": _p(test.smallest_p), "asymptotic": _p(test.p_asymptotic), "reason": test.reason}
+         "smallest": _p(test.smallest_p), "asymptotic": _p(test.p_asymptotic), "reason": test.reason,
+         "cautions": [note for note in test.notes if "too few" not in note]}
         for a, b, test, adjusted in tests
     ]  # fmt: skip
 

@@ -24,7 +24,7 @@ BELOW = -52.0
 
 def survival_axis(scale: Scale, found: Sequence[Arm], unit: str = "step") -> StepAxis:
     """Positive times on the scale; what is not positive (held-out came first) stands at 0."""
-    times = np.concatenate([a.times for a in found]) if found else np.array([1.0])
+    times = np.concatenate([a.times.at for a in found]) if found else np.array([1.0])
     positive = times[times > 0]
     last = float(positive.max()) if len(positive) else 10.0
     first = float(positive.min()) if len(positive) else 1.0
@@ -75,7 +75,7 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
     axes.plot(*rise, linewidth=2.0, **style)  # nothing where nobody reached it
     low, high = np.r_[np.nan, 1 - k.high, 1 - k.high[-1]], np.r_[np.nan, 1 - k.low, 1 - k.low[-1]]
     axes.fill_between(x, low, high, step="post", color=shade, alpha=0.12, linewidth=0)
-    cut = arm.times[~arm.observed]
+    cut = arm.times.at[~arm.times.observed]
     axes.plot(
         axis.place(np.maximum(cut, 0)), [1 - k.at(t) for t in cut], "|", color=shade, markersize=9, markeredgewidth=1.6,
         clip_on=False, zorder=4, transform=apart,

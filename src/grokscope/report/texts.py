@@ -76,22 +76,24 @@ def verdict_note() -> str:
 
 def times_intro(split: str) -> str:
     return (
-        f"Kaplan-Meier estimates on {split}: the share of each group's runs that had generalized by a step, and after "
-        "how long a delay. A run that did not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, "
-        "undefined where nobody or everybody has."
+        f"Kaplan-Meier estimates on {split} (Turnbull's where the runs of a group were evaluated on different grids): "
+        "the share of each group's runs that had generalized by a step, and after how long a delay. A run that did "
+        "not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, undefined where nobody or "
+        "everybody has."
     )
 
 
 def times_note(found: Mapping[str, "Sequence[Arm]"], tests: Sequence[Any]) -> str:
     sizes = [n for a in found["T_gen"] if (n := len(a.times))]
     parts = []
-    if not any(a.observed.any() for a in found["T_gen"]):
+    if not any(a.times.events for a in found["T_gen"]):
         parts.append("No run has generalized: all curves would lie at 0 % up to where the runs ended.")
     tested = any(test.p is not None for _, _, test, _ in tests)
     if tested:
         parts.append(
             "p: log-rank on the step of generalization, two-sided, from permuting the groups' labels; Holm over all "
-            "pairs of this table."
+            "pairs of this table. Groups of different evaluation grids are compared on the evaluations that all "
+            "of their runs had; the smallest possible p is that of these runs, with their ties and censoring."
         )
     if tested and min(sizes) < SMALL:
         parts.append(

@@ -5,13 +5,15 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.event import Event
 from grokscope.trajectory.events import events, norm_collapses, slingshots, transition, unseen
 from grokscope.trajectory.foreign import from_log
+from grokscope.trajectory.logrank import LogRank, logrank
 from grokscope.trajectory.loss_spikes import loss_spikes
 from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
 from grokscope.trajectory.peak_bias import PeakBias, peak_bias
 from grokscope.trajectory.selection import RULES, Selection, select
 from grokscope.trajectory.series import Curve, Trajectory, from_run
 from grokscope.trajectory.spikes import SpikeLink, spike_links
-from grokscope.trajectory.survival import KaplanMeier, LogRank, delays_of, from_milestones, km, logrank, times_of
+from grokscope.trajectory.survival import Survival, km, survival
+from grokscope.trajectory.times import Times, delays_of, from_milestones, times_of
 from grokscope.trajectory.verdict import VERDICTS, Verdict, verdict, verdicts
 
 __all__ = [
@@ -20,7 +22,6 @@ __all__ = [
     "Criteria",
     "Curve",
     "Event",
-    "KaplanMeier",
     "LogRank",
     "Milestone",
     "Milestones",
@@ -29,6 +30,8 @@ __all__ = [
     "Selection",
     "Span",
     "SpikeLink",
+    "Survival",
+    "Times",
     "Trajectory",
     "Verdict",
     "delays_of",
@@ -45,6 +48,7 @@ __all__ = [
     "select",
     "slingshots",
     "spike_links",
+    "survival",
     "times_of",
     "transition",
     "unseen",
