@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights
+from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights, state_paths
 from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, to_json, write_atomic, write_json
 from grokscope.store.lock import Held, exclusive, is_held
 from grokscope.store.metrics import MetricsWriter, columns, read_rows
@@ -264,22 +264,44 @@ def test_a_cut_checkpoint_is_damaged(tmp_path):
         load_weights(path)
 
 
-def test_the_last_two_states_are_kept_and_the_newest_is_read(tmp_path):
-    assert load_state(tmp_path) == (None, [])
-    for step in (5, 50, 500):
+def test_the_last_two_states_are_kept_newest_first(tmp_path):
+    assert state_paths(tmp_path) == []
+    for step in (5, 50, 500, 10**11):
         save_state(tmp_path, step, {"step": step})
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["state0000000050.pt", "state0000000500.pt"]
-    assert load_state(tmp_path) == ({"step": 500}, [])
+    (tmp_path / "stateless.pt").touch()
+    paths = state_paths(tmp_path)
+    assert [p.name for p in paths] == ["state100000000000.pt", "state0000000500.pt"]
+    assert [load_state(p) for p in paths] == [{"step": 10**11}, {"step": 500}]
+    assert torch.load(paths[0], weights_only=True) == {"step": 10**11}, "a plain file of torch.save all the same"
 
 
-def test_a_damaged_state_falls_back_with_a_warning(tmp_path):
-    for step in (5, 50):
-        save_state(tmp_path, step, {"step": step})
-    newest = tmp_path / "state0000000050.pt"
-    newest.write_bytes(newest.read_bytes()[:100])
-    state, (warning,) = load_state(tmp_path)
-    assert state == {"step": 5}
-    assert "state0000000050.pt is damaged" in warning
+def test_any_flipped_bit_and_any_cut_of_a_state_is_noticed(tmp_path):
+    save_state(tmp_path, 5, {"step": 5, "w": torch.arange(30.0)})
+    (path,) = state_paths(tmp_path)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"state0000000005\.pt is damaged"):
+            load_state(path)
+    for length in range(len(whole) - 80, len(whole)):
+        path.write_bytes(whole[:length])
+        if length != len(whole) - 52:  # without the digest it is a state of before there were digests
+            with pytest.raises(ValueError, match="is damaged"):
+                load_state(path)
+
+
+def test_a_state_of_before_the_digests_is_read(tmp_path):
+    path = tmp_path / "state0000000005.pt"
+    torch.save({"step": 5}, path)
+    assert load_state(path) == {"step": 5}
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="is damaged"):
+        load_state(path)
+    torch.save([5], path)
+    with pytest.raises(ValueError, match="holds no state"):
+        load_state(path)
 
 
 def test_nothing_is_ever_unpickled(tmp_path):
@@ -288,8 +310,8 @@ def test_nothing_is_ever_unpickled(tmp_path):
             return (os.mkdir, (str(tmp_path / "pwned"),))
 
     torch.save({"step": Evil()}, tmp_path / "state0000000001.pt")
-    with pytest.raises(ValueError, match="no resume state is readable"):
-        load_state(tmp_path)
+    with pytest.raises(ValueError, match=r"state0000000001\.pt is damaged"):
+        load_state(tmp_path / "state0000000001.pt")
     assert not (tmp_path / "pwned").exists()
 
 

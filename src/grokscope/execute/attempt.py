@@ -26,6 +26,7 @@ def attempt(
 ) -> Result:
     """Train one run to its end, judge it, and say how it went. Raises nothing but KeyboardInterrupt and SystemExit."""
     from grokscope.train.driver import Interrupted, train
+    from grokscope.train.resume import CannotResume
 
     run = Run(root / config.run_id())
     try:
@@ -33,6 +34,8 @@ def attempt(
         _judge(run)
     except Interrupted as stopped:
         return "interrupted", _step(run), str(stopped)
+    except CannotResume as refused:  # the folder stays as it is, for whoever brings back what is missing
+        return "failed", _step(run), str(refused)
     except lock.Held as held:
         return "elsewhere", _step(run), str(held)
     except Exception as error:

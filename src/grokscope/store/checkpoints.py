@@ -1,5 +1,7 @@
 """Weights as safetensors, kept for ever; full resume states, the last two. Nothing is ever unpickled."""
 
+from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from grokscope.store.files import write_atomic
+from grokscope.store.files import plain_file, write_atomic
 
 KEEP_STATES = 2
 
@@ -21,9 +23,9 @@ def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict from a safetensors file. Raises ValueError when it is absent or damaged."""
+    """A state dict from a safetensors file. Raises ValueError when it is absent, damaged or no regular file."""
     try:
-        return load_file(path)
+        return load_file(plain_file(path.parent, path.name))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such checkpoint") from None
     except (SafetensorError, OSError) as error:
@@ -31,29 +33,58 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write a resume state and forget all but the last two: if the newest is cut short, the one before still
-    resumes."""
-    path = folder / f"state{step:010d}.pt"
-    write_atomic(path, lambda file: torch.save(state, file))
-    for old in sorted(folder.glob("state*.pt"))[:-KEEP_STATES]:
+    """Write a resume state, with the digest of its bytes behind them, and forget all but the last two: if the newest is
+    cut short, the one before still resumes. What reads `torch.save`'s files reads these."""
+    buffer = BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getbuffer()
+    write_atomic(folder / f"state{step:010d}.pt", lambda file: (file.write(data), file.write(_trailer(data))))
+    for old in state_paths(folder)[KEEP_STATES:]:
         old.unlink(missing_ok=True)
 
 
-def load_state(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest readable resume state, or None when there is none, and a warning for each that was unreadable.
+def state_paths(folder: Path) -> list[Path]:
+    """The resume states of a run, newest first."""
+    numbered = [path for path in folder.glob("state*.pt") if path.stem[5:].isdecimal()]
+    return sorted(numbered, key=lambda path: int(path.stem[5:]), reverse=True)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """One resume state. One of before the digests is believed when it can be read.
 
     Raises:
-        ValueError: when states exist and none is readable; starting anew would silently throw the run away.
+        ValueError: not a plain file, cut, changed in a single bit, or no state at all.
     """
-    warnings = []
-    paths = sorted(folder.glob("state*.pt"), reverse=True)
-    for path in paths:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True), warnings
-        except Exception as error:  # torch raises many kinds for a damaged file
-            warnings.append(f"{path.name} is damaged ({type(error).__name__}); using the state before it")
-    if paths:
-        raise ValueError(
-            f"{folder}: no resume state is readable ({', '.join(p.name for p in paths)}); delete the run to start anew"
-        )
-    return None, warnings
+    try:
+        data = plain_file(path.parent.parent, f"{path.parent.name}/{path.name}").read_bytes()
+        state = torch.load(BytesIO(_checked(data)), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ValueError(f"{path.name} is damaged ({_first_line(error)})") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path.name} is damaged (it holds no state)")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if isinstance(error, ValueError) and lines else type(error).__name__
+
+
+_MARK = b"\ngrokscope blake2b "
+_END_OF_ZIP = b"PK\x05\x06"
+"""Begins the last 22 bytes of what torch.save writes."""
+
+
+def _trailer(data: bytes | memoryview) -> bytes:
+    return _MARK + blake2b(data, digest_size=16).hexdigest().encode() + b"\n"
+
+
+def _checked(data: bytes) -> bytes:
+    """The state's own bytes. Raises ValueError where they are not what was written."""
+    size = len(_trailer(b""))
+    own, trailer = data[:-size], data[-size:]
+    if trailer == _trailer(own):
+        return own
+    if not trailer.startswith(_MARK) and data[-22:-18] == _END_OF_ZIP:  # of before the digests
+        return data
+    raise ValueError("its bytes are not those that were written")

@@ -114,6 +114,16 @@ def plain_file(top: Path, name: str) -> Path:
     return path / last
 
 
+def require_plain_folder(top: Path) -> None:
+    """Raise ValueError, naming it, where anything below `top` is a link, a FIFO, a socket or a device: who writes there
+    would write somewhere else."""
+    for folder, folders, files in os.walk(top):
+        for name in folders:
+            _require_kind(Path(folder, name), stat.S_ISDIR, "a folder")
+        for name in files:
+            _require_kind(Path(folder, name), stat.S_ISREG, "a regular file")
+
+
 def _require_kind(path: Path, right: Callable[[int], bool], wanted: str) -> None:
     try:
         mode = path.lstat().st_mode

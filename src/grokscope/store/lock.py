@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from grokscope.store.files import plain_file
+
 
 class Held(ValueError):
     """Another process trains this run."""
@@ -15,9 +17,11 @@ class Held(ValueError):
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises Held (a ValueError) naming the holder when another process trains this run."""
+    """Hold the folder's lock. Raises Held (a ValueError) naming the holder when another process trains this run, and
+    ValueError where the lock is no regular file."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    plain_file(folder, ".lock")
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         if not _taken(handle):
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
@@ -43,8 +47,8 @@ def _taken(handle: int) -> bool:
 def is_held(folder: Path) -> bool:
     """Whether some process holds the folder's lock now."""
     try:
-        handle = os.open(folder / ".lock", os.O_RDONLY)
-    except FileNotFoundError:
+        handle = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # there is none, or what lies there is no file of ours: a link, a socket
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

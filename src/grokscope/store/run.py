@@ -91,7 +91,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: absent, damaged, or of a newer schema.
     """
-    record = read_json(folder / "config.json")
+    record = read_json(plain_file(folder, "config.json"))
     if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
         raise ValueError(f"{folder / 'config.json'}: not the config of a grokscope run")
     schema = record.get("schema", 0)

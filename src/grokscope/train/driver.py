@@ -11,7 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +23,16 @@ from grokscope import configio
 from grokscope.config import Budget, RunConfig
 from grokscope.seeds import derive
 from grokscope.store import lock
-from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights
-from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, write_json
+from grokscope.store.checkpoints import load_weights, save_state, save_weights
+from grokscope.store.ended import ENDED, changed_since
+from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
 from grokscope.train.plan import Plan, make_plan
+from grokscope.train.resume import CannotResume, resume
 from grokscope.train.surroundings import deterministic, noted, signals
 
 HEARTBEAT_S = 2.0
@@ -92,9 +94,12 @@ def train(
 
     Raises:
         ValueError: for a config that cannot be trained, or a run that another process is training.
-        Interrupted: after SIGINT or SIGTERM, with everything saved.
+        CannotResume: (a ValueError) where rows or resume states of the run are missing, so that going on would lose
+            something; nothing is changed then.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
     """
     run = Run(Path(root) / config.run_id())
+    require_plain_folder(run.path)
     if _complete(run, config):
         return run
     torch.set_num_threads(config.hardware.threads)
@@ -142,9 +147,10 @@ def _complete(run: Run, config: RunConfig) -> bool:
     if not (run.path / "config.json").exists():
         return False
     status = run.status
-    if status["state"] == "diverged":
-        return True
-    return status["state"] == "done" and status["step"] >= config.budget.in_steps(run.facts["steps_per_epoch"])
+    enough = status["state"] == "done" and status["step"] >= config.budget.in_steps(run.facts["steps_per_epoch"])
+    if status["state"] != "diverged" and not enough:
+        return False
+    return not changed_since(run, status, thorough=True)  # with rows missing there is something left to do
 
 
 class _Session:
@@ -171,6 +177,8 @@ class _Session:
         self.notes: list[str] = []
         """What building data and engine warned of: it belongs to the run."""
         self.bad_rows = 0
+        self.saved_step: int | None = None
+        """Step of the newest resume state."""
         self.stop = False
 
     def go(self) -> None:
@@ -178,12 +186,12 @@ class _Session:
         with (
             deterministic(seed),
             signals(self._request_stop),
-            closing(MetricsWriter(self.metrics_path)) as self.metrics,
+            ExitStack() as self.closing,
         ):
             try:
                 self._restore()
                 self._train()
-            except Interrupted:
+            except (Interrupted, CannotResume):
                 raise
             except BaseException as error:
                 self._write_failure(error)
@@ -192,35 +200,39 @@ class _Session:
     # -- start ------------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        """Go back to the newest resume state and forget the rows after it, or begin."""
+        """Go back to the newest resume state that will do and forget the rows after it, or begin. Until that is known
+        nothing is written."""
+        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load)
+        self.notes += found.warnings
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)
         self._write_config()
         self._write_contact_sheet()
-        state, damaged = load_state(self.run.path / "resume")
-        if state is not None:
-            self._load(state)
-            if self.engine.step > self.plan.total:  # further than asked for: close the run where it is
-                self.plan = make_plan(replace(self.config, budget=Budget(steps=self.engine.step)), self.n_train)
+        if found.state:
+            self.saved_step = self.engine.step
+            self.plan = self._plan_of(self.engine.step)
         elif self.config.start is not None:
             self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
-        self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if state is not None else -1)
-        for text in damaged:
+        self.metrics = self.closing.enter_context(closing(MetricsWriter(self.metrics_path)))
+        self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if found.state else -1)
+        for text in found.warnings:
             self._warn(text)
-        self._log(f"{'resumed at' if state is not None else 'started at'} step {self.engine.step} of {self.plan.total}")
+        self._log(f"{'resumed at' if found.state else 'started at'} step {self.engine.step} of {self.plan.total}")
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")
 
-    def _load(self, state: dict[str, Any]) -> None:
-        try:
-            self.bad_rows = state.pop("bad_rows")
-            self.engine.load_state_dict(state)
-        except KeyError as error:
-            raise ValueError(
-                f"{self.run.id}: its resume state is of another version of grokscope (it lacks {error}); go on with "
-                "that version, or branch from a checkpoint"
-            ) from None
+    def _plan_of(self, step: int) -> Plan:
+        """The plan of a run that is at `step`: one that is further than asked for is closed where it is."""
+        if step <= self.plan.total:
+            return self.plan
+        return make_plan(replace(self.config, budget=Budget(steps=step)), self.n_train)
+
+    def _load(self, state: dict[str, Any]) -> int:
+        bad_rows = state["bad_rows"]
+        self.engine.load_state_dict(state)
+        self.bad_rows = bad_rows
+        return self.engine.step
 
     def _write_config(self) -> None:
         path = self.run.path / "config.json"
@@ -335,6 +347,7 @@ class _Session:
     def _save_state(self) -> None:
         self.metrics.sync()
         save_state(self.run.path / "resume", self.engine.step, {**self.engine.state_dict(), "bad_rows": self.bad_rows})
+        self.saved_step = self.engine.step
 
     def _write_status(self, state: str, error: dict[str, str] | None = None) -> None:
         elapsed = time.time() - self.started
@@ -348,8 +361,11 @@ class _Session:
             "heartbeat": time.time(),
             "started": self.started,
             "steps_per_s": speed,
+            "saved_step": self.saved_step,
             "error": error,
         }
+        if state in ENDED:
+            status["metrics_bytes"] = self.metrics_path.stat().st_size
         write_json(self.run.path / "status.json", status)
         if self.watcher:
             self.watcher(Progress(self.run.path, self.engine.step, self.plan.total, speed))

@@ -44,5 +44,9 @@ class BatchOrder:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises ValueError where the permutation is not one of this order's examples."""
+        permutation = state["permutation"]
+        if len(permutation) and not torch.equal(permutation.sort().values, torch.arange(self.n)):
+            raise ValueError(f"the batch order is not one of {self.n} examples")
         self.generator.set_state(state["generator"])
-        self.permutation, self.position = state["permutation"], state["position"]
+        self.permutation, self.position = permutation, state["position"]

@@ -1,0 +1,211 @@
+"""From which saved state a run goes on, so that nothing of it is lost without a word.
+
+A state is taken when its bytes are those that were written, when it fits the engine, and when every row that the
+cadences ask for up to its step is there: a run that went on past a gap would be a run with a hole in it.
+"""
+
+from collections.abc import Callable, Collection, Container, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grokscope.store.checkpoints import load_state, state_paths
+from grokscope.store.run import METRICS, Run
+from grokscope.train.plan import Plan
+
+ELEMENTWISE = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+"""What optimizers keep for each weight, by their names."""
+WEIGHTS = ("model", "w", "w0")
+"""Entries of a state whose tensors have the shapes of the network."""
+
+
+class CannotResume(ValueError):
+    """The run cannot go on from what its folder holds. Nothing was changed."""
+
+
+@dataclass
+class Resumed:
+    """Where a run goes on, and what its user should know of it."""
+
+    state: bool
+    """False: from the beginning."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def resume(
+    run: Run, plan_of: Callable[[int], Plan], template: dict[str, Any], load: Callable[[dict[str, Any]], int]
+) -> Resumed:
+    """Load the newest state that can be gone on from. `load` puts a state into the engine and returns its step;
+    `template` is the engine's state at step 0; `plan_of` gives the plan of a run that is at a step.
+
+    Raises:
+        CannotResume: when states exist and none will do, when they are gone although some had been saved, or when the
+            metrics are damaged; with the remedy.
+    """
+    try:
+        rows = [row["step"] for row in run.rows()]
+    except ValueError as error:
+        raise CannotResume(
+            f"{error}; put the whole file back, branch from a checkpoint, or delete the run to train it anew"
+        ) from None
+    paths = state_paths(run.path / "resume")
+    if not paths:
+        return _begin(run, rows)
+    warnings, unreadable, gaps = [], [], []
+    for path in paths:
+        try:
+            state = load_state(path)
+            _require_form(template, state)
+            step = load(state)
+            if path.stem != f"state{step:010d}":
+                raise ValueError(f"it holds the state of step {step}")
+        except torch.OutOfMemoryError:
+            raise
+        except KeyError as error:
+            unreadable.append(f"{path.name} is of another version of grokscope (it lacks {error})")
+        except (ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
+            unreadable.append(_damaged(path, error))
+        else:
+            plan = plan_of(step)
+            if not (gap := _gap(plan, set(rows), step)):
+                after = "; using the state before it" if unreadable or gaps else ""
+                warnings += [f"{text}{after}" for text in (*unreadable, *gaps)]
+                return Resumed(True, warnings + _lost_checkpoints(run, plan, step))
+            gaps.append(gap)
+    if gaps:
+        raise CannotResume(
+            f"{run.path / METRICS}: {gaps[0]}, and no resume state is from before that; put the whole file back, "
+            "branch from a checkpoint, or delete the run to train it anew"
+        )
+    raise CannotResume(
+        f"{run.path / 'resume'}: no resume state is readable ({'; '.join(unreadable)}); go on with the version that "
+        "wrote it, branch from a checkpoint, or delete the run to start anew"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return words if words.startswith(path.name) else f"{path.name} is damaged ({words})"
+
+
+# -- rows and checkpoints ---------------------------------------------------------------------------------------------
+
+
+def _due(plan: Plan, steps: Container[int], last: int) -> Iterator[int]:
+    """The steps up to `last` at which one of the cadences is due."""
+    step = -1
+    while step < min(last, plan.total):
+        step = plan.next_event(step)
+        if step <= last and step in steps:
+            yield step
+
+
+def _gap(plan: Plan, rows: Collection[int], step: int) -> str:
+    """What is missing of the rows that a state at `step` has seen; empty where nothing is. The closing row of a run
+    stands apart: where it lies off the grid it is written when the run is closed, from the state itself."""
+    missing = [due for due in _due(plan, plan.grid, step) if due not in rows]
+    if not missing:
+        return ""
+    count = "1 row is" if len(missing) == 1 else f"{len(missing):,} rows are"
+    return f"{count} missing up to step {step:,} (the first at step {missing[0]:,})"
+
+
+def _lost_checkpoints(run: Run, plan: Plan, step: int) -> list[str]:
+    """A note on checkpoints that were deleted: nothing depends on them, but they will not come back."""
+    there = run.checkpoints()
+    lost = [due for due in _due(plan, plan.checkpoint, step) if due not in there]
+    if not lost:
+        return []
+    some = ", ".join(f"{s:,}" for s in lost[:6]) + (f" and {len(lost) - 6:,} more" if len(lost) > 6 else "")
+    return [f"the checkpoints of these steps are no longer there: {some}"]
+
+
+def _begin(run: Run, rows: Collection[int]) -> Resumed:
+    """Begin at step 0 where no state was ever saved. Rows that a killed process left are put aside, not cut."""
+    if not rows and not _has_saved(run):
+        return Resumed(False)
+    if _has_saved(run):
+        raise CannotResume(
+            f"{run.path}: its resume states are gone, so training on would begin at step 0 and replace its "
+            f"{len(rows):,} rows; put its folder resume back, branch from its final or another checkpoint, or delete "
+            "the run to train it anew"
+        )
+    return Resumed(
+        False,
+        [f"no resume state had been saved, so the run begins again; its {len(rows):,} rows are in {put_aside(run)}"],
+    )
+
+
+def _has_saved(run: Run) -> bool:
+    """Whether the run has ever saved a state. Runs of before this was recorded: whether they ended in order, or were
+    at work for longer than the time between two states."""
+    status = run.status
+    if "saved_step" in status:
+        return status["saved_step"] is not None
+    if status["state"] in ("done", "diverged"):
+        return True
+    at_work = status.get("heartbeat", 0.0) - status.get("started", 0.0)
+    every = run.config.get("hardware", {}).get("resume_every_s", 0.0) if (run.path / "config.json").exists() else 0.0
+    return status["step"] > 0 and at_work > every
+
+
+def put_aside(run: Run) -> str:
+    """Rename the metrics, so that they are kept beside new ones; returns the new name, from the run's folder."""
+    number = 1
+    while (target := run.path / "results" / f"metrics.before-restart-{number}.jsonl").exists():
+        number += 1
+    (run.path / METRICS).rename(target)
+    return f"results/{target.name}"
+
+
+# -- the form of a state ----------------------------------------------------------------------------------------------
+
+
+def _require_form(template: dict[str, Any], state: dict[str, Any]) -> None:
+    """Raise KeyError for an entry that is missing, ValueError for one of another kind or shape. States have digests
+    now; this is for those that were written before, and for those of another network."""
+    for key, own in template.items():
+        if key == "cuda_rng":
+            continue
+        _require_kind(own, state[key], key, shapes=key in WEIGHTS)
+    if isinstance(state.get("model"), dict) and "optimizer" in state:
+        known = {tensor.shape for tensor in state["model"].values()}
+        for name, tensor in _tensors(state["optimizer"]):
+            if name in ELEMENTWISE and tensor.shape not in known:
+                raise ValueError(f"{name} of the optimizer has the shape of no weight")
+
+
+def _require_kind(own: Any, given: Any, where: str, shapes: bool) -> None:
+    if isinstance(own, Tensor):
+        if not isinstance(given, Tensor) or own.dtype != given.dtype:
+            raise ValueError(f"{where} is {_kind(given)}, not {own.dtype}")
+        if shapes and own.shape != given.shape:
+            raise ValueError(f"{where} has the shape {list(given.shape)}, not {list(own.shape)}")
+    elif isinstance(own, dict):
+        if not isinstance(given, dict):
+            raise ValueError(f"{where} is {_kind(given)}, not a table")
+        for key, value in own.items():
+            _require_kind(value, given[key], f"{where}.{key}", shapes)
+    elif isinstance(own, list) and not isinstance(given, list):
+        raise ValueError(f"{where} is {_kind(given)}, not a list")
+    elif isinstance(own, int | float) and not isinstance(given, int | float):
+        raise ValueError(f"{where} is {_kind(given)}, not a number")
+
+
+def _kind(given: Any) -> str:
+    return str(given.dtype) if isinstance(given, Tensor) else type(given).__name__
+
+
+def _tensors(data: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """(the key it stands under, the tensor) for all in nested tables and lists."""
+    if isinstance(data, Tensor):
+        yield name, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _tensors(value, str(key))
+    elif isinstance(data, list):
+        for value in data:
+            yield from _tensors(value, name)
