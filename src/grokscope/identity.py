@@ -78,6 +78,13 @@ def _classes_of(config: Mapping[str, Any]) -> Classes:
     return {kind: _registered(kind, config[kind]["name"]) for kind in NAMED}
 
 
+def task_settings(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a task that its data follows from: all but where files lie, defaults left out."""
+    installed = _installed({"task": task}).get("task")
+    settings = canonical(task) if installed is None else _deviations(task, installed)
+    return {**settings, "name": task.get("name")}
+
+
 def canonical(value: Any) -> Any:
     """Plain data in which equal values look alike: whole floats and integers of any kind as int, tuples as lists."""
     if isinstance(value, bool):

@@ -120,12 +120,13 @@ def test_extended_equals_given_the_length_from_the_start(tmp_path):
     assert extended.config["budget"]["steps"] == 110
 
 
-def test_a_renamed_run_is_not_trained_from_scratch_under_its_old_name(tmp_path):
-    run = train(tiny(), tmp_path)
-    moved = run.path.rename(tmp_path / "my-best-run")
-    with pytest.raises(ValueError, match=rf"its folder is not the one that its config names \({run.id}\)"):
-        extend(open_run(moved), Budget(steps=90))
-    assert [p.name for p in tmp_path.iterdir()] == ["my-best-run"]
+def test_a_renamed_run_is_extended_and_trained_where_it_lies(tmp_path):
+    whole = train(tiny(budget__steps=90), tmp_path / "whole")
+    moved = train(tiny(), tmp_path).path.rename(tmp_path / "my-best-run")
+    assert train(tiny(), tmp_path).path == moved
+    assert extend(open_run(moved), Budget(steps=90)).path == moved
+    same_folder_content(whole.path, moved)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["my-best-run", "whole"]
 
 
 def test_extend_refuses_what_would_not_be_exact(tmp_path):

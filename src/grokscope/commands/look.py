@@ -11,6 +11,7 @@ from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
 from grokscope.store.judged import Splits
+from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
 
 if TYPE_CHECKING:
@@ -189,12 +190,19 @@ def compare(runs: Sequence[Path], /) -> Compared:
     """
     require(len(runs) >= 2, "compare needs two runs or more")
     found = [open_run(path) for path in runs]
-    configs = [configio.flatten(run.config) for run in found]
+    configs = [configio.flatten(run.config) | _data(run) for run in found]
     keys = dict.fromkeys(key for config in configs for key in config)
     values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
     splits = [_judge(run, run.status["state"]) for run in found]
     return Compared([str(p) for p in runs], differ, _results(found, splits))
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """Version and digests of what a run learned from: that two runs learned from other data shows beside their
+    settings."""
+    digests = {f"data.{split}": digest[:8] for split, digest in digests_of(run.record).items()}
+    return {"data.version": version_of(run.record), **digests}
 
 
 def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ from grokscope.commands.output import Result, plural
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.store import Run, open_run
+from grokscope.store.folders import find_run
 from grokscope.store.judged import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
 
@@ -90,20 +91,21 @@ def train_run(
     """Train a config in this process. See `grokscope.train.driver.train`, whose errors it raises."""
     from grokscope.train.driver import train as drive
 
-    run = Run(Path(root) / config.run_id())
+    run = find_run(root, config)
     before = run.status.get("step", 0) if (run.path / "status.json").exists() else 0
-    with_board(config, run.path.parent, board, lambda watcher: drive(config, root, passed=passed, watcher=watcher))
+    with_board(config, run.path, board, lambda watcher: drive(config, root, passed=passed, watcher=watcher))
+    run = Run(run.path)
     return Trained(run, run.status["step"] - before, run_verdicts(run))
 
 
-def with_board(config: RunConfig, root: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
+def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
     """Show the progress of one run on a board, begun with the first news of it."""
     board = board or Silent()
     begun = False
 
     def watch(progress: Any) -> None:
         nonlocal begun
-        job = Job(config, root, total=progress.total, step=progress.step)
+        job = Job(config, folder.parent, total=progress.total, step=progress.step, folder=folder)
         if not begun:
             begun = True
             board.begin([job], 1)
@@ -113,14 +115,14 @@ def with_board(config: RunConfig, root: Path, board: Board | None, go: Callable[
         go(watch)
     finally:
         if begun:
-            _end(board, config, root)
+            _end(board, config, folder)
             board.close()
 
 
-def _end(board: Board, config: RunConfig, root: Path) -> None:
-    status = Run(root / config.run_id()).status
+def _end(board: Board, config: RunConfig, folder: Path) -> None:
+    status = Run(folder).status
     state = status["state"] if status["state"] in ("done", "diverged", "failed") else "interrupted"
-    job = Job(config, root, total=status["total_steps"])
+    job = Job(config, folder.parent, total=status["total_steps"], folder=folder)
     message = (status.get("error") or {}).get("message", "")
     board.ended(Outcome(job, state, status["step"], message))
 
@@ -143,7 +145,7 @@ def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None,
     found = open_run(run)
     budget, before = Budget(steps=steps, epochs=epochs), found.status["step"]
     config = configio.load_run(found.config)
-    with_board(config, found.path.parent, board, lambda watcher: drive(found, budget, watcher=watcher))
+    with_board(config, found.path, board, lambda watcher: drive(found, budget, watcher=watcher))
     found = open_run(run)
     return Trained(found, found.status["step"] - before, run_verdicts(found))
 

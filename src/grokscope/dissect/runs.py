@@ -12,7 +12,9 @@ from grokscope.dissect.sample import Settings
 from grokscope.registry import nearest
 from grokscope.store import Run
 from grokscope.store.files import write_json
+from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.data import Split, TaskData
+from grokscope.tasks.digest import split_digests
 from grokscope.trajectory.selection import checkpoint, kept
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ def material(run: Run, split: str = SAMPLE) -> Material:
     """The data of a run, drawn or loaded again from its config.
 
     Raises:
-        ValueError: for a run without checkpoints' config, a regression, a task without environments, or an unknown
-        split.
+        ValueError: for a run without checkpoints' config, a regression, a task without environments, an unknown split,
+        or data that is not what the run was trained on.
     """
     config = configio.load_run(run.config)
+    require_version(run, config)
     data = config.task.build(config.seed)
+    require_digests(run, split_digests(data))
     if split not in data.splits:
         raise ValueError(f"{run.id} has no split {split!r}{nearest(split, list(data.splits))}")
     sample = data.splits[split]

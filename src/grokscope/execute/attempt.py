@@ -14,6 +14,7 @@ from grokscope.config import RunConfig
 from grokscope.execute.protocol import State
 from grokscope.store import lock
 from grokscope.store.files import read_json, write_json
+from grokscope.store.folders import find_run
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 
@@ -28,7 +29,10 @@ def attempt(
     from grokscope.train.driver import Interrupted, train
     from grokscope.train.resume import CannotResume
 
-    run = Run(root / config.run_id())
+    try:
+        run = find_run(root, config)
+    except ValueError as error:
+        return "failed", 0, str(error)
     try:
         train(config, root, passed=passed, watcher=lambda p: progress(p.step, p.total, p.steps_per_s))
         _judge(run)
@@ -69,8 +73,8 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
     Training records its own failures; this covers what happens before it (data that cannot be built) and to it (a
     worker that was killed). Nothing is written where another process holds the run, or on a full disk.
     """
-    path = root / config.run_id()
     try:
+        path = find_run(root, config).path
         with lock.exclusive(path):
             if not (path / "config.json").exists():
                 write_json(path / "config.json", _record(config, passed))

@@ -21,10 +21,12 @@ class Job:
     step: int = 0
     """Where it stands before."""
     total: int = 0
+    folder: Path | None = None
+    """The run's own, where it is known to lie under another name."""
 
     @property
     def run(self) -> Path:
-        return self.root / self.config.run_id()
+        return self.folder or self.root / self.config.run_id()
 
     @property
     def label(self) -> str:

@@ -10,6 +10,7 @@ from grokscope.report.copies import Copy, set_aside
 from grokscope.report.reading import Reading, read, splits_of
 from grokscope.report.subjects import Subject, as_subjects, gather
 from grokscope.report.subjects import groups as by_group
+from grokscope.store.same_data import refuse_mixed
 
 if TYPE_CHECKING:
     from grokscope.report.axis import Scale, StepAxis
@@ -44,6 +45,8 @@ class Material:
     remake: str
     copies: Sequence[Copy] = ()
     """Imports of runs that are among the subjects: left out of everything, and named."""
+    unchecked: Sequence[str] = ()
+    """Names of runs that record no digests of their data, beside others of their task and seed."""
 
     @cached_property
     def panels(self) -> "list[Panel]":
@@ -137,7 +140,7 @@ def build_report(
         The path of the page. Identical inputs give identical bytes.
 
     Raises:
-        ValueError: an unknown format or split.
+        ValueError: an unknown format or split, or runs of one task and seed that learned from other data.
     """
     from grokscope.report.figures import write_figures
     from grokscope.report.page import render
@@ -179,13 +182,14 @@ def collect(
     from grokscope.trajectory import Criteria
 
     given, copies = set_aside(as_subjects(runs))
+    unchecked = refuse_mixed((s.path or s.name, s.record) for s in given)
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
     readings = {s: read(subjects, s, criteria, neighbours=len(subjects) <= MANY_VERDICTS) for s in splits}
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
     remake = remake or _remake(subjects, out)
-    return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies)
+    return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked)
 
 
 def _default_title(subjects: Sequence[Subject]) -> str:

@@ -30,6 +30,7 @@ from grokscope.report.texts import (
     events_intro,
     times_intro,
     times_note,
+    unchecked_note,
     verdict_intro,
     verdict_note,
 )
@@ -289,6 +290,7 @@ def _runs(material: "Material", groups: Mapping[str, list[Reading]]) -> dict[str
     return {
         "intro": intro,
         "copies": copies_note(material.copies),
+        "unchecked": unchecked_note(material.unchecked),
         "differences": (keys, values) if keys and len(values) > 1 else None,
         "details": details(groups, material.anchors) if material.detailed else [],
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.store.metrics import columns
+from grokscope.store.same_data import version_of
 
 if TYPE_CHECKING:
     from grokscope.store import Run
@@ -188,6 +189,7 @@ def _essential(subject: Subject) -> dict[str, Any]:
     config = dict(subject.config or {})
     start = config.pop("start", None) or {}
     settings = {k: v for k, v in flat(config).items() if not differs_freely(k)}
+    settings |= {"task.data_version": version_of(subject.record)}
     return settings | {_FROM: _SEED.sub("", str(start.get("run") or "")), _BRANCHED: start.get("step")}
 
 

@@ -108,6 +108,16 @@ def times_note(found: Mapping[str, "Sequence[Arm]"], tests: Sequence[Any]) -> st
     return " ".join(parts)
 
 
+def unchecked_note(names: Sequence[str]) -> str:
+    """Which runs were pooled on trust; empty where there are none."""
+    if not names:
+        return ""
+    return (
+        f"{plural(len(names), 'run')} pooled on trust, as older versions and other programs recorded no digest of "
+        f"their data, and others here have their task and seed: {', '.join(names)}."
+    )
+
+
 def events_intro() -> str:
     return (
         "Found in the curves once train was fitted or held-out had reached a plateau: a loss spike is a brief rise of "

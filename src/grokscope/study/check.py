@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.registry import nearest
 from grokscope.store.judged import Splits, speaking
+from grokscope.store.same_data import refuse_mixed
 from grokscope.study.expect import (
     AnyExpectation,
     Expectation,
@@ -52,8 +53,10 @@ def check(
     """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others).
 
     Raises:
-        ValueError: a split that the runs do not have, or metrics that are damaged.
+        ValueError: a split that the runs do not have, metrics that are damaged, or runs of one task and seed that
+            learned from other data.
     """
+    refuse_mixed((s.run.id, s.run.record) for s in stands if s.finished)
     judge = _Judge(criteria)
     rows = [_check_one(e, stands, judge) for e in expectations]
     return [row for row in rows if row is not None]

@@ -1,10 +1,10 @@
 """Where each run of a study stands on disk, and what is left to do."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from grokscope.execute.protocol import Job
+from grokscope.store.folders import Folders
 from grokscope.store.run import Run
 from grokscope.study.spec import Entry
 from grokscope.train.plan import Plan, make_plan
@@ -32,13 +32,17 @@ class Stand:
         return self.plan.total
 
     def job(self) -> Job:
-        return Job(self.entry.config, self.run.path.parent, self.entry.passed, min(self.step, self.total), self.total)
+        step = min(self.step, self.total)
+        return Job(self.entry.config, self.run.path.parent, self.entry.passed, step, self.total, self.run.path)
 
 
-def stand(entry: Entry, root: Path) -> Stand:
+def stand(entry: Entry, folders: Folders) -> Stand:
     """Read one run's state. A damaged folder is `unreadable`, with the reason, and never an exception."""
-    run = Run(root / entry.config.run_id())
     plan = make_plan(entry.config, entry.config.task.train_size())
+    try:
+        run = folders.find(entry.config)
+    except ValueError as error:
+        return Stand(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
     if not (run.path / "config.json").exists():
         return Stand(entry, run, "new", 0, plan)
     try:

@@ -9,6 +9,7 @@ from grokscope import configio
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
 from grokscope.registry import nearest
+from grokscope.store.folders import Folders
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check
 from grokscope.study.expect import AnyExpectation, read_expectations
@@ -97,7 +98,8 @@ class Study:
 
     def status(self, root: str | Path = "runs") -> list[Stand]:
         """Where every run stands; imports no torch."""
-        return [stand(entry, Path(root)) for entry in self.entries]
+        folders = Folders(root)
+        return [stand(entry, folders) for entry in self.entries]
 
     # -- what can be done ----------------------------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Study:
         entries = []
         for entry in self.entries:
             config = replace(entry.config, budget=budget)
-            if config.run_id() != entry.config.run_id():
+            if config.identity() != entry.config.identity():
                 schedule = entry.config.regime.schedule
                 raise ValueError(
                     f"{entry.label!r} cannot be extended: its schedule {schedule!r} depends on the length, so training "
@@ -165,9 +167,11 @@ class Study:
         Raises:
             ValueError: when none has begun.
         """
-        from grokscope.report import build_report
+        from grokscope.report import build_report, subject_from_run
 
-        runs = [s.run for s in self.status(root) if s.state != "new"]
+        begun = [s for s in self.status(root) if s.state != "new"]  # a run of another study keeps that one's label
+        runs = [s.run if s.run.label == s.entry.label else replace(subject_from_run(s.run), group=s.entry.label)
+                for s in begun]  # fmt: skip
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         return build_report(
             runs,

@@ -25,6 +25,8 @@ class Split:
     y: np.ndarray
     env: np.ndarray | None = None
     group: np.ndarray | None = None
+    x_digest: str | None = None
+    """What x is known by where its maker knows it: hashing gigabytes of images would cost more than a start."""
 
     def __post_init__(self) -> None:
         require(self.x.dtype in X_DTYPES, f"x must be float32, int64 or uint8, got {self.x.dtype}")

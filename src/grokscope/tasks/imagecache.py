@@ -40,11 +40,23 @@ def load_images(
     cache_dir: str | Path | None = None,
     where: Sequence[str] | None = None,
 ) -> np.ndarray:
+    """What `load_known_images` loads, without its digest."""
+    return load_known_images(paths, size=size, stored=stored, cache_dir=cache_dir, where=where)[0]
+
+
+def load_known_images(
+    paths: Sequence[str | Path],
+    *,
+    size: int | None = None,
+    stored: Pixels | None = None,
+    cache_dir: str | Path | None = None,
+    where: Sequence[str] | None = None,
+) -> tuple[np.ndarray, str]:
     """The images as uint8 (n, 3, H, W); those that the cache has not are decoded by `read_rgb` and added to it.
 
     With neither `size` (resize to) nor `stored` (width and height in the file) all images must be as large as the
     first. `where[i]` says in an error where path i comes from, such as a row of a table. Writing to the array changes
-    neither the cache nor the files.
+    neither the cache nor the files. The digest is of the files' bytes in their order, and of how they were decoded.
 
     Raises:
         ValueError: when files are missing (how many, and the first), for the first image that cannot be used, or when
@@ -66,7 +78,7 @@ def load_images(
         raise ValueError(f"cannot use the image cache ({error}); set cache_dir or GROKSCOPE_CACHE elsewhere") from error
     if images is None:
         raise ValueError(f"{folder}: damaged right after writing; check the disk, or set GROKSCOPE_CACHE elsewhere")
-    return images
+    return images, blake2b(b"".join([_pool_name(size, stored).encode(), *keys]), digest_size=16).hexdigest()
 
 
 def _pool_name(size: int | None, stored: Pixels | None) -> str:

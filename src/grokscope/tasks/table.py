@@ -11,7 +11,7 @@ from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
 from grokscope.tasks.data import SPLITS, Split, TaskData
-from grokscope.tasks.imagecache import load_images
+from grokscope.tasks.imagecache import load_known_images
 from grokscope.tasks.images import WrongSize, image_facts, stored_size
 from grokscope.tasks.subset import nested_order
 from grokscope.tasks.table_files import ImageRows, read_table
@@ -120,7 +120,8 @@ class Table(TaskConfig):
         for split, part in chosen.items():
             group = None if part.group is None or groups is None else _codes(part.group, groups)
             y, env = _codes(part.label, labels), _codes(part.environment, envs)
-            splits[split] = Split(self._images(part, stored), y, env, group)
+            x, digest = self._images(part, stored)
+            splits[split] = Split(x, y, env, group, digest)
         meta = image_facts(
             splits["train"].x.shape[1:],
             [str(v) for v in labels],
@@ -142,9 +143,9 @@ class Table(TaskConfig):
                 f"path: {path}; restore them, or remove their rows"
             )
 
-    def _images(self, rows: ImageRows, stored: tuple[int, int] | None) -> np.ndarray:
+    def _images(self, rows: ImageRows, stored: tuple[int, int] | None) -> tuple[np.ndarray, str]:
         try:
-            return load_images(
+            return load_known_images(
                 rows.path.tolist(),
                 size=self.image_size,
                 stored=stored,

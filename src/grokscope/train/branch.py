@@ -9,6 +9,7 @@ from grokscope import configio, regimes
 from grokscope.config import RunConfig
 from grokscope.store.checkpoints import load_weights
 from grokscope.store.files import write_atomic
+from grokscope.store.folders import find_run
 from grokscope.store.run import Run
 from grokscope.train.driver import make_engine
 
@@ -36,7 +37,7 @@ def branch(
     parent = configio.load_run(run.config)
     if (config.model, config.task) != (parent.model, parent.task):  # before there is a folder
         make_engine(config, config.task.build(config.seed))[1].load_weights(weights)
-    folder = Path(root or run.path.parent) / config.run_id()
+    folder = find_run(root or run.path.parent, config).path
     write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
 

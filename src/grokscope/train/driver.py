@@ -4,13 +4,14 @@ The same call again continues where the run stopped, or does nothing when it is 
 an engine advances, describes and restores itself.
 """
 
+import math
 import os
 import socket
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +27,14 @@ from grokscope.store import lock
 from grokscope.store.checkpoints import load_weights, save_state, save_weights
 from grokscope.store.ended import ENDED, changed_since
 from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
+from grokscope.store.folders import as_begun, find_run
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
+from grokscope.store.same_data import digests_of, require_digests, require_version
 from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
+from grokscope.tasks.digest import split_digests
 from grokscope.train.plan import Plan, make_plan
 from grokscope.train.resume import CannotResume, resume
 from grokscope.train.surroundings import deterministic, noted, signals
@@ -98,10 +102,11 @@ def train(
             something; nothing is changed then.
         Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
     """
-    run = Run(Path(root) / config.run_id())
+    run = find_run(root, config)
     require_plain_folder(run.path)
     if _complete(run, config):
         return run
+    config = as_begun(run, config)
     torch.set_num_threads(config.hardware.threads)
     notes: list[str] = []
     with noted(notes):
@@ -110,6 +115,7 @@ def train(
     session.notes = notes
     with lock.exclusive(run.path):
         if not _complete(run, config):
+            session.require_same_data()
             session.go()
     return Run(run.path)
 
@@ -124,13 +130,9 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     if (run.record.get("lineage") or {}).get("kind") == "archive":
         raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
     config = configio.load_run(run.config)
-    if run.path.name != config.run_id():
-        raise ValueError(
-            f"{run.path}: its folder is not the one that its config names ({config.run_id()}), for it was renamed or "
-            "recorded by another version; rename it back, extend it with that version, or branch from its checkpoints"
-        )
+    require_version(run, config)
     longer = replace(config, budget=budget)
-    if longer.run_id() != config.run_id():
+    if longer.identity() != config.identity():
         raise ValueError(
             f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal "
             "training longer; start a new run with the larger budget, or branch from its last checkpoint"
@@ -140,6 +142,8 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
         raise ValueError(f"{run.id} diverged at step {status['step']}: there is nothing to train on from")
     if total <= status["step"]:
         raise ValueError(f"{run.id} has {status['step']} steps already; a budget of {total} would not extend it")
+    if (taken := find_run(run.path.parent, longer)).path.name != run.path.name:
+        raise ValueError(f"{run.path}: {taken.path} holds the same run, and would be trained in its place; remove one")
     return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)
 
 
@@ -170,6 +174,7 @@ class _Session:
         self.threshold, self.kind = data.threshold, data.kind
         self.n_train = len(data.splits["train"])
         self.plan, self.engine = make_engine(config, data)
+        self.digests = split_digests(data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
         self._warn_of_easy_splits()
@@ -180,6 +185,20 @@ class _Session:
         self.saved_step: int | None = None
         """Step of the newest resume state."""
         self.stop = False
+
+    def require_same_data(self) -> None:
+        """Raise ValueError where the run began with other data: going on would mix the two."""
+        if not (self.run.path / "config.json").exists():
+            return
+        run = Run(self.run.path)  # whoever held the lock may have begun it
+        require_digests(run, self.digests)
+        then, now = run.facts.get("splits") or {}, self.engine.facts()["splits"]
+        other = [name for name, fact in then.items() if not _agree(fact, now.get(name))]
+        if other:  # all that runs of before the digests say of their data
+            raise ValueError(
+                f"{self.run.id}: its data is not what it was trained on (other sizes or trivial scores in "
+                f"{', '.join(other)}); train it anew in another folder"
+            )
 
     def go(self) -> None:
         seed = derive(self.config.seed, "training")
@@ -251,6 +270,7 @@ class _Session:
                 "threshold": self.threshold,
                 **self.engine.facts(),
                 "input_probe": self._input_probe(old),
+                "data": self._data_facts(old),
                 "notes": list(dict.fromkeys([*(old["facts"].get("notes", []) if old else []), *self.notes])),
             },
             "provenance": old["provenance"] if old else now,
@@ -263,6 +283,13 @@ class _Session:
         """What a linear probe reads off the raw input, per held-out split: fitted once, when the run begins."""
         known = old["facts"].get("input_probe") if old else None
         return self.engine.input_probe() if known is None else known
+
+    def _data_facts(self, old: dict[str, Any] | None) -> dict[str, Any]:
+        """Which data this is. Nobody can tell any more what a run without digests began with, so it stays without."""
+        version = self.config.task.data_version
+        if old is not None and old["facts"].get("splits") and not digests_of(old):
+            return {"version": version}
+        return {"version": version, "digests": self.digests}
 
     def _warn_of_easy_splits(self) -> None:
         """A threshold that a constant reaches makes a verdict impossible: better said before training than after."""
@@ -398,6 +425,11 @@ class _Session:
 
     def _request_stop(self) -> None:
         self.stop = True
+
+
+def _agree(one: Mapping[str, float], two: Mapping[str, float] | None) -> bool:
+    """Size and trivial scores of a split, up to rounding, which may differ between versions of a library."""
+    return two is not None and one.keys() == two.keys() and all(math.isclose(one[k], two[k], rel_tol=1e-6) for k in one)
 
 
 def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:

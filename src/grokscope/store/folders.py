@@ -1,0 +1,131 @@
+"""Which folder holds a run. A run is found by the identity of its config, not by its folder's name: folders of older
+versions, and renamed ones, are found too."""
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from grokscope import configio, identity
+from grokscope.config import RunConfig
+from grokscope.store.run import Run, read_record
+from grokscope.store.same_data import version_of
+
+_STANDARD = re.compile(r".*_n(\d+)_s(\d+)-[0-9a-f]{8}")
+"""A folder named by grokscope, of any version; size and seed are part of every run's identity."""
+_Key = tuple[str, str]
+_known: dict[Path, tuple[tuple[int, int], str | None]] = {}
+"""config.json -> (its size and time, the hash of its identity): each is read once, and again when it has changed."""
+
+
+class Folders:
+    """The run folders in a root. The names are listed once, and only the configs of those that could be a wanted run
+    are read."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        self._names: dict[_Key | None, list[str]] | None = None
+
+    def find(self, config: RunConfig) -> Run:
+        """The run of this config: in the folder of its own name where that has begun, else in the one that holds it
+        under another name, else where it will be. Of several under other names the one that is furthest counts, and a
+        warning names all.
+
+        Raises:
+            ValueError: where the folder of its name holds another run.
+        """
+        own = self.root / config.run_id()
+        wanted = configio.content_hash(config.identity())
+        if (own / "config.json").exists():
+            if _identity_at(own) not in (wanted, None):
+                raise ValueError(
+                    f"{own}: holds another run than its name says: it was renamed, or its config.json was edited; move "
+                    "it out of the way"
+                )
+            return Run(own)
+        same = [folder for folder in self._candidates(config) if _identity_at(folder) == wanted]
+        if len(same) > 1:
+            same.sort(key=lambda folder: (-_step(folder), folder.name))
+            others = ", ".join(folder.name for folder in same[1:])
+            warnings.warn(f"{same[0]} holds the same run as {others}, and is furthest: it is used", stacklevel=2)
+        return Run(same[0] if same else own)
+
+    def _candidates(self, config: RunConfig) -> list[Path]:
+        if self._names is None:
+            self._names = _by_key(self.root)
+        key = (str(config.task.train_size()), str(config.seed))
+        names = [*self._names.get(key, ()), *self._names.get(None, ())]
+        return [self.root / name for name in sorted(names)]
+
+
+def find_run(root: str | Path, config: RunConfig) -> Run:
+    """The run of a config under a root; see `Folders.find`. For many runs of one root use `Folders`."""
+    return Folders(root).find(config)
+
+
+def as_begun(run: Run, config: RunConfig) -> RunConfig:
+    """`config` with the label and the parent's name that the run began with: continuing it renames nothing."""
+    try:
+        record = run.record if (run.path / "config.json").exists() else None
+    except ValueError:
+        record = None
+    if record is None:
+        return config
+    label, start = record["config"]["regime"]["name"], record["config"].get("start")
+    if config.start is not None and isinstance(start, Mapping):
+        config = replace(config, start=replace(config.start, run=start["run"]))
+    return replace(config, regime=replace(config.regime, name=label))
+
+
+def _by_key(root: Path) -> dict[_Key | None, list[str]]:
+    """(training examples, seed) -> names of folders; under None those that were named by hand."""
+    found: dict[_Key | None, list[str]] = {}
+    try:
+        names = os.listdir(root)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    for name in names:
+        if not name.startswith("."):
+            match = _STANDARD.fullmatch(name)
+            found.setdefault((match[1], match[2]) if match else None, []).append(name)
+    return found
+
+
+def _identity_at(folder: Path) -> str | None:
+    """The hash of the identity of the run in a folder; None where there is none that could be trained on: no run, an
+    import, a damaged or newer one, a plug-in's that is not installed."""
+    path = folder / "config.json"
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    stamp = (stat.st_size, stat.st_mtime_ns)
+    if path not in _known or _known[path][0] != stamp:
+        _known[path] = (stamp, _read_identity(folder))
+    return _known[path][1]
+
+
+def _read_identity(folder: Path) -> str | None:
+    try:
+        record = read_record(folder)
+        return None if _imported(record) else configio.content_hash(_identity(record))
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError):
+        return None
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    return identity.identity_of(record["config"], version_of(record))
+
+
+def _imported(record: Mapping[str, Any]) -> bool:
+    return (record.get("lineage") or {}).get("kind") == "archive"
+
+
+def _step(folder: Path) -> int:
+    try:
+        return int(Run(folder).status.get("step", 0))
+    except (ValueError, TypeError):
+        return -1

@@ -1,0 +1,89 @@
+"""Whether runs learned from the same data: by the version of the task's data and the digests of its splits, which every
+run records when it begins (``facts.data`` of its config.json)."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from grokscope import identity
+from grokscope.config import RunConfig
+from grokscope.store.run import Run
+
+Record = Mapping[str, Any]
+
+
+def version_of(record: Record) -> int:
+    """The version of the task's data that a run was trained on; 1 where none was recorded, before there were others."""
+    version = _data(record).get("version", 1)
+    return version if isinstance(version, int) else 1
+
+
+def digests_of(record: Record) -> dict[str, str]:
+    """Split -> digest; empty for runs of older versions, imports of other programs, and other people's loops."""
+    found = _data(record).get("digests")
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def require_version(run: Run, config: RunConfig) -> None:
+    """Raise ValueError where the run's task draws other data by now, so that nothing more can be learned from the run's
+    own."""
+    then, now = version_of(run.record), config.task.data_version
+    if then != now:
+        raise ValueError(
+            f"{run.id}: trained on version {then} of the data of task {config.task.name!r}, and this grokscope draws "
+            f"version {now}: train it anew, or go on with the grokscope that it was trained with"
+        )
+
+
+def require_digests(run: Run, drawn: Mapping[str, str]) -> None:
+    """Raise ValueError, naming the splits, where a run recorded other data than was drawn or loaded now."""
+    other = [split for split, digest in digests_of(run.record).items() if drawn.get(split) != digest]
+    if other:
+        raise ValueError(
+            f"{run.id}: its data is not what it was trained on (other bytes in {', '.join(other)}): restore the files "
+            "that the task reads, or train it anew in another folder"
+        )
+
+
+def refuse_mixed(runs: Iterable[tuple[str, Record]]) -> list[str]:
+    """Refuse to pool (name, record) of runs that have one task config and seed, but learned from other data.
+
+    Returns:
+        Names of the runs that were taken on trust: they record no digests, and another run has their task and seed.
+
+    Raises:
+        ValueError: naming two such runs, and their splits.
+    """
+    alike: dict[str, list[tuple[str, Record]]] = {}
+    for name, record in runs:
+        if (key := _key(record)) is not None:
+            alike.setdefault(key, []).append((name, record))
+    return [name for members in alike.values() for name in _unknown(members)]
+
+
+def _unknown(members: Sequence[tuple[str, Record]]) -> list[str]:
+    first: dict[str, tuple[str, str]] = {}
+    for name, record in members:
+        for split, digest in digests_of(record).items():
+            before, known = first.setdefault(split, (name, digest))
+            if known != digest:
+                raise ValueError(
+                    f"{before} and {name} have one task and seed, but other data in split {split} (digests "
+                    f"{known[:8]} and {digest[:8]}): their numbers cannot be pooled; leave one out, or train it anew"
+                )
+    return [name for name, record in members if not digests_of(record)] if len(members) > 1 else []
+
+
+def _key(record: Record) -> str | None:
+    """Task config, data version and seed of a run, as text; None for a loop of one's own, which has no task config."""
+    config = record.get("config")
+    if not isinstance(config, Mapping) or "budget" not in config or not isinstance(config.get("task"), Mapping):
+        return None
+    settings = identity.task_settings(config["task"])
+    return json.dumps([settings, version_of(record), config.get("seed")], sort_keys=True, default=str)
+
+
+def _data(record: Record) -> Mapping[str, Any]:
+    facts = record.get("facts")
+    found = facts.get("data") if isinstance(facts, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
