@@ -1,6 +1,7 @@
 """Dissecting saved runs: which checkpoint, what is written, and a model of somebody else's from the command line."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from grokscope import configio
 from grokscope.cli import run as cli
 from grokscope.dissect.runs import chosen_checkpoints, dissect_run, load_network, material
 from grokscope.dissect.sample import Settings
+from grokscope.store import open_run
 from grokscope.train.driver import train
 
 RAW = {
@@ -104,3 +106,34 @@ def test_a_model_of_ones_own_from_the_command_line(tmp_path, monkeypatch, capsys
     assert cli([*words[:2], "mine:biuld", *words[3:]]) == 2
     assert cli(["dissect", "--model", "mine:build"]) == 2
     assert "--model needs --weights and --data" in capsys.readouterr().err
+
+
+def test_a_study_redoes_what_older_rules_left(run, tmp_path, capsys):
+    from grokscope.store.dissected import RULES, outdated
+
+    folder = shutil.copytree(run.path, tmp_path / run.id)
+    list(dissect_run(open_run(folder), "step=6", settings=FAST, figures=False))
+    assert outdated(folder) == {}
+    for path in (folder / "mechinterp").rglob("m?.json"):
+        record = json.loads(path.read_text())
+        assert record["rules"] == RULES
+        path.write_text(json.dumps(record | {"rules": RULES - 1}))
+    assert "step=6" in outdated(folder) or "all" in outdated(folder)
+    study = {"task": RAW["task"], "model": RAW["model"], "regime": RAW["regime"], "budget": RAW["budget"]}
+    file = tmp_path / "study.json"
+    file.write_text(json.dumps({**study, "evaluate": {"every": 3}, "checkpoint": {"every": 6}, "seeds": [0]}))
+    assert cli(["study", "dissect", str(file), "--root", str(tmp_path), "--draws", "9"]) == 0
+    assert outdated(folder) == {}
+
+
+def test_a_run_is_not_dissected_on_other_data(run, tmp_path):
+    folder = shutil.copytree(run.path, tmp_path / run.id)
+    record = json.loads((folder / "config.json").read_text())
+    record["facts"]["data"]["digests"]["id_val"] = "0"
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="its data is not what it was trained on"):
+        material(open_run(folder))
+    record["facts"]["data"] = {"version": 0}
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="trained on version 0 of the data of task 'hospitals'"):
+        material(open_run(folder))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.output import Result, Rows, number, plural, print_table
 from grokscope.config import require
 from grokscope.store import open_run
+from grokscope.store.dissected import outdated, requests
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,6 +123,7 @@ def study_dissect(
     """Dissect every finished run of a study; its report then shows where the shortcut is stored.
 
     Runs that are not finished are listed, not skipped in silence. Features are kept: dissecting again is quick.
+    Records of other checkpoints that older rules left are redone too.
 
     Args:
         file: A study file, or the name of a shipped study.
@@ -144,14 +146,22 @@ def study_dissect(
     start = time.monotonic()
     rows = [_row(s, None, {"cell": "run not finished"}) for s in stands if not s.finished]
     for done, stand in enumerate(finished, 1):
-        try:
-            for step, result in dissect_run(stand.run, checkpoints, settings=Settings(draws=draws)):
-                rows.append(_row(stand, step, _chosen(result) | summary(result)))
-        except ValueError as error:
-            rows.append(_row(stand, None, {"cell": f"cannot tell: {error}"}))
+        for rule in dict.fromkeys([checkpoints, *outdated(stand.run.path)]):
+            try:
+                found = dissect_run(stand.run, rule, settings=Settings(draws=draws), **_asked(stand.run.path, rule))
+                rows += [_row(stand, step, _chosen(result) | summary(result)) for step, result in found]
+            except ValueError as error:
+                rows.append(_row(stand, None, {"cell": f"cannot tell: {error}"}))
         left = (time.monotonic() - start) / done * (len(finished) - done)
         print(f"{done} of {len(finished)} runs dissected, about {left:.0f} s left", file=sys.stderr)
     return Rows(rows)
+
+
+def _asked(run: Path, rule: str) -> dict[str, Any]:
+    """What an earlier dissection by this rule was asked for, so that doing it again replaces it."""
+    asked = requests(run).get(rule, {})
+    split = {"split": asked["split"]} if asked.get("split") else {}
+    return split | {key: tuple(asked[key]) for key in ("sites", "steer_sites") if asked.get(key)}
 
 
 def _row(stand: Any, step: int | None, found: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from grokscope.commands.output import Result, Rows, number, plural, print_table,
 from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
+from grokscope.store.dissected import outdated
 from grokscope.store.judged import Splits
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
@@ -99,6 +100,7 @@ class Shown(Result):
             "status": self.run.status,
             **self.run.record,
             "verdicts": self.verdicts,
+            "outdated_dissections": outdated(self.run.path),
         }
 
     def show(self, console: "Console") -> None:
@@ -125,6 +127,8 @@ class Shown(Result):
         console.print(
             f"made on {made.get('platform')}, {made.get('device')}, {made.get('threads')} thread(s), {versions}"
         )
+        for command in outdated(self.run.path).values():
+            console.print(f"outdated dissection, by older rules; redo it: {command}")
         console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
 
 

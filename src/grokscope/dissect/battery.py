@@ -20,6 +20,7 @@ from grokscope.dissect.probes import M1, run_m1, usable
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Sample, Settings, make_sample
 from grokscope.dissect.steering import M5, run_m5
+from grokscope.store.dissected import RULES
 from grokscope.store.files import write_json
 from grokscope.trajectory.selection import parse_rule, rule_label
 
@@ -50,6 +51,8 @@ class Dissection(Record):
     """Everything that was measured on one checkpoint, and how."""
 
     schema: int
+    rules: int = RULES
+    """Version of how this was measured and concluded; older ones are shown as outdated."""
     model_hash: str | None
     data_hash: str | None
     selection: str

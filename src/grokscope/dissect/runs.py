@@ -11,6 +11,7 @@ from grokscope.dissect.battery import Dissection, Unseen, dissect
 from grokscope.dissect.sample import Settings
 from grokscope.registry import nearest
 from grokscope.store import Run
+from grokscope.store.dissected import FOLDER, REQUESTS, requests
 from grokscope.store.files import write_json
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.data import Split, TaskData
@@ -107,7 +108,7 @@ def dissect_run(
     """
     chosen = chosen_checkpoints(run, rule)
     given = material(run, split)
-    rows = []
+    rows, name = [], rule
     for step, (path, name) in chosen.items():
         model, prepare = load_network(run, path, given.data, given.config)
         s = given.sample
@@ -134,6 +135,14 @@ def dissect_run(
         yield step, result
     if rows:
         write_json(run.path / "mechinterp" / "trajectory.json", rows)
+    _keep_request(run, rule if rule == "all" else name, split, sites, steer_sites)
+
+
+def _keep_request(run: Run, rule: str, split: str, sites: tuple[str, ...] | None, steer: tuple[str, ...]) -> None:
+    """So that records which later rules outdate can be made again as they were asked for."""
+    asked = {"split": split, "sites": list(sites or ()), "steer_sites": list(steer)}
+    if asked != {"split": SAMPLE, "sites": [], "steer_sites": []} or rule in requests(run.path):
+        write_json(run.path / FOLDER / REQUESTS, {**requests(run.path), rule: asked})
 
 
 def _write_at(result: Dissection, folder: Path) -> None:

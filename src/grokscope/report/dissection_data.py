@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.report.reading import Reading
+from grokscope.store.dissected import outdated
 
 BATTERIES = ("m1", "m4", "m5", "m6")
 POOLED = "pooled"
@@ -92,6 +93,8 @@ class Found:
     """Run -> its dissected checkpoints in order of step, where there are several."""
     foreign: list[str]
     """Files that are not in this format."""
+    outdated: list[str]
+    """Commands that redo what older rules left."""
 
 
 def dig(value: Any, *keys: str) -> Any:
@@ -102,7 +105,7 @@ def dig(value: Any, *keys: str) -> Any:
 
 
 def find_dissections(readings: Sequence[Reading]) -> Found:
-    found = Found([], {}, [])
+    found = Found([], {}, [], [])
     for reading in readings:
         root = Path(reading.subject.path or "") / "mechinterp"
         if reading.subject.path is None or not root.is_dir():
@@ -112,6 +115,7 @@ def find_dissections(readings: Sequence[Reading]) -> Found:
         steps = sorted((d for f, d in read.items() if f != root), key=lambda d: d.step or 0)
         if root in read or steps:
             found.main.append(read[root] if root in read else steps[-1])
+        found.outdated.extend(outdated(root.parent).values())
         if len(steps) > 1:
             found.along[reading.subject.name] = steps
     return found

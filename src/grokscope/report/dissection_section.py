@@ -75,6 +75,14 @@ def _intro(shown: Mapping[str, Found], foreign: Sequence[str]) -> list[Block]:
         w for d in every for w in d.whole.get("warnings") or [] if not str(w).startswith("the checkpoint was chosen")
     ]
     blocks += [Words(f"In {plural(warned.count(w), 'run')}: {w}.") for w in dict.fromkeys(warned)]
+    if commands := [c for found in shown.values() for c in found.outdated]:
+        some = "; ".join(commands[:3]) + ("; …" if len(commands) > 3 else "")
+        blocks.append(
+            Words(
+                f"Outdated: {plural(len(commands), 'dissection')} here by older rules, which this version measures and "
+                f"judges otherwise. To redo: {some}"
+            )
+        )
     if foreign:
         named = f"{listed(list(foreign[:3]))}{' …' if len(foreign) > 3 else ''}"
         blocks.append(Words(f"In another format, and not shown: {plural(len(foreign), 'file')} ({named})."))
