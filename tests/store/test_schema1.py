@@ -55,7 +55,7 @@ def assert_same_numbers(one, two):
     a, b = open_run(one).rows(), open_run(two).rows()
     assert [r["step"] for r in a] == [r["step"] for r in b]
     if on_the_same_machine(open_run(two)):
-        assert (one / "results" / "metrics.jsonl").read_bytes() == (two / "results" / "metrics.jsonl").read_bytes()
+        assert [{k: x[k] for k in y} for x, y in zip(a, b, strict=True)] == b, "later versions may add columns"
         final = Path("checkpoints") / "final.safetensors"
         assert (one / final).read_bytes() == (two / final).read_bytes()
     for x, y in zip(a, b, strict=True):
