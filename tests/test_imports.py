@@ -25,6 +25,7 @@ LINE = [
     {"mechanism"},
     {"dissect"},
     {"inference"},
+    {"foreign"},
     {"study", "execute"},
     {"report"},
     {"archive"},
@@ -118,7 +119,7 @@ def test_the_finder_of_imports_sees_what_it_should(tmp_path):
 
 
 LIGHT = ["", "config", "configio", "registry", "seeds", "models.config", "train.schedules", "cli", "commands"]
-NO_TORCH = ["tasks", "trajectory", "codes", "report", "verdicts", "store.run", "store.metrics", "store.lock"]
+NO_TORCH = ["tasks", "trajectory", "codes", "report", "verdicts", "foreign", "store.run", "store.metrics", "store.lock"]
 
 
 def test_light_modules_import_nothing_heavy():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
+    from grokscope.foreign import verdicts_of_logs
     from grokscope.recorder import Recorder
     from grokscope.report import build_report
     from grokscope.store import Run, find_runs, open_run
@@ -33,6 +34,7 @@ _WHERE = {
     "Regime": "config:Regime",
     "RunConfig": "config:RunConfig",
     "load_run": "configio:load_run",
+    "verdicts_of_logs": "foreign:verdicts_of_logs",
     "Recorder": "recorder:Recorder",
     "build_report": "report:build_report",
     "Run": "store:Run",
@@ -72,6 +74,7 @@ __all__ = [
     "sql",
     "train_run",
     "verdict",
+    "verdicts_of_logs",
 ]
 
 

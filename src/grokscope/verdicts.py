@@ -2,6 +2,7 @@
 chooses on a run or on anybody's log."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
@@ -76,8 +77,11 @@ def verdict(
 
         gs.verdict("my_log.csv", step="epoch", train="train_acc", held_out={"test": "val_acc"})
 
+    For many logs at once, and for groups of them, see `grokscope.verdicts_of_logs`.
+
     Args:
-        source: folder of a run, a `Run`, a `Trajectory`; or a log (path, table, rows) with `columns`.
+        source: folder of a run, a `Run`, a `Trajectory`; or a log (path, several paths to be joined, table, rows) with
+            `columns`.
         split: only this held-out split.
         criteria: thresholds; the documented defaults if not given.
         columns: for a log, see `grokscope.trajectory.from_log`.
@@ -88,7 +92,8 @@ def verdict(
     from grokscope.trajectory import verdict as judge
 
     trajectory = _trajectory(source, columns)
-    return {s: judge(trajectory, s, criteria) for s in ([split] if split else trajectory.splits)}
+    splits = [split] if split else trajectory.splits
+    return {s: judge(trajectory, s, criteria) for s in splits}
 
 
 def select(source: Any, rule: str = "final", **columns: Any) -> "Selection":
@@ -116,6 +121,7 @@ def _trajectory(source: Any, columns: dict[str, Any]) -> "Trajectory":
 
     if isinstance(source, Trajectory):
         return source
-    if columns:
+    run_like = isinstance(source, Run) or (isinstance(source, str | Path) and not Path(source).is_file())
+    if columns or not run_like:
         return from_log(source, **columns)
     return from_run(source if isinstance(source, Run) else open_run(source))

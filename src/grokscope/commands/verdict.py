@@ -1,31 +1,49 @@
 """verdict: on runs, and on logs that grokscope did not make; or what a rule of selection reports of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.output import Result, print_table
-from grokscope.commands.output import number as text
+from grokscope.commands.logs import Ticker, are_named, as_options, columns_of
+from grokscope.commands.output import Result, number, plural, print_table
+from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.judged import Splits
-from grokscope.verdicts import run_verdicts, select, verdict_line
+from grokscope.verdicts import run_verdicts, verdict_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.trajectory import Criteria, Selection
+    from grokscope.foreign import Comparison, Group, JudgedLogs
+    from grokscope.foreign.sources import Found, Source
+    from grokscope.trajectory import Criteria
 
 
 @dataclass
 class Judged(Result):
-    """Verdicts by source and held-out split."""
+    """Verdicts by source and held-out split, and what the groups of sources say."""
 
     sources: dict[str, Splits]
+    errors: dict[str, str] = field(default_factory=dict)
+    """Source -> why it could not be judged."""
+    left: Sequence[str] = ()
+    """What was left out of folders, in words."""
+    grouped: "JudgedLogs | None" = None
+    """Where a pattern of groups was given."""
 
     def data(self) -> Any:
-        return self.sources
+        found = {**self.sources, **{name: {"error": words} for name, words in self.errors.items()}}
+        if self.grouped is None:
+            return found
+        return {
+            "sources": found,
+            "groups": [group.to_dict() for group in self.grouped.groups],
+            "comparisons": [test.to_dict() for test in self.grouped.comparisons],
+            "unmatched": list(self.grouped.unmatched),
+        }
 
     @property
     def exit_code(self) -> int:
@@ -34,6 +52,16 @@ class Judged(Result):
         return 2 if judged and not any(judged) else 0
 
     def show(self, console: "Console") -> None:
+        if self.grouped is None:
+            self._show_sources(console)
+        else:
+            show_groups(console, self.grouped)
+        for words in self.errors.values():
+            console.print(f"not judged: {words}")
+        for words in self.left:
+            console.print(f"note: {words}")
+
+    def _show_sources(self, console: "Console") -> None:
         header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "final"]
         rows = [[source, *_cells(v)] for source, splits in self.sources.items() for v in splits.values()]
         print_table(console, header, rows)
@@ -42,6 +70,8 @@ class Judged(Result):
                 if len(rows) <= 3 or v["verdict"] is None:
                     console.print(verdict_line(v))
                     _show_neighbours(v, console)
+        for line in _note_lines(self.sources):
+            console.print(line)
 
 
 def _cells(v: Mapping[str, Any]) -> list[str]:
@@ -52,59 +82,59 @@ def _cells(v: Mapping[str, Any]) -> list[str]:
     return [v["split"], label, "yes" if v["robust"] else "no", *steps, *levels]
 
 
+def _or_empty(value: float | None) -> str:
+    return "" if value is None or value != value else number(value)
+
+
 def _show_neighbours(v: Mapping[str, Any], console: "Console") -> None:
     other = {k: name for k, name in v["neighbours"].items() if name != v["verdict"]}
     if other:
         console.print("  with " + ", ".join(f"{k}: {name}" for k, name in other.items()))
 
 
-@dataclass
-class Selected(Result):
-    """What rules of selection choose on each source, and what it scores there."""
-
-    chosen: "list[tuple[str, float | None, Selection]]"
-    """(source, epoch where it is known, selection)."""
-
-    def data(self) -> Any:
-        out: dict[str, dict[str, Any]] = {}
-        for source, epoch, s in self.chosen:
-            out.setdefault(source, {})[s.rule] = {**s.to_dict(), "epoch": epoch}
-        return out
-
-    def show(self, console: "Console") -> None:
-        splits = list(dict.fromkeys(split for _, _, s in self.chosen for split in s.values))
-        header = ["source", "rule", "step", "epoch", *splits, "optimism", "corrected"]
-        print_table(console, header, [_selected_cells(*row, splits) for row in self.chosen])
-        for source, _, s in self.chosen if len(self.chosen) <= 3 else ():
-            console.print(f"{source}: {s.label}: {_luck(s)}")
-        if any(s.oracle for _, _, s in self.chosen):
-            console.print(
-                "oracle: chosen on a split that is only to be reported; no procedure could have stopped there"
-            )
+def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
+    """Each note once, with the number of sources that it is true of where that is not all."""
+    counts: dict[str, int] = {}
+    for splits in sources.values():
+        for note in dict.fromkeys(note for v in splits.values() for note in v.get("notes", ())):
+            counts[note] = counts.get(note, 0) + 1
+    return [
+        f"note: {'' if count == len(sources) else f'in {count} of {len(sources)}: '}{note}"
+        for note, count in counts.items()
+    ]
 
 
-def _selected_cells(source: str, epoch: float | None, s: "Selection", splits: Sequence[str]) -> list[str]:
-    values = [_or_empty(s.values.get(split)) for split in splits]
-    luck = [_or_empty(s.bias and s.bias.optimism), _or_empty(s.bias and s.bias.corrected)]
-    return [source, s.label, text(s.step), _or_empty(epoch), *values, *luck]
+def show_groups(console: "Console", found: "JudgedLogs") -> None:
+    """A row for each group and split, the tests between groups, and the logs in no group."""
+    splits = {group.split for group in found.groups}
+    header = ["group", "split", "n", "verdicts", "reached", "median T_gen"]
+    keep = [i for i, name in enumerate(header) if name != "split" or len(splits) > 1]
+    rows = [_group_cells(group) for group in found.groups]
+    print_table(console, [header[i] for i in keep], [[row[i] for i in keep] for row in rows])
+    for test in found.comparisons:
+        console.print(_comparison_line(test, len(splits) > 1))
+    groups = {group.name for group in found.groups}
+    if len(groups) > 2 and not found.comparisons:
+        console.print(f"{plural(len(groups), 'group')}: too many to test every pair; narrow the pattern or the files")
+    if found.unmatched:
+        console.print(f"in no group, as the pattern does not match: {', '.join(found.unmatched)}")
 
 
-def _or_empty(value: float | None) -> str:
-    return "" if value is None or value != value else text(value)
+def _group_cells(group: "Group") -> list[str]:
+    verdicts = ", ".join(f"{count} {label}" for label, count in group.verdicts.items())
+    estimate = group.T_gen
+    reached, median = ("", "") if estimate is None else (f"{estimate.events} of {estimate.n}", estimate.median_text())
+    return [group.name, group.split, str(group.n), verdicts, reached, median]
 
 
-def _luck(s: "Selection") -> str:
-    """How much of a chosen maximum is chance, as a sentence."""
-    if s.chosen_on is None:
-        return "chosen without looking at a score" if s.averaged == 1 else f"mean of the last {s.averaged} evaluations"
-    if s.bias is None:
-        return "too few evaluations to tell how much of the maximum is luck"
-    if s.bias.optimism is None or s.bias.corrected is None or s.bias.p is None:
-        return f"how much of the maximum is luck cannot be told: {s.bias.cannot_tell}"
-    return (
-        f"the best of {s.bias.evaluations} evaluations lies {text(s.bias.optimism)} too high by luck (corrected "
-        f"{text(s.bias.corrected)}); a curve without a peak shows as clear a one with p = {text(s.bias.p)}"
-    )
+def _comparison_line(test: "Comparison", named: bool) -> str:
+    front = f"{test.groups[0]} and {test.groups[1]}{f' on {test.split}' if named else ''}: "
+    if test.test.p is None:
+        return front + test.test.reason
+    smallest = "" if test.test.smallest_p is None else f"; smallest attainable {number(test.test.smallest_p)}"
+    adjusted = "" if test.p_holm is None or test.p_holm == test.test.p else f", Holm {number(test.p_holm)}"
+    notes = "".join(f"; {note}" for note in test.test.notes)
+    return f"{front}log-rank p = {number(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"
 
 
 def milestone_text(m: Mapping[str, Any] | None) -> str:
@@ -112,7 +142,7 @@ def milestone_text(m: Mapping[str, Any] | None) -> str:
     if m is None:
         return ""
     value = m["at"] if "at" in m else m["value"]
-    return f"{'> ' if m['censored'] else ''}{'inf' if value is None else text(value)}"
+    return f"{'> ' if m['censored'] else ''}{'inf' if value is None else number(value)}"
 
 
 def verdict(
@@ -131,17 +161,22 @@ def verdict(
     trivial: tuple[str, ...] = (),
     trivial_loss: tuple[str, ...] = (),
     scale: float = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
+    join: bool = False,
+    group: str | None = None,
     rule: tuple[str, ...] = (),
     overrides: Mapping[str, Any] | None = None,
-) -> "Judged | Selected":
+) -> Judged | Selected:
     """Say of runs, or of anybody's training log, whether they grokked, ungrokked or only memorized, and why.
 
     A log is a CSV, TSV, JSONL or JSON file with a row for each evaluation; name its columns:
     ``grokscope verdict log.csv --step epoch --train train_acc --held-out test=val_acc``. Thresholds are set by
-    ``--criteria.fit 0.98`` and so on.
+    ``--criteria.fit 0.98`` and so on. With ``--group '(?P<setting>.*)_s(?P<seed>\\d+)'`` logs are compared by groups.
 
     Args:
-        paths: Run folders, folders that hold runs, or log files.
+        paths: Run folders, folders that hold runs or logs, log files, or quoted patterns of them ('logs/*.csv').
         step: Column of the step or epoch.
         train: Column of the train accuracy.
         held_out: Column of the held-out accuracy, or split=column for each split.
@@ -154,99 +189,126 @@ def verdict(
         trivial: Accuracy of the trivial predictor, or split=number.
         trivial_loss: Regression: loss of the trivial predictor, or split=number.
         scale: Multiplies the accuracies: 0.01 for a log in percent.
+        repeated: Where steps go back or rows of one step contradict each other: error, or last for a resumed log (what
+            stands later replaces what was logged from that step on).
+        part: Which part of nested JSON is the log, by its path (history), or which run of a W&B export.
+        max_mb: Largest log that is read, in megabytes (512).
+        join: The files are one log, joined by step: TensorBoard and W&B export a file for each chart. Name a column of
+            a TensorBoard file by the file's name without its ending.
+        group: Regular expression on each path without its ending: the named group seed tells runs of one group apart,
+            the other named groups name it. Prints verdicts, median T_gen and log-rank tests by group.
         rule: In place of the verdict: what is scored where this rule of selection stops (final, mean_last=5,
             peak_ood_val, peak_id_val, step=400, or oracle: the best on ood_test, stamped so); several for a table.
 
     Raises:
-        ValueError: for a path that is neither, a missing column (the nearest is named), a cell that is not a number, a
-            rule that is unknown or looks at a split that a source lacks.
+        ValueError: nothing could be judged: a path that is neither, a missing column (the nearest is named), a cell
+            that is not a number, an unknown rule. If anything was judged, what was not is part of the result.
     """
-    require(bool(paths), "verdict needs a run folder, a folder that holds runs, or a log file")
-    columns = {
-        "step": step,
-        "train": train,
-        "held_out": _pairs(held_out, str),
-        "train_loss": train_loss,
-        "held_out_loss": _pairs(held_out_loss, str),
-        "norm": _pairs(norm, str),
-        "kind": kind,
-        "n": _pairs(n, int),
-        "threshold": threshold,
-        "trivial": _pairs(trivial, float),
-        "trivial_loss": _pairs(trivial_loss, float),
-        "scale": scale,
-    }
+    from grokscope.foreign.sources import find_sources
+
+    require(bool(paths), "verdict needs a run folder, a folder that holds runs or logs, or a log file")
+    given = {
+        "step": step, "train": train, "held_out": held_out, "train_loss": train_loss, "held_out_loss": held_out_loss,
+        "norm": norm, "kind": kind, "n": n, "threshold": threshold, "trivial": trivial, "trivial_loss": trivial_loss,
+        "scale": scale, "repeated": repeated, "part": part, "max_mb": max_mb,
+    }  # fmt: skip
+    columns = columns_of(given)
+    found = _joined(paths) if join else find_sources(paths)
+    _require_columns(paths, found, columns, join)
     if rule:
         require(not overrides, "--rule looks at no thresholds; leave the criteria out")
-        _check_rules(rule)
-        return Selected([found for path in paths for found in _select(path, columns, rule)])
+        require(group is None, "--group and --rule cannot be combined")
+        return selections(found, rule, lambda source: _read(source, columns))
     criteria = _criteria(overrides or {})
-    return Judged({name: found for path in paths for name, found in _judge(path, columns, criteria)})
+    if group is not None:
+        return _grouped(paths, found, group, criteria, columns, join)
+    return _each(found, criteria, columns)
 
 
-def _judge(path: Path, columns: dict[str, Any], criteria: "Criteria | None") -> list[tuple[str, Splits]]:
-    if path.is_dir():
-        return [(run.id, _of_run(run, criteria)) for run in runs_at(path)]
-    _require_log(path, columns)
-    from grokscope.verdicts import verdict as judge
+def _joined(paths: Sequence[Path]) -> "Found":
+    """Several files as one source."""
+    from grokscope.foreign.sources import Found, Source, find_sources
 
-    return [(str(path), {split: v.to_dict() for split, v in judge(path, criteria=criteria, **columns).items()})]
-
-
-def _require_log(path: Path, columns: dict[str, Any]) -> None:
-    """Raises ValueError for what is no file, or one whose columns are not named."""
-    require(path.exists(), f"{path}: no such file or folder")
-    if columns["step"] is None:
-        from grokscope.trajectory.logs.guess import unnamed
-
-        raise ValueError(unnamed(path, command=True))
+    found = find_sources(paths)
+    require(not found.errors, "\n".join(found.errors.values()))
+    require(all(s.run is None for s in found.sources), "--join is for log files, not for runs")
+    files = tuple(source.path for source in found.sources)
+    require(len(files) > 1, "--join needs two files or more")
+    return Found([Source(" and ".join(map(str, files)), files[0], files=files)])
 
 
-def _check_rules(rules: Sequence[str]) -> None:
-    """Raises ValueError for an unknown rule: before any run is read, whose name would be no part of the mistake."""
-    from grokscope.trajectory.selection import parse_rule
-
-    for rule in rules:
-        parse_rule(rule)
-
-
-def _select(
-    path: Path, columns: dict[str, Any], rules: Sequence[str]
-) -> "Iterator[tuple[str, float | None, Selection]]":
-    if not path.is_dir():
-        _require_log(path, columns)
-        yield from ((str(path), None, select(path, rule, **columns)) for rule in rules)
+def _require_columns(paths: Sequence[Path], found: "Found", columns: dict[str, Any], join: bool) -> None:
+    """Raises ValueError with the command that the names of the first log's columns suggest, where none were named."""
+    logs = [source for source in found.sources if source.run is None]
+    if not logs or are_named(columns):
         return
-    for run in runs_at(path):
-        try:
-            found = [select(run, rule) for rule in rules]
-        except ValueError as error:
-            raise ValueError(f"{run.id}: {str(error).removeprefix(f'{run.id}: ')}") from None
-        metrics = run.metrics()
-        yield from ((run.id, _epoch(metrics, s.step), s) for s in found)
+    from grokscope.trajectory.logs.guess import unnamed
+
+    command = f"grokscope verdict {shlex.join(map(str, paths))}{' --join' if join else ''}"
+    part, max_mb = columns["part"], columns["max_mb"]
+    source = list(logs[0].files) if logs[0].files else logs[0].path
+    raise ValueError(as_options(unnamed(source, part=part, max_mb=max_mb, command=command)))
 
 
-def _epoch(metrics: Mapping[str, Any], step: float) -> float | None:
-    """The epoch that was logged with an evaluation."""
-    epochs = metrics.get("epoch")
-    found = [] if epochs is None else epochs[metrics["step"] == step].tolist()
-    return found[0] if found and found[0] == found[0] else None
+def _read(source: "Source", columns: dict[str, Any]) -> Any:
+    from grokscope.foreign.judging import read_source
+
+    return read_source(source, columns)
+
+
+def _each(found: "Found", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
+    """Every source by itself. Runs keep their verdicts, so that asking again costs nothing."""
+    from grokscope.foreign.judging import judge_source
+
+    judged = Judged({}, {name: as_options(words) for name, words in found.errors.items()}, found.left)
+    tick = Ticker("judged")
+    for done, source in enumerate(found.sources, 1):
+        if source.run is not None:
+            try:
+                judged.sources[source.name] = _of_run(source.run, criteria)
+            except ValueError as error:
+                judged.errors[source.name] = str(error) if source.name in str(error) else f"{source.name}: {error}"
+        else:
+            log = judge_source(source, None, criteria, columns)
+            if log.error is None:
+                judged.sources[source.name] = {
+                    s: {**v.to_dict(), "notes": list(log.notes)} for s, v in log.verdicts.items()
+                }
+            else:
+                judged.errors[source.name] = as_options(log.error)
+        tick(done, len(found.sources))
+    require(bool(judged.sources), _summary(judged.errors))
+    return judged
+
+
+def _summary(errors: Mapping[str, str]) -> str:
+    """The first few of many errors, each once."""
+    words = list(dict.fromkeys(errors.values()))
+    return "\n".join([*words[:5], *([f"and {len(words) - 5} more"] if len(words) > 5 else [])])
+
+
+def _grouped(
+    paths: Sequence[Path], found: "Found", group: str, criteria: "Criteria | None", columns: dict[str, Any], join: bool
+) -> Judged:
+    from grokscope.foreign import verdicts_of_logs
+
+    require(not join, "--group and --join cannot be combined")
+    try:
+        logs = verdicts_of_logs(paths, group=group, criteria=criteria, progress=Ticker("judged"), **columns)
+    except ValueError as error:
+        raise ValueError(as_options(str(error))) from None
+    sources = {
+        log.name: {s: {**v.to_dict(), "notes": list(log.notes)} for s, v in log.verdicts.items()}
+        for log in logs
+        if log.error is None
+    }
+    return Judged(sources, {k: as_options(v) for k, v in logs.errors.items()}, found.left, logs)
 
 
 def _of_run(run: Run, criteria: "Criteria | None") -> Splits:
     found = run_verdicts(run, criteria)
     require(bool(found), f"{run.path}: no evaluations yet")
     return found
-
-
-def _pairs(words: Sequence[str], kind: type) -> Any:
-    """``["a"]`` -> a; ``["x=a", "y=b"]`` -> {x: a, y: b}; nothing -> None."""
-    if not words:
-        return None
-    if len(words) == 1 and "=" not in words[0]:
-        return kind(words[0])
-    require(all("=" in w for w in words), f"write several as name=value, got {' '.join(words)}")
-    return {name: kind(value) for name, _, value in (w.partition("=") for w in words)}
 
 
 def _criteria(overrides: Mapping[str, Any]) -> "Criteria | None":

@@ -47,7 +47,7 @@ spans both).
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -109,6 +109,8 @@ class Verdict:
     (``last_row=dropped``) and, for words about the end, with the log cut short (``cut=80%``). Empty if not asked for,
     or if the log cannot be judged."""
     criteria: Criteria
+    notes: tuple[str, ...] = ()
+    """How the log was read, and what was left out of it (`Trajectory.notes`)."""
 
     @property
     def label(self) -> str:
@@ -125,7 +127,7 @@ class Verdict:
         """Plain data for JSON."""
         own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria")}
         plain = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
-        return {**own, "fragile": list(self.fragile), **plain}
+        return {**own, "fragile": list(self.fragile), "notes": list(self.notes), **plain}
 
 
 def verdict(
@@ -139,8 +141,11 @@ def verdict(
     Raises:
         ValueError: an unknown split, or a trivial predictor already at the threshold.
     """
-    criteria = criteria or Criteria()
-    split = trajectory.split(split)
+    found = _classified(trajectory, trajectory.split(split), criteria or Criteria(), neighbours)
+    return replace(found, notes=trajectory.notes)
+
+
+def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbours: bool) -> Verdict:
     missing = never_measured(trajectory, split)
     if missing is not None:
         return _unmeasured(trajectory, split, criteria, missing)

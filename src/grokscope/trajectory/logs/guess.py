@@ -94,8 +94,11 @@ def _split(name: str) -> str:
     return "_".join(words) or "held_out"
 
 
-def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None, command: bool = False) -> str:
+def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None, command: str | None = None) -> str:
     """What to say when the columns of a log were not named: which it has, and the call that its names suggest.
+
+    Args:
+        command: front of the command line that asked (``grokscope verdict log.csv``), else the call is Python's.
 
     Raises:
         ValueError: the log cannot be read at all.
@@ -107,8 +110,8 @@ def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None
     words = f"{told}: name its columns with {how}; it has {listed(names)}"
     found = suggest(names)
     if found.complete:
-        call = f"grokscope verdict {shlex.join(map(str, paths))} {found.options()}"
-        return f"{words}\ndid you mean: {call if command else f'gs.verdict(..., {found.keywords()})'}"
+        call = f"{command} {found.options()}" if command else f"gs.verdict(..., {found.keywords()})"
+        return f"{words}\ndid you mean: {call}"
     if found.train_loss is not None and found.held_out_loss:
         return (
             f"{words}\nit seems to hold losses alone: a regression is judged by R2, from --kind regression "

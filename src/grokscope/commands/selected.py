@@ -1,0 +1,103 @@
+"""verdict --rule: what a rule of selection chooses on runs and logs, and what it scores there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.logs import as_options
+from grokscope.commands.output import Result, print_table
+from grokscope.commands.output import number as text
+from grokscope.foreign.sources import Found, Source
+from grokscope.verdicts import select
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grokscope.trajectory import Selection
+
+
+@dataclass
+class Selected(Result):
+    """What rules of selection choose on each source, and what it scores there."""
+
+    chosen: "list[tuple[str, float | None, Selection]]"
+    """(source, epoch where it is known, selection)."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Source -> why nothing could be chosen on it."""
+
+    def data(self) -> Any:
+        out: dict[str, dict[str, Any]] = {}
+        for source, epoch, s in self.chosen:
+            out.setdefault(source, {})[s.rule] = {**s.to_dict(), "epoch": epoch}
+        return out | {source: {"error": words} for source, words in self.errors.items()}
+
+    def show(self, console: "Console") -> None:
+        splits = list(dict.fromkeys(split for _, _, s in self.chosen for split in s.values))
+        header = ["source", "rule", "step", "epoch", *splits, "optimism", "corrected"]
+        print_table(console, header, [_selected_cells(*row, splits) for row in self.chosen])
+        for source, _, s in self.chosen if len(self.chosen) <= 3 else ():
+            console.print(f"{source}: {s.label}: {_luck(s)}")
+        if any(s.oracle for _, _, s in self.chosen):
+            console.print(
+                "oracle: chosen on a split that is only to be reported; no procedure could have stopped there"
+            )
+        for words in self.errors.values():
+            console.print(f"not read: {words}")
+
+
+def _selected_cells(source: str, epoch: float | None, s: "Selection", splits: Sequence[str]) -> list[str]:
+    values = [_or_empty(s.values.get(split)) for split in splits]
+    luck = [_or_empty(s.bias and s.bias.optimism), _or_empty(s.bias and s.bias.corrected)]
+    return [source, s.label, text(s.step), _or_empty(epoch), *values, *luck]
+
+
+def _or_empty(value: float | None) -> str:
+    return "" if value is None or value != value else text(value)
+
+
+def _luck(s: "Selection") -> str:
+    """How much of a chosen maximum is chance, as a sentence."""
+    if s.chosen_on is None:
+        return "chosen without looking at a score" if s.averaged == 1 else f"mean of the last {s.averaged} evaluations"
+    if s.bias is None:
+        return "too few evaluations to tell how much of the maximum is luck"
+    if s.bias.optimism is None or s.bias.corrected is None or s.bias.p is None:
+        return f"how much of the maximum is luck cannot be told: {s.bias.cannot_tell}"
+    return (
+        f"the best of {s.bias.evaluations} evaluations lies {text(s.bias.optimism)} too high by luck (corrected "
+        f"{text(s.bias.corrected)}); a curve without a peak shows as clear a one with p = {text(s.bias.p)}"
+    )
+
+
+def selections(found: Found, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
+    """The choice of every rule on every source; one that cannot be read, or lacks what a rule looks at, is named.
+
+    Raises:
+        ValueError: an unknown rule, or not one source on which something could be chosen.
+    """
+    from grokscope.trajectory.selection import parse_rule
+
+    for rule in rules:  # before any source is read, whose name would be no part of the mistake
+        parse_rule(rule)
+    chosen: list[tuple[str, float | None, Selection]] = []
+    errors = {name: as_options(words) for name, words in found.errors.items()}
+    for source in found.sources:
+        try:
+            trajectory = read(source)
+            chosen += [(source.name, _epoch(source, s.step), s) for s in (select(trajectory, rule) for rule in rules)]
+        except ValueError as error:
+            words = as_options(str(error))
+            errors[source.name] = words if source.name in words else f"{source.name}: {words}"
+    if not chosen:
+        raise ValueError("\n".join(list(dict.fromkeys(errors.values()))[:5]))
+    return Selected(chosen, errors)
+
+
+def _epoch(source: Source, step: float) -> float | None:
+    """The epoch that a run logged with an evaluation."""
+    if source.run is None:
+        return None
+    metrics = source.run.metrics()
+    epochs = metrics.get("epoch")
+    logged = [] if epochs is None else epochs[metrics["step"] == step].tolist()
+    return logged[0] if logged and logged[0] == logged[0] else None
