@@ -1,7 +1,7 @@
 """A trajectory: the metrics of one run over its steps, from a grokscope run or from anybody's log."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -88,6 +88,14 @@ class Trajectory:
     """(t,) L2 norm over all weights."""
     norm_groups: dict[str, np.ndarray] = field(default_factory=dict)
     """group (`head`, `weights`, ...) -> (t,) L2 norm."""
+    probe: dict[str, np.ndarray] = field(default_factory=dict)
+    """split -> (t,) accuracy of a linear probe of the last hidden layer, NaN where none was fitted."""
+    probe_low: dict[str, np.ndarray] = field(default_factory=dict)
+    """split -> (t,) the same with the worst of the probe's strengths."""
+    probe_high: dict[str, np.ndarray] = field(default_factory=dict)
+    """split -> (t,) and with the best one."""
+    input_probe: dict[str, float] = field(default_factory=dict)
+    """split -> accuracy of a linear probe of the raw input, where it was recorded."""
     trivial: dict[str, float] = field(default_factory=dict)
     """split -> score of the trivial predictor; a split without an entry is judged without it. Always 0 in
     regression."""
@@ -287,6 +295,8 @@ def from_run(run: RunLike) -> Trajectory:
         held_out_loss=losses,
         norm=norms.pop("total", None),
         norm_groups=norms,
+        **{f"probe{end}": _probes(metrics, held_out, end) for end in ("", "_low", "_high")},
+        input_probe={s: float(p["acc"]) for s, p in (facts.get("input_probe") or {}).items()},
         trivial=_trivial_of(splits, kind),
         threshold=float(facts.get("threshold") or DEFAULT_THRESHOLD[kind]),
         counted=frozenset(s for s in score if f"{s}_correct" in metrics),
@@ -312,6 +322,12 @@ def _loss(metrics: Mapping[str, np.ndarray], split: str) -> np.ndarray | None:
     evaluated = metrics.get(f"{split}_n")
     evaluated = np.ones(len(loss), dtype=bool) if evaluated is None else ~np.isnan(evaluated)
     return np.where(evaluated & ~np.isfinite(loss), np.inf, loss)
+
+
+def _probes(metrics: Mapping[str, np.ndarray], splits: Iterable[str], end: str) -> dict[str, np.ndarray]:
+    """The probe's accuracy on each split that has one, or an end of its range."""
+    columns = {s: f"{s}_probe{end or '_acc'}" for s in splits}
+    return {s: metrics[name] for s, name in columns.items() if name in metrics}
 
 
 def _trivial_of(splits: Mapping[str, Mapping[str, Any]], kind: Kind) -> dict[str, float]:
