@@ -40,6 +40,13 @@ def unmix(colours: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return np.einsum("ncs,nchw->nshw", np.linalg.pinv(vectors), density)
 
 
+def even_light(colours: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Factors (n, c) for the light of each patch, so that its mean colour is in every channel that of a patch evenly
+    stained with the amounts `target` (n, s). `balance` can meet only as many channels as there are stains."""
+    even = WHITE * np.exp(-np.log(10) * np.einsum("ns,nsc->nc", target, vectors))
+    return even / colours.mean(axis=(2, 3), dtype=np.float64)
+
+
 def balance(amounts: np.ndarray, vectors: np.ndarray, target: np.ndarray, rounds: int = 5) -> np.ndarray:
     """Factors (n, s) for the stains of each patch, so that its mean red and green are those of a patch evenly stained
     with the amounts `target` (n, s): what makes the mean colour say nothing of how the stain is distributed.
