@@ -123,6 +123,13 @@ class Regime:
     """Examples in a step; 0 means the full training set."""
     label_noise: float = 0.0
     """Share of training labels replaced, once, by another class."""
+    augment_flip: bool = False
+    """Flip and turn each training image at random, anew in every batch."""
+    augment_crop: int = 0
+    """Shift each training image by up to this many pixels, its edge continued by reflection."""
+    augment_stain: float = 0.0
+    """Stain jitter: multiply each training image's hematoxylin and eosin by up to 1 +- this; 0.2 is a common choice
+    (Tellez et al. 2018). The standard remedy for a shortcut in the stain."""
     irm_weight: float = 0.0
     """Weight of the IRMv1 penalty in the loss; at 0 the penalty is only recorded, as published."""
     irm_estimator: Literal["naive", "split_half"] = "naive"
@@ -138,11 +145,13 @@ class Regime:
         registry.find("filter", self.grad_filter)
         for key in ("lr", "eps", "init_scale"):
             require(getattr(self, key) > 0, f"{key} must be positive, got {getattr(self, key)}")
-        for key in ("weight_decay", "momentum", "warmup_steps", "batch_size", "irm_weight", "irm_anneal_steps"):
+        counts = ("warmup_steps", "batch_size", "irm_anneal_steps", "augment_crop")
+        for key in ("weight_decay", "momentum", "irm_weight", *counts):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
         require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
         require(0 <= self.filter_alpha < 1, f"filter_alpha must lie in [0, 1), got {self.filter_alpha}")
         require(self.filter_window >= 1, f"filter_window must be at least 1, got {self.filter_window}")
+        require(0 <= self.augment_stain < 1, f"augment_stain must lie in [0, 1), got {self.augment_stain}")
         require(0 <= self.label_noise <= 1, f"label_noise is a share in [0, 1], got {self.label_noise}")
         require(
             self.clip_norm is None or self.clip_norm > 0, f"clip_norm must be positive or none, got {self.clip_norm}"

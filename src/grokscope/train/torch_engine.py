@@ -23,6 +23,7 @@ from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.seeds import derive
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
+from grokscope.train.augment import Augmentation
 from grokscope.train.evaluate import (
     Row,
     StepWatch,
@@ -101,6 +102,8 @@ class TorchEngine:
         self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
 
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
+        augment_seed = derive(config.seed, "augment")
+        self.augment = Augmentation(regime, self.splits["train"].x, config.task.name, augment_seed)
         self.schedule = registry.load("schedule", regime.schedule)(regime, total_steps)
         self.filter = registry.load("filter", regime.grad_filter)(regime)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -185,7 +188,7 @@ class TorchEngine:
 
     def _one_step(self, watch: StepWatch | None) -> None:
         x, target, env = self.splits["train"].take(self.order.next())
-        logits = self.network(x)
+        logits = self.network(self.augment(x))
         loss = self.loss(logits, target)
         if self.regime.irm_weight and env is not None:
             penalty = irm.penalty(self.loss, logits, target, env, self.environments, self.regime.irm_estimator)
@@ -343,6 +346,7 @@ class TorchEngine:
             "filter": self.filter.state_dict(),
             "decay": self.decay.state_dict(),
             "order": self.order.state_dict(),
+            "augment": self.augment.state_dict(),
             "rng": torch.get_rng_state(),
         } | ({"cuda_rng": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
 
@@ -353,6 +357,8 @@ class TorchEngine:
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
         self.decay.load_state_dict(_to_device(state["decay"], self.device))
         self.order.load_state_dict(state["order"])
+        if "augment" in state:  # absent in states older than augmentation, which had none
+            self.augment.load_state_dict(state["augment"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
