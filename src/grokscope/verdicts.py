@@ -67,7 +67,10 @@ def verdict_line(verdict: dict[str, Any]) -> str:
     label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
     shows_peak = "peaked" in verdict["reason"] or "highest value" in verdict["reason"]
     stamp = f"; this peak is an {ORACLE}" if verdict["split"] == REPORTED and shows_peak else ""
-    return f"{verdict['split']}: {label}{'' if verdict['robust'] else ', not robust'}: {verdict['reason']}{stamp}"
+    doubt = "" if verdict["robust"] else ", not robust"
+    route = verdict.get("formation")
+    formed = f"; {route['route']}: {route['reason']}" if route else ""
+    return f"{verdict['split']}: {label}{doubt}: {verdict['reason']}{stamp}{formed}"
 
 
 def verdict(

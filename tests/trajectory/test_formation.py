@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grokscope.trajectory import Trajectory
+from grokscope.store.query import sql
+from grokscope.train.driver import train
+from grokscope.trajectory import Trajectory, from_run, verdict
 from grokscope.trajectory.formation import formation
 from grokscope.trajectory.milestones import milestones
+from grokscope.verdicts import verdict_line
+from tiny import tiny
 
 STEP = np.arange(0, 1001, 10)
 
@@ -75,3 +79,24 @@ def test_without_probes_or_without_a_fit_there_is_no_answer():
     assert formation(foreign, "test", milestones(foreign, "test")) is None
     unfitted = replace(planted(STEP * 0.0 + 0.5), train=STEP * 0.0 + 0.5)
     assert formation(unfitted, "test", milestones(unfitted, "test")) is None
+
+
+def test_a_grokked_verdict_says_by_which_route_and_others_do_not():
+    grokked = verdict(planted(np.full(len(STEP), 0.93)))
+    assert grokked.verdict == "grokked"
+    assert grokked.formation is not None
+    assert grokked.formation.route == "readout"
+    assert grokked.to_dict()["formation"]["probe_at_end"] == pytest.approx(0.93)
+    assert "readout: the representation was there" in verdict_line(grokked.to_dict())
+    memorized = verdict(planted(np.full(len(STEP), 0.93), held_out={"test": STEP * 0.0 + 0.1}))
+    assert memorized.verdict == "memorized"
+    assert memorized.to_dict()["formation"] is None
+
+
+def test_a_run_carries_its_probes_and_sql_its_route(tmp_path):
+    run = train(tiny(), tmp_path)
+    trajectory = from_run(run)
+    assert np.isfinite(trajectory.probe["id_val"]).any()
+    assert (trajectory.probe_low["id_val"][-1], trajectory.probe_high["id_val"][-1]) != (0.0, 0.0)
+    assert 0 <= trajectory.input_probe["id_val"] <= 1
+    assert "formation" in sql("select formation from runs", tmp_path)[0]

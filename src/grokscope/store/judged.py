@@ -10,7 +10,7 @@ from typing import Any
 from grokscope.store.files import read_json, to_json
 from grokscope.store.run import Run
 
-VERSION = 4
+VERSION = 5
 """Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""

@@ -72,6 +72,7 @@ def _verdict_columns(splits: judged.Splits) -> dict[str, Any]:
     found = verdict["milestones"]
     out = {"split": split, "verdict": verdict.get("verdict"), "qualifier": verdict.get("qualifier")}
     out["robust"] = verdict["robust"] if verdict.get("neighbours") else None  # unknown where it was not asked
+    out["formation"] = (verdict.get("formation") or {}).get("route")
     for name in MILESTONES:
         out |= {name: found.get(name, {}).get("at"), f"{name}_censored": found.get(name, {}).get("censored")}
     for name in LEVELS:

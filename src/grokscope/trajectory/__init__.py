@@ -5,6 +5,7 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.event import Event
 from grokscope.trajectory.events import events, norm_collapses, slingshots, transition, unseen
 from grokscope.trajectory.foreign import from_log
+from grokscope.trajectory.formation import Formation, formation
 from grokscope.trajectory.logrank import LogRank, logrank
 from grokscope.trajectory.loss_spikes import loss_spikes
 from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
@@ -22,6 +23,7 @@ __all__ = [
     "Criteria",
     "Curve",
     "Event",
+    "Formation",
     "LogRank",
     "Milestone",
     "Milestones",
@@ -36,6 +38,7 @@ __all__ = [
     "Verdict",
     "delays_of",
     "events",
+    "formation",
     "from_log",
     "from_milestones",
     "from_run",

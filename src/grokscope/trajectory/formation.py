@@ -127,9 +127,9 @@ def _sentence(
     raw: float | None,
 ) -> str:
     what = {
-        "representation": "a representation formed",
-        "readout": "the readout recovered, for the representation was there",
-        "cannot tell": "a forming representation and a recovering readout cannot be told apart",
+        "representation": "one formed",
+        "readout": "the representation was there, and its readout recovered",
+        "cannot tell": "whether a representation formed or a readout recovered",
     }[route]
     of_raw = "" if raw is None else f"; the raw input gives {raw:.3g}"
     return (

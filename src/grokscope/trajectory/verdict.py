@@ -54,6 +54,7 @@ import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
+from grokscope.trajectory.formation import Formation, formation
 from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable
 from grokscope.trajectory.milestones import Milestones, unmeasured
 from grokscope.trajectory.reasons import reason
@@ -79,6 +80,8 @@ ABOUT_THE_END: frozenset[Name] = frozenset(
     ("unstable", "ungrokked", "semi-grokked", "recovered-to-baseline", "underfit")
 )
 """Verdicts that say how a run ends: robust only if the log, cut short, says the same."""
+LATE_RISES: frozenset[Name] = frozenset(("grokked", "semi-grokked", "rising"))
+"""Verdicts of which it is asked by which route held-out rose."""
 CUTS = (0.8, 0.9, 0.95)
 """Shares of the time at which it is cut for that."""
 NOT_JUDGED = "cannot be judged"
@@ -108,6 +111,9 @@ class Verdict:
     large as its error allows (``trend=flattest``, ``trend=steepest``), without the last evaluation
     (``last_row=dropped``) and, for words about the end, with the log cut short (``cut=80%``). Empty if not asked for,
     or if the log cannot be judged."""
+    formation: Formation | None
+    """Of a late rise: whether a representation formed or a readout recovered. None for other verdicts, and where no
+    probe was recorded."""
     criteria: Criteria
     notes: tuple[str, ...] = ()
     """How the log was read, and what was left out of it (`Trajectory.notes`)."""
@@ -125,8 +131,9 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria")}
+        own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria", "formation")}
         plain = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
+        plain["formation"] = self.formation and self.formation.to_dict()
         return {**own, "fragile": list(self.fragile), "notes": list(self.notes), **plain}
 
 
@@ -167,6 +174,7 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
         robust=neighbours and not weak and all(v == name for v in near.values()),
         fragile=weak,
         neighbours=near,
+        route=formation(trajectory, split, evidence.milestones) if name in LATE_RISES else None,
     )
 
 
@@ -182,6 +190,7 @@ def _verdict(
     robust: bool = False,
     fragile: tuple[str, ...] = (),
     neighbours: dict[str, Name] | None = None,
+    route: Formation | None = None,
 ) -> Verdict:
     return Verdict(
         split=split,
@@ -193,6 +202,7 @@ def _verdict(
         robust=robust,
         fragile=fragile,
         neighbours=neighbours or {},
+        formation=route,
         criteria=criteria,
     )
 
