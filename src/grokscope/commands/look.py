@@ -1,5 +1,6 @@
 """ls, show, compare, sql, list: looking at what is there."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
 from grokscope.store.dissected import outdated
+from grokscope.store.ended import changed_since
 from grokscope.store.judged import Splits
+from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
 
@@ -44,6 +47,9 @@ class Listing(Result):
         for row in self.rows:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
         console.print(f"{plural(len(self.rows), 'run')}: {states(counts)}")
+        for row in self.rows:
+            if row["state"] in ("damaged", "unreadable"):
+                console.print(f"{row['state']}: {row['error']}")
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
         verdict = row["verdict"] or ""
@@ -63,7 +69,8 @@ def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | No
 
     Args:
         root: Folder that holds the runs.
-        state: Only runs in this state: done, running, interrupted, failed, diverged, planned, unreadable.
+        state: Only runs in this state: done, running, interrupted, failed, diverged, planned, damaged (its
+            metrics are, or are not those that it ended with), unreadable (its config or status is).
         task: Only runs of this task.
     """
     from grokscope.store.query import STATES, run_rows
@@ -77,6 +84,8 @@ def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | No
 def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:
     try:
         return run_verdicts(run, state=state, neighbours=neighbours)
+    except Damaged:
+        raise
     except ValueError:
         return {}
 
@@ -91,24 +100,30 @@ class Shown(Result):
     """All about one run."""
 
     run: Run
+    status: dict[str, Any]
     verdicts: Splits
+    problems: tuple[str, ...] = ()
+    """What is wrong with its files; the rest is shown all the same."""
 
     def data(self) -> Any:
         return {
             "run": self.run.id,
             "path": str(self.run.path),
-            "status": self.run.status,
+            "status": self.status,
             **self.run.record,
             "verdicts": self.verdicts,
             "outdated_dissections": outdated(self.run.path),
+            "problems": list(self.problems),
         }
 
     def show(self, console: "Console") -> None:
-        status, facts, record = self.run.status, self.run.facts, self.run.record
+        status, facts, record = self.status, self.run.facts, self.run.record
         console.print(f"{self.run.id}")
-        console.print(f"{status['state']} at step {status['step']:,} of {status.get('total_steps', 0):,}")
+        console.print(f"{status['state']} at step {status['step']:,} of {status.get('total_steps') or 0:,}")
         if status.get("error"):
-            console.print(f"error: {status['error']['message']}")
+            console.print(f"error: {status['error'].get('message')}")
+        for problem in self.problems:
+            console.print(f"problem: {problem}")
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
         for note in facts.get("notes", []):
@@ -143,7 +158,21 @@ def show(run: Path, /) -> Shown:
         run: Folder of the run.
     """
     found = open_run(run)
-    return Shown(found, _judge(found, found.status["state"]))
+    problems: list[str] = []
+    try:
+        status = found.status
+    except ValueError as error:
+        status, problems = {"state": "unreadable", "step": 0}, [str(error)]
+    try:
+        if changed := changed_since(found, status):
+            problems.append(changed)
+        splits = _judge(found, status["state"])
+    except ValueError as error:
+        splits = {}
+        problems.append(str(error))
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return Shown(found, status, splits, tuple(problems))
 
 
 @dataclass

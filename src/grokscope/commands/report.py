@@ -1,6 +1,7 @@
 """report: one HTML page on any runs."""
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.output import Result
 from grokscope.commands.verdict import runs_at
 from grokscope.config import require
+from grokscope.store import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +51,25 @@ def report(
     from grokscope.report import build_report
 
     require(bool(paths), "report needs run folders, or folders that hold runs")
-    runs = [run for path in paths for run in runs_at(path)]
+    runs = _readable([run for path in paths for run in runs_at(path)])
     remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out)])
     return Written(build_report(runs, out, title=title, split=split, remake=remake))
+
+
+def _readable(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose config can be read; the others are named in warnings. Damaged metrics are named on the page.
+
+    Raises:
+        ValueError: when none can be read.
+    """
+    readable, problems = [], []
+    for run in runs:
+        try:
+            _ = run.label, run.seed
+            readable.append(run)
+        except ValueError as error:
+            problems.append(str(error))
+    require(bool(readable), "\n".join(problems))
+    for problem in problems:
+        warnings.warn(f"{problem}; this run is left out", stacklevel=3)
+    return readable

@@ -141,7 +141,7 @@ def run(
         seeds: Only these seeds.
 
     Raises:
-        grokscope.study.Stopped: after Ctrl-C or SIGTERM, with everything saved.
+        grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     study = _load(file, arms, seeds)
     finished = sum(s.finished for s in study.status(root))
@@ -174,7 +174,7 @@ def extend(
         seeds: Only these seeds.
 
     Raises:
-        grokscope.study.Stopped: after Ctrl-C or SIGTERM, with everything saved.
+        grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     from grokscope.config import Budget
 

@@ -64,7 +64,7 @@ def train(
 
     Raises:
         ValueError: for a config that cannot be trained, or a run that another process is training.
-        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+        grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     config, passed = read_run(file, overrides or {})
     return train_run(config, root, passed=passed, board=board)
@@ -138,7 +138,7 @@ def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None,
     Raises:
         ValueError: when its schedule depends on the length (branch instead), or the budget is not larger than what was
             trained.
-        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+        grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     from grokscope.train.driver import extend as drive
 
@@ -171,7 +171,7 @@ def branch(
 
     Raises:
         ValueError: when there is no checkpoint at that step (the others are named), or a change does not fit.
-        grokscope.train.driver.Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+        grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     from grokscope.train.branch import branch as prepare
 

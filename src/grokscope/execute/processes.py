@@ -167,7 +167,7 @@ class _Pool:
     def _lost(self, worker: _Worker, number: int) -> None:
         """A worker died with a job in its hands."""
         job, words = self.jobs[number], worker.last_words()
-        if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
+        if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGKILL):
             # asked before it trained, not waited for, or at the moment when it was done
             state = Run(job.run).status["state"]
             ended = state if state in ("done", "diverged") else "interrupted"
@@ -234,7 +234,8 @@ def _crowded(jobs: Sequence[Job], workers: int) -> str:
 
 @contextmanager
 def _listening(pool: _Pool) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the pool to stop, for as long as it works."""
+    """Ctrl-C, SIGTERM and SIGHUP (unless it is ignored, as under nohup) ask the pool to stop, for as long as it
+    works."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -242,7 +243,9 @@ def _listening(pool: _Pool) -> Iterator[None]:
     def ask(number: int, frame: Any) -> None:
         pool.stopping += 1
 
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    stopping = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
+    before = {s: signal.signal(s, ask) for s in stopping}
     try:
         yield
     finally:

@@ -57,8 +57,8 @@ class Board(Protocol):
 class Executor(Protocol):
     """Carries out jobs, in the order given as far as its slots allow, and returns an outcome for every one of them.
 
-    A job that fails does not stop the others. When asked to stop (Ctrl-C, SIGTERM) it lets every running job save
-    itself and returns what it has; the jobs that were running are `interrupted`, those not begun `waiting`.
+    A job that fails does not stop the others. When asked to stop (Ctrl-C, SIGTERM, SIGHUP) it lets every running job
+    save itself and returns what it has; the jobs that were running are `interrupted`, those not begun `waiting`.
     """
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]: ...

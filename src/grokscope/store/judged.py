@@ -4,11 +4,13 @@ The store only keeps and returns them; judging is the trajectory's business. An 
 and the run's outcome are what they were.
 """
 
+import json
 import os
+import zlib
 from typing import Any
 
-from grokscope.store.files import read_json, to_json
-from grokscope.store.run import Run
+from grokscope.store.files import plain_file, read_json, to_json
+from grokscope.store.run import METRICS, Run
 
 VERSION = 5
 """Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
@@ -22,9 +24,13 @@ Splits = dict[str, dict[str, Any]]
 
 
 def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
-    """What the evidence looks like now; None before the first row. `state` spares reading the status again."""
+    """What the evidence looks like now; None before the first row. `state` spares reading the status again.
+
+    Raises:
+        ValueError: where the metrics are no regular file.
+    """
     try:
-        stat = (run.path / "results" / "metrics.jsonl").stat()
+        stat = plain_file(run.path, METRICS).lstat()
     except FileNotFoundError:
         return None
     diverged = (state or run.status["state"]) == "diverged"
@@ -40,12 +46,16 @@ def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> N
     """Keep verdicts; those by other criteria stay while the evidence is the same. A folder that cannot be written is
     left as it is."""
     path = run.path / "results" / "verdict.json"
-    data = {"version": VERSION, "evidence": now, "by_criteria": {**_kept(run, now), key: splits}}
+    kept = {**_kept(run, now), key: splits}
+    data = {"version": VERSION, "evidence": now, "check": _check(kept), "by_criteria": kept}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:  # whole or absent, but not pushed to disk: what a crash loses is judged again
-        temporary.write_text(to_json(data) + "\n", encoding="utf-8")
+        plain_file(run.path, "results/verdict.json")
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "x", encoding="utf-8") as file:  # never through a link that lies there
+            file.write(to_json(data) + "\n")
         os.replace(temporary, path)
-    except OSError:
+    except (OSError, ValueError):
         return
 
 
@@ -56,8 +66,15 @@ def speaking(splits: Splits) -> str:
 
 def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, Splits]:
     try:
-        data = read_json(run.path / "results" / "verdict.json")
+        data = read_json(plain_file(run.path, "results/verdict.json"))
     except ValueError:
         return {}
     fits = isinstance(data, dict) and data.get("version") == VERSION and data.get("evidence") == now
-    return data["by_criteria"] if fits and now is not None else {}
+    if not fits or now is None or data.get("check") != _check(data.get("by_criteria")):
+        return {}
+    return data["by_criteria"]
+
+
+def _check(kept: Any) -> int:
+    """A checksum of what is kept, so that a damaged file is judged anew and not read."""
+    return zlib.crc32(json.dumps(kept).encode())

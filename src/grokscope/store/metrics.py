@@ -13,6 +13,10 @@ import numpy as np
 from grokscope.store.files import explain_full_disk, to_json, write_atomic
 
 
+class Damaged(ValueError):
+    """A file of metrics that is not what was written. The message names it."""
+
+
 class MetricsWriter:
     """Appends rows to a metrics file. Each row is one write, so that a reader sees whole lines but for the last."""
 
@@ -57,16 +61,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """All whole rows. A last line without its end is a row being written (or cut by a crash) and is left out.
 
     Raises:
-        ValueError: naming file and line where a row before the last is damaged, or steps do not increase.
+        Damaged: (a ValueError) naming file and line where a row before the last is damaged, or steps do not increase.
     """
     if not path.exists():
         return []
-    *lines, unfinished = path.read_bytes().split(b"\n")
+    try:
+        *lines, unfinished = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise Damaged(f"{path}: cannot be read ({error.strerror})") from None
     del unfinished
     rows = [_parse(line, path, number) for number, line in enumerate(lines, 1)]
     for number, (before, row) in enumerate(itertools.pairwise(rows), 2):
         if row["step"] <= before["step"]:
-            raise ValueError(
+            raise Damaged(
                 f"{path}, line {number}: step {row['step']} does not follow {before['step']}; the file is damaged"
             )
     return rows
@@ -75,11 +82,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        if not isinstance(row["step"], int):
+        if type(row["step"]) is not int or not 0 <= row["step"] < 2**63:
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         shown = line[:60].decode(errors="replace")
-        raise ValueError(f"{path}, line {number}: not a row of metrics: {shown!r}; the file is damaged") from None
+        raise Damaged(f"{path}, line {number}: not a row of metrics: {shown!r}; the file is damaged") from None
     return row
 
 
@@ -93,4 +100,7 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    try:
+        return float(value) if isinstance(value, int | float) else float("nan")
+    except OverflowError:  # an integer of hundreds of digits
+        return float("nan")

@@ -13,23 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.store import judged
-from grokscope.store.files import to_json
+from grokscope.store.ended import changed_since
+from grokscope.store.files import plain_file, to_json
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
-from grokscope.store.run import Run, find_runs
+from grokscope.store.run import METRICS, Run, find_runs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-STATES = ("done", "running", "interrupted", "failed", "diverged", "planned", "unreadable")
+STATES = ("done", "running", "interrupted", "failed", "diverged", "planned", "damaged", "unreadable")
 MILESTONES = ("T_fit", "T_gen", "T_gen_stable")
 LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "final", "drop")
 
 Judge = Callable[[Run, str], judged.Splits]
-"""Gives a run's verdicts, kept or new; the store itself knows only the kept ones."""
+"""Gives a run's verdicts, kept or new; the store itself knows only the kept ones. Raises ValueError where the run's
+metrics are damaged."""
 
 
 def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
-    """One flat row for each run under `root`, in order of name, damaged ones included as `unreadable`.
+    """One flat row for each run under `root`, in order of name. A run whose config or status cannot be read is
+    `unreadable`, one whose metrics are damaged, or not those it ended with, is `damaged`; `error` says what is wrong.
 
     Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks for the
     run `split`, `verdict`, `qualifier`, `robust`, milestones and levels; then every config value by its dotted name.
@@ -44,11 +47,20 @@ def _row(run: Run, judge: Judge | None) -> dict[str, Any]:
         config, status = run.config, run.status
     except ValueError as error:
         return {**_head(run, {}, {"state": "unreadable", "step": 0}), "error": str(error), **_verdict_columns({})}
-    if judge is not None:
-        splits = judge(run, status["state"])
-    else:
-        splits = judged.recall(run, judged.stamp(run, status["state"]))
-    return {**_head(run, config, status), **_verdict_columns(splits or {}), **_config_columns(config)}
+    try:
+        plain_file(run.path, METRICS)
+        problem = changed_since(run, status)
+        splits = judge(run, status["state"]) if judge is not None else _recalled(run, status)
+    except ValueError as error:
+        splits, problem = {}, str(error)
+    if problem:
+        status = {**status, "state": "damaged", "error": {"message": problem}}
+        splits = {}
+    return {**_head(run, config, status), **_verdict_columns(splits), **_config_columns(config)}
+
+
+def _recalled(run: Run, status: dict[str, Any]) -> judged.Splits:
+    return judged.recall(run, judged.stamp(run, status["state"])) or {}
 
 
 def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:

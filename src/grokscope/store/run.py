@@ -1,6 +1,7 @@
 """A run folder, read: what was configured, how far it came, what it measured."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from grokscope import configio, identity
 from grokscope.store import lock
+from grokscope.store.checked import checked_record, checked_status
 from grokscope.store.files import plain_file, read_json
 from grokscope.store.metrics import columns, read_rows
 
@@ -44,19 +46,25 @@ class Run:
     @property
     def label(self) -> str:
         """The regime's name."""
-        return self.config["regime"]["name"]
+        try:
+            return self.config["regime"]["name"]
+        except KeyError:
+            raise ValueError(f"{self.path / 'config.json'}: $.config.regime.name is missing") from None
 
     @property
     def seed(self) -> int:
-        return self.config["seed"]
+        seed = self.config.get("seed")
+        if not isinstance(seed, int):
+            raise ValueError(f"{self.path / 'config.json'}: $.config.seed: expected a whole number, got {seed!r}")
+        return seed
 
     @property
     def status(self) -> dict[str, Any]:
         """status.json, with state ``interrupted`` where it says running but no process holds the run."""
-        path = self.path / "status.json"
+        path = plain_file(self.path, "status.json")
         if not path.exists():
             return {"state": "planned", "step": 0}
-        status = read_json(path)
+        status = checked_status(read_json(path), path)
         if status.get("state") == "running" and not self._alive(status):
             status["state"] = "interrupted"
         return status
@@ -66,7 +74,7 @@ class Run:
 
         if status.get("host") == socket.gethostname():
             return lock.is_held(self.path)
-        return time.time() - status.get("heartbeat", 0) < 120  # another machine: believe a fresh heartbeat
+        return time.time() - (status.get("heartbeat") or 0) < 120  # another machine: believe a fresh heartbeat
 
     def rows(self) -> list[dict[str, Any]]:
         return read_rows(plain_file(self.path, METRICS))
@@ -76,10 +84,16 @@ class Run:
         return columns(self.rows())
 
     def checkpoints(self) -> dict[int, Path]:
-        """Step -> weights file of every kept checkpoint, in order of step."""
+        """Step -> weights file of every kept checkpoint, in order of step. Warns of one that is no regular file, which
+        is left out."""
         found = {}
         for path in (self.path / "checkpoints").glob("*.safetensors"):
-            if path.stem.startswith(("st", "ep")) and path.stem[2:].isdigit():
+            if path.stem.startswith(("st", "ep")) and path.stem[2:].isdecimal():
+                try:
+                    plain_file(self.path, f"checkpoints/{path.name}")
+                except ValueError as error:
+                    warnings.warn(f"{error}; left out", stacklevel=2)
+                    continue
                 scale = self.facts.get("steps_per_epoch", 1) if path.stem.startswith("ep") else 1
                 found[int(path.stem[2:]) * scale] = path
         return dict(sorted(found.items()))
@@ -97,6 +111,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     schema = record.get("schema", 0)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"{folder}: written by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to read it")
+    checked_record(record, folder / "config.json")
     return {**record, "schema": SCHEMA, "config": identity.completed(record["config"])}
 
 
@@ -105,7 +120,7 @@ def open_run(path: str | Path) -> Run:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such folder")
-    if not (path / "config.json").is_file():
+    if not _is_run(path):
         inside = find_runs(path) if path.is_dir() else []
         hint = f"; it holds {len(inside)} runs, for example {inside[0].path}" if inside else ""
         raise ValueError(f"{path} is not a run (it has no config.json){hint}")
@@ -115,10 +130,25 @@ def open_run(path: str | Path) -> Run:
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """All runs directly in `root` (or `root` itself), by name. A missing root holds none."""
+    """All runs directly in `root` (or `root` itself), by name, damaged ones included. A missing root holds none.
+
+    A run may be a link to a folder elsewhere, which only somebody who keeps runs in several places makes; nothing
+    inside a run is followed.
+    """
     root = Path(root)
-    if (root / "config.json").is_file():
+    if _is_run(root):
         return [Run(root)]
     if not root.is_dir():
         return []
-    return sorted((Run(p.parent) for p in root.glob("*/config.json")), key=lambda run: run.id)
+    return sorted((Run(path) for path in root.iterdir() if _is_run(path)), key=lambda run: run.id)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether there is a config.json, whatever it is; true also where nobody may look, which then is said."""
+    try:
+        (path / "config.json").lstat()
+    except PermissionError:
+        return path.is_dir()
+    except OSError:
+        return False
+    return True

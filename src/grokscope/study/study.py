@@ -121,7 +121,7 @@ class Study:
         processes with a CPU thread each (default: one for each usable CPU); 0 trains in this process.
 
         Raises:
-            Stopped: after Ctrl-C or SIGTERM, with everything saved.
+            Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
         return _carry_out(self.status(root), workers, board, executor)
 

@@ -41,14 +41,16 @@ def deterministic(seed: int) -> Iterator[None]:
 
 @contextmanager
 def signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the session to stop after the present step; a second Ctrl-C is not held back."""
+    """Ctrl-C, SIGTERM and SIGHUP ask the session to stop after the present step; a second Ctrl-C is not held back."""
 
     def handler(number: int, frame: FrameType | None) -> None:
         request_stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:
-        before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+        hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # under nohup the run outlives its terminal
+        stopping = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
+        before = {s: signal.signal(s, handler) for s in stopping}
     except ValueError:  # not in the main thread: the caller deals with signals
         yield
         return
