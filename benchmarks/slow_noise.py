@@ -74,7 +74,7 @@ def main() -> None:
     curves = parser.parse_args().curves
     result = {}
     for name, rows, rho, sd in cells():
-        found = judged(name, rows, rho, sd, curves if name == "flat" else max(curves // 4, 1))
+        found = judged(name, rows, rho, sd, curves if name == "flat" else max(curves // 5, 1))
         result[f"{name}, {rows} evaluations, noise {sd}, rho {rho}"] = found
         print(f"{name:30s} {rows:4d} {sd:5.2f} {rho:4.2f}  called {found['called']:.3f}  robust {found['robust']:.3f}"
               f"  rho {found['rho']:.2f}", flush=True)  # fmt: skip

@@ -7,9 +7,10 @@ import pytest
 from trajectory_shapes import PUBLISHED_GRID, early_peak, trajectory
 
 from grokscope.trajectory import verdict
+from grokscope.trajectory.ar_noise import DRAWS, FEWEST, MOST, RHO, compatible, flat_drops
 from grokscope.trajectory.curves import running_median
 from grokscope.trajectory.peak_bias import ar1
-from grokscope.trajectory.slow_noise import DRAWS, FEWEST, LIKELY, MOST, RHO, compatible, drop_luck, flat_drops
+from grokscope.trajectory.slow_noise import LIKELY, drop_luck
 
 T = 61
 X = np.linspace(0, 1, T)
@@ -85,6 +86,7 @@ def test_a_verdict_that_luck_explains_is_not_robust_and_says_so():
         assert 0 <= luck["rho"] <= luck["rho_high"] <= 0.985
         assert f"(correlation {luck['rho']:.2g}" in v.reason
         assert "of runs" in v.reason
+        assert (luck["p"] > LIKELY) == any("slow noise" in why for why in v.fragile)
         if luck["p"] > LIKELY:
             assert not v.robust
         json.dumps(v.to_dict(), allow_nan=False)
@@ -108,7 +110,8 @@ def test_the_restricted_likelihood_is_the_one_of_the_full_matrices():
     rng = np.random.default_rng(0)
     t = 14
     y = rng.normal(size=t)
-    weight, sigma = compatible(y)
+    noise = compatible(y)
+    weight, sigma = noise.weight, noise.sigma
     x = np.arange(t) / (t - 1)
     line = np.linalg.qr(np.stack([np.ones(t), x], axis=1))[0]
     bend = x**2 - line @ (line.T @ x**2)

@@ -49,6 +49,8 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.trajectory.ar_noise import averaged, flat_drops, noise_after
+
 WINDOW = 15
 """Evaluations in the running median: long enough to see noise with a memory of a few evaluations; a peak narrower than
 this is protected by leaving its neighbours out."""
@@ -138,6 +140,9 @@ def peak_bias(values: np.ndarray, n: int | None = None, *, draws: int = 999, see
     optimism = float((copies.max(axis=1) - course[copies.argmax(axis=1)]).mean())
     told = rho < _RHO[-1] or optimism <= NEGLIGIBLE
     p, p_new = _compared(rng, values, noise, tail, window, step, n) if told else (None, None)
+    if p is not None:
+        p = max(p, _slowly(values, tail, step))
+        p_new = None if p_new is None else max(p_new, p)
     return PeakBias(
         peak=peak,
         final=final,
@@ -173,6 +178,18 @@ def _compared(
         return p, None
     errors = np.hypot(_binomial(float(values.max()), n), _binomial(float(values[-tail:].mean()), n))
     return p, max(_p(ratio * spread[0] + errors * rng.standard_normal(len(noise)), drop), p)
+
+
+def _slowly(values: np.ndarray, tail: int, step: float) -> float:
+    """The same share by `ar_noise`, whose noise may be as slow as the curve admits."""
+    curve = averaged(values)
+    t = len(curve)
+    rows = max(round(tail / len(values) * t), 1)
+    top = int(np.argmax(curve[:-rows]))
+    drop = float(curve[top] - curve[-rows:].mean())
+    rounding = ROUNDING * step * np.sqrt(t / len(values))
+    noise = noise_after(curve, curve, top, drop, float(rounding))
+    return noise.p(drop, flat_drops(t, rows, lasting=False))
 
 
 def _again(rng: np.random.Generator, spikes: np.ndarray, m: int, t: int) -> np.ndarray:

@@ -36,9 +36,9 @@ evaluations.
 
 Everything about the end is a share of the steps, never a number of rows; only `dwell` counts evaluations.
 
-How often noise alone makes a flat curve `ungrokked`, by simulation with 30 to 300 evaluations: white noise, 2 in 100;
-neighbouring evaluations correlated by 0.5, 7 to 13 in 100; by 0.8, 8 to 30 in 100, and often `robust`, because a slow
-drift is hard to tell from a decay. One run is an anecdote: compare seeds.
+`ungrokked` carries how often a flat curve with noise as slow drops as far, and is not robust where that is more often
+than 5 in 100 (`grokscope.trajectory.slow_noise`, with the measured table). One run is an anecdote all the same: compare
+seeds.
 
 Ungrokking by a run's own training is what the shortcut study means (`early-peak`); Varma et al. (arXiv:2309.02390)
 use the word for a grokked network that loses the rule when trained on with less data (`after-grokking`, if the log
@@ -59,6 +59,7 @@ from grokscope.trajectory.judgeable import left_censored, never_measured, unjudg
 from grokscope.trajectory.milestones import Milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
+from grokscope.trajectory.slow_noise import drop_luck_of
 
 Name = Literal[
     "diverged",
@@ -162,14 +163,16 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
     if why_not is not None:
         return _verdict(split, None, None, why_not, evidence.milestones, evidence.to_dict(), criteria)
     near = dict(_neighbours(trajectory, split, criteria, evidence, name)) if neighbours else {}
-    weak = tuple(_fragile(name, evidence, criteria))
+    luck = drop_luck_of(trajectory, split, evidence.milestones) if name == "ungrokked" else None
+    weak = (*_fragile(name, evidence, criteria), *(luck.doubt if luck is not None else ()))
+    sentence = reason(name, qualifier, evidence, criteria)
     return _verdict(
         split,
         name,
         qualifier,
-        reason(name, qualifier, evidence, criteria),
+        sentence if luck is None else f"{sentence}; {luck.words}",
         evidence.milestones,
-        evidence.to_dict(),
+        evidence.to_dict() if luck is None else {**evidence.to_dict(), "luck": luck.to_dict()},
         criteria,
         robust=neighbours and not weak and all(v == name for v in near.values()),
         fragile=weak,
