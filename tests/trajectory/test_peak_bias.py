@@ -70,6 +70,20 @@ def test_the_luck_is_right_whatever_the_curve_does_early(shape, rho):
         assert share_below(found) <= 0.12
 
 
+@pytest.mark.parametrize("rho", [0.8, 0.95])
+@pytest.mark.parametrize("t", [30, T])
+def test_slow_noise_makes_no_peak(t: int, rho: float):
+    """The running median alone follows it and takes it for a course."""
+    found = judged(course("flat", t), SIGMA * ar1(np.random.default_rng(t), rho, 60, t))
+    assert share_below(found) <= 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_a_long_fall_is_seen_in_noise_of_any_pace(rho: float):
+    found = judged(0.75 - 0.15 * np.linspace(0, 1, T), SIGMA * ar1(np.random.default_rng(6), rho, 30, T))
+    assert share_below(found) >= 0.6
+
+
 def test_heavy_tails_are_luck_and_no_peak():
     """Student's t with 3 degrees of freedom: single evaluations jut out of an otherwise quiet curve."""
     true = course("flat")
