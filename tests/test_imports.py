@@ -12,7 +12,7 @@ import grokscope
 ROOT = Path(grokscope.__file__).parent
 
 LINE = [
-    {"config", "configio", "identity", "limits", "regimes", "registry", "seeds"},
+    {"config", "configio", "headers", "identity", "limits", "regimes", "registry", "seeds", "terminal"},
     {"codes"},
     {"tasks"},
     {"measure"},

@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from grokscope.registry import nearest
+from grokscope.terminal import message as message_line
+from grokscope.terminal import one_line, visible
 
 BAD_INPUT, STOPPED, BUG = 2, 130, 3
 
@@ -91,10 +93,10 @@ def _warner(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if category is not UserWarning:
-            usual(message, category, *where)
+            usual(visible(str(message)), category, *where)
         elif str(message) not in told:
             told.add(str(message))
-            print(f"grokscope: warning: {message}", file=sys.stderr)
+            print(message_line(f"grokscope: warning: {message}"), file=sys.stderr)
 
     return show
 
@@ -111,28 +113,31 @@ def _run(argv: Sequence[str]) -> int:
         print("stopped", file=sys.stderr)
         return STOPPED
     except Exception as error:
-        return _explain(error)
+        return _explain(error, argv)
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, argv: Sequence[str]) -> int:
     """A user's mistake, a full disk and an interruption are messages; anything else is our bug, with its trace."""
     if type(error).__name__ in ("Interrupted", "Stopped"):
-        print(error, file=sys.stderr)
+        print(message_line(str(error)), file=sys.stderr)
         return STOPPED
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
         first = str(error).split("\n")[0]
-        print(f"grokscope: out of memory: make the task, the model or the batch smaller ({first})", file=sys.stderr)
+        words = f"grokscope: out of memory: make the task, the model or the batch smaller ({first})"
+        print(message_line(words), file=sys.stderr)
         return BAD_INPUT
     if not isinstance(error, ValueError | OSError):
         import traceback
 
-        traceback.print_exception(error)
+        print(visible("".join(traceback.format_exception(error))), file=sys.stderr)
         return BUG
     if os.environ.get("GROKSCOPE_DEBUG") == "1":
         raise error
     text = _system_message(error) if isinstance(error, OSError) else str(error)
+    for word in argv:  # a line feed in a name from the shell begins no line of ours
+        text = text.replace(word, one_line(word)) if "\n" in word else text
     for line in text.split("\n"):
-        print(f"grokscope: {line}", file=sys.stderr)
+        print(message_line(f"grokscope: {line}"), file=sys.stderr)
     return BAD_INPUT
 
 

@@ -75,7 +75,7 @@ MAX_CELL = 4096
 MAX_TENSORS = _limit("MAX_TENSORS", 50_000)
 """Tensors of a file of weights: the largest networks have a few thousand."""
 
-MAX_HEADER_BYTES = _limit("MAX_HEADER_BYTES", 32_000_000)
+MAX_HEADER_BYTES = _limit("MAX_HEADER_BYTES", 10_000_000)
 """Bytes of a weights file's table of contents (a safetensors header, a pickle): 200 or so for each tensor."""
 
 

@@ -155,7 +155,8 @@ def attempt(action: Callable[[], Any], what: str, seconds: int = 60) -> str:
 def in_child(
     module: str, function: str, *args: Any, memory: int = 6 * GIGABYTE, seconds: int = 500, cwd: Path | None = None
 ) -> Any:
-    """What ``module.function(*args)`` returns, called in a process that may have only so much memory and time.
+    """What ``module.function(*args)`` returns, called in a process that may have only so much memory, beyond what its
+    imports take, and time.
 
     The module lies among the tests; arguments and result are plain data (paths as text).
 
@@ -178,9 +179,11 @@ def files_below(folder: Path) -> dict[str, int]:
 
 
 def _main(module: str, function: str, memory: str, args: str) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    result = getattr(import_module(module), function)(*json.loads(args))
-    print("\n" + json.dumps(result))
+    action = getattr(import_module(module), function)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])  # the libraries that are loaded by now
+    limit = pages * resource.getpagesize() + int(memory)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    print("\n" + json.dumps(action(*json.loads(args))))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from grokscope.codes.heights import m_heights
+from grokscope.headers import check_safetensors
 from grokscope.limits import require_memory
 from grokscope.registry import nearest
 from grokscope.seeds import derive
@@ -117,6 +118,7 @@ def write_dataset(codes: Codes, path: str | Path) -> None:
 def read_dataset(path: str | Path) -> Codes:
     """What `write_dataset` wrote. ValueError for another kind or version of file, FileNotFoundError if absent."""
     try:
+        check_safetensors(path)
         with safe_open(path, framework="np") as file:
             meta = json.loads((file.metadata() or {}).get("codes", "{}"))
             if meta.get("version") != VERSION:

@@ -45,7 +45,8 @@ class Checked(Result):
         return self.report.to_dict()
 
     def show(self, console: "Console") -> None:
-        console.print(self.report.to_text())
+        for line in self.report.to_text().split("\n"):
+            console.print(line)
 
 
 def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False) -> Checked:
@@ -213,7 +214,8 @@ class Code(Result):
     def show(self, console: "Console") -> None:
         from grokscope.codes.show import show_code
 
-        console.print(show_code(self.P))
+        for line in show_code(self.P).split("\n"):
+            console.print(line)
 
 
 def codes_show(matrix: str, /) -> Code:

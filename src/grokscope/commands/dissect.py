@@ -10,6 +10,7 @@ from grokscope.commands.output import Result, Rows, number, plural, print_table
 from grokscope.config import require
 from grokscope.store import open_run
 from grokscope.store.dissected import outdated, requests
+from grokscope.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,7 @@ def dissect(
         settings=settings,
         figures=figures,
     ):
-        print(f"step {step:,}: {result.where.cell}", file=sys.stderr)
+        print(one_line(f"step {step:,}: {result.where.cell}"), file=sys.stderr)
         found.append((step, result))
     return _shown(found, opened.path / "mechinterp")
 

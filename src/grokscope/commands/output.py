@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from grokscope.terminal import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,10 +33,8 @@ class Result(ABC):
         """Text for people."""
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         buffer = StringIO()
-        self.show(Console(file=buffer, width=WIDE, highlight=False, markup=False))
+        self.show(safe_console(file=buffer, width=WIDE))
         return buffer.getvalue().rstrip("\n")
 
 
@@ -55,20 +55,32 @@ class Rows(Result):
         print_table(console, list(self.rows[0]), ([_cell(v) for v in row.values()] for row in self.rows))
 
 
-def stdout_console() -> "Console":
-    """Terminal width on a terminal, no wrapping elsewhere. Colours follow NO_COLOR."""
+def safe_console(**options: Any) -> "Console":
+    """A console on which names and values from elsewhere are text and nothing else: no markup, no control characters.
+
+    Every text printed is one line; print the lines of a longer one one by one.
+    """
     from rich.console import Console
 
-    class Plain(Console):
+    class Safe(Console):
+        def print(self, *objects: Any, **more: Any) -> None:
+            super().print(*(one_line(o) if isinstance(o, str) else o for o in objects), **more)
+
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich would exit with 1; the command line knows that it is no error
 
-    return Plain(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False, soft_wrap=True)
+    return Safe(highlight=False, markup=False, emoji=False, **options)
+
+
+def stdout_console() -> "Console":
+    """Terminal width on a terminal, no wrapping elsewhere. Colours follow NO_COLOR."""
+    return safe_console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns, numbers to the right; no lines, so that it pastes and greps well. Folds only on a terminal."""
-    body = [list(row) for row in rows]
+    header = [one_line(name) for name in header]
+    body = [[one_line(cell) for cell in row] for row in rows]
     right = [all(_is_number(row[i]) for row in body) and any(row[i] for row in body) for i in range(len(header))]
     if console.width >= WIDE:
         _print_plain(console, [list(header), *body], right)

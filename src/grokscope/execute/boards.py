@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from grokscope.execute.forecast import Forecast, duration
 from grokscope.execute.protocol import Board, Job, Outcome
+from grokscope.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -70,7 +71,7 @@ class Lines:
             self.note(f"{_sentence(outcome)}{left}")
 
     def note(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(one_line(line), file=self.stream, flush=True)
 
     def close(self) -> None: ...
 
@@ -101,7 +102,7 @@ class Bars:
     def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None:
         self.forecast.progress(job, step, steps_per_s)
         if job.run.name not in self.tasks:
-            self.tasks[job.run.name] = self.live.add_task(job.label, total=max(total, 1), tail="")
+            self.tasks[job.run.name] = self.live.add_task(one_line(job.label), total=max(total, 1), tail="")
         tail = f"{step:,} of {total:,} steps, {steps_per_s:,.0f} a second"
         self.live.update(self.tasks[job.run.name], completed=step, tail=tail)
         self._update()
@@ -116,7 +117,7 @@ class Bars:
         self._update()
 
     def note(self, line: str) -> None:
-        self.live.console.print(line, markup=False, highlight=False)
+        self.live.console.print(one_line(line), markup=False, highlight=False)
 
     def close(self) -> None:
         self.live.stop()

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from grokscope.headers import check_safetensors, check_zip
 from grokscope.store.files import plain_file, write_atomic
 
 KEEP_STATES = 2
@@ -25,7 +26,9 @@ def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """A state dict from a safetensors file. Raises ValueError when it is absent, damaged or no regular file."""
     try:
-        return load_file(plain_file(path.parent, path.name))
+        file = plain_file(path.parent, path.name)
+        check_safetensors(file)
+        return load_file(file)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such checkpoint") from None
     except (SafetensorError, OSError) as error:
@@ -56,7 +59,9 @@ def load_state(path: Path) -> dict[str, Any]:
         ValueError: not a plain file, cut, changed in a single bit, or no state at all.
     """
     try:
-        data = plain_file(path.parent.parent, f"{path.parent.name}/{path.name}").read_bytes()
+        file = plain_file(path.parent.parent, f"{path.parent.name}/{path.name}")
+        check_zip(file)
+        data = file.read_bytes()
         state = torch.load(BytesIO(_checked(data)), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ValueError(f"{path.name} is damaged ({_first_line(error)})") from None

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from grokscope.limits import check_depth, too_deep, whole_number
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Create or replace `path` with what `write` puts into a binary file: readers see the old content or the new.
@@ -84,13 +86,15 @@ def read_json(path: Path) -> Any:
     try:
         if not path.is_file() and path.exists():
             raise ValueError(f"{path}: is {_kind(path.stat().st_mode)}, not a file")
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_int=whole_number)
+        check_depth(data, str(path))
+        return data
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     except RecursionError:
-        raise ValueError(f"{path}: not readable as JSON (nested too deeply)") from None
+        raise ValueError(f"{path}: not readable as JSON ({too_deep()})") from None
     except ValueError as error:
         if str(error).startswith(f"{path}: "):
             raise

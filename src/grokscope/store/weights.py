@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from grokscope.headers import check_content, check_tensor_count, check_zip
+from grokscope.limits import brief
 from grokscope.store.checkpoints import load_weights
 
 if TYPE_CHECKING:
@@ -52,16 +54,33 @@ def _read(path: Path) -> tuple[Weights, list[str]]:
         raise ValueError(f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull, or from the Hub")
     if path.suffix == ".safetensors":
         return load_weights(path), []
-    return _unwrap(_load(path), path)
+    weights, notes = _unwrap(_load(path), path)
+    _check_tensors(weights, path)
+    return weights, notes
+
+
+def _check_tensors(weights: Weights, path: Path) -> None:
+    """Raises ValueError for what no network's weights are, before anything copies it: views that repeat a few numbers
+    without end (stride 0), more tensors than any network, tensors without plain numbers."""
+    check_tensor_count(path, len(weights))
+    for name, tensor in weights.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{path}: holds no state dict (a tensor's name is {brief(name)})")
+        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ValueError(f"{path}: its tensor {brief(name)} is sparse, quantized or without data; save it dense")
+    largest = max(weights, key=lambda n: weights[n].numel(), default="")
+    size = sum(t.numel() * t.element_size() for t in weights.values())
+    check_content(path, size, f"its tensors (the largest is {brief(largest)}) take")
 
 
 def _load(path: Path) -> Any:
+    check_zip(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles, which are refused below where they matter
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if found := sorted(set(_foreign_names(path))):
+        if found := sorted({name[:100] for name in _foreign_names(path)}):
             raise ValueError(
                 f"{path}: refused: besides weights it names {', '.join(found[:3])}, and reading that could run code; "
                 "nothing was run. Where you trust its author, save its state_dict anew as safetensors"
