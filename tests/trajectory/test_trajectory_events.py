@@ -19,6 +19,7 @@ from grokscope.trajectory import (
     spike_links,
     transition,
     unseen,
+    verdict,
 )
 from grokscope.trajectory.event import trailing_median
 from grokscope.trajectory.onset import judged_from
@@ -110,6 +111,15 @@ def test_a_log_that_only_descends_says_that_it_shows_nothing():
     assert "first descent" in unseen(t)["transition"]
 
 
+def test_a_log_without_scores_has_no_events_and_says_why():
+    nothing = np.full(len(STEP), np.nan)
+    for train, held in ((nothing, np.full(len(STEP), 0.1)), (np.ones(len(STEP)), nothing)):
+        t = trajectory(STEP, train, held, train_loss=np.ones(len(STEP)))
+        assert events(t) == []
+        assert spike_links(t) == []
+        assert "without scores" in unseen(t)["loss spike"]
+
+
 def test_a_negative_loss_has_no_logarithm():
     t = with_loss(np.r_[np.full(99, 0.01), -1.0])
     assert loss_spikes(t) == []
@@ -155,6 +165,8 @@ def test_the_log_that_the_m_height_document_tells():
     assert 780 <= moved.at <= 790
     assert moved.numbers["loss_ratio"] == pytest.approx(1.3 / 3.0, rel=0.05)
     assert collapse.at == 780
+    assert verdict(t).verdict == "recovered-to-baseline"
+    assert all(verdict(t.head(rows)).verdict not in ("memorized", "grokked") for rows in range(40, 301, 20))
     (link,) = spike_links(t)
     assert link.near
     assert link.lag is not None

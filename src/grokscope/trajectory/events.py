@@ -13,7 +13,7 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.curves import running_median, stretches
 from grokscope.trajectory.event import Event, EventKind, event_of, logged, trailing_median
 from grokscope.trajectory.loss_spikes import loss_spikes
-from grokscope.trajectory.onset import course, first_judged, judged_from, kept_level
+from grokscope.trajectory.onset import course, first_judged, judged_from, kept_level, scored
 from grokscope.trajectory.series import Trajectory
 
 FEWEST = 4
@@ -34,7 +34,12 @@ def unseen(trajectory: Trajectory, criteria: Criteria | None = None) -> dict[Eve
     """Kinds of event that this log cannot show, and why."""
     out: dict[EventKind, str] = {}
     if first_judged(trajectory, criteria or Criteria()) is None:
-        why = "train never fitted and held-out never rested: all of the log is a first descent"
+        both = scored(trajectory.train) and any(map(scored, trajectory.held_out.values()))
+        why = (
+            "train never fitted and held-out never rested: all of the log is a first descent"
+            if both
+            else "without scores of train and of held-out it is not known when the first descent was over"
+        )
         return dict.fromkeys(get_args(EventKind), why)
     if trajectory.train_loss is None:
         out["loss spike"] = "the log has no train loss"

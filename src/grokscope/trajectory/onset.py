@@ -50,12 +50,15 @@ def course(trajectory: Trajectory, split: str, criteria: Criteria) -> Course:
 
 def judged_from(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> float | None:
     """The step from which events are judged: `T_fit` or the begin of the plateau, whichever is first. None where train
-    never fitted and held-out never rested: the log shows a first descent and nothing else.
+    never fitted and held-out never rested: the log shows a first descent and nothing else. Nor can it be known where
+    one of the two has no scores.
 
     Misleads where train fits at once and held-out rises a little later: the end of that rise is judged, too.
     """
     criteria = criteria or Criteria()
     split = trajectory.split(split)
+    if not (scored(trajectory.train) and scored(trajectory.held_out[split])):
+        return None
     fit = milestones(trajectory, split, criteria).T_fit
     steps = [] if fit.censored else [fit.at]
     plateau = plateau_from(trajectory, split, criteria)
@@ -64,9 +67,13 @@ def judged_from(trajectory: Trajectory, split: str | None = None, criteria: Crit
 
 def first_judged(trajectory: Trajectory, criteria: Criteria) -> float | None:
     """The earliest `judged_from` of the held-out splits: from there on the train loss is judged."""
-    evaluated = [s for s in trajectory.splits if not np.isnan(trajectory.held_out[s]).all()]
-    starts = [judged_from(trajectory, s, criteria) for s in evaluated]
+    starts = [judged_from(trajectory, s, criteria) for s in trajectory.splits]
     return min((s for s in starts if s is not None), default=None)
+
+
+def scored(values: np.ndarray) -> bool:
+    """Whether a curve (t,) was evaluated at all."""
+    return not np.isnan(values).all()
 
 
 def plateau_from(trajectory: Trajectory, split: str, criteria: Criteria) -> float | None:
