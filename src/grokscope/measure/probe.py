@@ -60,7 +60,9 @@ def probe_scores(
     Source: hidden representations against their readout, arXiv:2605.27078. Cost: n d min(n, d) for the covariance, one
     symmetric eigendecomposition of size min(n, d), s m r k for the scores.
     Misleads: the score is a property of features *and* probe. One without regularization merely tracks the network, and
-    a linear probe misses what only a nonlinear readout could use. Below some fifty training rows the choice of the
+    a linear probe misses what only a nonlinear readout could use. The rows that choose the strength were trained on, so
+    that late in training they look easier than held-out ones and the chosen strength is too weak (digits: a passing dip
+    from .92 to .82 while the best strength stays at .92): read the range. Below some fifty training rows the choice of the
     strength is mostly chance.
     """
     n = len(train)

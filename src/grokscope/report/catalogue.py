@@ -72,9 +72,19 @@ LOGARITHMIC = ("irm", "grad_norm")
 def diagnostics_in(columns: Iterable[str], splits: Sequence[str]) -> list[Diagnostic]:
     """What can be drawn of these columns, in a fixed order; `splits` are the held-out ones."""
     found = set(columns)
+    probes = [_probe(s) for s in splits]
     losses = [Diagnostic(f"{s}_loss", f"{s} loss", "on held-out data", "log") for s in splits]
-    named = [d for d in (KNOWN["train_loss"], *losses, *list(KNOWN.values())[1:]) if d.column in found]
+    named = [d for d in (*probes, KNOWN["train_loss"], *losses, *list(KNOWN.values())[1:]) if d.column in found]
     return [*named, *(d for column in sorted(found) if (d := _patterned(column)) is not None)]
+
+
+def _probe(split: str) -> Diagnostic:
+    front = f"{split}_probe"
+    meaning = (
+        f"accuracy on {split} of a ridge probe of the last hidden layer, fitted on train labels: where it stands high "
+        "from the start, no representation forms (2605.27078); band: its weakest to its best strength"
+    )
+    return Diagnostic(f"{front}_acc", f"linear probe, {split}", meaning, around=(f"{front}_low", f"{front}_high"))
 
 
 def _patterned(column: str) -> Diagnostic | None:

@@ -26,7 +26,8 @@ VISIBLE = 0.1
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows: a group's readings, and bands of its curves by name (``train``, each split, ``norm_*``)."""
+    """What one panel shows: a group's readings, and bands of its curves by name (``train``, each split, ``probe``,
+    ``norm_*``)."""
 
     group: str
     readings: list[Reading]
@@ -68,7 +69,7 @@ class Frame:
 def make_panel(group: str, readings: Sequence[Reading], splits: list[str]) -> Panel:
     with_curve = [r for r in readings if r.trajectory is not None]
     bands: dict[str, Band] = {}
-    for name in ("train", *splits, "norm_total", *NORM_GROUPS):
+    for name in ("train", *splits, "probe", "norm_total", *NORM_GROUPS):
         if (band := group_band([c for r in with_curve if (c := r.curve(name)) is not None])) is not None:
             bands[name] = band
     return Panel(group, list(readings), splits, bands)

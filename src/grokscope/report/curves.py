@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from grokscope.trajectory import Milestone
 
 
+PROBE_DASH = (0, (3.5, 2))
+
+
 def draw_panel(figure: "Figure", left: float, top: float, panel: Panel, frame: Frame) -> None:
     """Draw at a place in points from the figure's top left corner."""
     width, y = WIDTH - LEFT - RIGHT, top + TOP
@@ -82,6 +85,7 @@ def _draw_score(axes: "Axes", panel: Panel, frame: Frame) -> None:
     axes.set_axisbelow(True)
     labels = _references(axes, panel)
     _lines(axes, panel, frame, "train", "train", 1.7)
+    _probe(axes, panel, frame)
     for i, split in reversed(list(enumerate(panel.splits))):
         _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if i == 0 else 1.5)
     _milestones_on_curve(axes, panel, frame)
@@ -139,6 +143,14 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
     for reading in panel.readings if first else []:
         _seed_line(axes, reading, name, frame, shade, band, few=len(panel.readings) <= MANY_SEEDS)
     axes.plot(*thin(frame.axis.place(band.step), band.median), color=shade, linewidth=width)
+
+
+def _probe(axes: "Axes", panel: Panel, frame: Frame) -> None:
+    """What a fresh readout of the last hidden layer would score: dashed in the colour of the curve that it explains."""
+    band = panel.bands.get("probe")
+    if band is not None:
+        x, y = thin(frame.axis.place(band.step), band.median)
+        axes.plot(x, y, color=colour("held-1"), linewidth=1.5, linestyle=PROBE_DASH, gid="probe")
 
 
 def _seed_line(axes: "Axes", reading: Reading, name: str, frame: Frame, shade: str, band: Band, few: bool) -> None:

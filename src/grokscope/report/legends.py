@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 Key = list[tuple[Markup, str]]
 
 
-def curve_legend(splits: Sequence[str]) -> Key:
+def curve_legend(splits: Sequence[str], probed: bool = False) -> Key:
+    """`probed`: whether some panel shows a linear probe."""
     others = [(line(f"held-{i % 4 + 1}", 2.6), _held(name)) for i, name in enumerate(splits)][1:]
     return [
         (line("train", 2.0), "train"),
         (_svg(_BAND), f"{_held(splits[0])} (median and band)"),
         *others,
+        *([(line("held-1", 1.6, "4 2.3"), "linear probe of the last hidden layer")] if probed else []),
         (line("muted", 1.3, "5 3"), "goal: threshold of the verdict"),
         (line("muted", 1.5, "1 2.5"), "trivial predictor"),
         (_svg(_FITTED), "train fitted"),

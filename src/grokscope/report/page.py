@@ -77,7 +77,11 @@ def render(material: "Material", files: Sequence[str]) -> str:
         "study": material.study,
         "expectations": rows,
         "expectation": dict(zip(("role", "sentence"), expectation_verdict(rows), strict=True)) if rows else None,
-        "curves": {**curve_section(material), "legend": curve_legend(material.splits), "note": curve_note(material)},
+        "curves": {
+            **curve_section(material),
+            "legend": curve_legend(material.splits, any("probe" in p.bands for p in material.panels)),
+            "note": curve_note(material),
+        },
         "verdicts": _verdicts(material),
         "times": _times(material, found),
         "events": _events(material, groups),

@@ -100,12 +100,12 @@ class Reading:
         return [e.at for e in self.events if e.kind == "loss spike"]
 
     def curve(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """(steps, values) of ``train``, a held-out split, ``norm_total`` or ``norm_<group>``, where evaluated; None if
-        never."""
+        """(steps, values) of ``train``, a held-out split, ``probe`` (the linear probe, on the split that is judged),
+        ``norm_total`` or ``norm_<group>``, where evaluated; None if never."""
         t = self.trajectory
         if t is None:
             return None
-        values = _values(t, name)
+        values = t.probe.get(self.split) if name == "probe" else _values(t, name)
         if values is None or np.isnan(values).all():
             return None
         keep = ~np.isnan(values)
