@@ -62,8 +62,8 @@ def probe_scores(
     Misleads: the score is a property of features *and* probe. One without regularization merely tracks the network, and
     a linear probe misses what only a nonlinear readout could use. The rows that choose the strength were trained on, so
     that late in training they look easier than held-out ones and the chosen strength is too weak (digits: a passing dip
-    from .92 to .82 while the best strength stays at .92): read the range. Below some fifty training rows the choice of the
-    strength is mostly chance.
+    from .92 to .82 while the best strength stays at .92): read the range. Below some fifty training rows the choice is
+    mostly chance.
     """
     n = len(train)
     fit, select = (rows.to(train.device) for rows in fit_and_select(n, train.shape[1]))
