@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from grokscope.limits import require_memory
 from grokscope.tasks import imagepool
-from grokscope.tasks.images import read_rgb, stored_size
+from grokscope.tasks.images import TooLarge, check_file_size, read_rgb, stored_size
 
 Pixels = tuple[int, int]
 """Width and height."""
@@ -67,6 +68,7 @@ def load_known_images(
     if size is None and stored is None:
         stored = stored_size(paths[0])
     width, height = (size, size) if size is not None else stored or (0, 0)
+    require_memory(3 * width * height * len(paths), "image_size, n_train or n_eval", "images")
     folder = cache_folder(cache_dir) / "images" / _pool_name(size, stored)
 
     def decode(i: int) -> np.ndarray:
@@ -111,7 +113,10 @@ def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
 
     def one(i: int) -> None:
         try:
+            check_file_size(paths[i])
             keys[i] = _digest(Path(paths[i]).read_bytes())
+        except TooLarge as error:
+            raise TooLarge(f"{where[i]}: {error}") from None
         except OSError:
             absent[i] = True
 

@@ -1,5 +1,8 @@
 """Image files as uint8 RGB arrays, and the mean colour of images."""
 
+import os
+import struct
+import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -7,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from grokscope.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which networks standardize red, green and blue in [0, 1]: ImageNet's numbers, as WILDS takes them. They are fixed
@@ -17,6 +22,16 @@ class WrongSize(ValueError):
     """An image file that holds another number of pixels than the rest."""
 
 
+class TooLarge(ValueError):
+    """An image file of more pixels, or bytes, than can be wanted."""
+
+
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    ZeroDivisionError, NotImplementedError, MemoryError, AssertionError, RuntimeError, struct.error, zlib.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
+"""What Pillow's readers of some fifty formats raise on damaged files."""
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
@@ -34,17 +49,20 @@ def read_rgb(
     """
     try:
         with Image.open(path if data is None else BytesIO(data)) as image:
+            _check_size(path, image.size)
+            if stored is not None and image.size != stored:
+                raise WrongSize(f"{path}: image of {_times(image.size)} pixels, expected {_times(stored)}")
             image.load()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:  # its own words name an object in memory
         raise ValueError(f"{path}: not a readable image (of no known format); restore the file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image, or damaged ({error}); restore the file") from None
+    except (WrongSize, TooLarge):
+        raise
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: not a readable image, or damaged ({_cause(error)}); restore the file") from None
     if image.mode not in _EIGHT_BIT:
         raise ValueError(f"{path}: pixels of kind {image.mode!r}, expected 8 bits a channel; convert the file first")
-    if stored is not None and image.size != stored:
-        raise WrongSize(f"{path}: image of {_times(image.size)} pixels, expected {_times(stored)}")
     if image.mode == "P":
         image = image.convert("RGBA")
     image = image.convert("RGB")
@@ -60,10 +78,37 @@ def _times(size: tuple[int, int]) -> str:
 def stored_size(path: str | Path) -> tuple[int, int]:
     """(width, height) from an image file's header. Raises ValueError naming the file."""
     try:
+        check_file_size(path)
         with Image.open(path) as image:
+            _check_size(path, image.size)
             return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image ({error}); restore the file") from None
+    except TooLarge:
+        raise
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: not a readable image ({_cause(error)}); restore the file") from None
+
+
+def check_file_size(path: str | Path) -> None:
+    """Raises ValueError for a file too large for any image of MAX_PIXELS, and OSError where there is none."""
+    size = os.stat(path).st_size
+    if size > MAX_IMAGE_BYTES:
+        raise TooLarge(
+            f"{path}: {size:,} bytes, more than an image of {MAX_PIXELS:,} pixels can take; scale it down first, or "
+            "set GROKSCOPE_MAX_PIXELS"
+        )
+
+
+def _check_size(path: str | Path, size: tuple[int, int]) -> None:
+    """By the header alone, before anything of that size is decoded."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise TooLarge(
+            f"{path}: image of {_times(size)} pixels, more than {MAX_PIXELS:,} in all; scale it down first, or set "
+            "GROKSCOPE_MAX_PIXELS"
+        )
+
+
+def _cause(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def image_facts(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from grokscope.limits import MAX_CELL, MAX_COLUMNS, MAX_DIGITS, brief
 from grokscope.registry import nearest
 from grokscope.tasks.data import SPLITS
 
@@ -59,15 +60,31 @@ def read_table(path: str | Path) -> ImageRows:
 
 
 def _read_csv(file: Path) -> dict[str, list[Any]]:
+    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False, "encoding": "utf-8-sig"}
     try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+        _check_columns(list(pd.read_csv(file, nrows=0, **options).columns), file)
+        frame = pd.read_csv(file, **options)
     except FileNotFoundError:
         raise ValueError(f"{file}: no such table; give the path of a CSV or Parquet file") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file}: cannot be read as a CSV table in UTF-8 ({str(error).strip()})") from None
+    except TooMany:
+        raise
+    except (OSError, ValueError, OverflowError) as error:  # pandas' own are ValueErrors
+        raise ValueError(f"{file}: cannot be read as a CSV table in UTF-8 ({str(error).strip()[:200]})") from None
     if len(frame.columns) == 1 and ";" in frame.columns[0]:
         raise ValueError(f"{file}: columns are separated by ';', expected ','")
     return {str(c).strip(): [None if v == "" or v != v else v for v in frame[c]] for c in frame.columns}
+
+
+class TooMany(ValueError):
+    """A table with more columns than one that lists images."""
+
+
+def _check_columns(names: list[Any], file: Path) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise TooMany(
+            f"{file}: {len(names):,} columns, more than {MAX_COLUMNS:,}; keep {', '.join(NEEDED)} and group, or set "
+            "GROKSCOPE_MAX_COLUMNS"
+        )
 
 
 def _read_parquet(file: Path) -> dict[str, list[Any]]:
@@ -78,6 +95,7 @@ def _read_parquet(file: Path) -> dict[str, list[Any]]:
     try:
         with duckdb.connect() as connection:
             found = connection.read_parquet(str(file))
+            _check_columns(found.columns, file)
             names, rows = found.columns, found.fetchall()
     except duckdb.Error as error:
         raise ValueError(f"{file}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
@@ -89,15 +107,23 @@ def _values(column: list[Any], name: str, file: Path) -> list[Any]:
     for i, value in enumerate(column, start=1):
         if value is None:
             raise ValueError(f"{file} row {i}, column {name}: empty; fill it in or drop the row")
+        if isinstance(value, str) and len(value) > MAX_CELL:
+            raise ValueError(
+                f"{file} row {i}, column {name}: {len(value):,} characters, more than {MAX_CELL:,}; cut it"
+            )
         if type(value) not in (int, str):
             raise ValueError(
-                f"{file} row {i}, column {name}: {value!r} is neither text nor a whole number; write it as one"
+                f"{file} row {i}, column {name}: {brief(value)} is neither text nor a whole number; write it as one"
             )
     if name in ("path", "split"):
         return [str(value) for value in column]
-    if all(type(value) is int or _WHOLE.fullmatch(value) for value in column) and not _typed_text(column, file):
+    if all(type(value) is int or _is_whole(value) for value in column) and not _typed_text(column, file):
         return [int(value) for value in column]
     return [str(value) for value in column]
+
+
+def _is_whole(text: str) -> bool:
+    return len(text) <= MAX_DIGITS and _WHOLE.fullmatch(text) is not None
 
 
 def _typed_text(column: list[Any], file: Path) -> bool:
