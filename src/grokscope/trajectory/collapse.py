@@ -43,8 +43,7 @@ def collapses(
     step, value = train.step[after], train.value[after]
     low = value < fit - depth
     count = _separate(low, value >= fit - depth / 2)
-    weights = time_weights(step, found.T_fit.at) if step.size else np.empty(0)
-    share = float(weights[low].sum())
+    share = _time_share(step, low)
     collapsed_from = _open_collapse(step, value, low, fit - depth, train, criteria)
     gen = found.T_gen_lasting
     kept = None
@@ -66,6 +65,15 @@ def collapses(
         held_share=kept,
         instability=instability,
     )
+
+
+def _time_share(step: np.ndarray, low: np.ndarray) -> float:
+    """Share of the time in which the score is low; each evaluation stands for half the way to its neighbours."""
+    if len(step) < 2:
+        return float(low.all()) if len(step) else 0.0
+    around = np.diff(step) / 2
+    weights = np.append(around, 0.0) + np.append(0.0, around)
+    return float(weights[low].sum() / weights.sum())
 
 
 def _separate(low: np.ndarray, back: np.ndarray) -> int:

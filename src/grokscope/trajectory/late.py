@@ -14,6 +14,8 @@ BEGUN = 0.1
 """A rise has begun when a tenth of it is made."""
 RECENT = 0.25
 """Share of the time since a rise began in which it must have gone on to be under way."""
+SETTLED_NOISE = 3.0
+"""Standard deviations between evaluations up to which a train score has not improved."""
 TREND_ERRORS = 2.0
 """Standard errors by which the recent gain may be off before "levelled off" or "under way" can be said firmly."""
 
@@ -37,8 +39,8 @@ class Decay:
 
 def decay(held: Curve, found: Milestones, trivial: float | None, way: float, criteria: Criteria) -> Decay:
     """Read the decay from the lasting peak; `way` is the stretch from the trivial predictor to the threshold."""
-    since = held.step >= found.peak_lasting_step
-    noise = max(found.noise.band, criteria.noise_sigmas * wander(held.value[since], increasing=False))
+    falling = held.value[_top_row(held, found) :]
+    noise = max(found.noise.band, criteria.noise_sigmas * wander(falling, increasing=False))
     margin = max(noise, criteria.drop_share * way)
     drop = found.peak_lasting - found.end
     after = np.flatnonzero(held.step > found.peak_lasting_step)
@@ -56,6 +58,13 @@ def decay(held: Curve, found: Milestones, trivial: float | None, way: float, cri
         peak_single=len(held) > 1 and found.peak - found.peak_lasting > margin,
         peak_before_fit=found.T_fit.censored or found.peak_step < found.T_fit.at,
     )
+
+
+def _top_row(held: Curve, found: Milestones) -> int:
+    """The highest of the three evaluations whose median is the lasting peak: from there on the curve falls."""
+    row = int(np.searchsorted(held.step, found.peak_lasting_step))
+    first = max(row - 1, 0)
+    return first + int(np.argmax(held.value[first : row + 2]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +121,12 @@ def rise(held: Curve, train: Curve, found: Milestones, way: float, criteria: Cri
 
 
 def _settled(train: Curve) -> float:
-    """When a train score that never fitted had made four fifths of its improvement."""
-    begin, best = train.value[0], train.value.max()
-    return train.step[np.argmax(train.value >= begin + 0.8 * (best - begin))].item()
+    """When a train score that never fitted had made four fifths of its improvement: up to the level that it exceeds for
+    a quarter of the time, for the highest evaluation may be noise. At once where it did not improve beyond noise."""
+    even = np.linspace(train.step[0], train.step[-1], 201)
+    begin, good = train.value[0], np.quantile(np.interp(even, train.step, train.value), 0.75)
+    improved = good - begin > SETTLED_NOISE * (train.roughness or 0.0)
+    return train.step[np.argmax(train.value >= begin + 0.8 * (good - begin)) if improved else 0].item()
 
 
 def _begun(held: Curve, base: float, height: float) -> float | None:
