@@ -217,8 +217,12 @@ def test_one_split_without_a_class_does_not_cost_the_others_theirs(tmp_path: Pat
 def test_a_loss_that_exploded_is_diverged_finite_or_not(end: float):
     t = grokked()
     loss = np.where(LOG_GRID < 1000, 2.3, end)
-    assert verdict(trajectory(LOG_GRID, t.train, t.held_out["id_val"], train_loss=loss)).verdict == "diverged"
-    assert verdict(trajectory(LOG_GRID, t.train, t.held_out["id_val"], train_loss=loss / 1e9 + 1e3)).verdict != "none"
+    v = verdict(trajectory(LOG_GRID, t.train, t.held_out["id_val"], train_loss=loss))
+    assert v.verdict == "diverged"
+    assert ("is not finite" in v.reason) == (end == np.inf)
+    assert ("has exploded" in v.reason) == (end != np.inf)
+    back = np.where(LOG_GRID < 1400, loss, 2.3)
+    assert verdict(trajectory(LOG_GRID, t.train, t.held_out["id_val"], train_loss=back)).verdict == "grokked"
 
 
 def test_a_large_loss_alone_is_no_divergence():

@@ -28,6 +28,8 @@ class Evidence(Decay, Rise, Collapses):
     way: float
     """From the trivial predictor (0 if unknown) to the threshold."""
     diverged_at: float | None
+    diverged: str | None
+    """The same in words."""
     fit_threshold: float
     train_peak: float
     train_peak_step: float
@@ -95,11 +97,13 @@ def gather(trajectory: Trajectory, split: str, criteria: Criteria, reading: Read
     floor = trivial or 0.0
     way = found.threshold - floor
     top = int(np.argmax(train.value))
+    lost = trajectory.divergence(split)
     return Evidence(
         milestones=found,
         trivial=trivial,
         way=way,
-        diverged_at=trajectory.diverged_at(split),
+        diverged_at=lost and lost[0],
+        diverged=lost and lost[1],
         fit_threshold=fit,
         train_peak=train.value[top].item(),
         train_peak_step=train.step[top].item(),

@@ -30,7 +30,7 @@ def _diverged(e: Evidence, c: Criteria) -> str:
     before = (
         f"; held-out had reached {e.milestones.threshold:g} at {e.milestones.T_gen_lasting.at:g}" if e.reached else ""
     )
-    return f"the loss is not finite, or has exploded, from {e.diverged_at:g} to the end{before}"
+    return f"{e.diverged}{before}"
 
 
 def _unstable(e: Evidence, c: Criteria) -> str:

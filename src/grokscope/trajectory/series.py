@@ -202,14 +202,17 @@ class Trajectory:
         at = None if loss is None else self._lost_from(loss)
         return self.last_step if at is None and self.stopped else at
 
-    def diverged_at(self, split: str) -> float | None:
-        """The same for a verdict on one held-out split, whose own loss may overflow before the train loss does."""
-        if self.non_finite_from is not None:
-            return self.non_finite_from
+    def divergence(self, split: str) -> tuple[float, str] | None:
+        """(since when, in words) for a verdict on one held-out split, whose own loss may overflow before the train loss
+        does; None if both end as numbers to go by."""
+        at = self.non_finite_from
+        if at is not None:
+            return at, f"the train loss {_beyond(self.train_loss)} from {at:g} to the end"
         loss = self.held_out_loss.get(split)
         if loss is None and self.kind == "regression":
             loss = -self.held_out[split]
-        return None if loss is None else self._lost_from(loss)
+        at = None if loss is None else self._lost_from(loss)
+        return None if at is None else (at, f"the loss on {split} {_beyond(loss)} from {at:g} to the end")
 
     def _lost_from(self, loss: np.ndarray) -> float | None:
         logged = ~np.isnan(loss)
@@ -241,6 +244,11 @@ class Trajectory:
             elif isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
                 cut[key] = {k: v[:rows] for k, v in value.items()}
         return Trajectory(**{**cut, "stopped": False})
+
+
+def _beyond(loss: np.ndarray | None) -> str:
+    last = np.inf if loss is None or np.isnan(loss).all() else loss[~np.isnan(loss)][-1]
+    return f"has exploded (it ends at {last:.3g})" if EXPLODED_GROWTH < last < np.inf else "is not finite"
 
 
 def _frozen(values: np.ndarray, name: str) -> np.ndarray:

@@ -212,11 +212,10 @@ def _verdict(
 
 def _unmeasured(trajectory: Trajectory, split: str, criteria: Criteria, missing: str) -> Verdict:
     """Without any score there is no class, except for a loss that says that training had broken down."""
-    found, at = unmeasured(trajectory, split, criteria), trajectory.diverged_at(split)
-    if at is None:
+    found, lost = unmeasured(trajectory, split, criteria), trajectory.divergence(split)
+    if lost is None:
         return _verdict(split, None, None, missing, found, {}, criteria)
-    sentence = f"the loss is not a finite number to go by from {at:g} to the end, and {missing}"
-    return _verdict(split, "diverged", None, sentence, found, {}, criteria, fragile=(missing,))
+    return _verdict(split, "diverged", None, f"{lost[1]}; {missing}", found, {}, criteria, fragile=(missing,))
 
 
 def _why_not(trajectory: Trajectory, split: str, name: Name, e: Evidence) -> str | None:
