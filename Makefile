@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       train small networks on handwritten digits, check them, write report.html (a minute or two)"
+	@echo "make demo       train small networks on addition and on handwritten digits, check them, write report.html (a minute or two)"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make check      lint, format, types"

@@ -41,7 +41,7 @@ class Verb:
 CONFIG = ("task", "model", "regime", "budget", "evaluate", "diagnose", "checkpoint", "engine", "hardware", "seed")
 
 VERBS = {
-    "demo": Verb("demo:demo", "see grokking on real images, in about a minute"),
+    "demo": Verb("demo:demo", "see two kinds of grokking, on modular addition and on real images, in a minute or two"),
     "train": Verb("train:train", "train one run from a TOML file", CONFIG),
     "extend": Verb("train:extend", "train a finished run longer"),
     "branch": Verb("train:branch", "go on from a checkpoint with changed settings", CONFIG),

@@ -34,8 +34,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     # Modular addition on two cores: decay 1 because the clock runs at lr * decay; beta2 .98 as in the first report of
     # grokking.
     "modular": {"optimizer": "adamw", "lr": 1e-2, "betas": [0.9, 0.98], "weight_decay": 1.0, "batch_size": 0},
-    # Images that grok: MSE because it groks more easily than cross-entropy; scale 8 puts the start far outside the
-    # generalizing shell.
+    # Images that grok by their readout: MSE because it groks more easily than cross-entropy; scale 8 puts the start far
+    # outside the generalizing shell, and spoils what a linear probe of the hidden layer could read all along.
     "large-init": {
         "optimizer": "adamw",
         "lr": 1e-3,
@@ -52,7 +52,7 @@ ABOUT: dict[str, tuple[str, str]] = {
     "standard": ("AdamW with next to no decay: the baseline of the shortcut study", _SHORTCUTS),
     "grokking-favorable": ("fifty times its decay, a fourfold start and Grokfast-EMA, all at once", _SHORTCUTS),
     "modular": ("full batch, decay 1: groks modular addition in some 500 steps", "arXiv:2201.02177"),
-    "large-init": ("MSE from an eightfold start: groks images", "arXiv:2210.01117"),
+    "large-init": ("MSE from an eightfold start: images, whose readout recovers late", "arXiv:2210.01117"),
 }
 """What each recipe is, and its source."""
 

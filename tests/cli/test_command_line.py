@@ -351,13 +351,13 @@ def test_a_study_with_a_failed_run_has_exit_code_1(tmp_path, capsys):
 def test_the_demo_groks_says_where_the_report_is_and_again_only_writes_it(tmp_path):
     first = grokscope("demo", "--seeds", 0, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "5 of 5 expectations held" in first.stdout
+    assert "8 of 8 expectations held" in first.stdout
     page = Path(first.stdout.splitlines()[-1])
     assert page == tmp_path / "report.html"
-    assert "Grokking on real handwritten digits" in page.read_text()
+    assert "Two routes to late generalization" in page.read_text()
     page.unlink()
     again = grokscope("demo", "--seeds", 0, cwd=tmp_path)
-    assert "4 runs: 4 done before" in again.stdout
+    assert "5 runs: 5 done before" in again.stdout
     assert "to train" not in again.stderr
     assert page.exists()
 

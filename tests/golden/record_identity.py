@@ -54,8 +54,15 @@ def changed(recorded: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]])
         f"{table}.{key}: {value!r} is now {now.get(table, {}).get(key, 'gone')!r}"
         for table, values in recorded.items()
         for key, value in values.items()
-        if key not in now.get(table, {}) or now[table][key] != value
+        if key not in now.get(table, {}) or not kept(value, now[table][key])
     ] + [f"{table}: gone" for table in recorded if table not in now]
+
+
+def kept(recorded: Any, now: Any) -> bool:
+    """Whether a default is what it was; a table that is itself a default may have got new fields."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        return all(key in now and kept(value, now[key]) for key, value in recorded.items())
+    return recorded == now
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def test_the_check_of_defaults_can_fail():
     now = defaults()
     assert changed({"Regime": {"lr": 1e-3}}, now) == []
     assert changed({"Regime": {"lr": 2e-3}}, now) == ["Regime.lr: 0.002 is now 0.001"]
+    assert changed({"RunConfig": {"regime": {"lr": 1e-3}}}, now) == []  # the other fields came later
+    assert len(changed({"RunConfig": {"regime": {"lr": 2e-3}}}, now)) == 1
     assert changed({"Regime": {"gone": 1}, "loss no": {}}, now) == ["Regime.gone: 1 is now 'gone'", "loss no: gone"]
 
 

@@ -77,7 +77,8 @@ def _curves(
     frame = curve_data.make_frame(panels, axis)
     cells = [Cell(_panel(p, frame), p.group, tally(p.readings)) for p in panels]
     columns = 2 if len(cells) in (2, 4) else 3
-    return save_sheet(cells, (curve_data.WIDTH, frame.height), path, formats, columns, curve_keys(material.splits))
+    keys = curve_keys(material.splits, any("probe" in p.bands for p in panels))
+    return save_sheet(cells, (curve_data.WIDTH, frame.height), path, formats, columns, keys)
 
 
 def _compact(panels: list[curve_data.Panel], axis: StepAxis, path: Path, formats: tuple[str, ...]) -> list[Path]:

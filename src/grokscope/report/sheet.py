@@ -36,15 +36,17 @@ class Key:
         return SWATCH + 8 + 6.1 * len(self.words) + 16
 
 
-def curve_keys(splits: Sequence[str]) -> list[Key]:
+def curve_keys(splits: Sequence[str], probed: bool = False) -> list[Key]:
     held = [
         Key(f"{name}, held out", {"color": colour(f"held-{i % 4 + 1}"), "linewidth": 2.2})
         for i, name in enumerate(splits)
     ]
     muted, paper = colour("muted"), colour("paper")
+    probe = Key("linear probe of the last hidden layer", {"color": colour("held-1"), "linestyle": (0, (3.5, 2))})
     return [
         Key("train", {"color": colour("train"), "linewidth": 1.7}),
         *held,
+        *([probe] if probed else []),
         Key("goal", {"color": muted, "linestyle": (0, (5, 3)), "linewidth": 1.0}),
         Key("trivial predictor", {"color": muted, "linestyle": (0, (1, 2)), "linewidth": 1.2}),
         Key("train fitted", _marker("o", colour("train"), paper)),
