@@ -23,7 +23,7 @@ from grokscope.tasks.camelyon17_files import (
     read_metadata,
 )
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.imagecache import load_known_images
+from grokscope.tasks.imagecache import load_images
 from grokscope.tasks.images import image_facts
 from grokscope.tasks.subset import nested_order
 
@@ -152,14 +152,14 @@ class Camelyon17(TaskConfig):
     def _read(self, chosen: dict[str, Patches]) -> TaskData:
         folder, splits = self._folder(), {}
         for name, part in chosen.items():
-            x, digest = load_known_images(
+            images = load_images(
                 [folder / path for path in part.names()],
                 size=None if self.image_size == PIXELS else self.image_size,
                 stored=(PIXELS, PIXELS),
                 cache_dir=self.cache_dir,
                 where=[f"{METADATA} row number {row}" for row in part.row],
             )
-            splits[name] = Split(x, part.tumor, part.center, part.patient.astype(np.int64), digest)
+            splits[name] = Split(images.pixels, part.tumor, part.center, part.patient.astype(np.int64), images.digest)
         patients = np.unique(np.concatenate([part.patient for part in chosen.values()]))
         centers = {c: c for c in range(CENTERS)}
         shape = splits["train"].x.shape[1:]

@@ -81,8 +81,11 @@ def locate(shards: Sequence[Shard], keys: Sequence[bytes]) -> dict[bytes, tuple[
     return found
 
 
-def collect(shards: Sequence[Shard], keys: Sequence[bytes], found: dict[bytes, tuple[int, int]]) -> np.ndarray | None:
-    """The images of `keys` (n, 3, H, W) uint8, every checksum compared; None when a file was damaged and is now gone.
+def collect(
+    shards: Sequence[Shard], keys: Sequence[bytes], found: dict[bytes, tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The images of `keys` (n, 3, H, W) uint8 and the checksums of their pixels (n,) uint32, every one compared; None
+    when a file was damaged and is now gone.
 
     Images that lie one after the other in one file (a list that was decoded at once, or a beginning of it) are that
     file's mapping, others are copied together.
@@ -104,7 +107,7 @@ def collect(shards: Sequence[Shard], keys: Sequence[bytes], found: dict[bytes, t
     on_all_cores(compare, len(keys))
     for s in damaged:
         shards[s].discard()
-    return None if damaged else x
+    return None if damaged else (x, np.array([shards[s].sums[row] for s, row in at], np.uint32))
 
 
 def _together(shards: Sequence[Shard], at: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -126,8 +129,9 @@ def _room(shape: tuple[int, ...], beside: Path) -> np.ndarray:
         return np.asarray(np.memmap(f, np.uint8, "r+", shape=shape))
 
 
-def add(folder: Path, shape: Shape, keys: Sequence[bytes], image: Callable[[int], np.ndarray]) -> None:
-    """Write one file with the images ``image(i)`` (3, H, W) of the keys, computed on all cores.
+def add(folder: Path, shape: Shape, keys: Sequence[bytes], image: Callable[[int], np.ndarray | None]) -> None:
+    """Write one file with the images ``image(i)`` (3, H, W) of the keys, computed on all cores; those that are None are
+    left out.
 
     Raises OSError where the folder cannot be written, and the first error of `image` in the order of the keys; then
     nothing is added.
@@ -138,29 +142,43 @@ def add(folder: Path, shape: Shape, keys: Sequence[bytes], image: Callable[[int]
     try:
         with part.open("wb") as f:
             _reserve(f.fileno(), len(keys) * _bytes(shape))
-        records = _fill(part, shape, keys, image)
-        with part.open("ab") as f:
+        index = _fill(part, shape, keys, image)
+        if len(index) == 0:
+            return
+        records = index.tobytes()
+        with part.open("r+b") as f:
+            f.truncate(len(index) * _bytes(shape))
+            f.seek(0, os.SEEK_END)
             f.write(records + zlib.crc32(records).to_bytes(_SUM_BYTES, "big"))
             f.flush()
             os.fsync(f.fileno())
-        os.replace(part, folder / f"{blake2b(b''.join(keys), digest_size=8).hexdigest()}.shard")
+        os.replace(part, folder / f"{blake2b(b''.join(index['key'].tolist()), digest_size=8).hexdigest()}.shard")
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fill(part: Path, shape: Shape, keys: Sequence[bytes], image: Callable[[int], np.ndarray]) -> bytes:
-    """Put the images into the file; returns its records."""
+def _fill(part: Path, shape: Shape, keys: Sequence[bytes], image: Callable[[int], np.ndarray | None]) -> np.ndarray:
+    """Put the images that there are into the file, without gaps; returns their records."""
     pixels = np.memmap(part, np.uint8, "r+", shape=(len(keys), *shape))
     index = np.zeros(len(keys), _RECORD)
     index["key"] = np.array(keys, _RECORD["key"])
+    absent = np.zeros(len(keys), bool)
 
     def one(i: int) -> None:
-        pixels[i] = image(i)
+        decoded = image(i)
+        if decoded is None:
+            absent[i] = True
+            return
+        pixels[i] = decoded
         index["sum"][i] = zlib.crc32(pixels[i].data)
 
     on_all_cores(one, len(keys))
+    there = np.flatnonzero(~absent)
+    for to, i in enumerate(there):
+        if to != i:
+            pixels[to] = pixels[i]
     pixels.flush()
-    return index.tobytes()
+    return index[there]
 
 
 def on_all_cores(job: Callable[[int], None], n: int) -> None:

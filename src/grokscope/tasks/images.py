@@ -1,6 +1,7 @@
 """Image files as uint8 RGB arrays, and the mean colour of images."""
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from grokscope.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 
@@ -26,43 +27,50 @@ class TooLarge(ValueError):
     """An image file of more pixels, or bytes, than can be wanted."""
 
 
-_UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
-    ZeroDivisionError, NotImplementedError, MemoryError, AssertionError, RuntimeError, struct.error, zlib.error,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
-)  # fmt: skip
-"""What Pillow's readers of some fifty formats raise on damaged files."""
+class Unfit(ValueError):
+    """A sound image file of a kind that would give wrong pixels."""
+
+
+_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "GIF", "WEBP", "PPM", "TGA")
+"""Those whose depth the header tells. Others (JPEG 2000, AVIF) may hold more than 8 bits, which the decoder drops."""
 _EIGHT_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_DEEP = re.compile(r";16[BLN]")
+"""How a decoder names 16 bits a channel; ``BGR;16``, 5 to 6 bits a channel, is none of them."""
+_BITS_PER_SAMPLE, _ORIENTATION = 258, 274
+_MAY_BE_TURNED = (b"Exif", b"eXIf", b"EXIF", b"exif", b"tiff:Orientation")
 
 
 def read_rgb(
     path: str | Path, size: int | None = None, stored: tuple[int, int] | None = None, data: bytes | None = None
 ) -> np.ndarray:
-    """One image as uint8 (3, H, W).
+    """One image as uint8 (3, H, W), turned upright where its EXIF orientation says so.
 
-    Grey, palette and CMYK images become RGB; an alpha channel is dropped, not blended. With `size` an image of another
-    size is resized to size x size (bilinear with antialiasing; the aspect ratio is not kept). `stored`, (width,
-    height), is what the file must hold; `data` its bytes, where they have been read before.
+    Grey, palette and CMYK images become RGB; an alpha channel is dropped, not blended, and colour profiles are not
+    applied. With `size` an image of another size is resized to size x size (bilinear with antialiasing; the aspect
+    ratio is not kept). `stored`, (width, height), is what the file must hold once upright; `data` its bytes, where they
+    have been read before. Form, depth and size are checked in the header, before anything of its size takes memory.
 
     Raises:
-        ValueError: naming the file, when it is missing, damaged, of another size than `stored`, or deeper than 8 bits.
+        ValueError: naming the file, when it is missing, damaged, too large (`limits`), of another size than `stored`,
+            deeper than 8 bits a channel, of a format that does not tell its depth, or of several pages.
     """
     try:
         with Image.open(path if data is None else BytesIO(data)) as image:
-            _check_size(path, image.size)
-            if stored is not None and image.size != stored:
-                raise WrongSize(f"{path}: image of {_times(image.size)} pixels, expected {_times(stored)}")
+            _check_header(image, path)
+            if stored is not None and upright_size(image) != stored:
+                raise WrongSize(f"{path}: image of {_times(upright_size(image))} pixels, expected {_times(stored)}")
             image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+    except (WrongSize, TooLarge, Unfit):
+        raise
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:  # its own words name an object in memory
         raise ValueError(f"{path}: not a readable image (of no known format); restore the file") from None
-    except (WrongSize, TooLarge):
-        raise
+    except _BOMBS:
+        raise TooLarge(f"{path}: image of {_TOO_MANY}") from None
     except _UNREADABLE as error:
         raise ValueError(f"{path}: not a readable image, or damaged ({_cause(error)}); restore the file") from None
-    if image.mode not in _EIGHT_BIT:
-        raise ValueError(f"{path}: pixels of kind {image.mode!r}, expected 8 bits a channel; convert the file first")
     if image.mode == "P":
         image = image.convert("RGBA")
     image = image.convert("RGB")
@@ -71,21 +79,18 @@ def read_rgb(
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    ZeroDivisionError, NotImplementedError, MemoryError, AssertionError, RuntimeError, struct.error, zlib.error,
+    *_BOMBS,
+)  # fmt: skip
+"""What Pillow's readers of some fifty formats raise on damaged files."""
+_TOO_MANY = f"more than {MAX_PIXELS:,} pixels in all; scale it down first, or set GROKSCOPE_MAX_PIXELS"
 
 
-def stored_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) from an image file's header. Raises ValueError naming the file."""
-    try:
-        check_file_size(path)
-        with Image.open(path) as image:
-            _check_size(path, image.size)
-            return image.size
-    except TooLarge:
-        raise
-    except _UNREADABLE as error:
-        raise ValueError(f"{path}: not a readable image ({_cause(error)}); restore the file") from None
+def _cause(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
 def check_file_size(path: str | Path) -> None:
@@ -98,17 +103,66 @@ def check_file_size(path: str | Path) -> None:
         )
 
 
-def _check_size(path: str | Path, size: tuple[int, int]) -> None:
-    """By the header alone, before anything of that size is decoded."""
-    if size[0] * size[1] > MAX_PIXELS:
-        raise TooLarge(
-            f"{path}: image of {_times(size)} pixels, more than {MAX_PIXELS:,} in all; scale it down first, or set "
-            "GROKSCOPE_MAX_PIXELS"
+def _check_header(image: Image.Image, path: str | Path) -> None:
+    """Raises TooLarge or Unfit for what must not be decoded."""
+    if image.format not in _FORMATS:
+        raise Unfit(f"{path}: format {image.format}, which may hide its depth; convert the file to 8-bit PNG or TIFF")
+    if image.width * image.height > MAX_PIXELS:
+        raise TooLarge(f"{path}: image of {_times(image.size)} pixels, {_TOO_MANY}")
+    if getattr(image, "is_animated", False):
+        raise Unfit(f"{path}: holds several pages or frames; save the one that is meant as a file of its own")
+    if image.mode not in _EIGHT_BIT:
+        raise Unfit(f"{path}: pixels of kind {image.mode!r}, expected 8 bits a channel; convert the file first")
+    if _deeper_than_eight(image):
+        raise Unfit(
+            f"{path}: 16 bits a channel, expected 8; scale by the depth that the camera really has (12 bits: divide by "
+            "16) and save the file again"
         )
 
 
-def _cause(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+def _deeper_than_eight(image: Image.Image) -> bool:
+    """Pillow calls 16-bit colour ``RGB`` and keeps the upper eight bits, which are nearly all 0 where 12 are used."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    return any(_DEEP.search(str(tile)) for tile in getattr(image, "tile", ()))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an opened file once its EXIF orientation is applied."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # tells its size upright already
+        return image.size
+    lies = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if lies else image.size
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether the bytes of an image file say that its pixels must be turned or mirrored to be upright."""
+    if not any(mark in data for mark in _MAY_BE_TURNED):
+        return False
+    try:
+        with Image.open(BytesIO(data)) as image:
+            return image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except _UNREADABLE:
+        return False  # decoding it says what is wrong
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def stored_size(path: str | Path) -> tuple[int, int]:
+    """(width, height), upright, from the header of an image file for `read_rgb`. Raises ValueError naming the file."""
+    try:
+        check_file_size(path)
+        with Image.open(path) as image:
+            _check_header(image, path)
+            return upright_size(image)
+    except (TooLarge, Unfit):
+        raise
+    except _BOMBS:
+        raise TooLarge(f"{path}: image of {_TOO_MANY}") from None
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: not a readable image ({_cause(error)}); restore the file") from None
 
 
 def image_facts(

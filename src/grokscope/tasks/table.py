@@ -11,10 +11,11 @@ from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
 from grokscope.tasks.data import SPLITS, Split, TaskData
-from grokscope.tasks.imagecache import load_known_images
-from grokscope.tasks.images import WrongSize, image_facts, stored_size
+from grokscope.tasks.imagecache import BadImages, Images, WrongSizes, load_images
+from grokscope.tasks.images import image_facts, stored_size
 from grokscope.tasks.subset import nested_order
 from grokscope.tasks.table_files import ImageRows, read_table
+from grokscope.tasks.table_images import grey_beside_colour, repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +25,14 @@ class Table(TaskConfig):
     Formula: one row per image with the columns `path` (absolute, or relative to the table), `label`, `environment`,
     `split` (train, id_val, ood_val or ood_test) and, where there is one, `group` (patient). Labels, environments and
     groups are text or whole numbers; ``004`` is text. They are numbered in sorted order, and `meta` keeps their names.
-    Environments of ood_val and ood_test must be unseen. Images may be grey, RGB, RGBA or palette; they become RGB.
+    Environments of ood_val and ood_test must be unseen. Images may be grey, RGB, RGBA or palette, 8 bits a channel and
+    of one page; they become RGB and upright. What was changed in reading the table (`read_table`), and what looks like
+    a leak or a second spelling, is warned of.
     Source: the splits are WILDS's, arXiv:2012.07421. Cost: decoding, once (`imagecache`).
 
-    Misleads: with `image_size` images are stretched to a square. Where a group is both in train and held out, the
-    held-out score is too good; building the data warns of it and goes on.
+    Misleads: with `image_size` images are stretched to a square. Where a group or an image is both in train and held
+    out, the held-out score is too good; building the data warns of it and goes on. Only the images that are read are
+    compared, so a larger subset may find more copies. Neighbouring patches that overlap are not noticed.
     """
 
     name: ClassVar[str] = "table"
@@ -115,21 +119,27 @@ class Table(TaskConfig):
         self._require_files(chosen)
         labels, envs = _names(rows.label), _names(rows.environment)
         groups = None if rows.group is None else _names(rows.group)
-        stored = stored_size(rows.path[0]) if self.image_size is None else None
+        images = self._images(chosen, None if self.image_size is not None else _first_size(rows.path))
         splits = {}
         for split, part in chosen.items():
             group = None if part.group is None or groups is None else _codes(part.group, groups)
             y, env = _codes(part.label, labels), _codes(part.environment, envs)
-            x, digest = self._images(part, stored)
-            splits[split] = Split(x, y, env, group, digest)
+            splits[split] = Split(images[split].pixels, y, env, group, images[split].digest)
         meta = image_facts(
             splits["train"].x.shape[1:],
             [str(v) for v in labels],
             dict(enumerate(envs)),
             None if groups is None else dict(enumerate(groups)),
         )
+        table = Path(self.path).name  # what is warned of goes into archives, whose readers need not know our disk
+        notes = [*rows.notes]
+        notes += repeated(splits, {n: i.sums for n, i in images.items()}, {n: p.row for n, p in chosen.items()}, table)
+        notes += grey_beside_colour(splits, meta["environments"], table)
         if groups is not None:
-            meta["groups_shared_with_train"] = _shared(splits, self.path)
+            meta["groups_shared_with_train"], more = _shared(splits, meta, table)
+            notes += more
+        for note in notes:
+            warnings.warn(note, stacklevel=3)
         return TaskData(kind="classification", splits=splits, classes=len(labels), threshold=self.threshold, meta=meta)
 
     def _require_files(self, chosen: dict[str, ImageRows]) -> None:
@@ -137,23 +147,50 @@ class Table(TaskConfig):
         listed = [(row, path) for part in chosen.values() for row, path in zip(part.row, part.path, strict=True)]
         missing = [(row, path) for row, path in listed if not Path(path).is_file()]
         if missing:
-            row, path = missing[0]
+            lines = [f"row {row}, column path: {path}" for row, path in missing[:_LISTED]]
+            more = "\n..." if len(missing) > _LISTED else ""
             raise ValueError(
-                f"{self.path}: {len(missing)} of {len(listed)} image files are missing, the first in row {row}, column "
-                f"path: {path}; restore them, or remove their rows"
+                f"{self.path}: {len(missing)} of {len(listed)} image files are missing, the first in "
+                + "\n".join(lines)
+                + f"{more}\nrestore them, or remove their rows"
             )
 
-    def _images(self, rows: ImageRows, stored: tuple[int, int] | None) -> tuple[np.ndarray, str]:
+    def _images(self, chosen: dict[str, ImageRows], stored: tuple[int, int] | None) -> dict[str, Images]:
+        """The images of each split. Raises ValueError naming what cannot be used in any of them."""
+        images: dict[str, Images] = {}
+        bad: list[BadImages] = []
+        for split, part in chosen.items():
+            try:
+                images[split] = load_images(
+                    part.path.tolist(),
+                    size=self.image_size,
+                    stored=stored,
+                    cache_dir=self.cache_dir,
+                    where=[f"{self.path} row {i}, column path" for i in part.row],
+                )
+            except BadImages as error:
+                bad.append(error)
+        if bad:
+            every = BadImages([f for error in bad for f in error.faults], sum(len(part) for part in chosen.values()))
+            resize = "" if self.image_size is not None or not any(isinstance(e, WrongSizes) for e in bad) else _RESIZE
+            raise ValueError(f"{every}{resize}")
+        return images
+
+
+_LISTED = 5
+"""How many files a message names."""
+_RESIZE = "; all must be as large as the first image: resize the files, or set image_size"
+
+
+def _first_size(paths: np.ndarray) -> tuple[int, int]:
+    """(width, height) of the first image that can be used. Raises ValueError naming the first of all where none can."""
+    fault = None
+    for path in paths:
         try:
-            return load_known_images(
-                rows.path.tolist(),
-                size=self.image_size,
-                stored=stored,
-                cache_dir=self.cache_dir,
-                where=[f"{self.path} row {i}, column path" for i in rows.row],
-            )
-        except WrongSize as error:
-            raise ValueError(f"{error} as the first image; resize the files, or set image_size") from None
+            return stored_size(path)
+        except ValueError as error:
+            fault = fault or error
+    raise fault or ValueError("no images")
 
 
 def _names(column: np.ndarray) -> list[Any]:
@@ -165,13 +202,37 @@ def _codes(column: np.ndarray, names: list[Any]) -> np.ndarray:
     return np.array([position[value] for value in column], np.int64)
 
 
-def _shared(splits: dict[str, Split], path: str) -> dict[str, int]:
-    """Per held-out split, how many of its groups also train."""
+def _shared(splits: dict[str, Split], meta: dict[str, Any], table: str) -> tuple[dict[str, int], list[str]]:
+    """Per held-out split, how many of its groups also train, and a sentence naming them."""
     groups = {name: set() if s.group is None else set(s.group.tolist()) for name, s in splits.items()}
-    shared = {name: len(own & groups["train"]) for name, own in groups.items() if name != "train"}
-    for name, count in shared.items():
-        if count:
-            warnings.warn(
-                f"{path}: {count} groups are in train and in {name}, whose score will be too good", stacklevel=3
+    both = {name: sorted(own & groups["train"]) for name, own in groups.items() if name != "train"}
+    notes = []
+    for name, shared in both.items():
+        if shared:
+            listed = ", ".join(meta["groups"][str(g)] for g in shared[:_LISTED]) + (
+                " ..." if len(shared) > _LISTED else ""
             )
-    return shared
+            notes.append(
+                f"{table}: {len(shared)} groups are in train and in {name}, whose score will be too good: {listed}"
+                f"{_places(splits, name, shared, meta)}; keep each on one side"
+            )
+    return {name: len(shared) for name, shared in both.items()}, notes
+
+
+def _places(splits: dict[str, Split], name: str, shared: list[int], meta: dict[str, Any]) -> str:
+    """Whether the shared groups lie in one environment or in several, where equal names may be different patients."""
+    held_out, train = splits[name], splits["train"]
+    assert held_out.group is not None
+    assert train.group is not None
+    assert held_out.env is not None
+    assert train.env is not None
+    crossing = 0
+    for group in shared:
+        there = set(held_out.env[held_out.group == group].tolist())
+        crossing += not there & set(train.env[train.group == group].tolist())
+    if crossing == 0:
+        return ""
+    return (
+        f" ({crossing} of them in other environments than in train; if other patients have the same name there, name "
+        "them by hospital and number)"
+    )

@@ -1,7 +1,11 @@
 """Reading a user's table of images: every fault names the row, the column and the remedy."""
 
+import csv
 import os
 import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +13,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokscope.limits import MAX_CELL, MAX_COLUMNS, MAX_DIGITS, brief
+from grokscope.limits import MAX_CELL, MAX_COLUMNS, MAX_DIGITS, MAX_EXAMPLES, brief, require_memory
 from grokscope.registry import nearest
 from grokscope.tasks.data import SPLITS
+from grokscope.tasks.table_groups import told_apart
 
 NEEDED = ("path", "label", "environment", "split")
+READ = (*NEEDED, "group")
+NAMED = ("label", "environment", "group")
+"""Columns whose values are names: two that differ in case alone are probably one."""
 _WHOLE = re.compile(r"0|-?[1-9]\d*")
+_MISSING = {"nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nil", "nat", "empty"}
+"""What programs write where a value is missing, in any case."""
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+"""Characters without width, which `str.strip` keeps."""
+_CELL_BYTES = 100
+"""Memory of a cell of text, about."""
+_LINE = MAX_COLUMNS * MAX_CELL
+"""Characters of a header line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,63 +44,86 @@ class ImageRows:
     environment: np.ndarray
     split: np.ndarray
     group: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    """What was changed or looks wrong in the table, a sentence each."""
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, which: np.ndarray) -> "ImageRows":
         """The rows at these positions, or where a mask holds."""
-        return ImageRows(**{name: column[which] for name, column in vars(self).items() if column is not None})
+        columns = {name: column[which] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        return ImageRows(**columns, notes=self.notes)
 
 
 def read_table(path: str | Path) -> ImageRows:
     """The columns path, label, environment, split and, where there is one, group, of a CSV or Parquet file.
 
+    Spaces around values are stripped, and a backslash in a path that leads nowhere as it stands separates folders.
     Labels, environments and groups are int where the whole column holds whole numbers, else text (``004`` is text).
-    Other columns are left out. Raises ValueError naming the file, the row and the column.
+    Group numbers that begin anew in an environment are named with it (`table_groups`). Other columns are left out.
+    What was changed, and names that differ in case alone, are in `notes`.
+
+    Raises:
+        ValueError: naming the file, the row and the column, also where a text such as ``nan`` stands for no value.
     """
     file = Path(path).expanduser()
     columns = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
-    for name in NEEDED:
-        if name not in columns:
-            raise ValueError(
-                f"{file}: no column {name!r}{nearest(name, list(columns))}; needed are {', '.join(NEEDED)}"
-            )
-    values = {name: _values(columns[name], name, file) for name in (*NEEDED, "group") if name in columns}
+    stripped, notes = _stripped(columns, file)
+    values = {name: _values(stripped[name], name, file) for name in READ if name in stripped}
     if not values["path"]:
         raise ValueError(f"{file}: no rows below the header; list one image in each")
-    values["path"] = [os.path.normpath(file.parent.absolute() / name) for name in values["path"]]
-    rows = ImageRows(np.arange(1, len(values["path"]) + 1), **{c: np.array(v, object) for c, v in values.items()})
+    values["path"] = [_place(file.parent.absolute(), name) for name in values["path"]]
+    notes += _lookalikes(values, file)
+    if "group" in values:
+        values["group"], more = told_apart(values["group"], values["environment"])
+        notes += [f"{file.name}, column group: {note}" for note in more]
+    arrays = {name: np.array(value, object) for name, value in values.items()}
+    rows = ImageRows(np.arange(1, len(values["path"]) + 1), **arrays, notes=tuple(notes))
     _check_splits(rows, file)
     return rows
 
 
-def _read_csv(file: Path) -> dict[str, list[Any]]:
-    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False, "encoding": "utf-8-sig"}
-    try:
-        _check_columns(list(pd.read_csv(file, nrows=0, **options).columns), file)
-        frame = pd.read_csv(file, **options)
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such table; give the path of a CSV or Parquet file") from None
-    except TooMany:
-        raise
-    except (OSError, ValueError, OverflowError) as error:  # pandas' own are ValueErrors
-        raise ValueError(f"{file}: cannot be read as a CSV table in UTF-8 ({str(error).strip()[:200]})") from None
-    if len(frame.columns) == 1 and ";" in frame.columns[0]:
-        raise ValueError(f"{file}: columns are separated by ';', expected ','")
-    return {str(c).strip(): [None if v == "" or v != v else v for v in frame[c]] for c in frame.columns}
-
-
-class TooMany(ValueError):
-    """A table with more columns than one that lists images."""
-
-
-def _check_columns(names: list[Any], file: Path) -> None:
+def _check_header(names: Sequence[str], file: Path) -> None:
+    """All needed columns once, and no more columns than a table of images has."""
     if len(names) > MAX_COLUMNS:
-        raise TooMany(
-            f"{file}: {len(names):,} columns, more than {MAX_COLUMNS:,}; keep {', '.join(NEEDED)} and group, or set "
+        raise ValueError(
+            f"{file}: {len(names):,} columns, more than {MAX_COLUMNS:,}; keep {', '.join(READ)}, or set "
             "GROKSCOPE_MAX_COLUMNS"
         )
+    for name in NEEDED:
+        if name not in names:
+            raise ValueError(f"{file}: no column {name!r}{nearest(name, list(names))}; needed are {', '.join(NEEDED)}")
+    for name in READ:
+        if list(names).count(name) > 1:
+            raise ValueError(f"{file}: column {name!r} stands there {list(names).count(name)} times; keep one of them")
+
+
+def _read_csv(file: Path) -> dict[str, list[Any]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as f:
+            names = [name.strip() for name in next(csv.reader([f.readline(_LINE)]), [])]
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such table; give the path of a CSV or Parquet file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _no_csv(file, error) from None
+    if not names:
+        raise _no_csv(file, "it is empty")
+    if len(names) == 1 and ";" in names[0]:
+        raise ValueError(f"{file}: columns are separated by ';', expected ','")
+    _check_header(names, file)
+    require_memory(file.stat().st_size * 4, str(file), "table")
+    used = {name: names.index(name) for name in READ if name in names}
+    options: dict[str, Any] = {"names": list(range(len(names))), "usecols": list(used.values()), "header": 0}
+    try:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig", **options)
+    except (OSError, ValueError, OverflowError) as error:  # pandas' own are ValueErrors
+        raise _no_csv(file, error) from None
+    return {name: [None if v == "" or v != v else v for v in frame[k]] for name, k in used.items()}
+
+
+def _no_csv(file: Path, why: object) -> ValueError:
+    return ValueError(f"{file}: cannot be read as a CSV table in UTF-8 ({str(why).strip()[:200]})")
 
 
 def _read_parquet(file: Path) -> dict[str, list[Any]]:
@@ -94,26 +133,84 @@ def _read_parquet(file: Path) -> dict[str, list[Any]]:
         raise ValueError(f"{file}: no such table; give the path of a CSV or Parquet file")
     try:
         with duckdb.connect() as connection:
-            found = connection.read_parquet(str(file))
-            _check_columns(found.columns, file)
-            names, rows = found.columns, found.fetchall()
+            table = connection.read_parquet(str(file))
+            names = [name.strip() for name in table.columns]
+            _check_header(names, file)
+            used = {name: table.columns[names.index(name)] for name in READ if name in names}
+            ((count,),) = table.count("*").fetchall()
+            if count > MAX_EXAMPLES:
+                raise ValueError(f"{file}: claims {count:,} rows, more than {MAX_EXAMPLES:,}; split the table")
+            require_memory(count * len(used) * _CELL_BYTES, str(file), "table")
+            quoted = ['"' + column.replace('"', '""') + '"' for column in used.values()]
+            rows = table.project(", ".join(quoted)).fetchall()
     except duckdb.Error as error:
         raise ValueError(f"{file}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    return {name: [row[i] for row in rows] for i, name in enumerate(used)}
+
+
+def _stripped(columns: dict[str, list[Any]], file: Path) -> tuple[dict[str, list[Any]], list[str]]:
+    """The values without spaces around them, and which columns had some."""
+    result, notes = {}, []
+    for name, column in columns.items():
+        bare = [value.strip().strip(_INVISIBLE).strip() if isinstance(value, str) else value for value in column]
+        if name == "path":  # a file's name may really end in a space
+            bare = [
+                old if old != new and old and (file.parent / old).is_file() else new
+                for old, new in zip(column, bare, strict=True)
+            ]
+        changed = [row for row, (old, new) in enumerate(zip(column, bare, strict=True), start=1) if old != new]
+        if changed:
+            first = brief(column[changed[0] - 1])
+            rows = f"{len(changed)} rows" if len(changed) > 1 else "1 row"
+            notes.append(
+                f"{file.name}, column {name}: spaces around values stripped in {rows}, first {changed[0]} ({first})"
+            )
+        result[name] = [None if value == "" else value for value in bare]
+    return result, notes
+
+
+def _place(folder: Path, name: str) -> str:
+    """Where an image lies. Windows writes backslashes, which elsewhere may be a letter of a file's name."""
+    if "\\" in name and os.sep != "\\" and not (folder / name).is_file():
+        name = name.replace("\\", "/")
+    return os.path.normpath(folder / name)
+
+
+def _lookalikes(values: dict[str, list[Any]], file: Path) -> list[str]:
+    """A sentence for each set of names that differ only in case, inner spaces or leading zeros."""
+    notes = []
+    for column in NAMED:
+        alike = defaultdict(set)
+        for value in set(values.get(column, ())):
+            alike[_folded(value)].add(value)
+        for names in alike.values():
+            if len(names) > 1:
+                listed = " and ".join(repr(name) for name in sorted(names, key=str))
+                notes.append(
+                    f"{file.name}, column {column}: {listed} count as different; if they are one, write it one way"
+                )
+    return sorted(notes)
+
+
+def _folded(value: Any) -> str:
+    text = " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
+    return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else text
 
 
 def _values(column: list[Any], name: str, file: Path) -> list[Any]:
     """Text, or whole numbers where the whole column holds them."""
     for i, value in enumerate(column, start=1):
+        where = f"{file} row {i}, column {name}"
         if value is None:
-            raise ValueError(f"{file} row {i}, column {name}: empty; fill it in or drop the row")
-        if isinstance(value, str) and len(value) > MAX_CELL:
-            raise ValueError(
-                f"{file} row {i}, column {name}: {len(value):,} characters, more than {MAX_CELL:,}; cut it"
-            )
+            raise ValueError(f"{where}: empty; fill it in or drop the row")
         if type(value) not in (int, str):
+            raise ValueError(f"{where}: {brief(value)} is neither text nor a whole number; write it as one")
+        if isinstance(value, str) and len(value) > MAX_CELL:
+            raise ValueError(f"{where}: {len(value):,} characters, more than {MAX_CELL:,}; is a quote left open?")
+        if name in NAMED and isinstance(value, str) and value.casefold() in _MISSING:
             raise ValueError(
-                f"{file} row {i}, column {name}: {brief(value)} is neither text nor a whole number; write it as one"
+                f"{where}: {value!r} stands for a missing value; fill it in or drop the row (a class or hospital of "
+                "that name needs another word)"
             )
     if name in ("path", "split"):
         return [str(value) for value in column]
