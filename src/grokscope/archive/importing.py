@@ -18,7 +18,7 @@ from grokscope.archive.published import Parsed, parse_run, status_of
 from grokscope.config import require
 from grokscope.registry import nearest
 from grokscope.store import lock
-from grokscope.store.files import read_json, to_json, write_atomic
+from grokscope.store.files import plain_file, read_json, to_json, write_atomic
 from grokscope.store.run import SCHEMA, Run
 from grokscope.tasks.data import SPLITS
 
@@ -108,12 +108,13 @@ def import_archive(
         scale: multiplies every accuracy: 0.01 for a history in percent. Never guessed.
         n: examples of held-out splits (``{"ood_test": 85054}``), which the published rows do not hold.
 
-    Whatever is damaged or missing is named in `problems`, once, and the rest is imported. Weights are read with
+    Whatever is damaged or missing is named in `problems`, once, and the rest is imported. Links, FIFOs and devices are
+    named and not opened. Weights are read with
     ``weights_only=True``: a pickle that names code is refused and nothing of it is run.
 
     Raises:
         ValueError: not an archive, a mapping that fits no history, sizes of a split that does not exist, options for an
-            archive that leaves nothing open, or a folder in the way that is no import.
+            archive that leaves nothing open; or nothing could be imported, for folders in the way that are no imports.
     """
     for split in n or ():
         require(split in HELD_OUT, f"n: no held-out split {split!r}{nearest(split, list(HELD_OUT))}")
@@ -127,13 +128,19 @@ def import_archive(
         not given or not drafts or not all(d.own for d in drafts),
         f"{', '.join(given)}: every run of this archive was written by grokscope and says that itself; leave it out",
     )
-    runs, problems, changed = [], [], []
+    runs, problems, changed, refusals = [], [], [], []
     for draft in drafts:
-        run, new = _import(draft, archive.resolve().name, Path(root), options)
+        try:
+            run, new = _import(draft, archive.resolve().name, Path(root), options)
+        except ValueError as error:
+            refusals.append(str(error))
+            run, new = None, False
         problems += draft.problems
         if run is not None:
             runs.append(run)
             changed += [run.id] if new else []
+    require(bool(runs) or not refusals, "\n".join(refusals))
+    problems += refusals
     return Imported(tuple(runs), tuple(problems), tuple(_left(archive)), tuple(changed))
 
 
@@ -148,8 +155,13 @@ def _left(archive: Path) -> list[str]:
 
 def _read(source: Source) -> _Draft:
     draft = _Draft(source)
+    if source.found and source.path.is_symlink():
+        draft.problems.append(f"{source.shown}: is a symbolic link and is not followed: the run cannot be imported")
+        return draft
+    for name, words in source.odd.items():
+        draft.problem(f"{name}: {words}")
     try:
-        raw = read_json(source.path / CONFIG)
+        raw = read_json(plain_file(source.path, CONFIG))
         if not isinstance(raw, dict):
             raise ValueError("expected a table of keys")
         draft.raw = raw
@@ -157,7 +169,7 @@ def _read(source: Source) -> _Draft:
         draft.problem(f"{CONFIG}: {_cause(error)}: the run cannot be imported without it")
         return draft
     try:
-        draft.history = fields.read_history(source.path / HISTORY)
+        draft.history = fields.read_history(plain_file(source.path, HISTORY))
     except ValueError as error:
         draft.problem(f"{HISTORY}: {_cause(error)}: imported without evaluations")
     return draft
@@ -215,11 +227,12 @@ def _folder_name(parsed: Parsed, draft: _Draft) -> str:
 def _digests(source: Source) -> dict[str, str]:
     paths = [source.path / p for p in (CONFIG, HISTORY, SUMMARY, LOG, "results/metrics.jsonl")]
     paths += [*source.checkpoints().values(), *_mechinterp(source)]
-    return {str(p.relative_to(source.path)): digest(p) for p in paths if p.is_file()}
+    return {str(p.relative_to(source.path)): digest(p) for p in paths if source.has(str(p.relative_to(source.path)))}
 
 
 def _mechinterp(source: Source) -> list[Path]:
-    return sorted(p for p in (source.path / "mechinterp").rglob("*") if p.is_file())
+    paths = sorted((source.path / "mechinterp").rglob("*"))
+    return [p for p in paths if source.has(str(p.relative_to(source.path)))]
 
 
 def _before(run: Run, options: _Options) -> dict[str, Any] | None:
@@ -239,8 +252,8 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
     weights = _convert(run, draft, parsed)
     _report_missing(draft, parsed)
     for name, kept in _KEPT.items():
-        _copy(source.path / name, run.path / kept)
-    _copy(source.path / LOG, run.path / LOG)
+        _copy(source, name, run.path / kept)
+    _copy(source, LOG, run.path / LOG)
     _copy_mechinterp(run, draft)
     if others := source.others():
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
@@ -273,7 +286,7 @@ def _copy_mechinterp(run: Run, draft: _Draft) -> None:
         if target.exists() and digest(target) not in (earlier.get(name), digest(path)):
             draft.problem(f"{name}: the run has another one by now, which stays")
         else:
-            _copy(path, target)
+            _copy(draft.source, name, target)
 
 
 def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
@@ -320,7 +333,7 @@ def _network(draft: _Draft, parsed: Parsed) -> Any:
 def _report_missing(draft: _Draft, parsed: Parsed) -> None:
     """One message for each file, and one for all checkpoints, that a run should have by its config and its state."""
     for name in (SUMMARY, LOG) if parsed.cadence else (SUMMARY,):  # a loop of one's own has no log of ours
-        if not (draft.source.path / name).is_file():
+        if not draft.source.has(name) and name not in draft.source.odd:
             draft.problem(f"{name}: missing")
     count, first = _missing(parsed, set(draft.source.checkpoints()))
     if first:
@@ -409,9 +422,9 @@ def _write_record(run: Run, parsed: Parsed, lineage: dict[str, Any]) -> None:
     _put_json(run.path / CONFIG, record)
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_file():
-        _put(target, source.read_bytes())
+def _copy(source: Source, name: str, target: Path) -> None:
+    if source.has(name):
+        _put(target, (source.path / name).read_bytes())
 
 
 def _put_json(path: Path, data: Any) -> None:

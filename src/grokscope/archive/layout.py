@@ -10,12 +10,15 @@ Source: the archive of "Interventional Analysis of Shortcut Geometry Under Grokk
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from grokscope.config import Cadence, require
+from grokscope.store.files import plain_file
 
 CONFIG, HISTORY, SUMMARY, LOG = "config.json", "results/history.json", "results/summary.json", "logs/train.log"
 METRICS = "results/metrics.jsonl"
@@ -39,10 +42,34 @@ class Source:
     path: Path
     shown: str
     """How messages name it: relative to the archive."""
+    found: bool = False
+    """Whether it was found in an archive, not named by somebody."""
 
     @property
     def id(self) -> str:
         return self.path.name
+
+    @cached_property
+    def odd(self) -> dict[str, str]:
+        """Name -> what is wrong, of everything here that is neither a regular file nor a folder: a link may lead to any
+        file of the reader's, and a FIFO never ends. None of it is opened."""
+        found = {}
+        for folder, folders, files in os.walk(self.path):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                name = path.relative_to(self.path).as_posix()
+                try:
+                    plain_file(self.path, name)
+                except ValueError as error:
+                    if path.is_symlink() or not path.is_dir():
+                        found[name] = str(error).removeprefix(f"{path}: ")
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether there is a regular file of this name, reached through real folders."""
+        try:
+            return plain_file(self.path, name).is_file()
+        except ValueError:
+            return False
 
     def checkpoints(self) -> dict[str, Path]:
         """Name without ending (``ep00200``, ``final``) -> file. Where both formats exist, the safetensors file."""
@@ -57,7 +84,7 @@ class Source:
         return sorted(p.name for p in self._checkpoint_files() if not _CHECKPOINT.fullmatch(p.name))
 
     def _checkpoint_files(self) -> list[Path]:
-        return [p for p in (self.path / "checkpoints").glob("*") if p.is_file()]
+        return [p for p in (self.path / "checkpoints").glob("*") if self.has(f"checkpoints/{p.name}")]
 
     def others(self) -> list[str]:
         """What the run's folder holds besides the known files; hidden files aside."""
@@ -78,8 +105,9 @@ def find_sources(archive: Path) -> list[Source]:
         return [Source(archive, archive.resolve().name)]
     runs = archive / "runs"
     if runs.is_dir():
-        return [Source(p, f"runs/{p.name}") for p in _folders(runs)]
-    found = [Source(p, p.name) for p in _folders(archive) if (p / CONFIG).is_file()]
+        require(not runs.is_symlink(), f"{runs}: is a symbolic link and is not followed; name the folder itself")
+        return [Source(p, f"runs/{p.name}", found=True) for p in _folders(runs)]
+    found = [Source(p, p.name, found=True) for p in _folders(archive) if (p / CONFIG).is_file()]
     held = ", ".join(sorted(p.name for p in archive.iterdir())[:8]) or "nothing"
     require(
         bool(found),

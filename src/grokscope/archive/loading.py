@@ -10,7 +10,7 @@ from grokscope import configio
 from grokscope.archive.layout import CONFIG, Source
 from grokscope.config import RunConfig
 from grokscope.registry import nearest
-from grokscope.store.files import read_json
+from grokscope.store.files import plain_file, read_json
 from grokscope.tasks.data import Split, TaskData
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def load_model(folder: str | Path, checkpoint: str = "final") -> "nn.Module":
 
 def _record(folder: Path) -> dict[str, Any]:
     """A run's own record: what an archive keeps under ``grokscope``, or all of a run folder's config.json."""
-    raw = read_json(folder / CONFIG)
+    raw = read_json(plain_file(folder, CONFIG))
     record = raw.get("grokscope", raw) if isinstance(raw, dict) else None
     if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
         raise ValueError(f"{folder / CONFIG}: not the config of a grokscope run; bring it in with: archive import")

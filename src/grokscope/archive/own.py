@@ -10,6 +10,7 @@ from grokscope.archive.fields import Row
 from grokscope.archive.layout import METRICS
 from grokscope.archive.published import Parsed, status_of
 from grokscope.config import Budget, Cadence
+from grokscope.store.files import plain_file
 from grokscope.store.metrics import read_rows
 from grokscope.store.run import SCHEMA
 
@@ -73,7 +74,7 @@ def _read_rows(parsed: Parsed, folder: Path, history: list[Row] | None) -> None:
     path = folder / METRICS
     if path.is_file():
         try:
-            parsed.rows = read_rows(path)
+            parsed.rows = read_rows(plain_file(folder, METRICS))
         except ValueError as error:
             parsed.problems.append(f"{METRICS}: {str(error).removeprefix(f'{path}, ')}")
     else:
