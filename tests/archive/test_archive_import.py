@@ -444,8 +444,12 @@ def test_a_run_in_the_way_is_not_overwritten(archive, tmp_path):
     run = import_archive(archive, tmp_path)[0]
     record = json.loads((run.path / "config.json").read_text())
     (run.path / "config.json").write_text(json.dumps({**record, "lineage": None}))
-    with pytest.raises(ValueError, match="in the way"):
-        import_archive(archive, tmp_path)
+    before = content(run.path)
+    done = import_archive(archive, tmp_path)
+    assert [problem for problem in done.problems if f"{run.path} is in the way and is no import" in problem]
+    assert len(done.runs) == 1
+    assert done.runs[0].id != run.id
+    assert content(run.path) == before
 
 
 def test_a_mapping_that_fits_no_history_is_an_error(archive, tmp_path):
