@@ -35,9 +35,9 @@ def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any
     `unreadable`, one whose metrics are damaged, or not those it ended with, is `damaged`; `error` says what is wrong.
 
     Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks for the
-    run `split`, `verdict`, `qualifier`, `robust`, milestones and levels; then every config value by its dotted name.
-    What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored`` true: filter
-    on it, or average times that nobody has seen.
+    run `split`, `verdict`, `qualifier`, `reason`, `robust`, milestones and levels; then every config value by its
+    dotted name. What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored``
+    true: filter on it, or average times that nobody has seen.
     """
     return [_row(run, judge) for run in find_runs(root)]
 
@@ -83,6 +83,7 @@ def _verdict_columns(splits: judged.Splits) -> dict[str, Any]:
     verdict = splits[split] if split else {"milestones": {}}
     found = verdict["milestones"]
     out = {"split": split, "verdict": verdict.get("verdict"), "qualifier": verdict.get("qualifier")}
+    out["reason"] = verdict.get("reason")
     out["robust"] = verdict["robust"] if verdict.get("neighbours") else None  # unknown where it was not asked
     out["formation"] = (verdict.get("formation") or {}).get("route")
     for name in MILESTONES:
