@@ -212,7 +212,7 @@ def test_without_morphology_nothing_tells_the_label_elsewhere():
         ({"correlation": 1.2}, r"correlation must lie in \[0, 1\]"),
         ({"stain_shift": -1.0}, "stain_shift must not be negative"),
         ({"patients": 1}, "patients must be at least 2"),
-        ({"patients": 12}, "slides must be at least patients"),
+        ({"patients": 61}, "slides must be at least patients"),
     ],
 )
 def test_impossible_worlds_are_refused(change, words):
