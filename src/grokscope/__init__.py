@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grokscope.archive.logs import import_logs
     from grokscope.commands.train import branch as branch_run
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from grokscope.verdicts import select, verdict
 
 _WHERE = {
+    "import_logs": "archive.logs:import_logs",
     "branch_run": "commands.train:branch",
     "extend_run": "commands.train:extend",
     "train_run": "commands.train:train_run",
@@ -68,6 +70,7 @@ __all__ = [
     "dissect",
     "extend_run",
     "find_runs",
+    "import_logs",
     "load_run",
     "open_run",
     "select",

@@ -62,6 +62,7 @@ VERBS = {
     "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),
     "calibrate": Verb("dissect:calibrate", "score the dissection on planted shortcuts"),
     "archive import": Verb("archive:import_", "bring in the runs of an archive"),
+    "archive import-logs": Verb("archive:import_logs", "keep logs of other programs as runs"),
     "archive export": Verb("archive:export", "write runs as an archive with a model card"),
     "archive push": Verb("archive:push", "send an archive to the Hugging Face Hub"),
     "archive fetch": Verb("archive:fetch", "fetch an archive from the Hugging Face Hub"),

@@ -55,9 +55,9 @@ def _config(raw: Any) -> tuple[dict[str, Any], Cadence | None, Budget | None]:
     if not isinstance(raw, dict):
         raise ValueError("grokscope.config: missing or damaged")
     task, regime = raw.get("task"), raw.get("regime")
-    if isinstance(task, dict) and task.get("name") == OWN:
-        named = isinstance(regime, dict) and isinstance(regime.get("name"), str)
-        if not named or not isinstance(raw.get("seed"), int):
+    if isinstance(task, dict) and (task.get("name") == OWN or isinstance(raw.get("own"), dict)):
+        named = isinstance(task.get("name"), str) and isinstance(regime, dict) and isinstance(regime.get("name"), str)
+        if not named or not isinstance(raw.get("seed"), int | None):
             raise ValueError("grokscope.config: no regime.name or no seed")
         return raw, None, None
     config = configio.load_run(raw)

@@ -67,6 +67,85 @@ def import_(
     return Carried(facts, [*lines, *_note_lines(done.notes)], done.problems)
 
 
+def import_logs(
+    paths: tuple[Path, ...],
+    /,
+    *,
+    into: Path = Path("runs"),
+    group: str | None = None,
+    task: str = "own",
+    step: str | None = None,
+    train: str | None = None,
+    held_out: tuple[str, ...] = (),
+    train_loss: str | None = None,
+    held_out_loss: tuple[str, ...] = (),
+    norm: tuple[str, ...] = (),
+    kind: str = "classification",
+    n: tuple[str, ...] = (),
+    threshold: float | None = None,
+    trivial: tuple[str, ...] = (),
+    trivial_loss: tuple[str, ...] = (),
+    scale: float = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
+) -> Carried:
+    """Keep logs of other programs as runs; after that ls, sql, compare and report work on them.
+
+    The same logs again change nothing; a log that has grown updates its run. The columns are named as for
+    ``grokscope verdict``.
+
+    Args:
+        paths: Log files, folders that hold logs, or quoted patterns of them ('logs/*.csv').
+        into: Folder for the runs.
+        group: Regular expression on each path without its ending: the named group seed is the run's seed, the other
+            named groups its regime: '(?P<setting>.*)_s(?P<seed>\\d+)'.
+        task: Name of the task that the runs are listed under.
+        step: Column of the step or epoch.
+        train: Column of the train accuracy.
+        held_out: Column of the held-out accuracy, or split=column for each split.
+        train_loss: Column of the train loss: needed to see divergence.
+        held_out_loss: Column of the held-out loss, or split=column.
+        norm: Column of the total weight norm, or group=column.
+        kind: classification or regression.
+        n: Examples in a held-out split, or split=number: for the noise band.
+        threshold: Held-out score that counts as generalized.
+        trivial: Accuracy of the trivial predictor, or split=number.
+        trivial_loss: Regression: loss of the trivial predictor, or split=number.
+        scale: Multiplies the accuracies: 0.01 for a log in percent.
+        repeated: Where steps go back or rows of one step contradict each other: error, or last for a resumed log.
+        part: Which part of nested JSON is the log, by its path, or which run of a W&B export.
+        max_mb: Largest log that is read, in megabytes (512).
+    """
+    from grokscope.archive.logs import import_logs as keep
+    from grokscope.commands.logs import Ticker, as_options, columns_of
+
+    require(bool(paths), "name the logs to import: files, a folder of logs, or a quoted pattern")
+    given = {
+        "step": step, "train": train, "held_out": held_out, "train_loss": train_loss, "held_out_loss": held_out_loss,
+        "norm": norm, "kind": kind, "n": n, "threshold": threshold, "trivial": trivial, "trivial_loss": trivial_loss,
+        "scale": scale, "repeated": repeated, "part": part, "max_mb": max_mb,
+    }  # fmt: skip
+    try:
+        done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns_of(given))
+    except ValueError as error:
+        raise ValueError(as_options(str(error))) from None
+    groups = Counter(run.label for run in done.runs)
+    lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed)} of them written now"]
+    lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()] if group is not None else []
+    lines += _note_lines({run.id: run.facts.get("notes", [])[1:] for run in done.runs})
+    lines += [f"note: {words}" for words in done.left]
+    lines += [f"in no group, as the pattern does not match: {', '.join(done.unmatched)}"] if done.unmatched else []
+    lines.append(f"next  grokscope report {into}")
+    facts = {
+        "runs": [str(run.path) for run in done.runs],
+        "changed": list(done.changed),
+        "unmatched": list(done.unmatched),
+        "notes": {run.id: run.facts.get("notes", []) for run in done.runs},
+    }
+    return Carried(facts, lines, tuple(as_options(words) for words in done.problems))
+
+
 def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """Each note once, with the number of runs that it is true of where that is not all."""
     counts = Counter(note for own in notes.values() for note in dict.fromkeys(own))

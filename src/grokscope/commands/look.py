@@ -137,14 +137,16 @@ class Shown(Result):
         flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
         rows = [[key, _shown(value), "" if key in passed else "default"] for key, value in flat.items()]
         print_table(console, ["key", "value", ""], rows)
-        made = record.get("provenance", {})
-        versions = ", ".join(f"{k} {v}" for k, v in made.get("packages", {}).items())
-        console.print(
-            f"made on {made.get('platform')}, {made.get('device')}, {made.get('threads')} thread(s), {versions}"
-        )
+        if made := record.get("provenance"):  # a log that was imported does not say
+            _show_origin(console, made)
         for command in outdated(self.run.path).values():
             console.print(f"outdated dissection, by older rules; redo it: {command}")
         console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
+
+
+def _show_origin(console: "Console", made: dict[str, Any]) -> None:
+    versions = ", ".join(f"{k} {v}" for k, v in made.get("packages", {}).items())
+    console.print(f"made on {made.get('platform')}, {made.get('device')}, {made.get('threads')} thread(s), {versions}")
 
 
 def _shown(value: Any) -> str:

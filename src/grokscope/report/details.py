@@ -106,7 +106,7 @@ def shown(value: Any) -> str:
 
 def config_file(reading: Reading) -> Download | None:
     """A run's resolved config as a file that `grokscope train` reads; None for a log that grokscope did not make."""
-    if reading.subject.config is None:
+    if reading.subject.config is None or _is_log(reading):
         return None
     text = json.dumps(reading.subject.config, indent=1, allow_nan=False)
     href = f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"
@@ -114,8 +114,14 @@ def config_file(reading: Reading) -> Download | None:
 
 
 def imported(reading: Reading) -> bool:
-    """Whether the run was read from an archive: its config is what somebody wrote down, not all that they ran."""
-    return is_import(reading.subject)
+    """Whether the run was read from an archive or a log: its config is what somebody wrote down, not all that they
+    ran."""
+    return is_import(reading.subject) or _is_log(reading)
+
+
+def _is_log(reading: Reading) -> bool:
+    """Whether the run was made of another program's log."""
+    return (reading.subject.record.get("lineage") or {}).get("kind") == "log"
 
 
 def command(reading: Reading) -> str | None:

@@ -127,7 +127,7 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
         ValueError: when its schedule depends on the length, the budget is not larger than what was trained, or the run
             was imported or has diverged.
     """
-    if (run.record.get("lineage") or {}).get("kind") == "archive":
+    if (run.record.get("lineage") or {}).get("kind") in ("archive", "log"):
         raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
     config = configio.load_run(run.config)
     require_version(run, config)

@@ -327,7 +327,9 @@ def _loss(metrics: Mapping[str, np.ndarray], split: str) -> np.ndarray | None:
     loss = metrics.get(f"{split}_loss")
     if loss is None:
         return None
-    evaluated = metrics.get(f"{split}_n")
+    evaluated = metrics.get(f"{split}_loss_logged")  # of an imported log, whose losses may be sparser than its scores
+    if evaluated is None:
+        evaluated = metrics.get(f"{split}_n")
     evaluated = np.ones(len(loss), dtype=bool) if evaluated is None else ~np.isnan(evaluated)
     return np.where(evaluated & ~np.isfinite(loss), np.inf, loss)
 
