@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -254,6 +255,57 @@ def only(folder, keep):
 def test_what_could_never_be_judged_is_refused_before_training(tmp_path, keep, words):
     with pytest.raises(ValueError, match=words):
         task(only(tmp_path, keep), n_train=2).build(0)
+
+
+def without(folder, *centers):
+    """The folder, its metadata.csv without these hospitals."""
+    lines = (folder / METADATA).read_text().splitlines()
+    kept = [line for line in lines[1:] if int(line.split(",")[7]) not in centers]
+    (folder / METADATA).write_text("\n".join([lines[0], *kept]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("centers", "words"),
+    [
+        ([2], ["no patch of center 2, so there is no ood_test: nothing is reported of a hospital"]),
+        ([1], ["no patch of center 1, so there is no ood_val: no checkpoint can be chosen"]),
+        ([1, 2], ["no patch of center 2", "no patch of center 1"]),
+    ],
+)
+def test_a_folder_without_an_unseen_hospital_says_so_when_training(spoiled, centers, words):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = task(without(spoiled, *centers), n_eval=4).build(0)
+    told = [str(w.message) for w in caught]
+    assert len(told) == len(words)
+    assert all(text.startswith(f"metadata.csv: {start}") for text, start in zip(told, words, strict=True))
+    assert len(data.splits) == 4 - len(centers)
+    task(spoiled, n_eval=4).look(0)  # looking warns of nothing: warnings are errors here
+
+
+@pytest.mark.slow
+def test_a_run_without_the_test_hospital_keeps_the_warning_and_is_judged(spoiled, tmp_path):
+    from grokscope.train.driver import train
+    from grokscope.verdicts import run_verdicts
+
+    config = configio.load_run(
+        {
+            "task": {
+                "name": "camelyon17",
+                "root": str(without(spoiled, 2)),
+                "n_train": 60,
+                "n_eval": 0,
+                "image_size": 8,
+            },
+            "model": {"name": "small-resnet", "width": 2},
+            "budget": {"steps": 4},
+        }
+    )
+    with pytest.warns(UserWarning, match="no patch of center 2, so there is no ood_test"):
+        run = train(config, tmp_path / "runs")
+    assert any("no patch of center 2" in note for note in run.facts["notes"])
+    assert set(run_verdicts(run, None)) == {"id_val", "ood_val"}
 
 
 def test_what_cannot_be_judged_can_be_looked_at(copy):

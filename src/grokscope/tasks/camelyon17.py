@@ -15,6 +15,8 @@ from grokscope.tasks.allocation import hold_out_groups
 from grokscope.tasks.camelyon17_files import (
     CENTERS,
     METADATA,
+    OOD_TEST,
+    OOD_VAL,
     PIXELS,
     SPLITS,
     VARIABLE,
@@ -30,6 +32,11 @@ from grokscope.tasks.subset import nested_order
 LABELS = ("normal", "tumor")
 HELD_OUT = 0.2
 """Share of each training hospital's patches whose patients are kept for a patient-wise id_val."""
+_UNSEEN = (
+    ("ood_test", OOD_TEST, "nothing is reported of a hospital that training and selection have not seen"),
+    ("ood_val", OOD_VAL, "no checkpoint can be chosen by a hospital that training has not seen (rule peak_ood_val)"),
+)
+"""What a folder without one of the two unseen hospitals cannot tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +150,13 @@ class Camelyon17(TaskConfig):
             f"{METADATA}, column tumor: all {self.n_train} training patches are {labels[0]}, so there is nothing to "
             "learn; raise n_train, or add rows of the other label",
         )
+        for name, center, loss in _UNSEEN:
+            if name not in chosen:
+                warnings.warn(
+                    f"{METADATA}: no patch of center {center}, so there is no {name}: {loss}; "
+                    "`grokscope data camelyon17 check` lists what the folder lacks",
+                    stacklevel=2,
+                )
         return self._read(chosen)
 
     def look(self, seed: int) -> TaskData:
