@@ -5,6 +5,7 @@ import pickletools
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ _ANYWHERE = ("module", "_orig_mod")
 _LEADING = (*_ANYWHERE, "model", "net", "network")
 """What training frameworks put before every name of a network besides."""
 _HARMLESS = re.compile(r"torch\.\w+Storage|torch\._utils\._rebuild\w+|torch\.storage\.\w+|collections\.OrderedDict")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError, ValueError)
+"""What reading a damaged, encrypted or unknown kind of zip archive raises (NotImplementedError is a RuntimeError)."""
 _LFS = b"version https://git-lfs"
 
 
@@ -80,7 +83,7 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")  # about unusual pickles, which are refused below where they matter
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if found := sorted({name[:100] for name in _foreign_names(path)}):
+        if found := _refused_names(path):
             raise ValueError(
                 f"{path}: refused: besides weights it names {', '.join(found[:3])}, and reading that could run code; "
                 "nothing was run. Where you trust its author, save its state_dict anew as safetensors"
@@ -92,6 +95,14 @@ def _load(path: Path) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).partition('. ')[0].splitlines()[0] if str(error) else 'empty file'}"
+
+
+def _refused_names(path: Path) -> list[str]:
+    """What `_foreign_names` finds, cut and sorted; nothing where the file is too damaged to tell."""
+    try:
+        return sorted({name[:100] for name in _foreign_names(path)})
+    except _DAMAGED:
+        return []
 
 
 def _foreign_names(path: Path) -> Iterator[str]:

@@ -28,7 +28,8 @@ from statistics import median
 from typing import Any
 
 from grokscope import configio
-from grokscope.config import require
+from grokscope.config import is_whole, require
+from grokscope.limits import brief
 from grokscope.registry import nearest
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.spec import Entry
@@ -149,12 +150,13 @@ def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectatio
 
 
 def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> AnyExpectation:
+    require(isinstance(block, Mapping), f"{where}: expected a table, got {brief(block)}")
     kind = _kind(block)
     known = [f.name for f in fields(kind) if f.name != "ranges"] + (list(QUANTITIES) if kind is Expectation else [])
     for key in block:
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     for key in ("split", "note"):
-        require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {block.get(key)!r}")
+        require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     split = block.get("split", HELD_OUT[0])
     require(split in HELD_OUT, f"{where}.split: unknown held-out split {split!r}{nearest(split, list(HELD_OUT))}")
     common = {key: block[key] for key in ("split", "note") if key in block}
@@ -200,7 +202,8 @@ def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], 
     for key in ("of", "to", "between"):
         require(key in block, f"{where}.{key}: missing; a ratio needs of, to and between")
     name = block["ratio"]
-    require(name in QUANTITIES, f"{where}.ratio: unknown quantity {name!r}{nearest(str(name), list(QUANTITIES))}")
+    known = isinstance(name, str) and name in QUANTITIES
+    require(known, f"{where}.ratio: unknown quantity {brief(name)}{nearest(brief(name), list(QUANTITIES))}")
     of, to = (_check_where(block[key], f"{where}.{key}", entries) for key in ("of", "to"))
     return RatioExpectation(ratio=name, of=of, to=to, between=_bounds(block["between"], f"{where}.between"), **common)
 
@@ -209,28 +212,40 @@ def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
     from grokscope.trajectory.verdict import QUALIFIED, VERDICTS
 
     known = [*VERDICTS, *QUALIFIED]
-    names = tuple([raw] if isinstance(raw, str) else raw)
+    names = tuple(_names(raw, where))
     for name in names:
-        require(name in known, f"{where}: unknown verdict {name!r}{nearest(str(name), known)}")
+        require(name in known, f"{where}: unknown verdict {name!r}{nearest(name, known)}")
+    return names
+
+
+def _names(raw: Any, where: str) -> list[str]:
+    """One name, or a list of names."""
+    names = [raw] if isinstance(raw, str) else raw
+    ok = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    require(ok, f"{where}: expected a name or a list of names, got {brief(raw)}")
     return names
 
 
 def _censored(raw: Any, where: str) -> tuple[str, ...]:
-    names = {True: ["T_gen"], False: []}[raw] if isinstance(raw, bool) else [raw] if isinstance(raw, str) else raw
+    names = {True: ["T_gen"], False: []}[raw] if isinstance(raw, bool) else _names(raw, where)
     for name in names:
-        require(name in STEPS, f"{where}: unknown milestone {name!r}{nearest(str(name), list(STEPS))}")
+        require(name in STEPS, f"{where}: unknown milestone {name!r}{nearest(name, list(STEPS))}")
     return tuple(names)
 
 
 def _bounds(raw: Any, where: str) -> tuple[float, float]:
-    numbers = isinstance(raw, list) and len(raw) == 2 and all(isinstance(v, int | float) for v in raw)
-    require(bool(numbers) and raw[0] <= raw[1], f"{where}: expected a range [lowest, highest], got {raw!r}")
+    numbers = isinstance(raw, list) and len(raw) == 2 and all(_is_number(v) for v in raw)
+    require(bool(numbers) and raw[0] <= raw[1], f"{where}: expected a range [lowest, highest], got {brief(raw)}")
     return float(raw[0]), float(raw[1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (is_whole(value) and abs(value) <= configio.FLOAT_MAX)
 
 
 def _share(raw: Any, where: str) -> float:
     ok = isinstance(raw, int | float) and not isinstance(raw, bool) and 0 < raw <= 1
-    require(ok, f"{where}: expected a share in (0, 1], got {raw!r}")
+    require(ok, f"{where}: expected a share in (0, 1], got {brief(raw)}")
     return float(raw)
 
 

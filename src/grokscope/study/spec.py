@@ -62,6 +62,7 @@ def read_arms(raw: Any) -> list[Arm]:
 
 
 def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
+    require(isinstance(block, Mapping), f"{where}: expected a table, got {brief(block)}")
     changes = configio.flatten(block)
     name, seeds = changes.pop("name", None), changes.pop("seeds", None)
     require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
