@@ -54,17 +54,22 @@ class Table:
         return out
 
     def _nearest(self, name: str) -> str:
+        hint = nearest(name, [shortened(known) for known in self.names])
         if len(self.names) <= SHOWN_NAMES:
-            return nearest(name, list(self.names))
-        hint = nearest(name, list(self.names))
+            return hint
         return hint if "did you mean" in hint else f"; it has {listed(self.names)}"
 
 
 def listed(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
     """Names for a message: all, or the first ones and how many more."""
-    shown = [name if len(name) <= 80 else f"{name[:80]}..." for name in names[:most]]
+    shown = [shortened(name) for name in names[:most]]
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(shown) + more
+
+
+def shortened(name: str) -> str:
+    """A name for a message: damaged files hold names of any length."""
+    return name if len(name) <= 80 else f"{name[:80]}..."
 
 
 class Pick:
