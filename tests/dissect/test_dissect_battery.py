@@ -9,9 +9,12 @@ from torch import nn
 
 from grokscope.dissect.answer import Reliance, judge_use, main_eraser
 from grokscope.dissect.battery import Unseen, check_selection, dissect, dissect_features, mean_rgb
+from grokscope.dissect.controls import null
+from grokscope.dissect.erasure import causal
 from grokscope.dissect.features import state_hash
 from grokscope.dissect.head import make_head
 from grokscope.dissect.planted import Planting, plant, planted_network
+from grokscope.dissect.records import Effect
 from grokscope.dissect.sample import Settings
 
 QUICK = Settings(
@@ -21,7 +24,7 @@ QUICK = Settings(
     probe_controls=1,
     halves=5,
     regularization=(1e-2, 1e-1),
-    ks=(0, 2, 4, 8, 32),
+    ks=(0, 1, 2, 4, 8, 32),
 )
 SMALL = Planting(n=480, d=24, neurons=4, separation=5.0, group_sd=0.2, groups_per_environment=12)
 
@@ -58,7 +61,7 @@ def test_used_and_unused_shortcuts_land_in_their_cells(used):
     assert found.reliance.p <= 0.05
     assert found.m5.causal
     assert found.m6.causal
-    _, other = run(replace(SMALL, used=False), seed=1)
+    _, other = run(replace(SMALL, used=False, n=640, groups_per_environment=16), seed=1)
     assert other.where.cell == "readable but unused"
     assert other.where.form == "cannot tell"
     assert not other.m5.causal
@@ -66,23 +69,59 @@ def test_used_and_unused_shortcuts_land_in_their_cells(used):
 
 def test_the_main_eraser_is_chosen_by_sizes_alone(used):
     _, found = used
-    wide = replace(found.m4, erasures=tuple(replace(e, d=e.n_fit) for e in found.m4.erasures))
-    assert main_eraser(found.m4).eraser == found.where.eraser == "leace"
-    assert main_eraser(wide).eraser == "mean_diff"
-    assert main_eraser(replace(wide, erasures=(found.m4.by("lda"),))).eraser == "lda"
+    many = replace(found.m4, erasures=tuple(replace(e, units_fit=3 * e.d) for e in found.m4.erasures))
+    assert found.m4.erasures[0].units_fit == 18  # patients, not patches
+    assert main_eraser(found.m4).eraser == found.where.eraser == "mean_diff"
+    assert main_eraser(many).eraser == "leace"
+    assert main_eraser(replace(found.m4, erasures=(found.m4.by("lda"),))).eraser == "lda"
 
 
 def test_a_failed_test_is_no_proof_of_absence():
     near, far = (0.0, 0.3), (0.0, 0.9)
-    of = lambda interval, gap=2.0: Reliance(  # noqa: E731
-        env_gap=0.1, interval=interval, class_gap=gap, p=0.5, sidedness="greater", smallest_p=0.01, permuted="groups"
+    whole = Reliance(
+        env_gap=0.1,
+        interval=near,
+        class_gap=2.0,
+        p=0.5,
+        sidedness="greater",
+        smallest_p=0.01,
+        permuted="groups",
+        fewest_units=5,
     )
-    assert judge_use(True, of(far), 0.25) is True
-    assert judge_use(False, of(near), 0.25) is False
-    assert judge_use(False, of(far), 0.25) is None
-    assert judge_use(None, of(near), 0.25) is False
-    assert judge_use(False, of(None), 0.25) is None
-    assert judge_use(False, of(near, float("nan")), 0.25) is None
+    assert judge_use(True, 0.4, replace(whole, interval=far), 0.25) == "used"
+    assert judge_use(True, 0.09, replace(whole, interval=far), 0.25) == "used, negligibly"
+    assert judge_use(False, 0.1, whole, 0.25) == "unused"
+    assert judge_use(None, 0.1, whole, 0.25) == "unused"
+    for other in (
+        replace(whole, interval=far),
+        replace(whole, interval=None),
+        replace(whole, interval=(0.1, 0.1)),
+        replace(whole, class_gap=float("nan")),
+        replace(whole, fewest_units=2),
+    ):
+        assert judge_use(False, 0.1, other, 0.25) == "cannot tell"
+
+
+def test_use_needs_an_interval_above_zero_and_every_control_beaten():
+    beaten = null("norm", 1.0, np.zeros(99), "greater")
+    effect = Effect(
+        name="env_gap_drop",
+        on="test",
+        value=1.0,
+        interval=(0.2, 2.0),
+        level=0.95,
+        unit="group",
+        n=90,
+        n_units=9,
+        controls={"norm": beaten},
+    )
+    assert causal(effect, 0.05) is True
+    assert causal(replace(effect, interval=(-0.1, 2.0)), 0.05) is False
+    assert causal(replace(effect, controls={"norm": beaten, "labels": replace(beaten, p=0.08)}), 0.05) is False
+    assert causal(replace(effect, interval=(1.0, 1.0)), 0.05) is None
+    assert causal(replace(effect, interval=None), 0.05) is None
+    assert causal(replace(effect, controls={"norm": replace(beaten, smallest_p=0.1)}), 0.05) is None
+    assert beaten.sidedness == "greater"
 
 
 def test_nothing_is_found_where_nothing_is():

@@ -7,6 +7,7 @@ from scipy.stats import kstest
 from grokscope.dissect.controls import (
     cell,
     empirical_p,
+    energy_distance,
     erase_logits,
     null,
     outside_range,
@@ -105,11 +106,30 @@ def test_outside_range():
 
 
 def test_four_cells():
-    assert cell(True, True) == "readable and used"
-    assert cell(True, False) == "readable but unused"
-    assert cell(False, True) == "used but not readable"
-    assert cell(False, False) == "neither"
-    assert cell(None, True) == cell(True, None) == "cannot tell"
+    assert cell(True, "used") == "readable and used"
+    assert cell(True, "used, negligibly") == "readable and used, negligibly"
+    assert cell(True, "unused") == "readable but unused"
+    assert cell(False, "used") == "used but not readable"
+    assert cell(False, "unused") == "neither"
+    assert cell(None, "used") == cell(True, "cannot tell") == "cannot tell"
+
+
+def test_energy_distance_sees_a_shift_and_is_near_zero_without():
+    rng = RNG(0)
+    a, b = rng.standard_normal((400, 8)), rng.standard_normal((400, 8))
+    near, far = energy_distance(a, b, RNG(1)), energy_distance(a + 0.5, b, RNG(1))
+    assert abs(near) < 0.02
+    assert far > 5 * abs(near)
+    # one dimension, two points against two: 2 * mean(1, 3, 1, 1) - 2 - 2 by hand, in units of the second's SD 1
+    by_hand = energy_distance(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]]), RNG(2))
+    assert by_hand == pytest.approx(2 * 1.5 - 2 - 2)
+    assert np.isfinite(energy_distance(np.ones((5, 2)), np.ones((5, 2)), RNG(0)))
+
+
+def test_a_floor_holds_whatever_the_number_of_draws():
+    found = null("random", 5.0, np.zeros(999), "greater", floor=1 / 16)
+    assert found.p == 1 / 1000
+    assert found.smallest_p == 1 / 16
 
 
 @pytest.mark.parametrize("k", [2, 4])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 
-from grokscope.dissect.leace import leace
+from grokscope.dissect.leace import leace, splince
 from grokscope.dissect.probes import fit_path
 from grokscope.dissect.subspaces import class_means, lda, mean_diff, principal_angles, probe_rows
 
@@ -49,7 +49,7 @@ def test_class_means_become_equal_and_a_probe_learns_nothing(fit, values, shares
     # in standardized units; the optimizer stops at a gradient of 1e-4
     assert np.abs(after.coef).max() < 5e-3
     assert np.abs(before.coef).max() > 0.5
-    assert (after.guess(edited) == np.bincount(z).argmax()).all()
+    assert after.log_loss(edited, z) == pytest.approx(np.log(len(values)), abs=1e-3)
 
 
 def test_a_rare_class_in_tiny_units_is_not_skipped():
@@ -95,6 +95,41 @@ def test_leace_is_the_published_formula():
     cross = w @ (x.T @ one_hot / len(x))
     p = cross @ np.linalg.pinv(cross, rcond=1e-10)
     np.testing.assert_allclose(leace(h, z).apply(h), h - x @ (np.linalg.inv(w) @ p @ w).T, atol=1e-8)
+
+
+def test_splince_erases_and_leaves_the_covariance_with_the_task_as_it_was():
+    rng = RNG(4)
+    n, d = 900, 10
+    z = rng.integers(0, 3, n)
+    y = (rng.random(n) < np.array([0.2, 0.5, 0.8])[z]).astype(int)  # tied to the environment
+    mix = rng.standard_normal((d, d))
+    h = rng.standard_normal((n, d)) @ mix + rng.standard_normal((3, d))[z] + np.outer(y, rng.standard_normal(d))
+    edited, by_leace = splince(h, z, y).apply(h), leace(h, z).apply(h)
+    for value in (1, 2):
+        np.testing.assert_allclose(edited[z == value].mean(0), edited[z == 0].mean(0), atol=1e-9)
+
+    def change(after):
+        return np.abs((after - h).T @ (y - y.mean()) / n).max()
+
+    assert change(edited) < 1e-10
+    assert change(by_leace) > 0.05
+    eraser = splince(h, z, y, np.ones(n))
+    assert eraser.rank == 2
+    np.testing.assert_allclose(eraser.apply(edited), edited, atol=1e-9)
+    # the published form: I - W^-1 V (U_perp' V)^-1 U_perp' W
+    x = h - h.mean(0)
+    values, vectors = np.linalg.eigh(x.T @ x / n)
+    w, back = (vectors * values**p @ vectors.T for p in (-0.5, 0.5))
+    hot = np.eye(3)[z] - np.eye(3)[z].mean(0)
+    u = np.linalg.svd(w @ x.T @ hot)[0][:, :2]
+    v = w @ x.T @ (y - y.mean())[:, None]
+    both = np.linalg.qr(np.concatenate([u, v], axis=1), mode="complete")[0]
+    v = np.concatenate([v, both[:, 3:]], axis=1)
+    away = np.linalg.qr(u, mode="complete")[0][:, 2:]
+    p = back @ v @ np.linalg.inv(away.T @ v) @ away.T @ w
+    np.testing.assert_allclose(edited, h.mean(0) + x @ p.T, atol=1e-8)
+    with pytest.raises(ValueError, match="along the same directions"):
+        splince(h, y, y)
 
 
 def test_weights_equal_repeated_examples():

@@ -7,7 +7,7 @@ import pytest
 
 from grokscope.dissect.battery import dissect_features, prepare_sample
 from grokscope.dissect.labelling import random_labels
-from grokscope.dissect.leace import LeaceFitter, leace
+from grokscope.dissect.leace import ObliqueFitter, leace
 from grokscope.dissect.planted import Planting, plant
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import mean_diff
@@ -87,6 +87,6 @@ def test_leace_for_many_labellings_is_leace_for_each(n, d):
     rng = np.random.default_rng(0)
     h, z = rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + 5, np.arange(n) % 3
     for weights in (None, rng.uniform(0.3, 3, n)):
-        one, many = leace(h, z, weights), LeaceFitter(h).fit(z, weights)
+        one, many = leace(h, z, weights), ObliqueFitter(h).fit(z, weights)
         assert one.rank == many.rank == 2
         np.testing.assert_allclose(many.apply(h), one.apply(h), atol=1e-8)

@@ -34,11 +34,14 @@ def test_probe_is_scikit_learns(k):
     assert [p.regularization for p in path] == [0.01, 0.1, 10.0]
     scaler = StandardScaler().fit(h)
     for probe in path:
-        theirs = LogisticRegression(C=probe.regularization, tol=1e-8, max_iter=5000).fit(scaler.transform(h), z)
+        theirs = LogisticRegression(C=probe.regularization, tol=1e-8, max_iter=5000, class_weight="balanced")
+        theirs.fit(scaler.transform(h), z)
         # where the classes are nearly separable the optimum is flat: the default tolerance stops within some per cent
         np.testing.assert_allclose(probe.coef, theirs.coef_, atol=0.04 * max(0.1, np.abs(theirs.coef_).max()))
         assert (probe.guess(h) == theirs.predict(scaler.transform(h))).mean() > 0.99
-        assert probe.log_loss(h, z) == pytest.approx(log_loss(z, theirs.predict_proba(scaler.transform(h))), abs=1e-3)
+        assert probe.log_loss(h, z) == pytest.approx(
+            log_loss(z, theirs.predict_proba(scaler.transform(h)), sample_weight=1 / np.bincount(z)[z]), abs=1e-3
+        )
         np.testing.assert_allclose((h - probe.mean) @ probe.rows.T, (h - probe.mean) / probe.scale @ probe.coef.T)
 
 

@@ -1,7 +1,6 @@
 """dissect, calibrate: where is the shortcut stored, and what the battery says of planted ones."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from grokscope.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from torch import nn
 
     from grokscope.dissect.battery import Dissection
 
@@ -23,25 +21,61 @@ SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
 
 @dataclass
 class Dissected(Result):
-    """Summaries of the dissected checkpoints, and where the records are."""
+    """Accuracy first, then summaries of the dissected checkpoints, and where the records are."""
 
     rows: list[dict[str, Any]]
+    accuracy: list[dict[str, Any]]
+    """Of the last checkpoint, by split."""
+    inputs: dict[str, Any] | None
     folder: Path
     warnings: list[str]
     reason: str
+    silent: bool
+    """The network is at chance: nothing but its accuracy is said."""
 
     def data(self) -> Any:
-        return {"folder": str(self.folder), "checkpoints": self.rows, "warnings": self.warnings, "reason": self.reason}
+        return {
+            "accuracy": self.accuracy,
+            "inputs": self.inputs,
+            "folder": str(self.folder),
+            "checkpoints": self.rows,
+            "warnings": self.warnings,
+            "reason": self.reason,
+        }
 
     def show(self, console: "Console") -> None:
+        if self.inputs:
+            mapping = ", ".join(f"{label} -> {index}" for label, index in self.inputs["labels"].items())
+            console.print(f"images  {self.inputs['images']}", markup=False)
+            console.print(f"labels  {mapping} ({self.inputs['labels_by']})", markup=False)
+        columns = ("split", "n", "accuracy", "95 % interval", "most frequent class", "balanced", "chance", "")
+        print_table(console, columns, [_accuracy_cells(a) for a in self.accuracy])
+        if not self.silent:
+            self._table(console)
+        console.print(self.reason, markup=False)
+        for warning in self.warnings:
+            console.print(f"note: {warning}", markup=False)
+        console.print(f"records and figures  {self.folder}", markup=False)
+
+    def _table(self, console: "Console") -> None:
         keys = [k for k in ("step", "chosen", *SHOWN) if k in self.rows[0]]
         probes = [k for k in self.rows[0] if k.startswith("probe_environment_")]
         header = [*keys, *(p.removeprefix("probe_") for p in probes)]
-        print_table(console, header, [[_cell(row[k]) for k in (*keys, *probes)] for row in self.rows])
-        console.print(self.reason)
-        for warning in self.warnings:
-            console.print(f"note: {warning}")
-        console.print(f"records and figures  {self.folder}")
+        print_table(console, header, [[_cell(row.get(k)) for k in (*keys, *probes)] for row in self.rows])
+
+
+def _accuracy_cells(a: dict[str, Any]) -> list[str]:
+    low, high = a["interval"] or (float("nan"),) * 2
+    return [
+        a["name"],
+        f"{a['n']:,}",
+        f"{a['accuracy']:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{a['trivial']:.3f}",
+        f"{a['balanced']:.3f}",
+        f"{a['chance']:.3f}",
+        a["verdict"],
+    ]
 
 
 def _cell(value: Any) -> str:
@@ -63,26 +97,41 @@ def dissect(
     model: str | None = None,
     weights: Path | None = None,
     data: Path | None = None,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    prepare: str | None = None,
+    labels: str | None = None,
+    image_size: int | None = None,
+    head: str | None = None,
     out: Path = Path("dissection"),
     figures: bool = True,
 ) -> Dissected:
     """Where is the shortcut stored? Probes, erasure, steering and neuron ablation, each with its controls.
 
     Of a run: `grokscope dissect runs/NAME`. Of a model of your own: `--model my_module:build --weights w.safetensors
-    --data table.csv`.
+    --data table.csv`. Its images become numbers in [0, 1] and nothing more, unless --mean and --std or --prepare say
+    how it was trained. Its accuracy is reported first, and where that is at chance nothing else.
 
     Args:
         run: A run folder with checkpoints.
         checkpoints: final, all (curves over the trajectory), step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on
             ood_test, and stamped so).
         split: Split to dissect; id_val for a run, and for a table its first split that is not unseen.
-        sites: Modules whose output is probed; by default the six stages of a ResNet, else what the last layer reads.
+        sites: Modules whose output is probed; by default the stages that a ResNet or timm network names, else what the
+            last layer reads.
         steer_sites: Earlier sites at which to steer through the network as well; costs hundreds of passes each.
         draws: Random controls for each effect.
         seed: Seed of parts and controls.
         model: A function of yours that builds the network, as module:function; the folder you are in is searched.
-        weights: Its weights, safetensors.
+        weights: Its weights: .safetensors, .pt, .pth or .ckpt, also inside state_dict and with wrappers' prefixes.
         data: A table of images (CSV or Parquet: path, label, environment, split, optional group).
+        mean: Subtracted from images in [0, 1], one number or one for each channel.
+        std: What they are divided by then.
+        prepare: A function of yours, module:function, that turns uint8 images (n, 3, H, W) into what the model reads.
+        labels: The table's labels in the order of the model's outputs, as a,b,c. Without it whole numbers are output
+            indices, and text is taken in sorted order.
+        image_size: Resize images to this many pixels a side.
+        head: Name of the model's last linear layer, where it is not the last one it has.
         out: Where to write, for a model of your own.
         figures: Draw the four figures as PNG.
     """
@@ -90,10 +139,32 @@ def dissect(
 
     require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
     settings = Settings(seed=seed, draws=draws)
+    own = {"--mean": mean, "--std": std, "--prepare": prepare, "--labels": labels, "--image-size": image_size,
+           "--head": head, "--weights": weights, "--data": data}  # fmt: skip
     if run is None:
         require(weights is not None and data is not None, "--model needs --weights and --data")
-        result = _own(str(model), Path(str(weights)), Path(str(data)), split, sites, steer_sites, settings)
+        from grokscope.dissect.foreign import Feeding, build, dissect_table
+        from grokscope.store.weights import fill
+
+        feeding = Feeding(mean=mean, std=std, prepare=prepare)
+        network = build(str(model))
+        for note in fill(network, Path(str(weights))):
+            print(f"note: {weights}: {note}", file=sys.stderr)
+        result = dissect_table(
+            network,
+            Path(str(data)),
+            split=split,
+            feeding=feeding,
+            order=tuple(part.strip() for part in labels.split(",")) if labels else (),
+            image_size=image_size,
+            sites=sites,
+            steer_sites=steer_sites,
+            head=head,
+            settings=settings,
+        )
         return _shown([(None, result)], result.write(out, figures))
+    given = [name for name, value in own.items() if value not in (None, ())]
+    require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
     from grokscope.dissect.runs import SAMPLE, dissect_run
 
     opened, found = open_run(run), []
@@ -183,58 +254,16 @@ def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissec
 
     rows = [({} if step is None else {"step": step} | _chosen(result)) | summary(result) for step, result in found]
     last = found[-1][1]
-    return Dissected(rows, folder, list(last.warnings), last.where.reason)
-
-
-def _own(
-    model: str, weights: Path, table: Path, split: str | None, sites: Any, steer_sites: Any, settings: Any
-) -> "Dissection":
-    from grokscope.dissect.battery import Unseen
-    from grokscope.dissect.battery import dissect as battery
-    from grokscope.store.weights import fill
-    from grokscope.tasks.table import Table
-    from grokscope.train.inputs import Network
-
-    network = _build(model)
-    for note in fill(network, weights):
-        print(f"note: {weights}: {note}", file=sys.stderr)
-    task = Table(path=str(table)).look(settings.seed)
-    named = split or next((n for n in ("id_val", "train") if n in task.splits), "train")
-    require(named in task.splits, f"--split: {table} has no split {named!r}; it has {', '.join(task.splits)}")
-    sample = task.splits[named]
-    unseen = {
-        n: Unseen(s.x, s.y, s.env, s.group) for n, s in task.splits.items() if n.startswith("ood_") and n != named
-    }
-    require(sample.env is not None, f"{table}: has no environments")
-    assert sample.env is not None
-    return battery(
-        network.eval(),
-        sample.x,
-        sample.y,
-        sample.env,
-        sample.group,
-        list(sites) or None,
-        unseen=unseen,
-        settings=settings,
-        prepare=Network(network, task.meta).prepare,
-        steer_sites=steer_sites,
+    whole = last.to_dict()
+    return Dissected(
+        rows,
+        whole["accuracy"],
+        whole["inputs"],
+        folder,
+        list(last.warnings),
+        last.where.reason,
+        all(result.reliance is None and not result.m1.probes for _, result in found),
     )
-
-
-def _build(target: str) -> "nn.Module":
-    """Call module:function, looked up in the present folder first."""
-    from importlib import import_module
-
-    module, _, name = target.partition(":")
-    require(bool(module and name), f"--model: expected module:function, got {target!r}")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory: Callable[[], Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--model: {error}") from None
-    finally:
-        sys.path.pop(0)
-    return factory()
 
 
 def calibrate(*, seeds: int = 10, draws: int = 99) -> Rows:

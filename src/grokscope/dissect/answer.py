@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grokscope.dissect.controls import Cell, cell
+from grokscope.dissect.controls import Cell, Use, cell
 from grokscope.dissect.effects import Scene, class_gap, env_gap, gap_interval
 from grokscope.dissect.erasure import M4, Erasure
 from grokscope.dissect.neurons import M6
 from grokscope.dissect.parts import PartsRecord
-from grokscope.dissect.probes import M1
+from grokscope.dissect.probes import M1, MIN_UNITS
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
-from grokscope.dissect.scoring import permutations
+from grokscope.dissect.scoring import fewest_units, permutations
+from grokscope.dissect.sentences import tell
 
 POOLED = "pooled"
 
@@ -33,6 +34,8 @@ class Reliance(Record):
     sidedness: str
     smallest_p: float
     permuted: str
+    fewest_units: int
+    """Units of the rarest environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,15 @@ class Where(Record):
 
     cell: Cell
     decodable: bool | None
-    used: bool | None
-    """True when M4 with `eraser` beats every control; False when it does not and the interval of the environment's
-    gap in the unedited logits ends below ``negligible`` times the class's gap; None (cannot tell) otherwise."""
+    use: Use
+    """``used``: the erasure with `eraser` takes away dependence on the environment, its interval lies above 0, it beats
+    every control at level alpha, and `size` reaches ``negligible``; ``used, negligibly``: the same below it;
+    ``unused``: the interval of the environment's gap in the unedited logits ends below ``negligible`` times the class's
+    gap; ``cannot tell`` otherwise."""
+    size: float | None
+    """What the erasure takes of the environment's gap, as a share of the gap between classes: how far the environment
+    moves the decision, measured in what the right answer moves it."""
+    size_interval: tuple[float, float] | None
     eraser: str
     erased: str
     form: str
@@ -53,6 +62,11 @@ class Where(Record):
     half_share: float | None
     """half_k as a share of all neurons; 0.5 is what random neurons give."""
     reason: str
+
+    @property
+    def used(self) -> bool | None:
+        """Whether the environment is used at all, in whatever size; None: cannot tell."""
+        return None if self.use == "cannot tell" else self.use != "unused"
 
 
 def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
@@ -72,6 +86,7 @@ def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
         sidedness="greater",
         smallest_p=smallest,
         permuted=permuted,
+        fewest_units=fewest_units(scene.environments, scene.units),
     )
 
 
@@ -99,54 +114,61 @@ def summarize(m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, se
     read = m1.at(POOLED, "environment")
     decodable = {"decodable": True, "not decodable": False}.get(read.verdict)
     if not m4.erasures:
-        return _unknown(decodable, m4.cannot_tell or "no erasers were run")
+        return unknown(decodable, m4.cannot_tell or "no erasers were run")
     if parts.association > 0.99:
-        return _unknown(decodable, "environment and class coincide: no analysis can tell them apart")
+        return unknown(decodable, "environment and class coincide: no analysis can tell them apart")
     erasure = main_eraser(m4)
-    used = judge_use(erasure.causal, reliance, settings.negligible)
+    size, bounds = _size(erasure, reliance)
+    use = judge_use(erasure.causal, size, reliance, settings.negligible)
     half = m6.on("test", settings.ablation).half_k if m6.ablations else None
     share = None if half is None else half / m6.d
     return Where(
-        cell=cell(decodable, used),
+        cell=cell(decodable, use),
         decodable=decodable,
-        used=used,
+        use=use,
+        size=size,
+        size_interval=bounds,
         eraser=erasure.eraser,
         erased=erasure.verdict,
-        form=_form(share, bool(used)),
+        form=_form(share, use in ("used", "used, negligibly")),
         half_k=half,
         half_share=share,
-        reason=f"M1: {read.reason}; M4 ({erasure.eraser}): {_why(erasure, reliance)}",
+        reason=tell(read, use, erasure, reliance, settings),
     )
 
 
-def main_eraser(m4: M4) -> Erasure:
-    """`leace` where the fit part has three examples or more for each feature, else `mean_diff`, else the first that
-    was run.
+def _size(erasure: Erasure, reliance: Reliance) -> tuple[float | None, tuple[float, float] | None]:
+    effect = erasure.effects["test"]["env_gap_drop"]
+    if not reliance.class_gap > 0 or not np.isfinite(effect.value):
+        return None, None
+    low, high = effect.interval or (float("nan"),) * 2
+    bounds = None if effect.interval is None else (low / reliance.class_gap, high / reliance.class_gap)
+    return effect.value / reliance.class_gap, bounds
 
-    Decided by sizes alone: near n = d the whitening of LEACE fits noise, and finds a planted, used shortcut in 60 %
-    of draws where the mean difference finds it in all (condition ``wide`` of the calibration).
+
+def main_eraser(m4: M4) -> Erasure:
+    """`leace` where the fit part has three independent units or more for each feature, else `mean_diff`, else the first
+    that was run.
+
+    Decided by sizes alone. Near as many units as features the whitening of LEACE fits noise: in the calibration's
+    condition ``wide`` it finds a planted, used shortcut in 60 % of draws where the mean difference finds it in all. The
+    units are patients where there are any: a thousand patches of thirty patients place hospitals no better than thirty.
     """
     by = {e.eraser: e for e in m4.erasures}
     first = m4.erasures[0]
-    preferred = ("leace", "mean_diff") if first.n_fit >= 3 * first.d else ("mean_diff", "leace")
+    preferred = ("leace", "mean_diff") if first.units_fit >= 3 * first.d else ("mean_diff", "leace")
     return next((by[name] for name in preferred if name in by), first)
 
 
-def judge_use(causal: bool | None, reliance: Reliance, negligible: float) -> bool | None:
-    """An edit that does no more than chance shows no absence of use: with few patients it never does."""
-    if causal:
-        return True
-    if reliance.interval is None or not reliance.class_gap > 0:
-        return None
-    return False if reliance.interval[1] <= negligible * reliance.class_gap else None
-
-
-def _why(erasure: Erasure, reliance: Reliance) -> str:
-    effect = erasure.effects["test"]["env_gap_drop"]
-    worst = max(effect.controls.values(), key=lambda c: c.p)
-    low, high = reliance.interval or (float("nan"),) * 2
-    gap = f"environment gap {reliance.env_gap:.3g} [{low:.3g}, {high:.3g}], class gap {reliance.class_gap:.3g}"
-    return f"{gap}; the edit takes {effect.value:.3g}, largest p over controls {worst.p:.3g} ({worst.control})"
+def judge_use(causal: bool | None, size: float | None, reliance: Reliance, negligible: float) -> Use:
+    """An edit that does no more than chance shows no absence of use: with few patients it never does. Nor does an
+    interval over two patients of a hospital."""
+    if causal and size is not None:
+        return "used" if size >= negligible else "used, negligibly"
+    bounds = reliance.interval
+    if bounds is None or bounds[0] == bounds[1] or not reliance.class_gap > 0 or reliance.fewest_units < MIN_UNITS:
+        return "cannot tell"
+    return "unused" if bounds[1] <= negligible * reliance.class_gap else "cannot tell"
 
 
 def _form(share: float | None, used: bool) -> str:
@@ -157,11 +179,13 @@ def _form(share: float | None, used: bool) -> str:
     return "few neurons" if share <= FEW else "many neurons"
 
 
-def _unknown(decodable: bool | None, reason: str) -> Where:
+def unknown(decodable: bool | None, reason: str) -> Where:
     return Where(
         cell="cannot tell",
         decodable=decodable,
-        used=None,
+        use="cannot tell",
+        size=None,
+        size_interval=None,
         eraser="none",
         erased="cannot tell",
         form="cannot tell",

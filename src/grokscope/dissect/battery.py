@@ -6,11 +6,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from grokscope.dissect.answer import POOLED, Reliance, Where, measure_reliance, summarize
+from grokscope.dissect.accuracy import SplitAccuracy, measure_accuracy, silent
+from grokscope.dissect.answer import POOLED, Reliance, Where, measure_reliance, summarize, unknown
 from grokscope.dissect.effects import Scene, SceneRecord, describe, make_scene
 from grokscope.dissect.erasure import M4, make_bench, run_m4
 from grokscope.dissect.head import LinearHead, head_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from grokscope.dissect.features import Features, Prepare
 
+AtChance = Literal["stop", "probes"]
 SCHEMA = 1
 COLOURS = "mean_rgb"
 
@@ -53,6 +55,11 @@ class Dissection(Record):
     schema: int
     rules: int = RULES
     """Version of how this was measured and concluded; older ones are shown as outdated."""
+    accuracy: tuple[SplitAccuracy, ...]
+    """How well the network does: on all examples that are dissected, then on each unseen set. At chance on the first
+    nothing else is said."""
+    inputs: Mapping[str, object] | None
+    """What the caller says of the inputs: scaling, and which label is which output."""
     model_hash: str | None
     data_hash: str | None
     selection: str
@@ -63,7 +70,8 @@ class Dissection(Record):
     balanced: bool
     """Whether environment and class were made independent by weights."""
     scenes: tuple[SceneRecord, ...]
-    reliance: Reliance
+    reliance: Reliance | None
+    """None where the network is at chance."""
     m1: M1
     m4: M4
     m5: M5
@@ -122,12 +130,22 @@ def dissect(
     prepare: "Prepare | None" = None,
     cache: str | Path | None = None,
     steer_sites: Sequence[str] = (),
+    head: str | None = None,
+    split: str = "sample",
+    inputs: Mapping[str, object] | None = None,
+    at_chance: AtChance = "stop",
 ) -> Dissection:
     """Where is the shortcut stored? The battery M1, M4, M5, M6 on one classifier, with all controls.
 
-    images (n, ...), as the network reads them or as `prepare` turns them into that; labels (n,) integer classes in the
-    order of the network's outputs; environments (n,) and groups (n,) ids of any kind. `sites` default to the six
-    stages of a ResNet, else to what the last layer reads. The network is left as it was.
+    images (n, ...), as the network reads them or as `prepare` turns them into that: nothing is scaled unasked; labels
+    (n,) integer classes in the order of the network's outputs; environments (n,) and groups (n,) ids of any kind.
+    `sites` default to the stages that a ResNet or a timm network names, else to what the last layer reads; `head` names
+    the last layer where it is not the last linear one (``classifier.1``). `split` is how the examples are called,
+    `inputs` what should be recorded of them. The network is left as it was.
+
+    A network that is at chance on these examples was almost always fed wrongly: then only its accuracy is reported,
+    with the likely causes. ``at_chance="probes"`` reports what can be read from its features besides, for a network of
+    whose inputs one is sure (an early checkpoint of one's own run).
 
     Cost: one forward pass, and seconds of linear algebra. M4, M5 and M6 act on the input of the linear head, where
     every edit's effect on the logits is known without running anything. `steer_sites` adds steering at earlier sites,
@@ -138,16 +156,14 @@ def dissect(
             not linear; each message names the argument and the remedy.
     """
     from grokscope.dissect.features import collect
-    from grokscope.dissect.sites import default_sites
+    from grokscope.dissect.sites import candidates, default_sites
 
-    names = tuple(default_sites(model) if sites is None else sites)
-    names = tuple(dict.fromkeys([*names, *steer_sites, POOLED]))
-    found = collect(model, images, names, reduction=reduction, batch=batch, prepare=prepare, cache=cache)
-    head = head_of(model, found.sites[POOLED], found.logits)
-    others = {
-        name: collect(model, u.images, [POOLED], reduction=reduction, batch=batch, prepare=prepare, cache=cache)
-        for name, u in (unseen or {}).items()
-    }
+    chosen = tuple(default_sites(model) if sites is None else sites)
+    names = tuple(dict.fromkeys([*chosen, *steer_sites, POOLED]))
+    reading = {"reduction": reduction, "batch": batch, "prepare": prepare, "cache": cache, "head": head}
+    found = collect(model, images, names, **reading)
+    linear = head_of(model, found.sites[POOLED], found.logits, head)
+    others = {name: collect(model, u.images, [POOLED], **reading) for name, u in (unseen or {}).items()}
     away = {
         name: Unseen(others[name].sites[POOLED], u.labels, u.environments, u.groups)
         for name, u in (unseen or {}).items()
@@ -156,7 +172,7 @@ def dissect(
     settings = settings or Settings()
     result = dissect_features(
         found.sites if colours is None else {**found.sites, COLOURS: colours},
-        head,
+        linear,
         labels,
         environments,
         groups,
@@ -164,12 +180,18 @@ def dissect(
         settings=settings,
         selection=selection,
         origin=found,
+        split=split,
+        inputs=inputs,
+        at_chance=at_chance,
     )
-    if not steer_sites:
+    if sites is None and chosen == (POOLED,):
+        unnamed = f"only what the head reads was probed; other sites can be named: {candidates(model)}"
+        result = replace(result, warnings=(*result.warnings, unnamed))
+    if not steer_sites or result.reliance is None:
         return result
     from grokscope.dissect.through import steer_site
 
-    sample = prepare_sample(labels, environments, groups, len(found.logits), head, settings)[0]
+    sample = prepare_sample(labels, environments, groups, len(found.logits), linear, settings)[0]
     curves = tuple(
         steer_site(
             model, images, found.sites[s], s, sample, settings, classes=np.asarray(labels), batch=batch, prepare=prepare
@@ -214,6 +236,9 @@ def dissect_features(
     settings: Settings | None = None,
     selection: str = "given",
     origin: "Features | None" = None,
+    split: str = "sample",
+    inputs: Mapping[str, object] | None = None,
+    at_chance: AtChance = "stop",
 ) -> Dissection:
     """`dissect` from features (n, d) by site; the site ``pooled`` is the head's input."""
     settings = settings or Settings()
@@ -225,11 +250,27 @@ def dissect_features(
     _check_features(features, n, head)
     sample, record, classes = prepare_sample(labels, environments, groups, n, head, settings)
     scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
-    m1, probes = run_m1({k: np.asarray(v) for k, v in features.items()}, sample, settings)
-    m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments)
-    reliance = measure_reliance(scenes["test"], settings)
+    accuracy = (
+        measure_accuracy(split, head.logits(pooled).argmax(axis=1), classes, sample.groups, settings),
+        *(_scene_accuracy(scene, settings) for name, scene in scenes.items() if name != "test"),
+    )
+    # features that cannot be used at all say so themselves
+    dead = usable(pooled[sample.parts.fit])
+    reason = None if dead else silent(accuracy[0], causes=at_chance == "stop")
+    reads = reason is None or at_chance == "probes"
+    sites = {k: np.asarray(v) for k, v in features.items()}
+    m1, probes = run_m1(sites, sample, settings) if reads else (M1(probes=(), cannot_tell=reason), {})
+    if reason is None:
+        m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments)
+        reliance = measure_reliance(scenes["test"], settings)
+        where = summarize(m1, m4, m6, reliance, record, settings)
+    else:
+        m4, m5, m6 = _nothing(reason)
+        reliance, where = None, unknown(None, reason)
     return Dissection(
         schema=SCHEMA,
+        accuracy=accuracy,
+        inputs=inputs,
         model_hash=origin.model_hash if origin else None,
         data_hash=origin.data_hash if origin else None,
         selection=selection,
@@ -245,9 +286,18 @@ def dissect_features(
         m4=m4,
         m5=m5,
         m6=m6,
-        where=summarize(m1, m4, m6, reliance, record, settings),
+        where=where,
         warnings=_warnings(record, sample, settings, selection),
     )
+
+
+def _scene_accuracy(scene: Scene, settings: Settings) -> SplitAccuracy:
+    groups = scene.units if scene.grouped else None
+    return measure_accuracy(scene.name, scene.logits.argmax(axis=1), scene.labels, groups, settings)
+
+
+def _nothing(reason: str) -> tuple[M4, M5, M6]:
+    return M4(erasures=(), angles={}, cannot_tell=reason), M5(cannot_tell=reason), M6(cannot_tell=reason)
 
 
 def _check_features(features: Mapping[str, np.ndarray], n: int, head: LinearHead) -> None:
@@ -294,7 +344,7 @@ def _scenes(
 def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, probes, names) -> tuple[M4, M5, M6]:
     reason = usable(pooled[sample.parts.fit])
     if reason:
-        return M4(erasures=(), angles={}, cannot_tell=reason), M5(cannot_tell=reason), M6(cannot_tell=reason)
+        return _nothing(reason)
     bench = make_bench(pooled, head, sample, scenes, settings)
     own = {target: probes[POOLED, target] for target in ("environment", "task")}
     return run_m4(bench, own["environment"]), run_m5(bench, names), run_m6(bench, own)

@@ -128,7 +128,7 @@ def verdicts(result: Dissection) -> dict[str, bool | None]:
     alpha = result.settings.alpha
     return {
         "decodable": result.where.decodable,
-        "reliance": result.reliance.p <= alpha,
+        "reliance": None if result.reliance is None else result.reliance.p <= alpha,
         **{f"m4_{e.eraser}": e.causal for e in result.m4.erasures},
         "m5": result.m5.causal,
         "m6": result.m6.causal,

@@ -34,8 +34,11 @@ def smallest_empirical_p(draws: int, sidedness: Sidedness = "two-sided") -> floa
     return min(1.0, (2 if sidedness == "two-sided" else 1) / (1 + draws))
 
 
-def null(control: str, observed: float, draws: np.ndarray, sidedness: Sidedness = "two-sided") -> Null:
-    """The record of one control's draws (D,) beside the observed value."""
+def null(
+    control: str, observed: float, draws: np.ndarray, sidedness: Sidedness = "two-sided", floor: float = 0.0
+) -> Null:
+    """The record of one control's draws (D,) beside the observed value. `floor`: the chance that a random draw is as
+    good as the true one because it is the true one, below which no p can be trusted."""
     finite = bool(np.isfinite(draws).all()) and len(draws) > 0
     low, high = np.quantile(draws, [0.025, 0.975]) if finite else (np.nan, np.nan)
     return Null(
@@ -47,7 +50,7 @@ def null(control: str, observed: float, draws: np.ndarray, sidedness: Sidedness 
         high=float(high),
         p=empirical_p(observed, draws, sidedness),
         sidedness=sidedness,
-        smallest_p=smallest_empirical_p(len(draws), sidedness),
+        smallest_p=max(floor, smallest_empirical_p(len(draws), sidedness)),
     )
 
 
@@ -128,13 +131,56 @@ def outside_range(h: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     return float(((h < low - slack) | (h > high + slack)).mean())
 
 
-Cell = Literal["readable and used", "readable but unused", "used but not readable", "neither", "cannot tell"]
+ENERGY_ROWS = 400
+"""Examples of each set behind an energy distance: its cost grows with their square."""
 
 
-def cell(decodable: bool | None, causal: bool | None) -> Cell:
-    """Which of the four cells; None for either answer means it is not known."""
-    if decodable is None or causal is None:
+def energy_distance(h: np.ndarray, natural: np.ndarray, rng: np.random.Generator) -> float:
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'| between features (n, d) and natural ones (m, d), Székely and Rizzo 2013
+    (doi:10.1016/j.jspi.2013.03.018), each feature in the natural ones' standard deviations.
+
+    Two samples of one distribution give a little above 0, the more the smaller they are: compare with natural to
+    natural. It sees shifts of the whole cloud, which a neuron's own range (`outside_range`) does not.
+    """
+    from scipy.spatial.distance import cdist, pdist
+
+    scale = natural.std(axis=0)
+    scale = np.where(scale > 1e-12 * np.abs(natural).max(axis=0), scale, 1.0)
+    x, y = (v[rng.permutation(len(v))[:ENERGY_ROWS]] / scale for v in (h, natural))
+    if min(len(x), len(y)) < 2:
+        return float("nan")
+    return float(2 * cdist(x, y).mean() - pdist(x).mean() - pdist(y).mean())
+
+
+Cell = Literal[
+    "readable and used",
+    "readable and used, negligibly",
+    "readable but unused",
+    "used but not readable",
+    "used, negligibly, but not readable",
+    "neither",
+    "cannot tell",
+]
+Use = Literal["used", "used, negligibly", "unused", "cannot tell"]
+
+
+READABLE: dict[Use, Cell] = {
+    "used": "readable and used",
+    "used, negligibly": "readable and used, negligibly",
+    "unused": "readable but unused",
+    "cannot tell": "cannot tell",
+}
+HIDDEN: dict[Use, Cell] = {
+    "used": "used but not readable",
+    "used, negligibly": "used, negligibly, but not readable",
+    "unused": "neither",
+    "cannot tell": "cannot tell",
+}
+
+
+def cell(decodable: bool | None, use: Use) -> Cell:
+    """Which of the four cells, use in two sizes; None means that it is not known whether the environment can be
+    read."""
+    if decodable is None:
         return "cannot tell"
-    if decodable:
-        return "readable and used" if causal else "readable but unused"
-    return "used but not readable" if causal else "neither"
+    return READABLE[use] if decodable else HIDDEN[use]

@@ -16,11 +16,18 @@ from functools import cached_property
 
 import numpy as np
 
-from grokscope.dissect.controls import null
+from grokscope.dissect.controls import Sidedness, null
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.records import Effect, Null, Record
 
 EFFECTS = ("accuracy_drop", "flips", "margin_shift", "env_gap_drop")
+SIDES: dict[str, Sidedness] = {
+    "accuracy_drop": "two-sided",
+    "flips": "two-sided",
+    "margin_shift": "two-sided",
+    "env_gap_drop": "greater",
+}
+"""``env_gap_drop`` is a claim with a direction (the edit takes dependence on the environment away): one-sided."""
 LEVEL = 0.95
 RESAMPLE_CELLS = 32_000_000
 """Resamples x units that are held in memory; sets of more units get fewer resamples, but not fewer than 199."""
@@ -140,7 +147,7 @@ def gap_interval(scene: Scene) -> tuple[float, float] | None:
     adds."""
     if scene.n_units < 2 or scene.adjusted is None:
         return None
-    squares = _gap_draws(scene, scene.logits) ** 2
+    squares = gap_draws(scene, scene.logits) ** 2
     bounds = interval(squares)
     shift = max(0.0, float(np.nanmean(squares)) - float(env_gap(scene, scene.logits)) ** 2)
     return None if bounds is None else (max(0.0, bounds[0] - shift) ** 0.5, max(0.0, bounds[1] - shift) ** 0.5)
@@ -184,8 +191,16 @@ def intervals(scene: Scene, edited: np.ndarray) -> dict[str, tuple[float, float]
     rates = np.stack([lost, new != guess, np.abs(after - before), np.ones(scene.n)], axis=1)
     sums = scene.resamples @ _by_unit(scene, rates)
     draws = dict(zip(EFFECTS, (sums[:, :3] / sums[:, 3:]).T, strict=False))
-    draws["env_gap_drop"] = _gap_draws(scene, scene.logits) - _gap_draws(scene, edited)
+    draws["env_gap_drop"] = gap_draws(scene, scene.logits) - gap_draws(scene, edited)
     return {name: interval(values) for name, values in draws.items()}
+
+
+def unit_interval(scene: Scene, values: np.ndarray) -> tuple[float, float] | None:
+    """Bootstrap interval over units of the mean of values (n,); None with fewer than two units."""
+    if scene.n_units < 2:
+        return None
+    sums = scene.resamples @ _by_unit(scene, np.stack([values, np.ones(scene.n)], axis=1))
+    return interval(sums[:, 0] / sums[:, 1])
 
 
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
@@ -203,7 +218,7 @@ def _by_unit(scene: Scene, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _gap_draws(scene: Scene, logits: np.ndarray) -> np.ndarray:
+def gap_draws(scene: Scene, logits: np.ndarray) -> np.ndarray:
     """`env_gap` of every resample (B,), from the cross-products of each unit."""
     if scene.adjusted is None:
         return np.full(len(scene.resamples), np.nan)
@@ -240,7 +255,7 @@ def effect_records(
 
     def record(name: str) -> Effect:
         value = float(values[name][0])
-        nulls: dict[str, Null] = {c: null(c, value, d[name]) for c, d in draws.items()}
+        nulls: dict[str, Null] = {c: null(c, value, d[name], SIDES[name]) for c, d in draws.items()}
         return Effect(
             name=name,
             on=scene.name,

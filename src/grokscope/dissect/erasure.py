@@ -10,11 +10,17 @@ from functools import cached_property
 
 import numpy as np
 
-from grokscope.dissect.controls import erase_logits, outside_range, random_frames, variance_matched_frames
+from grokscope.dissect.controls import (
+    energy_distance,
+    erase_logits,
+    outside_range,
+    random_frames,
+    variance_matched_frames,
+)
 from grokscope.dissect.effects import Scene, effect_records
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.labelling import Labelling, random_labels
-from grokscope.dissect.leace import LeaceFitter, Whitening, whiten
+from grokscope.dissect.leace import ObliqueFitter, Whitening, splince, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.records import Effect, Record
 from grokscope.dissect.sample import Sample, Settings
@@ -36,6 +42,8 @@ class Erasure(Record):
     eraser: str
     rank: int
     n_fit: int
+    units_fit: int
+    """Independent units (groups, or examples without groups) of the fit part."""
     d: int
     guarantee: str
     verdict: str
@@ -63,7 +71,12 @@ class Erasure(Record):
     effects: dict[str, dict[str, Effect]]
     """By set of examples, then by effect."""
     causal: bool | None
-    """Whether the test part's `env_gap_drop` is positive and beats every control at level alpha; None: cannot tell."""
+    """Whether the test part's `env_gap_drop` has an interval above 0 and beats every control, one-sided, at level
+    alpha; None: cannot tell."""
+    energy_distance: float
+    """Of the edited test features to the fit part's natural ones, each feature in its standard deviations."""
+    energy_distance_natural: float
+    """The same for unedited test features: what other patients differ by anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +85,39 @@ class M4(Record):
     angles: dict[str, tuple[float, ...]]
     """Principal angles in degrees, the largest first: between erasers, and of each with the task's own subspace."""
     cannot_tell: str | None = None
+    left_out: dict[str, str] | None = None
+    """Erasers that could not be fitted, and why."""
 
     def by(self, eraser: str) -> Erasure:
         return next(e for e in self.erasures if e.eraser == eraser)
 
 
 def fit_erasers(
-    h: np.ndarray, z: np.ndarray, weights: np.ndarray | None, probe: Probe, settings: Settings, whitening: Whitening
-) -> dict[str, Eraser]:
-    """The named erasers, fitted to h (n, d) and codes z (n,)."""
+    h: np.ndarray,
+    z: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    probe: Probe,
+    settings: Settings,
+    whitening: Whitening,
+) -> tuple[dict[str, Eraser], dict[str, str]]:
+    """The named erasers of the environment z (n,), fitted to h (n, d), and why others could not be; y (n,) is the task
+    that `splince` spares."""
     means, _, centre = class_means(h, z, weights)
     fits: dict[str, Callable[[], Eraser]] = {
         "mean_diff": lambda: mean_diff(h, z, weights),
         "lda": lambda: lda(h, z, weights, rounds=settings.lda_rounds),
         "probe_rows": lambda: probe_rows(probe.rows, centre),
         "leace": lambda: whitening.eraser(means),
+        "splince": lambda: splince(h, z, y, weights),
     }
-    return {name: fits[name]() for name in settings.erasers}
+    fitted, left_out = {}, {}
+    for name in settings.erasers:
+        try:
+            fitted[name] = fits[name]()
+        except ValueError as error:
+            left_out[name] = str(error)
+    return fitted, left_out
 
 
 @dataclass(frozen=True)
@@ -134,7 +163,7 @@ def run_m4(bench: Bench, probe: Probe) -> M4:
     """All erasures with their controls; `probe` reads the environment from the unedited fit part."""
     fit, weights, settings = bench.fit, bench.sample.weights["fit"], bench.settings
     z, y = bench.sample.target("environment", "fit"), bench.sample.target("task", "fit")
-    erasers = fit_erasers(fit, z, weights, probe, settings, bench.whitening)
+    erasers, left_out = fit_erasers(fit, z, y, weights, probe, settings, bench.whitening)
     before = {target: refit(bench, target, None, "select") for target in ("environment", "task")}
     done = tuple(erase(bench, eraser, probe, before) for eraser in erasers.values())
     task = mean_diff(fit, y, weights)
@@ -144,7 +173,7 @@ def run_m4(bench: Bench, probe: Probe) -> M4:
         for i, (a, x) in enumerate(named)
         for b, w in named[i + 1 :]
     }
-    return M4(erasures=done, angles=angles)
+    return M4(erasures=done, angles=angles, left_out=left_out)
 
 
 def refit(bench: Bench, target: str, eraser: Eraser | None, part: str) -> Score:
@@ -189,6 +218,7 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
         eraser=eraser.name,
         rank=eraser.rank,
         n_fit=len(fit),
+        units_fit=sample.units("fit"),
         d=fit.shape[1],
         guarantee=_guarantee(eraser.name, len(fit), fit.shape[1]),
         verdict=verdict,
@@ -205,6 +235,8 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
         outside_range_before=outside_range(test, low, high),
         effects=effects,
         causal=causal(effects["test"]["env_gap_drop"], settings.alpha),
+        energy_distance=energy_distance(edited, fit, settings.rng("energy")),
+        energy_distance_natural=energy_distance(test, fit, settings.rng("energy")),
     )
 
 
@@ -225,15 +257,15 @@ def judge_erasure(before: Score, after: Score, settings: Settings) -> tuple[str,
 
 
 def causal(effect: Effect, alpha: float) -> bool | None:
-    """Whether an effect is positive and beats every control: each must be beaten, so nothing needs correction."""
+    """Whether an effect's interval lies above 0 and it beats every control: each must be beaten, so nothing needs
+    correction. None where that cannot be known: no interval or one without width, too few draws."""
     ps = [c.p for c in effect.controls.values()]
-    if (
-        not np.isfinite(effect.value)
-        or not np.isfinite(ps).all()
-        or any(c.smallest_p > alpha for c in effect.controls.values())
-    ):
+    width = None if effect.interval is None else effect.interval[1] - effect.interval[0]
+    if not np.isfinite(effect.value) or not np.isfinite(ps).all() or not width or effect.interval is None:
         return None
-    return bool(max(ps) <= alpha and all(effect.value > c.mean for c in effect.controls.values()))
+    if any(c.smallest_p > alpha for c in effect.controls.values()):
+        return None
+    return bool(effect.interval[0] > 0 and max(ps) <= alpha)
 
 
 def erased_logits(head: LinearHead, eraser: Eraser, scene: Scene) -> np.ndarray:
@@ -267,8 +299,9 @@ def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
     if name == "probe_rows" or (name == "lda" and bench.settings.lda_rounds > 1):
         return []
     rest, draws = bench.without_environment, bench.random_labels
-    if name == "leace":
-        fitter = LeaceFitter(rest)
-        return [fitter.fit(z, weights) for z, weights in draws]
+    if name in ("leace", "splince"):
+        fitter = ObliqueFitter(rest)
+        task = bench.sample.target("task", "fit") if name == "splince" else None
+        return [fitter.fit(z, weights, task) for z, weights in draws]
     fit = lda if name == "lda" else mean_diff
     return [fit(rest, z, weights) for z, weights in draws]

@@ -24,6 +24,8 @@ from grokscope.dissect.sites import Site, default_sites, resolve
 from grokscope.store.files import write_atomic
 
 Prepare = Callable[[Tensor], Tensor]
+CACHED = "v2"
+"""Raised when features are read otherwise: what older versions kept is collected again."""
 MAX_BYTES = 2 << 30
 """Refuse to hold more than this of one site: reduce it instead."""
 
@@ -105,8 +107,9 @@ def reducer(reduction: str) -> Callable[[Tensor], Tensor]:
 class _Reader:
     """A hook that keeps the reduced activations of one site and never returns anything: the network is not edited."""
 
-    def __init__(self, site: Site, reduction: str):
+    def __init__(self, site: Site, reduction: str, channels_last: bool = False):
         self.site, self.reduction, self.reduce = site, reduction, reducer(reduction)
+        self.channels_last = channels_last
         self.parts: list[Tensor] = []
         self.shape: tuple[int, ...] = ()
 
@@ -120,8 +123,13 @@ class _Reader:
             raise ValueError(
                 f"sites: {self.site.name!r} gives a {type(value).__name__}, not a tensor; name a module inside"
             )
+        if self.channels_last and value.dim() == 4:
+            value = value.movedim(-1, 1)
         self.shape = tuple(value.shape[1:])
-        self.parts.append(self.reduce(value).float().cpu())
+        kept = self.reduce(value).float().cpu()
+        # what still shares memory with the network would change when a later module works in place
+        shares = kept.untyped_storage().data_ptr() == value.untyped_storage().data_ptr()
+        self.parts.append(kept.clone() if shares else kept)
 
     def after_batch(self, batches: int, total: int) -> None:
         if len(self.parts) != batches:
@@ -153,8 +161,12 @@ def collect(
     batch: int = 64,
     prepare: Prepare | None = None,
     cache: str | Path | None = None,
+    head: str | None = None,
 ) -> Features:
     """Features of `images` (n, ...) at every site in one pass, in evaluation mode; the network is left as it was.
+
+    A network in half precision gets its inputs in that precision; features and logits are kept in float32. `head` names
+    the layer whose input is ``pooled`` where the network's own last linear layer is not meant.
 
     `prepare` turns a batch into what the network reads (scaling of uint8 images, for example); without it a batch is
     passed as it is. With `cache`, a folder, what was collected before for the same weights, architecture, images and
@@ -170,11 +182,11 @@ def collect(
         raise ValueError("images: there are none")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    resolved = {name: resolve(model, name) for name in names}
+    resolved = {name: resolve(model, name, head) for name in names}
     x = torch.as_tensor(images)
     model_hash = sha256((state_hash(model) + repr(model)).encode()).hexdigest()
     data_hash = _data_hash(x, prepare)
-    store = _Cache(Path(cache) / f"{model_hash[:20]}-{data_hash[:20]}") if cache is not None else None
+    store = _Cache(Path(cache) / f"{CACHED}-{model_hash[:20]}-{data_hash[:20]}") if cache is not None else None
     found = {name: store.read(site, reduction) for name, site in resolved.items()} if store else {}
     logits = store.read_logits() if store else None
     missing = [name for name in names if found.get(name) is None]
@@ -192,7 +204,8 @@ def collect(
 
 def _run(model, x, sites: list[Site], reduction: str, batch: int, prepare: Prepare | None):
     modules = dict(model.named_modules())
-    readers = [_Reader(site, reduction) for site in sites]
+    channels_last = str(getattr(model, "output_fmt", "")) == "NHWC"  # how timm marks Swin and its kind
+    readers = [_Reader(site, reduction, channels_last) for site in sites]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     logits: list[Tensor] = []
     handles = []
@@ -200,7 +213,8 @@ def _run(model, x, sites: list[Site], reduction: str, batch: int, prepare: Prepa
         handles = [reader.attach(modules[reader.site.module]) for reader in readers]
         with evaluating(model):
             for part in x.split(batch):
-                logits.append(_forward(model, prepare(part.to(device)) if prepare else part.to(device), part))
+                given = part.to(device, copy=True)  # a network that works in place must not edit the caller's images
+                logits.append(_forward(model, prepare(given) if prepare else given, part))
                 for reader in readers:
                     reader.after_batch(len(logits), len(x))
     finally:
@@ -214,18 +228,30 @@ def _run(model, x, sites: list[Site], reduction: str, batch: int, prepare: Prepa
 
 
 def _forward(model: nn.Module, ready: Tensor, raw: Tensor) -> Tensor:
+    precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    if ready.is_floating_point():
+        ready = ready.to(precision)
     try:
         out = model(ready)
-    except RuntimeError as error:
-        if ready.is_floating_point():
-            raise
-        raise ValueError(
-            f"images: the network cannot read {raw.dtype} as it is ({error}); "
-            "give `prepare`, the scaling used in training"
-        ) from error
+    except ValueError:
+        raise  # a hook's own words
+    except Exception as error:  # a network may raise anything on inputs that it cannot read
+        raise ValueError(_unreadable(ready, raw, precision, error)) from error
     if not isinstance(out, Tensor) or out.dim() != 2:
         raise ValueError("the network must return logits (n, k); wrap it in a module that does")
     return out.float().cpu()
+
+
+def _unreadable(ready: Tensor, raw: Tensor, precision: torch.dtype, error: Exception) -> str:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if not ready.is_floating_point():
+        return f"images: the network cannot read {raw.dtype} ({why}); give `prepare`, the scaling used in training"
+    size = " x ".join(map(str, ready.shape[1:]))
+    half = f", or it does not run in {precision} on this device: give model.float()" if precision.itemsize < 4 else ""
+    return (
+        f"images: the network fails on inputs of {size} ({why}). It may be built for another size: resize the images "
+        f"(--image-size), or do it in `prepare`{half}"
+    )
 
 
 def _data_hash(x: Tensor, prepare: Prepare | None) -> str:

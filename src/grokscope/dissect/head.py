@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grokscope.measure.groups import find_head
+from grokscope.dissect.sites import the_head
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,36 @@ def make_head(weight: np.ndarray, bias: np.ndarray | None = None) -> LinearHead:
     return LinearHead(weight, bias)
 
 
-def head_of(model: nn.Module, pooled: np.ndarray, logits: np.ndarray) -> LinearHead:
-    """The network's last linear layer, checked on its own features: pooled (n, d) must give logits (n, k), up to a
-    constant per example (a softmax or log-softmax after it moves no prediction only in the second case).
+def head_of(model: nn.Module, pooled: np.ndarray, logits: np.ndarray, name: str | None = None) -> LinearHead:
+    """The network's last linear layer, or the one called `name`, checked on its own features: pooled (n, d) must give
+    logits (n, k), up to a constant per example (a softmax or log-softmax after it moves no prediction only in the
+    second case) and the rounding of the layer's own precision.
 
     Raises:
-        ValueError: when the last layer is not linear, or something else follows it.
+        ValueError: when the head is not linear, or something else follows it.
     """
-    name, module = find_head(model)
+    name, module = the_head(model, name)
     if not isinstance(module, nn.Linear):
-        raise ValueError(f"the head {name!r} is a {type(module).__name__}; M4, M5 and M6 need a linear last layer")
+        raise ValueError(
+            f"the head {name!r} is a {type(module).__name__}; M4, M5 and M6 need a linear last layer. Name one with "
+            "--head (in Python head=...) if the network has it elsewhere"
+        )
     with torch.no_grad():
         weight = module.weight.detach().double().cpu().numpy()
         bias = None if module.bias is None else module.bias.detach().double().cpu().numpy()
     head = make_head(weight, bias)
     mine, theirs = (z - z.mean(axis=1, keepdims=True) for z in (head.logits(pooled), two_sided(logits)))
-    if mine.shape != theirs.shape or np.abs(mine - theirs).max() > 1e-3 * max(1.0, np.abs(theirs).max()):
+    if mine.shape != theirs.shape or np.abs(mine - theirs).max() > _tolerance(module, pooled, theirs):
         raise ValueError(
-            f"the output of the network is not that of its last linear layer {name!r}; something follows it"
+            f"the output of the network is not that of its linear layer {name!r}; something follows it, or the head "
+            "is another layer: name it with --head (in Python head=...)"
         )
     return head
+
+
+def _tolerance(module: nn.Linear, pooled: np.ndarray, logits: np.ndarray) -> float:
+    """How far the network's own logits may lie from exact ones: a sum rounds by its largest terms, coarsely in half
+    precision."""
+    terms = float((np.abs(pooled).astype(np.float64) @ np.abs(module.weight.detach().double().cpu().numpy().T)).max())
+    rounding = 4 * torch.finfo(module.weight.dtype).eps * terms
+    return max(1e-3 * max(1.0, float(np.abs(logits).max())), rounding)

@@ -59,12 +59,13 @@ def leace(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Er
     return whiten(h, weights).eraser(means)
 
 
-class LeaceFitter:
-    """LEACE for many labellings of the same features, each with weights of its own.
+class ObliqueFitter:
+    """LEACE and SPLINCE for many labellings of the same features, each with weights of its own.
 
     Every labelling's weights give another covariance, and a decomposition for each would cost minutes. The features
     are whitened once without weights; in those coordinates a weighted covariance S lies near the identity, and the
-    projection W^-1 Q W equals M (M' S^-1 M)^+ M' S^-1 for class offsets M, which takes one solve for each labelling.
+    projection W^-1 Q W equals M G^+ R with G = R M, for class offsets M: R = M' S^-1 in LEACE. SPLINCE takes from R
+    what lies along the task's offsets T: R = M' S^-1 - M' S^-1 T (T' S^-1 T)^+ T' S^-1. One solve for each labelling.
     """
 
     def __init__(self, h: np.ndarray):
@@ -76,18 +77,46 @@ class LeaceFitter:
         self.into, self.back = rows[kept].T / scale, rows[kept].T * scale
         self.white = (h - self.mean) @ self.into
 
-    def fit(self, z: np.ndarray, weights: np.ndarray | None = None) -> Eraser:
-        """The eraser of classes z (n,), as `leace` finds it."""
+    def fit(self, z: np.ndarray, weights: np.ndarray | None = None, spare: np.ndarray | None = None) -> Eraser:
+        """The eraser of classes z (n,), as `leace` finds it; with the classes `spare` (n,) as `splince` does.
+
+        Raises:
+            ValueError: when all that tells the classes apart also tells the spared ones apart.
+        """
         from scipy.linalg import solve
 
         means, _, centre = class_means(self.white, z, weights)
         w = np.full(len(z), 1 / len(z)) if weights is None else weights / weights.sum()
         rest = self.white - centre
         offsets = (means - centre).T
-        solved = solve((rest * w[:, None]).T @ rest, offsets, assume_a="pos")
-        values, vectors = np.linalg.eigh(offsets.T @ solved)
-        kept = values > RELATIVE_ZERO**2 * max(values[-1], 0)
+        covariance = (rest * w[:, None]).T @ rest
+        rows = solve(covariance, offsets, assume_a="pos").T
+        size = float(np.linalg.eigvalsh(rows @ offsets)[-1])
+        if spare is not None:
+            task = (class_means(self.white, spare, weights)[0] - centre).T
+            inside = solve(covariance, task, assume_a="pos").T
+            rows = rows - (rows @ task) @ np.linalg.pinv(inside @ task, rcond=RELATIVE_ZERO, hermitian=True) @ inside
+        values, vectors = np.linalg.eigh(rows @ offsets)
+        kept = values > RELATIVE_ZERO * size
         kept[: len(values) - (len(means) - 1)] = False  # the weighted offsets sum to zero: one is never a dimension
+        if not kept.any():
+            raise ValueError("environment and task lie along the same directions: one cannot go and the other stay")
         q = vectors[:, kept]
-        left, right = self.back @ offsets @ q / values[kept], (solved @ q).T @ self.into.T
-        return Eraser("leace", left, right, self.mean + self.back @ centre)
+        left, right = self.back @ offsets @ q / values[kept], (q.T @ rows) @ self.into.T
+        return Eraser("leace" if spare is None else "splince", left, right, self.mean + self.back @ centre)
+
+
+def splince(h: np.ndarray, z: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Eraser:
+    """Fit SPLINCE (arXiv:2506.10703) to features (n, d), classes z (n,) to erase and y (n,) to spare: like `leace` it
+    makes the class means equal, and the covariance of the features with y stays as it was.
+
+    I - P for P = W^-1 V (U_perp' V)^-1 U_perp' W, where W whitens, U = span(W S_xz) and V = [span(W S_xy), (U +
+    V)_perp]. A refitted head predicts as after LEACE; it differs for the frozen head.
+
+    Misleads: where environment and task nearly share a direction it moves features far to spare the task: look at the
+    energy distance.
+
+    Raises:
+        ValueError: for one class only, and when all that tells z apart also tells y apart.
+    """
+    return ObliqueFitter(h).fit(z, weights, y)

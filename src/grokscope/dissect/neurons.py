@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.dissect.controls import null, outside_range
-from grokscope.dissect.effects import EFFECTS, Scene, describe, intervals, measure
+from grokscope.dissect.effects import EFFECTS, SIDES, Scene, describe, gap_draws, interval, intervals, measure
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.intervention import Ablate
 from grokscope.dissect.probes import Probe
@@ -68,6 +68,11 @@ class Ablations(Record):
     half_k: float | None
     """Number of the environment's neurons whose ablation halves the environment gap of the margin (interpolated in K);
     None when no K up to the largest does."""
+    half_k_interval: tuple[float, float | None] | None
+    """95 % bootstrap interval over units; an upper end of None means beyond the largest K. None where the gap cannot be
+    resampled."""
+    summary_interval: tuple[float, float] | None
+    """95 % bootstrap interval of the environment's summary of `env_gap_drop`, the random orders held fixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +87,13 @@ class M6(Record):
     """The first neurons of each ranking, up to the largest K."""
     overlap: tuple[float, ...] = ()
     """Share of the environment's first K neurons that are among the task's, at each K > 0."""
+    holds_true: tuple[float, ...] = ()
+    """K / d for each K: the chance that K random neurons hold a given one. Where a single channel carries everything,
+    random sets are as good as the true one this often."""
     ablations: tuple[Ablations, ...] = ()
     causal: bool | None = None
-    """Whether the summary of `env_gap_drop` on the test part is positive and beats both random arms; None: cannot
-    tell."""
+    """Whether the summary of `env_gap_drop` on the test part has an interval above 0 and beats both random arms,
+    one-sided; None: cannot tell."""
     cannot_tell: str | None = None
 
     def on(self, scene: str = "test", ablation: str = "mean") -> Ablations:
@@ -120,6 +128,7 @@ def run_m6(bench: Bench, probes: dict[str, Probe]) -> M6:
         d=d,
         top={t: tuple(o[:most].tolist()) for t, o in orders.items()},
         overlap=tuple(len(np.intersect1d(orders["environment"][:k], orders["task"][:k])) / k for k in ks if k),
+        holds_true=tuple(k / d for k in ks),
         ablations=done,
         causal=_causal(main, settings.alpha),
     )
@@ -185,12 +194,18 @@ def _ablate(bench: Bench, scene: Scene, ablation: str, orders, draws, ks: tuple[
     for name, order in draws.items():
         arms[name], curves[name] = _random_arm(scene, weight, values, order, ks, name)
     positive = np.array(ks) > 0
+    # a random order that begins with the one neuron that matters is as good as the true one, however many are drawn
+    floor = min(k for k in ks if k) / fit.shape[1]
     summary, numbers = {}, {}
     for own in orders:
         pairs = {f"{e} / {c}": (e, c) for e in EFFECTS for c in draws}
         found = {key: _summary(curves[own][e], curves[c][e], positive) for key, (e, c) in pairs.items()}
-        summary[own] = {key: null(pairs[key][1], value, other) for key, (value, other) in found.items()}
+        summary[own] = {
+            key: null(pairs[key][1], value, other, SIDES[pairs[key][0]], floor) for key, (value, other) in found.items()
+        }
         numbers[own] = {key: value for key, (value, _) in found.items()}
+    half, beyond = _resampled(scene, weight, values, orders["environment"], ks)
+    random = curves["random"]["env_gap_drop"][positive].mean()
     return Ablations(
         on=scene.name,
         ablation=ablation,
@@ -199,7 +214,24 @@ def _ablate(bench: Bench, scene: Scene, ablation: str, orders, draws, ks: tuple[
         summary_values=numbers,
         outside_range=_outside(scene, fit, values, orders["environment"], ks),
         half_k=half_point(ks, curves["environment"]["env_gap_drop"][:, 0], describe(scene).env_gap),
+        half_k_interval=half,
+        summary_interval=None if beyond is None else (beyond[0] - random, beyond[1] - random),
     )
+
+
+def _resampled(scene: Scene, weight, values, order, ks: tuple[int, ...]):
+    """Bootstrap intervals over units of `half_k` and of the mean drop over K > 0."""
+    if scene.n_units < 2 or scene.adjusted is None:
+        return None, None
+    gap = gap_draws(scene, scene.logits)
+    drops = np.stack([gap - gap_draws(scene, ablated(scene, weight, values, order[None], k)[0]) for k in ks], axis=1)
+    kept = np.isfinite(drops).all(axis=1)
+    halves = [half_point(ks, drop, g) for drop, g in zip(drops[kept], gap[kept], strict=True)]
+    if not halves:
+        return None, None
+    low, high = np.quantile([np.inf if h is None else h for h in halves], [0.025, 0.975], method="nearest")
+    bounds = None if not np.isfinite(low) else (float(low), float(high) if np.isfinite(high) else None)
+    return bounds, interval(drops[:, np.array(ks) > 0].mean(axis=1))
 
 
 def _own_arm(scene, weight, values, order, ks, name: str):
@@ -251,10 +283,10 @@ def half_point(ks: tuple[int, ...], drop: np.ndarray, gap: float) -> float | Non
 
 def _causal(main: Ablations, alpha: float) -> bool | None:
     nulls = [n for key, n in main.summary["environment"].items() if key.startswith("env_gap_drop / ")]
-    if any(not np.isfinite(n.p) or n.smallest_p > alpha for n in nulls):
+    bounds = main.summary_interval
+    if bounds is None or bounds[0] == bounds[1] or any(not np.isfinite(n.p) or n.smallest_p > alpha for n in nulls):
         return None
-    above = all(v > 0 for key, v in main.summary_values["environment"].items() if key.startswith("env_gap_drop / "))
-    return bool(max(n.p for n in nulls) <= alpha and above)
+    return bool(max(max(n.p, n.smallest_p) for n in nulls) <= alpha and bounds[0] > 0)
 
 
 def ablation_intervention(site: str, neurons: np.ndarray, values: np.ndarray) -> Ablate:

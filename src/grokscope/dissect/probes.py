@@ -1,7 +1,8 @@
 """M1: what a linear probe can read, at each site, for the environment and for the task.
 
-L2-regularized logistic regression (scikit-learn, multinomial) on standardized features. Readable is not used: a probe
-is correlational, and a network may carry what its head ignores. See M4 and M5 for use.
+L2-regularized logistic regression (scikit-learn, multinomial) on standardized features, targets weighted to count
+alike. Readable is not used: a probe is correlational, and a network may carry what its head ignores. See M4 and M5 for
+use.
 
 Shapes: n examples, d features, k targets.
 """
@@ -40,11 +41,13 @@ class Probe:
         return self.classes[self.scores(h).argmax(axis=1)]
 
     def log_loss(self, h: np.ndarray, target: np.ndarray) -> float:
-        """Mean negative log-likelihood. A target that the fit part lacked counts as its least likely one."""
+        """Negative log-likelihood, averaged within each target and then over targets, for the probe was fitted so. A
+        target that the fit part lacked counts as its least likely one."""
         s = self.scores(h)
         s = s - s.max(axis=1, keepdims=True)
         column = np.minimum(np.searchsorted(self.classes, target), len(self.classes) - 1)
-        return float((np.log(np.exp(s).sum(axis=1)) - s[np.arange(len(s)), column]).mean())
+        losses = np.log(np.exp(s).sum(axis=1)) - s[np.arange(len(s)), column]
+        return float(np.mean([losses[target == value].mean() for value in np.unique(target)]))
 
     @property
     def rows(self) -> np.ndarray:
@@ -65,6 +68,9 @@ def fit_path(
 ) -> list[Probe]:
     """One probe for each C, from the strongest penalty to the weakest, each started from the one before.
 
+    Targets count alike however rare they are: a probe of a hospital with a tenth of the patients would otherwise do
+    best by never naming it, and look blind.
+
     Raises:
         ValueError: for fewer than two targets, or features that are constant or not finite.
     """
@@ -80,7 +86,7 @@ def fit_path(
     mean, scale = h.mean(axis=0), h.std(axis=0)
     scale = np.where(scale > 1e-12 * np.abs(h).max(axis=0), scale, 1.0)
     x = (h - mean) / scale
-    model = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)
+    model = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True, class_weight="balanced")
     probes = []
     for c in sorted(regularization):
         with warnings.catch_warnings(record=True) as caught:
@@ -135,6 +141,24 @@ class ProbeResult(Record):
     controls: tuple[Control, ...] = ()
 
 
+MIN_UNITS = 4
+"""Units of every target in the test part below which a bootstrap over units is too narrow to show absence."""
+
+
+def uninformative(result: Score) -> str | None:
+    """Why a score that is not above chance shows no absence either, or None."""
+    if result.constant:
+        return "the probe gives every example the same answer, which shows neither presence nor absence"
+    if result.interval is None or result.interval[0] == result.interval[1]:
+        return "the interval has no width, which shows neither presence nor absence"
+    if result.fewest_units < MIN_UNITS:
+        return (
+            f"only {result.fewest_units} of {result.n_units} units in the test part are of the rarest target; "
+            f"absence needs {MIN_UNITS}"
+        )
+    return None
+
+
 def judge(result: Score, settings: Settings, positive: str, negative: str) -> tuple[str, str]:
     """Verdict and reason from a score: above chance, at chance within the tolerance, or neither is shown."""
     if not np.isfinite(result.p):
@@ -146,6 +170,8 @@ def judge(result: Score, settings: Settings, positive: str, negative: str) -> tu
             f"{result.n_units} units in the test part cannot give a p below {result.smallest_p:.2g}; "
             "more groups are needed"
         )
+    if reason := uninformative(result):
+        return "cannot tell", reason
     if result.interval is not None and result.interval[1] <= result.chance + settings.tolerance:
         return negative, f"p = {result.p:.3g}, and the interval ends below chance + {settings.tolerance:g}"
     return "cannot tell", f"p = {result.p:.3g}, but the interval reaches {settings.tolerance:g} above chance"
@@ -248,6 +274,7 @@ class M1(Record):
     """Layer-wise probes, and the colour-only baseline as the site ``mean_rgb`` where the inputs are RGB images."""
 
     probes: tuple[ProbeResult, ...]
+    cannot_tell: str | None = None
 
     def at(self, site: str, target: str) -> ProbeResult:
         return next(p for p in self.probes if (p.site, p.target) == (site, target))

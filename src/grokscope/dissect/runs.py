@@ -126,6 +126,8 @@ def dissect_run(
             prepare=prepare,
             cache=run.path / "mechinterp" / "features",
             steer_sites=steer_sites,
+            split=split,
+            at_chance="probes",
         )
         if rule == "all":
             _write_at(result, run.path / "mechinterp" / f"step{step:08d}")
@@ -154,12 +156,13 @@ def _write_at(result: Dissection, folder: Path) -> None:
 
 
 def summary(result: Dissection) -> dict[str, Any]:
-    """One flat row: probe accuracy by site, erasure damage, steering slope, neuron summary, and the cell."""
+    """One flat row: accuracy by split, probes by site, erasure damage, steering slope, neuron summary, and the cell."""
     row: dict[str, Any] = {
+        **{f"accuracy_{a.name}": a.accuracy for a in result.accuracy},
         "cell": result.where.cell,
         "form": result.where.form,
-        "reliance": result.reliance.env_gap,
-        "reliance_p": result.reliance.p,
+        "reliance": result.reliance.env_gap if result.reliance else None,
+        "reliance_p": result.reliance.p if result.reliance else None,
     }
     for probe in result.m1.probes:
         row[f"probe_{probe.target}_{probe.site}"] = probe.test.balanced if probe.test else None

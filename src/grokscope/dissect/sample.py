@@ -11,7 +11,7 @@ from grokscope.dissect.parts import Parts, balancing_weights
 from grokscope.dissect.records import Record
 from grokscope.seeds import derive
 
-ERASERS = ("mean_diff", "lda", "probe_rows", "leace")
+ERASERS = ("mean_diff", "lda", "probe_rows", "leace", "splince")
 RANKINGS = ("standardized_gap", "max_abs_coef")
 
 
@@ -33,8 +33,9 @@ class Settings(Record):
     tolerance: float = 0.10
     """A probe counts as at chance when its interval ends below chance plus this (balanced accuracy)."""
     negligible: float = 0.25
-    """The environment counts as unused when the interval of its gap in the logits ends below this share of the
-    class's gap; a test that found nothing does not show that there is nothing."""
+    """Share of what the class moves the logits by, below which the environment's part is negligible: it counts as
+    unused when the interval of its gap ends below it (a test that found nothing does not show that there is nothing),
+    and as used negligibly when what the edit takes is real and smaller than this."""
     balance: Literal["class", "none"] = "class"
     """``class`` weights the examples so that environment and class are independent; ``none`` is as published."""
     regularization: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -57,8 +58,8 @@ class Settings(Record):
     """One unit of norm-relative steering: this share of the mean length of a feature vector."""
     halves: int = 20
     """Random halvings of the fit part behind the reliability of the steering direction."""
-    ks: tuple[int, ...] = (0, 4, 8, 16, 32, 64, 128, 256)
-    """Numbers of neurons ablated, as published."""
+    ks: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+    """Numbers of neurons ablated: the published ones, and 1 and 2, for a shortcut may sit in a single channel."""
     ranking: str = "standardized_gap"
     ablation: Literal["zero", "mean"] = "mean"
     """The ablation that verdicts rest on (both are reported): zero leaves the data's range where neurons are rarely
@@ -111,6 +112,11 @@ class Sample:
     def strata(self, target: str, part: str) -> np.ndarray:
         """What must not help to read a target: the class for the environment, the environment for the task."""
         return self.target("task" if target == "environment" else "environment", part)
+
+    def units(self, part: str) -> int:
+        """Number of independent units of a part: groups, or examples without groups."""
+        group = self.group(part)
+        return len(self.parts[part]) if group is None else len(np.unique(group))
 
     def group(self, part: str) -> np.ndarray | None:
         return None if self.groups is None else self.groups[self.parts[part]]

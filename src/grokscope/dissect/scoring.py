@@ -36,6 +36,10 @@ class Score(Record):
     """One-sided: share of label permutations with an `excess` at least as large."""
     sidedness: str
     smallest_p: float
+    constant: bool
+    """Whether every guess was the same: nothing is known then, neither presence nor absence."""
+    fewest_units: int
+    """Units of the rarest target: with one or two patients an interval over patients is too narrow to show absence."""
     permuted: str
     """``groups``: labels moved between whole groups; ``within groups``; or ``examples``, within strata."""
     n_units: int
@@ -156,9 +160,11 @@ def score(
         correct=right,
         n=len(target),
         balanced=float(observed[best]),
-        interval=_interval(guesses[best], target, strata, units, rng, resamples),
+        interval=balanced_interval(guesses[best], target, strata, units, rng, resamples),
         chance=chance_level(target, strata),
         p=max(p, smallest) if np.isfinite(observed[best]) else float("nan"),
+        constant=len(np.unique(guesses[best])) == 1,
+        fewest_units=fewest_units(target, units),
         sidedness="greater",
         smallest_p=smallest,
         permuted=permuted,
@@ -167,8 +173,20 @@ def score(
     return record, best
 
 
-def _interval(guess, target, strata, units, rng, resamples: int) -> tuple[float, float] | None:
-    """Percentile bootstrap over units; a resample that lost a cell goes without it."""
+def fewest_units(target: np.ndarray, units: np.ndarray) -> int:
+    """Number of units (n,) in which the rarest target (n,) occurs."""
+    return min(len(np.unique(units[target == value])) for value in np.unique(target))
+
+
+def balanced_interval(
+    guess: np.ndarray,
+    target: np.ndarray,
+    strata: np.ndarray,
+    units: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int,
+) -> tuple[float, float] | None:
+    """Percentile bootstrap of `balanced` over units, (n,) codes; a resample that lost a cell goes without it."""
     count = int(units.max()) + 1
     if count < 2:
         return None

@@ -8,6 +8,7 @@ from torch import nn
 
 from grokscope.dissect.records import Record
 from grokscope.measure.groups import find_head
+from grokscope.registry import nearest
 
 RESNET_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "pooled")
 """The six published stages."""
@@ -25,10 +26,26 @@ class Site(Record):
     side: Literal["output", "input"]
 
 
-def resolve(model: nn.Module, name: str) -> Site:
+def the_head(model: nn.Module, name: str | None = None) -> tuple[str, nn.Module]:
+    """(name, module) of the head: the module called `name`, or what the network names as its classifier, or its last
+    linear layer.
+
+    Raises:
+        ValueError: for an unknown name, with the linear layers there are; for a network without a linear layer.
+    """
+    if name is None:
+        return find_head(model)
+    modules = dict(model.named_modules())
+    if name and name in modules:
+        return name, modules[name]
+    linear = [n for n, m in modules.items() if isinstance(m, nn.Linear)]
+    raise ValueError(f"head: no module {name!r}{nearest(name, linear)}; its linear layers: {_some(linear)}")
+
+
+def resolve(model: nn.Module, name: str, head: str | None = None) -> Site:
     """The site called `name`.
 
-    ``pooled`` is what the last linear layer reads; ``stem`` is the end of a ResNet's stem where no module has that
+    ``pooled`` is what the head reads (`the_head`); ``stem`` is the end of a ResNet's stem where no module has that
     name; any other name is the output of the module of that name (``layer1.0.conv2``).
 
     Raises:
@@ -36,7 +53,7 @@ def resolve(model: nn.Module, name: str) -> Site:
     """
     modules = dict(model.named_modules())
     if name == "pooled":
-        return Site(name, find_head(model)[0], "input")
+        return Site(name, the_head(model, head)[0], "input")
     if name and name in modules:
         return Site(name, name, "output")
     if name == "stem" and (end := next((m for m in _STEM_ENDS if m in modules), None)):
@@ -50,7 +67,34 @@ def resolve(model: nn.Module, name: str) -> Site:
 
 
 def default_sites(model: nn.Module) -> tuple[str, ...]:
-    """The six stages where the network has them, else only ``pooled``: name the others yourself."""
+    """The six stages of a ResNet; up to five modules spread over the stages that a timm network names in its
+    `feature_info`, and ``pooled``; for other networks only ``pooled``: name the others yourself (`candidates`)."""
     modules = dict(model.named_modules())
     stages = all(stage in modules for stage in RESNET_STAGES[1:-1])
-    return RESNET_STAGES if stages and ("stem" in modules or any(m in modules for m in _STEM_ENDS)) else ("pooled",)
+    if stages and ("stem" in modules or any(m in modules for m in _STEM_ENDS)):
+        return RESNET_STAGES
+    info = getattr(model, "feature_info", None)
+    named = [str(stage.get("module")) for stage in info if isinstance(stage, dict)] if isinstance(info, list) else []
+    known = [m for m in dict.fromkeys(named) if m in modules]
+    return (*_spread(known, MOST_STAGES), "pooled")
+
+
+MOST_STAGES = 5
+"""A vision transformer names a dozen blocks; probing each would cost more than it tells."""
+
+
+def _spread(names: list[str], most: int) -> list[str]:
+    """At most so many of the names, evenly spread, first and last among them."""
+    if len(names) <= most:
+        return names
+    return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
+
+
+def candidates(model: nn.Module) -> str:
+    """Modules that could be named as sites, in words: the outermost ones, and what is right inside them."""
+    names = [n for n, _ in model.named_modules() if n and n.count(".") <= 1]
+    return _some(names, 12)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return f"{', '.join(names[:most])}{f' and {len(names) - most} more' * (len(names) > most)}" or "none"

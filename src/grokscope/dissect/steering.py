@@ -14,7 +14,7 @@ import numpy as np
 
 from grokscope.dissect.controls import null, outside_range, variance_matched_frames
 from grokscope.dissect.direction import SIGN_RULE, Reliability, dominant_direction, reliability
-from grokscope.dissect.effects import EFFECTS, Scene, margins, measure
+from grokscope.dissect.effects import EFFECTS, Scene, margins, measure, unit_interval
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.intervention import Steer
@@ -50,6 +50,30 @@ def trend(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Signs(Record):
+    """What one unit of steering towards the environment v points to does, and what one against it does: declared
+    beforehand, so no step is chosen. On an unseen environment, a gain against the direction means that the shortcut
+    stood in the way there."""
+
+    helps: str
+    """``towards``, ``against``, ``both`` or ``neither``: which sign gains right answers, its interval above 0."""
+    towards: float
+    """Accuracy gained by one unit along v."""
+    towards_interval: tuple[float, float] | None
+    against: float
+    against_interval: tuple[float, float] | None
+    mended: float
+    """Share of all examples whose wrong answer becomes right, under the better sign."""
+    broken: float
+    """Share whose right answer becomes wrong, under the better sign."""
+    shift: tuple[float, float, float, float, float]
+    """Change of the margin by one unit along v, example by example: 5, 25, 50, 75 and 95 % quantiles."""
+    reversed: float
+    """Share of examples whose margin moves against the mean change (arXiv:2505.22637). With a linear head and two
+    classes these are the examples of one class: steering helps one class by what it takes from the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Curve(Record):
     """Steering on one set of examples in one scaling, beside random directions of the same length."""
 
@@ -78,6 +102,7 @@ class Curve(Record):
     best_gain: float
     """Highest accuracy along the curve minus the unsteered one; the step was chosen on these examples, so it is
     optimistic."""
+    signs: Signs
     effects: dict[str, Null]
     """Mean over the two outermost steps of each effect of `effects.EFFECTS`, against random directions (key =
     effect)."""
@@ -216,8 +241,33 @@ def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scali
         trend=float(trends[0]),
         trend_random=null("norm", abs(float(trends[0])), np.abs(trends[1:]), "greater"),
         best_gain=float(accuracy.max() - accuracy[steps == 0][0]),
+        signs=_signs(scene, bench.head, v * unit),
         effects={name: null("norm", float(own[name][0]), theirs[name]) for name in EFFECTS},
         effect_values={name: float(own[name][0]) for name in EFFECTS},
+    )
+
+
+def _signs(scene: Scene, head: LinearHead, push: np.ndarray) -> Signs:
+    """push (d,): one unit along the direction."""
+    towards, against = steered(scene.logits, head, push[None], np.array([1.0, -1.0]))[0]
+    right = scene.logits.argmax(axis=-1) == scene.labels
+    after = {"towards": towards.argmax(-1) == scene.labels, "against": against.argmax(-1) == scene.labels}
+    gains = {name: now.astype(float) - right for name, now in after.items()}
+    bounds = {name: unit_interval(scene, gain) for name, gain in gains.items()}
+    helping = [name for name, b in bounds.items() if b is not None and b[0] > 0]
+    better = after[max(gains, key=lambda name: gains[name].mean())]
+    shift = margins(towards, scene.labels) - margins(scene.logits, scene.labels)
+    low, lower, middle, upper, high = np.quantile(shift, [0.05, 0.25, 0.5, 0.75, 0.95])
+    return Signs(
+        helps={0: "neither", 1: helping[0] if helping else "neither", 2: "both"}[len(helping)],
+        towards=float(gains["towards"].mean()),
+        towards_interval=bounds["towards"],
+        against=float(gains["against"].mean()),
+        against_interval=bounds["against"],
+        mended=float((better & ~right).mean()),
+        broken=float((~better & right).mean()),
+        shift=(float(low), float(lower), float(middle), float(upper), float(high)),
+        reversed=float((np.sign(shift) == -np.sign(shift.mean())).mean()),
     )
 
 

@@ -61,6 +61,11 @@ class SiteCurve(Record):
     shift: Null
     """Mean absolute change of the margin at the two outermost steps, against the random directions, one-sided."""
     shift_value: float
+    effects: tuple[float, float, float, float, float]
+    """Change of the logits by one step along v, example by example, along its mean change over examples: 5, 25, 50, 75
+    and 95 % quantiles."""
+    reversed: float
+    """Share of examples that one step moves against the mean (arXiv:2505.22637): steering is no common push there."""
 
 
 def steer_site(
@@ -101,6 +106,10 @@ def steer_site(
     with evaluating(model):
         base = margins(two_sided(_logits(model, x, (), batch, prepare)), y)
         own, others = curve(v), [curve(u) for u in random]
+    moved = own[int(np.flatnonzero(steps > 0)[0])] - own[int(np.flatnonzero(steps == 0)[0])]
+    moved = moved - moved.mean(axis=1, keepdims=True)
+    along = moved @ (moved.mean(axis=0) / max(float(np.linalg.norm(moved.mean(axis=0))), 1e-300))
+    low, lower, middle, upper, high = np.quantile(along, [0.05, 0.25, 0.5, 0.75, 0.95])
     right = lambda z: tuple((z.argmax(axis=-1) == y).mean(axis=-1).tolist())  # noqa: E731
     return SiteCurve(
         site=site,
@@ -112,4 +121,6 @@ def steer_site(
         random_accuracy=tuple(right(z) for z in others),
         shift=null("norm", shift(own), np.array([shift(z) for z in others]), "greater"),
         shift_value=shift(own),
+        effects=(float(low), float(lower), float(middle), float(upper), float(high)),
+        reversed=float((along < 0).mean()),
     )

@@ -1,0 +1,106 @@
+"""How well the network does on each set, before anything is said of where its knowledge lies.
+
+A network that is no better than chance on the examples it is dissected on was almost always fed wrongly. Whatever is
+then measured of its decisions is about noise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.dissect.effects import interval
+from grokscope.dissect.records import Record
+from grokscope.dissect.sample import Settings
+from grokscope.dissect.scoring import balanced, balanced_interval
+
+CAUSES = (
+    "Likely causes: inputs scaled otherwise than in training (name it: --mean and --std, or --prepare; in Python "
+    "prepare=...), labels in another order than the network's outputs (--labels), or weights that are not its trained "
+    "ones. It was run in evaluation mode"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitAccuracy(Record):
+    """The unedited network on one set of examples."""
+
+    name: str
+    n: int
+    n_units: int
+    unit: str
+    """What was resampled for the intervals: ``group`` or ``example``."""
+    correct: int
+    accuracy: float
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval of the accuracy."""
+    trivial: float
+    """Accuracy of always guessing the most frequent class."""
+    balanced: float
+    """Mean recall over the classes that are present."""
+    balanced_interval: tuple[float, float] | None
+    chance: float
+    """Balanced accuracy of any guess that ignores the image."""
+    verdict: str
+    """``above chance``, ``at chance`` or ``below chance``: where the interval of the balanced accuracy lies, which a
+    rare class cannot hide in; ``cannot tell`` for one class or one unit."""
+
+
+def measure_accuracy(
+    name: str, guess: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, settings: Settings
+) -> SplitAccuracy:
+    """guess and labels (n,) as output indices, groups (n,) codes or None; intervals are over groups."""
+    units = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    codes = np.unique(labels, return_inverse=True)[1]
+    right = guess == labels
+    # a wrong guess is as wrong whichever class it names: recall needs only right and wrong
+    as_codes = np.where(right, codes, (codes + 1) % max(codes.max() + 1, 2))
+    none = np.zeros(len(labels), np.int64)
+    rng = settings.rng("accuracy", name)
+    bounds = balanced_interval(as_codes, codes, none, units, rng, settings.resamples)
+    chance = 1 / (int(codes.max()) + 1)
+    return SplitAccuracy(
+        name=name,
+        n=len(labels),
+        n_units=int(units.max()) + 1,
+        unit="example" if groups is None else "group",
+        correct=int(right.sum()),
+        accuracy=int(right.sum()) / len(labels),
+        interval=_interval(right, units, rng, settings.resamples),
+        trivial=int(np.bincount(codes).max()) / len(labels),
+        balanced=float(balanced(as_codes, codes, none)),
+        balanced_interval=bounds,
+        chance=chance,
+        verdict=_verdict(bounds, chance),
+    )
+
+
+def _interval(right: np.ndarray, units: np.ndarray, rng: np.random.Generator, resamples: int):
+    count = int(units.max()) + 1
+    if count < 2:
+        return None
+    sizes, hits = np.bincount(units), np.bincount(units, right)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return interval((drawn @ hits) / (drawn @ sizes))
+
+
+def _verdict(bounds: tuple[float, float] | None, chance: float) -> str:
+    if bounds is None or chance == 1:
+        return "cannot tell"
+    if bounds[0] > chance:
+        return "above chance"
+    return "below chance" if bounds[1] < chance else "at chance"
+
+
+def silent(found: SplitAccuracy, causes: bool = True) -> str | None:
+    """Why nothing is said of a network's decisions, with the likely `causes`; None when it is above chance (or nobody
+    can tell)."""
+    if found.verdict in ("above chance", "cannot tell"):
+        return None
+    low, high = found.balanced_interval or (float("nan"),) * 2
+    where = (
+        f"the network is {found.verdict} on {found.name}: balanced accuracy {found.balanced:.3f} "
+        f"[{low:.3f}, {high:.3f}], chance {found.chance:.3f}; accuracy {found.accuracy:.3f}, always the most frequent "
+        f"class {found.trivial:.3f}. Nothing is said of its decisions."
+    )
+    turned = "; worse than chance, so the order of the labels comes first" if found.verdict == "below chance" else ""
+    return f"{where} {CAUSES}{turned}." if causes else where
