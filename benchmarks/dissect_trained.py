@@ -80,8 +80,8 @@ def one(folder: Path, kind: str, seed: int) -> dict[str, Any]:
     config = folder / f"{kind}.toml"
     config.write_text(CONFIG.format(correlation=KINDS[kind]))
     root = folder / kind
-    command(["train", str(config), "--seed", str(seed), "--root", str(root)])
-    (run,) = root.glob(f"*_s{seed}-*")
+    trained = json.loads(command(["train", str(config), "--seed", str(seed), "--root", str(root), "--json"]))
+    run = Path(trained["path"])
     found = json.loads(command(["dissect", str(run), "--no-figures", "--json"]))
     row = found["checkpoints"][-1]
     where = json.loads((run / "mechinterp" / "m4.json").read_text())["where"]

@@ -61,7 +61,7 @@ def test_used_and_unused_shortcuts_land_in_their_cells(used):
     assert found.reliance.p <= 0.05
     assert found.m5.causal
     assert found.m6.causal
-    _, other = run(replace(SMALL, used=False, n=640, groups_per_environment=16), seed=1)
+    _, other = run(replace(SMALL, used=False, n=640, groups_per_environment=16, task_separation=5.0), seed=1)
     assert other.where.cell == "readable but unused"
     assert other.where.form == "cannot tell"
     assert not other.m5.causal

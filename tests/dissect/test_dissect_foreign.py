@@ -156,7 +156,7 @@ def test_the_command_line_puts_accuracy_first_and_prints_the_map(here, capsys):
     assert found["inputs"]["labels"] == {"0": 0, "1": 1}
     assert found["accuracy"][0]["accuracy"] > 0.7
     record = json.loads((folder / "dissection" / "mechinterp" / "m1.json").read_text())
-    assert list(record)[:2] == ["schema", "accuracy"]
+    assert list(record)[:3] == ["schema", "rules", "accuracy"]
     assert cli([*words[:6], "text.csv", *words[7:], "--labels", "tumor,healthy"]) == 0
     out = capsys.readouterr().out
     assert out.index("tumor -> 0") < out.index("accuracy") < out.index("below chance")

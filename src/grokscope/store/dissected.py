@@ -8,7 +8,7 @@ from typing import Any
 
 from grokscope.store.files import read_json
 
-RULES = 2
+RULES = 3
 """Version of how a dissection measures and concludes. Raise it when either changes: what older versions wrote is then
 shown as outdated. Records of before there were versions count as 1."""
 FOLDER = "mechinterp"
