@@ -131,8 +131,9 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened file once its EXIF orientation is applied."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # tells its size upright already
         return image.size
+    width, height = image.size
     lies = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if lies else image.size
+    return (height, width) if lies else (width, height)
 
 
 def is_turned(data: bytes) -> bool:

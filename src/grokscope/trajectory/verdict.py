@@ -133,7 +133,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria", "formation")}
-        plain = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
+        plain: dict[str, Any] = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
         plain["formation"] = self.formation and self.formation.to_dict()
         return {**own, "fragile": list(self.fragile), "notes": list(self.notes), **plain}
 
