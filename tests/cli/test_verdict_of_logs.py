@@ -86,6 +86,20 @@ def test_remedies_are_options_of_the_command_line(tmp_path: Path, capsys):
     assert "did you mean --step 'step'?" in told(capsys, "verdict", log, *OPTIONS[2:], code=2)
 
 
+PERCENT = ("--step", "epoch", "--train", "tr", "--held-out", "te", "--scale", "0.01", "--json")
+
+
+def test_one_scale_reads_a_log_in_percent_and_refuses_one_in_shares(tmp_path: Path, capsys):
+    """A column below 1 % is in percent, too, where another column says so; a log wholly in 0..1 is not."""
+    path = CASES / "percent_memorized_below_1pct.csv"
+    (found,) = json.loads(told(capsys, "verdict", path, *PERCENT)).values()
+    assert found["held_out"]["milestones"]["final"] == pytest.approx(0.0086)
+    assert found["held_out"]["milestones"]["T_fit"] == {"at": 100, "previous": 1, "censored": False}
+    shares = tmp_path / "shares.csv"
+    shares.write_text("epoch,tr,te\n1,.01,.008\n100,1,.009\n200,1,.0085\n")
+    assert "every value already lies in 0..1" in told(capsys, "verdict", shares, *PERCENT, code=2)
+
+
 def test_rules_work_on_several_logs_too(tmp_path: Path, capsys):
     good = write_log(tmp_path / "a.jsonl", 300)
     (tmp_path / "b.jsonl").write_text("{}\n")

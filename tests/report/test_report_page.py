@@ -47,11 +47,27 @@ def test_every_run_has_a_tile_a_row_and_a_folded_part(page):
         assert page.html.count(run.id) >= 1
 
 
-def test_what_went_wrong_is_told(page):
-    assert "CUDA out of memory: tried &lt;2 GiB&gt;" in page.html
-    assert "The train loss is not finite from" in page.html
-    assert "memorized" in page.html
-    assert "so far" in page.html
+def told_of(page, state: str) -> tuple[str, str]:
+    """(table row, folded part) of the only run in this state, without tags and with single blanks."""
+    (run,) = (run for run in page.runs if run.status["state"] == state)
+    parts = re.findall(r'<details id="(run-\d+)-details">(.*?)</details>', page.html, re.DOTALL)
+    (anchor, folded) = next((anchor, part) for anchor, part in parts if run.id in part)
+    row = page.html.partition(f'<tr id="{anchor}">')[2].partition("</tr>")[0]
+    return tuple(" ".join(re.sub(r"<[^>]+>", " ", part).split()) for part in (row, folded))
+
+
+def test_what_went_wrong_is_told_where_its_run_stands(page):
+    row, folded = told_of(page, "failed")
+    assert row == "seed 3 failed RuntimeError: CUDA out of memory: tried &lt;2 GiB&gt;"
+    assert folded.startswith("failed wd 0, seed 3")
+    assert "CUDA out of memory: tried &lt;2 GiB&gt;" in folded
+    row, folded = told_of(page, "diverged")
+    assert row.startswith("seed 0 diverged ")
+    assert "The train loss is not finite from" in folded
+    row, folded = told_of(page, "running")
+    assert row.startswith("seed 3 memorized so far ")
+    assert "CUDA" not in folded
+    assert "not finite" not in folded
 
 
 def test_ids_are_unique_and_links_lead_somewhere(page):

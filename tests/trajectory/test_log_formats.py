@@ -124,6 +124,9 @@ def test_percent_is_scaled_in_all_columns_or_in_none():
     assert t.held_out["held_out"][-1] == pytest.approx(0.0086)
     with pytest.raises(ValueError, match=r"line 3, column 'tr': 100 .*scale=0\.01 for all columns"):
         from_log(path, step="epoch", train="tr", held_out="te")
+    shares = {"epoch": [1, 100, 200], "tr": [0.01, 1, 1], "te": [0.008, 0.009, 0.0085]}
+    with pytest.raises(ValueError, match=r"every value already lies in 0\.\.1 \(largest 1\)"):
+        from_log(shares, step="epoch", train="tr", held_out="te", scale=0.01)
 
 
 def test_one_column_cannot_be_both_splits():

@@ -21,7 +21,8 @@ from grokscope.verdicts import run_verdicts, verdict_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-STEPS = ("T_fit", "T_gen", "T_gen_stable", "delay", "delay_ratio")
+TIMES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
+STEPS = (*TIMES, "delay", "delay_ratio")
 PEAKS = ("peak", "peak_step", "drop")
 """Numbers that follow from the highest evaluation."""
 LEVELS = ("peak", "peak_rule", "peak_step", "final", "drop")
@@ -126,6 +127,7 @@ class Shown(Result):
             console.print(f"problem: {problem}")
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
+            console.print(f"  {_times(verdict['milestones'])}")
         for note in facts.get("notes", []):
             console.print(f"note: {note}")
         for split, info in facts.get("splits", {}).items():
@@ -142,6 +144,11 @@ class Shown(Result):
         for command in outdated(self.run.path).values():
             console.print(f"outdated dissection, by older rules; redo it: {command}")
         console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
+
+
+def _times(milestones: dict[str, Any]) -> str:
+    """``T_fit 400, T_gen > 2000, ...``; T_grok only where there is a train loss."""
+    return ", ".join(f"{name} {milestone_text(milestones[name])}" for name in TIMES if milestones[name] is not None)
 
 
 def _show_origin(console: "Console", made: dict[str, Any]) -> None:

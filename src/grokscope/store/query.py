@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 STATES = ("done", "running", "interrupted", "failed", "diverged", "planned", "damaged", "unreadable")
-MILESTONES = ("T_fit", "T_gen", "T_gen_stable")
+MILESTONES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
+"""`T_grok` is None where no train loss was logged."""
 LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "final", "drop")
 
 Judge = Callable[[Run, str], judged.Splits]
@@ -87,7 +88,8 @@ def _verdict_columns(splits: judged.Splits) -> dict[str, Any]:
     out["robust"] = verdict["robust"] if verdict.get("neighbours") else None  # unknown where it was not asked
     out["formation"] = (verdict.get("formation") or {}).get("route")
     for name in MILESTONES:
-        out |= {name: found.get(name, {}).get("at"), f"{name}_censored": found.get(name, {}).get("censored")}
+        moment = found.get(name) or {}
+        out |= {name: moment.get("at"), f"{name}_censored": moment.get("censored")}
     for name in LEVELS:
         value = found.get(name)
         out[name] = value["value"] if isinstance(value, dict) else value
