@@ -208,3 +208,13 @@ def test_a_ratio_to_nothing_says_nothing():
     assert ratio.met(ratio.ratio([1.0], [-2.0])) is None
     assert ratio.describe([1.0], [0.0]) == "none (medians 1 of 1 and 0 of 1 runs)"
     assert ratio.met(ratio.ratio([1.0], [2.0])) is True
+
+
+def test_a_column_is_read_at_the_peak_of_a_split(tmp_path):
+    rows = [row(1, 0.5, 0.5, 1.0), row(2, 1.0, 0.8, 2.0), row(3, 1.0, 0.6, 3.0)]
+    run = run_folder(tmp_path / "r", rows)
+    assert expectation(statistic="at peak", split="id_val").value(run) == 2.0
+    with pytest.raises(ValueError, match="has no column 'ood_val_acc'; did you mean 'id_val_acc'"):
+        expectation(statistic="at peak", split="ood_val").value(run)
+    words = expectation(statistic="at peak", split="ood_test").expected()
+    assert "norm_head at the peak of ood_test, oracle (chosen on ood_test), in" in words

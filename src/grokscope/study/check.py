@@ -109,7 +109,10 @@ def _measured(e: MeasuredExpectation, stands: Sequence[Stand], judge: _Judge) ->
     chosen = _chosen(e, stands)
     if not isinstance(chosen, list):
         return chosen
-    values = [e.value(judge.recorded(s)) for s in chosen]
+    runs = [judge.recorded(s) for s in chosen]
+    if (todo := e.undone(runs)) is not None:
+        return CheckRow(describe_where(e.where), e.expected(), todo, None, e.note, e.split)
+    values = [e.value(own) for own in runs]
     held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
     return CheckRow(describe_where(e.where), e.expected(), e.describe(values), held, e.note, e.split)
 
@@ -181,7 +184,10 @@ def _measured_ratio(e: MeasuredRatio, stands: Sequence[Stand], judge: _Judge) ->
     groups = _groups(e, stands)
     if not isinstance(groups, tuple):
         return groups
-    above, below = ([e.value(judge.recorded(s)) for s in group] for group in groups)
+    recorded = [[judge.recorded(s) for s in group] for group in groups]
+    if (todo := e.undone(list({own.id: own for group in recorded for own in group}.values()))) is not None:
+        return _ratio_row(e, e.expected(), todo, None)
+    above, below = ([e.value(own) for own in group] for group in recorded)
     return _ratio_row(e, e.expected(), e.describe(above, below), e.met(e.ratio(above, below)))
 
 

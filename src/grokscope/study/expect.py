@@ -180,13 +180,13 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
 
 
 def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
-    if "measure" in block:
+    if "measure" in block or "dissection" in block:
         return MeasuredRatio if {"of", "to"} & block.keys() else MeasuredExpectation
     return RatioExpectation if "ratio" in block else Expectation
 
 
 def _read_measure(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> AnyExpectation:
-    require("between" in block, f"{where}.between: missing; a measure needs the range it should lie in")
+    require("between" in block, f"{where}.between: missing; a measured number needs the range it should lie in")
     common = {**common, "between": _bounds(block["between"], f"{where}.between")}
     if not {"of", "to"} & block.keys():
         common["share"] = _share(block.get("share", 1.0), f"{where}.share")

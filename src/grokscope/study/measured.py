@@ -15,6 +15,11 @@ between = [-1, -0.9]
 measure = "norm drop at spike"       # share of the run's stretches as long over which the norm fell at least as much
 between = [0, 0.05]
 
+[[expect]]
+dissection = "steer.monotone.ood_test"   # a number of the final checkpoint's dissection (`grokscope.study.dissected`)
+between = [1, 1]
+share = 0.8
+
 or the median of one group of runs over the median of another:
 
 [[expect]]
@@ -37,6 +42,7 @@ import numpy as np
 from grokscope.config import require
 from grokscope.registry import nearest
 from grokscope.store import Run
+from grokscope.study import dissected
 from grokscope.study.words import describe_where, on, stamped
 
 if TYPE_CHECKING:
@@ -51,7 +57,9 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "minimum": lambda v: float(v.min()),
     "maximum": lambda v: float(v.max()),
 }
-STATISTICS = (*_STATISTICS, GROWTH)
+AT_PEAK = "at peak"
+"""The column where the accuracy on `split` is highest."""
+STATISTICS = (*_STATISTICS, GROWTH, AT_PEAK)
 
 
 class Recorded:
@@ -90,18 +98,24 @@ class Recorded:
 class Measure:
     """One number of a run: a statistic of what it recorded."""
 
-    measure: str
-    statistic: str
+    measure: str = ""
+    statistic: str = "final"
     split: str | None = None
-    """For spikes: whose transition."""
+    """For spikes: whose transition; for the statistic ``at peak``: whose peak."""
+    dissection: str | None = None
+    """In place of a measure: a number of the final checkpoint's dissection."""
 
     @property
     def name(self) -> str:
         """``maximum of ood_test_acc, oracle (chosen on ood_test),``."""
         from grokscope.trajectory.selection import REPORTED
 
+        if self.dissection is not None:
+            return f"dissection {self.dissection}"
         if self.measure in SPIKES:
             return self.measure
+        if self.statistic == AT_PEAK:
+            return stamped(f"{self.measure} at the peak of {self.split}", self.split, True, ",")
         reported = any(name.startswith(f"{REPORTED}_") for name in self._columns)
         extreme = self.statistic in ("minimum", "maximum")
         return stamped(f"{self.statistic} of {self.measure}", REPORTED if reported else None, extreme, ",")
@@ -113,23 +127,41 @@ class Measure:
     def value(self, run: Run | Recorded) -> float:
         """The number of one run; NaN where there is none. Raises ValueError for a column that the run does not have."""
         own = run if isinstance(run, Recorded) else Recorded(run)
+        if self.dissection is not None:
+            return dissected.value(own.run.path, dissected.parse(self.dissection, own.id))
         if self.measure in SPIKES:
             return spike_and_norm(own.trajectory, self.measure, self.split, own.criteria)
         column = self._column(own)
         known = np.flatnonzero(~np.isnan(column))
         if len(known) == 0:
             return math.nan
+        if self.statistic == AT_PEAK:
+            accuracy = self._recorded(own, f"{self.split}_acc")[known]
+            return math.nan if np.isnan(accuracy).all() else float(column[known[np.nanargmax(accuracy)]])
         if self.statistic != GROWTH:
             return _STATISTICS[self.statistic](column[known])
         after = known[known >= own.fit_row] if own.fit_row is not None else known[:0]
         return float(column[after[-1]] / column[after[0]]) if len(after) else math.nan
 
+    def undone(self, runs: Sequence[Recorded]) -> str | None:
+        """What must be done before the number can be read, with the command; None where it can."""
+        if self.dissection is None:
+            return None
+        commands = [command for own in runs if (command := dissected.undone(own.run.path)) is not None]
+        if not commands:
+            return None
+        more = f" (and {len(commands) - 1} more; all of a study: grokscope study dissect)" if len(commands) > 1 else ""
+        done = f"{len(runs) - len(commands)} of {len(runs)} final checkpoints are dissected"
+        return f"{done}; run: {commands[0]}{more}"
+
     def _column(self, own: Recorded) -> np.ndarray:
-        metrics = own.metrics()
-        for name in self._columns:
-            require(name in metrics, f"{own.id} has no column {name!r}{nearest(name, list(metrics))}")
-        first, *rest = (metrics[name] for name in self._columns)
+        first, *rest = (self._recorded(own, name) for name in self._columns)
         return first - rest[0] if rest else first
+
+    def _recorded(self, own: Recorded, name: str) -> np.ndarray:
+        metrics = own.metrics()
+        require(name in metrics, f"{own.id} has no column {name!r}{nearest(name, list(metrics))}")
+        return metrics[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +247,11 @@ def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
     Raises:
         ValueError: a measure that is no text, an unknown statistic, a split where the columns already name theirs.
     """
+    if "dissection" in block:
+        for key in ("measure", "statistic", "split"):
+            require(key not in block, f"{place}.{key}: not beside dissection, which names one number by itself")
+        dissected.parse(block["dissection"], f"{place}.dissection")
+        return {"dissection": block["dissection"]}
     measure, statistic = block["measure"], block.get("statistic", "final")
     require(isinstance(measure, str), f"{place}.measure: expected a column of the metrics, got {measure!r}")
     require(measure.count(" - ") <= 1, f"{place}.measure: expected a column or the difference of two, got {measure!r}")
@@ -222,8 +259,10 @@ def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
         statistic in STATISTICS,
         f"{place}.statistic: unknown statistic {statistic!r}{nearest(str(statistic), list(STATISTICS))}",
     )
+    if statistic == AT_PEAK:
+        require("split" in block, f"{place}.split: missing; say whose peak is meant, for example 'ood_val'")
     require(
-        "split" not in block or measure in SPIKES,
+        "split" not in block or measure in SPIKES or statistic == AT_PEAK,
         f"{place}.split: a column names its own split; leave it out, and measure for example 'ood_test_acc'",
     )
     return {"measure": measure, "statistic": statistic}
