@@ -1,6 +1,7 @@
 """Expectations that name a number of a dissection: which names there are, and a study that is really dissected."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,17 +17,18 @@ from tiny import small_task
 
 SETTINGS = Settings(draws=19, permutations=99)
 SITES = ("layer1", "global_pool")
+PROBE = {"site": "stem", "target": "environment"}
 
 
 def study(*expect, **more):
     raw = {
         "name": "tiny",
         "seeds": [0, 1],
-        "task": {**small_task("hospitals"), "n_train": 48, "n_eval": 96, "patients": 16, "slides": 16},
+        "task": {**small_task("hospitals"), "n_train": 96, "n_eval": 192, "patients": 16, "slides": 16},
         "model": {"name": "small-resnet", "width": 4},
-        "budget": {"steps": 4},
+        "budget": {"steps": 300},
         "regime": {"recipe": "standard"},
-        "diagnose": {"at": [4]},
+        "diagnose": {"at": [300]},
         "arm": [{"name": "plain"}, {"name": "decay", "regime": {"weight_decay": 1.0}}],
         "expect": list(expect),
         **more,
@@ -66,6 +68,43 @@ def test_names_are_read(name):
 def test_a_wrong_name_is_refused_with_the_nearest(block, words):
     with pytest.raises(ValueError, match=words):
         study({"between": [0, 1], **block})
+
+
+def record(folder, **parts):
+    """A run's folder with hand-written records."""
+    for name in ("m1", "m4", "m5", "m6"):
+        file = folder / "mechinterp" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        data = {"rules": RULES, "selection": "final", "settings": {}, name: parts.get(name, {})}
+        file.write_text(json.dumps(data))
+    return folder
+
+
+def test_what_a_dissection_could_not_tell_is_no_number(tmp_path):
+    run = record(tmp_path, m5={"curves": [], "cannot_tell": "at chance"}, m1={"probes": [PROBE | {"test": None}]})
+    assert undone(run) is None
+    assert math.isnan(value(run, parse("steer.monotone", "x")))
+    assert math.isnan(value(run, parse("probe.env.stem", "x")))
+
+
+def test_separation_is_judged_by_the_draws_at_that_number_of_neurons(tmp_path):
+    """The targeted drop must lie above 97.5 % of the random draws, not above their mean."""
+    arms = {
+        "environment": {"curves": {"accuracy_drop": [0.0, 0.1, 0.3]}, "high": None},
+        "random": {"curves": {"accuracy_drop": [0.0, 0.05, 0.1]}, "high": {"accuracy_drop": [0.0, 0.2, 0.2]}},
+    }
+    m6 = {"ks": [0, 8, 64], "ablations": [{"on": "ood_test", "ablation": "zero", "arms": arms}]}
+    run = record(tmp_path, m6=m6)
+    got = [value(run, parse(f"neurons.separated.ood_test@{k}", "x")) for k in (0, 8, 64)]
+    assert got == [0.0, 0.0, 1.0]
+    assert value(run, parse("neurons.excess.ood_test@64", "x")) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="no on 'test' was dissected; did you mean 'ood_test'"):
+        value(run, parse("neurons.separated@8", "x"))
+
+
+def test_a_record_that_lacks_a_number_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"its dissection lacks 'curves' for steer.trend; dissect it again"):
+        value(record(tmp_path), parse("steer.trend", "x"))
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
@@ -164,7 +203,7 @@ def test_expectations_hold_or_fail_by_the_numbers(trained, dissected):
     ("name", "words"),
     [
         ("probe.env.layr1", r"probe\.env: no site 'layr1' was dissected; did you mean 'layer1'"),
-        ("neurons.separated@3", r"no K = 3 was ablated; known: 0, 4, 8, 16, 32"),
+        ("neurons.separated@3", r"no K = 3 was ablated; known: 0, 1, 2, 4"),
         ("erase.refitted.leice", "no eraser 'leice' was dissected; did you mean 'leace'"),
     ],
 )
@@ -183,8 +222,8 @@ def test_another_checkpoint_or_older_rules_are_no_answer(trained, dissected):
         for change in ({"selection": "peak_ood_val"}, {"rules": RULES - 1}, {"selection": "step=2"}):
             file.write_text(json.dumps(record | change))
             assert undone(run.path) == f"grokscope dissect {run.path}"
-        (run.path / "mechinterp" / "step00000004").mkdir()
-        file.write_text(json.dumps(record | {"selection": "step=4"}))  # all were dissected, this is the last
+        (run.path / "mechinterp" / "step00000300").mkdir()
+        file.write_text(json.dumps(record | {"selection": "step=300"}))  # all were dissected, this is the last
         assert undone(run.path) is None
     finally:
         file.write_text(json.dumps(record))
