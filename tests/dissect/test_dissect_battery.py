@@ -261,6 +261,18 @@ def test_dead_features_cannot_tell():
     assert found.where.cell == "cannot tell"
 
 
+def test_a_battery_that_cannot_tell_leaves_no_picture(tmp_path):
+    p = plant(SMALL, 0)
+    (tmp_path / "mechinterp").mkdir()
+    (tmp_path / "mechinterp" / "m4.png").write_bytes(b"of an earlier dissection")
+    blind = make_head(np.zeros_like(p.head.weight))
+    found = dissect_features({"pooled": p.features}, blind, p.labels, p.environments, p.groups, settings=QUICK)
+    assert found.accuracy[0].verdict == "at chance"
+    out = found.write(tmp_path)
+    assert not list(out.glob("*.png"))
+    assert "at chance" in json.loads((out / "m4.json").read_text())["m4"]["cannot_tell"]
+
+
 def test_bad_inputs_name_the_argument(used):
     p, _ = used
     args = {"labels": p.labels, "environments": p.environments, "groups": p.groups}

@@ -161,11 +161,16 @@ FIGURES = {"m1": probes_figure, "m4": erasure_figure, "m5": steering_figure, "m6
 
 
 def write_figures(result: "Dissection", folder: Path) -> None:
-    """Write the four pictures as PNG into `folder`."""
+    """Write the pictures as PNG into `folder`: one for each battery that has something to show. One that cannot tell
+    has none, and a picture of an earlier dissection does not stay behind."""
     for name, draw in FIGURES.items():
+        path = folder / f"{name}.png"
+        if getattr(result, name).cannot_tell:
+            path.unlink(missing_ok=True)
+            continue
         figure = draw(result)
         if result.selection.startswith("oracle"):
             figure.suptitle(
                 f"checkpoint chosen by an {rule_label(result.selection)}: not held out", fontsize=8, color="#B00000"
             )
-        write_atomic(folder / f"{name}.png", lambda file, f=figure: f.savefig(file, format="png"))
+        write_atomic(path, lambda file, f=figure: f.savefig(file, format="png"))
