@@ -172,3 +172,14 @@ def test_an_unknown_study_names_the_nearest_shipped_one():
 def test_a_loaded_run_reads_back_from_its_own_config():
     for config in Study.load("digits").runs():
         assert configio.load_run(configio.dump(config)) == config
+
+
+def test_the_largest_size_of_camelyon17_shares_the_published_runs():
+    def hashes(name):
+        runs = Study.load(shipped_studies()[name]).runs()
+        return {(c.task.n_train, c.seed, c.run_id().rpartition("-")[2]) for c in runs}
+
+    sizes, published = hashes("camelyon17_sizes"), hashes("camelyon17_published")
+    assert published == {run for run in sizes if run[0] == 1000}
+    assert sorted({n for n, _, _ in sizes}) == [300, 500, 1000]
+    assert len(sizes) == 24
