@@ -8,7 +8,8 @@ from typing import Any
 from grokscope import configio
 from grokscope.archive import fields
 from grokscope.archive.layout import CHECKPOINTS, CONDITIONS, ROWS
-from grokscope.config import Cadence, RunConfig
+from grokscope.config import Cadence, RunConfig, require_whole
+from grokscope.limits import MAX_EXAMPLES
 from grokscope.tasks.camelyon17_files import CENTERS, COUNTS
 from grokscope.tasks.images import image_facts
 
@@ -20,6 +21,8 @@ PUBLISHED: dict[str, Any] = {
 _KEYS = {*PUBLISHED, "seed", "n_train", "condition", "weight_decay", "device"}
 _FROM_ID = re.compile(r"(?:\d{8}-\d{6}_)?(?P<condition>.+)_n(?P<n_train>\d+)_s(?P<seed>\d+)")
 """20260505-080445_grokking_n1000_s42"""
+MAX_CLASSES = 100_000
+"""Of an image task; ImageNet's largest has 21,841. The network is laid out to compare its weights."""
 THRESHOLD, TRIVIAL = 0.90, 0.5
 
 
@@ -75,6 +78,8 @@ def parse_config(raw: Mapping[str, Any], run_id: str) -> tuple[RunConfig, dict[s
     if unknown:
         notes.append(f"config.json: not understood: {', '.join(unknown)}")
     settings = {**PUBLISHED, **settings}
+    for key, most in (("n_classes", MAX_CLASSES), ("batch_size", MAX_EXAMPLES), ("n_train", MAX_EXAMPLES)):
+        require_whole(f"config.json: {key}", settings[key], 1, most)
     return configio.load_run(_config(settings)), settings, notes
 
 

@@ -31,6 +31,10 @@ _LEADING = (*_ANYWHERE, "model", "net", "network")
 _HARMLESS = re.compile(r"torch\.\w+Storage|torch\._utils\._rebuild\w+|torch\.storage\.\w+|collections\.OrderedDict")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError, ValueError)
 """What reading a damaged, encrypted or unknown kind of zip archive raises (NotImplementedError is a RuntimeError)."""
+_LONGEST = 200
+"""Characters of a name in a pickle: torch's own message about one of 200,000 takes it minutes to write."""
+_OLD_PICKLES = 5
+"""Magic number, protocol, system, content, keys of what follows: with them the old format begins."""
 _LFS = b"version https://git-lfs"
 
 
@@ -78,14 +82,17 @@ def _check_tensors(weights: Weights, path: Path) -> None:
 
 def _load(path: Path) -> Any:
     check_zip(path)
+    names = _refused_names(path)
+    if any(len(name) == _LONGEST for name in names) or (not names and _is_torn(path)):
+        raise ValueError(f"{path}: not a file of weights, or damaged (its pickle cannot be read); fetch it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles, which are refused below where they matter
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if found := _refused_names(path):
+        if names:
             raise ValueError(
-                f"{path}: refused: besides weights it names {', '.join(found[:3])}, and reading that could run code; "
+                f"{path}: refused: besides weights it names {', '.join(names[:3])}, and reading that could run code; "
                 "nothing was run. Where you trust its author, save its state_dict anew as safetensors"
             ) from None
         raise ValueError(f"{path}: not a file of weights, or damaged ({_first_line(error)})") from None
@@ -100,7 +107,7 @@ def _first_line(error: BaseException) -> str:
 def _refused_names(path: Path) -> list[str]:
     """What `_foreign_names` finds, cut and sorted; nothing where the file is too damaged to tell."""
     try:
-        return sorted({name[:100] for name in _foreign_names(path)})
+        return sorted({name[:_LONGEST] for name in _foreign_names(path)})
     except _DAMAGED:
         return []
 
@@ -117,6 +124,24 @@ def _foreign_names(path: Path) -> Iterator[str]:
     else:
         with open(path, "rb") as file:
             yield from _names(file)
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether one of the pickles with which a file of torch's old format begins breaks off or is none. Other files are
+    not; and a file that holds other pickles is torch's to refuse."""
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return False
+        file.seek(0)
+        for _ in range(_OLD_PICKLES):
+            start = file.tell()
+            try:
+                for _ in pickletools.genops(file):
+                    pass
+            except ValueError:
+                file.seek(start)
+                return bool(file.read(1))
+    return False
 
 
 def _names(file: IO[bytes]) -> Iterator[str]:
