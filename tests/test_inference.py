@@ -118,7 +118,7 @@ def test_sign_flip_is_enumerated():
     assert sign_flip(-d, "less").p == pytest.approx(result.p)
     assert sign_flip(np.abs(d)).p == pytest.approx(2 / 32)
     assert sign_flip([2.0], "greater").p == 0.5
-    assert sign_flip([2.0]).interval is None
+    assert sign_flip([2.0]).interval == (-np.inf, np.inf)
     assert sign_flip(np.ones(20) + 0.1 * np.arange(20)).method.endswith("random sign patterns")
 
 
@@ -175,8 +175,8 @@ def test_power_against_known_cases():
         if stats.fisher_exact([[i, 8 - i], [j, 8 - j]])[1] <= 0.05
     )
     assert a == pytest.approx(brute)
-    assert power("mann-whitney", (5, 5), alternative="less") == pytest.approx(
-        power("mann-whitney", (5, 5), alternative="greater"), abs=0.05
+    assert power("mann-whitney", (5, 5), alternative="less").chance == pytest.approx(
+        power("mann-whitney", (5, 5), alternative="greater").chance, abs=0.05
     )
     with pytest.raises(ValueError, match="unknown test"):
         power("t", (3, 3))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from grokscope.config import require
+from grokscope.config import is_whole, require
 from grokscope.store import lock
 from grokscope.store.files import write_json
 from grokscope.store.metrics import MetricsWriter
@@ -87,6 +87,8 @@ class Recorder:
 
     def log(self, step: int, /, **values: float) -> None:
         """One evaluation. Steps must increase. Raises ValueError for a value that is no number, naming the column."""
+        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
+        step = int(step)
         if self._step is None:
             earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
             self._metrics.keep(earlier, step)
@@ -94,7 +96,7 @@ class Recorder:
         row = {name: _number(name, value) for name, value in values.items()}
         if self.model is not None:
             row.setdefault("norm_total", _norm(self.model))
-        self._step = int(step)
+        self._step = step
         self._metrics.append({"step": self._step, **row})
         self._status("running")
 

@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run file, a study file, and the study's four finished runs under ``runs``."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "run.toml").write_text(RUN)
-    (folder / "study.toml").write_text(STUDY + "[[expect]]\nfinal = [0, 1]\n")
+    (folder / "study.toml").write_text(STUDY + "[[expect]]\nend = [0, 1]\n")
     (folder / "wrong.toml").write_text(STUDY + '[[expect]]\nverdict = "diverged"\n')
     assert cli.run(["study", "run", str(folder / "study.toml"), "--workers", "0", "--root", str(folder / "runs")]) == 0
     return folder
@@ -200,9 +200,9 @@ def test_json_is_json_for_every_verb_that_prints(place, monkeypatch, capsys):
 def test_a_check_that_fails_has_exit_code_1(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     assert cli.run(["study", "check", "study.toml"]) == 0
-    assert "1 of 1 expectation held" in capsys.readouterr().out
+    assert "Held: 1 of 1 expectation held." in capsys.readouterr().out
     assert cli.run(["study", "check", "wrong.toml"]) == 1
-    assert "NO" in capsys.readouterr().out
+    assert "refuted" in capsys.readouterr().out
 
 
 def test_train_extend_and_branch_say_what_came_of_it(place, tmp_path, monkeypatch, capsys):

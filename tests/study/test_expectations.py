@@ -13,7 +13,9 @@ from tiny import TINY
 
 
 def study(*expect: dict[str, Any], **more: Any) -> Study:
-    return Study.from_dict({**TINY, "axes": {"regime.lr": [0.1, 0.2]}, "seeds": [0, 1], "expect": list(expect), **more})
+    return Study.from_dict(
+        {**TINY, "schema": 2, "axes": {"regime.lr": [0.1, 0.2]}, "seeds": [0, 1], "expect": list(expect), **more}
+    )
 
 
 def milestone(at: float, censored: bool = False) -> dict[str, Any]:
@@ -136,3 +138,28 @@ def test_the_median_of_a_group_is_censored_when_it_falls_on_a_censored_value():
 def test_ratios_of_medians_say_only_what_the_censoring_allows(above: list[Seen], below: list[Seen], held: bool | None):
     ratio = RatioExpectation(ratio="T_gen", of={}, to={}, between=(8, 12)).seen(above, below)
     assert _decide(ratio, 8, 12) is held
+
+
+def test_an_old_file_whose_final_meant_the_mean_is_told():
+    for block in ({"final": [0, 1]}, {"ratio": "final", "of": {"seed": 0}, "to": {"seed": 1}, "between": [0, 2]}):
+        for schema in ({"schema": 1}, {}):
+            raw = {**{k: v for k, v in TINY.items() if k != "schema"}, **schema, "seeds": [0, 1], "expect": [block]}
+            with pytest.raises(ValueError, match=r"schema 1 this meant the mean.*write end in its place"):
+                Study.from_dict(raw)
+    assert study({"end": [0, 1]}).expectations[0].expected() == "end in [0, 1]"
+
+
+def test_a_refuted_published_claim_heads_the_check():
+    from grokscope.inference.claims import answer, standing
+
+    held, refuted, waiting = ({"word": w} for w in ("held", "refuted", "open"))
+    assert answer([held, waiting])[1] == "Not decided: 1 of 2 expectations held, 1 open until their runs are finished."
+    assert answer([held, {**refuted, "published": "claim"}])[1].startswith("Published claim refuted: 1 of 2")
+    assert answer([{**held, "published": "opposite"}]) == (
+        "refuted", "Published claim refuted: 1 of 1 expectation held.",
+    )  # fmt: skip
+    assert answer([{**held, "published": "claim"}])[0] == "held"
+    said = standing({"slow": (3, 10), "fast": (4, 11)}, 7, 2)
+    assert said == "7 of 21 planned runs finished (by arm: slow 3 of 10, fast 4 of 11); 2 of 7 verdicts fragile."
+    with pytest.raises(ValueError, match=r"published: expected claim or opposite"):
+        study({"verdict": "grokked", "published": "maybe"})

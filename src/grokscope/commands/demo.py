@@ -61,5 +61,7 @@ def demo(
     outcomes = study.run(workers, root, board=board)
     remake = f"grokscope demo --root {root} --out {out}"
     return Demo(
-        Ran(study, root, outcomes, finished), Checked(study, study.check(root)), study.report(out, root, remake)
+        Ran(study, root, outcomes, finished),
+        Checked(study, study.check(root), study.standing(root)),
+        study.report(out, root, remake),
     )

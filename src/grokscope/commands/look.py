@@ -25,7 +25,7 @@ TIMES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
 STEPS = (*TIMES, "delay", "delay_ratio")
 PEAKS = ("peak", "peak_step", "drop")
 """Numbers that follow from the highest evaluation."""
-LEVELS = ("peak", "peak_rule", "peak_step", "final", "drop")
+LEVELS = ("peak", "peak_rule", "peak_step", "end", "final", "drop")
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Listing(Result):
         if not self.rows:
             console.print(f"no runs in {self.root}")
             return
-        header = ["state", "step", "verdict", "T_fit", "T_gen", "final", "run"]
+        header = ["state", "step", "verdict", "T_fit", "T_gen", "end", "run"]
         print_table(console, header, (self._cells(row) for row in self.rows))
         counts: dict[str, int] = {}
         for row in self.rows:
@@ -56,9 +56,9 @@ class Listing(Result):
         verdict = row["verdict"] or ""
         if verdict and row["state"] not in ("done", "diverged"):
             verdict += " so far"
-        final = "" if row["final"] is None else number(row["final"])
+        end = "" if row["end"] is None else number(row["end"])
         times = [_time(row[key], row[f"{key}_censored"]) for key in ("T_fit", "T_gen")]
-        return [row["state"], f"{row['step']:,}", verdict, *times, final, row["id"]]
+        return [row["state"], f"{row['step']:,}", verdict, *times, end, row["id"]]
 
 
 def _time(value: float | None, censored: bool | None) -> str:

@@ -11,7 +11,7 @@ from grokscope.execute.forecast import duration
 from grokscope.execute.protocol import Board, Outcome
 from grokscope.store.judged import Splits, speaking
 from grokscope.study import Study
-from grokscope.study.check import CheckRow
+from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
 from grokscope.study.stand import Stand
 from grokscope.verdicts import run_verdicts
@@ -268,6 +268,8 @@ class Checked(Result):
 
     study: Study
     rows: list[CheckRow]
+    standing: str
+    """How much of the study this rests on."""
 
     @property
     def exit_code(self) -> int:
@@ -275,17 +277,22 @@ class Checked(Result):
         return int(not all(row.held for row in self.rows))
 
     def data(self) -> Any:
-        return {"study": self.study.name, "held": self.exit_code == 0, "rows": [row.to_dict() for row in self.rows]}
+        return {
+            "study": self.study.name,
+            "held": self.exit_code == 0,
+            "answer": answer_of(self.rows),
+            "standing": self.standing,
+            "rows": [row.to_dict() for row in self.rows],
+        }
 
     def show(self, console: "Console") -> None:
-        words = {True: "yes", False: "NO", None: "open"}
-        lines = [[words[r.held], r.where, r.expected, r.seen] for r in self.rows]
-        print_table(console, ["held", "where", "expected", "seen"], lines)
+        lines = [[r.word, r.where, r.expected, r.seen] for r in self.rows]
+        print_table(console, ["outcome", "where", "expected", "seen"], lines)
         for row in self.rows:
             if row.note:
                 console.print(f"{row.where}: {row.note}")
-        held = sum(row.held is True for row in self.rows)
-        console.print(f"{held} of {plural(len(self.rows), 'expectation')} held")
+        console.print(answer_of(self.rows))
+        console.print(self.standing)
 
 
 def check(
@@ -305,7 +312,7 @@ def check(
     study = _load(file, arms, seeds)
     if not study.expectations:
         raise ValueError(f"{file} has no [[expect]] block, so there is nothing to check")
-    return Checked(study, study.check(root))
+    return Checked(study, study.check(root), study.standing(root))
 
 
 def report(

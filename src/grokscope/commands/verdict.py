@@ -62,7 +62,7 @@ class Judged(Result):
             console.print(f"note: {words}")
 
     def _show_sources(self, console: "Console") -> None:
-        header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "final"]
+        header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "end"]
         rows = [[source, *_cells(v)] for source, splits in self.sources.items() for v in splits.values()]
         print_table(console, header, rows)
         for splits in self.sources.values():
@@ -78,7 +78,7 @@ def _cells(v: Mapping[str, Any]) -> list[str]:
     m = v["milestones"]
     label = f"{v['verdict']} ({v['qualifier']})" if v["qualifier"] else v["verdict"] or "cannot be judged"
     steps = [milestone_text(m[k]) for k in ("T_fit", "T_gen", "delay_ratio")]
-    levels = [_or_empty(m["peak"]), m["peak_rule"], _or_empty(m["final"])]
+    levels = [_or_empty(m["peak"]), m["peak_rule"], _or_empty(m["end"])]
     return [v["split"], label, "yes" if v["robust"] else "no", *steps, *levels]
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.config import is_whole
 from grokscope.inference.design import boschloo_p, power, smallest_p
-from grokscope.inference.intervals import bootstrap_interval, cliffs_delta, numbers, share_interval
+from grokscope.inference.flips import DRAWS, flips
+from grokscope.inference.intervals import cliffs_delta, numbers, share_interval
 from grokscope.inference.result import Alternative, Counts, Result
 
 EXACT_LIMIT = 200_000
@@ -66,16 +68,15 @@ def mann_whitney(
     )
 
 
-def _rearranged(data: tuple[np.ndarray, ...], kind: str, total: int, seed: int) -> tuple[dict[str, float], bool]:
+def _rearranged(a: np.ndarray, b: np.ndarray, total: int, seed: int) -> tuple[dict[str, float], bool]:
     """p-values of the first sample's sum under all rearrangements (or many random ones), and whether these were all."""
     from scipy import stats
 
     exact = total <= EXACT_LIMIT
     everything: Any = np.inf  # scipy enumerates when asked for infinitely many
     found = stats.permutation_test(
-        data,
+        (a, b),
         lambda *x, axis: x[0].sum(axis=axis),
-        permutation_type=kind,
         vectorized=True,
         n_resamples=everything if exact else RANDOM_DRAWS,
         alternative="greater",
@@ -95,7 +96,7 @@ def _tied_p(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[dict[str, float], 
 
     total = comb(len(a) + len(b), len(a))
     ranks = stats.rankdata(np.concatenate([a, b]))
-    ps, exact = _rearranged((ranks[: len(a)], ranks[len(a) :]), "independent", total, seed)
+    ps, exact = _rearranged(ranks[: len(a)], ranks[len(a) :], total, seed)
     return ps, f"exact, ties: all {total} arrangements" if exact else f"ties: {RANDOM_DRAWS} random arrangements"
 
 
@@ -120,8 +121,9 @@ def boschloo(
 def _shares(test: str, a: Counts, b: Counts, alternative: Alternative, question: str, unit: str) -> Result:
     _check_alternative(alternative)
     for name, (k, n) in (("a", a), ("b", b)):
-        if not (isinstance(k, int) and isinstance(n, int) and n > 0 and 0 <= k <= n):
+        if not (is_whole(k) and is_whole(n) and n > 0 and 0 <= k <= n):
             raise ValueError(f"{name}: expected (successes, trials) with 0 <= successes <= trials, got ({k}, {n})")
+    a, b = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
     statistic, p = _table_p(test, a, b, alternative)
     return Result(
         test=test,
@@ -161,12 +163,15 @@ def sign_flip(
 ) -> Result:
     """Test of paired differences (same seed, two arms): every sign pattern is equally likely when the arms are alike.
 
-    Exact up to 17 pairs, then from random patterns. Tests symmetry about 0. Effect: mean difference.
+    Exact up to 17 pairs, then from random patterns. Tests symmetry about 0. Effect: mean difference, with the interval
+    that inverts the test: it leaves out 0 exactly when p is below 1 less its level. Five pairs attain .9375 in place of
+    .95; four or fewer bound nothing (one-sided: three or fewer).
     """
     d = numbers(differences, "differences")
     _check_alternative(alternative)
-    total = 2 ** len(d)
-    ps, exact = _rearranged((d,), "samples", total, seed) if len(d) > 1 else (_single(float(d[0])), True)
+    patterns = flips(d, seed)
+    ps = patterns.p()
+    interval, level = patterns.interval(alternative)
     return Result(
         test="sign-flip",
         question=question,
@@ -175,16 +180,12 @@ def sign_flip(
         statistic=float(d.mean()),
         effect=float(d.mean()),
         effect_name="mean difference",
-        interval=bootstrap_interval(d, seed=seed) if len(d) > 1 else None,
+        interval=interval,
+        level=level,
         p=ps[alternative],
         alternative=alternative,
         p_two_sided=ps["two-sided"],
-        method=f"exact, all {total} sign patterns" if exact else f"{RANDOM_DRAWS} random sign patterns",
+        method=f"exact, all {patterns.total} sign patterns" if patterns.exact else f"{DRAWS} random sign patterns",
         smallest_p=smallest_p("sign-flip", (len(d),), alternative),
         power=power("sign-flip", (len(d),), alternative=alternative),
     )
-
-
-def _single(value: float) -> dict[str, float]:
-    """scipy refuses one pair; of its two sign patterns one is as large."""
-    return {"greater": 0.5 if value > 0 else 1.0, "less": 0.5 if value < 0 else 1.0, "two-sided": 1.0}

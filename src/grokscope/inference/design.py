@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
-from math import comb
+from math import comb, sqrt
 
 import numpy as np
 
-from grokscope.inference.result import Alternative, Counts
+from grokscope.inference.result import Alternative, Counts, Power
 
 SHIFTS = (1.0, 1.5, 2.0)
+FLIP_DRAWS = 1000
 
 
 def mann_whitney_p(u: float, n: int, m: int, alternative: Alternative = "two-sided") -> float:
@@ -101,21 +102,24 @@ def power(
     alternative: Alternative = "two-sided",
     alpha: float = 0.05,
     draws: int = 4000,
-) -> dict[str, float] | None:
+) -> Power | None:
     """Chance of p <= alpha when normal values of the arms differ by `shifts` standard deviations, in the direction
     asked.
 
     For shares: each unit succeeds when such a value exceeds the midpoint between the arms (exact). For pairs: the
-    standard deviation is that of the differences. By simulation with a fixed seed (standard error at most .008); None
-    for shares with more than 60 units in an arm, and for pairs above 12, where an ordinary power calculation serves.
+    standard deviation is that of the differences. By simulation with a fixed seed for ranks and pairs (`draws` samples;
+    `Power.error` says the standard error); None for shares with more than 60 units in an arm, and for pairs above 12,
+    where an ordinary power calculation serves.
     """
     rng = np.random.default_rng(20240229)
+    if test in ("mann-whitney", "sign-flip") and smallest_p(test, n, alternative) > alpha:
+        return _computed({f"{s:g}": 0.0 for s in shifts})
     if test == "mann-whitney":
         noise = rng.standard_normal((draws, n[0], 1)), rng.standard_normal((draws, 1, n[1]))
         ps = np.array([mann_whitney_p(u, n[0], n[1], alternative) for u in range(n[0] * n[1] + 1)])
         sign = -1 if alternative == "less" else 1
         us = {s: (noise[0] + sign * s > noise[1]).sum(axis=(1, 2)) for s in shifts}
-        return {f"{s:g}": float((ps[u] <= alpha).mean()) for s, u in us.items()}
+        return _simulated({f"{s:g}": float((ps[u] <= alpha).mean()) for s, u in us.items()}, draws)
     if test == "sign-flip":
         return _flip_power(n[0], shifts, alternative, alpha, rng)
     if test == "fisher":
@@ -123,13 +127,22 @@ def power(
     raise ValueError(f"power: unknown test {test!r}; known: mann-whitney, sign-flip, fisher")
 
 
-def _flip_power(
-    n: int, shifts: Sequence[float], alternative: Alternative, alpha: float, rng
-) -> dict[str, float] | None:
+def _computed(chance: dict[str, float]) -> Power:
+    return Power(chance=chance, error=dict.fromkeys(chance, 0.0), draws=0)
+
+
+def _simulated(chance: dict[str, float], draws: int) -> Power:
+    """With the standard error at two successes and two failures more (Agresti and Coull 1998): never 0, as the plain
+    one is where all draws agree."""
+    smoothed = {s: (p * draws + 2) / (draws + 4) for s, p in chance.items()}
+    return Power(chance=chance, error={s: sqrt(p * (1 - p) / (draws + 4)) for s, p in smoothed.items()}, draws=draws)
+
+
+def _flip_power(n: int, shifts: Sequence[float], alternative: Alternative, alpha: float, rng) -> Power | None:
     if n > 12:
         return None
     signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    noise = rng.standard_normal((1000, n))
+    noise = rng.standard_normal((FLIP_DRAWS, n))
     out = {}
     for s in shifts:
         x = noise + (-s if alternative == "less" else s)
@@ -138,12 +151,10 @@ def _flip_power(
         above, below = (sums >= own - 1e-9).mean(axis=1), (sums <= own + 1e-9).mean(axis=1)
         p = {"greater": above, "less": below, "two-sided": 2 * np.minimum(above, below)}[alternative]
         out[f"{s:g}"] = float((p <= alpha).mean())
-    return out
+    return _simulated(out, FLIP_DRAWS)
 
 
-def _share_power(
-    n: tuple[int, ...], shifts: Sequence[float], alternative: Alternative, alpha: float
-) -> dict[str, float] | None:
+def _share_power(n: tuple[int, ...], shifts: Sequence[float], alternative: Alternative, alpha: float) -> Power | None:
     from scipy.stats import binom, norm
 
     if max(n) > 60:
@@ -155,4 +166,4 @@ def _share_power(
         pa, pb = (low, high) if alternative == "less" else (high, low)
         a, b = binom.pmf(np.arange(n[0] + 1), n[0], pa), binom.pmf(np.arange(n[1] + 1), n[1], pb)
         out[f"{s:g}"] = float(sum(a[i] * b[j] for (i, j), p in table.items() if p <= alpha))
-    return out
+    return _computed(out)

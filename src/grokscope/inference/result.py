@@ -1,6 +1,7 @@
 """The record of one test: everything that is needed to read its p-value for what it is."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Alternative = Literal["two-sided", "greater", "less"]
@@ -10,6 +11,34 @@ Counts = tuple[int, int]
 LEVEL = 0.95
 ENOUGH = 6
 """Below so many units in an arm nothing is called significant, whatever its p."""
+
+
+def interval_words(low: float, high: float, level: float = LEVEL) -> str:
+    """``95 %: 0.05 to 0.5``. One of no width is named, for values that happen to agree are no certainty."""
+    if low == -inf and high == inf:
+        return "no bounded interval with so few values"
+    words = f"{100 * level:.4g} %: {low:.3g} to {high:.3g}"
+    return f"{words}, no width: the values agree, which is no certainty" if low == high else words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """Chance of p <= alpha by shift (``"1.5"`` standard deviations), and its standard error where it was simulated, 0
+    where it was computed."""
+
+    chance: dict[str, float]
+    error: dict[str, float]
+    draws: int
+    """Simulated samples; 0 where computed."""
+
+    def __getitem__(self, shift: str) -> float:
+        return self.chance[shift]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{p:.2f}{f' (± {self.error[s]:.2g})' if self.error[s] else ''} at {s} SD" for s, p in self.chance.items()
+        ]
+        return f"power {', '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +54,9 @@ class Result:
     effect: float
     effect_name: str
     interval: tuple[float, float] | None
+    """Infinite where so few values bound nothing."""
     level: float = LEVEL
+    """What the interval really attains; with few values less, or more, than was asked for."""
     p: float
     alternative: Alternative
     p_two_sided: float
@@ -33,7 +64,7 @@ class Result:
     """How p was computed: ``exact``, or how many arrangements were drawn."""
     smallest_p: float
     """The smallest p that this test with these n and this sidedness can give, if all goes as far as it can."""
-    power: dict[str, float] | None
+    power: "Power | None"
     """Chance of p <= .05 when the arms differ by so many standard deviations (see `power`)."""
 
     @property
@@ -54,7 +85,7 @@ class Result:
             else f"one-sided ({self.alternative}); two-sided {self.p_two_sided:.3g}"
         )
         limit = "" if self.can_reach else "; p <= .05 is impossible with these n"
-        where = "" if self.interval is None else f" [{self.interval[0]:.3g}, {self.interval[1]:.3g}]"
+        where = "" if self.interval is None else f" ({interval_words(*self.interval, self.level)})"
         return (
             f"{self.effect_name} {self.effect:.3g}{where}, {self.test} p = {self.p:.3g}, {sides}, "
             f"n = {' v '.join(map(str, self.n))} (smallest attainable p {self.smallest_p:.3g}{limit})"

@@ -47,10 +47,10 @@ def shuffled(n: int, device: torch.device) -> Tensor:
 
 
 def u_statistic(g: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of ``g_i g_j`` over all pairs i != j, and its standard error: unbiased, with the least variance; for
-    diagnosis.
+    """Mean of ``g_i g_j`` over all pairs i != j, and its approximate standard error: unbiased, with the least variance;
+    for diagnosis.
 
-    The standard error is the plug-in ``sqrt(4 g^2 s^2 / n + 2 s^4 / (n (n - 1)))`` with s^2 the variance of g.
+    The error is approximate: the plug-in ``sqrt(4 g^2 s^2 / n + 2 s^4 / (n (n - 1)))`` with s^2 the variance of g.
     """
     n = len(g)
     g = g.double()

@@ -20,7 +20,7 @@ from grokscope.report.legends import curve_legend, group_legend, survival_legend
 from grokscope.report.panels import counts, curve_section, diagnostic_panels, survival_panels
 from grokscope.report.reading import STATE_WORDS, Reading
 from grokscope.report.style import DARK, FONT_STACK, LIGHT, css_variables
-from grokscope.report.summary import headline, reconciliation, summarize, versions, when
+from grokscope.report.summary import headline, reconciliation, stands, summarize, versions, when
 from grokscope.report.svg import plain
 from grokscope.report.tables import event_rows, expectation_rows, expectation_verdict, flat_records, verdict_rows
 from grokscope.report.texts import (
@@ -69,7 +69,8 @@ def render(material: "Material", files: Sequence[str]) -> str:
         "version": version(),
         "title": plain(material.title),
         "css": Markup(_css()),
-        "answer": headline(summary),
+        "answer": headline(summary, int((material.study or {}).get("planned", 0))),
+        "standing": (material.study or {}).get("standing") or stands(groups),
         "reconciliation": reconciliation(summary),
         "facts": _facts(material),
         "tally": _tally(material),

@@ -1,10 +1,11 @@
 """The answer in one sentence, and counts that add up to what was launched."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from grokscope.inference.claims import standing
 from grokscope.report.glossary import VERDICTS
 from grokscope.report.reading import STATE_WORDS, Reading
 from grokscope.report.words import listed
@@ -42,21 +43,29 @@ def summarize(readings: Sequence[Reading]) -> Summary:
     )
 
 
-def headline(summary: Summary) -> str:
-    """One sentence: what share grokked, what the others did, and what is still missing."""
+def headline(summary: Summary, planned: int = 0) -> str:
+    """One sentence: what share grokked, what the others did, and what is still missing; of the `planned` runs where
+    more were planned than have begun."""
     if summary.total == 0:
         return "There are no runs to report on."
+    total = max(planned, summary.total)
+    missing = total - summary.total
     waiting = [f"{len(r):,} {_open_words(state, len(r))}" for state, r in summary.open.items()]
+    waiting += [f"{missing:,} {_open_words('planned', missing)}"] if missing else []
     if not summary.outcomes:
-        return (
-            f"None of {_runs(summary.total)} has a verdict yet: {listed(waiting)}."
-            if summary.total > 1
-            else _single_open(summary)
-        )
-    if summary.total == 1:
+        return f"None of {_runs(total)} has a verdict yet: {listed(waiting)}." if total > 1 else _single_open(summary)
+    if total == 1:
         return _single(next(iter(summary.outcomes.values()))[0])
-    body = _judged({name: len(found) for name, found in summary.outcomes.items()}, summary.total)
+    body = _judged({name: len(found) for name, found in summary.outcomes.items()}, total)
     return f"{body[0].upper()}{body[1:]}{f'; {listed(waiting)}' if waiting else ''}."
+
+
+def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
+    """The runs that a page without a study rests on: finished ones by group, and how many verdicts are fragile."""
+    finished = {name: (sum(r.final_verdict for r in members), len(members)) for name, members in groups.items()}
+    judged = [r.verdict for members in groups.values() for r in members if r.final_verdict and r.verdict is not None]
+    tested = [v for v in judged if v.verdict is not None and v.neighbours]
+    return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")
 
 
 VERB = {

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.inference.claims import answer, word
 from grokscope.report.reading import Reading
-from grokscope.report.words import NONE, factor, interval, plural, score, steps
+from grokscope.report.words import NONE, factor, interval, score, steps
 from grokscope.trajectory.selection import peak_rule
 
 OPEN = "▷"
@@ -152,8 +153,7 @@ def _when(found: Sequence[Any]) -> str:
 
 
 def expectation_rows(expectations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with an outcome word: ``held``, ``refuted`` or ``cannot tell`` (ok is None)."""
-    words = {True: "held", False: "refuted", None: "cannot tell"}
+    """Rows with an outcome word: ``held``, ``refuted``, or, where ok is None, ``open`` or ``cannot tell``."""
     out = []
     for row in expectations:
         ok = row.get("ok")
@@ -164,7 +164,8 @@ def expectation_rows(expectations: Sequence[Mapping[str, Any]]) -> list[dict[str
             else str(where or "all runs")
         )
         shown = {k: _plain(row.get(k)) for k in ("what", "expected", "seen")}
-        out.append({"where": place, **shown, "ok": ok, "word": words[None if ok is None else bool(ok)]})
+        said = row.get("word") or word(None if ok is None else bool(ok))
+        out.append({"where": place, **shown, "ok": ok, "word": said, "published": row.get("published", "")})
     return out
 
 
@@ -179,16 +180,9 @@ def _plain(value: Any) -> str:
 
 
 def expectation_verdict(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """(role, sentence): the plain answer to whether the claim held."""
-    held, refuted, unknown = (sum(r["word"] == w for r in rows) for w in ("held", "refuted", "cannot tell"))
-    total = plural(len(rows), "expectation")
-    if refuted:
-        return "ungrokked", f"Refuted: {refuted} of {total} did not hold" + (
-            f", {unknown} cannot be told yet." if unknown else "."
-        )
-    if unknown:
-        return "none", f"Not decided: {held} of {total} held so far, {unknown} cannot be told yet."
-    return "grokked", f"Held: all {total} were met." if len(rows) > 1 else "Held: the expectation was met."
+    """(role, sentence): the plain answer to whether the claim held, in the words of the terminal."""
+    outcome, sentence = answer(rows)
+    return {"refuted": "ungrokked", "open": "none", "held": "grokked"}[outcome], sentence
 
 
 def flat_records(rows: Sequence[VerdictRow]) -> list[dict[str, Any]]:

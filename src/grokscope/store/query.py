@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STATES = ("done", "running", "interrupted", "failed", "diverged", "planned", "damaged", "unreadable")
 MILESTONES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
 """`T_grok` is None where no train loss was logged."""
-LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "final", "drop")
+LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "end", "final", "drop")
 
 Judge = Callable[[Run, str], judged.Splits]
 """Gives a run's verdicts, kept or new; the store itself knows only the kept ones. Raises ValueError where the run's

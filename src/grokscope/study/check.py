@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from grokscope.inference.claims import Word, answer, standing, word
 from grokscope.registry import nearest
 from grokscope.store.judged import Splits, speaking
 from grokscope.store.same_data import refuse_mixed
@@ -13,8 +14,8 @@ from grokscope.study.expect import (
     Expectation,
     RatioExpectation,
     Seen,
-    group_median,
     matches,
+    median_text,
     seen,
 )
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
@@ -38,13 +39,40 @@ class CheckRow:
     note: str = ""
     split: str | None = None
     """The split that the expectation names."""
+    published: str = ""
+    """How it stands to a published claim: ``claim``, ``opposite``, or empty."""
+    unfinished: bool = False
+    """Whether it waits for runs."""
+
+    @property
+    def word(self) -> Word:
+        return word(self.held, self.unfinished)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "word": self.word}
 
     def for_report(self) -> dict[str, Any]:
         """The same row in the words of `grokscope.report.build_report`."""
-        return {"where": self.where, "what": self.note, "expected": self.expected, "seen": self.seen, "ok": self.held}
+        shown = {"where": self.where, "what": self.note, "expected": self.expected, "seen": self.seen, "ok": self.held}
+        return {**shown, "word": self.word, "published": self.published}
+
+
+def answer_of(rows: Sequence[CheckRow]) -> str:
+    """What heads the check, on the terminal as on the page."""
+    return answer([row.to_dict() for row in rows])[1]
+
+
+def standing_of(stands: Sequence[Stand], criteria: "Criteria | None") -> str:
+    """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile."""
+    arms = {s.entry.label: (0, 0) for s in stands}
+    robust = []
+    for s in stands:
+        done, planned = arms[s.entry.label]
+        arms[s.entry.label] = done + s.finished, planned + 1
+        found = run_verdicts(s.run, criteria) if s.finished else {}
+        verdict = found[speaking(found)] if found else {"verdict": None}
+        robust += [bool(verdict["robust"])] if verdict["verdict"] else []
+    return standing(arms, len(robust), robust.count(False))
 
 
 def check(
@@ -101,8 +129,14 @@ def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> li
     finished = [s for s in chosen if s.finished]
     if len(finished) < len(chosen):
         seen_so_far = f"{len(finished)} of {len(chosen)} runs are finished"
-        return CheckRow(describe_where(e.where), e.expected(), seen_so_far, None, e.note, e.split)
+        return _row(e, e.expected(), seen_so_far, None, unfinished=True)
     return chosen or None
+
+
+def _row(
+    e: Expectation | MeasuredExpectation, expected: str, seen: str, held: bool | None, unfinished: bool = False
+) -> CheckRow:
+    return CheckRow(describe_where(e.where), expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
 def _measured(e: MeasuredExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
@@ -111,10 +145,10 @@ def _measured(e: MeasuredExpectation, stands: Sequence[Stand], judge: _Judge) ->
         return chosen
     runs = [judge.recorded(s) for s in chosen]
     if (todo := e.undone(runs)) is not None:
-        return CheckRow(describe_where(e.where), e.expected(), todo, None, e.note, e.split)
+        return _row(e, e.expected(), todo, None, unfinished=True)
     values = [e.value(own) for own in runs]
     held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
-    return CheckRow(describe_where(e.where), e.expected(), e.describe(values), held, e.note, e.split)
+    return _row(e, e.expected(), e.describe(values), held)
 
 
 def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
@@ -124,7 +158,7 @@ def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow |
     verdicts = [judge(s, e.split) for s in finished]
     met = sum(e.met(v) for v in verdicts)
     held = met >= e.share * len(verdicts) - 1e-9
-    return CheckRow(describe_where(e.where), _expected(e, verdicts), _describe(e, verdicts, met), held, e.note, e.split)
+    return _row(e, _expected(e, verdicts), _describe(e, verdicts, met), held)
 
 
 def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
@@ -160,13 +194,15 @@ def _groups(e: RatioExpectation | MeasuredRatio, stands: Sequence[Stand]) -> tup
     both = {s.run.id: s for s in (*above, *below)}.values()
     finished = sum(s.finished for s in both)
     if finished < len(both):
-        return _ratio_row(e, e.expected(), f"{finished} of {len(both)} runs are finished", None)
+        return _ratio_row(e, e.expected(), f"{finished} of {len(both)} runs are finished", None, unfinished=True)
     return above, below
 
 
-def _ratio_row(e: RatioExpectation | MeasuredRatio, expected: str, seen: str, held: bool | None) -> CheckRow:
+def _ratio_row(
+    e: RatioExpectation | MeasuredRatio, expected: str, seen: str, held: bool | None, unfinished: bool = False
+) -> CheckRow:
     where = f"{describe_where(e.of)} against {describe_where(e.to)}"
-    return CheckRow(where, expected, seen, held, e.note, e.split)
+    return CheckRow(where, expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
 def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
@@ -176,7 +212,7 @@ def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> Check
     verdicts = [[judge(s, e.split) for s in group] for group in groups]
     top, bottom = ([seen(v, e.ratio) for v in group] for group in verdicts)
     ratio = e.seen(top, bottom)
-    text = f"{ratio} (medians {group_median(top)} and {group_median(bottom)})"
+    text = f"{ratio} (medians {median_text(top)} and {median_text(bottom)}, with 95 % intervals)"
     return _ratio_row(e, _expected(e, [v for group in verdicts for v in group]), text, _decide(ratio, *e.between))
 
 
@@ -186,7 +222,7 @@ def _measured_ratio(e: MeasuredRatio, stands: Sequence[Stand], judge: _Judge) ->
         return groups
     recorded = [[judge.recorded(s) for s in group] for group in groups]
     if (todo := e.undone(list({own.id: own for group in recorded for own in group}.values()))) is not None:
-        return _ratio_row(e, e.expected(), todo, None)
+        return _ratio_row(e, e.expected(), todo, None, unfinished=True)
     above, below = ([e.value(own) for own in group] for group in recorded)
     return _ratio_row(e, e.expected(), e.describe(above, below), e.met(e.ratio(above, below)))
 

@@ -18,26 +18,33 @@ or two groups and the ratio of their medians:
 
 or a number that the runs recorded, of each run or of one group against another (`grokscope.study.measured`).
 
-A claim that does not replicate is stated as what is really seen, with a `note` that says so.
+A claim that does not replicate is stated as what is really seen, with a `note` that says so. ``published = "claim"``
+marks an expectation that states a published claim, ``published = "opposite"`` one that holds because the claim does
+not: what heads the check then says "Published claim refuted".
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from grokscope import configio
 from grokscope.config import is_whole, require
+from grokscope.inference.claims import PUBLISHED
 from grokscope.limits import brief
 from grokscope.registry import nearest
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.spec import Entry
 from grokscope.study.words import describe_where, number, on, stamped, text
 
+if TYPE_CHECKING:
+    from grokscope.trajectory import Survival
+
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
-LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "final")
+LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "end", "final")
 HELD_OUT = ("id_val", "ood_val", "ood_test")
 PEAKS = LEVELS[:5]
 """Numbers that follow from the highest evaluation."""
@@ -51,6 +58,9 @@ class Seen:
 
     value: float
     censored: bool = False
+    before: float | None = None
+    """The evaluation before it, at which it was not reached yet; None for what is known exactly, or held from the
+    start."""
 
     def within(self, low: float, high: float) -> bool:
         """Whether it surely lies in [low, high]: a censored one only where there is no upper end."""
@@ -65,7 +75,7 @@ def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
     value = verdict["milestones"][quantity]
     if isinstance(value, Mapping):
         at = value["at"] if "at" in value else value["value"]
-        return Seen(math.inf if at is None else at, value["censored"])
+        return Seen(math.inf if at is None else at, value["censored"], value.get("previous"))
     return Seen(math.nan if value is None else value)
 
 
@@ -81,6 +91,8 @@ class Expectation:
     split: str | None = None
     share: float = 1.0
     note: str = ""
+    published: str = ""
+    """``claim`` where it states a published claim, ``opposite`` where it states what was seen in its place."""
 
     def expected(self) -> str:
         parts = [" or ".join(self.verdict)] if self.verdict else []
@@ -116,6 +128,7 @@ class RatioExpectation:
     between: tuple[float, float]
     split: str | None = None
     note: str = ""
+    published: str = ""
 
     def expected(self) -> str:
         low, high = (number(bound) for bound in self.between)
@@ -131,9 +144,28 @@ class RatioExpectation:
 
 
 def group_median(values: Sequence[Seen]) -> Seen:
-    """Median of right-censored values: itself censored (at the largest time seen) when it falls on a censored one."""
-    middle = median(math.inf if s.censored else s.value for s in values)
-    return Seen(middle) if math.isfinite(middle) else Seen(max(s.value for s in values), censored=True)
+    """Median of right-censored values, as the report has it: itself censored where it was not reached. NaN where a run
+    has no such number."""
+    k = _estimate(values)
+    if k is None:
+        return Seen(math.nan)
+    return Seen(k.bound, censored=True) if k.median is None else Seen(k.median)
+
+
+def median_text(values: Sequence[Seen]) -> str:
+    """``480 [440, 610]``: the median with its 95 % interval."""
+    k = _estimate(values)
+    return "none" if k is None else k.median_text()
+
+
+def _estimate(values: Sequence[Seen]) -> "Survival | None":
+    from grokscope.trajectory import Times, survival
+
+    if not all(math.isfinite(s.value) for s in values):
+        return None
+    at = np.array([s.value for s in values], dtype=np.float64)
+    before = np.array([s.value if s.before is None else s.before for s in values], dtype=np.float64)
+    return survival(Times(before=before, at=at, observed=np.array([not s.censored for s in values], dtype=bool)))
 
 
 AnyExpectation = Expectation | RatioExpectation | MeasuredExpectation | MeasuredRatio
@@ -159,7 +191,9 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     split = block.get("split", HELD_OUT[0])
     require(split in HELD_OUT, f"{where}.split: unknown held-out split {split!r}{nearest(split, list(HELD_OUT))}")
-    common = {key: block[key] for key in ("split", "note") if key in block}
+    published = block.get("published", PUBLISHED[0])
+    require(published in PUBLISHED, f"{where}.published: expected {' or '.join(PUBLISHED)}, got {published!r}")
+    common = {key: block[key] for key in ("split", "note", "published") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)
     if kind is MeasuredExpectation or kind is MeasuredRatio:

@@ -3,7 +3,7 @@
 [[expect]]
 where = { arm = "standard" }
 measure = "norm_head"                # a column of the metrics, or the difference of two: "id_val_acc - ood_test_acc"
-statistic = "growth after fit"       # final, first, minimum, maximum, growth after fit
+statistic = "growth after fit"       # end, final, first, minimum, maximum, growth after fit
 between = [1, 10]
 share = 0.8                          # of the runs; 1 unless said otherwise
 
@@ -59,7 +59,9 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
 }
 AT_PEAK = "at peak"
 """The column where the accuracy on `split` is highest."""
-STATISTICS = (*_STATISTICS, GROWTH, AT_PEAK)
+END = "end"
+"""The mean over the last `Criteria.end_share` of the steps, as in a verdict; ``final`` is the last evaluation alone."""
+STATISTICS = (END, *_STATISTICS, GROWTH, AT_PEAK)
 
 
 class Recorded:
@@ -84,6 +86,15 @@ class Recorded:
         from grokscope.trajectory import from_run
 
         return from_run(self)
+
+    def end(self, rows: np.ndarray, values: np.ndarray) -> float:
+        """Mean of a column's values (t,), known in these rows, over the last share of the steps that a verdict uses."""
+        from grokscope.trajectory import Criteria
+        from grokscope.trajectory.curves import time_weights
+
+        step = self._metrics["step"][rows]
+        share = (self.criteria or Criteria()).end_share
+        return float(time_weights(step, float(step[-1] - share * (step[-1] - step[0]))) @ values)
 
     @cached_property
     def fit_row(self) -> int | None:
@@ -138,6 +149,8 @@ class Measure:
         if self.statistic == AT_PEAK:
             accuracy = self._recorded(own, f"{self.split}_acc")[known]
             return math.nan if np.isnan(accuracy).all() else float(column[known[np.nanargmax(accuracy)]])
+        if self.statistic == END:
+            return own.end(known, column[known])
         if self.statistic != GROWTH:
             return _STATISTICS[self.statistic](column[known])
         after = known[known >= own.fit_row] if own.fit_row is not None else known[:0]
@@ -172,6 +185,7 @@ class MeasuredExpectation(Measure):
     between: tuple[float, float]
     share: float = 1.0
     note: str = ""
+    published: str = ""
 
     def expected(self) -> str:
         low, high = self.between
@@ -200,6 +214,7 @@ class MeasuredRatio(Measure):
     to: Mapping[str, Any]
     between: tuple[float, float]
     note: str = ""
+    published: str = ""
 
     def expected(self) -> str:
         low, high = self.between

@@ -13,8 +13,9 @@ from grokscope.config import RunConfig, is_whole, require
 from grokscope.limits import MAX_RUNS, brief
 from grokscope.registry import nearest
 
-SCHEMA = 1
-"""Version of the study file. A reader refuses a newer one instead of guessing."""
+SCHEMA = 2
+"""Version of the study file. A reader refuses a newer one instead of guessing. In schema 1 ``final`` of an expectation
+meant the mean of the last evaluations, which is now called ``end``; ``final`` is the last evaluation alone."""
 
 HEAD = ("schema", "name", "title", "claim", "reference", "cost", "seeds", "axes", "arm", "criteria", "expect")
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
@@ -104,7 +105,7 @@ def read_seeds(raw: Any, where: str = "$.seeds") -> tuple[int, ...]:
     ok = isinstance(raw, list) and raw and all(is_whole(s) and 0 <= s <= configio.INT_MAX for s in raw)
     require(bool(ok), f"{where}: expected a list of whole numbers >= 0, for example [0, 1, 2], got {brief(raw)}")
     require(len(set(raw)) == len(raw), f"{where}: a seed stands there twice")
-    return tuple(raw)
+    return tuple(int(seed) for seed in raw)
 
 
 def _check_variable(key: str, where: str) -> None:
@@ -214,11 +215,12 @@ def read_study_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Separate what describes the study from what configures its runs."""
-    schema = raw.get("schema", SCHEMA)
-    if not isinstance(schema, int) or schema > SCHEMA:
+    schema = raw.get("schema", 1)
+    if not is_whole(schema) or schema > SCHEMA:
         raise ValueError(
             f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
         )
+    _refuse_old_final(raw.get("expect"), schema)
     known = [*HEAD, *RUN_TABLES]
     for key in raw:
         require(key != "seed", "$.seed: a study lists its seeds: seeds = [0, 1, 2]")
@@ -227,3 +229,16 @@ def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         require(isinstance(raw.get(key, ""), str), f"$.{key}: expected a text, got {brief(raw.get(key))}")
     require("task" in raw, "$.task: missing; a study needs [task], [model] and [budget]")
     return {k: v for k, v in raw.items() if k in HEAD}, {k: v for k, v in raw.items() if k in RUN_TABLES}
+
+
+def _refuse_old_final(raw: Any, schema: int) -> None:
+    """A word that has changed its meaning is never read in the new one unasked."""
+    if schema >= 2 or not isinstance(raw, list):
+        return
+    for i, block in enumerate(raw):
+        if isinstance(block, Mapping) and ("final" in block or block.get("ratio") == "final"):
+            raise ValueError(
+                f"$.expect[{i}].final: in study files of schema 1 this meant the mean of the last evaluations, which "
+                "is now called end (over the last 5 % of the steps); write end in its place and schema = 2 at the "
+                "top, or schema = 2 alone if the last evaluation is meant"
+            )

@@ -11,7 +11,7 @@ from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest
 from grokscope.registry import nearest
 from grokscope.store.folders import Folders
 from grokscope.study import spec
-from grokscope.study.check import CheckRow, check
+from grokscope.study.check import CheckRow, check, standing_of
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.stand import Stand, stand
@@ -161,6 +161,10 @@ class Study:
         """Compare what happened with what was expected, one row for each ``[[expect]]`` block."""
         return check(self.expectations, self.status(root), self.criteria)
 
+    def standing(self, root: str | Path = "runs") -> str:
+        """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
+        return standing_of(self.status(root), self.criteria)
+
     def report(self, out: str | Path = "report.html", root: str | Path = "runs", remake: str | None = None) -> Path:
         """Write one HTML page on all runs of the study that have begun, with the check of its expectations.
 
@@ -180,6 +184,8 @@ class Study:
             study={
                 **{key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},
                 "expect": [e.expected() for e in self.expectations],
+                "standing": self.standing(root),
+                "planned": len(self.entries),
             },
             expectations=[row.for_report() for row in self.check(root)],
             criteria=self.criteria,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from grokscope.config import is_whole
 from grokscope.trajectory.series import Kind, Trajectory
 
 
@@ -120,7 +121,8 @@ class Criteria:
             _require(getattr(self, key) >= 1, key, "be at least 1", getattr(self, key))
         for key in ("dwell", "in_a_row", "collapses", "spike_window", "spike_scale"):
             value = getattr(self, key)
-            _require(isinstance(value, int) and value >= 1, key, "be a whole number of at least 1", value)
+            _require(is_whole(value) and value >= 1, key, "be a whole number of at least 1", value)
+            object.__setattr__(self, key, int(value))  # numpy's are none of JSON's
         for key in ("noise_sigmas", "zero_loss", "spike_sigmas", "spike_floor", "spike_reach"):
             _require(getattr(self, key) >= 0, key, "not be negative", getattr(self, key))
         _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)

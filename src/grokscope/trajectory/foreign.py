@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.config import is_whole
 from grokscope.registry import nearest
 from grokscope.trajectory.logs.guess import suggest, unnamed
 from grokscope.trajectory.logs.joining import read_joined
@@ -87,7 +88,7 @@ def from_log(
         if not trivials:
             notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
     held = {s: v for s, v in score.items() if s != "train"}
-    counts = _by_split(n, list(held) if isinstance(n, int) else list(score), "n")
+    counts = _by_split(n, list(held) if is_whole(n) else list(score), "n")
     counted = frozenset(s for s, k in counts.items() if kind == "classification" and _snap(score[s], int(k)))
     if "train" in losses:
         losses["train"] = _close_losses(losses["train"], score["train"], log.steps, notes)

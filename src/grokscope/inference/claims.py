@@ -1,0 +1,58 @@
+"""What a checked study may be headed with: one wording for the terminal and the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Word = Literal["held", "refuted", "open", "cannot tell"]
+PUBLISHED = ("claim", "opposite")
+"""How an expectation stands to a published claim: it states the claim, or the opposite that was seen instead."""
+
+
+def word(held: bool | None, unfinished: bool = False) -> Word:
+    """``open`` while runs are to be finished; ``cannot tell`` where they are and the numbers still decide nothing."""
+    if held is None:
+        return "open" if unfinished else "cannot tell"
+    return "held" if held else "refuted"
+
+
+def claim_word(outcome: str, published: str) -> str:
+    """What the outcome of an expectation says of the published claim behind it; empty where there is none."""
+    if not published:
+        return ""
+    if published == "opposite":
+        outcome = {"held": "refuted", "refuted": "held"}.get(outcome, outcome)
+    return outcome
+
+
+def answer(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """(``refuted``, ``open`` or ``held``; the sentence) for rows with `word` and `published`.
+
+    A refuted published claim heads it, also where every expectation held because what was expected is its opposite.
+    """
+    counts = {name: sum(r["word"] == name for r in rows) for name in ("held", "refuted", "open", "cannot tell")}
+    claims = [claim_word(r["word"], r.get("published", "")) for r in rows if r.get("published")]
+    total = f"{len(rows):,} expectation{'s' * (len(rows) != 1)}"
+    body = f"{counts['held']} of {total} held"
+    others = [f"{counts['refuted']} did not" if counts["refuted"] else ""]
+    others += [f"{counts['open']} open until their runs are finished" if counts["open"] else ""]
+    others += [f"{counts['cannot tell']} cannot be told from these runs" if counts["cannot tell"] else ""]
+    body = ", ".join([body, *filter(None, others)])
+    if refuted := claims.count("refuted"):
+        which = f" ({refuted} of {len(claims)} claims)" if len(claims) > 1 else ""
+        return "refuted", f"Published claim refuted{which}: {body}."
+    if counts["refuted"]:
+        return "refuted", f"Refuted: {body}."
+    if counts["open"] or counts["cannot tell"]:
+        return "open", f"Not decided: {body}."
+    return "held", f"Held: {body}."
+
+
+def standing(arms: Mapping[str, tuple[int, int]], judged: int, fragile: int, noun: str = "planned run") -> str:
+    """``7 of 21 planned runs finished (by arm: slow 3 of 10, fast 4 of 11); 2 of 7 verdicts fragile.``, from arm ->
+    (finished, planned)."""
+    done, planned = (sum(pair[i] for pair in arms.values()) for i in (0, 1))
+    runs = f"{done:,} of {planned:,} {noun}{'s' * (planned != 1)} finished"
+    parts = [f"{name} {n if n == of else f'{n} of {of}'}" for name, (n, of) in arms.items()]
+    by_arm = f" (by arm: {', '.join(parts)})" if len(parts) > 1 else ""
+    verdicts = f"{fragile:,} of {judged:,} verdict{'s' * (judged != 1)} fragile" if judged else "no verdict yet"
+    return f"{runs}{by_arm}; {verdicts}."
