@@ -285,3 +285,22 @@ def test_an_image_that_claims_more_than_it_may_is_refused_before_it_is_decoded(c
     (folder / "im" / "00.png").write_bytes(data)
     with pytest.raises(ValueError, match=r"row 1, column path: .*00\.png: image of more than 50,000,000 pixels"):
         case("env_case").build(0)
+
+
+def test_missing_files_are_counted_and_the_first_five_listed(case, folder):
+    for i in (*range(4, 9), 21, 22):
+        (folder / "im" / f"{i:02}.png").unlink()
+    with pytest.raises(ValueError, match="7 of 24 image files are missing, the first in row 5, column path") as caught:
+        case("env_case").build(0)
+    lines = str(caught.value).splitlines()
+    assert [f"{i:02}.png" in line for i, line in zip(range(4, 9), lines, strict=False)] == [True] * 5
+    assert lines[5:] == ["...", "restore them, or remove their rows"]
+
+
+def test_images_whose_first_is_damaged_still_have_a_size(case, folder):
+    (folder / "im" / "00.png").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"^[^\n]*row 1, column path: .*00\.png: not a readable image[^\n]*$"):
+        case("env_case").build(0)
+    Image.new("RGB", (8, 8)).save(folder / "im" / "00.png")
+    with pytest.raises(ValueError, match=r"(?s)23 of 24 images cannot be used.*as large as the first image"):
+        case("env_case").build(0)

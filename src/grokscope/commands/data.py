@@ -112,7 +112,8 @@ def hospitals_write(
 
     Args:
         folder: Where to.
-        layout: The WILDS folder of Camelyon17 (96 x 96 RGBA), or a table (CSV or Parquet) with its images.
+        layout: The WILDS folder of Camelyon17 (96 x 96 RGBA, ten patients a hospital), or a table (CSV or Parquet) with
+            its images.
         n_train: Training patches.
         n_eval: Patches in each held-out split.
         image_size: Pixels along a side; 96 for camelyon17, otherwise 48.
@@ -120,10 +121,12 @@ def hospitals_write(
         seed: Seed of the training patches.
     """
     from grokscope.tasks.hospitals import Hospitals
-    from grokscope.tasks.hospitals_files import write_camelyon17, write_table
+    from grokscope.tasks.hospitals_files import SLIDES_PER_HOSPITAL, write_camelyon17, write_table
 
     pixels = image_size or (96 if layout == "camelyon17" else 48)
     own = {"n_train": n_train, "n_eval": n_eval, "image_size": pixels, "correlation": correlation}
+    if layout == "camelyon17":
+        own |= {"patients": SLIDES_PER_HOSPITAL, "slides": SLIDES_PER_HOSPITAL}
     raw = configio.overlay({"task": own}, overrides or {})
     task = configio.structure(raw["task"], Hospitals, "$.task")
     if layout == "camelyon17":

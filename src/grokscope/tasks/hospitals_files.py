@@ -12,6 +12,9 @@ from grokscope.config import require
 from grokscope.tasks.camelyon17_files import CENTERS, COLUMNS, METADATA, PIXELS, RELEASE, Patches
 from grokscope.tasks.hospitals import LABELS, Hospitals
 
+SLIDES_PER_HOSPITAL = 10
+"""What the Camelyon17 layout can number: a slide's number is ten times its hospital's and a digit."""
+
 
 def write_camelyon17(folder: str | Path, config: Hospitals, seed: int) -> Path:
     """Writes the patches of ``config.build(seed)`` as a camelyon17_v1.0 folder that the real loader reads; returns it.
@@ -26,7 +29,8 @@ def write_camelyon17(folder: str | Path, config: Hospitals, seed: int) -> Path:
     )
     require(config.hospitals == CENTERS, f"the Camelyon17 layout has {CENTERS} hospitals: set hospitals to {CENTERS}")
     require(
-        config.slides <= 10, f"the Camelyon17 layout numbers at most 10 slides a hospital, got slides = {config.slides}"
+        config.slides <= SLIDES_PER_HOSPITAL,
+        f"the Camelyon17 layout numbers at most {SLIDES_PER_HOSPITAL} slides a hospital, got slides = {config.slides}",
     )
     folder = Path(folder)
     require(not (folder / RELEASE).exists(), f"{folder} already holds a release; choose another folder")
