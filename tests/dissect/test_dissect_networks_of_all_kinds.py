@@ -9,8 +9,12 @@ from torch import nn
 from grokscope.dissect.battery import dissect
 from grokscope.dissect.features import collect
 from grokscope.dissect.head import head_of
+from grokscope.dissect.intervention import Ablate, Steer
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.sites import candidates, default_sites, resolve
+from grokscope.dissect.steering import steer_intervention
+from grokscope.dissect.subspaces import mean_diff
+from grokscope.dissect.through import logits_with
 
 QUICK = Settings(draws=9, permutations=19, resamples=49, probe_controls=1, halves=2, regularization=(1e-2,))
 
@@ -125,3 +129,68 @@ def test_stages_of_timm_networks_are_sites_by_default(name):
 
 def test_default_sites_without_any_information_are_what_the_head_reads():
     assert default_sites(mlp(False)) == ("pooled",)
+
+
+class TwoLinear(nn.Module):
+    """The head is named by nobody, and a linear layer that is not it comes last."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head, self.spare = nn.Flatten(), nn.Linear(192, 2), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def test_a_named_head_is_where_pooled_is_edited_and_steered():
+    x, y, e, g = stained(120)
+    model = TwoLinear().eval()
+    h = collect(model, x, ["pooled"], head="head").sites["pooled"]
+    push = Steer(site="pooled", direction=tuple(np.eye(192)[5].tolist()), step=2.0)
+    with torch.no_grad():
+        wanted = model.head(torch.from_numpy(h + 2 * np.eye(192, dtype=np.float32)[5])).numpy()
+    np.testing.assert_allclose(logits_with(model, x, push, head="head"), wanted, atol=1e-5)
+    with torch.no_grad():  # the two classes, so that the network is not at chance
+        model.head.weight[1] = torch.from_numpy(x[y == 1].mean(0) - x[y == 0].mean(0)).flatten()
+        model.head.weight[0] = -model.head.weight[1]
+        model.head.bias[:] = torch.tensor([0.5, -0.5]) * float(np.median(2 * h @ model.head.weight[1].numpy()))
+    found = dissect(model, x, y, e, g, settings=QUICK, head="head", steer_sites=["pooled"])
+    (curve,) = found.m5.sites
+    # at the head's input the curve through the network is the analytic one
+    assert curve.shift_value > 0
+    assert curve.unit == pytest.approx(found.m5.sigma, rel=0.2)
+
+
+class ChannelsLast(nn.Module):
+    """Maps (n, H, W, d) as Swin has them, as many channels as rows so that no width gives the mistake away."""
+
+    output_fmt = "NHWC"
+
+    def __init__(self, d: int = 8):
+        super().__init__()
+        torch.manual_seed(1)
+        self.proj, self.mix, self.fc = nn.Conv2d(3, d, 1), nn.Identity(), nn.Linear(d, 2)
+
+    def forward(self, x):
+        return self.fc(self.mix(self.proj(x).movedim(1, -1)).mean((1, 2)))
+
+
+@pytest.mark.parametrize("site", ["mix", "proj", "pooled"])
+def test_edits_of_maps_with_channels_last_edit_channels(site):
+    model, x = ChannelsLast().eval(), stained(24)[0]
+    h = collect(model, x, ["pooled", site])
+    np.testing.assert_allclose(h.sites[site], h.sites["pooled"], atol=1e-6)
+    v = np.random.default_rng(0).standard_normal(8)
+    push = steer_intervention(site, v, 1.7)
+    eraser = mean_diff(h.sites[site], np.arange(24) % 3)
+    off = Ablate(site=site, neurons=(2,), values=(0.5,))
+    edited = {
+        push: h.sites["pooled"] + 1.7 * v / np.linalg.norm(v),
+        eraser.intervention(site): eraser.apply(h.sites["pooled"]),
+        off: np.where(np.arange(8) == 2, 0.5, h.sites["pooled"]),
+    }
+    for intervention, features in edited.items():
+        with torch.no_grad():
+            wanted = model.fc(torch.from_numpy(features.astype(np.float32))).numpy()
+        np.testing.assert_allclose(logits_with(model, x, intervention), wanted, atol=1e-5)

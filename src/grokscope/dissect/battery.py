@@ -192,12 +192,8 @@ def dissect(
     from grokscope.dissect.through import steer_site
 
     sample = prepare_sample(labels, environments, groups, len(found.logits), linear, settings)[0]
-    curves = tuple(
-        steer_site(
-            model, images, found.sites[s], s, sample, settings, classes=np.asarray(labels), batch=batch, prepare=prepare
-        )
-        for s in steer_sites
-    )
+    running = {"classes": np.asarray(labels), "batch": batch, "prepare": prepare, "head": head}
+    curves = tuple(steer_site(model, images, found.sites[s], s, sample, settings, **running) for s in steer_sites)
     return replace(result, m5=replace(result.m5, sites=curves))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from grokscope.dissect.records import Record
-from grokscope.dissect.sites import Site, default_sites, resolve
+from grokscope.dissect.sites import Site, channels_last, default_sites, resolve
 from grokscope.store.files import write_atomic
 
 Prepare = Callable[[Tensor], Tensor]
@@ -107,9 +107,9 @@ def reducer(reduction: str) -> Callable[[Tensor], Tensor]:
 class _Reader:
     """A hook that keeps the reduced activations of one site and never returns anything: the network is not edited."""
 
-    def __init__(self, site: Site, reduction: str, channels_last: bool = False):
+    def __init__(self, site: Site, reduction: str, last: bool = False):
         self.site, self.reduction, self.reduce = site, reduction, reducer(reduction)
-        self.channels_last = channels_last
+        self.last = last
         self.parts: list[Tensor] = []
         self.shape: tuple[int, ...] = ()
 
@@ -123,7 +123,7 @@ class _Reader:
             raise ValueError(
                 f"sites: {self.site.name!r} gives a {type(value).__name__}, not a tensor; name a module inside"
             )
-        if self.channels_last and value.dim() == 4:
+        if self.last and value.dim() == 4:
             value = value.movedim(-1, 1)
         self.shape = tuple(value.shape[1:])
         kept = self.reduce(value).float().cpu()
@@ -204,8 +204,7 @@ def collect(
 
 def _run(model, x, sites: list[Site], reduction: str, batch: int, prepare: Prepare | None):
     modules = dict(model.named_modules())
-    channels_last = str(getattr(model, "output_fmt", "")) == "NHWC"  # how timm marks Swin and its kind
-    readers = [_Reader(site, reduction, channels_last) for site in sites]
+    readers = [_Reader(site, reduction, channels_last(model, site)) for site in sites]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     logits: list[Tensor] = []
     handles = []

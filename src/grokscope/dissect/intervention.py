@@ -1,8 +1,9 @@
 """An intervention is data: what to do to the activations at one site, stored as TOML or JSON, applied to a live
 network.
 
-Activations (n, d), (n, t, d) tokens or (n, d, H, W) maps are edited alike at every token or position, so that what was
-fitted on averages over positions acts on those averages as fitted. At strength 0 nothing is touched, bit for bit.
+Activations (n, d), (n, t, d) tokens and maps, (n, d, H, W) or (n, H, W, d), are edited alike at every position,
+so that what was fitted on averages over positions acts on those averages as fitted. At strength 0 nothing is touched,
+bit for bit.
 """
 
 import json
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from grokscope.config import require
 from grokscope.configio import dump, read_file, structure
-from grokscope.dissect.sites import resolve
+from grokscope.dissect.sites import channels_last, resolve
 from grokscope.registry import nearest
 from grokscope.store.files import write_atomic
 
@@ -53,17 +54,22 @@ class Intervention(ABC):
     def change(self, h: Tensor) -> Tensor:
         """The edited activations, channels last (..., d), for strength 1 or as `strength` says."""
 
-    def edit(self, h: Tensor) -> Tensor:
-        """Edit (n, d), (n, t, d) or (n, d, H, W). Raises ValueError when the channels are not those it was made for."""
+    def edit(self, h: Tensor, channels_last: bool = False) -> Tensor:
+        """Edit (n, d), (n, t, d) or (n, d, H, W); with `channels_last` maps are (n, H, W, d).
+
+        Raises:
+            ValueError: when the channels are not those it was made for.
+        """
         if self.strength == 0:
             return h
-        last = h.movedim(1, -1) if h.dim() == 4 else h
+        move = h.dim() == 4 and not channels_last
+        last = h.movedim(1, -1) if move else h
         if self.width is not None and last.shape[-1] != self.width:
             raise ValueError(
                 f"intervention at {self.site!r}: made for {self.width} channels, this network has {last.shape[-1]}"
             )
         out = self.change(last).to(h.dtype)
-        return out.movedim(-1, 1) if h.dim() == 4 else out
+        return out.movedim(-1, 1) if move else out
 
 
 def _like(values: Any, h: Tensor) -> Tensor:
@@ -150,8 +156,9 @@ KINDS: dict[str, type[Intervention]] = {c.kind: c for c in (Erase, Steer, Ablate
 
 
 @contextmanager
-def applied(model: nn.Module, *interventions: Intervention) -> Iterator[nn.Module]:
+def applied(model: nn.Module, *interventions: Intervention, head: str | None = None) -> Iterator[nn.Module]:
     """The same network, whose activations are edited inside the block; several at one site act in the order given.
+    `head` names the layer whose input is ``pooled`` where it is not the network's last linear one.
 
     Weights and the training mode are not touched, and the hooks are removed however the block ends.
 
@@ -159,25 +166,26 @@ def applied(model: nn.Module, *interventions: Intervention) -> Iterator[nn.Modul
         ValueError: for an unknown site, or at the first forward pass when the site's width does not fit.
     """
     modules = dict(model.named_modules())
-    places = [(resolve(model, i.site), i) for i in interventions]
+    places = [(resolve(model, i.site, head), i) for i in interventions]
     with ExitStack() as stack:
         for site, intervention in places:
-            stack.callback(_attach(modules[site.module], site.side, intervention).remove)
+            last = channels_last(model, site)
+            stack.callback(_attach(modules[site.module], site.side, intervention, last).remove)
         yield model
 
 
-def _attach(module: nn.Module, side: str, intervention: Intervention):
+def _attach(module: nn.Module, side: str, intervention: Intervention, last: bool):
     if side == "input":
 
         def before(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            return None if intervention.strength == 0 else (intervention.edit(inputs[0]), *inputs[1:])
+            return None if intervention.strength == 0 else (intervention.edit(inputs[0], last), *inputs[1:])
 
         return module.register_forward_pre_hook(before)
 
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         if not isinstance(output, Tensor):
             raise ValueError(f"intervention at {intervention.site!r}: the site gives a {type(output).__name__}")
-        return None if intervention.strength == 0 else intervention.edit(output)
+        return None if intervention.strength == 0 else intervention.edit(output, last)
 
     return module.register_forward_hook(after)
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.dissect.controls import null, outside_range
-from grokscope.dissect.effects import EFFECTS, SIDES, Scene, describe, gap_draws, interval, intervals, measure
+from grokscope.dissect.effects import (
+    EFFECTS,
+    SIDES,
+    Scene,
+    describe,
+    gap_draws,
+    gap_interval,
+    interval,
+    intervals,
+    measure,
+)
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.intervention import Ablate
 from grokscope.dissect.probes import Probe
@@ -67,7 +77,7 @@ class Ablations(Record):
     """Share of all activations outside the fit part's range, after ablating the environment's neurons, at each K."""
     half_k: float | None
     """Number of the environment's neurons whose ablation halves the environment gap of the margin (interpolated in K);
-    None when no K up to the largest does."""
+    None when no K up to the largest does, or when the gap itself is no more than noise (its interval reaches 0)."""
     half_k_interval: tuple[float, float | None] | None
     """95 % bootstrap interval over units; an upper end of None means beyond the largest K. None where the gap cannot be
     resampled."""
@@ -205,6 +215,8 @@ def _ablate(bench: Bench, scene: Scene, ablation: str, orders, draws, ks: tuple[
         }
         numbers[own] = {key: value for key, (value, _) in found.items()}
     half, beyond = _resampled(scene, weight, values, orders["environment"], ks)
+    gap = gap_interval(scene)
+    above_noise = gap is None or gap[0] > 0
     random = curves["random"]["env_gap_drop"][positive].mean()
     return Ablations(
         on=scene.name,
@@ -213,8 +225,10 @@ def _ablate(bench: Bench, scene: Scene, ablation: str, orders, draws, ks: tuple[
         summary=summary,
         summary_values=numbers,
         outside_range=_outside(scene, fit, values, orders["environment"], ks),
-        half_k=half_point(ks, curves["environment"]["env_gap_drop"][:, 0], describe(scene).env_gap),
-        half_k_interval=half,
+        half_k=half_point(ks, curves["environment"]["env_gap_drop"][:, 0], describe(scene).env_gap)
+        if above_noise
+        else None,
+        half_k_interval=half if above_noise else None,
         summary_interval=None if beyond is None else (beyond[0] - random, beyond[1] - random),
     )
 

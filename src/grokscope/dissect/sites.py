@@ -66,6 +66,19 @@ def resolve(model: nn.Module, name: str, head: str | None = None) -> Site:
     )
 
 
+def channels_last(model: nn.Module, site: Site) -> bool:
+    """Whether a map (n, ., ., .) at this site holds its channels on the last axis: in networks that say
+    ``output_fmt = "NHWC"``, as timm marks Swin and its kind, all but what a convolution, its normalization or its
+    pooling gives. Set that attribute on a network of your own that works so."""
+    if str(getattr(model, "output_fmt", "")) != "NHWC":
+        return False
+    module = dict(model.named_modules())[site.module]
+    return site.side == "input" or not isinstance(module, _CHANNELS_FIRST)
+
+
+_CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+
+
 def default_sites(model: nn.Module) -> tuple[str, ...]:
     """The six stages of a ResNet; up to five modules spread over the stages that a timm network names in its
     `feature_info`, and ``pooled``; for other networks only ``pooled``: name the others yourself (`candidates`)."""

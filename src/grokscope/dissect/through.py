@@ -29,18 +29,24 @@ def logits_with(
     *interventions: Intervention,
     batch: int = 64,
     prepare: Prepare | None = None,
+    head: str | None = None,
 ) -> np.ndarray:
     """Logits (n, k) of the network with these edits, in evaluation mode; without edits, the network's own, bit for
-    bit."""
+    bit. `head` names the layer whose input is ``pooled`` where it is not the network's last linear one."""
     with evaluating(model):
-        return _logits(model, torch.as_tensor(images), interventions, batch, prepare)
+        return _logits(model, torch.as_tensor(images), interventions, batch, prepare, head)
 
 
 def _logits(
-    model: "nn.Module", x: "Tensor", edits: tuple[Intervention, ...], batch: int, prepare: Prepare | None
+    model: "nn.Module",
+    x: "Tensor",
+    edits: tuple[Intervention, ...],
+    batch: int,
+    prepare: Prepare | None,
+    head: str | None,
 ) -> np.ndarray:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with applied(model, *edits):
+    with applied(model, *edits, head=head):
         parts = [model(prepare(p.to(device)) if prepare else p.to(device)).float().cpu() for p in x.split(batch)]
     return torch.cat(parts).numpy()
 
@@ -81,8 +87,10 @@ def steer_site(
     draws: int = 19,
     batch: int = 64,
     prepare: Prepare | None = None,
+    head: str | None = None,
 ) -> SiteCurve:
-    """Steer at `site`, whose averaged features of all images are h (n, d), and run the first `examples` test images.
+    """Steer at `site`, whose averaged features of all images are h (n, d), and run `examples` test images; `head` names
+    the layer whose input is ``pooled``.
 
     classes (n,): right answers as the network counts them. Costs (1 + draws) * steps passes over the examples.
 
@@ -100,11 +108,11 @@ def steer_site(
 
     def curve(u: np.ndarray) -> np.ndarray:
         tool = lambda a: Steer(site=site, direction=tuple(u.tolist()), step=unit, strength=float(a))  # noqa: E731
-        return np.stack([two_sided(_logits(model, x, (tool(a),), batch, prepare)) for a in steps])
+        return np.stack([two_sided(_logits(model, x, (tool(a),), batch, prepare, head)) for a in steps])
 
     shift = lambda z: float(np.abs(margins(z[[0, -1]], y) - base).mean())  # noqa: E731
     with evaluating(model):
-        base = margins(two_sided(_logits(model, x, (), batch, prepare)), y)
+        base = margins(two_sided(_logits(model, x, (), batch, prepare, head)), y)
         own, others = curve(v), [curve(u) for u in random]
     moved = own[int(np.flatnonzero(steps > 0)[0])] - own[int(np.flatnonzero(steps == 0)[0])]
     moved = moved - moved.mean(axis=1, keepdims=True)
