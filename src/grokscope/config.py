@@ -330,11 +330,16 @@ class RunConfig:
         classes = {"task": type(self.task), "model": type(self.model)}
         return identity.identity_of(configio.dump(self), self.task.data_version, classes)
 
-    def run_id(self) -> str:
-        """Folder name: readable front, and the first 8 hex digits of the hash of `identity`."""
+    @cached_property
+    def identity_hash(self) -> str:
+        """Hex digest of `identity`: what the run's folder is named and found by."""
         from grokscope import configio
 
+        return configio.content_hash(self.identity())
+
+    def run_id(self) -> str:
+        """Folder name: readable front, and the first 8 hex digits of the hash of `identity`."""
         label = "".join(c if c.isalnum() or c in "-." else "-" for c in self.regime.name)
-        rest = f"_n{self.task.train_size()}_s{self.seed}-{configio.content_hash(self.identity())[:8]}"
+        rest = f"_n{self.task.train_size()}_s{self.seed}-{self.identity_hash[:8]}"
         front = f"{self.task.name}_{label}".encode()[: NAME_BYTES - len(rest)].decode(errors="ignore")
         return f"{front}{rest}"

@@ -46,7 +46,8 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
         return {f.name: {"name": value["name"], **_deviations(value, known[f.name])}}
     if f.name == "regime":
         return {f.name: {key: value[key] for key in COMPONENTS} | _deviations(value, known[f.name])}
-    if _has_default(f) and canonical(plain(_default(f))) == canonical(value):
+    defaults, _ = _judged_by(RunConfig)
+    if f.name in defaults and defaults[f.name] == canonical(value):
         return {}
     return {f.name: _deviations(value, known[f.name]) if isinstance(value, Mapping) else canonical(value)}
 
@@ -56,7 +57,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     older version did. Tables of what is not installed here, and of other people's loops, stay as they are."""
     if "budget" not in config:  # recorded by another loop (`grokscope.recorder`), whose keys are its own
         return dict(config)
-    added = {f.name: plain(_default(f)) for f in fields(RunConfig) if f.name not in config and _has_default(f)}
+    added = {name: value for name, value in _plain_defaults(RunConfig).items() if name not in config}
     known = _TABLES | _installed(config)
     filled = {key: _filled(value, known[key]) if key in known and isinstance(value, Mapping) else value
               for key, value in config.items()}  # fmt: skip
@@ -85,8 +86,14 @@ def task_settings(task: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "name": task.get("name")}
 
 
+_ALIKE = frozenset({bool, int, str, type(None)})
+"""Types whose values have one form only."""
+
+
 def canonical(value: Any) -> Any:
     """Plain data in which equal values look alike: whole floats and integers of any kind as int, tuples as lists."""
+    if type(value) in _ALIKE:  # nearly all values of a config; to ask for abstract classes takes ten times as long
+        return value
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):

@@ -5,6 +5,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from grokscope import registry
 from grokscope.report import build_report
 from grokscope.report.build import collect
@@ -72,10 +74,54 @@ def test_where_the_data_lie_is_no_setting(tmp_path):
     assert kept(tmp_path) == (["a"], ["b"])
 
 
-def test_own_runs_are_never_copies(tmp_path):
+def test_two_folders_of_one_run_are_one_seed_whatever_they_measured(tmp_path):
     write_run(tmp_path / "a", "r", 0, GROKKED)
-    write_run(tmp_path / "b", "r", 0, GROKKED)
-    assert kept(tmp_path)[1] == []
+    write_run(tmp_path / "b", "r", 0, MEMORIZED)
+    write_run(tmp_path / "c", "r", 1, GROKKED)
+    write_run(tmp_path / "d", "r", 0, GROKKED, weight_decay=0.5)
+    assert kept(tmp_path) == (["a", "c", "d"], ["b"])
+
+
+def test_of_two_folders_of_one_run_the_furthest_counts_and_a_damaged_one_last(tmp_path):
+    folders = [write_run(tmp_path / name, "r", 0, GROKKED) for name in "abc"]
+    for folder, step in zip(folders, (10, 30, 40), strict=True):
+        status = json.loads((folder / "status.json").read_text())
+        (folder / "status.json").write_text(json.dumps(status | {"state": "interrupted", "step": step}))
+    (folders[2] / "results" / "metrics.jsonl").write_text("not json\n")
+    assert kept(tmp_path)[0] == ["b"]
+    page = build_report(runs_in(tmp_path), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "2 runs left out everywhere on this page, as other folders of runs that are counted already" in page
+    assert f"{folders[0]} (of {folders[1]})" in page
+    assert "2 copies not counted" in page
+
+
+def test_a_folder_given_twice_or_linked_is_one_run(tmp_path):
+    folder = write_run(tmp_path / "a", "r", 0, GROKKED)
+    (tmp_path / "link").symlink_to(folder)
+    counted, copies = set_aside(as_subjects([open_run(folder), open_run(folder), open_run(tmp_path / "link")]))
+    assert [len(counted), len(copies)] == [1, 2]
+
+
+def test_two_folders_of_one_run_that_learned_from_other_data_are_refused(tmp_path):
+    for place in "ab":
+        path = write_run(tmp_path / place, "r", 0, GROKKED) / "config.json"
+        record = json.loads(path.read_text())
+        record["facts"] = record["facts"] | {"data": {"version": 1, "digests": {"train": place * 32}}}
+        path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="other data in split train"):
+        build_report(runs_in(tmp_path), tmp_path / "r.html", formats=())
+
+
+def test_grouped_verdicts_count_a_run_once_and_name_the_other_folder(tmp_path):
+    from grokscope.foreign import verdicts_of_logs
+
+    for place, seeds in (("x_a", (0, 1, 2)), ("x_b", (0,))):
+        for seed in seeds:
+            write_run(tmp_path / place, "r", seed, GROKKED)
+    found = verdicts_of_logs([tmp_path / "x_a", tmp_path / "x_b"], group=r".*/(?P<place>x)_.*")
+    assert [g.n for g in found.groups] == [3]
+    assert len(found) == 4, "all are judged"
+    assert [str(tmp_path / "x_b") in words and "not counted" in words for words in found.left] == [True]
 
 
 def test_the_same_files_are_the_same_run_however_they_were_read(tmp_path):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from grokscope.foreign.groups import Comparison, Group, Pattern, by_group
 from grokscope.foreign.sources import Source, find_sources
+from grokscope.store.duplicates import Held, same_run
+from grokscope.store.ended import require_whole
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Trajectory, Verdict
@@ -40,7 +42,7 @@ class JudgedLogs(Sequence[JudgedLog]):
     unmatched: tuple[str, ...] = ()
     """Names of logs that the pattern does not match: judged, but in no group."""
     left: tuple[str, ...] = ()
-    """What was left out of folders, in words."""
+    """What was left out of folders and of groups, in words."""
 
     @overload
     def __getitem__(self, index: int) -> JudgedLog: ...
@@ -88,7 +90,8 @@ def verdicts_of_logs(
         progress: is called with the number of logs done and of all.
         columns: see `grokscope.trajectory.from_log`; the same for all logs.
 
-    A log that cannot be read is kept with its `error`; the others are judged all the same.
+    A log that cannot be read is kept with its `error`; the others are judged all the same. Of several folders of one
+    run only the furthest is counted in its group; `left` names the others.
 
     Raises:
         ValueError: a pattern of groups that is none, or not one log that could be judged.
@@ -100,15 +103,27 @@ def verdicts_of_logs(
         logs.append(judge_source(source, pattern, criteria, columns))
         if progress is not None:
             progress(done, len(found.sources))
+    twice = {} if pattern is None else _counted_elsewhere(found.sources)
     together: dict[str, list[dict[str, Verdict]]] = {}
     for log in logs:
-        if log.group is not None and log.error is None:
+        if log.group is not None and log.error is None and log.path not in twice:
             together.setdefault(log.group, []).append(log.verdicts)
     groups, comparisons = by_group(together)
     unmatched = [log.name for log in logs if pattern is not None and log.group is None and log.name not in found.errors]
-    judged = JudgedLogs(tuple(logs), tuple(groups), tuple(comparisons), tuple(unmatched), tuple(found.left))
+    judged = JudgedLogs(
+        tuple(logs), tuple(groups), tuple(comparisons), tuple(unmatched), (*found.left, *twice.values())
+    )
     judged.require_some()
     return judged
+
+
+def _counted_elsewhere(sources: Sequence[Source]) -> dict[Path, str]:
+    """Folder of a run that is there once more -> which one is counted, in words."""
+    runs = [Held.of(source.run) for source in sources if source.run is not None]
+    return {
+        runs[i].path: f"{runs[i].path}: judged, but not counted: it holds the same run as {runs[counts].path}"
+        for i, counts in same_run(runs).items()
+    }
 
 
 def judge_source(
@@ -134,6 +149,7 @@ def read_source(source: Source, columns: dict[str, Any]) -> "Trajectory":
     from grokscope.trajectory import from_log, from_run
 
     if source.run is not None:
+        require_whole(source.run)
         return from_run(source.run)
     return from_log(list(source.files) or source.path, **columns)
 

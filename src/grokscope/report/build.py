@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.report.copies import Copy, set_aside
+from grokscope.report.copies import Copy, is_import, set_aside
 from grokscope.report.reading import Reading, read, splits_of
 from grokscope.report.subjects import Subject, as_subjects, gather
 from grokscope.report.subjects import groups as by_group
@@ -44,7 +44,7 @@ class Material:
     expectations: Sequence[Mapping[str, Any]] | None
     remake: str
     copies: Sequence[Copy] = ()
-    """Imports of runs that are among the subjects: left out of everything, and named."""
+    """Imports and other folders of runs that are among the subjects: left out of everything, and named."""
     unchecked: Sequence[str] = ()
     """Names of runs that record no digests of their data, beside others of their task and seed."""
 
@@ -182,6 +182,8 @@ def collect(
     from grokscope.trajectory import Criteria
 
     given, copies = set_aside(as_subjects(runs))
+    own = [c.copy for c in copies if not is_import(c.copy)]
+    refuse_mixed((s.path or s.name, s.record) for s in [*given, *own])
     unchecked = refuse_mixed((s.path or s.name, s.record) for s in given)
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()

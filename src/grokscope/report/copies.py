@@ -1,9 +1,10 @@
-"""Runs that are there twice: a run and what was imported of it are one seed, and counting both narrows every interval
-without telling anything new."""
+"""Runs that are there twice: two folders of one run, or a run and what was imported of it, are one seed, and counting
+both narrows every interval without telling anything new."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from grokscope import registry
 from grokscope.report.subjects import Subject, differs_freely, flat
 from grokscope.report.words import plural
+from grokscope.store.duplicates import Held, same_run
 
 EQUAL = 1e-9
 """Scores this close are the same number, written down twice."""
@@ -18,21 +20,23 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True)
 class Copy:
-    """An imported run that is left out, and the run that is counted in its place."""
+    """A run that is left out, and the run that is counted in its place."""
 
     copy: Subject
     original: Subject
 
 
 def set_aside(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Copy]]:
-    """(subjects that count, in their order; imports of one of them). Of several imports of one run the first counts,
-    if the run itself is not there."""
+    """(subjects that count, in their order; those that are one of them once more). Of several folders of one run the
+    furthest counts; of several imports of one run the first, if the run itself is not there."""
+    twice = same_run([_held(s) for s in subjects])
+    copies = [Copy(subjects[i], subjects[counts]) for i, counts in twice.items()]
+    subjects = [s for i, s in enumerate(subjects) if i not in twice]
     counted = [s for s in subjects if not is_import(s)]
     settings = {id(s): _settings(s) for s in subjects}
     by_seed: dict[int | None, list[Subject]] = {}
     for s in counted:
         by_seed.setdefault(s.seed, []).append(s)
-    copies = []
     for s in filter(is_import, subjects):
         beside = by_seed.setdefault(s.seed, [])
         original = next((o for o in beside if _same_run(s, o, settings)), None)
@@ -44,6 +48,12 @@ def set_aside(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Copy]]:
     return [s for s in subjects if id(s) not in gone], copies
 
 
+def _held(subject: Subject) -> Held:
+    """A foreign log, and a run whose config cannot be read, has an empty record: it is nobody's copy."""
+    step = (subject.status or {}).get("step", 0) if subject.problem is None else -1
+    return Held(Path(subject.path or subject.name), subject.record, step)
+
+
 def is_import(subject: Subject) -> bool:
     """Whether the run was read from an archive."""
     return (subject.record.get("lineage") or {}).get("kind") == "archive"
@@ -52,9 +62,19 @@ def is_import(subject: Subject) -> bool:
 def copies_note(copies: Iterable[Copy]) -> str:
     """Which runs are not counted, and why; by folder where several have one name. Empty where there are none."""
     found = list(copies)
+    imports = [c for c in found if is_import(c.copy)]
+    others = [c for c in found if not is_import(c.copy)]
+    notes = [
+        _note(imports, "an imported copy of a run that is", "imported copies of runs that are"),
+        _note(others, "another folder of a run that is", "other folders of runs that are"),
+    ]
+    return " ".join(note for note in notes if note)
+
+
+def _note(found: Sequence[Copy], one: str, several: str) -> str:
     if not found:
         return ""
-    they = "an imported copy of a run that is" if len(found) == 1 else "imported copies of runs that are"
+    they = one if len(found) == 1 else several
     named = Counter(s.name for s in {id(s): s for c in found for s in (c.copy, c.original)}.values())
 
     def told(s: Subject) -> str:

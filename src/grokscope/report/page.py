@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from grokscope.report import diagnostics, figures, survival_data
 from grokscope.report.blocks import laid_out
-from grokscope.report.copies import copies_note
+from grokscope.report.copies import copies_note, is_import
 from grokscope.report.details import command, details, group_differences, table_csv
 from grokscope.report.glossary import VERDICTS, word
 from grokscope.report.icons import pictogram, sparkline
@@ -151,7 +151,8 @@ def _facts(material: "Material") -> list[str]:
     if trained := when(material.lead):
         facts.append(f"trained {trained}")
     if material.copies:
-        facts.append(f"{plural(len(material.copies), 'imported copy', 'imported copies')} not counted")
+        imported = "imported " if all(is_import(c.copy) for c in material.copies) else ""
+        facts.append(f"{plural(len(material.copies), f'{imported}copy', f'{imported}copies')} not counted")
     made = versions(material.lead)
     return [*facts, *([f"with {listed(made)}"] if made else []), f"report by grokscope {version()}"]
 

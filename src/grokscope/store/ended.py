@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from grokscope.store.files import plain_file, read_json
+from grokscope.store.metrics import Damaged
 from grokscope.store.run import METRICS, Run
 
 ENDED = ("done", "diverged")
@@ -34,6 +35,13 @@ def changed_since(run: Run, status: dict[str, Any], *, thorough: bool = False) -
         where = "there are no rows" if last is None else f"the last row is of step {last:,}"
         return f"{path}: {where}, but the run ended at step {status['step']:,}: rows are missing"
     return _fewer_rows(run) if thorough else ""
+
+
+def require_whole(run: Run) -> None:
+    """Raise Damaged (a ValueError) where a run that has ended no longer has the rows it ended with: what can be read of
+    them is another curve."""
+    if changed := changed_since(run, run.status):
+        raise Damaged(changed)
 
 
 def _last_step(run: Run) -> int | None:

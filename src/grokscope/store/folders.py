@@ -22,12 +22,14 @@ _known: dict[Path, tuple[tuple[int, int], str | None]] = {}
 
 
 class Folders:
-    """The run folders in a root. The names are listed once, and only the configs of those that could be a wanted run
-    are read."""
+    """The run folders in a root. The names are listed once, and of those that could be a wanted run each config is
+    looked at once, however many runs are asked for."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
         self._names: dict[_Key | None, list[str]] | None = None
+        self._held: dict[_Key | None, dict[str, list[Path]]] = {}
+        """Size and seed -> hash of an identity -> the folders that hold it."""
 
     def find(self, config: RunConfig) -> Run:
         """The run of this config: in the folder of its own name where that has begun, else in the one that holds it
@@ -35,30 +37,42 @@ class Folders:
         warning names all.
 
         Raises:
-            ValueError: where the folder of its name holds another run.
+            ValueError: where the folder of its name holds another run, or one that cannot be read.
         """
         own = self.root / config.run_id()
-        wanted = configio.content_hash(config.identity())
-        if (own / "config.json").exists():
-            if _identity_at(own) not in (wanted, None):
-                raise ValueError(
-                    f"{own}: holds another run than its name says: it was renamed, or its config.json was edited; move "
-                    "it out of the way"
-                )
+        wanted = config.identity_hash
+        if _present(own):
+            self._require_own(own, wanted)
             return Run(own)
-        same = [folder for folder in self._candidates(config) if _identity_at(folder) == wanted]
+        key = (str(config.task.train_size()), str(config.seed))
+        same = [folder for k in (key, None) for folder in self._holding(k).get(wanted, ())]
         if len(same) > 1:
             same.sort(key=lambda folder: (-_step(folder), folder.name))
             others = ", ".join(folder.name for folder in same[1:])
             warnings.warn(f"{same[0]} holds the same run as {others}, and is furthest: it is used", stacklevel=2)
         return Run(same[0] if same else own)
 
-    def _candidates(self, config: RunConfig) -> list[Path]:
+    def _require_own(self, own: Path, wanted: str) -> None:
+        identity_there = _identity_at(own)
+        if identity_there is None:
+            read_record(own)  # says what is wrong with a damaged one; an import may lie there
+        elif identity_there != wanted:
+            raise ValueError(
+                f"{own}: holds another run than its name says: it was renamed, or its config.json was edited; move it "
+                "out of the way"
+            )
+
+    def _holding(self, key: _Key | None) -> dict[str, list[Path]]:
+        """Hash of an identity -> the folders of this size and seed (None: of names given by hand) that hold it."""
         if self._names is None:
             self._names = _by_key(self.root)
-        key = (str(config.task.train_size()), str(config.seed))
-        names = [*self._names.get(key, ()), *self._names.get(None, ())]
-        return [self.root / name for name in sorted(names)]
+        if key not in self._held:
+            held: dict[str, list[Path]] = {}
+            for name in sorted(self._names.get(key, ())):
+                if (identity_there := _identity_at(self.root / name)) is not None:
+                    held.setdefault(identity_there, []).append(self.root / name)
+            self._held[key] = held
+        return self._held[key]
 
 
 def find_run(root: str | Path, config: RunConfig) -> Run:
@@ -94,6 +108,23 @@ def _by_key(root: Path) -> dict[_Key | None, list[str]]:
     return found
 
 
+def identity_hash(record: Mapping[str, Any]) -> str | None:
+    """The hash of the identity that a run's config.json tells; None where it could not be trained on here: an import,
+    another loop's, a plug-in's that is not installed."""
+    try:
+        return None if _imported(record) else configio.content_hash(_identity(record))
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError):
+        return None
+
+
+def _present(folder: Path) -> bool:
+    """Whether a run has begun there. Raises ValueError where nobody may look."""
+    try:
+        return (folder / "config.json").exists()
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
 def _identity_at(folder: Path) -> str | None:
     """The hash of the identity of the run in a folder; None where there is none that could be trained on: no run, an
     import, a damaged or newer one, a plug-in's that is not installed."""
@@ -110,9 +141,8 @@ def _identity_at(folder: Path) -> str | None:
 
 def _read_identity(folder: Path) -> str | None:
     try:
-        record = read_record(folder)
-        return None if _imported(record) else configio.content_hash(_identity(record))
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError):
+        return identity_hash(read_record(folder))
+    except ValueError:
         return None
 
 
