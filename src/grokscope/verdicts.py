@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.store import judged
+from grokscope.store.ended import require_whole
 from grokscope.store.files import to_json
 from grokscope.store.run import Run, open_run
 
@@ -29,13 +30,11 @@ def run_verdicts(
     if now is None:
         return {}
     key = _key(criteria)
-    found = judged.recall(run, now, key)
-    if found is None and not neighbours:
-        key += "-quick"
-        found = judged.recall(run, now, key)
+    quick = f"{key}-quick"
+    found = judged.recall(run, now, *((key,) if neighbours else (key, quick)))
     if found is None:
         found = _judge(run, criteria, neighbours)
-        judged.keep(run, now, found, key)
+        judged.keep(run, now, found, key if neighbours else quick)
     return found
 
 
@@ -90,7 +89,8 @@ def verdict(
         columns: for a log, see `grokscope.trajectory.from_log`.
 
     Raises:
-        ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown split.
+        ValueError: a log without columns or with wrong ones, a run without evaluations or without the rows it ended
+            with, an unknown split.
     """
     from grokscope.trajectory import verdict as judge
 
@@ -111,7 +111,8 @@ def select(source: Any, rule: str = "final", **columns: Any) -> "Selection":
         columns: for a log, see `grokscope.trajectory.from_log`.
 
     Raises:
-        ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown rule, a split or
+        ValueError: a log without columns or with wrong ones, a run without evaluations or without the rows it ended
+            with, an unknown rule, a split or
             step that the rule names and the source lacks.
     """
     from grokscope.trajectory import select as choose
@@ -127,4 +128,6 @@ def _trajectory(source: Any, columns: dict[str, Any]) -> "Trajectory":
     run_like = isinstance(source, Run) or (isinstance(source, str | Path) and not Path(source).is_file())
     if columns or not run_like:
         return from_log(source, **columns)
-    return from_run(source if isinstance(source, Run) else open_run(source))
+    run = source if isinstance(source, Run) else open_run(source)
+    require_whole(run)
+    return from_run(run)

@@ -13,7 +13,7 @@ from grokscope.store.judged import Splits, speaking
 from grokscope.study import Study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
-from grokscope.study.stand import Stand
+from grokscope.study.stand import BAD, Stand
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
@@ -252,9 +252,7 @@ def status(
     verdicts, problems = {}, {}
     for s in stands:
         try:
-            found = (
-                run_verdicts(s.run, study.criteria, neighbours=False) if s.state not in ("new", "unreadable") else {}
-            )
+            found = {} if s.state in ("new", *BAD) else run_verdicts(s.run, study.criteria, neighbours=False)
         except ValueError as error:
             problems[s.run.id] = str(error)
         else:
@@ -291,6 +289,8 @@ class Checked(Result):
         for row in self.rows:
             if row.note:
                 console.print(f"{row.where}: {row.note}")
+        for problem in dict.fromkeys(problem for row in self.rows for problem in row.problems):
+            console.print(problem)
         console.print(answer_of(self.rows))
         console.print(self.standing)
 

@@ -11,6 +11,7 @@ from grokscope.commands.output import Result, number, plural, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
 from grokscope.store import Run, find_runs, open_run
+from grokscope.store.ended import require_whole
 from grokscope.store.judged import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
 
@@ -302,10 +303,11 @@ def _grouped(
         for log in logs
         if log.error is None
     }
-    return Judged(sources, {k: as_options(v) for k, v in logs.errors.items()}, found.left, logs)
+    return Judged(sources, {k: as_options(v) for k, v in logs.errors.items()}, logs.left, logs)
 
 
 def _of_run(run: Run, criteria: "Criteria | None") -> Splits:
+    require_whole(run)
     found = run_verdicts(run, criteria)
     require(bool(found), f"{run.path}: no evaluations yet")
     return found

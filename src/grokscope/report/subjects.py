@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grokscope.store.ended import changed_since
 from grokscope.store.metrics import columns
 from grokscope.store.same_data import version_of
 
@@ -104,12 +105,15 @@ class _Loaded:
 
 
 def subject_from_run(run: "Run") -> Subject:
-    """A run folder as a subject. A damaged metrics file becomes a `problem`, not an exception: the run was launched."""
+    """A run folder as a subject. Damaged metrics, or others than the run ended with, become a `problem`, not an
+    exception: the run was launched."""
     from grokscope.trajectory import from_run
 
     base = Subject(run.id, run.label, run.seed, None, config=run.config, record=run.record, path=str(run.path))
     try:
         rows, status = run.rows(), run.status
+        if changed := changed_since(run, status):
+            return replace(base, problem=changed)
         table = columns(rows)
         trajectory = from_run(_Loaded(run.id, run.facts, status, table)) if rows else None
     except ValueError as error:

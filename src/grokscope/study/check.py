@@ -1,7 +1,7 @@
 """Expected against seen."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from grokscope.study.expect import (
     seen,
 )
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
-from grokscope.study.stand import Stand
+from grokscope.study.stand import BAD, Stand
 from grokscope.study.words import describe_where
 from grokscope.verdicts import run_verdicts
 
@@ -43,6 +43,8 @@ class CheckRow:
     """How it stands to a published claim: ``claim``, ``opposite``, or empty."""
     unfinished: bool = False
     """Whether it waits for runs."""
+    problems: tuple[str, ...] = ()
+    """Which of its runs cannot be judged, and why; `held` is then None."""
 
     @property
     def word(self) -> Word:
@@ -78,14 +80,16 @@ def standing_of(stands: Sequence[Stand], criteria: "Criteria | None") -> str:
 def check(
     expectations: Sequence[AnyExpectation], stands: Sequence[Stand], criteria: "Criteria | None"
 ) -> list[CheckRow]:
-    """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others).
+    """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others). One that
+    speaks of a damaged run decides nothing and names it; the others are decided.
 
     Raises:
-        ValueError: a split that the runs do not have, metrics that are damaged, or runs of one task and seed that
-            learned from other data.
+        ValueError: a split or column that the runs do not have, or runs of one task and seed that learned from other
+            data.
     """
-    refuse_mixed((s.run.id, s.run.record) for s in stands if s.finished)
     judge = _Judge(criteria)
+    stands = [judge.sound(s) if s.finished else s for s in stands]
+    refuse_mixed((s.run.id, s.run.record) for s in stands if s.finished)
     rows = [_check_one(e, stands, judge) for e in expectations]
     return [row for row in rows if row is not None]
 
@@ -110,9 +114,15 @@ class _Judge:
         self.known: dict[str, Splits] = {}
         self.read: dict[str, Recorded] = {}
 
-    def __call__(self, stand: Stand, split: str | None) -> dict[str, Any]:
-        if stand.run.id not in self.known:
+    def sound(self, stand: Stand) -> Stand:
+        """The same run where it can be judged, else a damaged one, with the reason."""
+        try:
             self.known[stand.run.id] = run_verdicts(stand.run, self.criteria)
+        except ValueError as error:
+            return replace(stand, state="damaged", message=str(error))
+        return stand
+
+    def __call__(self, stand: Stand, split: str | None) -> dict[str, Any]:
         found = self.known[stand.run.id]
         if split is not None and split not in found:
             raise ValueError(f"{stand.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
@@ -126,11 +136,21 @@ def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> li
     """The runs an expectation speaks of; a row that decides nothing while some are unfinished; None where there are
     none."""
     chosen = [s for s in stands if matches(s.entry, e.where)]
-    finished = [s for s in chosen if s.finished]
-    if len(finished) < len(chosen):
-        seen_so_far = f"{len(finished)} of {len(chosen)} runs are finished"
-        return _row(e, e.expected(), seen_so_far, None, unfinished=True)
+    if not all(s.finished for s in chosen):
+        row = _row(e, e.expected(), _so_far(chosen), None, unfinished=True)
+        return replace(row, problems=_problems(chosen))
     return chosen or None
+
+
+def _so_far(chosen: Collection[Stand]) -> str:
+    finished = sum(s.finished for s in chosen)
+    bad = [s.run.id for s in chosen if s.state in BAD]
+    named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
+    return f"{finished} of {len(chosen)} runs are finished{named}"
+
+
+def _problems(chosen: Collection[Stand]) -> tuple[str, ...]:
+    return tuple(f"{s.state}: {s.run.id}: {s.message}" for s in chosen if s.state in BAD)
 
 
 def _row(
@@ -192,9 +212,9 @@ def _groups(e: RatioExpectation | MeasuredRatio, stands: Sequence[Stand]) -> tup
     if not above or not below:
         return None
     both = {s.run.id: s for s in (*above, *below)}.values()
-    finished = sum(s.finished for s in both)
-    if finished < len(both):
-        return _ratio_row(e, e.expected(), f"{finished} of {len(both)} runs are finished", None, unfinished=True)
+    if not all(s.finished for s in both):
+        row = _ratio_row(e, e.expected(), _so_far(both), None, unfinished=True)
+        return replace(row, problems=_problems(both))
     return above, below
 
 

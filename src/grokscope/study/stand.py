@@ -1,20 +1,24 @@
 """Where each run of a study stands on disk, and what is left to do."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from grokscope.execute.protocol import Job
+from grokscope.store.ended import changed_since
 from grokscope.store.folders import Folders
 from grokscope.store.run import Run
 from grokscope.study.spec import Entry
 from grokscope.train.plan import Plan, make_plan
 
-State = Literal["new", "partial", "running", "done", "diverged", "failed", "unreadable"]
+State = Literal["new", "partial", "running", "done", "diverged", "failed", "damaged", "unreadable"]
+BAD = ("damaged", "unreadable")
+"""States of runs that say nothing until somebody mends them."""
 
 
 @dataclass(frozen=True)
 class Stand:
-    """One run of a study: `partial` continues where it was left; `diverged` counts as finished."""
+    """One run of a study: `partial` continues where it was left; `diverged` counts as finished; `damaged` has ended,
+    but its metrics are not those that it ended with; of `unreadable` nothing can be said."""
 
     entry: Entry
     run: Run
@@ -37,20 +41,29 @@ class Stand:
 
 
 def stand(entry: Entry, folders: Folders) -> Stand:
-    """Read one run's state. A damaged folder is `unreadable`, with the reason, and never an exception."""
+    """Read one run's state. A damaged folder is `damaged` or `unreadable`, with the reason, and never an exception."""
     plan = make_plan(entry.config, entry.config.task.train_size())
     try:
         run = folders.find(entry.config)
     except ValueError as error:
         return Stand(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
-    if not (run.path / "config.json").exists():
-        return Stand(entry, run, "new", 0, plan)
     try:
+        if not (run.path / "config.json").exists():
+            return Stand(entry, run, "new", 0, plan)
         status = run.status
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return Stand(entry, run, "unreadable", 0, plan, str(error))
+    if problem := _damage(run, status):
+        return Stand(entry, run, "damaged", status["step"], plan, problem)
     message = (status.get("error") or {}).get("message", "")
     return Stand(entry, run, _state(status["state"], status["step"], plan.total), status["step"], plan, message)
+
+
+def _damage(run: Run, status: dict[str, Any]) -> str:
+    try:
+        return changed_since(run, status)
+    except (ValueError, OSError) as error:
+        return str(error)
 
 
 def _state(state: str, step: int, total: int) -> State:

@@ -17,6 +17,7 @@ from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.stand import Stand, stand
 
 if TYPE_CHECKING:
+    from grokscope.report.subjects import Subject
     from grokscope.trajectory.criteria import Criteria
 
 
@@ -171,11 +172,9 @@ class Study:
         Raises:
             ValueError: when none has begun.
         """
-        from grokscope.report import build_report, subject_from_run
+        from grokscope.report import build_report
 
-        begun = [s for s in self.status(root) if s.state != "new"]  # a run of another study keeps that one's label
-        runs = [s.run if s.run.label == s.entry.label else replace(subject_from_run(s.run), group=s.entry.label)
-                for s in begun]  # fmt: skip
+        runs = [_subject(s) for s in self.status(root) if s.state != "new"]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         return build_report(
             runs,
@@ -191,6 +190,19 @@ class Study:
             criteria=self.criteria,
             remake=remake,
         )
+
+
+def _subject(s: Stand) -> "Subject":
+    """A run under the study's label, for one of another study keeps that one's; of a run whose config cannot be read,
+    what the study says of it."""
+    from grokscope.report.subjects import Subject, subject_from_run
+
+    try:
+        return replace(subject_from_run(s.run), group=s.entry.label)
+    except ValueError as error:
+        config = configio.dump(s.entry.config)
+        return Subject(s.run.id, s.entry.label, s.entry.config.seed, None, config=config, path=str(s.run.path),
+                       problem=str(error))  # fmt: skip
 
 
 def _carry_out(
