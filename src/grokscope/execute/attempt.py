@@ -13,10 +13,12 @@ from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import State
 from grokscope.store import lock
-from grokscope.store.files import read_json, write_json
+from grokscope.store.ended import ENDED
+from grokscope.store.files import NotPlain, read_json, write_json
 from grokscope.store.folders import find_run
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
+from grokscope.store.same_data import OtherData
 
 Result = tuple[State, int, str]
 """State, step, message."""
@@ -38,7 +40,7 @@ def attempt(
         _judge(run)
     except Interrupted as stopped:
         return "interrupted", _step(run), str(stopped)
-    except CannotResume as refused:  # the folder stays as it is, for whoever brings back what is missing
+    except (CannotResume, OtherData, NotPlain) as refused:  # the folder stays as it is, for whoever mends it
         return "failed", _step(run), str(refused)
     except lock.Held as held:
         return "elsewhere", _step(run), str(held)
@@ -71,7 +73,8 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
     """See to it that a failed run is in the manifest: with its config, and a status that says what went wrong.
 
     Training records its own failures; this covers what happens before it (data that cannot be built) and to it (a
-    worker that was killed). Nothing is written where another process holds the run, or on a full disk.
+    worker that was killed). Nothing is written where another process holds the run, on a full disk, or over a run that
+    has ended: what it ended with stays true although it could not be trained longer.
     """
     try:
         path = find_run(root, config).path
@@ -80,6 +83,8 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
                 write_json(path / "config.json", _record(config, passed))
             old, said = _status(path), _describe(error)
             known = old.get("error") or {}
+            if old.get("state") in ENDED:
+                return
             if old.get("state") != "failed" or known.get("message") != said["message"]:
                 write_json(path / "status.json", {**old, "state": "failed", "error": said})
     except (OSError, ValueError):

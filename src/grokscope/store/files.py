@@ -9,7 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from grokscope.limits import check_depth, too_deep, whole_number
+from grokscope.limits import MAX_DEPTH, check_depth, too_deep, whole_number
+
+
+class NotPlain(ValueError):
+    """A link, FIFO, socket or device where a file or folder of a run should be. It was not opened."""
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -86,8 +90,10 @@ def read_json(path: Path) -> Any:
     try:
         if not path.is_file() and path.exists():
             raise ValueError(f"{path}: is {_kind(path.stat().st_mode)}, not a file")
-        data = json.loads(path.read_text(encoding="utf-8"), parse_int=whole_number)
-        check_depth(data, str(path))
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text, parse_int=whole_number)
+        if text.count("{") + text.count("[") > MAX_DEPTH:  # fewer cannot nest too deep
+            check_depth(data, str(path))
         return data
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
@@ -110,12 +116,12 @@ def plain_file(top: Path, name: str) -> Path:
         ValueError: naming what is a symbolic link, a FIFO, a socket, a device or a folder.
     """
     *folders, last = name.split("/")
-    path = top
+    path = str(top)  # text, for this is asked several times of each of ten thousand runs
     for part in folders:
-        path = path / part
+        path = f"{path}/{part}"
         _require_kind(path, stat.S_ISDIR, "a folder")
-    _require_kind(path / last, stat.S_ISREG, "a regular file")
-    return path / last
+    _require_kind(f"{path}/{last}", stat.S_ISREG, "a regular file")
+    return top / name
 
 
 def require_plain_folder(top: Path) -> None:
@@ -123,21 +129,21 @@ def require_plain_folder(top: Path) -> None:
     would write somewhere else."""
     for folder, folders, files in os.walk(top):
         for name in folders:
-            _require_kind(Path(folder, name), stat.S_ISDIR, "a folder")
+            _require_kind(f"{folder}/{name}", stat.S_ISDIR, "a folder")
         for name in files:
-            _require_kind(Path(folder, name), stat.S_ISREG, "a regular file")
+            _require_kind(f"{folder}/{name}", stat.S_ISREG, "a regular file")
 
 
-def _require_kind(path: Path, right: Callable[[int], bool], wanted: str) -> None:
+def _require_kind(path: str, right: Callable[[int], bool], wanted: str) -> None:
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ValueError(f"{Path(path)}: cannot be read ({error.strerror})") from None
     if not right(mode):
         remedy = "; it is not followed: put what it points to in its place" if stat.S_ISLNK(mode) else ""
-        raise ValueError(f"{path}: is {_kind(mode)}, not {wanted}{remedy}")
+        raise NotPlain(f"{Path(path)}: is {_kind(mode)}, not {wanted}{remedy}")
 
 
 def _kind(mode: int) -> str:

@@ -12,6 +12,10 @@ from grokscope.store.run import Run
 Record = Mapping[str, Any]
 
 
+class OtherData(ValueError):
+    """A run would go on with other data than it began with. Nothing was changed."""
+
+
 def version_of(record: Record) -> int:
     """The version of the task's data that a run was trained on; 1 where none was recorded, before there were others."""
     version = _data(record).get("version", 1)
@@ -25,21 +29,22 @@ def digests_of(record: Record) -> dict[str, str]:
 
 
 def require_version(run: Run, config: RunConfig) -> None:
-    """Raise ValueError where the run's task draws other data by now, so that nothing more can be learned from the run's
-    own."""
+    """Raise OtherData (a ValueError) where the run's task draws other data by now, so that nothing more can be
+    learned from the run's own."""
     then, now = version_of(run.record), config.task.data_version
     if then != now:
-        raise ValueError(
+        raise OtherData(
             f"{run.id}: trained on version {then} of the data of task {config.task.name!r}, and this grokscope draws "
             f"version {now}: train it anew, or go on with the grokscope that it was trained with"
         )
 
 
 def require_digests(run: Run, drawn: Mapping[str, str]) -> None:
-    """Raise ValueError, naming the splits, where a run recorded other data than was drawn or loaded now."""
+    """Raise OtherData (a ValueError), naming the splits, where a run recorded other data than was drawn or loaded
+    now."""
     other = [split for split, digest in digests_of(run.record).items() if drawn.get(split) != digest]
     if other:
-        raise ValueError(
+        raise OtherData(
             f"{run.id}: its data is not what it was trained on (other bytes in {', '.join(other)}): restore the files "
             "that the task reads, or train it anew in another folder"
         )

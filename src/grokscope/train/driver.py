@@ -31,7 +31,7 @@ from grokscope.store.folders import as_begun, find_run
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
-from grokscope.store.same_data import digests_of, require_digests, require_version
+from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
 from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
 from grokscope.tasks.digest import split_digests
@@ -187,7 +187,7 @@ class _Session:
         self.stop = False
 
     def require_same_data(self) -> None:
-        """Raise ValueError where the run began with other data: going on would mix the two."""
+        """Raise OtherData (a ValueError) where the run began with other data: going on would mix the two."""
         if not (self.run.path / "config.json").exists():
             return
         run = Run(self.run.path)  # whoever held the lock may have begun it
@@ -195,7 +195,7 @@ class _Session:
         then, now = run.facts.get("splits") or {}, self.engine.facts()["splits"]
         other = [name for name, fact in then.items() if not _agree(fact, now.get(name))]
         if other:  # all that runs of before the digests say of their data
-            raise ValueError(
+            raise OtherData(
                 f"{self.run.id}: its data is not what it was trained on (other sizes or trivial scores in "
                 f"{', '.join(other)}); train it anew in another folder"
             )
