@@ -22,11 +22,10 @@ def checked_record(record: Any, path: Path) -> dict[str, Any]:
     for name, fact in (facts.get("splits") or {}).items():
         _require_table(fact, path, f"$.facts.splits.{name}")
         for key, value in fact.items():
-            right = value is None or isinstance(value, int | float)
-            require(right, f"{path}: $.facts.splits.{name}.{key}: expected a number, got {value!r}")
+            _require_number(value, path, f"$.facts.splits.{name}.{key}")
     for key in ("steps_per_epoch", "parameters", "threshold"):
-        value = facts.get(key, 1)
-        require(isinstance(value, int | float), f"{path}: $.facts.{key}: expected a number, got {value!r}")
+        require(facts.get(key, 1) is not None, f"{path}: $.facts.{key}: expected a number, got None")
+        _require_number(facts.get(key, 1), path, f"$.facts.{key}")
     for table, key in ((facts, "notes"), (record, "passed")):
         words = table.get(key) or []
         right = isinstance(words, list) and all(isinstance(word, str) for word in words)
@@ -43,12 +42,16 @@ def checked_status(status: Any, path: Path) -> dict[str, Any]:
         right = isinstance(value, kind) and not isinstance(value, bool)
         require(right, f"{path}: $.{key}: expected {'text' if kind is str else 'a whole number'}, got {value!r}")
     for key in ("total_steps", "heartbeat", "started", "saved_step"):
-        value = status.get(key)
-        right = value is None or isinstance(value, int | float)
-        require(right, f"{path}: $.{key}: expected a number, got {value!r}")
+        _require_number(status.get(key), path, f"$.{key}")
     _require_table(status.get("error") or {}, path, "$.error")
     return status
 
 
 def _require_table(value: Any, path: Path, where: str) -> None:
-    require(isinstance(value, Mapping), f"{path}: {where}: expected a table of keys, got {str(value)[:40]!r}")
+    if not isinstance(value, Mapping):  # a message made for every whole table would be most of the time of `ls`
+        raise ValueError(f"{path}: {where}: expected a table of keys, got {str(value)[:40]!r}")
+
+
+def _require_number(value: Any, path: Path, where: str) -> None:
+    if value is not None and not isinstance(value, int | float):
+        raise ValueError(f"{path}: {where}: expected a number, got {value!r}")

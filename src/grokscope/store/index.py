@@ -2,7 +2,8 @@
 
 What was read is kept as Parquet in ``<root>/.index``. That folder may have come with the runs from somebody else, so it
 is believed only as far as it looks exactly like what is written here: a plain file of our naming, with the bytes that
-its digest promises and the columns that metrics have. Anything else is read again from the run folders.
+its digest promises and the columns that metrics have; and of a run only as long as the times of its metrics are those
+that this system gave them. Anything else is read again from the run folders.
 """
 
 import itertools
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Stamps = dict[str, list[int]]
-"""Run id -> size and time of its metrics when they were read."""
+"""Run id -> size and times of its metrics when they were read: that of the last change of the content, and that of the
+inode (ctime), which the system sets and nobody can choose: an index that came with the runs from elsewhere fits none of
+them, whatever it says."""
 FOLDER = ".index"
 _NAME = re.compile(r"metrics-[0-9a-f]{16}\.parquet")
 _STEP = re.compile(rb'^\{"step": ?(\d{1,18})[,}]', re.MULTILINE)
@@ -102,7 +105,7 @@ def _stamps(runs: Iterable[Run]) -> Stamps:
             warnings.warn(f"{error}; this run has no rows in metrics", stacklevel=4)
             continue
         if stat.st_size:
-            found[text_id(run)] = [stat.st_size, stat.st_mtime_ns]
+            found[text_id(run)] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     return found
 
 
@@ -240,8 +243,8 @@ def _read_index(connection: "DuckDBPyConnection", index: Path) -> tuple[Stamps, 
 def _are_stamps(known: Any) -> bool:
     if not isinstance(known, dict):
         return False
-    pairs = (isinstance(stamp, list) and len(stamp) == 2 for stamp in known.values())
-    return all(pairs) and all(type(number) is int for stamp in known.values() for number in stamp)
+    triples = (isinstance(stamp, list) and len(stamp) == 3 for stamp in known.values())
+    return all(triples) and all(type(number) is int for stamp in known.values() for number in stamp)
 
 
 def _digest(path: Path) -> str:

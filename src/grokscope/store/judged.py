@@ -1,7 +1,8 @@
 """Verdicts kept beside the metrics they were read from, as ``results/verdict.json``.
 
 The store only keeps and returns them; judging is the trajectory's business. An entry counts as long as the metrics file
-and the run's outcome are what they were.
+and the run's outcome are what they were. The file's ctime is part of that: no copy keeps it, so that a verdict that
+came with a run from elsewhere is not believed but judged anew.
 """
 
 import json
@@ -34,12 +35,15 @@ def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     diverged = (state or run.status["state"]) == "diverged"
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "diverged": diverged} if stat.st_size else None
+    times = {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
+    return {"size": stat.st_size, **times, "diverged": diverged} if stat.st_size else None
 
 
-def recall(run: Run, now: dict[str, Any] | None, key: str = DEFAULT) -> Splits | None:
-    """The kept verdicts by held-out split, or None where none fit the present evidence."""
-    return _kept(run, now).get(key)
+def recall(run: Run, now: dict[str, Any] | None, *keys: str) -> Splits | None:
+    """The kept verdicts by held-out split, by the first of the keys of criteria (the default ones if none is given)
+    that there are any of; None where none fit the present evidence."""
+    kept = _kept(run, now)
+    return next((kept[key] for key in keys or (DEFAULT,) if key in kept), None)
 
 
 def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> None:
