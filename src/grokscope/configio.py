@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from types import UnionType
@@ -183,10 +184,15 @@ def dump(config: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if isinstance(config, TaskConfig | ModelConfig):
         out["name"] = config.name
-    for f in fields(config):
-        value = getattr(config, f.name)
-        out[f.name] = dump(value) if is_dataclass(value) else _listed(value)
+    for name in _names(type(config)):
+        value = getattr(config, name)
+        out[name] = dump(value) if is_dataclass(value) else _listed(value)
     return out
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
 
 
 def _listed(value: Any) -> Any:

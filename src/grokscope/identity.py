@@ -5,6 +5,7 @@ that exists. It follows that a default may never change: `tests/golden/defaults.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -32,8 +33,8 @@ def identity_of(config: Mapping[str, Any], data_version: int, classes: Classes |
     """
     known = _TABLES | dict(classes if classes is not None else _classes_of(config))
     out: dict[str, Any] = {}
-    for f in fields(RunConfig):
-        if _counts(f) and (f.name != "budget" or _depends_on_length(config)):
+    for f in _counted():
+        if f.name != "budget" or _depends_on_length(config):
             out |= _entry(f, config.get(f.name), known)
     if data_version > 1:
         out["task"]["data_version"] = data_version
@@ -57,7 +58,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     older version did. Tables of what is not installed here, and of other people's loops, stay as they are."""
     if "budget" not in config:  # recorded by another loop (`grokscope.recorder`), whose keys are its own
         return dict(config)
-    added = {name: value for name, value in _plain_defaults(RunConfig).items() if name not in config}
+    added = {name: deepcopy(value) for name, value in _plain_defaults(RunConfig).items() if name not in config}
     known = _TABLES | _installed(config)
     filled = {key: _filled(value, known[key]) if key in known and isinstance(value, Mapping) else value
               for key, value in config.items()}  # fmt: skip
@@ -94,15 +95,17 @@ def canonical(value: Any) -> Any:
     """Plain data in which equal values look alike: whole floats and integers of any kind as int, tuples as lists."""
     if type(value) in _ALIKE:  # nearly all values of a config; to ask for abstract classes takes ten times as long
         return value
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, list | tuple):
+        return [canonical(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in value.items()}
+    if type(value) is float:
+        return int(value) if value.is_integer() else value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
         number = float(value)
         return int(number) if number.is_integer() else number
-    if isinstance(value, list | tuple):
-        return [canonical(v) for v in value]
     if isinstance(value, Mapping):
         return {str(k): canonical(v) for k, v in value.items()}
     return value
@@ -156,6 +159,11 @@ def _depends_on_length(config: Mapping[str, Any]) -> bool:
 
 def _counts(f: "Field[Any]") -> bool:
     return f.metadata.get("identity", True)
+
+
+@cache
+def _counted() -> "tuple[Field[Any], ...]":
+    return tuple(f for f in fields(RunConfig) if _counts(f))
 
 
 def _has_default(f: "Field[Any]") -> bool:

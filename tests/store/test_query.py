@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from grokscope.store import find_runs
+from grokscope.store.index import _digest
 from grokscope.store.query import run_rows, sql
 from grokscope.study import Study
 from tiny import TINY
@@ -98,6 +99,36 @@ def test_a_lost_or_damaged_index_is_made_anew(root):
     for file in (root / ".index").glob("*.parquet"):
         file.unlink()
     assert sql("select count(distinct run) n from metrics", root) == [{"n": 4}]
+
+
+def test_an_index_from_elsewhere_is_not_believed_although_it_fits(root, tmp_path):
+    """Sizes, times and digest agree, as in an archive that keeps times; the rows are false."""
+    import duckdb
+
+    right = sql("select sum(train_correct) as n from metrics", root)
+    index = root / ".index"
+    meta = json.loads((index / "metrics.json").read_text())
+    forged = tmp_path / "forged.parquet"
+    duckdb.sql(
+        f"copy (select * replace (train_correct + 1 as train_correct) from '{index / meta['file']}') to '{forged}'"
+    )
+    (index / meta["file"]).write_bytes(forged.read_bytes())
+    (index / "metrics.json").write_text(json.dumps(meta | {"digest": _digest(forged)}))
+    assert sql("select sum(train_correct) as n from metrics", root) != right, "here it is as good as ours"
+    copied = shutil.copytree(root, tmp_path / "copied")  # keeps the times of the content
+    assert sql("select sum(train_correct) as n from metrics", copied) == right
+
+
+def test_a_kept_verdict_from_elsewhere_is_judged_anew(root, tmp_path):
+    from grokscope.store import judged
+    from grokscope.verdicts import run_verdicts
+
+    run = find_runs(root)[0]
+    right = run_verdicts(run)
+    forged = {split: {**v, "verdict": "grokked", "reason": "so they say"} for split, v in right.items()}
+    judged.keep(run, judged.stamp(run), forged)
+    copied = shutil.copytree(root, tmp_path / "copied")
+    assert run_verdicts(find_runs(copied)[0]) == right
 
 
 def test_damaged_metrics_are_left_out_and_named_at_every_question(root):

@@ -104,6 +104,75 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     assert (run.path / "status.json").read_bytes() == status, "what is there stays"
 
 
+@pytest.mark.parametrize("spoil", [redrawn, "sizes"])
+def test_study_run_leaves_a_run_alone_that_has_other_data_and_says_so(tmp_path, spoil):
+    from grokscope.commands.study import Ran
+
+    def smaller(record):
+        without(record)
+        record["facts"]["splits"]["id_val"]["n"] -= 1
+
+    raw = {k: v for k, v in TINY.items() if k != "hardware"} | {"seeds": [0, 1]}
+    study = Study.from_dict(raw, "s")
+    with pytest.raises(Interrupted) as caught:
+        train(study.runs()[0], tmp_path, interrupt_at=30)
+    run = edit(caught.value.run, smaller if spoil == "sizes" else spoil)
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file() and p.name != ".lock"}
+    outcomes = study.run(0, tmp_path)
+    assert {p: p.read_bytes() for p in before} == before, "what is there stays"
+    assert sorted(o.state for o in outcomes) == ["done", "failed"]
+    ran = Ran(study, tmp_path, outcomes, 0)
+    assert f"failed: {run.path}: {run.id}: its data is not what it was trained on" in str(ran)
+    assert ran.exit_code == 1
+
+
+def test_a_run_that_has_ended_is_not_called_failed_because_it_cannot_be_trained_longer(tmp_path):
+    from grokscope.execute.attempt import record_failure
+
+    run = train(quick(), tmp_path)
+    before = (run.path / "status.json").read_bytes()
+    record_failure(quick(), tmp_path, (), "the files of its task are gone")
+    assert (run.path / "status.json").read_bytes() == before
+
+
+def test_compare_shows_which_splits_differ_in_their_data(tmp_path):
+    from grokscope.commands.look import compare
+
+    one, two = (train(quick(regime__lr=lr), tmp_path) for lr in (1e-2, 2e-2))
+    assert set(compare([one.path, two.path]).config) == {"regime.lr"}, "the same data is no difference"
+    own = one.facts["data"]["digests"]["id_val"][:8]
+    edit(two, redrawn)
+    found = compare([one.path, two.path])
+    assert found.data()["config"]["data.id_val"] == [own, "0" * 8]
+    assert "data.train" not in found.config
+    assert "data.id_val" in str(found)
+    edit(two, without)
+    found = compare([one.path, two.path])
+    assert found.config["data.id_val"] == [own, "-"]
+    assert "data.version" not in found.config, "both are of version 1"
+
+
+def test_a_studys_report_shows_the_studys_label_of_a_run_that_began_under_another(tmp_path):
+    raw = {k: v for k, v in TINY.items() if k != "hardware"} | {"seeds": [0]}
+    Study.from_dict({**raw, "regime": {**raw["regime"], "name": "first-label"}}, "s").run(0, tmp_path)
+    study = Study.from_dict({**raw, "regime": {**raw["regime"], "name": "second-label"}}, "s")
+    assert [s.state for s in study.status(tmp_path)] == ["done"]
+    assert study.status(tmp_path)[0].run.label == "first-label"
+    shown = _groups_of_report(study, tmp_path)
+    assert shown == ["second-label"]
+
+
+def _groups_of_report(study, root):
+    """The names of the groups that a study's page compares."""
+    from grokscope.report.subjects import gather
+    from grokscope.study.study import _subject
+
+    page = study.report(root / "page.html", root).read_text()
+    groups = [s.group for s in gather([_subject(s) for s in study.status(root)])]
+    assert all(name in page for name in groups)
+    return groups
+
+
 def test_a_run_without_digests_is_told_apart_by_its_sizes(tmp_path):
     with pytest.raises(Interrupted) as caught:
         train(quick(), tmp_path, interrupt_at=30)

@@ -67,11 +67,11 @@ def answer_of(rows: Sequence[CheckRow]) -> str:
 def standing_of(stands: Sequence[Stand], criteria: "Criteria | None") -> str:
     """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile."""
     arms = {s.entry.label: (0, 0) for s in stands}
-    robust = []
-    for s in stands:
+    robust, judge = [], _Judge(criteria)
+    for s in map(judge.sound, stands):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
-        found = run_verdicts(s.run, criteria) if s.finished else {}
+        found = judge.known[s.run.id] if s.finished else {}
         verdict = found[speaking(found)] if found else {"verdict": None}
         robust += [bool(verdict["robust"])] if verdict["verdict"] else []
     return standing(arms, len(robust), robust.count(False))
@@ -88,7 +88,7 @@ def check(
             data.
     """
     judge = _Judge(criteria)
-    stands = [judge.sound(s) if s.finished else s for s in stands]
+    stands = [judge.sound(s) for s in stands]
     refuse_mixed((s.run.id, s.run.record) for s in stands if s.finished)
     rows = [_check_one(e, stands, judge) for e in expectations]
     return [row for row in rows if row is not None]
@@ -115,7 +115,9 @@ class _Judge:
         self.read: dict[str, Recorded] = {}
 
     def sound(self, stand: Stand) -> Stand:
-        """The same run where it can be judged, else a damaged one, with the reason."""
+        """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
+        if not stand.finished:
+            return stand
         try:
             self.known[stand.run.id] = run_verdicts(stand.run, self.criteria)
         except ValueError as error:
