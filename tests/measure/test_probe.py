@@ -91,7 +91,7 @@ def test_fitted_and_selecting_rows_are_apart_and_wide_features_cost_no_more():
 
 def test_rows_are_spread_and_never_more_than_there_are():
     assert probe_rows("train", 5).tolist() == [0, 1, 2, 3, 4]
-    assert len(probe_rows("id_val", 100_000)) == 1000
+    assert len(probe_rows("id_val", 100_000)) == 600
     rows = probe_rows("train", 100_000)
     assert len(rows) == 2000
     assert (rows[0], rows[-1]) == (0, 99_999)
