@@ -113,6 +113,17 @@ def test_an_unnamed_split_that_is_only_reported_is_named(splits: set[str], stamp
     assert ("on ood_test: peak, oracle (chosen on ood_test)," in found) == stamped
 
 
+def test_the_route_of_a_late_rise_can_be_expected():
+    e = study({"verdict": "grokked", "formation": ["representation", "cannot tell"]}).expectations[0]
+    assert isinstance(e, Expectation)
+    assert e.expected() == "grokked; route: representation or cannot tell"
+    assert e.met(verdict() | {"formation": {"route": "representation"}})
+    assert not e.met(verdict() | {"formation": {"route": "readout"}})
+    assert not e.met(verdict() | {"formation": None})  # no probe says nothing
+    with pytest.raises(ValueError, match=r"formation: unknown route 'read-out'; did you mean 'readout'\?"):
+        study({"formation": "read-out"})
+
+
 def test_a_qualified_verdict_can_be_expected_by_its_full_name():
     wanted = Expectation(where={}, verdict=("ungrokked (early-peak)",), ranges={})
     assert wanted.met({**verdict("ungrokked"), "qualifier": "early-peak"})

@@ -44,8 +44,9 @@ def demo(
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
 ) -> Demo:
-    """Train fifteen small networks on modular addition and on real handwritten digits until they grok, or do not, by
-    the two routes there are; check them against what was claimed, write a report.
+    """Train fifteen small networks that grok by either of two routes, or do not, and write a report.
+
+    They learn modular addition and real handwritten digits, and are checked against what was claimed.
 
     About a minute and a half on two cores; running it again only writes the report. The printed path opens in any
     browser.

@@ -16,6 +16,7 @@ from grokscope.study.expect import (
     Seen,
     matches,
     median_text,
+    route,
     seen,
 )
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
@@ -193,12 +194,18 @@ def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
 
 
 def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
-    names = Counter(v["verdict"] or "cannot be judged" for v in verdicts)
+    names = Counter(_word(v, e) for v in verdicts)
     parts = [
         f"{met} of {len(verdicts)}: "
         + ", ".join(f"{n} {name}" if len(names) > 1 else name for name, n in names.items())
     ]
     return "; ".join(parts + [f"{name} {_spread([seen(v, name) for v in verdicts])}" for name in e.quantities()])
+
+
+def _word(verdict: dict[str, Any], e: Expectation) -> str:
+    """A run's verdict, with its route where the expectation asks for one."""
+    name = verdict["verdict"] or "cannot be judged"
+    return f"{name} ({route(verdict) or 'no route'})" if e.formation else name
 
 
 def _spread(values: Sequence[Seen]) -> str:

@@ -5,6 +5,7 @@ A block names runs and what should be seen in them:
     [[expect]]
     where = { "regime.weight_decay" = 0.1 }   # dotted key, or arm, regime, seed
     verdict = "grokked"                       # or a list of names
+    formation = "representation"              # by which route: readout, cannot tell
     T_gen = [9000, 13500]                     # closed ranges of milestones and levels
     share = 0.8                               # of the runs that must show all of it; 1 unless said otherwise
 
@@ -79,12 +80,19 @@ def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
     return Seen(math.nan if value is None else value)
 
 
+def route(verdict: Mapping[str, Any]) -> str | None:
+    """By which route held-out rose late; None for other verdicts, and without probes."""
+    return (verdict.get("formation") or {}).get("route")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
     """One ``[[expect]]`` block."""
 
     where: Mapping[str, Any]
     verdict: tuple[str, ...] = ()
+    formation: tuple[str, ...] = ()
+    """Routes of a late rise, any of them: ``representation``, ``readout``, ``cannot tell``."""
     ranges: Mapping[str, tuple[float, float]]
     censored: tuple[str, ...] = ()
     """Milestones that must not be reached within the budget."""
@@ -96,6 +104,7 @@ class Expectation:
 
     def expected(self) -> str:
         parts = [" or ".join(self.verdict)] if self.verdict else []
+        parts += [f"route: {' or '.join(self.formation)}"] if self.formation else []
         parts += [
             f"{self._called(name)} in [{number(low)}, {number(high)}]" for name, (low, high) in self.ranges.items()
         ]
@@ -110,6 +119,7 @@ class Expectation:
         """Whether one run shows all of it."""
         return (
             (not self.verdict or verdict["verdict"] in self.verdict or _label(verdict) in self.verdict)
+            and (not self.formation or route(verdict) in self.formation)
             and all(seen(verdict, name).within(*bounds) for name, bounds in self.ranges.items())
             and all(seen(verdict, name).censored for name in self.censored)
         )
@@ -202,6 +212,7 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
     expectation = Expectation(
         where=_check_where(block.get("where", {}), f"{where}.where", entries),
         verdict=_verdicts(block.get("verdict", []), f"{where}.verdict"),
+        formation=_routes(block.get("formation", []), f"{where}.formation"),
         ranges=ranges,
         censored=_censored(block.get("censored", []), f"{where}.censored"),
         share=_share(block.get("share", 1.0), f"{where}.share"),
@@ -249,6 +260,15 @@ def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
     names = tuple(_names(raw, where))
     for name in names:
         require(name in known, f"{where}: unknown verdict {name!r}{nearest(name, known)}")
+    return names
+
+
+def _routes(raw: Any, where: str) -> tuple[str, ...]:
+    from grokscope.trajectory.formation import ROUTES
+
+    names = tuple(_names(raw, where))
+    for name in names:
+        require(name in ROUTES, f"{where}: unknown route {name!r}{nearest(name, list(ROUTES))}")
     return names
 
 

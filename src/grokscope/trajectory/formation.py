@@ -2,7 +2,7 @@
 stops spoiling one."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.series import Trajectory
 
 Route = Literal["representation", "readout", "cannot tell"]
+ROUTES: tuple[Route, ...] = get_args(Route)
 
 FORMED = 0.5
 """The probe rose by at least this share of the network's own rise: a representation formed. Judged with the best
