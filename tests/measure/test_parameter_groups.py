@@ -184,3 +184,70 @@ def test_the_head_is_what_the_network_names_or_its_last_linear_layer():
     assert find_head(nn.Linear(4, 2))[0] == ""
     with pytest.raises(ValueError, match="no linear layer"):
         find_head(nn.Conv2d(1, 1, 1))
+
+
+class HandWritten(nn.Module):
+    """Root-mean-square norm in a forward, with a gain that starts at zero on its residual branch."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Parameter(torch.randn(6, 8, generator=torch.Generator().manual_seed(1)))
+        self.gain = nn.Parameter(torch.zeros(8))
+        self.free = nn.Parameter(torch.randn(6, 8, generator=torch.Generator().manual_seed(2)))
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = x @ self.inner
+        h = self.gain * h / (h.square().mean(1, keepdim=True) + 1e-8).sqrt()
+        return self.out(torch.relu(x @ self.free) + h)
+
+
+class Standardized(nn.Conv2d):
+    """A convolution whose weights are standardized at each forward (1903.10520)."""
+
+    def forward(self, x):
+        w = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(x, w / (w.std((1, 2, 3), keepdim=True) + 1e-6), self.bias, padding=1)
+
+
+def invariant(model, x):
+    return parameter_groups(model, x).get("scale_invariant", [])
+
+
+def test_a_hand_written_norm_is_found_behind_a_gain_of_zero():
+    assert invariant(HandWritten(), X) == ["inner"]
+
+
+def test_standardized_weights_are_scale_invariant():
+    torch.manual_seed(0)
+    net = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+    assert invariant(net, IMAGES) == ["0.weight"]
+
+
+def test_directions_of_weight_norm_are_scale_invariant_and_magnitudes_are_normalization():
+    torch.manual_seed(0)
+    new = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 3))
+    groups = parameter_groups(new, X)
+    assert groups["scale_invariant"] == ["0.parametrizations.weight.original1"]
+    assert groups["normalization"] == ["0.parametrizations.weight.original0"]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+def test_old_weight_norm_is_found_too_also_after_a_forward():
+    torch.manual_seed(0)
+    old = nn.Sequential(nn.utils.weight_norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 3))
+    before = old(X)  # leaves a weight behind that is no leaf
+    groups = parameter_groups(old, X)
+    assert (groups["scale_invariant"], groups["normalization"]) == (["0.weight_v"], ["0.weight_g"])
+    assert torch.equal(old(X), before)
+
+
+def test_a_weight_normed_head_is_the_head_and_no_norm_means_nothing_invariant():
+    torch.manual_seed(0)
+    head = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), head)
+    groups = parameter_groups(net, X)
+    assert set(groups["head"]) == {
+        "2.bias", "2.parametrizations.weight.original0", "2.parametrizations.weight.original1"
+    }  # fmt: skip
+    assert "scale_invariant" not in groups

@@ -44,16 +44,11 @@ def parameter_groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
     decay on such a weight sets its effective learning rate and regularizes nothing.
     """
     head, _ = find_head(model)
-    norm_parameters = {
-        f"{name}.{p}" if name else p
-        for name, module in model.named_modules()
-        if isinstance(module, NORM_LAYERS)
-        for p, _ in module.named_parameters(recurse=False)
-    }
+    norm_parameters = _normalization(model)
     groups: dict[str, list[str]] = {g: [] for g in GROUPS}
     rest = []
     for name, parameter in model.named_parameters():
-        if name.rpartition(".")[0] == head:
+        if not head or name.startswith(f"{head}."):
             groups["head"].append(name)
         elif name in norm_parameters:
             groups["normalization"].append(name)
@@ -61,12 +56,25 @@ def parameter_groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
             groups["biases"].append(name)
         else:
             rest.append(name)
-    # Without a normalization layer nothing can be scale-invariant, and the test would cost a forward per tensor for
-    # nothing.
-    invariant = scale_invariant(model, x, rest) if any(isinstance(m, NORM_LAYERS) for m in model.modules()) else set()
+    invariant = scale_invariant(model, x, rest)
     for name in rest:
         groups["scale_invariant" if name in invariant else "weights"].append(name)
     return {g: names for g, names in groups.items() if names}
+
+
+def _normalization(model: nn.Module) -> set[str]:
+    """Names of the parameters of normalization layers, and of the magnitudes of weight normalization (1602.07868), in
+    both spellings that torch has for them."""
+    layers = {
+        f"{name}.{p}" if name else p
+        for name, module in model.named_modules()
+        if isinstance(module, NORM_LAYERS)
+        for p, _ in module.named_parameters(recurse=False)
+    }
+    names = {name for name, _ in model.named_parameters()}
+    pairs = ((".original0", ".original1"), ("_g", "_v"))
+    magnitudes = {n for g, v in pairs for n in names if n.endswith(g) and n.removesuffix(g) + v in names}
+    return layers | magnitudes
 
 
 @torch.no_grad()
@@ -75,17 +83,17 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
 
     Works on a float64 copy whose normalization gains are set to one, because a gain that starts at zero (a common start
     for the last norm of a residual block) would hide the branch before it and make everything in it look invariant, and
-    whose eps is next to nothing, because in a small batch some channels hardly vary. Each tensor is scaled alone, so a
-    weight with a bias of its own before a layer norm is not invariant (only the pair is); before a batch norm it is,
-    for that removes the bias.
+    whose eps is next to nothing, because in a small batch some channels hardly vary. Weight-standardized,
+    weight-normed and hand-written norms are found like any other, for nothing goes by the layer's name. Each tensor is
+    scaled alone, so a weight with a bias of its own before a layer norm is not invariant (only the pair is); before a
+    batch norm it is, for that removes the bias.
+
+    Misleads: a hand-written norm whose eps is a constant in its code, and not small against the variance, leaves a
+    little of the scale in the logits; above `tolerance` of their spread the weight then counts as not invariant.
     """
-    model = copy.deepcopy(model).double().train()
+    model = _double_copy(model)
     x = x.double() if x.is_floating_point() else x
-    for module in model.modules():
-        if isinstance(module, NORM_LAYERS):
-            module.eps = 1e-16
-            if module.weight is not None:
-                module.weight.fill_(1.0)
+    _open_gates(model)
     parameters = dict(model.named_parameters())
 
     def logits() -> Tensor:
@@ -112,6 +120,28 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
         if moved(p, 4 * p) <= tolerance < moved(p, other):
             found.add(name)
     return found
+
+
+def _double_copy(model: nn.Module) -> nn.Module:
+    """A float64 copy in train mode. What an old-style weight norm keeps as a plain attribute is computed anew at each
+    forward, and in between is no leaf, which a deep copy refuses."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                setattr(module, name, value.detach())
+    return copy.deepcopy(model).double().train()
+
+
+def _open_gates(model: nn.Module) -> None:
+    """Gains of one and an eps of nearly nothing, in layers of torch's and in hand-written ones."""
+    for module in model.modules():
+        if isinstance(getattr(module, "eps", None), float):
+            module.eps = 1e-16  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(module, NORM_LAYERS) and module.weight is not None:
+            module.weight.fill_(1.0)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() <= 1 and "bias" not in name and not parameter.any():
+            parameter.fill_(1.0)
 
 
 def group_norms(tensors: Mapping[str, Tensor], groups: Mapping[str, list[str]], prefix: str) -> dict[str, Tensor]:
