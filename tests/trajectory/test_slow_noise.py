@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from trajectory_shapes import PUBLISHED_GRID, early_peak, trajectory
+from verdict_shapes import cases, judge
 
-from grokscope.trajectory import verdict
-from grokscope.trajectory.ar_noise import DRAWS, FEWEST, MOST, RHO, compatible, flat_drops
+from grokscope.trajectory import Verdict, verdict
+from grokscope.trajectory.ar_noise import DRAWS, FEWEST, MOST, RHO, compatible, flat_drops, prior_of_rho
 from grokscope.trajectory.curves import running_median
 from grokscope.trajectory.peak_bias import ar1
 from grokscope.trajectory.slow_noise import LIKELY, drop_luck
@@ -38,7 +39,8 @@ def test_drops_of_flat_curves_are_luck(rho: float):
 @pytest.mark.parametrize("name", FALLS)
 def test_true_decays_are_no_luck(name: str, rho: float):
     found = [drop_luck(curve, 3) for curve in noisy(FALLS[name], 0.01, rho)]
-    assert np.mean([not luck.likely for luck in found]) >= 0.8
+    # a fall in the last fifth leaves few evaluations to tell its line from slow noise
+    assert np.mean([not luck.likely for luck in found]) >= (0.7 if name == "late" else 0.8)
 
 
 @pytest.mark.parametrize(("rho", "low", "high"), [(0.0, 0.0, 0.2), (0.5, 0.4, 0.6), (0.8, 0.65, 0.85)])
@@ -100,6 +102,56 @@ def test_a_planted_decay_stays_robust(rho: float):
     assert sum(v.robust for v in found) >= 9
 
 
+LOG_GRID = np.geomspace(3, 3000, T)
+
+
+def judged_on(step: np.ndarray, curves: np.ndarray) -> list[Verdict]:
+    return [verdict(trajectory(step, np.minimum(1, 0.8 + step / 500), held, trivial=0.5)) for held in curves]
+
+
+def test_early_peaks_on_log_spaced_grids_are_robust():
+    """The rise before the peak fills many evaluations there, and is no slow noise: half of these were not robust while
+    it was taken for some."""
+    drawn = cases(100, first=6000, families=("early_peak",))
+    clear = [one for one in drawn if one.clear and one.setting.cadence == "log"]
+    found = [judge(one) for one in clear]
+    assert len(found) >= 15
+    assert {label for label, _ in found} == {"ungrokked (early-peak)"}
+    assert np.mean([robust for _, robust in found]) >= 0.7
+
+
+@pytest.mark.parametrize("rho", [0.8, 0.95])
+def test_flat_curves_on_a_log_spaced_grid_are_not_robustly_ungrokked(rho: float):
+    found = judged_on(LOG_GRID, noisy(np.full(T, 0.66), 0.03, rho, 100))
+    called = [v for v in found if v.verdict == "ungrokked"]
+    assert len(called) >= 15
+    assert sum(v.robust for v in called) <= 8
+
+
+@pytest.mark.parametrize("step", [PUBLISHED_GRID, LOG_GRID], ids=["even", "log"])
+def test_a_grokked_curve_that_lost_it_is_robust(step: np.ndarray):
+    """A sudden loss half-way, and on a log-spaced grid one within a few evaluations."""
+    x = step / step[-1]
+    course = 0.5 + 0.47 / (1 + np.exp(-np.clip((x - 0.2) / 0.01, -60, 60)))
+    course = course - 0.3 / (1 + np.exp(-np.clip((x - 0.5) / 0.01, -60, 60)))
+    found = judged_on(step, noisy(course, 0.01, 0.5, 20))
+    assert [v.label for v in found] == ["ungrokked (after-grokking)"] * 20
+    assert sum(v.robust for v in found) >= 18
+
+
+@pytest.mark.parametrize("sd", [0.1, 0.2])
+def test_a_grokked_curve_that_hovers_in_slow_noise_did_not_robustly_lose_it(sd: float):
+    """Noise this large makes drops of more than half of the way to the threshold: their size alone says nothing. Taken
+    for plain, they were robust in 6 (noise .1) and 13 (.2) of 100."""
+    x = PUBLISHED_GRID / PUBLISHED_GRID[-1]
+    course = 0.5 + 0.3 * np.clip((x - 0.03) / 0.2, 0, 1) ** 2
+    found = judged_on(PUBLISHED_GRID, np.clip(noisy(course, sd, 0.95, 100), 0, 1))
+    lost = [v for v in found if v.label == "ungrokked (after-grokking)"]
+    assert len(lost) >= 10
+    assert any(v.evidence["lasting_drop"] > 0.5 * v.evidence["way"] for v in lost)
+    assert sum(v.robust for v in lost) <= 2
+
+
 def test_other_verdicts_carry_no_luck():
     assert "luck" in verdict(early_peak()).evidence
     assert "luck" not in verdict(trajectory(PUBLISHED_GRID, TRAIN, np.full(T, 0.66), trivial=0.5)).evidence
@@ -127,7 +179,7 @@ def test_the_restricted_likelihood_is_the_one_of_the_full_matrices():
         expected.append((-0.5 * ((t - 3) * np.log(variance) + logdet), np.sqrt(variance)))
     likelihood, spread = np.array(expected).T
     np.testing.assert_allclose(sigma[:, 0], spread, rtol=1e-6)
-    ours = np.log(weight[:, 0] / np.gradient(RHO))
+    ours = np.log(weight[:, 0] / prior_of_rho())
     np.testing.assert_allclose(ours - ours[0], likelihood - likelihood[0], atol=1e-6)
 
 

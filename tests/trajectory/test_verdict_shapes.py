@@ -74,12 +74,11 @@ def test_a_wrong_rule_would_be_seen(monkeypatch: pytest.MonkeyPatch):
 def test_the_committed_measurement_keeps_what_is_promised():
     found = json.loads(RESULT.read_text(encoding="utf-8"))["result"]
     assert found["robust_and_wrong"] <= 0.01
+    assert found["seeds"][0] >= 1000, "seeds below were looked at while rules were tuned"
     assert set(found["families"]) == set(FAMILIES)
     for family, row in found["families"].items():
-        assert row["cases"] >= 300
-        assert (row["clear"] > 100) == (family in CLEAR)
+        assert row["cases"] >= 150
+        assert (row["clear"] >= 75) == (family in CLEAR)
         assert row["right"] >= 0.97 * row["clear"], family
-        # where the decay fills few evaluations, as on a log-spaced grid, slow noise cannot be ruled out
-        firm = 0.75 if family == "early_peak" else 0.85
-        assert row["robust"] >= firm * row["clear"], family
+        assert row["robust"] >= 0.85 * row["clear"], family
     assert [k for k, _ in groupby(found["families"])] == list(FAMILIES)

@@ -13,7 +13,7 @@ from typing import Any
 from grokscope.store.files import plain_file, read_json, to_json
 from grokscope.store.run import METRICS, Run
 
-VERSION = 5
+VERSION = 6
 """Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""

@@ -164,8 +164,7 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
         return _verdict(split, None, None, why_not, evidence.milestones, evidence.to_dict(), criteria)
     near = dict(_neighbours(trajectory, split, criteria, evidence, name)) if neighbours else {}
     luck = drop_luck_of(trajectory, split, evidence.milestones) if name == "ungrokked" else None
-    doubt = luck.doubt if luck is not None and not _plain_loss(evidence) else ()
-    weak = (*_fragile(name, evidence, criteria), *doubt)
+    weak = (*_fragile(name, evidence, criteria), *(luck.doubt if luck is not None else ()))
     sentence = reason(name, qualifier, evidence, criteria)
     return _verdict(
         split,
@@ -238,12 +237,6 @@ def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
             yield "held-out ends below the threshold, though not clearly"
         elif e.held_rows < c.dwell:
             yield f"the threshold has held for only {e.held_rows} evaluations after it was reached"
-
-
-def _plain_loss(e: Evidence) -> bool:
-    """A curve that reached the threshold and lost more than half of the way to it is not flat, however slow its noise
-    may be: the null of `slow_noise` is no question there."""
-    return e.reached and e.lasting_drop > 0.5 * e.way
 
 
 def verdicts(
