@@ -85,3 +85,30 @@ def test_a_config_that_changed_is_read_again(run):
     write_json(moved / "config.json", record)
     assert find_run(root, quick()).path != moved
     assert Folders(root).find(quick(regime__lr=0.25)).path == moved
+
+
+def test_each_folder_is_looked_at_once_however_many_runs_are_asked_for(run, monkeypatch):
+    from grokscope.store import folders
+
+    root = run.path.parent
+    run.path.rename(root / "mine")
+    for i in range(20):
+        (root / f"other{i}").mkdir()
+        (root / f"other{i}" / "config.json").write_text("{")
+        (root / f"modular_custom_n24_s1-{i:08x}").mkdir()
+    looked_at = []
+    look = folders._identity_at
+    monkeypatch.setattr(folders, "_identity_at", lambda folder: looked_at.append(folder) or look(folder))
+    asked = Folders(root)
+    for lr in range(1, 30):
+        assert not asked.find(quick(regime__lr=lr / 100, seed=2)).path.exists()
+    assert asked.find(quick()).path.name == "mine"
+    assert len(looked_at) == len(set(looked_at)) == 21, "those named by hand; none of another seed"
+
+
+def test_a_damaged_config_in_the_folder_of_its_name_is_named_and_never_trained_over(run):
+    (run.path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json: not readable as JSON"):
+        find_run(run.path.parent, quick())
+    with pytest.raises(ValueError, match=r"config\.json: not readable as JSON"):
+        train(quick(), run.path.parent)
