@@ -1,15 +1,26 @@
 """Score the dissection on planted shortcuts and ship the result: how often each verdict is raised where nothing is,
 where the head ignores the shortcut, and where it uses it.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/calibration.py [--seeds 50] [--only wide]. Writes
-src/grokscope/dissect/calibration.json.
+Run: OMP_NUM_THREADS=1 python benchmarks/calibration.py [--seeds 50] [--null-seeds 200] [--only wide]. Writes
+src/grokscope/dissect/calibration.json. Conditions in which nothing is used come first, since false findings are what
+a level is about.
 """
 
 import argparse
 import time
 from dataclasses import asdict
 
-from grokscope.dissect.calibrate import BASE, CONDITIONS, POWER, SHIPPED, Row, calibrate, overview, shipped, told_apart
+from grokscope.dissect.calibrate import (
+    BASE,
+    PLANTED,
+    SHIPPED,
+    Row,
+    calibrate,
+    nothing_used,
+    overview,
+    shipped,
+    told_apart,
+)
 from grokscope.store.files import write_json
 from grokscope.store.provenance import provenance
 
@@ -17,14 +28,17 @@ from grokscope.store.provenance import provenance
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--null-seeds", type=int, help="draws where nothing is used; as many as --seeds if not given")
     parser.add_argument("--only", nargs="*", default=[], help="conditions to run again; the others stay as shipped")
     options = parser.parse_args()
     start = time.process_time()
     rows: list[Row] = []
-    chosen = {n: w for n, w in {**CONDITIONS, **POWER}.items() if n in options.only or not options.only}
-    for name, what in chosen.items():
-        rows += calibrate(range(options.seeds), {name: what})
-        show(overview(rows[-options.seeds :]))
+    chosen = {n: w for n, w in PLANTED.items() if n in options.only or not options.only}
+    for name, what in sorted(chosen.items(), key=lambda pair: not nothing_used(pair[1])):
+        draws = options.null_seeds if options.null_seeds and nothing_used(what) else options.seeds
+        here = calibrate(range(draws), {name: what})
+        rows += here
+        show(overview(here))
     if options.only:
         old = shipped()
         write_json(SHIPPED, {**old, "conditions": {**old["conditions"], **overview(rows)}})
@@ -33,6 +47,7 @@ def main() -> None:
     result = {
         "seeds": options.seeds,
         "base": asdict(BASE),
+        "null_seeds": options.null_seeds or options.seeds,
         "conditions": overview(rows),
         "concentrated_told_from_smeared": told_apart(by["concentrated"], by["smeared"]),
         "processor_seconds": round(time.process_time() - start),

@@ -10,6 +10,7 @@ import pytest
 from grokscope.report import build_report
 from grokscope.report.codes_data import Grouped, code_of
 from grokscope.report.dissection_data import find_dissections
+from grokscope.report.layer_map import layer_map
 from grokscope.report.reading import read
 from grokscope.report.shortcut_data import SizeCurve, heat_rows, outcomes, size_curves
 from grokscope.report.shortcut_figures import growth_after_fit
@@ -313,6 +314,81 @@ def test_every_effect_of_a_dissection_stands_beside_its_control(tmp_path):
     assert "oracle" not in html
     made = {f.name for f in (tmp_path / "r_figures").iterdir()}
     assert {f"dissection_{n}.png" for n in ("m1", "m4", "m5", "m6", "along")} <= made
+
+
+def at_chance():
+    """Records of a network that does not know its task, with and without probes, as a dissection writes them."""
+    reason = "the network is at chance on id_val"
+    records = dissection("cannot tell")
+    for record in records.values():
+        record["where"] = {"cell": "cannot tell", "reason": reason, "eraser": "none", "form": "cannot tell"}
+    records["m4"]["m4"] = {"erasures": [], "angles": {}, "cannot_tell": reason}
+    records["m5"]["m5"] = {"slope": [], "curves": [], "sites": [], "causal": None, "cannot_tell": reason}
+    records["m6"]["m6"] = {"ks": [], "ablations": [], "causal": None, "cannot_tell": reason}
+    return records, reason
+
+
+@pytest.mark.parametrize("probes", [True, False])
+def test_a_network_at_chance_is_said_once_and_shows_no_number_of_an_edit(tmp_path, probes):
+    records, reason = at_chance()
+    if not probes:
+        records["m1"]["m1"] = {"probes": [], "cannot_tell": reason}
+    write_dissection(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp", records)
+    out = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=("png",))
+    words = re.sub(r"<[^>]+>", " ", out.read_text(encoding="utf-8"))
+    assert f"Cannot tell, in 1 run: {reason}." in words
+    assert f"cannot tell: {reason}" not in words
+    made = {f.name for f in (tmp_path / "r_figures").glob("dissection_*")}
+    assert made == ({"dissection_m1.png"} if probes else set())
+    assert not re.search(r"\bnan\b", words, re.IGNORECASE)
+
+
+def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_the_cells(tmp_path):
+    records = dissection("readable and used, negligibly")
+    for record in records.values():
+        record["settings"]["negligible"] = 0.25
+    write_dissection(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp", records)
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    table = html[html.index('aria-label="Cells"') :].split("</table>")[0]
+    heads = [re.sub(r"<[^>]+>", "", h).strip() for h in re.findall(r"<th.*?</th>", table, re.DOTALL)]
+    at = heads.index("readable and used, negligibly")
+    assert heads[at - 1 : at + 2] == ["readable and used", "readable and used, negligibly", "readable but unused"]
+    assert "less than 25% of what the right answer does" in html
+
+
+def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):
+    folder = write_run(tmp_path / "runs", "standard", 0, MEMORIZED)
+    write_dissection(folder / "mechinterp", dissection())
+    rates = {"rates": {"m5": [0.05, 0.01, 0.1, 0]}, "seeds": 40}
+    conditions = {
+        "two hospitals, none": {**rates, "nothing_used": True},
+        "wide, none": rates,  # of an older calibration, which does not say it
+        "shared direction": {**rates, "nothing_used": False},
+    }
+    (folder / "mechinterp" / "calibration.json").write_text(json.dumps({"seeds": 40, "conditions": conditions}))
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "nothing is used (“two hospitals, none” and “wide, none”)" in html
+    assert "shared direction (40)" in html
+
+
+def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
+    for seed, level in ((0, 0.5), (1, 0.7), (2, 0.9)):
+        folder = write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp"
+        for step in (100, 20000):
+            records = dissection(selection=f"step={step}")
+            probes = records["m1"]["m1"]["probes"]
+            probes += [{**p, "site": "layer1", "test": score(level)} for p in probes]
+            probes += [{"site": "layer2", "target": "environment", "test": None}]
+            if step == 100:  # what one run lacks at one step, the others have
+                records["m1"]["m1"]["probes"] = probes if seed else probes[:2]
+            write_dissection(folder / f"step{step:08d}", records)
+    (readings,) = [list(r) for r in readings_of(tmp_path / "runs", "id_val").values()]
+    found = layer_map(find_dissections(readings).along, "environment")
+    assert (found.sites, found.steps, found.chance) == (["pooled", "layer1", "layer2"], [100, 20000], 0.3333)
+    np.testing.assert_allclose(found.values, [[0.777, 0.777], [0.8, 0.7], [np.nan, np.nan]])
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "layer by checkpoint" in html
+    assert "environment: most at layer1, step 100 (0.80), chance 0.33" in html
 
 
 def test_an_oracle_stays_stamped_and_other_formats_are_named(tmp_path):

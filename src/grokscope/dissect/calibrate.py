@@ -50,6 +50,14 @@ the size of the published study, with as many features as fitted examples."""
 
 POWER: dict[str, Planting] = {f"separation {s:g}": replace(BASE, separation=s) for s in (0.5, 1.0, 1.5, 2.0, 3.0)}
 
+PLANTED = {**CONDITIONS, **POWER}
+
+
+def nothing_used(what: Planting) -> bool:
+    """Whether every finding of use is false here: nothing is planted, or the head reads none of it."""
+    return what.separation == 0 or (not what.used and what.shared == 0)
+
+
 FLAGS = ("decodable", "reliance", "m4_leace", "m4_mean_diff", "m4_lda", "m4_probe_rows", "m5", "m6", "used_cell")
 
 
@@ -220,6 +228,7 @@ def overview(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         name: {
             "seeds": sum(r.condition == name for r in rows),
+            **({"nothing_used": nothing_used(PLANTED[name])} if name in PLANTED else {}),
             "rates": {r.flag: [r.rate, r.low, r.high, r.unknown] for r in rates if r.condition == name},
             **_recovered([r for r in rows if r.condition == name]),
         }

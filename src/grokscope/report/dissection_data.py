@@ -16,6 +16,12 @@ from grokscope.store.dissected import outdated
 BATTERIES = ("m1", "m4", "m5", "m6")
 POOLED = "pooled"
 CELLS = ("readable and used", "readable but unused", "used but not readable", "neither", "cannot tell")
+"""Columns that are always shown."""
+ALL_CELLS = (
+    "readable and used", "readable and used, negligibly", "readable but unused", "used but not readable",
+    "used, negligibly, but not readable", "neither", "cannot tell",
+)  # fmt: skip
+"""In the order of the columns; use below what the settings call negligible has cells of its own."""
 _STEP = re.compile(r"step0*(\d+)")
 
 
@@ -77,6 +83,13 @@ class Dissected:
         kind = dig(self.whole, "settings", "ablation")
         found = [a for a in dig(self.parts, "m6", "ablations") or [] if a.get("on") == on]
         return next((a for a in found if a.get("ablation") == kind), found[0] if found else None)
+
+    @property
+    def at_chance(self) -> str | None:
+        """Why nothing but accuracy is said of a network that does not know its task; None for one that does."""
+        reasons = {dig(self.parts, name, "cannot_tell") for name in ("m4", "m5", "m6")}
+        silent = set(BATTERIES[1:]) <= set(self.parts) and len(reasons) == 1
+        return str(reasons.pop()) if silent and None not in reasons else None
 
     @property
     def cell(self) -> str:

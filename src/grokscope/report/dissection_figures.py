@@ -28,7 +28,8 @@ def height(parts: int) -> float:
     return TOP + PART * parts + GAP * (parts - 1) + BOTTOM
 
 
-def _axes(figure: "Figure", left: float, top: float, index: int, title: str) -> "Axes":
+def panel_axes(figure: "Figure", left: float, top: float, index: int, title: str) -> "Axes":
+    """One of a panel's axes, stacked from the top."""
     y = top + TOP + index * (PART + GAP)
     axes = place_axes(figure, left + LEFT, y, WIDTH - LEFT - RIGHT, PART)
     axes.grid(axis="y", color=colour("line"), linewidth=0.7)
@@ -59,7 +60,7 @@ def _spread(i: int, of: int, width: float = 0.12) -> float:
 
 def draw_probes(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
     """M1: balanced held-out accuracy by site; small crosses are probes for random labels."""
-    axes = _axes(figure, left, top, 0, "balanced accuracy of linear probes")
+    axes = panel_axes(figure, left, top, 0, "balanced accuracy of linear probes")
     sites = list(dict.fromkeys(s for d in found for s in d.sites))
     labels: list[tuple[float, str, str]] = []
     for target, role, shift in (("environment", ENVIRONMENT, -0.16), ("task", TASK, 0.16)):
@@ -84,11 +85,11 @@ def draw_probes(figure: "Figure", left: float, top: float, found: Sequence[Disse
             axes.axhline(chance, color=colour(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
     axes.set_ylim(0, 1.04)
-    _names(axes, [_short(s) if len(sites) > 4 else s for s in sites])
+    _names(axes, [short_site(s) if len(sites) > 4 else s for s in sites])
     margin_labels(axes, labels, size=9)
 
 
-def _short(site: str) -> str:
+def short_site(site: str) -> str:
     """``layer3`` -> ``l3``; the mean colour of the image, which needs no network, is ``colour``."""
     return "colour" if site == "mean_rgb" else site.replace("layer", "l")
 
@@ -97,7 +98,7 @@ def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Diss
     """M4: what a refitted probe still reads; and what the edit did to the environment gap and to unseen data, each
     beside the range of random edits."""
     names = list(dict.fromkeys(n for d in found for n in d.erasures))
-    axes = _axes(figure, left, top, 0, "balanced accuracy: before, and refitted after")
+    axes = panel_axes(figure, left, top, 0, "balanced accuracy: before, and refitted after")
     for x, name in enumerate(names):
         for i, d in enumerate(found):
             e, shift = d.erasures.get(name) or {}, _spread(i, len(found))
@@ -114,7 +115,7 @@ def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Diss
         (("env_gap_drop", "test", "environment gap of the logits that is lost"),
          ("accuracy_drop", on, f"right answers lost on {on}"))
     ):  # fmt: skip
-        _effects(_axes(figure, left, top, k + 1, title), found, names, effect, scene)
+        _effects(panel_axes(figure, left, top, k + 1, title), found, names, effect, scene)
 
 
 def _effects(axes: "Axes", found: Sequence[Dissected], names: Sequence[str], effect: str, scene: str) -> None:
@@ -152,7 +153,7 @@ def draw_steering(figure: "Figure", left: float, top: float, found: Sequence[Dis
     words = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
     rows = steering_rows(found)
     for k, (scene, scaling) in enumerate(rows):
-        axes = _axes(figure, left, top, k, f"accuracy on {scene}; {words[scaling]}")
+        axes = panel_axes(figure, left, top, k, f"accuracy on {scene}; {words[scaling]}")
         curves = [c for d in found if (c := d.curve(scene, scaling)) is not None]
         x = numbers(curves[0]["steps"])
         same = [c for c in curves if len(c["steps"]) == len(x)]
@@ -173,7 +174,7 @@ def draw_neurons(figure: "Figure", left: float, top: float, found: Sequence[Diss
     for k, (effect, scene, title) in enumerate(
         (("env_gap_drop", "test", "environment gap lost"), ("accuracy_drop", on, f"right answers lost on {on}"))
     ):
-        axes = _axes(figure, left, top, k, title)
+        axes = panel_axes(figure, left, top, k, title)
         done = [(numbers(dig(d.parts, "m6", "ks") or []), a) for d in found if (a := d.ablation(scene)) is not None]
         done = [(ks, a) for ks, a in done if dig(a, "arms", "environment", "curves", effect) and len(ks)]
         if not done:
@@ -211,12 +212,12 @@ def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[np.ndarray], role: str)
 
 def draw_along(figure: "Figure", left: float, top: float, found: Mapping[str, Sequence[Dissected]]) -> None:
     """Over checkpoints: what pooled probes read, and the environment gap that erasing takes, beside its control."""
-    reads = _axes(figure, left, top, 0, "probes at the pooled layer, balanced accuracy")
+    reads = panel_axes(figure, left, top, 0, "probes at the pooled layer, balanced accuracy")
     for target, role in (("environment", ENVIRONMENT), ("task", TASK)):
         for line in _lines(found, lambda d, t=target: dig(d.probe(POOLED, t), "test", "balanced")):
             reads.plot(*line, "o-", color=colour(role), linewidth=1.3, markersize=3)
     reads.set_ylim(0, 1.04)
-    gap = _axes(figure, left, top, 1, "environment gap lost by erasing it")
+    gap = panel_axes(figure, left, top, 1, "environment gap lost by erasing it")
     for runs in found.values():
         ends = [(d.step, c["low"], c["high"]) for d in runs if (c := worst_control(gap_effect(d))) is not None]
         if ends:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.report.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.report.dissection_data import CELLS, POOLED, Dissected, Found, calibration_of, dig, find_dissections
+from grokscope.report.dissection_data import (
+    ALL_CELLS,
+    CELLS,
+    POOLED,
+    Dissected,
+    Found,
+    calibration_of,
+    dig,
+    find_dissections,
+)
 from grokscope.report.dissection_figures import (
     ENVIRONMENT,
     RANDOM,
@@ -22,6 +31,7 @@ from grokscope.report.dissection_figures import (
     steering_rows,
     worst_control,
 )
+from grokscope.report.layer_map import draw_layers, told_layers
 from grokscope.report.shortcut_figures import number
 from grokscope.report.words import NONE, listed, plural
 
@@ -37,7 +47,7 @@ FLAGS = {
     "used_cell": "readable and used",
 }
 UNUSED = ("none", "unused", "correlated, none", "correlated, unused", "few groups, none", "wide, none")
-"""Planted conditions in which nothing is used: a finding of use there is false."""
+"""Planted conditions in which nothing is used, in calibrations that do not say so themselves."""
 
 Parts = Callable[[Sequence[Dissected]], int]
 """How many axes a battery's panel stacks."""
@@ -71,6 +81,10 @@ def _intro(shown: Mapping[str, Found], foreign: Sequence[str]) -> list[Block]:
     if any(d.oracle for d in every):
         blocks.append(Words("oracle: a checkpoint was chosen on data that is only to be reported. Its numbers are "
                             "not held out.", "warning"))  # fmt: skip
+    silent = [reason for d in every if (reason := d.at_chance)]
+    blocks += [
+        Words(f"Cannot tell, in {plural(silent.count(r), 'run')}: {r}.", "warning") for r in dict.fromkeys(silent)
+    ]
     warned = [
         w for d in every for w in d.whole.get("warnings") or [] if not str(w).startswith("the checkpoint was chosen")
     ]
@@ -112,7 +126,7 @@ def _batteries(shown: Mapping[str, Found]) -> list[Block]:
         panels = []
         for group, found in shown.items():
             own = [d for d in found.main if name in d.parts]
-            silent = [w for d in own if (w := dig(d.parts, name, "cannot_tell"))]
+            silent = [w for d in own if (w := dig(d.parts, name, "cannot_tell")) and w != d.at_chance]
             own = [d for d in own if not dig(d.parts, name, "cannot_tell")]
             if own and parts(own):
                 panels.append(_panel(group, own, draw, parts(own), f"{title} {group}: {'; '.join(map(told, own))}."))
@@ -135,15 +149,19 @@ def _along(shown: Mapping[str, Found]) -> list[Block]:
         if found.along:
             ends = [d for runs in found.along.values() for d in (runs[0], runs[-1])]
             told = "; ".join(f"step {d.step}: {_told_probe(d)}" for d in ends)
-            panels.append(
+            panels += [
                 Panel(lambda f, x, y, _, a=found.along: draw_along(f, x, y, a), (WIDTH, height(2)),
-                      f"Dissections over checkpoints, {group}: {told}.", group, steps=False)
-            )  # fmt: skip
+                      f"Dissections over checkpoints, {group}: {told}.", group, steps=False),
+                Panel(lambda f, x, y, _, a=found.along: draw_layers(f, x, y, a), (WIDTH, height(2)),
+                      f"Probes by layer and checkpoint, {group}: {'; '.join(told_layers(found.along))}.",
+                      f"{group}, layer by checkpoint", steps=False),
+            ]  # fmt: skip
     if not panels:
         return []
     return [Words("Along the training", "h3"),
             Words("The same analyses at each checkpoint that was dissected; grey: the control that is hardest to "
-                  "beat."),
+                  "beat. In the maps each cell is the balanced held-out accuracy of a probe at one layer and one "
+                  "checkpoint, the median of the runs: empty at chance, full at 1, a line where it is not known."),
             Plots("along", panels, KEY)]  # fmt: skip
 
 
@@ -287,16 +305,22 @@ def _medians(found: Sequence[Dissected]) -> Row:
 
 def _cells(shown: Mapping[str, Found]) -> list[Block]:
     seen = [d.cell for found in shown.values() for d in found.main]
-    names = list(dict.fromkeys([*CELLS, *seen]))
+    places = {name: i for i, name in enumerate(ALL_CELLS)}
+    names = sorted(dict.fromkeys([*CELLS, *seen]), key=lambda name: places.get(name, len(places)))
     rows = [
         Row(group, [Value(f"{[d.cell for d in found.main].count(n)} of {len(found.main)}") for n in names])
         for group, found in shown.items()
     ]
     reasons = dict.fromkeys(str(r) for f in shown.values() for d in f.main if d.cell == "cannot tell"
                             and (r := dig(d.whole, "where", "reason")))  # fmt: skip
+    size = next((v for f in shown.values() for d in f.main if (v := dig(d.whole, "settings", "negligible"))), None)
+    small = [] if size is None or not any("negligibly" in name for name in names) else [
+        Words(f"Used, negligibly: the effect is real, and less than {size:.0%} of what the right answer does.")
+    ]  # fmt: skip
     return [
         Words("Readable or not, used or not", "h3"),
-        Table("Four cells", ["Group", *names], [("", rows)], compact=True),
+        *small,
+        Table("Cells", ["Group", *names], [("", rows)], compact=True),
         *(Words(f"Cannot tell: {reason}.") for reason in list(reasons)[:3]),
     ]
 
@@ -304,18 +328,22 @@ def _cells(shown: Mapping[str, Found]) -> list[Block]:
 def _calibration(material: "Material") -> list[Block]:
     found = calibration_of(material.lead)
     conditions = dig(found, "conditions") or {}
-    rows = [Row(name, [_rate(dig(c, "rates", flag)) for flag in FLAGS]) for name, c in conditions.items()]
+    rows = [Row(_planted(name, c), [_rate(dig(c, "rates", flag)) for flag in FLAGS]) for name, c in conditions.items()]
     if not rows:
         return []
-    seeds = dig(found, "seeds")
-    sizes = f", {plural(int(seeds), 'seed')} each" if isinstance(seeds, int) else ""
-    idle = listed([f"“{name}”" for name in UNUSED if name in conditions])
+    idle = listed([f"“{name}”" for name, c in conditions.items() if c.get("nothing_used", name in UNUSED)])
     return [
         Words("What the battery does on planted shortcuts", "h3"),
-        Words(f"Share of planted data sets{sizes} in which each answer was yes, with a 95 % interval. Where nothing "
-              f"is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; elsewhere it is a hit."),
+        Words(f"Share of planted data sets (their number beside the name) in which each answer was yes, with a 95 % "
+              f"interval. Where nothing is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; "
+              "elsewhere it is a hit."),
         Table("Calibration on planted shortcuts", ["Planted", *FLAGS.values()], [("", rows)]),
     ]  # fmt: skip
+
+
+def _planted(name: str, condition: Any) -> str:
+    seeds = dig(condition, "seeds")
+    return f"{name} ({seeds})" if isinstance(seeds, int) else name
 
 
 def _rate(rate: Any) -> Value:
