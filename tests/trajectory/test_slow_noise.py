@@ -142,13 +142,15 @@ def test_a_grokked_curve_that_lost_it_is_robust(step: np.ndarray):
 @pytest.mark.parametrize("sd", [0.1, 0.2])
 def test_a_grokked_curve_that_hovers_in_slow_noise_did_not_robustly_lose_it(sd: float):
     """Noise this large makes drops of more than half of the way to the threshold: their size alone says nothing. Taken
-    for plain, they were robust in 6 (noise .1) and 13 (.2) of 100."""
+    for plain, some of them were robust."""
     x = PUBLISHED_GRID / PUBLISHED_GRID[-1]
     course = 0.5 + 0.3 * np.clip((x - 0.03) / 0.2, 0, 1) ** 2
     found = judged_on(PUBLISHED_GRID, np.clip(noisy(course, sd, 0.95, 100), 0, 1))
     lost = [v for v in found if v.label == "ungrokked (after-grokking)"]
     assert len(lost) >= 10
-    assert any(v.evidence["lasting_drop"] > 0.5 * v.evidence["way"] for v in lost)
+    large = [v for v in lost if v.evidence["lasting_drop"] > 0.5 * v.evidence["way"]]
+    luck_alone = [v for v in large if set(v.neighbours.values()) == {"ungrokked"}]
+    assert luck_alone, "only the luck of the drop speaks against these"
     assert sum(v.robust for v in lost) <= 2
 
 

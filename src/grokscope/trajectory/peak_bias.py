@@ -16,20 +16,20 @@ hides in the running median, so `p` is the larger of this share and of that by `
 the curve admits.
 
 Measured by `benchmarks/peak_bias.py` with sigma .015, rho 0, .5, .8, .95: share of p <= .05 in 200 flat curves (of p <=
-.01, at most .02), and in 50 curves of each other kind; shares of those of which nothing can be told:
+.01, at most .03), and in 50 curves of each other kind; shares of those of which nothing can be told:
 
 | course | evaluations | p <= .05 | cannot tell |
 |---|---|---|---|
-| flat | 30 | 0, 0, .01, .05 | .01, .34, .55, .56 |
-| flat | 61 | 0, 0, .01, .03 | 0, .11, .52, .55 |
-| flat | 300 | 0, .01, 0, 0 | 0, 0, .35, .45 |
-| straight fall by .15 | 30 | 1, .88, .90, 1 | 0, .12, .08, 0 |
-| straight fall by .15 | 61 | 1, .96, .74, .90 | 0, .04, .26, .10 |
+| flat | 30 | 0, 0, .01, .04 | .01, .33, .54, .55 |
+| flat | 61 | 0, 0, .01, .01 | 0, .11, .52, .54 |
+| flat | 300 | 0, .01, 0, .01 | 0, 0, .35, .45 |
+| straight fall by .15 | 30 | .98, .80, .90, 1 | 0, .12, .08, 0 |
+| straight fall by .15 | 61 | 1, .92, .72, .90 | 0, .04, .26, .10 |
 | straight fall by .15 | 300 | 1, 1, .74, .66 | 0, 0, .26, .34 |
-| early peak, decay by .08 | 30 | .50, .14, .16, .40 | 0, .30, .52, .52 |
-| early peak, decay by .08 | 61 | .82, .36, .22, .36 | 0, .06, .36, .44 |
-| early peak, decay by .08 | 300 | .96, .92, .26, .08 | 0, 0, .28, .40 |
-| hump of five evaluations | 61 | .58, .12, .12, .20 | 0, .16, .58, .60 |
+| early peak, decay by .08 | 30 | .34, .04, .06, .40 | 0, .30, .52, .52 |
+| early peak, decay by .08 | 61 | .80, .26, .10, .26 | 0, .06, .36, .44 |
+| early peak, decay by .08 | 300 | .96, .92, .16, .06 | 0, 0, .28, .40 |
+| hump of five evaluations | 61 | .56, .10, .02, .16 | 0, .16, .58, .60 |
 
 Without `ar_noise`, flat curves of 61 evaluations were taken for peaked in 15 of 100 at rho .8. The luck itself, on 100
 curves of 61 evaluations with sigma .015, for rho 0 and rho .5; "left" is the mean of the corrected peak minus the true

@@ -33,7 +33,9 @@ table has the former, and with the latter at most .005 are robust:
 | log | 200 | .03 | .03, .10, .13, .25 | 0, 0, 0, .01 |
 
 Grokked curves that hover in noise of up to .2 around a level near the threshold drop by more than half of the way, and
-are called `ungrokked` in up to .42 of cases; at most .005 are robust.
+are called `ungrokked` in up to .42 of cases; at most .005 are robust. Of 1,440 true falls from .75 to .60 with noise
+.01 (straight, exponential or sudden; 30, 61 or 200 evaluations; rho 0 to .95) all but one are robust; of slow decays by
+only .05, at 61 evaluations, .88, .38, .18, .75.
 """
 
 from dataclasses import asdict, dataclass
