@@ -1,6 +1,7 @@
 """A published archive becomes runs on which every command works; a damaged one, what is left of it, and a list."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -458,14 +459,22 @@ def test_a_mapping_that_fits_no_history_is_an_error(archive, tmp_path):
     assert not find_runs(tmp_path)
 
 
-def test_links_of_a_hub_snapshot_are_followed(archive, tmp_path):
-    blobs = tmp_path / "blobs"
+def test_links_of_a_hub_snapshot_are_followed_and_no_others(archive, tmp_path):
+    """The cache of huggingface_hub keeps a snapshot as links to the blobs beside it."""
+    cache = tmp_path / "models--who--what"
+    snapshot, blobs = cache / "snapshots" / "0a1b", cache / "blobs"
+    shutil.copytree(archive, snapshot)
     blobs.mkdir()
-    for i, path in enumerate(sorted(p for p in archive.rglob("*") if p.is_file())):
+    for i, path in enumerate(sorted(p for p in snapshot.rglob("*") if p.is_file())):
         path.rename(blobs / str(i))
-        path.symlink_to(blobs / str(i))
-    found = import_archive(archive, tmp_path / "runs")
+        path.symlink_to(os.path.relpath(blobs / str(i), path.parent))
+    found = import_archive(snapshot, tmp_path / "runs")
     assert found.problems == ()
+    (tmp_path / "secret").write_text("{}")
+    log = next(snapshot.rglob("train.log"))
+    log.unlink()
+    log.symlink_to(tmp_path / "secret")
+    assert any("train.log: is a symbolic link" in p for p in import_archive(snapshot, tmp_path / "again").problems)
     assert not any(p.is_symlink() for p in (tmp_path / "runs").rglob("*"))
 
 

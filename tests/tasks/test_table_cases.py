@@ -304,3 +304,10 @@ def test_images_whose_first_is_damaged_still_have_a_size(case, folder):
     Image.new("RGB", (8, 8)).save(folder / "im" / "00.png")
     with pytest.raises(ValueError, match=r"(?s)23 of 24 images cannot be used.*as large as the first image"):
         case("env_case").build(0)
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
+    file = tmp_path / "ragged.csv"
+    file.write_text("path,label,environment,split\na.png,x,A,train\nb.png,x,A,train,spare\n")
+    with pytest.raises(ValueError, match="line 3 has 5 cells under a header of 4"):
+        read_table(file)

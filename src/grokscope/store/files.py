@@ -141,6 +141,8 @@ def _require_kind(path: str, right: Callable[[int], bool], wanted: str) -> None:
         return
     except OSError as error:
         raise ValueError(f"{Path(path)}: cannot be read ({error.strerror})") from None
+    if stat.S_ISLNK(mode) and wanted == "a regular file" and _in_hub_cache(path):
+        return
     if not right(mode):
         remedy = "; it is not followed: put what it points to in its place" if stat.S_ISLNK(mode) else ""
         raise NotPlain(f"{Path(path)}: is {_kind(mode)}, not {wanted}{remedy}")
@@ -155,3 +157,14 @@ def _kind(mode: int) -> str:
         stat.S_IFREG: "a file",
     }
     return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _in_hub_cache(link: str) -> bool:
+    """Whether a link is one of the Hugging Face cache, whose ``snapshots/<revision>/`` consists of links to regular
+    files in the ``blobs`` beside it. Nothing outside the repository's own folder is reached that way."""
+    target = Path(os.path.realpath(link))
+    for folder in Path(link).absolute().parents:
+        if folder.name == "snapshots":
+            blobs = folder.parent / "blobs"
+            return not blobs.is_symlink() and target.parent == Path(os.path.realpath(blobs)) and target.is_file()
+    return False

@@ -119,7 +119,21 @@ def _read_csv(file: Path) -> dict[str, list[Any]]:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig", **options)
     except (OSError, ValueError, OverflowError) as error:  # pandas' own are ValueErrors
         raise _no_csv(file, error) from None
+    _require_no_spare_cells(file, len(names))
     return {name: [None if v == "" or v != v else v for v in frame[k]] for name, k in used.items()}
+
+
+def _require_no_spare_cells(file: Path, columns: int) -> None:
+    """Raises ValueError where a row has more cells than the header has names: pandas drops them, and which of them were
+    meant is not known."""
+    with file.open(encoding="utf-8-sig", newline="") as f:
+        rows = csv.reader(f)
+        try:
+            spare = next((cells for cells in rows if any(cells[columns:])), None)
+        except csv.Error as error:
+            raise _no_csv(file, error) from None
+    if spare is not None:
+        raise _no_csv(file, f"line {rows.line_num} has {len(spare)} cells under a header of {columns}")
 
 
 def _no_csv(file: Path, why: object) -> ValueError:
