@@ -47,13 +47,17 @@ def test_every_run_has_a_tile_a_row_and_a_folded_part(page):
         assert page.html.count(run.id) >= 1
 
 
+def words(part: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", part).split())
+
+
 def told_of(page, state: str) -> tuple[str, str]:
     """(table row, folded part) of the only run in this state, without tags and with single blanks."""
     (run,) = (run for run in page.runs if run.status["state"] == state)
     parts = re.findall(r'<details id="(run-\d+)-details">(.*?)</details>', page.html, re.DOTALL)
     (anchor, folded) = next((anchor, part) for anchor, part in parts if run.id in part)
     row = page.html.partition(f'<tr id="{anchor}">')[2].partition("</tr>")[0]
-    return tuple(" ".join(re.sub(r"<[^>]+>", " ", part).split()) for part in (row, folded))
+    return words(row), words(folded)
 
 
 def test_what_went_wrong_is_told_where_its_run_stands(page):
