@@ -114,9 +114,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--curves", type=int, default=200)
     curves = parser.parse_args().curves
-    counts = dict.fromkeys(null_cells(), curves) | {cell: max(curves // 5, 1) for cell in falling_cells()}
+    counts = [(cell, curves) for cell in null_cells()] + [(cell, max(curves // 5, 1)) for cell in falling_cells()]
     result = {}
-    for cell, count in counts.items():
+    for cell, count in counts:
         found = result[str(cell)] = measured(cell, count)
         print(f"{cell}: called {found['called']:.3f}, robust {found['robust']:.3f}, rho {found['rho']}", flush=True)
     write_result("slow_noise", result)
