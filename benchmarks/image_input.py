@@ -92,7 +92,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_camelyon17(folder, Hospitals(n_train=1200, n_eval=20, image_size=96), seed=0)
+        write_camelyon17(folder, Hospitals(n_train=1200, n_eval=20, image_size=96, patients=10, slides=10), seed=0)
         rounds = [
             [timed(mode, folder, given.epochs, folder / f"cache{i}") for mode in ("files", "memory", "memory")]
             for i in range(given.pairs)

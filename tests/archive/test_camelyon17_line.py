@@ -17,7 +17,7 @@ from tiny import same_folder_content
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("camelyon17")
-    write_camelyon17(folder, Hospitals(n_train=60, n_eval=24, image_size=96), seed=0)
+    write_camelyon17(folder, Hospitals(n_train=60, n_eval=24, image_size=96, patients=10, slides=10), seed=0)
     task = {"name": "camelyon17", "root": str(folder), "n_train": 24, "n_eval": 12, "image_size": 32}
     return configio.load_run(
         {

@@ -1,6 +1,7 @@
 """Dissecting saved runs: which checkpoint, what is written, and a model of somebody else's from the command line."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -124,6 +125,40 @@ def test_a_study_redoes_what_older_rules_left(run, tmp_path, capsys):
     file.write_text(json.dumps({**study, "evaluate": {"every": 3}, "checkpoint": {"every": 6}, "seeds": [0]}))
     assert cli(["study", "dissect", str(file), "--root", str(tmp_path), "--draws", "9"]) == 0
     assert outdated(folder) == {}
+    told = capsys.readouterr().err
+    assert told.startswith("1 run to dissect\n")
+    assert re.search(rf"{run.id}: .* \| 1 of 1 run done\n$", told)
+
+
+def test_progress_says_what_is_done_and_how_long_the_rest_takes(monkeypatch, capsys):
+    from grokscope.commands import dissect as command
+
+    now = [100.0]
+    monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
+    clock = command._Clock("run", 3)
+    now[0] += 30
+    clock.within(1, 2, "a step 6: neither")  # half of one run in 30 s: 2.5 runs to go
+    now[0] += 30
+    clock.done("a: neither")
+    now[0] += 120
+    clock.done("b: neither")
+    clock.done("c: neither")
+    assert capsys.readouterr().err.splitlines() == [
+        "3 runs to dissect",
+        "a step 6: neither (1 of 2 checkpoints of this run) | 0 of 3 runs done, about 2 min 30 s left",
+        "a: neither | 1 of 3 runs done, about 2 min left",
+        "b: neither | 2 of 3 runs done, about 1 min 30 s left",
+        "c: neither | 3 of 3 runs done",
+    ]
+
+
+def test_every_column_of_the_summary_is_explained(run, capsys):
+    from grokscope.commands.dissect import COLUMNS, SHOWN
+
+    assert set(COLUMNS) == set(SHOWN)
+    assert cli(["dissect", str(run.path), "--draws", "9", "--no-figures"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "form: whether what is used sits in few neurons" in told or "at chance" in told
 
 
 def test_a_run_is_not_dissected_on_other_data(run, tmp_path):

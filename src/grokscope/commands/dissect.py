@@ -1,6 +1,7 @@
 """dissect, calibrate: where is the shortcut stored, and what the battery says of planted ones."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from grokscope.dissect.battery import Dissection
 
 SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
+
+COLUMNS = {
+    "cell": "whether the environment (hospital) can be read from what the last layer sees, and whether the decision "
+    "uses it",
+    "form": "whether what is used sits in few neurons, in many, or is spread over all",
+    "reliance": "how far the environment moves the decision, as a difference of two logits",
+    "reliance_p": "how often environments dealt out at random move it as far",
+    "steer_slope": "how far one step along the direction between environments moves the logits",
+}
+"""What the columns of the summary mean; the columns ``environment_...`` are accuracies of probes for the environment,
+classes and environments counted alike."""
 
 
 @dataclass
@@ -62,6 +74,9 @@ class Dissected(Result):
         probes = [k for k in self.rows[0] if k.startswith("probe_environment_")]
         header = [*keys, *(p.removeprefix("probe_") for p in probes)]
         print_table(console, header, [[_cell(row.get(k)) for k in (*keys, *probes)] for row in self.rows])
+        for name, meaning in COLUMNS.items():
+            if name in header:
+                console.print(f"{name}: {meaning}", markup=False, style="dim")
 
 
 def _accuracy_cells(a: dict[str, Any]) -> list[str]:
@@ -165,9 +180,10 @@ def dissect(
         return _shown([(None, result)], result.write(out, figures))
     given = [name for name, value in own.items() if value not in (None, ())]
     require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
-    from grokscope.dissect.runs import SAMPLE, dissect_run
+    from grokscope.dissect.runs import SAMPLE, chosen_checkpoints, dissect_run
 
     opened, found = open_run(run), []
+    clock = _Clock("checkpoint", len(chosen_checkpoints(opened, checkpoints)))
     for step, result in dissect_run(
         opened,
         checkpoints,
@@ -177,7 +193,7 @@ def dissect(
         settings=settings,
         figures=figures,
     ):
-        print(one_line(f"step {step:,}: {result.where.cell}"), file=sys.stderr)
+        clock.done(f"step {step:,}: {result.where.cell}")
         found.append((step, result))
     return _shown(found, opened.path / "mechinterp")
 
@@ -206,27 +222,52 @@ def study_dissect(
         seeds: Only these seeds.
         draws: Random controls for each effect.
     """
-    import time
-
-    from grokscope.dissect.runs import dissect_run, summary
+    from grokscope.dissect.runs import chosen_checkpoints, dissect_run, summary
     from grokscope.dissect.sample import Settings
     from grokscope.study.study import Study, find_study
 
     stands = Study.load(find_study(file)).only(arms, seeds).status(root)
     finished = [s for s in stands if s.finished]
     require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
-    start = time.monotonic()
     rows = [_row(s, None, {"cell": "run not finished"}) for s in stands if not s.finished]
-    for done, stand in enumerate(finished, 1):
+    clock = _Clock("run", len(finished))
+    for stand in finished:
         for rule in dict.fromkeys([checkpoints, *outdated(stand.run.path)]):
             try:
+                inner = len(chosen_checkpoints(stand.run, rule))
                 found = dissect_run(stand.run, rule, settings=Settings(draws=draws), **_asked(stand.run.path, rule))
-                rows += [_row(stand, step, _chosen(result) | summary(result)) for step, result in found]
+                for nth, (step, result) in enumerate(found, 1):
+                    rows.append(_row(stand, step, _chosen(result) | summary(result)))
+                    if inner > 1:
+                        clock.within(nth, inner, f"{stand.run.id} step {step:,}: {result.where.cell}")
             except ValueError as error:
                 rows.append(_row(stand, None, {"cell": f"cannot tell: {error}"}))
-        left = (time.monotonic() - start) / done * (len(finished) - done)
-        print(f"{done} of {len(finished)} runs dissected, about {left:.0f} s left", file=sys.stderr)
+        clock.done(f"{stand.run.id}: {rows[-1]['cell']}")
     return Rows(rows)
+
+
+class _Clock:
+    """A line on stderr for each piece of work: how many are done, what came out, and about how long the rest takes."""
+
+    def __init__(self, unit: str, total: int):
+        self.unit, self.total, self.count, self.start = unit, total, 0, time.monotonic()
+        print(f"{plural(total, unit)} to dissect", file=sys.stderr, flush=True)
+
+    def within(self, part: int, of: int, words: str) -> None:
+        """`part` of the `of` pieces of the next one are done."""
+        self._say(self.count + part / of, f"{words} ({part} of {of} checkpoints of this {self.unit})")
+
+    def done(self, words: str) -> None:
+        self.count += 1
+        self._say(self.count, words)
+
+    def _say(self, progress: float, words: str) -> None:
+        from grokscope.execute.forecast import duration
+
+        seconds = (time.monotonic() - self.start) / progress * (self.total - progress)
+        left = f", about {duration(seconds)} left" if progress < self.total else ""
+        print(one_line(f"{words} | {self.count} of {plural(self.total, self.unit)} done{left}"), file=sys.stderr,
+              flush=True)  # fmt: skip
 
 
 def _asked(run: Path, rule: str) -> dict[str, Any]:
