@@ -343,6 +343,13 @@ def test_a_network_at_chance_is_said_once_and_shows_no_number_of_an_edit(tmp_pat
     assert not re.search(r"\bnan\b", words, re.IGNORECASE)
 
 
+def test_a_network_at_chance_is_no_curve_that_was_not_monotone(tmp_path):
+    for seed, records in enumerate((dissection(), dissection(), at_chance()[0])):
+        write_dissection(write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp", records)
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "monotone in 2 of 2" in html
+
+
 def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_the_cells(tmp_path):
     records = dissection("readable and used, negligibly")
     for record in records.values():

@@ -281,12 +281,11 @@ def _medians(found: Sequence[Dissected]) -> Row:
         return Value(_n(float(np.median(known))), f"{_n(min(known))} to {_n(max(known))}") if known else Value(NONE)
 
     erased = [d.erasures.get(d.eraser or "") for d in found]
-    curves = [d.curve(d.outside, "relative") or d.curve("test", "relative") for d in found]
+    every = [d.curve(d.outside, "relative") or d.curve("test", "relative") for d in found]
+    curves = [c for c in every if c is not None]
     shares = [float(s) for c in curves if (s := dig(c, "monotone_random")) is not None]
     null = f"random directions: {np.mean(shares):.0%}" if shares else ""
-    monotone = Value(
-        f"monotone in {sum(bool(dig(c, 'monotone')) for c in curves)} of {len(curves)}", null, number=False
-    )
+    monotone = Value(f"monotone in {sum(bool(c.get('monotone')) for c in curves)} of {len(curves)}", null, number=False)
     return Row(
         "median and range",
         [
