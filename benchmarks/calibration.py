@@ -39,9 +39,10 @@ def main() -> None:
         here = calibrate(range(draws), {name: what})
         rows += here
         show(overview(here))
+        if options.only:
+            old = shipped()
+            write_json(SHIPPED, {**old, "conditions": {**old["conditions"], **overview(here)}})
     if options.only:
-        old = shipped()
-        write_json(SHIPPED, {**old, "conditions": {**old["conditions"], **overview(rows)}})
         return
     by = {c: [r for r in rows if r.condition == c] for c in ("concentrated", "smeared")}
     result = {

@@ -17,6 +17,7 @@ from grokscope.report.shortcut_figures import growth_after_fit
 from grokscope.report.size_figure import sentence
 from grokscope.report.subjects import gather
 from grokscope.store import find_runs
+from grokscope.store.dissected import RULES
 from grokscope.study import Study
 from grokscope.trajectory import Criteria
 from report.pages import Tags
@@ -368,14 +369,15 @@ def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):
     write_dissection(folder / "mechinterp", dissection())
     rates = {"rates": {"m5": [0.05, 0.01, 0.1, 0]}, "seeds": 40}
     conditions = {
-        "two hospitals, none": {**rates, "nothing_used": True},
+        "two hospitals, none": {**rates, "nothing_used": True, "rules": RULES},
         "wide, none": rates,  # of an older calibration, which does not say it
-        "shared direction": {**rates, "nothing_used": False},
+        "shared direction": {**rates, "nothing_used": False, "rules": RULES - 1},
     }
     (folder / "mechinterp" / "calibration.json").write_text(json.dumps({"seeds": 40, "conditions": conditions}))
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "nothing is used (“two hospitals, none” and “wide, none”)" in html
     assert "shared direction (40)" in html
+    assert "Measured under older rules, and not yet again under these: “wide, none” and “shared direction”." in html
 
 
 def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):

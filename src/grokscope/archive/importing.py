@@ -13,6 +13,7 @@ from typing import Any, overload
 from grokscope import configio
 from grokscope.archive import fields
 from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, SUMMARY, Source, digest, find_sources
+from grokscope.archive.m6_table import keep_rows
 from grokscope.archive.own import parse_own
 from grokscope.archive.published import Parsed, parse_run, status_of
 from grokscope.config import require
@@ -255,6 +256,8 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
         _copy(source, name, run.path / kept)
     _copy(source, LOG, run.path / LOG)
     _copy_mechinterp(run, draft)
+    if not draft.own:  # ours is made of the records that were just copied
+        keep_rows(source, run.path / FOREIGN, parsed.notes)
     if others := source.others():
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
     before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.own else None

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from grokscope.archive.layout import condition_of, digest
+from grokscope.archive.layout import Source, condition_of, digest
 from grokscope.store import Run
-from grokscope.store.files import read_json, write_atomic
+from grokscope.store.files import plain_file, read_json, write_atomic
 from grokscope.trajectory.selection import rule_label
 
+TABLE = "m6_summary.csv"
 ARMS = ("environment", "task", "random", "random_variance")
 EFFECTS = ("accuracy_drop", "env_gap_drop")
 HEAD = ("run_id", "condition", "seed", "n_train", "file", "selection", "on", "ablation", "k")
@@ -45,6 +46,32 @@ def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(path, lambda out: out.write(text.getvalue().encode()))
+
+
+def keep_rows(source: Source, folder: Path, notes: list[str]) -> None:
+    """Of a received archive's ``figures/m6_summary.csv``: the rows that name this run, into `folder`; and a note of how
+    many of how many they are, over which runs.
+
+    The published table has 88 rows. Its card lists eight numbers of neurons (0 to 256), its article eleven runs, and 8
+    x 11 = 88; its 240 checkpoints are of 15 runs. Which runs those eleven are, only the table itself can say.
+    """
+    try:
+        path = plain_file(source.path.parents[1], f"figures/{TABLE}")
+        head, *rows = [row for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) if row]
+    except (ValueError, OSError, IndexError):  # no archive above the run, no table, or none that can be read
+        return
+    mine = [row for row in rows if source.id in row]
+    if not mine:
+        notes.append(f"figures/{TABLE}: none of its {len(rows)} rows names this run")
+        return
+    column = mine[0].index(source.id)
+    runs = {row[column] for row in rows if len(row) > column}
+    notes.append(
+        f"figures/{TABLE}: {len(mine)} of its {len(rows)} rows are this run's; it has rows of {len(runs)} runs"
+    )
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([head, *mine])
+    write_atomic(folder / TABLE, lambda out: out.write(text.getvalue().encode()))
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:

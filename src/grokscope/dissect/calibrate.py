@@ -19,6 +19,7 @@ from grokscope.dissect.planted import Planted, Planting, plant
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import lda, mean_diff, principal_angles
+from grokscope.store.dissected import RULES
 from grokscope.store.files import read_json
 
 BASE = Planting()
@@ -228,6 +229,7 @@ def overview(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         name: {
             "seeds": sum(r.condition == name for r in rows),
+            "rules": RULES,
             **({"nothing_used": nothing_used(PLANTED[name])} if name in PLANTED else {}),
             "rates": {r.flag: [r.rate, r.low, r.high, r.unknown] for r in rates if r.condition == name},
             **_recovered([r for r in rows if r.condition == name]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.report.published_data import PUBLISHED, PublishedTable, published_tables
 from grokscope.report.reading import Reading
 from grokscope.store.dissected import outdated
 
@@ -108,6 +109,8 @@ class Found:
     """Files that are not in this format."""
     outdated: list[str]
     """Commands that redo what older rules left."""
+    published: dict[str, list[PublishedTable]] = field(default_factory=dict)
+    """Run -> what another program published of it."""
 
 
 def dig(value: Any, *keys: str) -> Any:
@@ -123,7 +126,13 @@ def find_dissections(readings: Sequence[Reading]) -> Found:
         root = Path(reading.subject.path or "") / "mechinterp"
         if reading.subject.path is None or not root.is_dir():
             continue
-        folders = sorted({p.parent for name in BATTERIES for p in root.rglob(f"{name}.json")})
+        tables, unread = published_tables(Path(reading.subject.path))
+        if tables:
+            found.published[reading.subject.name] = tables
+        found.foreign.extend(f"{reading.subject.name}/{root.name}/{PUBLISHED}/{name}" for name in unread)
+        theirs = root / PUBLISHED
+        places = {p.parent for name in BATTERIES for p in root.rglob(f"{name}.json")}
+        folders = sorted(p for p in places if p != theirs and theirs not in p.parents)
         read = {f: d for f in folders if (d := _read(f, reading, root, found.foreign)) is not None}
         steps = sorted((d for f, d in read.items() if f != root), key=lambda d: d.step or 0)
         if root in read or steps:

@@ -32,8 +32,10 @@ from grokscope.report.dissection_figures import (
     worst_control,
 )
 from grokscope.report.layer_map import draw_layers, told_layers
+from grokscope.report.published_data import MOST_ROWS, PublishedTable
 from grokscope.report.shortcut_figures import number
 from grokscope.report.words import NONE, listed, plural
+from grokscope.store.dissected import RULES
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material
@@ -58,11 +60,13 @@ def dissection_section(material: "Material") -> Section | None:
     groups = {name: find_dissections(members) for name, members in material.groups().items()}
     foreign = [f for found in groups.values() for f in found.foreign]
     shown = {name: found for name, found in groups.items() if found.main}
-    if not shown and not foreign:
+    published = {run: tables for found in groups.values() for run, tables in found.published.items()}
+    if not shown and not foreign and not published:
         return None
     blocks = [*_intro(shown, foreign), *(_batteries(shown) if shown else [])]
     if shown:
         blocks += [*_summary(material, shown), *_cells(shown), *_calibration(material)]
+    blocks += _published(published)
     return Section("dissection", "Dissection", "Where the shortcut is stored", blocks)
 
 
@@ -331,8 +335,11 @@ def _calibration(material: "Material") -> list[Block]:
     if not rows:
         return []
     idle = listed([f"“{name}”" for name, c in conditions.items() if c.get("nothing_used", name in UNUSED)])
+    old = listed([f"“{name}”" for name, c in conditions.items() if (c.get("rules") or 0) < RULES])
+    outdated = [Words(f"Measured under older rules, and not yet again under these: {old}.")] if old else []
     return [
         Words("What the battery does on planted shortcuts", "h3"),
+        *outdated,
         Words(f"Share of planted data sets (their number beside the name) in which each answer was yes, with a 95 % "
               f"interval. Where nothing is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; "
               "elsewhere it is a hit."),
@@ -343,6 +350,23 @@ def _calibration(material: "Material") -> list[Block]:
 def _planted(name: str, condition: Any) -> str:
     seeds = dig(condition, "seeds")
     return f"{name} ({seeds})" if isinstance(seeds, int) else name
+
+
+def _published(published: Mapping[str, Sequence[PublishedTable]]) -> list[Block]:
+    """What came with an imported archive, as it came."""
+    if not published:
+        return []
+    blocks: list[Block] = [
+        Words("As published", "h3"),
+        Words("Dissections that another program made and the archive brought along, under its files' names. "
+              "Nothing here was computed again, and none of it counts in the tables and figures above."),
+    ]  # fmt: skip
+    for run, tables in published.items():
+        for t in tables:
+            some = f", the first {MOST_ROWS} of {len(t.rows)} rows" if len(t.rows) > MOST_ROWS else ""
+            rows = [Row(r[0] if r else "", [Value(v, number=False) for v in r[1:]]) for r in t.rows[:MOST_ROWS]]
+            blocks.append(Table(f"{run}, {t.title}{some}", t.head, [("", rows)], folded=True))
+    return blocks
 
 
 def _rate(rate: Any) -> Value:
