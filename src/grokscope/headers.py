@@ -24,13 +24,15 @@ def check_safetensors(path: Path | str) -> None:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             held = os.fstat(file.fileno()).st_size - 8
-            _check_header_length(path, length)
-            header = file.read(length)
+            damaged = held < 2 or length > held
+            if not damaged:
+                _check_header_length(path, length)
+            header = b"" if damaged else file.read(length)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    if held < 2 or length > held:
+    if damaged:
         raise ValueError(
             f"{path}: cut short, damaged or no safetensors file (a header of {length:,} bytes in {max(held, 0):,})"
         )

@@ -233,9 +233,9 @@ EVIL = '<img src=x onerror="alert(1)"> & "q" $x^2$ \x07'
 def odd(tmp_path_factory):
     root = tmp_path_factory.mktemp("odd")
     write_run(root / "runs", EVIL, 0, GROKKED)
-    write_run(root / "runs", "failed", 0, None, state="failed", error="<script>alert(2)</script>")
-    write_run(root / "runs", "planned", 0, None, state="planned")
-    damaged = write_run(root / "runs", "damaged", 0, MEMORIZED)
+    write_run(root / "runs", "failed", 1, None, state="failed", error="<script>alert(2)</script>")
+    write_run(root / "runs", "planned", 2, None, state="planned")
+    damaged = write_run(root / "runs", "damaged", 3, MEMORIZED)
     (damaged / "results" / "metrics.jsonl").write_text('{"step": 1}\nrubbish\n{"step": 2}\n')
     expectations = [{"where": EVIL, "what": EVIL, "expected": EVIL, "seen": EVIL, "ok": False}]
     study = {"title": EVIL, "claim": EVIL, "reference": EVIL, "cost": EVIL}
@@ -265,7 +265,7 @@ def test_identical_inputs_give_identical_bytes(tmp_path):
                 row.pop(name, None)
 
     write_run(tmp_path / "runs", "a", 0, GROKKED, edit=few_columns)
-    write_run(tmp_path / "runs", "b", 0, MEMORIZED, edit=few_columns)
+    write_run(tmp_path / "runs", "b", 1, MEMORIZED, edit=few_columns)
     files = []
     for place in ("one", "two"):
         out = build_report(find_runs(tmp_path / "runs"), tmp_path / place / "r.html", formats=("png", "pdf", "svg"))

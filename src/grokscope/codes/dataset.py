@@ -115,10 +115,18 @@ def write_dataset(codes: Codes, path: str | Path) -> None:
     save_file(tensors, path, metadata={"codes": json.dumps(codes.meta, sort_keys=True)})
 
 
-def read_dataset(path: str | Path) -> Codes:
-    """What `write_dataset` wrote. ValueError for another kind or version of file, FileNotFoundError if absent."""
+def _check_file(path: str | Path) -> None:
+    """Raises ValueError where a file is none of `write_dataset`'s, before anything of its claimed size is read."""
     try:
         check_safetensors(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; make the data set anew") from None
+
+
+def read_dataset(path: str | Path) -> Codes:
+    """What `write_dataset` wrote. ValueError for another kind or version of file, FileNotFoundError if absent."""
+    _check_file(path)
+    try:
         with safe_open(path, framework="np") as file:
             meta = json.loads((file.metadata() or {}).get("codes", "{}"))
             if meta.get("version") != VERSION:

@@ -346,9 +346,17 @@ class TorchEngine:
             "filter": self.filter.state_dict(),
             "decay": self.decay.state_dict(),
             "order": self.order.state_dict(),
-            "augment": self.augment.state_dict(),
             "rng": torch.get_rng_state(),
-        } | ({"cuda_rng": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
+        } | self._further_generators()
+
+    def _further_generators(self) -> dict[str, Any]:
+        """The states of generators that not every run has."""
+        more: dict[str, Any] = {}
+        if self.augment.changes:
+            more["augment"] = self.augment.state_dict()
+        if self.device.type == "cuda":
+            more["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        return more
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -357,7 +365,7 @@ class TorchEngine:
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
         self.decay.load_state_dict(_to_device(state["decay"], self.device))
         self.order.load_state_dict(state["order"])
-        if "augment" in state:  # absent in states older than augmentation, which had none
+        if self.augment.changes:
             self.augment.load_state_dict(state["augment"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
