@@ -106,7 +106,7 @@ def test_check_is_open_until_the_runs_are_finished_then_says_what_was_seen(tmp_p
         expect=[
             {"verdict": ["underfit", "memorized", "generalized", "grokked"]},
             {"verdict": "diverged"},
-            {"where": {"regime.lr": 0.01}, "final": [0, 1], "note": "always"},
+            {"where": {"regime.lr": 0.01}, "end": [0, 1], "note": "always"},
         ],
     )
     assert [row.held for row in made.check(tmp_path)] == [None, None, None]
@@ -120,16 +120,16 @@ def test_check_is_open_until_the_runs_are_finished_then_says_what_was_seen(tmp_p
 def test_share_is_how_many_runs_must_agree(tmp_path):
     made = study(seeds=[0])
     made.run(workers=0, root=tmp_path)
-    verdicts = [run_verdicts(s.run)["id_val"]["milestones"]["final"] for s in made.status(tmp_path)]
+    verdicts = [run_verdicts(s.run)["id_val"]["milestones"]["end"] for s in made.status(tmp_path)]
     low, high = sorted(verdicts)
     assert low != high
-    half = {"final": [(low + high) / 2, 1], "share": 0.5}
-    both = {"final": [(low + high) / 2, 1]}
+    half = {"end": [(low + high) / 2, 1], "share": 0.5}
+    both = {"end": [(low + high) / 2, 1]}
     assert [r.held for r in study(seeds=[0], expect=[half, both]).check(tmp_path)] == [True, False]
 
 
 def test_a_narrowed_study_leaves_out_expectations_about_other_runs(tmp_path):
-    made = study(expect=[{"where": {"seed": 0}, "final": [0, 1]}, {"where": {"seed": 1}, "final": [0, 1]}])
+    made = study(expect=[{"where": {"seed": 0}, "end": [0, 1]}, {"where": {"seed": 1}, "end": [0, 1]}])
     assert len(made.only(seeds=[1]).check(tmp_path)) == 1
 
 
@@ -196,7 +196,7 @@ def test_status_of_a_damaged_folder_is_unreadable_with_the_reason(tmp_path):
     (folder / "status.json").write_text("{")
     stand = made.status(tmp_path)[0]
     assert stand.state == "unreadable"
-    assert "status.json" in stand.message
+    assert "config.json: not the config of a grokscope run" in stand.message
 
 
 def test_configs_survive_the_way_to_a_worker():

@@ -28,7 +28,7 @@ from grokscope.tasks.camelyon17_files import (
 from grokscope.tasks.hospitals import Hospitals
 from grokscope.tasks.hospitals_files import write_camelyon17
 
-MADE = Hospitals(n_train=60, n_eval=40, image_size=96, patients=7)
+MADE = Hospitals(n_train=60, n_eval=40, image_size=96, patients=7, slides=10)
 SEED = 3
 
 

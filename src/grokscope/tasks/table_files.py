@@ -126,12 +126,13 @@ def _read_csv(file: Path) -> dict[str, list[Any]]:
 def _require_no_spare_cells(file: Path, columns: int) -> None:
     """Raises ValueError where a row has more cells than the header has names: pandas drops them, and which of them were
     meant is not known."""
-    with file.open(encoding="utf-8-sig", newline="") as f:
-        rows = csv.reader(f)
-        try:
+    usual = csv.field_size_limit(file.stat().st_size + 1)  # too long cells are refused by name elsewhere
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as f:
+            rows = csv.reader(f)
             spare = next((cells for cells in rows if any(cells[columns:])), None)
-        except csv.Error as error:
-            raise _no_csv(file, error) from None
+    finally:
+        csv.field_size_limit(usual)
     if spare is not None:
         raise _no_csv(file, f"line {rows.line_num} has {len(spare)} cells under a header of {columns}")
 
