@@ -136,7 +136,7 @@ def _open_gates(model: nn.Module) -> None:
     """Gains of one and an eps of nearly nothing, in layers of torch's and in hand-written ones."""
     for module in model.modules():
         if isinstance(getattr(module, "eps", None), float):
-            module.eps = 1e-16  # pyright: ignore[reportAttributeAccessIssue]
+            object.__setattr__(module, "eps", 1e-16)
         if isinstance(module, NORM_LAYERS) and module.weight is not None:
             module.weight.fill_(1.0)
     for name, parameter in model.named_parameters():
