@@ -154,7 +154,7 @@ def penalties(made):
 def test_an_environment_without_a_penalty_is_left_out_and_counted(tmp_path):
     write(tmp_path, edit=penalties)
     _, text = page_of(tmp_path)
-    start = text.index("Last evaluation IRM penalty, U-statistic its standard error split-half naive")
+    start = text.index("Last evaluation IRM penalty, U-statistic its approximate standard error split-half naive")
     (row,) = re.findall(r"train, 2 of 3 environments ((?:\S+ ){5})", text[start:])
     # mean of 4 and 2; its error 0.3 * sqrt(2) / 2; the split-half alike; what the run logged as its mean
     assert row.split()[:4] == ["3", "0.212", "3", "9"]

@@ -61,7 +61,7 @@ def irm_blocks(material: "Material", groups: Groups) -> list[Block]:
         for split, (role, dash) in SPLITS.items()
         if any(_logged(m, split) for m in groups.values())
     ]
-    head = ["Last evaluation", U, "its standard error", "split-half", "naive", "loss", "logit scale"]
+    head = ["Last evaluation", U, "its approximate standard error", "split-half", "naive", "loss", "logit scale"]
     return [
         Words("The IRM penalty, and why it can mislead", "h3"),
         Words(NOTHING, "warning"),
