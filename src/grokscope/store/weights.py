@@ -1,5 +1,6 @@
 """Weights that somebody else saved: read without running anything in them, and fitted to the network they should be."""
 
+import os
 import pickle
 import pickletools
 import re
@@ -82,8 +83,11 @@ def _check_tensors(weights: Weights, path: Path) -> None:
 
 def _load(path: Path) -> Any:
     check_zip(path)
-    names = _refused_names(path)
-    if any(len(name) == _LONGEST for name in names) or (not names and _is_torn(path)):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in texts that no file of weights holds
+        names = _refused_names(path)
+        torn = any(len(name) == _LONGEST for name in names) or (not names and _is_torn(path))
+    if torn:
         raise ValueError(f"{path}: not a file of weights, or damaged (its pickle cannot be read); fetch it again")
     try:
         with warnings.catch_warnings():
@@ -136,7 +140,7 @@ def _is_torn(path: Path) -> bool:
         for _ in range(_OLD_PICKLES):
             start = file.tell()
             try:
-                for _ in pickletools.genops(file):
+                for _ in pickletools.genops(_Clamped(file)):
                     pass
             except ValueError:
                 file.seek(start)
@@ -144,11 +148,32 @@ def _is_torn(path: Path) -> bool:
     return False
 
 
+class _Clamped:
+    """A file that never asks for more than it has left: a damaged pickle may announce a text of gigabytes, and the
+    buffer for it would be taken before its end is noticed."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+        here = file.tell()
+        self.end = file.seek(0, os.SEEK_END)
+        file.seek(here)
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(self.end - self.file.tell(), 0)
+        return self.file.read(left if count < 0 else min(count, left))
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
 def _names(file: IO[bytes]) -> Iterator[str]:
     texts: list[str] = []
     try:
         while True:  # the old format is several pickles one after another
-            for opcode, argument, _ in pickletools.genops(file):
+            for opcode, argument, _ in pickletools.genops(_Clamped(file)):
                 if isinstance(argument, str):
                     texts.append(argument)
                 found = None
