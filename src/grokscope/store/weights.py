@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -140,7 +140,7 @@ def _is_torn(path: Path) -> bool:
         for _ in range(_OLD_PICKLES):
             start = file.tell()
             try:
-                for _ in pickletools.genops(_Clamped(file)):
+                for _ in pickletools.genops(cast(IO[bytes], _Clamped(file))):
                     pass
             except ValueError:
                 file.seek(start)
@@ -173,7 +173,7 @@ def _names(file: IO[bytes]) -> Iterator[str]:
     texts: list[str] = []
     try:
         while True:  # the old format is several pickles one after another
-            for opcode, argument, _ in pickletools.genops(_Clamped(file)):
+            for opcode, argument, _ in pickletools.genops(cast(IO[bytes], _Clamped(file))):
                 if isinstance(argument, str):
                     texts.append(argument)
                 found = None
