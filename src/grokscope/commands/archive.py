@@ -121,13 +121,9 @@ def import_logs(
     from grokscope.commands.logs import Ticker, as_options, columns_of
 
     require(bool(paths), "name the logs to import: files, a folder of logs, or a quoted pattern")
-    given = {
-        "step": step, "train": train, "held_out": held_out, "train_loss": train_loss, "held_out_loss": held_out_loss,
-        "norm": norm, "kind": kind, "n": n, "threshold": threshold, "trivial": trivial, "trivial_loss": trivial_loss,
-        "scale": scale, "repeated": repeated, "part": part, "max_mb": max_mb,
-    }  # fmt: skip
+    columns = columns_of(locals())
     try:
-        done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns_of(given))
+        done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns)
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     groups = Counter(run.label for run in done.runs)

@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grokscope.config import require
@@ -12,10 +12,14 @@ _OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step)=('?)([^'\s;,?]+)\2")
 _UNNAMED = ("train", "held_out", "train_loss", "held_out_loss")
 
 
-def columns_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the command line as arguments of `grokscope.trajectory.from_log`."""
-    kinds = {"held_out": str, "held_out_loss": str, "norm": str, "n": int, "trivial": float, "trivial_loss": float}
-    return {name: pairs(value, kinds[name]) if name in kinds else value for name, value in given.items()}
+_PLAIN = ("step", "train", "train_loss", "kind", "threshold", "scale", "repeated", "part", "max_mb")
+_PAIRED = {"held_out": str, "held_out_loss": str, "norm": str, "n": int, "trivial": float, "trivial_loss": float}
+
+
+def columns_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all options of a verb that reads logs, those that say how, as arguments of `grokscope.trajectory.from_log`."""
+    plain = {name: options[name] for name in _PLAIN}
+    return plain | {name: pairs(options[name], kind) for name, kind in _PAIRED.items()}
 
 
 def pairs(words: Sequence[str], kind: type) -> Any:

@@ -208,12 +208,7 @@ def verdict(
     from grokscope.foreign.sources import find_sources
 
     require(bool(paths), "verdict needs a run folder, a folder that holds runs or logs, or a log file")
-    given = {
-        "step": step, "train": train, "held_out": held_out, "train_loss": train_loss, "held_out_loss": held_out_loss,
-        "norm": norm, "kind": kind, "n": n, "threshold": threshold, "trivial": trivial, "trivial_loss": trivial_loss,
-        "scale": scale, "repeated": repeated, "part": part, "max_mb": max_mb,
-    }  # fmt: skip
-    columns = columns_of(given)
+    columns = columns_of(locals())
     found = _joined(paths) if join else find_sources(paths)
     _require_columns(paths, found, columns, join)
     if rule:

@@ -26,16 +26,13 @@ from grokscope.report.curve_data import (
 )
 from grokscope.report.glossary import word
 from grokscope.report.reading import Reading
-from grokscope.report.style import colour
+from grokscope.report.style import PROBE_DASH, colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from grokscope.trajectory import Milestone
-
-
-PROBE_DASH = (0, (3.5, 2))
 
 
 def draw_panel(figure: "Figure", left: float, top: float, panel: Panel, frame: Frame) -> None:

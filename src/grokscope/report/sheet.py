@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.report.style import colour, group_colour, group_dash
+from grokscope.report.style import PROBE_DASH, colour, group_colour, group_dash
 from grokscope.report.svg import save
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def curve_keys(splits: Sequence[str], probed: bool = False) -> list[Key]:
         for i, name in enumerate(splits)
     ]
     muted, paper = colour("muted"), colour("paper")
-    probe = Key("linear probe of the last hidden layer", {"color": colour("held-1"), "linestyle": (0, (3.5, 2))})
+    probe = Key("linear probe of the last hidden layer", {"color": colour("held-1"), "linestyle": PROBE_DASH})
     return [
         Key("train", {"color": colour("train"), "linewidth": 1.7}),
         *held,

@@ -40,6 +40,8 @@ PALETTE: dict[str, tuple[str, str]] = {
     "group-7": ("#6b6a10", "#cfcb52"),
     "group-8": ("#4b5563", "#bcc3cf"),
 }
+PROBE_DASH = (0, (3.5, 2))
+"""Of the linear probe, which is drawn in the colour of the curve that it explains."""
 GROUP_COLOURS = 8
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
 """Line styles that tell groups apart without colour; the style changes with each group, the colour repeats after

@@ -256,19 +256,20 @@ def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], 
 def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
     from grokscope.trajectory.verdict import QUALIFIED, VERDICTS
 
-    known = [*VERDICTS, *QUALIFIED]
-    names = tuple(_names(raw, where))
-    for name in names:
-        require(name in known, f"{where}: unknown verdict {name!r}{nearest(name, known)}")
-    return names
+    return _known_names(raw, where, "verdict", [*VERDICTS, *QUALIFIED])
 
 
 def _routes(raw: Any, where: str) -> tuple[str, ...]:
     from grokscope.trajectory.formation import ROUTES
 
+    return _known_names(raw, where, "route", list(ROUTES))
+
+
+def _known_names(raw: Any, where: str, what: str, known: list[str]) -> tuple[str, ...]:
+    """One name, or a list of names, all of them known; an unknown one is told the nearest."""
     names = tuple(_names(raw, where))
     for name in names:
-        require(name in ROUTES, f"{where}: unknown route {name!r}{nearest(name, list(ROUTES))}")
+        require(name in known, f"{where}: unknown {what} {name!r}{nearest(name, known)}")
     return names
 
 
