@@ -21,7 +21,7 @@ from grokscope.dissect.calibrate import (
     shipped,
     told_apart,
 )
-from grokscope.store.files import write_json
+from grokscope.files import write_json
 from grokscope.store.provenance import provenance
 
 

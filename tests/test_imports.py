@@ -12,7 +12,7 @@ import grokscope
 ROOT = Path(grokscope.__file__).parent
 
 LINE = [
-    {"config", "configio", "headers", "identity", "limits", "regimes", "registry", "seeds", "terminal"},
+    {"config", "configio", "files", "headers", "identity", "limits", "regimes", "registry", "seeds", "terminal"},
     {"codes"},
     {"tasks"},
     {"measure"},

@@ -289,7 +289,7 @@ def _config_help(args: list[str]) -> None:
 
 def _print(result: Any, as_json: bool) -> None:
     if as_json:
-        from grokscope.store.files import to_json
+        from grokscope.files import to_json
 
         print(to_json(json.loads(json.dumps(result.data(), default=str)), indent=1))
         return

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from grokscope.config import is_whole, require
+from grokscope.files import write_json
 from grokscope.store import lock
-from grokscope.store.files import write_json
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
+from grokscope.files import to_json
 from grokscope.store import judged
 from grokscope.store.ended import require_whole
-from grokscope.store.files import to_json
 from grokscope.store.run import Run, open_run
 
 if TYPE_CHECKING:

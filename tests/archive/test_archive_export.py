@@ -12,8 +12,8 @@ from archive_samples import EPOCHS, write_archive
 from grokscope.archive import export_archive, import_archive
 from grokscope.archive.exporting import history_rows
 from grokscope.archive.layout import ROWS
+from grokscope.files import write_json
 from grokscope.store import Run, open_run
-from grokscope.store.files import write_json
 from grokscope.train.driver import train
 from tiny import tiny
 

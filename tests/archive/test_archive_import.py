@@ -203,7 +203,7 @@ def test_training_the_same_config_is_another_run(archive, tmp_path):
 
 def test_a_dissection_of_ours_and_one_of_theirs_do_not_meet(archive, tmp_path):
     from grokscope.archive import export_archive
-    from grokscope.store.files import write_json
+    from grokscope.files import write_json
 
     run = import_archive(archive, tmp_path / "runs")[0]
     write_json(run.path / "mechinterp" / "m6.json", {"mine": 1})

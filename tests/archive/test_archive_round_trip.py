@@ -12,9 +12,9 @@ from archive_samples import RUN, write_archive
 from grokscope import configio
 from grokscope.archive import export_archive, import_archive
 from grokscope.config import Budget
+from grokscope.files import read_json, write_json
 from grokscope.store import Run, open_run
 from grokscope.store.checkpoints import load_weights
-from grokscope.store.files import read_json, write_json
 from grokscope.train.driver import train
 from tiny import tiny
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from grokscope.config import Budget
+from grokscope.files import read_json, write_json
 from grokscope.store import open_run
 from grokscope.store.checkpoints import state_paths
-from grokscope.store.files import read_json, write_json
 from grokscope.train.driver import Interrupted, extend, train
 from grokscope.train.resume import CannotResume
 from tiny import same_folder_content, tiny

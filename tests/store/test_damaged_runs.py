@@ -8,8 +8,8 @@ import pytest
 
 from grokscope.commands.look import ls, show
 from grokscope.commands.report import report
+from grokscope.files import read_json, write_json
 from grokscope.store import find_runs, open_run
-from grokscope.store.files import read_json, write_json
 from grokscope.store.query import run_rows
 from grokscope.study import Study
 from tiny import TINY

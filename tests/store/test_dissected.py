@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from grokscope.cli import run as cli
+from grokscope.files import write_json
 from grokscope.report import build_report
 from grokscope.store import open_run
 from grokscope.store.dissected import RULES, outdated
-from grokscope.store.files import write_json
 
 CASES = Path(__file__).parents[1] / "cases" / "schema1"
 NAME = json.loads((CASES / "names.json").read_text())["images"]

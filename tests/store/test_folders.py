@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from grokscope.store.files import read_json, write_json
+from grokscope.files import read_json, write_json
 from grokscope.store.folders import Folders, find_run
 from grokscope.train.driver import Interrupted, train
 from tiny import tiny

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from grokscope.files import write_json
 from grokscope.store import find_runs
-from grokscope.store.files import write_json
 from grokscope.store.query import sql
 
 COUNT = "select count(distinct run) n, count(*) c from metrics"

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from grokscope.files import write_json
 from grokscope.store import Run, find_runs, open_run
-from grokscope.store.files import write_json
 from grokscope.store.lock import exclusive
 from grokscope.train.driver import train
 from tiny import tiny

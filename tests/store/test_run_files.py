@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope.files import explain_full_disk, read_json, remove_leftovers, to_json, write_atomic, write_json
 from grokscope.store.checkpoints import load_state, load_weights, save_state, save_weights, state_paths
-from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, to_json, write_atomic, write_json
 from grokscope.store.lock import Held, exclusive, is_held
 from grokscope.store.metrics import MetricsWriter, columns, read_rows
 

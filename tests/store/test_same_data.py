@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from grokscope import configio
+from grokscope.files import read_json, write_json
 from grokscope.report import build_report
 from grokscope.store import open_run
-from grokscope.store.files import read_json, write_json
 from grokscope.store.same_data import refuse_mixed
 from grokscope.study.study import Study
 from grokscope.tasks.data import Split, TaskData

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grokscope.files import to_json
 from grokscope.store import open_run
-from grokscope.store.files import to_json
 from grokscope.trajectory import Trajectory, select
 from grokscope.trajectory.selection import RULES, Rule, checkpoint, parse_rule, rule_label
 from tiny import tiny

@@ -13,9 +13,9 @@ from grokscope.archive import card, m6_table
 from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, METRICS, ROWS, SUMMARY, condition_of
 from grokscope.archive.summary import summary_of
 from grokscope.config import require
+from grokscope.files import read_json, to_json, write_atomic, write_json
 from grokscope.registry import nearest
 from grokscope.store import Run, open_run
-from grokscope.store.files import read_json, to_json, write_atomic, write_json
 
 WEIGHTS = ("pt", "safetensors")
 FORMATS = ("png", "pdf", "svg")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.config import require
+from grokscope.files import read_json
 from grokscope.registry import nearest
-from grokscope.store.files import read_json
 
 Row = dict[str, Any]
 

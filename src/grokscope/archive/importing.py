@@ -17,9 +17,9 @@ from grokscope.archive.m6_table import keep_rows
 from grokscope.archive.own import parse_own
 from grokscope.archive.published import Parsed, parse_run, status_of
 from grokscope.config import require
+from grokscope.files import plain_file, read_json, to_json, write_atomic
 from grokscope.registry import nearest
 from grokscope.store import lock
-from grokscope.store.files import plain_file, read_json, to_json, write_atomic
 from grokscope.store.run import SCHEMA, Run
 from grokscope.tasks.data import SPLITS
 

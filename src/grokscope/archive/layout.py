@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from grokscope.config import Cadence, require
-from grokscope.store.files import plain_file
+from grokscope.files import plain_file
 
 CONFIG, HISTORY, SUMMARY, LOG = "config.json", "results/history.json", "results/summary.json", "logs/train.log"
 METRICS = "results/metrics.jsonl"

@@ -9,8 +9,8 @@ import numpy as np
 from grokscope import configio
 from grokscope.archive.layout import CONFIG, Source
 from grokscope.config import RunConfig
+from grokscope.files import plain_file, read_json
 from grokscope.registry import nearest
-from grokscope.store.files import plain_file, read_json
 from grokscope.tasks.data import Split, TaskData
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from grokscope.archive.layout import digest
 from grokscope.archive.own import OWN
 from grokscope.archive.published import status_of
 from grokscope.config import require
+from grokscope.files import to_json, write_atomic, write_json
 from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import Progress, read_source
 from grokscope.foreign.sources import Source, find_sources
 from grokscope.store import lock
-from grokscope.store.files import to_json, write_atomic, write_json
 from grokscope.store.run import METRICS, SCHEMA, Run, find_runs
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.archive.layout import Source, condition_of, digest
+from grokscope.files import plain_file, read_json, write_atomic
 from grokscope.store import Run
-from grokscope.store.files import plain_file, read_json, write_atomic
 from grokscope.trajectory.selection import rule_label
 
 TABLE = "m6_summary.csv"

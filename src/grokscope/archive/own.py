@@ -10,7 +10,7 @@ from grokscope.archive.fields import Row
 from grokscope.archive.layout import METRICS
 from grokscope.archive.published import Parsed, status_of
 from grokscope.config import Budget, Cadence
-from grokscope.store.files import plain_file
+from grokscope.files import plain_file
 from grokscope.store.metrics import read_rows
 from grokscope.store.run import SCHEMA
 

@@ -21,8 +21,8 @@ from grokscope.dissect.probes import M1, run_m1, usable
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Sample, Settings, make_sample
 from grokscope.dissect.steering import M5, run_m5
+from grokscope.files import write_json
 from grokscope.store.dissected import RULES
-from grokscope.store.files import write_json
 from grokscope.trajectory.selection import parse_rule, rule_label
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from grokscope.dissect.planted import Planted, Planting, plant
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import lda, mean_diff, principal_angles
+from grokscope.files import read_json
 from grokscope.store.dissected import RULES
-from grokscope.store.files import read_json
 
 BASE = Planting()
 CONDITIONS: dict[str, Planting] = {

@@ -21,7 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from grokscope.dissect.records import Record
 from grokscope.dissect.sites import Site, channels_last, default_sites, resolve
-from grokscope.store.files import write_atomic
+from grokscope.files import write_atomic
 
 Prepare = Callable[[Tensor], Tensor]
 CACHED = "v2"

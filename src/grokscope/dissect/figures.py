@@ -4,7 +4,7 @@ state."""
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.store.files import write_atomic
+from grokscope.files import write_atomic
 from grokscope.trajectory.selection import rule_label
 
 if TYPE_CHECKING:

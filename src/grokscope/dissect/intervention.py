@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from grokscope.config import require
 from grokscope.configio import dump, read_file, structure
 from grokscope.dissect.sites import channels_last, resolve
+from grokscope.files import write_atomic
 from grokscope.registry import nearest
-from grokscope.store.files import write_atomic
 
 Vector = tuple[float, ...]
 Matrix = tuple[tuple[float, ...], ...]

@@ -9,10 +9,10 @@ from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.dissect.battery import Dissection, Unseen, dissect
 from grokscope.dissect.sample import Settings
+from grokscope.files import write_json
 from grokscope.registry import nearest
 from grokscope.store import Run
 from grokscope.store.dissected import FOLDER, REQUESTS, requests
-from grokscope.store.files import write_json
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.digest import split_digests

@@ -12,9 +12,9 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import State
+from grokscope.files import NotPlain, read_json, write_json
 from grokscope.store import lock
 from grokscope.store.ended import ENDED
-from grokscope.store.files import NotPlain, read_json, write_json
 from grokscope.store.folders import find_run
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run

@@ -7,8 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from grokscope.files import to_json, write_atomic
 from grokscope.inference.result import Result
-from grokscope.store.files import to_json, write_atomic
 
 
 def holm(ps: Sequence[float]) -> list[float]:

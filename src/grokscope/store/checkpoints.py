@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from grokscope.files import plain_file, write_atomic
 from grokscope.headers import check_safetensors, check_zip
-from grokscope.store.files import plain_file, write_atomic
 
 KEEP_STATES = 2
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grokscope.store.files import read_json
+from grokscope.files import read_json
 
 RULES = 3
 """Version of how a dissection measures and concludes. Raise it when either changes: what older versions wrote is then

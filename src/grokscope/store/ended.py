@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from grokscope.store.files import plain_file, read_json
+from grokscope.files import plain_file, read_json
 from grokscope.store.metrics import Damaged
 from grokscope.store.run import METRICS, Run
 

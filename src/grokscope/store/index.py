@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from grokscope import configio
-from grokscope.store.files import plain_file, read_json, to_json
+from grokscope.files import plain_file, read_json, to_json
 from grokscope.store.mend import mended_rows
 from grokscope.store.run import METRICS, Run
 

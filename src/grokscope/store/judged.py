@@ -10,7 +10,7 @@ import os
 import zlib
 from typing import Any
 
-from grokscope.store.files import plain_file, read_json, to_json
+from grokscope.files import plain_file, read_json, to_json
 from grokscope.store.run import METRICS, Run
 
 VERSION = 6

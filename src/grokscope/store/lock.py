@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from grokscope.store.files import plain_file
+from grokscope.files import plain_file
 
 
 class Held(ValueError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.store.files import explain_full_disk, to_json, write_atomic
+from grokscope.files import explain_full_disk, to_json, write_atomic
 
 
 class Damaged(ValueError):

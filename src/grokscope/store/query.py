@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
+from grokscope.files import plain_file, to_json
 from grokscope.store import judged
 from grokscope.store.ended import changed_since
-from grokscope.store.files import plain_file, to_json
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
 from grokscope.store.run import METRICS, Run, find_runs
 

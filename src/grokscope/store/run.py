@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from grokscope import configio, identity
+from grokscope.files import plain_file, read_json
 from grokscope.store import lock
 from grokscope.store.checked import checked_record, checked_status
-from grokscope.store.files import plain_file, read_json
 from grokscope.store.metrics import columns, read_rows
 
 SCHEMA = configio.SCHEMA

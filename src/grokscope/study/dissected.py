@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.config import require
+from grokscope.files import read_json
 from grokscope.registry import nearest
 from grokscope.store.dissected import FOLDER, RULES, rules_of
-from grokscope.store.files import read_json
 
 SCENES = ("test", "ood_val", "ood_test")
 """What was measured on: the test part of the dissected split, and the unseen environments."""

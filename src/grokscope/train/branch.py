@@ -7,8 +7,8 @@ from typing import Any
 
 from grokscope import configio, regimes
 from grokscope.config import RunConfig
+from grokscope.files import write_atomic
 from grokscope.store.checkpoints import load_weights
-from grokscope.store.files import write_atomic
 from grokscope.store.folders import find_run
 from grokscope.store.run import Run
 from grokscope.train.driver import make_engine

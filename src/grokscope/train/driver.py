@@ -22,11 +22,11 @@ from torch import Tensor
 
 from grokscope import configio
 from grokscope.config import Budget, RunConfig
+from grokscope.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
 from grokscope.seeds import derive
 from grokscope.store import lock
 from grokscope.store.checkpoints import load_weights, save_state, save_weights
 from grokscope.store.ended import ENDED, changed_since
-from grokscope.store.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
