@@ -7,7 +7,7 @@ from archive_samples import RUN, STANDARD, write_archive
 
 from grokscope.archive.importing import import_archive
 from grokscope.report import build_report
-from grokscope.report.published_data import published_tables
+from grokscope.report.read.published import published_tables
 
 KS = (0, 4, 8, 16, 32, 64, 128, 256)
 

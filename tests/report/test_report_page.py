@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 
 from grokscope.report import build_report
-from grokscope.report.details import downloads
-from grokscope.report.reading import Reading
-from grokscope.report.subjects import subject_from_run
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.run_details import downloads
+from grokscope.report.read.subjects import subject_from_run
 from grokscope.store import find_runs, open_run
 from report.pages import Tags
 from report.synthetic import GROKKED, MEMORIZED, write_run
@@ -150,7 +150,7 @@ def test_expectations_can_be_refuted(page):
     ],
 )
 def test_the_verdict_on_the_claim(oks, sentence):
-    from grokscope.report.tables import expectation_rows, expectation_verdict
+    from grokscope.report.read.tables import expectation_rows, expectation_verdict
 
     assert expectation_verdict(expectation_rows([{"ok": ok} for ok in oks]))[1] == sentence
 
@@ -195,11 +195,11 @@ def test_rows_can_be_taken_away_exactly(page):
 def test_large_data_is_packed_and_then_only_named(tmp_path, monkeypatch):
     runs = [open_run(write_run(tmp_path, "a", seed, GROKKED)) for seed in range(2)]
     readings = [Reading(subject_from_run(run), "id_val", None) for run in runs]
-    monkeypatch.setattr("grokscope.report.details.PLAIN_DATA", 10)
+    monkeypatch.setattr("grokscope.report.read.run_details.PLAIN_DATA", 10)
     packed = downloads(readings)[runs[0].id]
     assert packed.name.endswith(".csv.gz")
     assert gzip.decompress(data_of(packed.href)).decode().count("\n") == len(runs[0].rows()) + 1
-    monkeypatch.setattr("grokscope.report.details.PACKED_DATA", 10)
+    monkeypatch.setattr("grokscope.report.read.run_details.PACKED_DATA", 10)
     assert downloads(readings)[runs[0].id].href is None
 
 
@@ -212,7 +212,7 @@ def test_the_config_that_makes_a_run_again(page):
 
 def test_a_resolved_config_can_be_trained_from(tmp_path):
     from grokscope import configio
-    from grokscope.report.details import config_file
+    from grokscope.report.read.run_details import config_file
 
     raw = configio.load_run(
         {"task": {"name": "digits"}, "model": {"name": "mlp"}, "budget": {"steps": 10}, "regime": {"weight_decay": 0.1}}

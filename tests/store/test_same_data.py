@@ -164,7 +164,7 @@ def test_a_studys_report_shows_the_studys_label_of_a_run_that_began_under_anothe
 
 def _groups_of_report(study, root):
     """The names of the groups that a study's page compares."""
-    from grokscope.report.subjects import gather
+    from grokscope.report.read.subjects import gather
     from grokscope.study.study import _subject
 
     page = study.report(root / "page.html", root).read_text()
@@ -189,7 +189,7 @@ def test_a_run_without_digests_is_told_apart_by_its_sizes(tmp_path):
 def test_runs_of_two_data_versions_are_two_groups(tmp_path):
     one = train(quick(), tmp_path)
     two = edit(train(quick(seed=1), tmp_path), lambda r: r["facts"]["data"].update(version=2))
-    from grokscope.report.subjects import gather
+    from grokscope.report.read.subjects import gather
 
     assert len({s.group for s in gather([one, two])}) == 2
 

@@ -14,7 +14,7 @@ from grokscope import configio
 from grokscope.archive.importing import import_archive
 from grokscope.cli import run as cli
 from grokscope.config import Budget
-from grokscope.report.subjects import gather
+from grokscope.report.read.subjects import gather
 from grokscope.store import find_runs, open_run
 from grokscope.store.folders import find_run
 from grokscope.store.query import run_rows, sql

@@ -6,18 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.report.copies import Copy, is_import, set_aside
-from grokscope.report.reading import Reading, read, splits_of
-from grokscope.report.subjects import Subject, as_subjects, gather
-from grokscope.report.subjects import groups as by_group
+from grokscope.report.read.copies import Copy, is_import, set_aside
+from grokscope.report.read.judged_run import Reading, read, splits_of
+from grokscope.report.read.subjects import Subject, as_subjects, gather
+from grokscope.report.read.subjects import groups as by_group
 from grokscope.store.same_data import refuse_mixed
 
 if TYPE_CHECKING:
-    from grokscope.report.axis import Scale, StepAxis
-    from grokscope.report.bands import Band
-    from grokscope.report.blocks import Section
-    from grokscope.report.catalogue import Diagnostic
-    from grokscope.report.curve_data import Panel
+    from grokscope.report.draw.axis import Scale, StepAxis
+    from grokscope.report.read.bands import Band
+    from grokscope.report.read.curves import Panel
+    from grokscope.report.read.measured_columns import Diagnostic
+    from grokscope.report.sections.blocks import Section
     from grokscope.store import Run
     from grokscope.trajectory import Criteria
 
@@ -51,15 +51,15 @@ class Material:
     @cached_property
     def panels(self) -> "list[Panel]":
         """Every group's curves with their bands; made once, drawn for the page and for files."""
-        from grokscope.report.curve_data import make_panel
+        from grokscope.report.read.curves import make_panel
 
         return [make_panel(group, members, self.splits) for group, members in self.groups().items()]
 
     @cached_property
     def diagnostics(self) -> "list[tuple[Diagnostic, dict[str, Band]]]":
         """What was measured beside accuracy: each with group -> band."""
-        from grokscope.report.catalogue import diagnostics_in
-        from grokscope.report.diagnostics import group_bands
+        from grokscope.report.draw.measured_columns import group_bands
+        from grokscope.report.read.measured_columns import diagnostics_in
 
         groups = self.groups()
         columns = {column for s in self.subjects for column in s.metrics} - self.shown_elsewhere
@@ -69,7 +69,7 @@ class Material:
     @cached_property
     def extras(self) -> "list[Section]":
         """Sections for what only some runs hold: unseen environments, groups of codes, dissections."""
-        from grokscope.report.extras import extras_of
+        from grokscope.report.sections.optional import extras_of
 
         return extras_of(self)
 
@@ -86,7 +86,7 @@ class Material:
 
     def diagnostic_axis(self, scale: "Scale", loss: bool) -> "StepAxis":
         """The step axis of the other diagnostics, which are measured more rarely and seldom from the start."""
-        from grokscope.report.axis import step_axis
+        from grokscope.report.draw.axis import step_axis
 
         bands = [band for d, found in self.diagnostics if not d.loss for band in found.values()]
         return self.axis(scale) if loss else step_axis(scale, [b.step for b in bands], self.axis(scale).unit)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grokscope.report import curve_data, curves, diagnostics, survival_data, survival_figure
-from grokscope.report.axis import Scale, StepAxis, step_axis
-from grokscope.report.reading import Reading
-from grokscope.report.sheet import Cell, censored_key, curve_keys, group_keys, save_sheet
-from grokscope.report.svg import save
-from grokscope.report.words import brief, tally
+from grokscope.report.draw import curve_frame, curves, measured_columns
+from grokscope.report.draw import survival as survival_figure
+from grokscope.report.draw.axis import Scale, StepAxis, step_axis
+from grokscope.report.draw.panel_sheet import Cell, censored_key, curve_keys, group_keys, save_sheet
+from grokscope.report.draw.svg import save
+from grokscope.report.read import survival
+from grokscope.report.read.curves import Panel as CurvePanel
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.words import brief, tally
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,13 +41,13 @@ def unit_of(readings: Sequence[Reading]) -> str:
     return units.pop() if len(units) == 1 else "step"
 
 
-def arms_of(groups: Mapping[str, list[Reading]]) -> dict[str, list[survival_data.Arm]]:
-    return {what: survival_data.arms(groups, what) for what in ("T_gen", "delay")}
+def arms_of(groups: Mapping[str, list[Reading]]) -> dict[str, list[survival.Arm]]:
+    return {what: survival.arms(groups, what) for what in ("T_gen", "delay")}
 
 
 def write_figures(material: "Material", folder: Path, formats: tuple[str, ...]) -> list[Path]:
     """Curves (log and linear), survival and diagnostics as files; returns them in order."""
-    from grokscope.report.blocks import write_sections
+    from grokscope.report.sections.blocks import write_sections
 
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
@@ -55,7 +58,7 @@ def write_figures(material: "Material", folder: Path, formats: tuple[str, ...]) 
             name = "curves" if scale == "log" else "curves_linear"
             made += _curves(material, panels, scale, folder / name, formats)
     found = arms_of(groups)
-    if survival_data.worth_drawing(found["T_gen"]):
+    if survival.worth_drawing(found["T_gen"]):
         made += _survival(found, unit_of(material.lead), folder / "survival", formats)
     made += write_sections(material.extras, folder, formats)
     made += _diagnostics(material, groups, folder / "diagnostics", formats)
@@ -63,43 +66,41 @@ def write_figures(material: "Material", folder: Path, formats: tuple[str, ...]) 
 
 
 def _curves(
-    material: "Material", panels: list[curve_data.Panel], scale: Scale, path: Path, formats: tuple[str, ...]
+    material: "Material", panels: list[CurvePanel], scale: Scale, path: Path, formats: tuple[str, ...]
 ) -> list[Path]:
     axis = curve_axis(material.lead, scale)
     if len(panels) > PANELS:
-        from grokscope.report.overview import draw_overview, overview_size
+        from grokscope.report.draw.group_map import draw_overview, overview_size
 
         width, height = overview_size(panels)
         made = save(
             lambda f: draw_overview(f, panels, axis), width, height, path.with_name(f"{path.name}_map"), formats
         )
         return made + (_compact(panels, axis, path, formats) if len(panels) <= COMPACT else [])
-    frame = curve_data.make_frame(panels, axis)
+    frame = curve_frame.make_frame(panels, axis)
     cells = [Cell(_panel(p, frame), p.group, tally(p.readings)) for p in panels]
     columns = 2 if len(cells) in (2, 4) else 3
     keys = curve_keys(material.splits, any("probe" in p.bands for p in panels))
-    return save_sheet(cells, (curve_data.WIDTH, frame.height), path, formats, columns, keys)
+    return save_sheet(cells, (curve_frame.WIDTH, frame.height), path, formats, columns, keys)
 
 
-def _compact(panels: list[curve_data.Panel], axis: StepAxis, path: Path, formats: tuple[str, ...]) -> list[Path]:
-    frame = curve_data.make_frame(panels, axis)
+def _compact(panels: list[CurvePanel], axis: StepAxis, path: Path, formats: tuple[str, ...]) -> list[Path]:
+    frame = curve_frame.make_frame(panels, axis)
     cells = [
         Cell(lambda f, x, y, p=p: curves.draw_compact(f, x, y, p, frame), brief(p.group, 26), tally(p.readings))
         for p in panels
     ]
-    return save_sheet(cells, curve_data.COMPACT, path, formats, 4, curve_keys(panels[0].splits)[:-3])
+    return save_sheet(cells, curve_frame.COMPACT, path, formats, 4, curve_keys(panels[0].splits)[:-3])
 
 
-def _panel(panel: curve_data.Panel, frame: curve_data.Frame) -> "Callable[[Figure, float, float], None]":
+def _panel(panel: CurvePanel, frame: curve_frame.Frame) -> "Callable[[Figure, float, float], None]":
     return lambda figure, left, top: curves.draw_panel(figure, left, top, panel, frame)
 
 
-def _survival(
-    found: Mapping[str, list[survival_data.Arm]], unit: str, path: Path, formats: tuple[str, ...]
-) -> list[Path]:
+def _survival(found: Mapping[str, list[survival.Arm]], unit: str, path: Path, formats: tuple[str, ...]) -> list[Path]:
     cells, height = [], 0.0
     for what, arms in found.items():
-        if not survival_data.worth_drawing(arms):
+        if not survival.worth_drawing(arms):
             continue
         axis = survival_figure.survival_axis("log", arms, unit)
         height = survival_figure.figure_height(arms)
@@ -117,10 +118,10 @@ def _diagnostics(
     order = list(groups)
     axis = {loss: material.diagnostic_axis("log", loss) for loss in (True, False)}
     cells = [
-        Cell(lambda f, x, y, d=d, b=bands: diagnostics.draw_diagnostic(f, x, y, d, b, order, axis[d.loss]))
+        Cell(lambda f, x, y, d=d, b=bands: measured_columns.draw_diagnostic(f, x, y, d, b, order, axis[d.loss]))
         for d, bands in material.diagnostics
     ]
     if not cells:
         return []
-    keys = group_keys(order, diagnostics.LINES)
-    return save_sheet(cells, (diagnostics.WIDTH, diagnostics.HEIGHT), path, formats, 3, keys)
+    keys = group_keys(order, measured_columns.LINES)
+    return save_sheet(cells, (measured_columns.WIDTH, measured_columns.HEIGHT), path, formats, 3, keys)

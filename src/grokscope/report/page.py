@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.report import diagnostics, figures, survival_data
-from grokscope.report.blocks import laid_out
-from grokscope.report.copies import copies_note, is_import
-from grokscope.report.details import command, details, group_differences, table_csv
-from grokscope.report.glossary import VERDICTS, word
-from grokscope.report.icons import pictogram, sparkline
-from grokscope.report.legends import curve_legend, group_legend, survival_legend
+from grokscope.report import figures
+from grokscope.report.draw.icons import pictogram, sparkline
+from grokscope.report.draw.keys import curve_legend, group_legend, survival_legend
+from grokscope.report.draw.measured_columns import LINES
+from grokscope.report.draw.style import DARK, FONT_STACK, LIGHT, css_variables
+from grokscope.report.draw.svg import plain
 from grokscope.report.panels import counts, curve_section, diagnostic_panels, survival_panels
-from grokscope.report.reading import STATE_WORDS, Reading
-from grokscope.report.style import DARK, FONT_STACK, LIGHT, css_variables
-from grokscope.report.summary import headline, reconciliation, stands, summarize, versions, when
-from grokscope.report.svg import plain
-from grokscope.report.tables import event_rows, expectation_rows, expectation_verdict, flat_records, verdict_rows
-from grokscope.report.texts import (
+from grokscope.report.read import survival
+from grokscope.report.read.copies import copies_note, is_import
+from grokscope.report.read.glossary import VERDICTS, word
+from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.report.read.run_details import command, details, group_differences, table_csv
+from grokscope.report.read.summary import headline, reconciliation, stands, summarize, versions, when
+from grokscope.report.read.tables import event_rows, expectation_rows, expectation_verdict, flat_records, verdict_rows
+from grokscope.report.read.words import listed, plural, steps
+from grokscope.report.sections.blocks import laid_out
+from grokscope.report.sections.texts import (
     LIMITS,
     TERMS,
     curve_note,
@@ -34,7 +37,6 @@ from grokscope.report.texts import (
     verdict_intro,
     verdict_note,
 )
-from grokscope.report.words import listed, plural, steps
 from grokscope.trajectory.selection import ORACLE, REPORTED
 
 SECTIONS = (
@@ -222,16 +224,16 @@ def _table(material: "Material", split: str) -> dict[str, Any]:
     }
 
 
-def _times(material: "Material", found: Mapping[str, list[survival_data.Arm]]) -> dict[str, Any]:
-    tests = survival_data.pairs(found["T_gen"])
-    pairs = survival_data.pair_rows(tests)
+def _times(material: "Material", found: Mapping[str, list[survival.Arm]]) -> dict[str, Any]:
+    tests = survival.pairs(found["T_gen"])
+    pairs = survival.pair_rows(tests)
     return {
         "intro": times_intro(material.splits[0]),
         "legend": survival_legend(found["T_gen"]),
         "panels": survival_panels(found, figures.unit_of(material.lead)),
-        "rows": survival_data.arm_rows(found["T_gen"], found["delay"]),
+        "rows": survival.arm_rows(found["T_gen"], found["delay"]),
         "pairs": pairs,
-        "answer": survival_data.one_answer(pairs),
+        "answer": survival.one_answer(pairs),
         "note": times_note(found, tests),
     }
 
@@ -276,7 +278,7 @@ def _event_cell(rows: Sequence[Mapping[str, Any]], runs: int) -> tuple[str, str]
 
 def _diagnostics(material: "Material", groups: Mapping[str, list[Reading]]) -> dict[str, Any]:
     panels = diagnostic_panels(material)
-    drawn = list(groups)[: diagnostics.LINES]
+    drawn = list(groups)[:LINES]
     more = f" Of {len(groups)} groups the first {len(drawn)} with data are drawn." if len(groups) > len(drawn) else ""
     return {
         "panels": panels,

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.report import curve_data, curves, diagnostics, figures, overview, survival_data, survival_figure
-from grokscope.report.axis import Scale, short
-from grokscope.report.glossary import VERDICTS
-from grokscope.report.reading import STATE_WORDS, Reading
-from grokscope.report.svg import Draw, plain, to_svg
-from grokscope.report.words import listed, plural, spoken_curves, steps, tally
+from grokscope.report import figures
+from grokscope.report.draw import curve_frame, curves, group_map, measured_columns
+from grokscope.report.draw import survival as survival_figure
+from grokscope.report.draw.axis import Scale, short
+from grokscope.report.draw.svg import Draw, plain, to_svg
+from grokscope.report.read import survival
+from grokscope.report.read.curves import Panel as CurvePanel
+from grokscope.report.read.glossary import VERDICTS
+from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.report.read.words import listed, plural, spoken_curves, steps, tally
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material
@@ -63,11 +67,11 @@ def curve_section(material: "Material") -> dict[str, Any]:
     }
 
 
-def _curve_panels(material: "Material", panels: list[curve_data.Panel], metric: str, small: bool) -> list[Shown]:
-    frames = {scale: curve_data.make_frame(panels, material.axis(scale)) for scale in ("log", "linear")}
+def _curve_panels(material: "Material", panels: list[CurvePanel], metric: str, small: bool) -> list[Shown]:
+    frames = {scale: curve_frame.make_frame(panels, material.axis(scale)) for scale in ("log", "linear")}
     out = []
     for i, panel in enumerate(panels):
-        size = curve_data.COMPACT if small else (curve_data.WIDTH, frames["log"].height)
+        size = curve_frame.COMPACT if small else (curve_frame.WIDTH, frames["log"].height)
         log, linear = _both(_drawer(panel, frames, small), size, f"c{i}", {} if small else _titles(panel))
         alt = spoken_curves(panel.group, panel.readings, panel.bands, panel.splits[0], metric)
         note = "" if small else _left_out(panel)
@@ -75,12 +79,12 @@ def _curve_panels(material: "Material", panels: list[curve_data.Panel], metric: 
     return out
 
 
-def _drawer(panel: curve_data.Panel, frames: Mapping[str, curve_data.Frame], small: bool) -> Callable[[Scale], Draw]:
+def _drawer(panel: CurvePanel, frames: Mapping[str, curve_frame.Frame], small: bool) -> Callable[[Scale], Draw]:
     draw = curves.draw_compact if small else curves.draw_panel
     return lambda scale: lambda figure: draw(figure, 0, 0, panel, frames[scale])
 
 
-def _titles(panel: curve_data.Panel) -> dict[str, str]:
+def _titles(panel: CurvePanel) -> dict[str, str]:
     """What a seed's line says when the pointer rests on it."""
     out = {}
     for r in panel.readings:
@@ -90,7 +94,7 @@ def _titles(panel: curve_data.Panel) -> dict[str, str]:
     return out
 
 
-def _left_out(panel: curve_data.Panel) -> str:
+def _left_out(panel: CurvePanel) -> str:
     """Which runs are not in the median, so that nobody takes them for absent."""
     band = panel.bands.get(panel.splits[0])
     if band is None or band.n == band.total:
@@ -98,33 +102,33 @@ def _left_out(panel: curve_data.Panel) -> str:
     return f"Median and band over the {band.n} of {band.total} runs that reached the last step; the others are dashed."
 
 
-def _map(material: "Material", panels: list[curve_data.Panel]) -> Shown:
+def _map(material: "Material", panels: list[CurvePanel]) -> Shown:
     def draw(scale: Scale) -> Draw:
-        return lambda figure: overview.draw_overview(figure, panels, material.axis(scale))
+        return lambda figure: group_map.draw_overview(figure, panels, material.axis(scale))
 
     ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
     told = ends if len(ends) <= 24 else [*ends[:24], f"and {len(ends) - 24} more groups"]
     alt = f"Map of the median held-out score over steps for {len(panels)} groups. {'; '.join(told)}."
-    return Shown(*_both(draw, overview.overview_size(panels), "map"), alt=plain(alt))
+    return Shown(*_both(draw, group_map.overview_size(panels), "map"), alt=plain(alt))
 
 
-def survival_panels(found: Mapping[str, list[survival_data.Arm]], unit: str) -> list[Shown]:
+def survival_panels(found: Mapping[str, list[survival.Arm]], unit: str) -> list[Shown]:
     """T_gen and delay, each where at least one run of two or more reached it."""
-    return [_survival(what, arms, unit) for what, arms in found.items() if survival_data.worth_drawing(arms)]
+    return [_survival(what, arms, unit) for what, arms in found.items() if survival.worth_drawing(arms)]
 
 
-def _survival(what: str, arms: list[survival_data.Arm], unit: str) -> Shown:
+def _survival(what: str, arms: list[survival.Arm], unit: str) -> Shown:
     def draw(scale: Scale) -> Draw:
         axis = survival_figure.survival_axis(scale, arms, unit)
         return lambda figure: survival_figure.draw_survival(figure, 0, 0, arms, axis, what)
 
     size = (survival_figure.WIDTH, survival_figure.figure_height(arms))
     name = "Step of generalization" if what == "T_gen" else "Delay from fitting to generalizing"
-    alt = plain(survival_data.spoken_survival(arms, what))
+    alt = plain(survival.spoken_survival(arms, what))
     return Shown(*_both(draw, size, f"s-{what}"), alt=alt, name=name, note=_not_at_risk(what, arms))
 
 
-def _not_at_risk(what: str, arms: list[survival_data.Arm]) -> str:
+def _not_at_risk(what: str, arms: list[survival.Arm]) -> str:
     missing = [f"{plural(a.left_out, 'run')} of {plain(a.group)}" for a in arms if a.left_out]
     if not missing:
         return ""
@@ -143,8 +147,8 @@ def _diagnostic(material: "Material", index: int, order: list[str]) -> Shown:
 
     def draw(scale: Scale) -> Draw:
         axis = material.diagnostic_axis(scale, d.loss)
-        return lambda figure: diagnostics.draw_diagnostic(figure, 0, 0, d, bands, order, axis)
+        return lambda figure: measured_columns.draw_diagnostic(figure, 0, 0, d, bands, order, axis)
 
     ends = "; ".join(f"{name} from {short(b.median[0])} to {short(b.median[-1])}" for name, b in bands.items())
     alt = plain(f"{d.title} against step, median per group: {ends}.")
-    return Shown(*_both(draw, (diagnostics.WIDTH, diagnostics.HEIGHT), f"d{index}"), alt=alt, note=d.meaning)
+    return Shown(*_both(draw, (measured_columns.WIDTH, measured_columns.HEIGHT), f"d{index}"), alt=alt, note=d.meaning)

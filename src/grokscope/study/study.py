@@ -17,7 +17,7 @@ from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.stand import Stand, stand
 
 if TYPE_CHECKING:
-    from grokscope.report.subjects import Subject
+    from grokscope.report.read.subjects import Subject
     from grokscope.trajectory.criteria import Criteria
 
 
@@ -195,7 +195,7 @@ class Study:
 def _subject(s: Stand) -> "Subject":
     """A run under the study's label, for one of another study keeps that one's; of a run whose config cannot be read,
     what the study says of it."""
-    from grokscope.report.subjects import Subject, subject_from_run
+    from grokscope.report.read.subjects import Subject, subject_from_run
 
     try:
         return replace(subject_from_run(s.run), group=s.entry.label)

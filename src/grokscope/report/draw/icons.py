@@ -1,0 +1,43 @@
+"""Small inline drawings: a pictogram for each verdict, and a run's own curve in the size of a word."""
+
+import numpy as np
+from markupsafe import Markup
+
+from grokscope.report.draw.axis import StepAxis, thin
+from grokscope.report.read.glossary import word
+from grokscope.report.read.judged_run import Reading
+
+SPARK_WIDTH, SPARK_HEIGHT = 112, 30
+
+
+def pictogram(verdict: str | None) -> Markup:
+    """The typical curve of a verdict: train in grey, held-out in the verdict's colour. Decoration beside the word."""
+    shown = word(verdict)
+    held = f'<path class="p-held" d="{shown.held}"/>' if shown.held else ""
+    return Markup(
+        f'<svg class="pict v-{shown.role}" viewBox="0 0 28 18" aria-hidden="true" focusable="false">'
+        f'<path class="p-train" d="{shown.train}"/>{held}</svg>'
+    )
+
+
+def sparkline(reading: Reading, axis: StepAxis, limits: tuple[float, float]) -> Markup:
+    """Train and held-out curve of one run on the hero figure's axes; empty for a run without evaluations."""
+    paths = []
+    for name, kind in (("train", "p-train"), (reading.split, "p-held")):
+        curve = reading.curve(name)
+        if curve is not None and np.isfinite(curve[1]).sum() > 1:
+            paths.append(f'<path class="{kind}" d="{_path(axis.place(curve[0]), curve[1], axis, limits)}"/>')
+    role = word(reading.outcome).role
+    return Markup(
+        f'<svg class="spark v-{role}" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" aria-hidden="true" focusable="false">'
+        f"{''.join(paths)}</svg>"
+    )
+
+
+def _path(x: np.ndarray, y: np.ndarray, axis: StepAxis, limits: tuple[float, float]) -> str:
+    x, y = thin(x, y, columns=SPARK_WIDTH // 2)
+    left, right = axis.limits
+    low, high = limits
+    px = (x - left) / (right - left) * SPARK_WIDTH
+    py = (SPARK_HEIGHT - 2) - (np.clip(y, low, high) - low) / (high - low) * (SPARK_HEIGHT - 4)
+    return "M" + " ".join(f"{a:.1f} {b:.1f}" for a, b in zip(px, py, strict=True))

@@ -1,0 +1,101 @@
+"""What probes read, layer by checkpoint: one map for the environment, one for the task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.report.draw.axis import margin_labels
+from grokscope.report.draw.dissection import ENVIRONMENT, TASK, panel_axes, short_site
+from grokscope.report.draw.style import colour
+from grokscope.report.read.dissections import Dissected, dig
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Along = Mapping[str, Sequence[Dissected]]
+"""Run -> its dissected checkpoints, as `Found.along`."""
+MOST_NUMBERS = 7
+"""Checkpoints up to which each cell also says its number."""
+
+
+@dataclass(frozen=True)
+class LayerMap:
+    """Balanced held-out accuracy (sites, steps) of the probes for one target, NaN where no probe could be judged."""
+
+    target: str
+    sites: list[str]
+    steps: list[int]
+    values: np.ndarray
+    chance: float | None
+
+
+def layer_map(along: Along, target: str) -> LayerMap:
+    """The median over runs at each site and checkpoint."""
+    every = [d for runs in along.values() for d in runs if d.step is not None]
+    sites = list(dict.fromkeys(site for d in every for site in d.sites))
+    steps = sorted({d.step for d in every if d.step is not None})
+    values = np.full((len(sites), len(steps)), np.nan)
+    for i, site in enumerate(sites):
+        for j, step in enumerate(steps):
+            scores = [dig(d.probe(site, target), "test", "balanced") for d in every if d.step == step]
+            known = [float(v) for v in scores if v is not None]
+            values[i, j] = np.median(known) if known else np.nan
+    chances = [dig(d.probe(site, target), "test", "chance") for d in every for site in sites]
+    return LayerMap(target, sites, steps, values, next((float(c) for c in chances if c is not None), None))
+
+
+def told_layers(along: Along) -> list[str]:
+    """Per target, in words: chance, and where and when the probe reads most."""
+    words = []
+    for target in ("environment", "task"):
+        found = layer_map(along, target)
+        if not np.isfinite(found.values).any() or found.chance is None:
+            words.append(f"{target}: not known")
+            continue
+        i, j = np.unravel_index(int(np.nanargmax(found.values)), found.values.shape)
+        most = f"most at {found.sites[i]}, step {found.steps[j]:,} ({found.values[i, j]:.2f})"
+        words.append(f"{target}: {most}, chance {found.chance:.2f}")
+    return words
+
+
+def draw_layers(figure: "Figure", left: float, top: float, along: Along) -> None:
+    for index, (target, role) in enumerate((("environment", ENVIRONMENT), ("task", TASK))):
+        found = layer_map(along, target)
+        chance = "chance not known" if found.chance is None else f"chance {found.chance:.2f}"
+        axes = panel_axes(figure, left, top, index, f"probe for the {target}; {chance}")
+        axes.grid(False)
+        _cells(axes, found, role)
+        _scale(axes, found, role)
+        if index == 1:
+            axes.set_xlabel("step", labelpad=2)
+
+
+def _cells(axes: "Axes", found: LayerMap, role: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    floor = found.chance or 0.0
+    for i, row in enumerate(found.values):
+        for j, value in enumerate(row):
+            if np.isnan(value):
+                axes.plot([j - 0.2, j + 0.2], [i, i], color=colour("muted"), linewidth=0.9)
+                continue
+            share = float(np.clip((value - floor) / max(1 - floor, 1e-9), 0, 1))
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour(role), alpha=0.85 * share, linewidth=0))
+            if len(found.steps) <= MOST_NUMBERS:
+                axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=7.5, color=colour("ink"))
+    axes.set_xlim(-0.5, len(found.steps) - 0.5)
+    axes.set_ylim(len(found.sites) - 0.5, -0.5)
+    axes.set_yticks(range(len(found.sites)), [short_site(s) for s in found.sites], fontsize=8.5)
+    shown = np.unique(np.linspace(0, len(found.steps) - 1, min(4, len(found.steps))).round().astype(int))
+    axes.set_xticks(shown, [f"{found.steps[j]:,}" for j in shown], fontsize=8.5)
+
+
+def _scale(axes: "Axes", found: LayerMap, role: str) -> None:
+    """The range that was seen, at the margin."""
+    known = found.values[np.isfinite(found.values)]
+    if known.size:
+        middle = (len(found.sites) - 1) / 2
+        margin_labels(axes, [(middle, f"{known.min():.2f} to {known.max():.2f}", role)], size=9)

@@ -1,0 +1,144 @@
+"""Axes stacked over one step axis: several measured things of one group of runs, to be read together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.report.draw.axis import StepAxis, heading, margin_labels, place_axes, short, thin
+from grokscope.report.draw.style import colour
+from grokscope.report.read.bands import Band, group_band
+from grokscope.report.read.judged_run import Reading
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM = 380.0, 44.0, 76.0, 20.0, 26.0, 38.0
+RANGE = 1e7
+"""A log axis shows at most so many times its highest value's fraction: what is smaller lies at its edge."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with its band; `label` stands in the margin at its end."""
+
+    band: Band
+    role: str
+    dash: tuple[float, ...] = ()
+    width: float = 1.7
+    label: str = ""
+    shaded: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the stacked axes."""
+
+    title: str
+    lines: Sequence[Line]
+    height: float = 96.0
+    log: bool = True
+    levels: Sequence[tuple[float, str]] = ()
+    """Horizontal reference lines with their words."""
+    marks: Sequence[float] = field(default=())
+    """Steps marked by a triangle on top: spikes of the train loss."""
+
+
+def stack_height(parts: Sequence[Part]) -> float:
+    return TOP + sum(p.height for p in parts) + GAP * (len(parts) - 1) + BOTTOM
+
+
+def column_band(readings: Sequence[Reading], column: str) -> Band | None:
+    """Median and band of one column of the metrics over runs."""
+    return values_band(
+        [(r.subject.metrics["step"], v) for r in readings if (v := r.subject.metrics.get(column)) is not None]
+    )
+
+
+def values_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
+    return group_band([(np.asarray(s, float), np.asarray(v, float)) for s, v in curves])
+
+
+def draw_stack(figure: "Figure", left: float, top: float, parts: Sequence[Part], axis: StepAxis) -> None:
+    y = top + TOP
+    for i, part in enumerate(parts):
+        axes = place_axes(figure, left + LEFT, y, WIDTH - LEFT - RIGHT, part.height)
+        _draw_part(axes, part, axis)
+        last = i == len(parts) - 1
+        axis.dress(axes, labels=last)
+        if last:
+            axes.set_xlabel(axis.label, labelpad=2)
+        y += part.height + GAP
+
+
+def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
+    limits = _limits(part)
+    if part.log:
+        axes.set_yscale("log")
+    axes.set_ylim(*limits)
+    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
+    axes.set_axisbelow(True)
+    labels = []
+    for value, words in part.levels:
+        axes.axhline(value, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        labels.append((value, words, "muted"))
+    for line in part.lines:
+        _draw_line(axes, line, axis, limits)
+        if line.label:
+            labels.append((float(line.band.median[np.isfinite(line.band.median)][-1]), line.label, line.role))
+    if part.marks:
+        x = axis.place(np.array(part.marks, float))
+        axes.plot(x, np.full(len(x), limits[1]), "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
+    dress_y(axes, part.log)
+    margin_labels(axes, [(float(np.clip(v, *limits)), w, role) for v, w, role in labels if w], size=9.5, gap=11)
+    heading(axes, part.title + (", log scale" if part.log else ""), role="ink", size=10)
+
+
+def _draw_line(axes: "Axes", line: Line, axis: StepAxis, limits: tuple[float, float]) -> None:
+    b, shade = line.band, colour(line.role)
+    x = axis.place(b.step)
+    if line.shaded and b.kind != "none":
+        axes.fill_between(x, np.clip(b.low, *limits), np.clip(b.high, *limits), color=shade, alpha=0.14, linewidth=0)
+    style = (0, line.dash) if line.dash else "solid"
+    axes.plot(*thin(x, np.clip(b.median, *limits)), color=shade, linewidth=line.width, linestyle=style)
+
+
+def _limits(part: Part) -> tuple[float, float]:
+    values = np.concatenate([np.r_[line.band.low, line.band.high] for line in part.lines] or [np.ones(1)])
+    values = np.r_[values, [v for v, _ in part.levels]]
+    values = values[np.isfinite(values)]
+    if not part.log:
+        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+        spare = 0.06 * max(high - low, 1e-9)
+        return low - spare, high + spare
+    positive = values[values > 0]
+    high = float(positive.max()) if len(positive) else 1.0
+    low = max(float(positive.min()) if len(positive) else 0.1, high / RANGE)
+    spare = max(1.15, (4 / (high / low)) ** 0.5)
+    return low / spare, high * spare
+
+
+def dress_y(axes: "Axes", log: bool) -> None:
+    """A few ticks with short labels."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    if not log:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(lambda v, _: short(round(v, 9)).replace("-", "−"))
+        return
+    low, high = axes.get_ylim()
+    wide = (
+        LogLocator(numticks=5)
+        if high / low > 50
+        else LogLocator(subs=(1, 2, 5) if high / low < 12 else (1, 3), numticks=6)
+    )
+    axes.yaxis.set_major_locator(wide)
+    axes.yaxis.set_major_formatter(lambda v, _: tick(v))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def tick(value: float) -> str:
+    """``0.01``, ``300``, ``1e-6``: short enough for an axis."""
+    return short(value) if 1e-3 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")

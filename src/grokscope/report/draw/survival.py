@@ -1,0 +1,116 @@
+"""Kaplan-Meier curves per group, drawn as the share of runs that have generalized."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from grokscope.report.draw.axis import Scale, StepAxis, heading, margin_labels, place_axes
+from grokscope.report.draw.style import colour, group_colour, group_dash
+from grokscope.report.read.survival import Arm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 400.0, 70.0, 62.0, 20.0, 160.0, 54.0, 14.0
+DRAWN = 8
+"""At most this many groups are drawn; all are in the table."""
+NAMED, NAME = 6, 10
+"""Curves carry their names when so few groups have so short names; the legend has them in any case."""
+BELOW = -52.0
+"""Points from the axes' lower edge to the first row of the table of runs at risk."""
+
+
+def survival_axis(scale: Scale, found: Sequence[Arm], unit: str = "step") -> StepAxis:
+    """Positive times on the scale; what is not positive (held-out came first) stands at 0."""
+    times = np.concatenate([a.times.at for a in found]) if found else np.array([1.0])
+    positive = times[times > 0]
+    last = float(positive.max()) if len(positive) else 10.0
+    first = float(positive.min()) if len(positive) else 1.0
+    low = 10.0 ** np.floor(np.log10(first)) if first > 0 else 1.0
+    return StepAxis(scale, min(low, last / 10), last, zero=True, unit=unit)
+
+
+def figure_height(found: Sequence[Arm]) -> float:
+    return TOP + PLOT + FOOT + ROW * (min(len(found), DRAWN) + 1)
+
+
+def draw_survival(figure: "Figure", left: float, top: float, found: Sequence[Arm], axis: StepAxis, what: str) -> None:
+    """One panel at a place in points: rising shares, bands, censor ticks, and the number at risk beneath the ticks."""
+    axes = place_axes(figure, left + LEFT, top + TOP, WIDTH - LEFT - RIGHT, PLOT)
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
+    axes.set_axisbelow(True)
+    axis.dress(axes)
+    drawn = found[:DRAWN]
+    for i, arm in enumerate(drawn):
+        if arm.estimate is not None:
+            _draw_arm(axes, i, arm, axis)
+    if len(drawn) <= NAMED and all(len(arm.group) <= NAME for arm in drawn):
+        ends = [(i, a.group, 1 - float(a.estimate.survival[-1])) for i, a in enumerate(drawn) if a.estimate is not None]
+        margin_labels(axes, [(end, name, f"group-{i % 8 + 1}") for i, name, end in ends], size=10)
+    name = f"{axis.unit}s from fit to generalization" if what == "delay" else axis.unit
+    axes.set_xlabel(f"{name} (log scale)" if axis.scale == "log" else name, labelpad=2)
+    heading(axes, "share of runs that have generalized", role="ink", size=11)
+    _risk_table(figure, axes, drawn, axis)
+
+
+def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
+    """The curve is thin up to the first run that reached it, and each group a little above the last one, so that groups
+    which all wait at 0 % stay distinct."""
+    from matplotlib.transforms import ScaledTranslation
+
+    k = arm.estimate
+    assert k is not None
+    shade = group_colour(index)
+    apart = axes.transData + ScaledTranslation(0, index * 1.8 / 72, axes.figure.dpi_scale_trans)
+    style = {"drawstyle": "steps-post", "color": shade, "linestyle": group_dash(index), "transform": apart}
+    x = np.r_[axis.limits[0], axis.place(np.maximum(np.r_[k.times, k.last], 0))]
+    share = np.r_[0.0, 1 - k.survival, 1 - k.survival[-1]]
+    first = int(np.argmax(share > 0)) if (share > 0).any() else len(share) + 1
+    axes.plot(x[: first + 1], np.zeros(len(x[: first + 1])), linewidth=1.0, **style)
+    rise = np.r_[x[first : first + 1], x[first:]], np.r_[np.zeros(len(x[first : first + 1])), share[first:]]
+    axes.plot(*rise, linewidth=2.0, **style)  # nothing where nobody reached it
+    low, high = np.r_[np.nan, 1 - k.high, 1 - k.high[-1]], np.r_[np.nan, 1 - k.low, 1 - k.low[-1]]
+    axes.fill_between(x, low, high, step="post", color=shade, alpha=0.12, linewidth=0)
+    cut = arm.times.at[~arm.times.observed]
+    axes.plot(
+        axis.place(np.maximum(cut, 0)), [1 - k.at(t) for t in cut], "|", color=shade, markersize=9, markeredgewidth=1.6,
+        clip_on=False, zorder=4, transform=apart,
+    )  # fmt: skip
+
+
+def _risk_table(figure: "Figure", axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
+    """Under each tick the runs still at risk, a row per group behind its line's colour and dash."""
+    places, words, _ = axis.ticks()
+    values = [0.0 if word == "0" else float(axis.value(place)) for place, word in zip(places, words, strict=True)]
+    _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
+    for i, arm in enumerate(found):
+        _swatch(figure, axes, i, -LEFT + 4, i + 1)
+        for place, value in zip(places, values, strict=True):
+            _under(axes, str(arm.at_risk(value)), 0, i + 1, "ink", "center", place)
+
+
+def _under(
+    axes: "Axes", text: str, x: float, row: int, role: str, align: Literal["left", "center"], at: float | None = None
+) -> None:
+    """Text in a row beneath the axes, x points from their left end, or from the data's `at`."""
+    frame = "axes fraction" if at is None else axes.get_xaxis_transform()
+    axes.annotate(
+        text, (at or 0, 0), xycoords=frame, xytext=(x, BELOW - ROW * row), textcoords="offset points", ha=align,
+        fontsize=9.5, color=colour(role), annotation_clip=False,
+    )  # fmt: skip
+
+
+def _swatch(figure: "Figure", axes: "Axes", index: int, x: float, row: int) -> None:
+    """A piece of the group's line, 30 points long, x points from the axes' left end in a row beneath them."""
+    from matplotlib.transforms import offset_copy
+
+    place = offset_copy(axes.transAxes, figure, x, BELOW - ROW * row + 3.5, units="points")
+    width = 30 / (WIDTH - LEFT - RIGHT)
+    axes.plot(
+        [0, width], [0, 0], color=group_colour(index), linestyle=group_dash(index), linewidth=2.0, transform=place,
+        clip_on=False,
+    )  # fmt: skip

@@ -1,0 +1,224 @@
+"""What stands behind each run: its exact settings, where it was made, how to make it again, and its rows to take
+away."""
+
+import base64
+import csv
+import gzip
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grokscope.report.read.copies import is_import
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.subjects import differing, flat
+from grokscope.report.read.tables import why
+from grokscope.report.read.words import plural
+
+PLAIN_DATA, PACKED_DATA = 200_000, 600_000
+"""Bytes of rows that a page carries as plain CSV, and packed (gzip), before it only names the files."""
+
+_OF_ONE_SEED = ("seed", "regime.name", "start", "start.run", "start.digest")
+"""Settings that say nothing of a group: each seed branched from a run of its own."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A link that holds its data; `href` is None where the rows are too many for the page."""
+
+    name: str
+    href: str | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One run's folded-out part."""
+
+    reading: Reading
+    anchor: str
+    own: list[tuple[str, str]]
+    """Settings in which this run differs from others of its group."""
+    settings: list[tuple[str, str, bool]]
+    """All settings: key, value, whether the user gave it."""
+    origin: list[tuple[str, str]]
+    config: Download | None
+    command: str | None
+    """What makes the run again from `config`; None for a run from an archive, which cannot be made again."""
+    download: Download | None
+    why: str
+    """The sentence behind the verdict, or why there is none."""
+
+
+def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str]) -> list[Detail]:
+    every = [r for members in groups.values() for r in members]
+    data = downloads(every)
+    out = []
+    for members in groups.values():
+        keys = differing([flat(r.subject.config) for r in members if r.subject.config])
+        for r in members:
+            settings = flat(r.subject.config) if r.subject.config else {}
+            passed = set(r.subject.record.get("passed") or ())
+            out.append(
+                Detail(
+                    r,
+                    anchors[r.subject.name],
+                    own=[(k, shown(settings.get(k, "absent"))) for k in keys if k != "seed"],
+                    settings=[(k, shown(v), k in passed) for k, v in settings.items()],
+                    origin=_origin(r),
+                    config=config_file(r),
+                    command=command(r),
+                    download=data.get(r.subject.name),
+                    why=why(r),
+                )
+            )
+    return out
+
+
+def group_differences(groups: Mapping[str, Sequence[Reading]]) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """(settings in which the groups differ, group -> setting -> value); what belongs to one seed and
+    the regime's label are left out."""
+    configs = {
+        g: flat(next((r.subject.config for r in members if r.subject.config), {})) for g, members in groups.items()
+    }
+    configs = {g: c for g, c in configs.items() if c}
+    keys = [k for k in differing(list(configs.values())) if k not in _OF_ONE_SEED]
+    return keys, {g: {k: shown(c.get(k, "absent")) for k in keys} for g, c in configs.items()}
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value)) or "none"
+    return (
+        f"{value:,}"
+        if isinstance(value, int) and abs(value) >= 10_000
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def config_file(reading: Reading) -> Download | None:
+    """A run's resolved config as a file that `grokscope train` reads; None for a log that grokscope did not make."""
+    if reading.subject.config is None or _is_log(reading):
+        return None
+    text = json.dumps(reading.subject.config, indent=1, allow_nan=False)
+    href = f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"
+    return Download(f"{reading.subject.name}.json", href, "the resolved config")
+
+
+def imported(reading: Reading) -> bool:
+    """Whether the run was read from an archive or a log: its config is what somebody wrote down, not all that they
+    ran."""
+    return is_import(reading.subject) or _is_log(reading)
+
+
+def _is_log(reading: Reading) -> bool:
+    """Whether the run was made of another program's log."""
+    return (reading.subject.record.get("lineage") or {}).get("kind") == "log"
+
+
+def command(reading: Reading) -> str | None:
+    """What to type once the config file is saved; None where that would not make the run again."""
+    if imported(reading):
+        return None
+    return f"grokscope train {shlex.quote(f'{reading.subject.name}.json')}"
+
+
+def _origin(reading: Reading) -> list[tuple[str, str]]:
+    subject = reading.subject
+    facts, made = subject.record.get("facts") or {}, subject.record.get("provenance") or {}
+    out = []
+    if subject.path is not None:
+        out.append(("folder", subject.path))
+    if subject.status:
+        done, total = subject.status.get("step"), subject.status.get("total_steps")
+        reach = f", step {done:,} of {total:,}" if isinstance(done, int) and isinstance(total, int) else ""
+        out.append(("state", f"{subject.state}{reach}"))
+    if facts.get("parameters"):
+        out.append(("parameters", f"{facts['parameters']:,}"))
+    out += [(split, words) for split, fact in (facts.get("splits") or {}).items() if (words := _split(fact))]
+    if lineage := subject.record.get("lineage"):
+        front = "imported from" if imported(reading) else "continued from"
+        out.append((front, ", ".join(f"{k} {shown(v)}" for k, v in flat(lineage).items())))
+    if packages := made.get("packages"):
+        out.append(
+            ("versions", ", ".join([f"python {made.get('python', '?')}", *(f"{k} {v}" for k, v in packages.items())]))
+        )
+    if machine := [str(made[k]) for k in ("processor", "platform") if made.get(k)]:
+        out.append(("machine", ", ".join(machine)))
+    if git := made.get("git"):
+        out.append(("git", f"{str(git.get('commit'))[:12]}{' with local changes' if git.get('dirty') else ''}"))
+    if started := made.get("command"):
+        out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
+    notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
+    return [*out, *(("note", note) for note in notes)]
+
+
+def _split(fact: Mapping[str, Any]) -> str:
+    """How many examples a split holds and what its trivial predictor reaches, as far as that is known."""
+    trivial = fact.get("trivial_acc", fact.get("trivial_loss"))
+    what = "accuracy" if "trivial_acc" in fact else "loss"
+    known = [plural(fact["n"], "example")] if fact.get("n") is not None else []
+    return ", ".join([*known, *([f"trivial {what} {trivial:.4g}"] if trivial is not None else [])])
+
+
+def downloads(readings: Sequence[Reading]) -> dict[str, Download]:
+    """Each run's rows as CSV inside the page: plain while all together are small, packed while they still fit, else
+    named."""
+    tables = {r.subject.name: (r, text) for r in readings if (text := _csv(r)) is not None}
+    plain = sum(len(text) for _, text in tables.values())
+    if plain <= PLAIN_DATA:
+        return {name: _plain(r, text) for name, (r, text) in tables.items()}
+    packed = (
+        {name: gzip.compress(text.encode(), 9, mtime=0) for name, (_, text) in tables.items()}
+        if plain < 40 * PACKED_DATA
+        else {}
+    )
+    if packed and sum(map(len, packed.values())) <= PACKED_DATA:
+        return {name: _packed(tables[name][0], data) for name, data in packed.items()}
+    return {
+        name: Download(name, None, "too large to carry in this page: read it in the run's folder") for name in tables
+    }
+
+
+def _plain(reading: Reading, text: str) -> Download:
+    data = base64.b64encode(text.encode()).decode()
+    name = f"{reading.subject.name}.csv"
+    return Download(name, f"data:text/csv;base64,{data}", f"CSV, {text.count(chr(10)) - 1:,} evaluations")
+
+
+def _packed(reading: Reading, data: bytes) -> Download:
+    href = f"data:application/gzip;base64,{base64.b64encode(data).decode()}"
+    return Download(f"{reading.subject.name}.csv.gz", href, "CSV, packed with gzip")
+
+
+def _csv(reading: Reading) -> str | None:
+    """All columns of a run's rows, or the columns of a foreign log's trajectory."""
+    if reading.subject.rows:
+        return table_csv([dict(row) for row in reading.subject.rows])
+    t = reading.trajectory
+    if t is None:
+        return None
+    columns = {"step": t.step, "train": t.train, **t.held_out}
+    return table_csv([{k: v[i].item() for k, v in columns.items()} for i in range(len(t.step))])
+
+
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV with the union of their keys; missing values are empty."""
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and value != value) else value

@@ -1,0 +1,138 @@
+"""The answer in one sentence, and counts that add up to what was launched."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from grokscope.inference.claims import standing
+from grokscope.report.read.glossary import VERDICTS
+from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.report.read.words import listed
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every launched run is in exactly one of `outcomes` (verdicts of finished runs) and `open` (state -> runs without
+    a final verdict); `states` counts all of them by state."""
+
+    total: int
+    outcomes: dict[str, list[Reading]]
+    open: dict[str, list[Reading]]
+    states: dict[str, int]
+
+    @property
+    def judged(self) -> int:
+        return sum(map(len, self.outcomes.values()))
+
+
+def summarize(readings: Sequence[Reading]) -> Summary:
+    order = [*VERDICTS, *(r.outcome for r in readings)]
+    outcomes: dict[str, list[Reading]] = {}
+    waiting: dict[str, list[Reading]] = {}
+    for reading in readings:
+        bucket = outcomes if reading.final_verdict else waiting
+        bucket.setdefault(reading.outcome if reading.final_verdict else reading.open_state, []).append(reading)
+    states = Counter(r.subject.state for r in readings)
+    known = [*STATE_WORDS, *states]
+    return Summary(
+        len(readings),
+        {k: outcomes[k] for k in dict.fromkeys(order) if k in outcomes},
+        {k: waiting[k] for k in dict.fromkeys([*known, *waiting]) if k in waiting},
+        {k: states[k] for k in dict.fromkeys(known) if k in states},
+    )
+
+
+def headline(summary: Summary, planned: int = 0) -> str:
+    """One sentence: what share grokked, what the others did, and what is still missing; of the `planned` runs where
+    more were planned than have begun."""
+    if summary.total == 0:
+        return "There are no runs to report on."
+    total = max(planned, summary.total)
+    missing = total - summary.total
+    waiting = [f"{len(r):,} {_open_words(state, len(r))}" for state, r in summary.open.items()]
+    waiting += [f"{missing:,} {_open_words('planned', missing)}"] if missing else []
+    if not summary.outcomes:
+        return f"None of {_runs(total)} has a verdict yet: {listed(waiting)}." if total > 1 else _single_open(summary)
+    if total == 1:
+        return _single(next(iter(summary.outcomes.values()))[0])
+    body = _judged({name: len(found) for name, found in summary.outcomes.items()}, total)
+    return f"{body[0].upper()}{body[1:]}{f'; {listed(waiting)}' if waiting else ''}."
+
+
+def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
+    """The runs that a page without a study rests on: finished ones by group, and how many verdicts are fragile."""
+    finished = {name: (sum(r.final_verdict for r in members), len(members)) for name, members in groups.items()}
+    judged = [r.verdict for members in groups.values() for r in members if r.final_verdict and r.verdict is not None]
+    tested = [v for v in judged if v.verdict is not None and v.neighbours]
+    return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")
+
+
+VERB = {
+    "underfit": "never fitted the training data", "unstable": "stayed unstable",
+    "rising": "were still rising", "recovered-to-baseline": "only recovered to the trivial baseline",
+}  # fmt: skip
+
+
+def _judged(counts: dict[str, int], total: int) -> str:
+    (first, count), *others = counts.items()
+    rest = [f"{n:,} {VERB.get(name, name)}" for name, n in others]
+    if first == "grokked":
+        return listed([f"{'all' if count == total else f'{count:,} of'} {_runs(total)} grokked", *rest])
+    if count == total:
+        return f"none of {_runs(total)} grokked: all {VERB.get(first, first)}"
+    return f"none of {_runs(total)} grokked: {listed([f'{count:,} {VERB.get(first, first)}', *rest])}"
+
+
+def _single(reading: Reading) -> str:
+    verb = VERB.get(reading.outcome, reading.outcome)
+    return f"The run {verb}{f': {reading.verdict.reason}' if reading.verdict is not None else ''}."
+
+
+def _single_open(summary: Summary) -> str:
+    state, (reading,) = next(iter(summary.open.items()))
+    so_far = f": so far {reading.outcome}" if reading.provisional else ""
+    return f"The run {_open_words(state, 1)}{so_far}."
+
+
+def reconciliation(summary: Summary) -> str:
+    """``12 runs launched = 9 finished + 1 diverged + 1 failed + 1 still running``."""
+    parts = " + ".join(f"{n} {STATE_WORDS.get(s, s)}" for s, n in summary.states.items())
+    return f"{_runs(summary.total)} launched = {parts}" if summary.total else "no runs"
+
+
+def _open_words(state: str, count: int) -> str:
+    one = count == 1
+    return {
+        "running": f"{'is' if one else 'are'} still running",
+        "planned": f"{'is' if one else 'are'} not started",
+        "interrupted": f"{'was' if one else 'were'} interrupted",
+        "unreadable": "could not be read",
+        "no verdict": f"{'has' if one else 'have'} no verdict",
+    }.get(state, state)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
+
+
+def when(readings: Sequence[Reading]) -> str | None:
+    """Days (UTC) on which the runs were trained, from their status files; None for logs that do not say. An imported
+    run's 0 means that nobody knows."""
+    known = [t for r in readings if isinstance(t := (r.subject.status or {}).get("started"), int | float)]
+    stamps = [float(t) for t in known if t > 0]
+    if not stamps:
+        return None
+    first, last = (datetime.fromtimestamp(t, UTC) for t in (min(stamps), max(stamps)))
+    text = f"{first.day} {first:%B %Y}"
+    return text if first.date() == last.date() else f"{text} to {last.day} {last:%B %Y}"
+
+
+def versions(readings: Sequence[Reading]) -> list[str]:
+    """``torch 2.14.1`` ...: every version of the main packages that any run records; several are all named."""
+    found: dict[str, set[str]] = {}
+    for reading in readings:
+        for name, version in ((reading.subject.record.get("provenance") or {}).get("packages") or {}).items():
+            if name in ("grokscope", "torch"):
+                found.setdefault(name, set()).add(str(version))
+    return [f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(found.items())]

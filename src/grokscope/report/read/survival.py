@@ -1,0 +1,146 @@
+"""Who had generalized by when: each group's times with their censoring, tests between groups, and both as words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.words import listed, plural, steps
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import LogRank, Survival, Times
+
+COMPARED = 6
+"""Up to this many groups every pair is tested; with more, hunting through pairs would only find chance."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One group's times; `left_out` runs had nothing that could begin."""
+
+    group: str
+    times: "Times"
+    left_out: int
+    estimate: "Survival | None"
+
+    def at_risk(self, time: float) -> int:
+        """Runs that had neither reached it nor ended before `time`."""
+        return int((self.times.at >= time).sum())
+
+
+def arms(groups: Mapping[str, Sequence[Reading]], what: str) -> list[Arm]:
+    """`what` is ``T_gen`` or ``delay``. Runs without a single evaluation are counted in `left_out`, and for the delay
+    also those that never fitted: their delay has not begun."""
+    from grokscope.trajectory import delays_of, survival, times_of
+
+    out = []
+    for group, readings in groups.items():
+        found = [r.found for r in readings if r.found is not None]
+        missing = len(readings) - len(found)
+        if what == "delay":
+            times, unfitted = delays_of(found)
+            missing += unfitted
+        else:
+            times = times_of(found, what)
+        out.append(Arm(group, times, missing, survival(times) if len(times) else None))
+    return out
+
+
+def worth_drawing(found: Sequence[Arm]) -> bool:
+    """Two runs or more, and one that reached it: curves that all lie at 0 % say less than the sentence does."""
+    return sum(len(a.times) for a in found) > 1 and any(a.times.events for a in found)
+
+
+def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]:
+    """Log-rank tests between all pairs of up to COMPARED groups, with Holm's adjusted p (Holm 1979) over the family."""
+    from grokscope.trajectory import logrank
+
+    usable = [a for a in found if len(a.times)]
+    if not 2 <= len(usable) <= COMPARED:
+        return []
+    tests = [(a, b, logrank(a.times, b.times)) for a, b in combinations(usable, 2)]
+    told = [t[2].p for t in tests if t[2].p is not None]
+    adjusted = iter(holm(told))
+    return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values, in the order given."""
+    order = np.argsort(p, kind="stable")
+    scaled = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
+    out = np.empty(len(p))
+    out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return out.tolist()
+
+
+def spoken_survival(found: Sequence[Arm], what: str) -> str:
+    """What the figure shows, with its numbers."""
+    subject = "the delay from fitting to generalizing" if what == "delay" else "the step of generalization"
+    turnbull = any(a.estimate is not None and a.estimate.method == "Turnbull" for a in found)
+    parts = [f"{'Turnbull estimates' if turnbull else 'Kaplan-Meier curves'} of {subject}."]
+    for arm in found:
+        k = arm.estimate
+        if k is None:
+            parts.append(f"{arm.group}: no run with evaluations.")
+            continue
+        parts.append(f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, median {' ('.join(_median(k))}).")
+    return " ".join(parts)
+
+
+def arm_rows(times: Sequence[Arm], delays: Sequence[Arm]) -> list[dict[str, Any]]:
+    """Group by group: n, how many generalized, medians with their intervals."""
+    out = []
+    for arm, delay in zip(times, delays, strict=True):
+        k = arm.estimate
+        out.append({
+            "group": arm.group, "n": len(arm.times), "left_out": arm.left_out, "events": 0 if k is None else k.events,
+            "gen": _median(k), "delay": _median(delay.estimate), "unfitted": delay.left_out - arm.left_out,
+            "notes": "no evaluations" if k is None else listed([n for n in k.notes if "too few" not in n]),
+        })  # fmt: skip
+    return out
+
+
+def _median(k: "Survival | None") -> tuple[str, str]:
+    """(median, its 95 % interval in words); a median that was not reached is larger than its bound."""
+    if k is None:
+        return "–", ""
+    return f"> {steps(k.bound)}" if k.median is None else steps(k.median), f"95 %: {_spread(k)}"
+
+
+def _spread(k: "Survival") -> str:
+    low, high = k.median_low, k.median_high
+    if low is None and high is None:
+        return "undetermined, too few runs"
+    if high is None:
+        return f"{steps(low)} or later"
+    if low is None:
+        return f"up to {steps(high)}"
+    if low == high:
+        return f"{steps(low)} to {steps(high)}, no width: one evaluation saw them all, which is no certainty"
+    return f"{steps(low)} to {steps(high)}"
+
+
+def pair_rows(tests: "Sequence[tuple[Arm, Arm, LogRank, float | None]]") -> list[dict[str, Any]]:
+    return [
+        {"a": a.group, "b": b.group, "n": test.n, "events": test.events, "p": _p(test.p), "holm": _p(adjusted),
+         "smallest": _p(test.smallest_p), "asymptotic": _p(test.p_asymptotic), "reason": test.reason,
+         "cautions": [note for note in test.notes if "too few" not in note]}
+        for a, b, test, adjusted in tests
+    ]  # fmt: skip
+
+
+def one_answer(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence in place of a table whose rows all say why nothing can be told; empty where they differ."""
+    reasons = {row["reason"] for row in rows}
+    if len(rows) < 2 or len(reasons) > 1 or "" in reasons:
+        return ""
+    return f"The same for all {len(rows)} pairs of groups: {reasons.pop()}."
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"

@@ -1,0 +1,90 @@
+"""Numbers and milestones as text, and the sentences that stand in for figures where they cannot be seen."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.report.read.bands import Band
+from grokscope.report.read.judged_run import STATE_WORDS, Reading
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Milestone
+
+NONE = "–"
+
+
+def steps(value: float | None) -> str:
+    """12000.0 -> 12,000; fractional epochs keep their digits."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞"
+    return (f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}").replace("-", "−")
+
+
+def score(value: float | None) -> str:
+    return NONE if value is None or math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
+def factor(value: float | None) -> str:
+    """A ratio with two significant digits and its sign of multiplication."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.1f}×" if value < 9.95 else f"{value:,.0f}×"
+
+
+def interval(moment: "Milestone | None") -> str:
+    """The evaluation interval of an observed milestone, ``(1,200, 1,400]``; empty for a censored one."""
+    if moment is None or moment.censored:
+        return ""
+    return f"({steps(moment.previous)}, {steps(moment.at)}]" if moment.previous is not None else "at or before"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def brief(name: str, length: int) -> str:
+    """A name cut to fit a place in a figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def tally(readings: Sequence[Reading]) -> str:
+    """``3 grokked and 1 still running``: verdicts of finished runs, the state of the others."""
+    words = [r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings]
+    return listed([f"{n} {name}" for name, n in Counter(words).items()])
+
+
+def spoken_curves(group: str, readings: Sequence[Reading], bands: dict[str, Band], split: str, metric: str) -> str:
+    """What a panel of the hero figure shows, with its numbers."""
+    parts = [f"{group}: {metric} against step, {plural(len(readings), 'run')}: {tally(readings)}."]
+    if fits := [r.fit.at for r in readings if r.fit is not None and not r.fit.censored]:
+        parts.append(f"Train reaches the fit threshold at step {_range(fits)}.")
+    if (band := bands.get(split)) is not None:
+        first, middle, end = (band.median[i] for i in (0, len(band.step) // 2, -1))
+        at = steps(float(band.step[len(band.step) // 2]))
+        parts.append(f"Held-out {split} starts at {first:.2f}, is {middle:.2f} at step {at} and ends at {end:.2f}")
+        parts[-1] += f" ({band.words})."
+    gens = [r.gen.at for r in readings if r.gen is not None and not r.gen.censored]
+    if gens:
+        parts.append(f"It reaches its threshold at step {_range(gens)} in {plural(len(gens), 'run')}.")
+    if late := sum(r.gen is not None and r.gen.censored for r in readings):
+        parts.append(f"{plural(late, 'run')} did not reach it by the last evaluation (right-censored).")
+    if (norm := bands.get("norm_total")) is not None:
+        parts.append(f"The weight norm goes from {norm.median[0]:.3g} to {norm.median[-1]:.3g}.")
+    return " ".join(parts)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return steps(low) if low == high else f"{steps(round(middle))} in the median ({steps(low)} to {steps(high)})"

@@ -1,0 +1,253 @@
+"""The section on regressions with groups, such as m-heights: each group beside its own trivial predictor."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope.report.draw.axis import StepAxis, heading, place_axes, step_axis
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height, values_band
+from grokscope.report.draw.style import colour, group_colour
+from grokscope.report.read.grouped_regression import Grouped, Predictions, group_name, grouped, lowest, predictions
+from grokscope.report.read.words import NONE, plural, score, steps
+from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
+from grokscope.report.sections.norms_and_ranks import number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from grokscope.report.build import Material
+
+Runs = Mapping[str, Sequence[Grouped]]
+KEY = (
+    Entry("train", "train"),
+    Entry("held out", "held-1"),
+    Entry("without m = n − k", "held-3", (5, 2)),
+    Entry("one group", "muted", (), 1.0),
+    Entry("one group, m = n − k", "held-2", (), 1.0),
+    Entry("trivial predictor", "muted", (1, 2), 1.2),
+)
+POINTS = 1500
+"""At most so many predictions are drawn."""
+
+
+def codes_section(material: "Material") -> Section | None:
+    """None where no run is a regression with losses by group."""
+    split = material.splits[0]
+    found = grouped(material.groups(), split)
+    if not found:
+        return None
+    first = next(iter(found.values()))[0]
+    codes = bool(first.largest_m)
+    blocks: list[Block] = [
+        Words(
+            "The trivial predictor here is the mean target of each group: what is reached without looking at the "
+            "input. A curve that falls, but not below it, has learned nothing about single inputs."
+        ),
+        *[Words(line, "lead") for name, runs in found.items() for line in _against_trivial(name, runs)],
+        *_curves(found, split),
+        *_decays(material, found),
+        *_groups(found),
+        *_scatter(found),
+    ]
+    title = "Groups of codes" if codes else "Groups of the regression"
+    return Section("groups", "Groups", title, blocks)
+
+
+def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
+    best = [b[0] for r in runs if (b := r.best) is not None]
+    trivial = next((r.trivial for r in runs if r.trivial is not None), None)
+    if not best or trivial is None:
+        return []
+    middle = float(np.median(best))
+    place = "below" if middle < trivial else "not below"
+    spread = f" (median of {plural(len(best), 'run')}, {number(min(best))} to {number(max(best))})"
+    some = "" if len(best) == 1 else spread
+    goal = f"{place} the trivial predictor's {number(trivial)}"
+    return [f"{name}: the best held-out loss is {number(middle)}{some}, {goal}."]
+
+
+def _curves(found: Runs, split: str) -> list[Block]:
+    panels = [_panel(name, runs, found, split) for name, runs in found.items()]
+    codes = any(r.largest_m for runs in found.values() for r in runs)
+    key = [e for e in KEY if codes or "n − k" not in e.words]
+    return [
+        Words("Losses by group, and the norm under them", "h3"),
+        Words("Median over runs. In the middle each group's held-out loss is divided by the loss of its own trivial "
+              "predictor: only below 1 has anything been learned. Spikes of the train loss are marked ▾."),
+        Plots("loss", panels, key, "wide" if len(panels) in (1, 2, 4) else ""),
+    ]  # fmt: skip
+
+
+def _panel(name: str, runs: Sequence[Grouped], found: Runs, split: str) -> Panel:
+    parts = _parts(runs, split)
+
+    def axis(scale: Any) -> StepAxis:
+        every = [r for members in found.values() for r in members]
+        unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
+        return step_axis(scale, [r.clock for r in every], unit)
+
+    told = "; ".join(
+        f"{line.label} ends at {number(float(line.band.median[-1]))}" for p in parts for line in p.lines if line.label
+    )
+    return Panel(
+        lambda figure, left, top, scale: draw_stack(figure, left, top, parts, axis(scale)),
+        (WIDTH, stack_height(parts)), f"{name}: loss, loss by group and weight norm against the epoch. {told}.", name,
+    )  # fmt: skip
+
+
+def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
+    def band(values: Any):
+        return values_band([(r.clock, v) for r in runs if (v := values(r)) is not None])
+
+    losses = [
+        Line(b, role, dash, label=label)
+        for values, role, dash, label in (
+            (lambda r: r.metrics.get("train_loss"), "train", (), "train"),
+            (lambda r: r.metrics.get(f"{split}_loss"), "held-1", (), split),
+            (lambda r: None if r.without is None else r.without[0], "held-3", (5, 2), "m < n − k"),
+        )
+        if (b := band(values)) is not None
+    ]
+    one = runs[0]
+    levels = [] if one.trivial is None else [(one.trivial, "trivial")]
+    levels += [] if one.without is None else [(one.without[1], "triv., m < n−k")]
+    marks = sorted({r.at(s) for r in runs for s in r.reading.spikes})
+    parts = [Part("mean squared error", losses, 130, levels=levels, marks=marks)]
+    relative = []
+    for g in one.groups:
+        b = band(lambda r, g=g: None if not r.trivial_of(g) or g not in r.groups else r.groups[g] / r.trivial_of(g))
+        if b is not None:
+            relative.append(Line(b, "held-2" if g in one.largest_m else "muted", width=1.0, shaded=False))
+    if relative:
+        parts.append(Part("each group over its trivial loss", relative, 110, levels=[(1.0, "trivial")]))
+    if (norm := band(lambda r: r.metrics.get("norm_total"))) is not None:
+        parts.append(Part("weight norm, L2", [Line(norm, "ink", label="all")], 60))
+    return parts
+
+
+def _decays(material: "Material", found: Runs) -> list[Block]:
+    head = ("Run", "Weight decay", "T_fit", "Best loss", "Last loss", "Last / best", "Best without m = n − k", ""
+                                                                                                               "Best "
+                                                                                                               "R²",
+            "Spikes", "Spike and norm", "Verdict")  # fmt: skip
+    rows = [(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]) for name, runs in found.items()]
+    return [
+        Words("Decays as measured", "h3"),
+        Words("Last over best is the overfitting after the best point. R² is measured from the trivial predictor. "
+              "Spike and norm: rank correlation of the changes of train loss and of norm around the spike nearest "
+              "to the transition (95 % interval); −1 is the prediction that the network pays with its fit for "
+              "shedding norm."),
+        Table("Decays as measured", head, rows),
+    ]  # fmt: skip
+
+
+def _decay(run: Grouped, anchor: str) -> Row:
+    r, best = run.reading, run.best
+    decay = ((r.subject.config or {}).get("regime") or {}).get("weight_decay")
+    fit = r.fit
+    reached = "not reached" if fit is None or fit.censored else steps(run.at(fit.at))
+    r2 = r.trajectory.held_out.get(run.split) if r.trajectory is not None else None
+
+    loss = [Value(NONE)] * 3
+    if best is not None:
+        low, at, last = best
+        ratio = f"{last / low:.2f}×" if low > 0 else NONE
+        loss = [Value(number(low), f"at {steps(at)}"), Value(number(last)), Value(ratio)]
+    return Row(
+        r.subject.label,
+        [
+            Value("none" if decay is None else f"{decay:g}"),
+            Value(reached, "epoch" if "epoch" in run.metrics else "step"),
+            *loss,
+            _without(run),
+            Value(score(float(np.nanmax(r2))) if r2 is not None and np.isfinite(r2).any() else NONE),
+            Value(str(len(r.spikes))),
+            _link(run),
+            Value(r.outcome, number=False),
+        ],
+        anchor,
+    )
+
+
+def _without(run: Grouped) -> Value:
+    best = None if run.without is None else lowest(run.clock, run.without[0])
+    if best is None or run.without is None:
+        return Value(NONE)
+    return Value(number(best[0]), f"trivial {number(run.without[1])}")
+
+
+def _link(run: Grouped) -> Value:
+    link = run.link
+    if link is None:
+        return Value("no spike")
+    place = f"{'near the transition' if link.near else 'not near the transition'}; {link.verdict}"
+    if link.rho is None:
+        return Value("cannot tell", link.reason)
+    return Value(f"{link.rho:.2f} [{link.low:.2f}, {link.high:.2f}]".replace("-", "−"), place)
+
+
+def _groups(found: Runs) -> list[Block]:
+    first = next(iter(found.values()))[0]
+    head = ["Group", "Trivial loss", *(f"{name}: best (last)" for name in found)]
+    ids = sorted({g for runs in found.values() for r in runs for g in r.groups})
+    rows: list[tuple[str, list[Row]]] = []
+    for title, chosen in (
+        ("m = n − k", [g for g in ids if g in first.largest_m]),
+        ("m < n − k" if first.largest_m else "", [g for g in ids if g not in first.largest_m]),
+    ):
+        if chosen:
+            rows.append((title, [_group_row(g, first, found) for g in chosen]))
+    return [
+        Words("Group by group", "h3"),
+        Words("Lowest held-out loss of each group over the run, the last one beneath; median over runs. Shaded by "
+              "how far it lies below the group's trivial predictor."),
+        Table("Loss by group", head, rows, compact=True),
+    ]  # fmt: skip
+
+
+def _group_row(group: int, first: Grouped, found: Runs) -> Row:
+    trivial = first.trivial_of(group)
+    cells = []
+    for runs in found.values():
+        ends = [e for r in runs if (e := lowest(r.clock, r.groups.get(group))) is not None]
+        if not ends:
+            cells.append(Value(NONE))
+            continue
+        best, last = (float(np.median([e[i] for e in ends])) for i in (0, 2))
+        shade = None if not trivial else float(np.clip(1 - best / trivial, 0, 1))
+        cells.append(Value(number(best), f"last {number(last)}", shade))
+    return Row(group_name(first, group), [Value(NONE if trivial is None else number(trivial)), *cells])
+
+
+def _scatter(found: Runs) -> list[Block]:
+    runs = [(name, r.reading) for name, members in found.items() for r in members]
+    kept = [(name, reading, p) for name, reading in runs if (p := predictions(reading)) is not None]
+    if not kept:
+        return []
+    panels = [
+        Panel(
+            lambda figure, left, top, _, p=p: draw_scatter(figure, left, top, p),
+            (260.0, 260.0),
+            f"{name}, {r.subject.label}: predicted against true target for {len(p.true)} examples, R² {p.r2:.3f}.",
+            f"{name}, {r.subject.label}",
+            steps=False,
+        )
+        for name, r, p in kept
+    ]
+    return [Words("Predicted and true", "h3"), Plots("scatter", panels)]
+
+
+def draw_scatter(figure: "Figure", left: float, top: float, found: Predictions) -> None:
+    """Predicted against true with the diagonal; colours are groups, repeating after eight."""
+    axes = place_axes(figure, left + 40, top + 22, 206, 196)
+    kept = np.linspace(0, len(found.true) - 1, min(len(found.true), POINTS)).astype(int)
+    ids = np.zeros(len(found.true), int) if found.group is None else np.unique(found.group, return_inverse=True)[1]
+    for g in np.unique(ids[kept]):
+        own = kept[ids[kept] == g]
+        axes.plot(found.true[own], found.predicted[own], ".", markersize=2.5, alpha=0.6, color=group_colour(int(g)),
+                  rasterized=True)  # fmt: skip
+    low, high = float(min(found.true.min(), found.predicted.min())), float(max(found.true.max(), found.predicted.max()))
+    axes.plot([low, high], [low, high], color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+    axes.set_xlabel("true", labelpad=2)
+    heading(axes, f"predicted; R² {found.r2:.3f}".replace("-", "−"), role="ink", size=10.5)

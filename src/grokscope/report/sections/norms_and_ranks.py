@@ -1,0 +1,190 @@
+"""Figures of a shortcut study: norms of weights and gradients by parameter group, ranks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope.report.draw.axis import StepAxis, short, step_axis
+from grokscope.report.draw.keys import group_entries
+from grokscope.report.draw.measured_columns import HEIGHT, LINES, draw_diagnostic
+from grokscope.report.draw.measured_columns import WIDTH as DIAGNOSTIC_WIDTH
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, column_band, draw_stack, stack_height
+from grokscope.report.read.bands import Band
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.measured_columns import Diagnostic
+from grokscope.report.read.words import NONE, factor
+from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Table, Value, Words
+
+if TYPE_CHECKING:
+    from grokscope.report.build import Material
+
+Groups = Mapping[str, Sequence[Reading]]
+NORMS = {
+    "norm_total": ("all", "ink", ()), "norm_scale_invariant": ("scale-inv.", "held-1", (5, 2)),
+    "norm_weights": ("weights", "held-2", (1.2, 1.6)), "norm_head": ("head", "held-3", (6, 2, 1.2, 2)),
+    "norm_normalization": ("norm. layers", "held-4", (2.5, 1.5)),
+}  # fmt: skip
+RANKS = {
+    "rank_effective": "exp of the entropy of the singular values (Roy & Vetterli 2007)",
+    "rank_participation": "participation ratio of the variances: how many directions carry them",
+    "rank_stable": "squared Frobenius over squared spectral norm",
+}
+RANK_ROWS = 512
+"""Training rows that a run takes its spectra from, at most."""
+UNEQUAL = (
+    "These groups did not all take their spectra from the same number n of rows, as far as it is known, and a rank "
+    "grows with it: no spectrum of n rows has more than n\u00a0−\u00a01 directions, and noise fills those it has. "
+    "Compare ranks at equal n only."
+)
+
+
+def norm_blocks(material: "Material", groups: Groups) -> list[Block]:
+    """Norms by parameter group, one panel per group of runs: of the weights, and of the gradients where they were
+    recorded by group; and how the weights grew once the training data was fitted."""
+    panels, rows = [], []
+    logged = {c: look for c, look in NORMS.items() if any(has(m, c) for m in groups.values())}
+    graded = gradient_columns(groups)
+    for name, members in groups.items():
+        parts = [_norms("weight norm, L2", members, {c: c for c in logged}, 150)]
+        parts += [_norms("gradient norm, L2", members, {c: f"grad_{c}" for c in logged if f"grad_{c}" in graded}, 110)]
+        parts = [p for p in parts if p.lines]
+        if not parts:
+            continue
+        told = "; ".join(f"{p.title} by parameter group: {ends(p.lines)}" for p in parts)
+        panels.append(stack_panel(parts, material, name, f"{name}: {told}"))
+        rows.append(Row(name, [_growth(members, column) for column in logged]))
+    if not panels:
+        return []
+    return [
+        Words("Norms of weights and gradients" if graded else "Weight norms", "h3"),
+        Words("By disjoint parameter groups, median over seeds and band. Scale-invariant weights are found by test, "
+              "not by name: scaling them does not move the logits."
+              + (" Gradients are measured before the filter." if graded else "")),
+        Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], style(panels)),
+        Table("Growth of norms after fit", ["Growth after fit", *(look[0] for look in logged.values())], [("", rows)]),
+        Words("Growth after fit: norm at the last evaluation over the norm where train first reached the fit "
+              "threshold; median over the runs that fitted, range beneath."),
+    ]  # fmt: skip
+
+
+def gradient_columns(groups: Groups) -> set[str]:
+    """The columns of gradient norms that `norm_blocks` draws: none where only the total was recorded."""
+    found = {f"grad_{c}" for c in NORMS if any(has(m, f"grad_{c}") and has(m, c) for m in groups.values())}
+    return found if found - {"grad_norm_total"} else set()
+
+
+def _norms(title: str, members: Sequence[Reading], columns: Mapping[str, str], height: float) -> Part:
+    """Lines in the look of each norm; `columns` maps it to the column that is drawn."""
+    found = [
+        Line(b, role, dash, 2.0 if look == "norm_total" else 1.5, label)
+        for look, column in columns.items()
+        if (b := column_band(members, column)) is not None
+        for label, role, dash in [NORMS[look]]
+    ]
+    return Part(title, found, height=height)
+
+
+def _growth(members: Sequence[Reading], column: str) -> Value:
+    found = [g for r in members if (g := growth_after_fit(r, column)) is not None]
+    if not found:
+        return Value(NONE)
+    return Value(
+        factor2(float(np.median(found))), f"{factor2(min(found))} to {factor2(max(found))}" if len(found) > 1 else ""
+    )
+
+
+def factor2(value: float) -> str:
+    """A ratio near 1 needs its second decimal."""
+    return f"{value:.2f}×" if value < 9.95 else factor(value)
+
+
+def growth_after_fit(reading: Reading, column: str) -> float | None:
+    """Last value over the value at T_fit; None for runs that did not fit or do not log the column."""
+    values = reading.subject.metrics.get(column)
+    if values is None or reading.fit is None or reading.fit.censored:
+        return None
+    after = values[(reading.subject.metrics["step"] >= reading.fit.at) & np.isfinite(values)]
+    return float(after[-1] / after[0]) if len(after) and after[0] > 0 else None
+
+
+def number(value: float) -> str:
+    """Three digits, whatever the size."""
+    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+
+
+def has(members: Sequence[Reading], column: str) -> bool:
+    return any(column in r.subject.metrics for r in members)
+
+
+def rank_blocks(material: "Material", groups: Groups) -> list[Block]:
+    """One panel per measure of rank, one line per group."""
+    order, panels = list(material.groups()), []
+    rows = {g: rank_rows(m) for g, m in groups.items() if any(has(m, c) for c in RANKS)}
+    unequal = len(set(rows.values())) > 1
+    for column, meaning in RANKS.items():
+        bands = {g: b for g, m in groups.items() if (b := column_band(m, column)) is not None}
+        if bands:
+            note = f"{meaning}; rows: {', '.join(dict.fromkeys(rows[g] for g in bands))}{' (see the key)' * unequal}"
+            panels.append(_rank_panel(Diagnostic(column, title(column), note), bands, order, material))
+    if not panels:
+        return []
+    key = [
+        replace(e, words=f"{e.words} (n = {rows[e.words]})") if unequal and e.words in rows else e
+        for e in group_entries(order[:LINES])
+    ]
+    return [
+        Words("Rank of the pooled features", "h3"),
+        Words("Centred features of train, the same rows at every evaluation. The three are different measures and not "
+              "comparable with each other: effective rank counts small directions, the other two hardly do."),
+        *([Words(UNEQUAL, "warning")] if unequal else []),
+        Plots("rank", panels, key),
+    ]  # fmt: skip
+
+
+def rank_rows(members: Sequence[Reading]) -> str:
+    """How many rows the spectra of a group's runs were taken from, in words; only grokscope's own runs tell."""
+    own = [r.subject.record for r in members if "grokscope" in _packages(r)]
+    sizes = [(((record.get("facts") or {}).get("splits") or {}).get("train") or {}).get("n") for record in own]
+    found = sorted({min(int(n), RANK_ROWS) for n in sizes if n})
+    return " or ".join(map(str, found)) if found else "unknown"
+
+
+def _packages(reading: Reading) -> Mapping[str, Any]:
+    return (reading.subject.record.get("provenance") or {}).get("packages") or {}
+
+
+def title(column: str) -> str:
+    return f"{column.removeprefix('rank_')} rank"
+
+
+def _rank_panel(d: Diagnostic, bands: dict[str, Band], order: list[str], material: "Material") -> Panel:
+    def draw(figure: Any, left: float, top: float, scale: Any) -> None:
+        axis = step_axis(scale, [b.step for b in bands.values()], material.axis(scale).unit)
+        draw_diagnostic(figure, left, top, d, bands, order, axis)
+
+    told = "; ".join(f"{g} from {short(b.median[0])} to {short(b.median[-1])}" for g, b in bands.items())
+    return Panel(draw, (DIAGNOSTIC_WIDTH, HEIGHT), f"{d.title} against step: {told}.", note=d.meaning)
+
+
+def stack_panel(parts: Sequence[Part], material: "Material", name: str, alt: str, note: str = "") -> Panel:
+    """Stacked axes on the step axis of the learning curves."""
+
+    def axis(scale: Any) -> StepAxis:
+        return material.axis(scale)
+
+    return Panel(
+        lambda figure, left, top, scale: draw_stack(figure, left, top, parts, axis(scale)),
+        (WIDTH, stack_height(parts)), alt, name, note,
+    )  # fmt: skip
+
+
+def ends(lines: Sequence[Line]) -> str:
+    told = [f"{x.label} from {number(float(m[0]))} to {number(float(m[-1]))}" for x in lines
+            if len(m := x.band.median[np.isfinite(x.band.median)])]  # fmt: skip
+    return "; ".join(told) + "."
+
+
+def style(panels: Sequence[Panel]) -> str:
+    return "wide" if len(panels) in (1, 2, 4) else ""

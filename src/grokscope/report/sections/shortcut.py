@@ -1,0 +1,232 @@
+"""The section on a shortcut study: runs that are also judged on environments which training never saw."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.shortcut import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
+from grokscope.report.read.words import NONE, plural, score, steps
+from grokscope.report.sections.blocks import FOLDED, Block, Row, Section, Table, Value, Words
+from grokscope.report.sections.contact_sheet import contact_blocks
+from grokscope.report.sections.irm import irm_blocks, irm_columns
+from grokscope.report.sections.norms_and_ranks import RANKS, gradient_columns, norm_blocks, rank_blocks
+from grokscope.report.sections.training_set_size import size_blocks
+from grokscope.trajectory.peak_bias import SHORTEST
+
+if TYPE_CHECKING:
+    from grokscope.report.build import Material
+    from grokscope.trajectory import Selection
+
+PEAKS = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
+"""Rules that take a maximum, and on what."""
+LISTED = 60
+"""Above this many runs the inventory is left to the table of verdicts: each row costs a simulation."""
+LAST_ONE = "last evaluation"
+"""What stands beneath a final score, as beside the mean of the last ones."""
+INVENTORY = (
+    "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. Final "
+    "is the last evaluation, end the mean of the last ones. The last column, the peak on ood_test, "
+    "is an oracle: it was chosen on ood_test, so it is the score of no procedure anybody could have followed, and no "
+    "other column may be read against it. Every peak is a maximum, the honest one, too: beside it stand the part that "
+    "is expected to be luck, and p, how often a flat curve of this roughness lies as far above its own end."
+)
+LUCK = (
+    "From each curve its noise is read (size and memory, away from the peak and from jumps), and many curves with this "
+    "noise are drawn. Luck: how far the maximum is expected to lie above what the network does at that evaluation; "
+    "corrected: the peak without it. A small p means that the peak, and the decay after it, is more than wobble; near "
+    "1, that the curve ends at its peak. New examples: an upper bound of p if the split were drawn anew. Flat curve: "
+    "how far the maximum of a flat curve with this noise lies above its level. Cannot tell: fewer than "
+    f"{SHORTEST} evaluations that move, or noise so slow that it looks like a course."
+)
+
+
+def shortcut_section(material: "Material") -> Section | None:
+    """None where no run has an unseen environment."""
+    groups = {g: m for g, m in material.groups().items() if any(has_unseen(r) for r in m)}
+    splits = [s for s in OOD if s in material.readings]
+    if not groups or not splits:
+        return None
+    blocks: list[Block] = [
+        Words(f"Judged on environments that training never saw: {' and '.join(splits)}. {_choice(splits)}"),
+        *contact_blocks([r.subject for m in groups.values() for r in m]),
+        *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
+        *_inventory(material, groups),
+        *_heat(groups, material.splits),
+        *norm_blocks(material, groups),
+        *irm_blocks(material, groups),
+        *rank_blocks(material, groups),
+    ]
+    return Section("shortcut", "Unseen environments", "Unseen environments", blocks, _columns(groups))
+
+
+def _choice(splits: Sequence[str]) -> str:
+    if "ood_val" not in splits:
+        return "No ood_val was evaluated, so no rule can choose on an unseen environment; ood_test is only reported."
+    return "Rules choose on ood_val; ood_test is only reported."
+
+
+def _columns(groups: Mapping[str, Sequence[Reading]]) -> frozenset[str]:
+    """The heat table, the panels of ranks, of gradients and of penalties hold these."""
+    every = {c for m in groups.values() for r in m for c in r.subject.metrics}
+    shown = {c for c in every if c in RANKS or ("_env" in c and "_acc" in c)}
+    return frozenset(shown | irm_columns(groups) | gradient_columns(groups))
+
+
+def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
+    every = {o.subject.name: o for o in outcomes(material.readings)}
+    count = sum(len(m) for m in groups.values())
+    if count > LISTED:
+        return [Words(f"{plural(count, 'run')}: too many for an inventory; see the table of verdicts.")]
+    head = ("Run", "Verdicts", "ood_val: peak", "ood_val: final", "ood_test: final", "ood_test: end",
+            "at the peak of ood_val", "peak; oracle: chosen on ood_test")  # fmt: skip
+    rows = []
+    for name, members in groups.items():
+        own = [every[r.subject.name] for r in members]
+        rows.append((name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
+    return [
+        Words("What was chosen, and by which rule", "h3"),
+        Words(INVENTORY),
+        Table("Run inventory", head, rows),
+        *_luck(every, groups, material),
+    ]
+
+
+def _luck(every: Mapping[str, Outcome], groups: Mapping[str, Sequence[Reading]], material: "Material") -> list[Block]:
+    """Each peak against curves of the same roughness that have none."""
+    head = ["Curve, its peak", "luck", "corrected", "p, same roughness", "p, new examples", "flat curve"]
+    tables = []
+    for name, members in groups.items():
+        own = [every[r.subject.name] for r in members]
+        rows = [_luck_row(o, rule, split, material) for o in own for rule, split in PEAKS.items() if rule in o.chosen]
+        if rows:
+            tables.append((name, rows))
+    if not tables:
+        return []
+    table = Table("Peaks against curves of the same roughness", head, tables, folded=len(tables) > 1)
+    return [Words(LUCK), table]
+
+
+def _luck_row(o: Outcome, rule: str, split: str, material: "Material") -> Row:
+    label, b = f"{o.subject.label}, {split}", o.chosen[rule].bias
+    label += "; oracle" if rule == "oracle" else ""
+    if b is None or b.cannot_tell is not None:
+        words = "cannot tell"
+        return Row(label, [Value(words, "too few evaluations" if b is None else "slow noise"), *[Value(NONE)] * 4],
+                   material.anchors[o.subject.name])  # fmt: skip
+    cells = [score(b.optimism), score(b.corrected), p_value(b.p), p_value(b.p_new), score(b.excess)]
+    return Row(label, [Value(c) for c in cells], material.anchors[o.subject.name])
+
+
+def p_value(p: float | None) -> str:
+    return NONE if p is None else f"{p:.2g}"
+
+
+def _runs(members: Sequence[Outcome], material: "Material") -> list[Row]:
+    return [Row(o.subject.label, _cells(o), material.anchors[o.subject.name]) for o in members]
+
+
+def _cells(o: Outcome) -> list[Value]:
+    words = [f"{split}: {r.outcome}" for split, r in o.readings.items()]
+    first, second = [*words, "", ""][:2]
+    if words and len({r.outcome for r in o.readings.values()}) == 1:
+        first, second = next(iter(o.readings.values())).outcome, "on both" if len(words) > 1 else ""
+    final, last = o.chosen.get("final"), o.chosen.get("mean_last")
+    return [
+        Value(first, second, number=False),
+        _peak(o, "ood_val", "peak_ood_val"),
+        _score(final, "ood_val", LAST_ONE),
+        _score(final, "ood_test", LAST_ONE),
+        _score(last, "ood_test", f"last {last.averaged}" if last else ""),
+        _chosen(o, "peak_ood_val"),
+        _peak(o, "ood_test", "oracle"),
+    ]
+
+
+def _peak(o: Outcome, split: str, rule: str) -> Value:
+    """A peak, when it was, and whether a curve of this roughness has one without a reason."""
+    s = o.chosen.get(rule)
+    return Value(NONE) if s is None else Value(score(s.values.get(split)), f"{_when(o, s.step)}; {_chance(s)}")
+
+
+def _chance(s: "Selection") -> str:
+    if s.bias is None or s.bias.p is None:
+        return "luck: cannot tell"
+    return f"luck\u00a0{score(s.bias.optimism)}, p\u00a0{p_value(s.bias.p)}"
+
+
+def _when(o: Outcome, step: float) -> str:
+    epoch = o.epoch(step)
+    return f"epoch {steps(epoch)}" if epoch is not None else f"step {steps(step)}"
+
+
+def _score(s: "Selection | None", split: str, sub: str = "") -> Value:
+    return Value(score(s.values.get(split)) if s is not None else NONE, sub)
+
+
+def _chosen(o: Outcome, rule: str) -> Value:
+    s = o.chosen.get(rule)
+    return Value(NONE) if s is None else Value(score(s.values.get("ood_test")), _when(o, s.step))
+
+
+def _mean(members: Sequence[Outcome]) -> Row:
+    """Mean over the runs of each column, with the range beneath it."""
+
+    def spread(values: Sequence[float | None]) -> Value:
+        found = [v for v in values if v is not None and np.isfinite(v)]
+        if not found:
+            return Value(NONE)
+        return Value(score(float(np.mean(found))), f"{score(min(found))} to {score(max(found))}")
+
+    def rule(name: str, split: str) -> Value:
+        return spread([s.values.get(split) for o in members if (s := o.chosen.get(name)) is not None])
+
+    def peak(split: str) -> Value:
+        found = [o.readings[split].found for o in members if split in o.readings]
+        return spread([f.peak for f in found if f is not None])
+
+    return Row(
+        "mean and range",
+        [Value(plural(len(members), "run"), number=False), peak("ood_val"), rule("final", "ood_val"),
+         rule("final", "ood_test"), rule("mean_last", "ood_test"), rule("peak_ood_val", "ood_test"),
+         rule("oracle", "ood_test")],
+    )  # fmt: skip
+
+
+def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[Block]:
+    tables, classes = [], []
+    order = ["train", *(s for s in ("id_val", *OOD) if s in held)]
+    for name, members in groups.items():
+        classes, rows = heat_rows(members, order)
+        if rows:
+            tables.append((name, [_heat_row(row, classes) for row in rows]))
+    if not tables:
+        return []
+    return [
+        Words("Which hospital, which class", "h3"),
+        Words(
+            "Accuracy at the last evaluation: mean over seeds, range beneath. With two classes this is each "
+            "environment's confusion: what is missing from one class was taken for the other."
+        ),
+        Table(
+            "Accuracy by environment and class",
+            ["Split, environment", "all", *classes],
+            tables,
+            compact=True,
+            folded=len(tables) > FOLDED,
+        ),
+    ]
+
+
+def _heat_row(row: Heat, classes: Sequence[str]) -> Row:
+    cells = []
+    for name in ("all", *classes):
+        found = row.cells.get(name)
+        if found is None:
+            cells.append(Value(""))
+            continue
+        mean, low, high = found
+        cells.append(Value(score(mean), "" if low == high else f"{score(low)} to {score(high)}", shade=mean))
+    environment = row.environment if not row.environment.isdigit() else f"environment {row.environment}"
+    return Row(f"{row.split}, {environment}", cells)

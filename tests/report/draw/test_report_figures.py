@@ -1,0 +1,241 @@
+"""Figures: what is drawn is what was measured, and one drawing serves light, dark and paper."""
+
+import math
+import re
+from itertools import accumulate
+from math import comb
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from grokscope.report.draw.axis import StepAxis, short, step_axis, thin
+from grokscope.report.draw.curve_frame import make_frame
+from grokscope.report.draw.curves import draw_panel
+from grokscope.report.draw.style import DARK, LIGHT, PALETTE
+from grokscope.report.draw.svg import drawn, to_svg
+from grokscope.report.read.bands import SMALL, group_band, interval_rank
+from grokscope.report.read.curves import make_panel
+from grokscope.report.read.judged_run import read
+from grokscope.report.read.subjects import subject_from_run
+from grokscope.report.read.survival import arms, holm, pairs, worth_drawing
+from grokscope.store import open_run
+from grokscope.trajectory import Criteria
+from report.synthetic import GENERALIZED, GROKKED, MEMORIZED, write_run
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("mode", [LIGHT, DARK])
+@pytest.mark.parametrize("role", [r for r in PALETTE if r not in ("paper", "raised", "line", "train")])
+def test_text_in_every_role_is_legible(role, mode):
+    assert contrast(PALETTE[role][mode], PALETTE["paper"][mode]) >= 4.5
+
+
+def test_contrast_knows_black_on_white():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+
+
+def test_light_colours_are_distinct_so_that_each_can_become_a_variable():
+    light = [values[LIGHT] for values in PALETTE.values()]
+    assert len(set(light)) == len(light)
+
+
+def readings(tmp_path, specs, **options):
+    runs = [open_run(write_run(tmp_path, group, seed, shape, **more)) for group, seed, shape, more in specs]
+    return read([subject_from_run(run) for run in runs], "id_val", Criteria(), neighbours=False)
+
+
+@pytest.fixture(scope="module")
+def drawn_panel(tmp_path_factory):
+    found = readings(tmp_path_factory.mktemp("p"), [("a", s, GROKKED, {}) for s in range(3)])
+    panel = make_panel("a", found, ["id_val"])
+    frame = make_frame([panel], step_axis("log", [r.trajectory.step for r in found]))
+    titles = {f"seed:{r.subject.name}:id_val": f"seed {r.subject.seed} <{r.outcome}>" for r in found}
+    return to_svg(lambda f: draw_panel(f, 0, 0, panel, frame), 360, frame.height, "k", titles)
+
+
+def test_svg_is_themable_and_keeps_its_text(drawn_panel):
+    root = ET.fromstring(drawn_panel)
+    assert re.findall(r"#[0-9a-f]{6}", drawn_panel) == [], "every colour must be a variable of the page"
+    assert "stroke:var(--held-1)" in drawn_panel
+    words = " ".join(t.text or "" for t in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "goal 0.90" in words
+    assert "weight norm" in words
+    assert "step (log scale; 0 = untrained)" in words
+    assert "font-family" not in drawn_panel
+    assert "<style" not in drawn_panel
+    assert "<metadata" not in drawn_panel
+
+
+def test_svg_ids_carry_the_key_and_lines_their_titles(drawn_panel):
+    ids = re.findall(r' id="([^"]+)"', drawn_panel)
+    assert ids
+    assert all(i.startswith("k-") for i in ids)
+    assert drawn_panel.count('class="hit"') == 3
+    assert "<title>seed 0 &lt;grokked&gt;</title>" in drawn_panel
+
+
+def test_drawing_leaves_the_callers_settings_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    drawn(lambda figure: None, 100, 100)
+    assert dict(mpl.rcParams) == before
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=3000),
+    st.integers(2, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_thinning_keeps_every_columns_extremes(values, columns):
+    y = np.array(values)
+    x = np.arange(len(y), dtype=float)
+    tx, ty = thin(x, y, columns)
+    assert len(tx) <= max(2 * columns, 4 * columns)
+    assert (tx[0], tx[-1]) == (x[0], x[-1])
+    assert (np.diff(tx) > 0).all()
+    assert ty.min() == y.min()
+    assert ty.max() == y.max()
+    assert (ty == y[tx.astype(int)]).all()
+
+
+def test_thinning_does_drop_points():
+    x = np.arange(10_000.0)
+    assert len(thin(x, np.sin(x), 50)[0]) <= 200
+
+
+def test_log_axis_gives_the_untrained_network_a_place_of_its_own():
+    axis = step_axis("log", [np.array([0, 1, 10, 1000])])
+    places, words, _ = axis.ticks()
+    assert words == ["0", "1", "10", "100", "1k"]
+    assert places[0] < places[1]
+    assert np.diff(places[1:]) == pytest.approx(1.0)
+    assert axis.limits[0] < axis.place(0) < axis.place(1)
+
+
+def test_narrow_log_axis_still_has_ticks():
+    assert len(StepAxis("log", 30, 80, False).ticks()[0]) >= 2
+    assert len(step_axis("log", [np.array([7])]).ticks()[0]) >= 1
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (950, "950"), (12_000, "12k"), (1.5e6, "1.5M"), (0.25, "0.25")])
+def test_short_numbers(value, text):
+    assert short(value) == text
+
+
+def test_band_is_named_for_what_it_is():
+    steps = np.arange(5)
+    one = group_band([(steps, steps * 1.0)])
+    few = group_band([(steps, steps + k) for k in range(SMALL - 1)])
+    many = group_band([(steps, steps + k) for k in range(9)])
+    assert (one.kind, few.kind, many.kind) == ("none", "range", "interval")
+    assert "smallest to largest" in few.words
+    assert "95 % interval of the median" in many.words
+    assert (few.low == steps).all()
+    assert (few.high == steps + 4).all()
+    assert (few.median == steps + 2).all()
+    assert (many.low == steps + 1).all()
+    assert (many.high == steps + 7).all()
+
+
+@pytest.mark.parametrize("n", range(SMALL, 60))
+def test_interval_covers_the_median_with_95_percent_and_is_the_narrowest(n):
+    k = interval_rank(n)
+    cover = 1 - 2 * stats.binom.cdf(k - 1, n, 0.5)
+    assert k >= 1
+    assert cover >= 0.95
+    assert 1 - 2 * stats.binom.cdf(k, n, 0.5) < 0.95
+
+
+def _rank_by_counting(n):
+    """The largest k with 2 P(fewer than k of n values below the median) <= 5 %, in whole numbers."""
+    below = list(accumulate(comb(n, k) for k in range(n)))
+    return sum(40 * count <= 2**n for count in below)
+
+
+@pytest.mark.parametrize("n", [*range(1, 61), 1023, 1024, 1025, 1100, 10_000])
+def test_the_rank_of_the_interval_is_exact_for_any_number_of_runs(n):
+    assert interval_rank(n) == _rank_by_counting(n)
+
+
+def test_a_group_of_1100_runs_has_a_band():
+    values = np.random.default_rng(0).permutation(1100).astype(float)
+    band = group_band([(np.arange(2), np.array([v, v])) for v in values])
+    k = interval_rank(1100)
+    assert (band.low == k - 1).all()
+    assert (band.high == 1100 - k).all()
+    assert (band.n, band.kind) == (1100, "interval")
+
+
+def test_five_values_cannot_cover():
+    assert 1 - 2 * 0.5**5 < 0.95
+
+
+def test_a_run_that_ended_early_does_not_bend_the_median():
+    steps = np.arange(11)
+    curves = [(steps, np.full(11, 1.0)), (steps, np.full(11, 3.0)), (steps[:4], np.full(4, 99.0))]
+    band = group_band(curves)
+    assert (band.median == 2.0).all()
+    assert (band.n, band.total) == (2, 3)
+    assert "2 of 3 runs that reached the last step" in band.words
+
+
+def test_a_diverged_tail_is_left_out_of_the_band():
+    values = np.array([1.0, 2.0, np.nan, np.inf])
+    band = group_band([(np.arange(4), values)])
+    assert band.step.tolist() == [0, 1]
+    assert band.median.tolist() == [1.0, 2.0]
+    assert group_band([(np.arange(2), np.array([np.nan, np.nan]))]) is None
+
+
+def test_panels_share_their_axes(tmp_path):
+    found = readings(tmp_path, [("a", 0, GROKKED, {}), ("b", 0, GENERALIZED, {})])
+    panels = [make_panel(r.subject.group, [r], ["id_val"]) for r in found]
+    frame = make_frame(panels, step_axis("log", [r.trajectory.step for r in found]))
+    norms = np.concatenate([p.bands["norm_total"].median for p in panels])
+    assert frame.norm[0] < norms.min()
+    assert frame.norm[1] > norms.max()
+    assert frame.score == (0.0, 1.03)
+    assert panels[0].norms == ["norm_weights", "norm_head"], "biases are below a tenth of the total"
+
+
+def test_survival_counts_censored_runs_and_those_without_evaluations(tmp_path):
+    specs = [("a", s, GROKKED, {}) for s in range(3)] + [("a", 3, GROKKED, {"state": "running", "until": 3000})]
+    specs += [("b", s, MEMORIZED, {}) for s in range(2)] + [("b", 2, None, {"state": "failed"})]
+    found = readings(tmp_path, specs)
+    groups = {g: [r for r in found if r.subject.group == g] for g in ("a", "b")}
+    a, b = arms(groups, "T_gen")
+    assert (a.estimate.events, a.estimate.n, a.left_out) == (3, 4, 0)
+    assert (b.estimate.events, b.estimate.n, b.left_out) == (0, 2, 1)
+    assert a.at_risk(0) == 4
+    assert a.at_risk(4000) == 3
+    assert a.at_risk(1e9) == 0
+    assert worth_drawing([a, b])
+    assert not worth_drawing([b])
+    (first, second, test, adjusted), *others = pairs([a, b])
+    assert (first.group, second.group, others) == ("a", "b", [])
+    assert adjusted == test.p
+    assert test.p >= test.smallest_p
+
+
+def test_holm_agrees_with_statsmodels():
+    multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
+    p = [0.01, 0.04, 0.03, 0.005, 0.5]
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+    assert math.isclose(holm([0.9, 0.9])[0], 1.0)
