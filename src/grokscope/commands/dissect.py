@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from grokscope.dissect.battery import Dissection
+    from grokscope.dissect.progress import Watch
 
 SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
 
@@ -176,6 +177,7 @@ def dissect(
             steer_sites=steer_sites,
             head=head,
             settings=settings,
+            watch=_Clock("checkpoint", 1).at_work,
         )
         return _shown([(None, result)], result.write(out, figures))
     given = [name for name, value in own.items() if value not in (None, ())]
@@ -183,7 +185,8 @@ def dissect(
     from grokscope.dissect.runs import SAMPLE, chosen_checkpoints, dissect_run
 
     opened, found = open_run(run), []
-    clock = _Clock("checkpoint", len(chosen_checkpoints(opened, checkpoints)))
+    total = len(chosen_checkpoints(opened, checkpoints))
+    clock = _Clock("checkpoint", total)
     for step, result in dissect_run(
         opened,
         checkpoints,
@@ -192,6 +195,7 @@ def dissect(
         steer_sites=steer_sites,
         settings=settings,
         figures=figures,
+        watch=lambda piece, share: clock.at_work(piece, share * total - clock.count),
     ):
         clock.done(f"step {step:,}: {result.where.cell}")
         found.append((step, result))
@@ -235,7 +239,9 @@ def study_dissect(
         for rule in dict.fromkeys([checkpoints, *outdated(stand.run.path)]):
             try:
                 inner = len(chosen_checkpoints(stand.run, rule))
-                found = dissect_run(stand.run, rule, settings=Settings(draws=draws), **_asked(stand.run.path, rule))
+                asked = _asked(stand.run.path, rule)
+                watch = clock.watch(stand.run.id)
+                found = dissect_run(stand.run, rule, settings=Settings(draws=draws), watch=watch, **asked)
                 for nth, (step, result) in enumerate(found, 1):
                     rows.append(_row(stand, step, _chosen(result) | summary(result)))
                     if inner > 1:
@@ -246,12 +252,28 @@ def study_dissect(
     return Rows(rows)
 
 
+EVERY_S = 3.0
+"""Between two lines on work that goes on."""
+
+
 class _Clock:
     """A line on stderr for each piece of work: how many are done, what came out, and about how long the rest takes."""
 
     def __init__(self, unit: str, total: int):
         self.unit, self.total, self.count, self.start = unit, total, 0, time.monotonic()
+        self.last_line = self.start
         print(f"{plural(total, unit)} to dissect", file=sys.stderr, flush=True)
+
+    def watch(self, name: str) -> "Watch":
+        """A watcher of the next piece of work, which is called `name`."""
+        return lambda piece, share: self.at_work(f"{name} {piece}", share)
+
+    def at_work(self, words: str, share: float) -> None:
+        """`share` of the next piece is done. Nothing is printed within some seconds of the last line, nor before there
+        is anything to reckon from."""
+        now = time.monotonic()
+        if now - self.last_line >= EVERY_S and self.count + share > 0:
+            self._say(self.count + share, words)
 
     def within(self, part: int, of: int, words: str) -> None:
         """`part` of the `of` pieces of the next one are done."""
@@ -264,6 +286,7 @@ class _Clock:
     def _say(self, progress: float, words: str) -> None:
         from grokscope.execute.forecast import duration
 
+        self.last_line = time.monotonic()
         seconds = (time.monotonic() - self.start) / progress * (self.total - progress)
         left = f", about {duration(seconds)} left" if progress < self.total else ""
         print(one_line(f"{words} | {self.count} of {plural(self.total, self.unit)} done{left}"), file=sys.stderr,

@@ -13,7 +13,7 @@ from grokscope.dissect.probes import M1, MIN_UNITS
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.scoring import fewest_units, permutations
-from grokscope.dissect.sentences import tell
+from grokscope.dissect.sentences import Nouns, explain
 
 POOLED = "pooled"
 
@@ -109,7 +109,9 @@ FEW, SMEARED = 1 / 16, 1 / 4
 """half_share up to which the reliance sits in few neurons, and from which it is smeared; random neurons give 1/2."""
 
 
-def summarize(m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, settings: Settings) -> Where:
+def summarize(
+    m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, settings: Settings, nouns: Nouns | None = None
+) -> Where:
     """The four cells and the form, from the eraser that `main_eraser` names."""
     read = m1.at(POOLED, "environment")
     decodable = {"decodable": True, "not decodable": False}.get(read.verdict)
@@ -133,7 +135,7 @@ def summarize(m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, se
         form=_form(share, use in ("used", "used, negligibly")),
         half_k=half,
         half_share=share,
-        reason=tell(read, use, erasure, reliance, settings),
+        reason=explain(read, use, erasure, reliance, settings, nouns or Nouns()),
     )
 
 

@@ -18,8 +18,10 @@ from grokscope.dissect.head import LinearHead, head_of
 from grokscope.dissect.neurons import M6, run_m6
 from grokscope.dissect.parts import Coded, PartsRecord, coded, split_parts
 from grokscope.dissect.probes import M1, run_m1, usable
+from grokscope.dissect.progress import Progress, Watch
 from grokscope.dissect.records import Record
 from grokscope.dissect.sample import Sample, Settings, make_sample
+from grokscope.dissect.sentences import Nouns
 from grokscope.dissect.steering import M5, run_m5
 from grokscope.files import write_json
 from grokscope.store.dissected import RULES
@@ -134,6 +136,8 @@ def dissect(
     split: str = "sample",
     inputs: Mapping[str, object] | None = None,
     at_chance: AtChance = "stop",
+    nouns: Nouns | None = None,
+    watch: Watch | None = None,
 ) -> Dissection:
     """Where is the shortcut stored? The battery M1, M4, M5, M6 on one classifier, with all controls.
 
@@ -141,7 +145,8 @@ def dissect(
     (n,) integer classes in the order of the network's outputs; environments (n,) and groups (n,) ids of any kind.
     `sites` default to the stages that a ResNet or a timm network names, else to what the last layer reads; `head` names
     the last layer where it is not the last linear one (``classifier.1``). `split` is how the examples are called,
-    `inputs` what should be recorded of them. The network is left as it was.
+    `inputs` what should be recorded of them, `nouns` what environment and class are called in the sentences. `watch` is
+    told of each piece of work as it begins. The network is left as it was.
 
     A network that is at chance on these examples was almost always fed wrongly: then only its accuracy is reported,
     with the likely causes. ``at_chance="probes"`` reports what can be read from its features besides, for a network of
@@ -158,6 +163,8 @@ def dissect(
     from grokscope.dissect.features import collect
     from grokscope.dissect.sites import candidates, default_sites
 
+    progress = Progress(watch, steer_sites)
+    progress.begin("features")
     chosen = tuple(default_sites(model) if sites is None else sites)
     names = tuple(dict.fromkeys([*chosen, *steer_sites, POOLED]))
     reading = {"reduction": reduction, "batch": batch, "prepare": prepare, "cache": cache, "head": head}
@@ -183,6 +190,8 @@ def dissect(
         split=split,
         inputs=inputs,
         at_chance=at_chance,
+        nouns=nouns,
+        progress=progress,
     )
     if sites is None and chosen == (POOLED,):
         unnamed = f"only what the head reads was probed; other sites can be named: {candidates(model)}"
@@ -193,8 +202,11 @@ def dissect(
 
     sample = prepare_sample(labels, environments, groups, len(found.logits), linear, settings)[0]
     running = {"classes": np.asarray(labels), "batch": batch, "prepare": prepare, "head": head}
-    curves = tuple(steer_site(model, images, found.sites[s], s, sample, settings, **running) for s in steer_sites)
-    return replace(result, m5=replace(result.m5, sites=curves))
+    curves = []
+    for number, site in enumerate(steer_sites):
+        progress.begin_site(number, site)
+        curves.append(steer_site(model, images, found.sites[site], site, sample, settings, **running))
+    return replace(result, m5=replace(result.m5, sites=tuple(curves)))
 
 
 def prepare_sample(
@@ -235,9 +247,11 @@ def dissect_features(
     split: str = "sample",
     inputs: Mapping[str, object] | None = None,
     at_chance: AtChance = "stop",
+    nouns: Nouns | None = None,
+    progress: Progress | None = None,
 ) -> Dissection:
     """`dissect` from features (n, d) by site; the site ``pooled`` is the head's input."""
-    settings = settings or Settings()
+    settings, progress = settings or Settings(), progress or Progress(None)
     selection = check_selection(selection)
     if POOLED not in features:
         raise ValueError(f"features: the site 'pooled', which the head reads, is missing; given: {', '.join(features)}")
@@ -255,11 +269,12 @@ def dissect_features(
     reason = None if dead else silent(accuracy[0], causes=at_chance == "stop")
     reads = reason is None or at_chance == "probes"
     sites = {k: np.asarray(v) for k, v in features.items()}
+    progress.begin("probes")
     m1, probes = run_m1(sites, sample, settings) if reads else (M1(probes=(), cannot_tell=reason), {})
     if reason is None:
-        m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments)
+        m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments, progress)
         reliance = measure_reliance(scenes["test"], settings)
-        where = summarize(m1, m4, m6, reliance, record, settings)
+        where = summarize(m1, m4, m6, reliance, record, settings, nouns)
     else:
         m4, m5, m6 = _nothing(reason)
         reliance, where = None, unknown(None, reason)
@@ -337,13 +352,20 @@ def _scenes(
     return scenes
 
 
-def _interventions(pooled, head, sample: Sample, scenes, settings: Settings, probes, names) -> tuple[M4, M5, M6]:
+def _interventions(
+    pooled, head, sample: Sample, scenes, settings: Settings, probes, names, progress: Progress
+) -> tuple[M4, M5, M6]:
     reason = usable(pooled[sample.parts.fit])
     if reason:
         return _nothing(reason)
     bench = make_bench(pooled, head, sample, scenes, settings)
     own = {target: probes[POOLED, target] for target in ("environment", "task")}
-    return run_m4(bench, own["environment"]), run_m5(bench, names), run_m6(bench, own)
+    progress.begin("erasure")
+    m4 = run_m4(bench, own["environment"])
+    progress.begin("steering")
+    m5 = run_m5(bench, names)
+    progress.begin("neurons")
+    return m4, m5, run_m6(bench, own)
 
 
 def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:

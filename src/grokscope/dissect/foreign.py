@@ -15,6 +15,7 @@ import numpy as np
 
 from grokscope.config import require
 from grokscope.dissect.battery import Dissection, Unseen, dissect
+from grokscope.dissect.progress import Watch
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.sites import the_head
 from grokscope.registry import nearest
@@ -146,6 +147,7 @@ def dissect_table(
     steer_sites: Sequence[str] = (),
     head: str | None = None,
     settings: Settings | None = None,
+    watch: Watch | None = None,
 ) -> Dissection:
     """Dissect a network on a table of images (path, label, environment, split, optional group).
 
@@ -174,6 +176,7 @@ def dissect_table(
         prepare=feeding.function(),
         steer_sites=steer_sites,
         head=head,
+        watch=watch,
         split=named,
         inputs={"images": feeding.words, "labels": mapping, "labels_by": how},
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.dissect.battery import Dissection, Unseen, dissect
+from grokscope.dissect.progress import Watch
 from grokscope.dissect.sample import Settings
+from grokscope.dissect.sentences import TISSUE, Nouns
 from grokscope.files import write_json
 from grokscope.registry import nearest
 from grokscope.store import Run
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 SAMPLE = "id_val"
 """Split that is dissected: the training environments, on examples that were not trained on."""
+NOUNS = {"hospitals": TISSUE, "camelyon17": TISSUE}
+"""What environment and class are called, by task."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +103,19 @@ def dissect_run(
     steer_sites: tuple[str, ...] = (),
     settings: Settings | None = None,
     figures: bool = True,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[int, Dissection]]:
     """Dissect the checkpoints that `rule` names and write ``mechinterp/`` into the run, one result at a time.
 
     For ``all``, each checkpoint's results lie in ``mechinterp/step<n>/``, the last one's also in ``mechinterp/``
     itself, and ``mechinterp/trajectory.json`` holds a row of summaries for each. What is fitted is fitted on the fit
-    part of `split`, which should share the training environments; the unseen environments are only measured.
+    part of `split`, which should share the training environments; the unseen environments are only measured. `watch`
+    is told of each piece of work, with the share of all checkpoints that is done.
     """
     chosen = chosen_checkpoints(run, rule)
     given = material(run, split)
     rows, name = [], rule
-    for step, (path, name) in chosen.items():
+    for number, (step, (path, name)) in enumerate(chosen.items()):
         model, prepare = load_network(run, path, given.data, given.config)
         s = given.sample
         assert s.env is not None  # `material` has checked it
@@ -128,6 +134,8 @@ def dissect_run(
             steer_sites=steer_sites,
             split=split,
             at_chance="probes",
+            nouns=NOUNS.get(given.config.task.name, Nouns()),
+            watch=_within(watch, number, len(chosen), step),
         )
         if rule == "all":
             _write_at(result, run.path / "mechinterp" / f"step{step:08d}")
@@ -138,6 +146,13 @@ def dissect_run(
     if rows:
         write_json(run.path / "mechinterp" / "trajectory.json", rows)
     _keep_request(run, rule if rule == "all" else name, split, sites, steer_sites)
+
+
+def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:
+    """A watcher of one checkpoint among several, from the watcher of them all."""
+    if watch is None:
+        return None
+    return lambda piece, share: watch(f"step {step:,}: {piece}", (number + share) / of)
 
 
 def _keep_request(run: Run, rule: str, split: str, sites: tuple[str, ...] | None, steer: tuple[str, ...]) -> None:

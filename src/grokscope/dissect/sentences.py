@@ -1,5 +1,8 @@
-"""The answer in words that need no statistics, with the numbers after them."""
+"""The answer in words that need no statistics, and after them the numbers that the words rest on."""
 
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,80 +17,232 @@ if TYPE_CHECKING:
     from grokscope.dissect.answer import Reliance
 
 
-def tell(read: ProbeResult, use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings) -> str:
+@dataclass(frozen=True)
+class Nouns:
+    """What environment, class and independent unit are called in the data at hand."""
+
+    environment: str = "the environment"
+    environments: str = "environments"
+    decided: str = "the class"
+    """What the network decides: "a tumor"."""
+    units: str = "groups"
+    """Independent units where the data has groups: "patients"."""
+
+    def counted(self, unit: str) -> str:
+        """The plural of an effect's unit, which is ``group`` or ``example``."""
+        return self.units if unit == "group" else f"{unit}s"
+
+
+TISSUE = Nouns("the hospital", "hospitals", "a tumor", "patients")
+
+
+def explain(
+    read: ProbeResult,
+    use: Use,
+    erasure: Erasure,
+    reliance: "Reliance",
+    settings: Settings,
+    nouns: Nouns,
+) -> str:
     """What is readable, how far the environment moves the decision, and why use is claimed, denied or withheld."""
-    return " ".join([_readable(read), _moves(reliance), _use(use, erasure, reliance, settings)])
+    words = [_readable(read, nouns), _moves(reliance, settings, nouns), _used(use, erasure, reliance, settings, nouns)]
+    numbers = [_numbers_of_probe(read), _numbers_of_gap(reliance), _numbers_of_erasure(erasure, reliance)]
+    return f"{' '.join(words)} In numbers: {'; '.join(numbers)}."
 
 
-def _readable(read: ProbeResult) -> str:
-    words = {
-        "decodable": "The environment can be read from what the head sees",
-        "not decodable": "The environment cannot be read from what the head sees",
-    }.get(read.verdict, "Whether the environment can be read from what the head sees is not known")
-    return f"{words} ({read.reason})."
+# -- in words ---------------------------------------------------------------------------------------------------------
 
 
-def _moves(reliance: "Reliance") -> str:
-    low, high = reliance.interval or (float("nan"),) * 2
+def _readable(read: ProbeResult, nouns: Nouns) -> str:
+    environment = _capitalized(nouns.environment)
+    if read.verdict == "decodable":
+        return f"{environment} can be read from what the last layer sees."
+    if read.verdict == "not decodable":
+        return f"{environment} cannot be read from what the last layer sees."
+    return f"Whether {nouns.environment} can be read from what the last layer sees is not known."
+
+
+def _moves(reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
     if not reliance.class_gap > 0:
         return "The right answer does not move the decision, so nothing can be compared with it."
-    share = reliance.env_gap / reliance.class_gap
-    return (
-        f"The environment moves the decision {_share(share)} as far as the class does (gap {reliance.env_gap:.3g} "
-        f"[{low:.3g}, {high:.3g}] against {reliance.class_gap:.3g})."
-    )
+    how_far = _fraction(reliance.env_gap / reliance.class_gap)
+    if not np.isfinite(reliance.p):
+        certainty = "whether by more than chance is not known"
+    elif reliance.p <= settings.alpha:
+        certainty = "and this is more than chance"
+    else:
+        certainty = "which chance alone may do"
+    return f"It moves the decision {how_far} as far as {nouns.decided} does, {certainty}."
 
 
-def _share(share: float) -> str:
-    return f"{share:.0%}" if share < 1 else f"{share:.1f} times"
+FRACTIONS = (
+    (0.075, "less than a tenth"),
+    (0.15, "about a tenth"),
+    (0.29, "about a quarter"),
+    (0.41, "about a third"),
+    (0.58, "about half"),
+    (0.71, "about two thirds"),
+    (0.87, "about three quarters"),
+    (1.15, "about"),
+)
+"""Shares up to these values, in words."""
 
 
-def _use(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings) -> str:
-    effect = erasure.effects["test"]["env_gap_drop"]
-    worst = max(effect.controls.values(), key=lambda c: c.p, default=None)
-    takes = _takes(erasure.eraser, effect, reliance)
-    if use in ("used", "used, negligibly"):
-        words = f"Used: {takes}, more than {_rank(worst)}."
-        if use == "used":
-            return words
-        return f"{words} That is below {settings.negligible:.0%} of what the class does: negligible."
+def _fraction(share: float) -> str:
+    return next((words for most, words in FRACTIONS if share < most), f"{share:.1f} times")
+
+
+def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
+    worst = _hardest(_drop(erasure))
+    if use == "used":
+        return f"The network uses it: removing it takes more of that away than {_beaten(worst)}."
+    if use == "used, negligibly":
+        return (
+            f"The network uses it, but little: removing it takes more of that away than {_beaten(worst)}, and less "
+            f"than {settings.negligible:.0%} of what {nouns.decided} does."
+        )
     if use == "unused":
-        return f"Unused: even the upper end of that is below {settings.negligible:.0%} of what the class does."
+        return (
+            f"The network does not use it: at most, it moves the decision by less than {settings.negligible:.0%} of "
+            f"what {nouns.decided} does."
+        )
+    drop = _drop(erasure)
     return (
-        f"'Used' is withheld: {takes}; {_obstacle(effect, worst, settings)}. 'Unused' is withheld too: "
-        f"{_open(reliance, settings)}."
+        f"We withhold 'used' because {_obstacle(drop, worst, reliance, settings, nouns)}. "
+        f"We withhold 'unused' because {_open(drop.unit, reliance, settings, nouns)}."
     )
 
 
-def _takes(eraser: str, effect: Effect, reliance: "Reliance") -> str:
-    low, high = effect.interval or (float("nan"),) * 2
-    share = f", {effect.value / reliance.class_gap:.0%} of what the class does" if reliance.class_gap > 0 else ""
-    return f"erasing it ({eraser}) takes {effect.value:.3g} [{low:.3g}, {high:.3g}] of that gap{share}"
+def _drop(erasure: Erasure) -> Effect:
+    return erasure.effects["test"]["env_gap_drop"]
 
 
-def _rank(worst: Null | None) -> str:
+def _hardest(effect: Effect) -> Null | None:
+    """The control that comes nearest to the effect."""
+    return max(effect.controls.values(), key=lambda control: control.p, default=None)
+
+
+EDITS = {"labels": "random labelings"}
+
+
+def _edits(control: Null) -> str:
+    return EDITS.get(control.control, "random edits")
+
+
+def _beaten(worst: Null | None) -> str:
     if worst is None:
-        return "no control"
-    least = f"{worst.control}, p = {worst.p:.3g}, one-sided"
-    return f"all but {_as_much(worst)} of {worst.draws} random edits of the kind that is hardest to beat ({least})"
+        return "nothing, for there was no control"
+    exceptions = f"but {_as_much(worst)} of " if _as_much(worst) else ""
+    return f"all {exceptions}{worst.draws} {_edits(worst)} do"
 
 
-def _as_much(null: Null) -> int:
-    return round(null.p * (1 + null.draws)) - 1
+def _as_much(control: Null) -> int:
+    """How many of the draws do at least as much as the true edit."""
+    return round(control.p * (1 + control.draws)) - 1
 
 
-def _obstacle(effect: Effect, worst: Null | None, settings: Settings) -> str:
+def _obstacle(effect: Effect, worst: Null | None, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
     if worst is None or not np.isfinite(worst.p):
-        return "it cannot be measured on this set"
+        return "the removal cannot be measured on this set"
     if worst.smallest_p > settings.alpha:
-        return f"{worst.draws} random edits cannot give a p below {worst.smallest_p:.2g}: raise draws"
+        return f"{worst.draws} {_edits(worst)} cannot show that something is rare; raise draws"
     if worst.p > settings.alpha:
-        least = f"{worst.control}, p = {worst.p:.3g}, one-sided"
-        return f"{_as_much(worst)} of {worst.draws} random edits do as much ({least})"
-    return f"its interval is not above 0; it is over {effect.n_units} {effect.unit}s, and more of them would decide it"
+        reason = f"{_as_much(worst)} of {worst.draws} {_edits(worst)} do as much"
+        return reason + _deciding(units_beyond_chance(effect, worst, settings.alpha), effect, reliance, settings, nouns)
+    reason = "what its removal takes away may be nothing"
+    return reason + _deciding(units_above_zero(effect), effect, reliance, settings, nouns)
 
 
-def _open(reliance: "Reliance", settings: Settings) -> str:
+def _open(unit: str, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
     if reliance.fewest_units < MIN_UNITS:
-        return f"only {reliance.fewest_units} units of the rarest environment are in the test part"
-    return f"the gap may be above {settings.negligible:.0%} of what the class does"
+        count = f"{reliance.fewest_units} {nouns.counted(unit)}"
+        return f"the rarest of the {nouns.environments} has only {count} in the test part"
+    return f"its part may be above {settings.negligible:.0%} of what {nouns.decided} does"
+
+
+# -- how many more would decide it ------------------------------------------------------------------------------------
+
+POWER = 0.8
+Z = NormalDist().inv_cdf
+MOST = 50
+"""Times as many units as there are, beyond which no number is named."""
+
+
+def units_beyond_chance(effect: Effect, control: Null, alpha: float) -> float:
+    """How many times as many independent units would put the effect beyond its random edits with 80 % power.
+
+    An effect of this size against draws whose spread shrinks with 1 / sqrt(units), as a normal approximation:
+    ((z_alpha + z_power) * sd / (value - mean))^2, at least 1. Infinite where the effect is not above the draws' mean.
+    Misleads: it takes the effect as seen for the true one; one that is just short of a level is as likely too large.
+    """
+    ahead = effect.value - control.mean
+    if not ahead > 0 or not np.isfinite(control.sd):
+        return math.inf
+    return max(1.0, ((-Z(alpha) + Z(POWER)) * control.sd / ahead) ** 2)
+
+
+def units_above_zero(effect: Effect) -> float:
+    """How many times as many units would put the effect's interval above 0 with 80 % power, by the same reckoning from
+    the width of the interval. Misleads as `units_beyond_chance` does."""
+    if effect.interval is None or not effect.value > 0:
+        return math.inf
+    z = -Z((1 - effect.level) / 2)
+    error = (effect.interval[1] - effect.interval[0]) / (2 * z)
+    return max(1.0, ((z + Z(POWER)) * error / effect.value) ** 2)
+
+
+def _deciding(times: float, effect: Effect, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
+    """The end of a sentence: how much data would decide the question, were the effect as large as it looks."""
+    if not times <= MOST:
+        return "; no realistic amount of data would decide this if the effect is as small as it looks"
+    in_all = reliance.fewest_units / settings.shares[2]
+    needed = _rounded_up(times * in_all)
+    units = nouns.counted(effect.unit)
+    return (
+        f"; with about {needed:,} {units} per {_singular(nouns)} instead of {round(in_all):,} this would be decided "
+        "if the effect is as large as it looks"
+    )
+
+
+def _rounded_up(count: float) -> int:
+    """Two leading digits are all that such a reckoning has."""
+    scale = 10 ** max(0, math.floor(math.log10(max(count, 1))) - 1)
+    return math.ceil(count / scale) * scale
+
+
+def _singular(nouns: Nouns) -> str:
+    return nouns.environment.removeprefix("the ")
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# -- in numbers -------------------------------------------------------------------------------------------------------
+
+
+def _numbers_of_probe(read: ProbeResult) -> str:
+    return f"probe: {read.reason}"
+
+
+def _numbers_of_gap(reliance: "Reliance") -> str:
+    interval = _interval(reliance.interval)
+    return (
+        f"gap of the logits {reliance.env_gap:.3g}{interval} against {reliance.class_gap:.3g} for the class, "
+        f"p {reliance.p:.3g} ({reliance.permuted} permuted, one-sided)"
+    )
+
+
+def _numbers_of_erasure(erasure: Erasure, reliance: "Reliance") -> str:
+    effect = _drop(erasure)
+    worst = _hardest(effect)
+    text = f"removal by {erasure.eraser} takes {effect.value:.3g}{_interval(effect.interval)} of it"
+    if reliance.class_gap > 0:
+        text += f", {effect.value / reliance.class_gap:.0%} of the class's"
+    if worst is not None:
+        text += f"; hardest control: {worst.control}, p {worst.p:.3g} (one-sided, {worst.draws} draws)"
+    return f"{text}; {effect.n_units} {effect.unit}s in the test part"
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f" [{bounds[0]:.3g}, {bounds[1]:.3g}]"
