@@ -47,7 +47,7 @@ def files(folder: Path, epochs: int, cache: Path) -> int:
     from PIL import Image
 
     from grokscope.tasks.camelyon17 import Camelyon17
-    from grokscope.tasks.camelyon17_files import find_folder
+    from grokscope.tasks.camelyon17.files import find_folder
 
     torch.set_num_threads(1)
     task = Camelyon17(root=str(folder), n_train=1000, n_eval=10)
@@ -88,7 +88,7 @@ def main() -> None:
     from common import write_result
 
     from grokscope.tasks.hospitals import Hospitals
-    from grokscope.tasks.hospitals_files import write_camelyon17
+    from grokscope.tasks.hospitals.files import write_camelyon17
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

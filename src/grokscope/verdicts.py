@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.files import to_json
-from grokscope.store import judged
+from grokscope.store import kept_verdicts
 from grokscope.store.ended import require_whole
 from grokscope.store.run import Run, open_run
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run_verdicts(
     run: Run, criteria: "Criteria | None" = None, *, state: str | None = None, neighbours: bool = True
-) -> judged.Splits:
+) -> kept_verdicts.Splits:
     """Held-out split -> its verdict as plain data (`grokscope.trajectory.Verdict.to_dict`); empty before the first row.
 
     Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the status.
@@ -26,28 +26,28 @@ def run_verdicts(
     Raises:
         ValueError: damaged metrics, or a task whose trivial predictor already reaches the threshold.
     """
-    now = judged.stamp(run, state)
+    now = kept_verdicts.stamp(run, state)
     if now is None:
         return {}
     key = _key(criteria)
     quick = f"{key}-quick"
-    found = judged.recall(run, now, *((key,) if neighbours else (key, quick)))
+    found = kept_verdicts.recall(run, now, *((key,) if neighbours else (key, quick)))
     if found is None:
         found = _judge(run, criteria, neighbours)
-        judged.keep(run, now, found, key if neighbours else quick)
+        kept_verdicts.keep(run, now, found, key if neighbours else quick)
     return found
 
 
 def _key(criteria: "Criteria | None") -> str:
     """Names the criteria by what differs from the defaults, so that the default ones need not be imported."""
     if criteria is None:
-        return judged.DEFAULT
+        return kept_verdicts.DEFAULT
     default = type(criteria)().to_dict()
     moved = {k: v for k, v in criteria.to_dict().items() if v != default[k]}
-    return configio.content_hash(moved)[:16] if moved else judged.DEFAULT
+    return configio.content_hash(moved)[:16] if moved else kept_verdicts.DEFAULT
 
 
-def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> judged.Splits:
+def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> kept_verdicts.Splits:
     from grokscope.trajectory.series import from_run
     from grokscope.trajectory.verdict import verdicts
 

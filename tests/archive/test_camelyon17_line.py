@@ -7,9 +7,9 @@ from grokscope import configio
 from grokscope.archive.exporting import export_archive
 from grokscope.archive.importing import import_archive
 from grokscope.dissect.runs import load_network, material
-from grokscope.tasks.camelyon17_files import VARIABLE
+from grokscope.tasks.camelyon17.files import VARIABLE
 from grokscope.tasks.hospitals import Hospitals
-from grokscope.tasks.hospitals_files import write_camelyon17
+from grokscope.tasks.hospitals.files import write_camelyon17
 from grokscope.train.driver import Interrupted, train
 from tiny import same_folder_content
 

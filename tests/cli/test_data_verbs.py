@@ -8,7 +8,7 @@ import pytest
 
 from grokscope import cli
 from grokscope.commands.data import hospitals_write
-from grokscope.tasks import camelyon17_fetch
+from grokscope.tasks.camelyon17 import fetch as camelyon17_fetch
 from grokscope.tasks.hospitals import Hospitals
 
 

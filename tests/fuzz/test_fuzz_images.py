@@ -9,8 +9,8 @@ import pytest
 from mutations import attempt, files_below, in_child, mutants
 from PIL import Image
 
-from grokscope.tasks.images import read_rgb, stored_size
-from grokscope.tasks.table_files import read_table
+from grokscope.tasks.images.files import read_rgb, stored_size
+from grokscope.tasks.table.files import read_table
 
 SEED, COUNT = 20261126, 200
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP")

@@ -7,7 +7,7 @@ import pytest
 
 from grokscope import verdicts
 from grokscope.cli import run as cli
-from grokscope.store import Run, find_runs, judged
+from grokscope.store import Run, find_runs, kept_verdicts
 from grokscope.store.query import run_rows
 from grokscope.verdicts import run_verdicts
 from report.synthetic import GROKKED, write_run
@@ -27,7 +27,7 @@ def kept_by_an_older_version(run: Run) -> Path:
     for splits in data["by_criteria"].values():
         for verdict in splits.values():
             del verdict["milestones"]["T_grok"]
-    data |= {"version": 1, "check": judged._check(data["by_criteria"])}
+    data |= {"version": 1, "check": kept_verdicts._check(data["by_criteria"])}
     path.write_text(json.dumps(data))
     return path
 
@@ -41,13 +41,13 @@ def test_an_older_verdict_is_judged_anew_exactly_once(run: Run, monkeypatch: pyt
     assert len(judgments) == 1
     assert answers[0] == answers[1] == answers[2]
     assert answers[0]["id_val"]["milestones"]["T_grok"]["at"] > 0
-    assert json.loads(path.read_text())["version"] == judged.VERSION > 1
+    assert json.loads(path.read_text())["version"] == kept_verdicts.VERSION > 1
 
 
 def test_the_same_file_of_this_version_would_not_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch):
     """It is the version that says so, and not the missing field."""
     path = kept_by_an_older_version(run)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": judged.VERSION}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": kept_verdicts.VERSION}))
     monkeypatch.setattr(verdicts, "_judge", None)
     assert "T_grok" not in run_verdicts(run)["id_val"]["milestones"]
 

@@ -120,13 +120,13 @@ def test_an_index_from_elsewhere_is_not_believed_although_it_fits(root, tmp_path
 
 
 def test_a_kept_verdict_from_elsewhere_is_judged_anew(root, tmp_path):
-    from grokscope.store import judged
+    from grokscope.store import kept_verdicts
     from grokscope.verdicts import run_verdicts
 
     run = find_runs(root)[0]
     right = run_verdicts(run)
     forged = {split: {**v, "verdict": "grokked", "reason": "so they say"} for split, v in right.items()}
-    judged.keep(run, judged.stamp(run), forged)
+    kept_verdicts.keep(run, kept_verdicts.stamp(run), forged)
     copied = shutil.copytree(root, tmp_path / "copied")
     assert run_verdicts(find_runs(copied)[0]) == right
 

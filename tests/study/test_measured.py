@@ -10,7 +10,7 @@ from grokscope.store import Run
 from grokscope.study import Study
 from grokscope.study.check import check
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
-from grokscope.study.stand import Stand
+from grokscope.study.run_state import StudyRun
 from grokscope.train.plan import make_plan
 from grokscope.trajectory import Criteria
 
@@ -169,7 +169,7 @@ def two_groups(tmp_path, monkeypatch, above, below, **block):
         ],
     }
     study = Study.from_dict(raw)
-    stands, reads = [], {}
+    runs, reads = [], {}
     for entry in study.entries:
         group = above if entry.config.regime.lr == 0.1 else below
         if entry.config.seed >= len(group):
@@ -177,10 +177,10 @@ def two_groups(tmp_path, monkeypatch, above, below, **block):
         folder = tmp_path / entry.config.run_id()
         growth = group[entry.config.seed]
         run = grows(folder, growth) if growth else run_folder(folder, [row(1, 0.5, 0.5, 9.0)])
-        stands.append(Stand(entry, run, "done", 10, make_plan(entry.config, 1)))
+        runs.append(StudyRun(entry, run, "done", 10, make_plan(entry.config, 1)))
     rows = Run.rows
     monkeypatch.setattr(Run, "rows", lambda self: reads.update({self.id: reads.get(self.id, 0) + 1}) or rows(self))
-    return check(study.expectations, stands, None), reads
+    return check(study.expectations, runs, None), reads
 
 
 def test_growth_of_one_group_against_another(tmp_path, monkeypatch):

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from grokscope import configio
-from grokscope.tasks import imagecache
 from grokscope.tasks.camelyon17 import Camelyon17
-from grokscope.tasks.camelyon17_check import check_camelyon17
-from grokscope.tasks.camelyon17_files import (
+from grokscope.tasks.camelyon17.check import check_camelyon17
+from grokscope.tasks.camelyon17.files import (
     CENTER_COUNTS,
     COUNTS,
     HEADER,
@@ -26,7 +25,8 @@ from grokscope.tasks.camelyon17_files import (
     read_metadata,
 )
 from grokscope.tasks.hospitals import Hospitals
-from grokscope.tasks.hospitals_files import write_camelyon17
+from grokscope.tasks.hospitals.files import write_camelyon17
+from grokscope.tasks.images import cache as imagecache
 
 MADE = Hospitals(n_train=60, n_eval=40, image_size=96, patients=7, slides=10)
 SEED = 3

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from grokscope.tasks.camelyon17_fetch import FOLDER, fetch_camelyon17
-from grokscope.tasks.camelyon17_files import HEADER, METADATA, RELEASE
+from grokscope.tasks.camelyon17.fetch import FOLDER, fetch_camelyon17
+from grokscope.tasks.camelyon17.files import HEADER, METADATA, RELEASE
 
 
 def pack(members):

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from grokscope.tasks import stain, tissue
-from grokscope.tasks.hospitals import BLOCK, Hospitals
-from grokscope.tasks.images import mean_rgb
+from grokscope.tasks.hospitals import stain, tissue
+from grokscope.tasks.hospitals.task import BLOCK, Hospitals
+from grokscope.tasks.images.files import mean_rgb
 from grokscope.tasks.trivial import trivial_metrics
 
 SMALL = Hospitals(n_train=100, n_eval=70, image_size=24)

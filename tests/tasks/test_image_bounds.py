@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from grokscope.limits import MAX_PIXELS
-from grokscope.tasks.images import read_rgb, stored_size
-from grokscope.tasks.table_files import read_table
+from grokscope.tasks.images.files import read_rgb, stored_size
+from grokscope.tasks.table.files import read_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fuzz"))
 from mutations import in_child
@@ -126,7 +126,7 @@ def test_a_cell_that_others_cannot_hold_is_no_limit_here(tmp_path):
 
 
 def test_resizing_to_more_than_memory_is_refused_by_its_key(tmp_path, monkeypatch):
-    from grokscope.tasks.imagecache import load_images
+    from grokscope.tasks.images.cache import load_images
 
     monkeypatch.setenv("GROKSCOPE_MEMORY", "1000000")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from grokscope.tasks.imagecache import load_images
-from grokscope.tasks.images import read_rgb, stored_size
+from grokscope.tasks.images.cache import load_images
+from grokscope.tasks.images.files import read_rgb, stored_size
 
 CASES = Path(__file__).parents[1] / "cases" / "images"
 ORIENTED = {  # EXIF orientation -> how the stored (H, W, 3) becomes upright

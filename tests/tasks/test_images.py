@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from grokscope.tasks import imagecache, imagepool
 from grokscope.tasks.allocation import hold_out_groups, interleave
-from grokscope.tasks.contact import contact_sheet
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.imagecache import BadImages, cache_folder
-from grokscope.tasks.imagecache import load_images as load
-from grokscope.tasks.images import mean_rgb, read_rgb
+from grokscope.tasks.images import cache as imagecache
+from grokscope.tasks.images import pool as imagepool
+from grokscope.tasks.images.cache import BadImages, cache_folder
+from grokscope.tasks.images.cache import load_images as load
+from grokscope.tasks.images.contact_sheet import contact_sheet
+from grokscope.tasks.images.files import mean_rgb, read_rgb
 
 
 def load_images(*args, **settings):
@@ -286,7 +287,7 @@ def test_a_cache_folder_that_cannot_be_made_is_an_error_with_a_remedy(album, tmp
 LOADER = """
 import sys, time
 import numpy as np
-from grokscope.tasks import imagecache
+from grokscope.tasks.images import cache as imagecache
 real = imagecache.read_rgb
 def slow(*args):
     time.sleep(float(sys.argv[2]))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from grokscope.tasks.hospitals import Hospitals
-from grokscope.tasks.hospitals_files import write_table
+from grokscope.tasks.hospitals.files import write_table
 from grokscope.tasks.table import Table
 
 CONFIG = Hospitals(n_train=40, n_eval=20, image_size=16)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from grokscope.tasks.table import Table
-from grokscope.tasks.table_files import read_table
-from grokscope.tasks.table_groups import told_apart
+from grokscope.tasks.table.files import read_table
+from grokscope.tasks.table.groups import told_apart
 
 CASES = Path(__file__).parents[1] / "cases" / "tables"
 
@@ -153,7 +153,7 @@ def test_one_image_with_two_labels_is_an_error_in_whatever_splits(case):
 
 def test_two_images_of_one_checksum_are_not_the_same(case, monkeypatch):
     """Checksums of 32 bits agree by accident among some hundred thousand images: the pixels decide."""
-    import grokscope.tasks.table as module
+    import grokscope.tasks.table.task as module
 
     real = module.load_images
 

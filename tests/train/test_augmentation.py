@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from grokscope.config import Regime
-from grokscope.tasks import stain
-from grokscope.tasks.hospitals import Hospitals
+from grokscope.tasks.hospitals import Hospitals, stain
 from grokscope.train.augment import Augmentation
 from grokscope.train.driver import Interrupted, make_engine, train
 from tiny import fitting, tiny

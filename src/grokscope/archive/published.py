@@ -10,8 +10,8 @@ from grokscope.archive import fields
 from grokscope.archive.layout import CHECKPOINTS, CONDITIONS, ROWS
 from grokscope.config import Cadence, RunConfig, require_whole
 from grokscope.limits import MAX_EXAMPLES
-from grokscope.tasks.camelyon17_files import CENTERS, COUNTS
-from grokscope.tasks.images import image_facts
+from grokscope.tasks.camelyon17.files import CENTERS, COUNTS
+from grokscope.tasks.images.files import image_facts
 
 PUBLISHED: dict[str, Any] = {
     "batch_size": 32, "img_size": 96, "n_classes": 2, "log_every": 50, "lr": 1e-3, "n_epochs": 3000, "init_scale": 1.0,

@@ -58,7 +58,7 @@ def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False
         folder: The folder, or the one that holds it; $GROKSCOPE_CAMELYON17 if left out.
         all_patches: Open every patch instead of 200; takes minutes.
     """
-    from grokscope.tasks.camelyon17_check import check_camelyon17
+    from grokscope.tasks.camelyon17.check import check_camelyon17
 
     return Checked(check_camelyon17(folder, decode=None if all_patches else 200))
 
@@ -71,7 +71,7 @@ def camelyon17_fetch(dest: Path, /, *, url: str | None = None, keep_archive: boo
         url: A mirror that holds the same archive (camelyon17_v1.0.tar.gz); CodaLab's copy if left out.
         keep_archive: Keep the archive after unpacking.
     """
-    from grokscope.tasks.camelyon17_fetch import URL, fetch_camelyon17
+    from grokscope.tasks.camelyon17.fetch import URL, fetch_camelyon17
 
     return Made([fetch_camelyon17(dest, url=url or URL, progress=_progress(), keep_archive=keep_archive)])
 
@@ -121,7 +121,7 @@ def hospitals_write(
         seed: Seed of the training patches.
     """
     from grokscope.tasks.hospitals import Hospitals
-    from grokscope.tasks.hospitals_files import SLIDES_PER_HOSPITAL, write_camelyon17, write_table
+    from grokscope.tasks.hospitals.files import SLIDES_PER_HOSPITAL, write_camelyon17, write_table
 
     pixels = image_size or (96 if layout == "camelyon17" else 48)
     own = {"n_train": n_train, "n_eval": n_eval, "image_size": pixels, "correlation": correlation}
@@ -143,7 +143,7 @@ def sheet(task: str, out: Path, /, *, per_cell: int = 6, seed: int = 0) -> Made:
         per_cell: Patches for each hospital and label.
         seed: Seed of the training subset.
     """
-    from grokscope.tasks.contact import contact_sheet
+    from grokscope.tasks.images.contact_sheet import contact_sheet
 
     chosen = _task(task)
     images = getattr(chosen, "look", chosen.build)  # also what could not be judged can be looked at
@@ -158,7 +158,7 @@ def _task(text: str) -> TaskConfig:
         require("task" in raw, f"{path}: has no [task]")
         return configio.structure(raw["task"], TaskConfig, "$.task")
     if path.is_dir():
-        from grokscope.tasks.camelyon17_files import find_folder, read_metadata
+        from grokscope.tasks.camelyon17.files import find_folder, read_metadata
 
         can_train = int((read_metadata(find_folder(path)).split == 0).sum())
         few = {"n_train": max(1, min(100, can_train)), "n_eval": 200}

@@ -13,7 +13,7 @@ from grokscope.config import require
 from grokscope.store import Run, open_run
 from grokscope.store.dissected import outdated
 from grokscope.store.ended import changed_since
-from grokscope.store.judged import Splits
+from grokscope.store.kept_verdicts import Splits
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line

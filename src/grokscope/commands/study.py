@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.output import Result, plural, print_table, size, states
 from grokscope.execute.forecast import duration
 from grokscope.execute.protocol import Board, Outcome
-from grokscope.store.judged import Splits, speaking
+from grokscope.store.kept_verdicts import Splits, speaking
 from grokscope.study import Study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
-from grokscope.study.stand import BAD, Stand
+from grokscope.study.run_state import BAD, StudyRun
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Planned(Result):
             workers = plural(self.plan.workers, "worker")
             console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
         for r in self.plan.runs:
-            if r.stand.message:
-                console.print(f"{r.stand.state}: {r.stand.run.id}: {r.stand.message}")
+            if r.study_run.message:
+                console.print(f"{r.study_run.state}: {r.study_run.run.id}: {r.study_run.message}")
 
 
 def _plan_line(r: PlannedRun) -> list[str]:
-    entry, steps = r.stand.entry, f"{r.stand.step:,} of {r.stand.total:,}"
-    time = "" if r.seconds is None or r.stand.finished else duration(r.seconds)
-    return [r.stand.state, entry.label, str(entry.config.seed), steps, time, r.stand.run.id]
+    entry, steps = r.study_run.entry, f"{r.study_run.step:,} of {r.study_run.total:,}"
+    time = "" if r.seconds is None or r.study_run.finished else duration(r.seconds)
+    return [r.study_run.state, entry.label, str(entry.config.seed), steps, time, r.study_run.run.id]
 
 
 def plan(
@@ -188,19 +188,19 @@ class Status(Result):
     """Where every run of a study stands, and its verdict so far."""
 
     study: Study
-    stands: list[Stand]
+    runs: list[StudyRun]
     verdicts: dict[str, Splits]
     """Run id -> verdicts; runs without an evaluation are absent."""
     problems: dict[str, str]
     """Run id -> why it could not be judged."""
 
     def data(self) -> Any:
-        return {"study": self.study.name, "states": self._states(), "runs": [self._row(s) for s in self.stands]}
+        return {"study": self.study.name, "states": self._states(), "runs": [self._row(s) for s in self.runs]}
 
     def _states(self) -> dict[str, int]:
-        return dict(Counter(s.state for s in self.stands))
+        return dict(Counter(s.state for s in self.runs))
 
-    def _row(self, s: Stand) -> dict[str, Any]:
+    def _row(self, s: StudyRun) -> dict[str, Any]:
         found = self.verdicts.get(s.run.id)
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
@@ -209,7 +209,7 @@ class Status(Result):
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
-        rows = [self._row(s) for s in self.stands]
+        rows = [self._row(s) for s in self.runs]
         regimes = dict.fromkeys(row["regime"] for row in rows)
         lines = [_regime_line(name, [r for r in rows if r["regime"] == name]) for name in regimes]
         print_table(console, ["regime", "runs", "states", "steps", "verdicts"], lines)
@@ -248,16 +248,16 @@ def status(
         seeds: Only these seeds.
     """
     study = _load(file, arms, seeds)
-    stands = study.status(root)
+    runs = study.status(root)
     verdicts, problems = {}, {}
-    for s in stands:
+    for s in runs:
         try:
             found = {} if s.state in ("new", *BAD) else run_verdicts(s.run, study.criteria, neighbours=False)
         except ValueError as error:
             problems[s.run.id] = str(error)
         else:
             verdicts |= {s.run.id: found} if found else {}
-    return Status(study, stands, verdicts, problems)
+    return Status(study, runs, verdicts, problems)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
-from grokscope.store.judged import Splits
+from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.ended import require_whole
-from grokscope.store.judged import Splits
+from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
 
 if TYPE_CHECKING:

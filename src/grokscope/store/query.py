@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.files import plain_file, to_json
-from grokscope.store import judged
+from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
 from grokscope.store.run import METRICS, Run, find_runs
@@ -26,7 +26,7 @@ MILESTONES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
 """`T_grok` is None where no train loss was logged."""
 LEVELS = ("delay", "delay_ratio", "peak", "peak_rule", "peak_step", "end", "final", "drop")
 
-Judge = Callable[[Run, str], judged.Splits]
+Judge = Callable[[Run, str], kept_verdicts.Splits]
 """Gives a run's verdicts, kept or new; the store itself knows only the kept ones. Raises ValueError where the run's
 metrics are damaged."""
 
@@ -60,8 +60,8 @@ def _row(run: Run, judge: Judge | None) -> dict[str, Any]:
     return {**_head(run, config, status), **_verdict_columns(splits), **_config_columns(config)}
 
 
-def _recalled(run: Run, status: dict[str, Any]) -> judged.Splits:
-    return judged.recall(run, judged.stamp(run, status["state"])) or {}
+def _recalled(run: Run, status: dict[str, Any]) -> kept_verdicts.Splits:
+    return kept_verdicts.recall(run, kept_verdicts.stamp(run, status["state"])) or {}
 
 
 def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str,
     }
 
 
-def _verdict_columns(splits: judged.Splits) -> dict[str, Any]:
-    split = judged.speaking(splits) if splits else None
+def _verdict_columns(splits: kept_verdicts.Splits) -> dict[str, Any]:
+    split = kept_verdicts.speaking(splits) if splits else None
     verdict = splits[split] if split else {"milestones": {}}
     found = verdict["milestones"]
     out = {"split": split, "verdict": verdict.get("verdict"), "qualifier": verdict.get("qualifier")}

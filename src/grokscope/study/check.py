@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
 from grokscope.registry import nearest
-from grokscope.store.judged import Splits, speaking
+from grokscope.store.kept_verdicts import Splits, speaking
 from grokscope.store.same_data import refuse_mixed
 from grokscope.study.expect import (
     AnyExpectation,
@@ -20,7 +20,7 @@ from grokscope.study.expect import (
     seen,
 )
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
-from grokscope.study.stand import BAD, Stand
+from grokscope.study.run_state import BAD, StudyRun
 from grokscope.study.words import describe_where
 from grokscope.verdicts import run_verdicts
 
@@ -65,11 +65,11 @@ def answer_of(rows: Sequence[CheckRow]) -> str:
     return answer([row.to_dict() for row in rows])[1]
 
 
-def standing_of(stands: Sequence[Stand], criteria: "Criteria | None") -> str:
+def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
     """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile."""
-    arms = {s.entry.label: (0, 0) for s in stands}
+    arms = {s.entry.label: (0, 0) for s in runs}
     robust, judge = [], _Judge(criteria)
-    for s in map(judge.sound, stands):
+    for s in map(judge.sound, runs):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
         found = judge.known[s.run.id] if s.finished else {}
@@ -79,7 +79,7 @@ def standing_of(stands: Sequence[Stand], criteria: "Criteria | None") -> str:
 
 
 def check(
-    expectations: Sequence[AnyExpectation], stands: Sequence[Stand], criteria: "Criteria | None"
+    expectations: Sequence[AnyExpectation], runs: Sequence[StudyRun], criteria: "Criteria | None"
 ) -> list[CheckRow]:
     """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others). One that
     speaks of a damaged run decides nothing and names it; the others are decided.
@@ -89,22 +89,22 @@ def check(
             data.
     """
     judge = _Judge(criteria)
-    stands = [judge.sound(s) for s in stands]
-    refuse_mixed((s.run.id, s.run.record) for s in stands if s.finished)
-    rows = [_check_one(e, stands, judge) for e in expectations]
+    runs = [judge.sound(s) for s in runs]
+    refuse_mixed((s.run.id, s.run.record) for s in runs if s.finished)
+    rows = [_check_one(e, runs, judge) for e in expectations]
     return [row for row in rows if row is not None]
 
 
-def _check_one(e: AnyExpectation, stands: Sequence[Stand], judge: "_Judge") -> CheckRow | None:
+def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: "_Judge") -> CheckRow | None:
     match e:
         case RatioExpectation():
-            return _ratio(e, stands, judge)
+            return _ratio(e, runs, judge)
         case MeasuredRatio():
-            return _measured_ratio(e, stands, judge)
+            return _measured_ratio(e, runs, judge)
         case MeasuredExpectation():
-            return _measured(e, stands, judge)
+            return _measured(e, runs, judge)
         case Expectation():
-            return _plain(e, stands, judge)
+            return _plain(e, runs, judge)
 
 
 class _Judge:
@@ -115,44 +115,44 @@ class _Judge:
         self.known: dict[str, Splits] = {}
         self.read: dict[str, Recorded] = {}
 
-    def sound(self, stand: Stand) -> Stand:
+    def sound(self, study_run: StudyRun) -> StudyRun:
         """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
-        if not stand.finished:
-            return stand
+        if not study_run.finished:
+            return study_run
         try:
-            self.known[stand.run.id] = run_verdicts(stand.run, self.criteria)
+            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria)
         except ValueError as error:
-            return replace(stand, state="damaged", message=str(error))
-        return stand
+            return replace(study_run, state="damaged", message=str(error))
+        return study_run
 
-    def __call__(self, stand: Stand, split: str | None) -> dict[str, Any]:
-        found = self.known[stand.run.id]
+    def __call__(self, study_run: StudyRun, split: str | None) -> dict[str, Any]:
+        found = self.known[study_run.run.id]
         if split is not None and split not in found:
-            raise ValueError(f"{stand.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
+            raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
         return found[split or speaking(found)]
 
-    def recorded(self, stand: Stand) -> Recorded:
-        return self.read.setdefault(stand.run.id, Recorded(stand.run, self.criteria))
+    def recorded(self, study_run: StudyRun) -> Recorded:
+        return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))
 
 
-def _chosen(e: Expectation | MeasuredExpectation, stands: Sequence[Stand]) -> list[Stand] | CheckRow | None:
+def _chosen(e: Expectation | MeasuredExpectation, runs: Sequence[StudyRun]) -> list[StudyRun] | CheckRow | None:
     """The runs an expectation speaks of; a row that decides nothing while some are unfinished; None where there are
     none."""
-    chosen = [s for s in stands if matches(s.entry, e.where)]
+    chosen = [s for s in runs if matches(s.entry, e.where)]
     if not all(s.finished for s in chosen):
         row = _row(e, e.expected(), _so_far(chosen), None, unfinished=True)
         return replace(row, problems=_problems(chosen))
     return chosen or None
 
 
-def _so_far(chosen: Collection[Stand]) -> str:
+def _so_far(chosen: Collection[StudyRun]) -> str:
     finished = sum(s.finished for s in chosen)
     bad = [s.run.id for s in chosen if s.state in BAD]
     named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
     return f"{finished} of {len(chosen)} runs are finished{named}"
 
 
-def _problems(chosen: Collection[Stand]) -> tuple[str, ...]:
+def _problems(chosen: Collection[StudyRun]) -> tuple[str, ...]:
     return tuple(f"{s.state}: {s.run.id}: {s.message}" for s in chosen if s.state in BAD)
 
 
@@ -162,20 +162,20 @@ def _row(
     return CheckRow(describe_where(e.where), expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
-def _measured(e: MeasuredExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
-    chosen = _chosen(e, stands)
+def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+    chosen = _chosen(e, runs)
     if not isinstance(chosen, list):
         return chosen
-    runs = [judge.recorded(s) for s in chosen]
-    if (todo := e.undone(runs)) is not None:
+    recorded = [judge.recorded(s) for s in chosen]
+    if (todo := e.undone(recorded)) is not None:
         return _row(e, e.expected(), todo, None, unfinished=True)
-    values = [e.value(own) for own in runs]
+    values = [e.value(own) for own in recorded]
     held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
     return _row(e, e.expected(), e.describe(values), held)
 
 
-def _plain(e: Expectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
-    finished = _chosen(e, stands)
+def _plain(e: Expectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+    finished = _chosen(e, runs)
     if not isinstance(finished, list):
         return finished
     verdicts = [judge(s, e.split) for s in finished]
@@ -215,9 +215,11 @@ def _spread(values: Sequence[Seen]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _groups(e: RatioExpectation | MeasuredRatio, stands: Sequence[Stand]) -> tuple[list[Stand], ...] | CheckRow | None:
+def _groups(
+    e: RatioExpectation | MeasuredRatio, runs: Sequence[StudyRun]
+) -> tuple[list[StudyRun], ...] | CheckRow | None:
     """The two groups of a ratio; a row that decides nothing while some runs are unfinished; None without a group."""
-    above, below = ([s for s in stands if matches(s.entry, w)] for w in (e.of, e.to))
+    above, below = ([s for s in runs if matches(s.entry, w)] for w in (e.of, e.to))
     if not above or not below:
         return None
     both = {s.run.id: s for s in (*above, *below)}.values()
@@ -234,8 +236,8 @@ def _ratio_row(
     return CheckRow(where, expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
-def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
-    groups = _groups(e, stands)
+def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+    groups = _groups(e, runs)
     if not isinstance(groups, tuple):
         return groups
     verdicts = [[judge(s, e.split) for s in group] for group in groups]
@@ -245,8 +247,8 @@ def _ratio(e: RatioExpectation, stands: Sequence[Stand], judge: _Judge) -> Check
     return _ratio_row(e, _expected(e, [v for group in verdicts for v in group]), text, _decide(ratio, *e.between))
 
 
-def _measured_ratio(e: MeasuredRatio, stands: Sequence[Stand], judge: _Judge) -> CheckRow | None:
-    groups = _groups(e, stands)
+def _measured_ratio(e: MeasuredRatio, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+    groups = _groups(e, runs)
     if not isinstance(groups, tuple):
         return groups
     recorded = [[judge.recorded(s) for s in group] for group in groups]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from grokscope import configio
 from grokscope.config import RunConfig
-from grokscope.study.stand import Stand
+from grokscope.study.run_state import StudyRun
 from grokscope.train.plan import Plan
 
 ROW_BYTES = 700
@@ -101,19 +101,19 @@ def _size(state: object) -> int:
     return sum(_size(v) for v in state) if isinstance(state, list | tuple) else 0
 
 
-def probe_all(stands: Sequence[Stand], seconds: float = 1.0, at_most: float = 20.0) -> dict[str, Cost]:
-    """The cost of every kind of run among `stands`; many kinds share `at_most` seconds."""
-    kinds = {kind_of(s.entry.config): s for s in stands}
+def probe_all(runs: Sequence[StudyRun], seconds: float = 1.0, at_most: float = 20.0) -> dict[str, Cost]:
+    """The cost of every kind of run among `runs`; many kinds share `at_most` seconds."""
+    kinds = {kind_of(s.entry.config): s for s in runs}
     each = min(seconds, at_most / max(len(kinds), 1))
-    return {kind: _probe_named(stand, each) for kind, stand in kinds.items()}
+    return {kind: _probe_named(study_run, each) for kind, study_run in kinds.items()}
 
 
-def _probe_named(stand: Stand, seconds: float) -> Cost:
+def _probe_named(study_run: StudyRun, seconds: float) -> Cost:
     try:
-        return probe(replace(stand.entry.config, start=None), seconds)
+        return probe(replace(study_run.entry.config, start=None), seconds)
     except ValueError as error:
         raise ValueError(
-            f"{stand.entry.label!r} cannot be trained here: {error}; --no-probe lists the runs all the same"
+            f"{study_run.entry.label!r} cannot be trained here: {error}; --no-probe lists the runs all the same"
         ) from None
 
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from grokscope.execute.processes import default_workers
 from grokscope.study.estimate import Cost, kind_of, makespan, probe_all
-from grokscope.study.stand import Stand
+from grokscope.study.run_state import StudyRun
 
 
 @dataclass(frozen=True)
 class PlannedRun:
     """One run: where it stands, and what is still to be paid for it (None without a probe)."""
 
-    stand: Stand
+    study_run: StudyRun
     seconds: float | None
     bytes: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        s = self.stand
+        s = self.study_run
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state,
             "step": s.step, "total_steps": s.total, "seconds": self.seconds, "bytes": self.bytes,
@@ -36,11 +36,11 @@ class StudyPlan:
 
     @property
     def todo(self) -> list[PlannedRun]:
-        return [r for r in self.runs if not r.stand.finished]
+        return [r for r in self.runs if not r.study_run.finished]
 
     @property
     def states(self) -> dict[str, int]:
-        return dict(Counter(r.stand.state for r in self.runs))
+        return dict(Counter(r.study_run.state for r in self.runs))
 
     @property
     def seconds(self) -> float | None:
@@ -61,21 +61,23 @@ class StudyPlan:
         }  # fmt: skip
 
 
-def make_study_plan(stands: Sequence[Stand], workers: int | None, probe: bool) -> StudyPlan:
+def make_study_plan(runs: Sequence[StudyRun], workers: int | None, probe: bool) -> StudyPlan:
     """Lay out a study; with `probe`, each kind of run is trained in memory for up to a second to learn its speed."""
-    todo = [s for s in stands if not s.finished]
-    costs = probe_all(stands if todo else [], 1.0) if probe else {}
+    todo = [s for s in runs if not s.finished]
+    costs = probe_all(runs if todo else [], 1.0) if probe else {}
     workers = max(default_workers(len(todo)) if workers is None else workers, 1)
-    return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in stands), workers)
+    return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers)
 
 
-def _planned(stand: Stand, cost: Cost | None) -> PlannedRun:
+def _planned(study_run: StudyRun, cost: Cost | None) -> PlannedRun:
     if cost is None:
-        return PlannedRun(stand, 0.0 if stand.finished else None, _used(stand) if stand.finished else None)
-    seconds = 0.0 if stand.finished else cost.seconds(stand.plan, min(stand.step, stand.total))
-    return PlannedRun(stand, seconds, cost.bytes(stand.plan))
+        if study_run.finished:
+            return PlannedRun(study_run, 0.0, _used(study_run))
+        return PlannedRun(study_run, None, None)
+    seconds = 0.0 if study_run.finished else cost.seconds(study_run.plan, min(study_run.step, study_run.total))
+    return PlannedRun(study_run, seconds, cost.bytes(study_run.plan))
 
 
-def _used(stand: Stand) -> int:
+def _used(study_run: StudyRun) -> int:
     """Bytes that a run's folder takes now."""
-    return sum(p.stat().st_size for p in stand.run.path.rglob("*") if p.is_file())
+    return sum(p.stat().st_size for p in study_run.run.path.rglob("*") if p.is_file())

@@ -14,7 +14,7 @@ from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.plan import StudyPlan, make_study_plan
-from grokscope.study.stand import Stand, stand
+from grokscope.study.run_state import StudyRun, read_study_run
 
 if TYPE_CHECKING:
     from grokscope.report.read.subjects import Subject
@@ -97,10 +97,10 @@ class Study:
         require(bool(kept), "no run has both one of these arms and one of these seeds")
         return replace(self, entries=tuple(kept))
 
-    def status(self, root: str | Path = "runs") -> list[Stand]:
+    def status(self, root: str | Path = "runs") -> list[StudyRun]:
         """Where every run stands; imports no torch."""
         folders = Folders(root)
-        return [stand(entry, folders) for entry in self.entries]
+        return [read_study_run(entry, folders) for entry in self.entries]
 
     # -- what can be done ----------------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class Study:
         )
 
 
-def _subject(s: Stand) -> "Subject":
+def _subject(s: StudyRun) -> "Subject":
     """A run under the study's label, for one of another study keeps that one's; of a run whose config cannot be read,
     what the study says of it."""
     from grokscope.report.read.subjects import Subject, subject_from_run
@@ -206,9 +206,9 @@ def _subject(s: Stand) -> "Subject":
 
 
 def _carry_out(
-    stands: Sequence[Stand], workers: int | None, board: Board | None, executor: Executor | None
+    runs: Sequence[StudyRun], workers: int | None, board: Board | None, executor: Executor | None
 ) -> list[Outcome]:
-    jobs = longest_first([s.job() for s in stands if not s.finished])
+    jobs = longest_first([s.job() for s in runs if not s.finished])
     if not jobs:
         return []
     board = board or Silent()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from grokscope.config import Regime
-from grokscope.tasks import stain
+from grokscope.tasks.hospitals import stain
 
 Change = Callable[[Tensor], Tensor]
 

@@ -32,12 +32,12 @@ from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
-from grokscope.tasks.contact import contact_sheet, has_images
 from grokscope.tasks.data import TaskData
 from grokscope.tasks.digest import split_digests
+from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
 from grokscope.train.plan import Plan, make_plan
+from grokscope.train.process_state import deterministic, recorded_warnings, stop_on_signals
 from grokscope.train.resume import CannotResume, resume
-from grokscope.train.surroundings import deterministic, noted, signals
 
 HEARTBEAT_S = 2.0
 DIVERGED_AFTER = 3
@@ -109,7 +109,7 @@ def train(
     config = as_begun(run, config)
     torch.set_num_threads(config.hardware.threads)
     notes: list[str] = []
-    with noted(notes):
+    with recorded_warnings(notes):
         data = config.task.build(config.seed)
         session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
@@ -204,7 +204,7 @@ class _Session:
         seed = derive(self.config.seed, "training")
         with (
             deterministic(seed),
-            signals(self._request_stop),
+            stop_on_signals(self._request_stop),
             ExitStack() as self.closing,
         ):
             try:

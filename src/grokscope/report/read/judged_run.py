@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.read.subjects import Subject
-from grokscope.store.judged import SPEAKING
+from grokscope.store.kept_verdicts import SPEAKING
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict

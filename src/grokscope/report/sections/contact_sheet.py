@@ -94,7 +94,7 @@ def _drawn(task: Mapping[str, Any]) -> bytes:
     """A small sheet of the task with these settings, at its first seed."""
     from grokscope import configio
     from grokscope.config import TaskConfig
-    from grokscope.tasks.contact import contact_sheet
+    from grokscope.tasks.images.contact_sheet import contact_sheet
 
     data = configio.structure({**task, **CHEAP[task["name"]]}, TaskConfig, "task").build(0)
     with tempfile.TemporaryDirectory() as folder:

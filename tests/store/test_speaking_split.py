@@ -2,7 +2,7 @@
 
 import pytest
 
-from grokscope.store.judged import speaking
+from grokscope.store.kept_verdicts import speaking
 from grokscope.store.query import run_rows
 from grokscope.store.run import Run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.tasks.camelyon17_files import (
+from grokscope.tasks.camelyon17.files import (
     CENTER_COUNTS,
     COUNTS,
     METADATA,
@@ -20,7 +20,7 @@ from grokscope.tasks.camelyon17_files import (
     find_folder,
     parse_metadata,
 )
-from grokscope.tasks.images import read_rgb
+from grokscope.tasks.images.files import read_rgb
 
 
 @dataclass(frozen=True)

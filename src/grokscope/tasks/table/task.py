@@ -11,11 +11,11 @@ from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
 from grokscope.tasks.data import SPLITS, Split, TaskData
-from grokscope.tasks.imagecache import BadImages, Images, WrongSizes, load_images
-from grokscope.tasks.images import image_facts, stored_size
+from grokscope.tasks.images.cache import BadImages, Images, WrongSizes, load_images
+from grokscope.tasks.images.files import image_facts, stored_size
 from grokscope.tasks.subset import nested_order
-from grokscope.tasks.table_files import ImageRows, read_table
-from grokscope.tasks.table_images import grey_beside_colour, repeated
+from grokscope.tasks.table.files import ImageRows, read_table
+from grokscope.tasks.table.images import grey_beside_colour, repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Table(TaskConfig):
     Environments of ood_val and ood_test must be unseen. Images may be grey, RGB, RGBA or palette, 8 bits a channel and
     of one page; they become RGB and upright. What was changed in reading the table (`read_table`), and what looks like
     a leak or a second spelling, is warned of.
-    Source: the splits are WILDS's, arXiv:2012.07421. Cost: decoding, once (`imagecache`).
+    Source: the splits are WILDS's, arXiv:2012.07421. Cost: decoding, once (`images.cache`).
 
     Misleads: with `image_size` images are stretched to a square. Where a group or an image is both in train and held
     out, the held-out score is too good; building the data warns of it and goes on. Only the images that are read are

@@ -16,7 +16,7 @@ import pandas as pd
 from grokscope.limits import MAX_CELL, MAX_COLUMNS, MAX_DIGITS, MAX_EXAMPLES, brief, require_memory
 from grokscope.registry import nearest
 from grokscope.tasks.data import SPLITS
-from grokscope.tasks.table_groups import told_apart
+from grokscope.tasks.table.groups import told_apart
 
 NEEDED = ("path", "label", "environment", "split")
 READ = (*NEEDED, "group")
@@ -61,7 +61,7 @@ def read_table(path: str | Path) -> ImageRows:
 
     Spaces around values are stripped, and a backslash in a path that leads nowhere as it stands separates folders.
     Labels, environments and groups are int where the whole column holds whole numbers, else text (``004`` is text).
-    Group numbers that begin anew in an environment are named with it (`table_groups`). Other columns are left out.
+    Group numbers that begin anew in an environment are named with it (`groups`). Other columns are left out.
     What was changed, and names that differ in case alone, are in `notes`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What training happens within: warnings written down, deterministic kernels, signals that ask instead of kill."""
+"""What training sets for the whole process: warnings written down, deterministic kernels, signals that ask to stop."""
 
 import signal
 import warnings
@@ -11,7 +11,7 @@ import torch
 
 
 @contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
+def recorded_warnings(notes: list[str]) -> Iterator[None]:
     """Write down what is warned of meanwhile, for the run's record; every warning still reaches the caller."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -40,7 +40,7 @@ def deterministic(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def signals(request_stop: Callable[[], None]) -> Iterator[None]:
+def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP ask the session to stop after the present step; a second Ctrl-C is not held back."""
 
     def handler(number: int, frame: FrameType | None) -> None:

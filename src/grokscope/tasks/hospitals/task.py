@@ -9,10 +9,10 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE, require_memory
 from grokscope.seeds import derive
-from grokscope.tasks import stain, tissue
 from grokscope.tasks.allocation import interleave
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.images import image_facts
+from grokscope.tasks.hospitals import stain, tissue
+from grokscope.tasks.images.files import image_facts
 
 OOD = {"ood_val": 1, "ood_test": 2}
 """The unseen hospitals, numbered as in Camelyon17; all others train."""

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from grokscope.tasks.camelyon17_files import METADATA, RELEASE
+from grokscope.tasks.camelyon17.files import METADATA, RELEASE
 
 URL = "https://worksheets.codalab.org/rest/bundles/0xe45e15f39fb54e9d9e919556af67aabe/contents/blob/"
 """CodaLab's copy, which the WILDS package uses."""

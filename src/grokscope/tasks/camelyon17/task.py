@@ -12,7 +12,7 @@ from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES
 from grokscope.seeds import derive
 from grokscope.tasks.allocation import hold_out_groups
-from grokscope.tasks.camelyon17_files import (
+from grokscope.tasks.camelyon17.files import (
     CENTERS,
     METADATA,
     OOD_TEST,
@@ -25,8 +25,8 @@ from grokscope.tasks.camelyon17_files import (
     read_metadata,
 )
 from grokscope.tasks.data import Split, TaskData
-from grokscope.tasks.imagecache import load_images
-from grokscope.tasks.images import image_facts
+from grokscope.tasks.images.cache import load_images
+from grokscope.tasks.images.files import image_facts
 from grokscope.tasks.subset import nested_order
 
 LABELS = ("normal", "tumor")
@@ -49,7 +49,7 @@ class Camelyon17(TaskConfig):
     larger `n_train` keeps the earlier patches, as a prefix. Held-out subsets follow `split_seed`, so that all runs are
     measured on the same patches.
     Source: WILDS, arXiv:2012.07421 (ERM on all 302,436 patches: 93.2 in distribution, 84.9 ood_val, 70.3 ood_test).
-    Cost: a second to read the table; a fresh patch decodes in half a millisecond, once (`imagecache`); each later run
+    Cost: a second to read the table; a fresh patch decodes in half a millisecond, once (`images.cache`); each later run
     reads the bytes of its patches, 0.1 ms apiece from a warm disk.
 
     Misleads: as published, `id_val` comes from the training slides, where neighbouring patches overlap; take ``id_val

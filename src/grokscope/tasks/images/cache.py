@@ -1,6 +1,6 @@
 """Images decoded once, whatever they are called and wherever they lie: an image is known by a digest of its bytes.
 
-All images of one size share a pool (`imagepool`), of which every training subset and split takes what it needs: a
+All images of one size share a pool (`pool`), of which every training subset and split takes what it needs: a
 nested subset or another seed decodes only what no run has met before, and a folder that was moved nothing at all. The
 bytes of every file are read each time, so that a replaced file is noticed whatever its size and date; that costs
 about a tenth of decoding it. The cache folder may be deleted at any time.
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from grokscope.limits import require_memory
-from grokscope.tasks import imagepool
-from grokscope.tasks.images import TooLarge, WrongSize, check_file_size, is_turned, read_rgb, stored_size
+from grokscope.tasks.images import pool
+from grokscope.tasks.images.files import TooLarge, WrongSize, check_file_size, is_turned, read_rgb, stored_size
 
 Pixels = tuple[int, int]
 """Width and height."""
@@ -122,27 +122,27 @@ def _pool_name(size: int | None, stored: Pixels | None) -> str:
 
 def _from_pool(
     folder: Path,
-    shape: imagepool.Shape,
+    shape: pool.Shape,
     keys: list[bytes],
     decode: Callable[[int], np.ndarray | None],
     faults: dict[int, ValueError],
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Images and checksums; None where some were not decoded (then there are faults) or the disk fails."""
     for _ in range(3):  # at worst: one round finds a damaged file, one decodes, one reads
-        shards = imagepool.open_pool(folder, shape)
-        found = imagepool.locate(shards, keys)
+        shards = pool.open_pool(folder, shape)
+        found = pool.locate(shards, keys)
         new = [i for i, key in enumerate(keys) if key not in found]
         if new:
-            imagepool.add(folder, shape, [keys[i] for i in new], lambda j, new=new: decode(new[j]))
+            pool.add(folder, shape, [keys[i] for i in new], lambda j, new=new: decode(new[j]))
             if faults:
                 return None
-        elif (images := imagepool.collect(shards, keys, found)) is not None:
+        elif (images := pool.collect(shards, keys, found)) is not None:
             return images
     return None
 
 
 def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=imagepool.KEY_BYTES).digest()
+    return blake2b(data, digest_size=pool.KEY_BYTES).digest()
 
 
 def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
@@ -159,7 +159,7 @@ def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
         except OSError:
             absent[i] = True
 
-    imagepool.on_all_cores(one, len(paths))
+    pool.on_all_cores(one, len(paths))
     if large:
         raise BadImages([large[i] for i in sorted(large)], len(paths))
     if any(absent):

@@ -1,4 +1,4 @@
-"""Where each run of a study stands on disk, and what is left to do."""
+"""The state of each run of a study on disk, and what is left to do."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ BAD = ("damaged", "unreadable")
 
 
 @dataclass(frozen=True)
-class Stand:
+class StudyRun:
     """One run of a study: `partial` continues where it was left; `diverged` counts as finished; `damaged` has ended,
     but its metrics are not those that it ended with; of `unreadable` nothing can be said."""
 
@@ -40,23 +40,23 @@ class Stand:
         return Job(self.entry.config, self.run.path.parent, self.entry.passed, step, self.total, self.run.path)
 
 
-def stand(entry: Entry, folders: Folders) -> Stand:
+def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
     """Read one run's state. A damaged folder is `damaged` or `unreadable`, with the reason, and never an exception."""
     plan = make_plan(entry.config, entry.config.task.train_size())
     try:
         run = folders.find(entry.config)
     except ValueError as error:
-        return Stand(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
+        return StudyRun(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
     try:
         if not (run.path / "config.json").exists():
-            return Stand(entry, run, "new", 0, plan)
+            return StudyRun(entry, run, "new", 0, plan)
         status = run.status
     except (ValueError, OSError) as error:
-        return Stand(entry, run, "unreadable", 0, plan, str(error))
+        return StudyRun(entry, run, "unreadable", 0, plan, str(error))
     if problem := _damage(run, status):
-        return Stand(entry, run, "damaged", status["step"], plan, problem)
+        return StudyRun(entry, run, "damaged", status["step"], plan, problem)
     message = (status.get("error") or {}).get("message", "")
-    return Stand(entry, run, _state(status["state"], status["step"], plan.total), status["step"], plan, message)
+    return StudyRun(entry, run, _state(status["state"], status["step"], plan.total), status["step"], plan, message)
 
 
 def _damage(run: Run, status: dict[str, Any]) -> str:

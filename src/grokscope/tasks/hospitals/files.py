@@ -9,8 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from grokscope.config import require
-from grokscope.tasks.camelyon17_files import CENTERS, COLUMNS, METADATA, PIXELS, RELEASE, Patches
-from grokscope.tasks.hospitals import LABELS, Hospitals
+from grokscope.tasks.camelyon17.files import CENTERS, COLUMNS, METADATA, PIXELS, RELEASE, Patches
+from grokscope.tasks.hospitals.task import LABELS, Hospitals
 
 SLIDES_PER_HOSPITAL = 10
 """What the Camelyon17 layout can number: a slide's number is ten times its hospital's and a digit."""
