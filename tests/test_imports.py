@@ -13,6 +13,7 @@ ROOT = Path(grokscope.__file__).parent
 
 LINE = [
     {"config", "configio", "files", "headers", "identity", "limits", "regimes", "registry", "seeds", "terminal"},
+    {"vocabulary"},
     {"codes"},
     {"tasks"},
     {"measure"},
@@ -118,8 +119,30 @@ def test_the_finder_of_imports_sees_what_it_should(tmp_path):
     assert imported(file, lazy=False) == {"seeds", "configio", "registry"}
 
 
-LIGHT = ["", "config", "configio", "registry", "seeds", "models.config", "train.schedules", "cli", "commands"]
-NO_TORCH = ["tasks", "trajectory", "codes", "report", "verdicts", "foreign", "store.run", "store.metrics", "store.lock"]
+LIGHT = [
+    "",
+    "vocabulary.splits",
+    "config",
+    "configio",
+    "registry",
+    "seeds",
+    "models.config",
+    "train.schedules",
+    "cli",
+    "commands",
+]
+NO_TORCH = [
+    "vocabulary",
+    "tasks",
+    "trajectory",
+    "codes",
+    "report",
+    "verdicts",
+    "foreign",
+    "store.run",
+    "store.metrics",
+    "store.lock",
+]
 
 
 def test_light_modules_import_nothing_heavy():

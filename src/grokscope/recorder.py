@@ -14,8 +14,7 @@ from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
-
-SPLITS = ("train", "id_val", "ood_val", "ood_test")
+from grokscope.vocabulary.splits import NAMES
 
 
 class Recorder:
@@ -60,7 +59,7 @@ class Recorder:
         """
         for key, given in (("n", n), ("trivial", trivial)):
             for split in given or {}:
-                require(split in SPLITS, f"{key}: unknown split {split!r}; the splits are {', '.join(SPLITS)}")
+                require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
         self.run = Run(Path(folder))
         self.model = model
         kind, base = task, "trivial_acc" if task == "classification" else "trivial_loss"

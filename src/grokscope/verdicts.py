@@ -10,6 +10,7 @@ from grokscope.files import to_json
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import require_whole
 from grokscope.store.run import Run, open_run
+from grokscope.vocabulary.splits import is_reported, oracle_label
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
@@ -59,13 +60,12 @@ def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> kept_verd
 
 def verdict_line(verdict: dict[str, Any]) -> str:
     """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
-    from grokscope.trajectory.selection import ORACLE, REPORTED
-
     if verdict["verdict"] is None:
         return f"{verdict['split']}: cannot be judged: {verdict['reason']}"
     label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
     shows_peak = "peaked" in verdict["reason"] or "highest value" in verdict["reason"]
-    stamp = f"; this peak is an {ORACLE}" if verdict["split"] == REPORTED and shows_peak else ""
+    split = verdict["split"]
+    stamp = f"; this peak is an {oracle_label(split)}" if is_reported(split) and shows_peak else ""
     doubt = "" if verdict["robust"] else ", not robust"
     route = verdict.get("formation")
     formed = f"; {route['route']}: {route['reason']}" if route else ""

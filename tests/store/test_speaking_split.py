@@ -2,9 +2,9 @@
 
 import pytest
 
-from grokscope.store.kept_verdicts import speaking
 from grokscope.store.query import run_rows
 from grokscope.store.run import Run
+from grokscope.vocabulary.splits import speaking
 
 
 @pytest.mark.parametrize(

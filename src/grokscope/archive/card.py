@@ -19,8 +19,8 @@ from grokscope.archive.summary import summary_of
 from grokscope.archive.use import uses
 from grokscope.store import Run
 from grokscope.trajectory.selection import ORACLE
+from grokscope.vocabulary.splits import REPORTED, in_order
 
-SPLITS = ("id_val", "ood_val", "ood_test")
 ENOUGH_SEEDS = 6
 """Below this many seeds in a group nothing is called significant."""
 DATA = {
@@ -50,7 +50,7 @@ def render(
 ) -> str:  # fmt: skip
     """The whole of README.md."""
     summaries = [summary_of(run, run.status) for run in runs]
-    splits = _in_order({s for summary in summaries for s in summary["splits"]})
+    splits = in_order({s for summary in summaries for s in summary["splits"]})
     tasks = list(dict.fromkeys(run.config["task"]["name"] for run in runs))
     title = title or f"grokscope archive: {', '.join(tasks)}"
     regimes = _regimes(runs)
@@ -76,6 +76,7 @@ def render(
         license=license,
         citation=citation,
         oracle=ORACLE,
+        reported=REPORTED,
         version=version("grokscope"),
     )
 
@@ -158,7 +159,7 @@ def _sizes(runs: Sequence[Run]) -> list[dict[str, Any]]:
             into["n"].add(facts.get("n"))
             trivial = facts.get("trivial_acc", facts.get("trivial_loss"))
             into["trivial"].add(None if trivial is None else round(trivial, 4))
-    return [{"split": split, **{k: _listed(v) for k, v in found[split].items()}} for split in _in_order(set(found))]
+    return [{"split": split, **{k: _listed(v) for k, v in found[split].items()}} for split in in_order(set(found))]
 
 
 def _listed(values: set[Any]) -> str:
@@ -222,8 +223,3 @@ def _origin(run: Run) -> str:
 
 def _n_train(run: Run) -> Any:
     return (run.facts.get("splits") or {}).get("train", {}).get("n")
-
-
-def _in_order(splits: set[str]) -> list[str]:
-    known = [s for s in ("train", *SPLITS) if s in splits]
-    return [*known, *sorted(splits - set(known))]

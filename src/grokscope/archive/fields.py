@@ -16,15 +16,11 @@ from typing import Any
 from grokscope.config import require
 from grokscope.files import read_json
 from grokscope.registry import nearest
+from grokscope.vocabulary.splits import PATTERN, SPLITS
 
 Row = dict[str, Any]
 
-_SPLITS = {
-    "train": ("train", "training", "tr"),
-    "id_val": ("id", "id_val", "val_id", "iid", "in_dist", "in_distribution"),
-    "ood_val": ("ood_val", "val_ood"),
-    "ood_test": ("ood", "ood_test", "test_ood", "out_of_distribution"),
-}
+_SPLITS = {split.name: (split.name, *split.aliases) for split in SPLITS}
 _METRICS = {"acc": ("acc", "accuracy"), "loss": ("loss", "ce", "ce_loss"), "irm": ("irm", "irm_penalty")}
 
 ALIASES: dict[str, str] = {
@@ -75,7 +71,7 @@ AMBIGUOUS = {
 
 _OURS = re.compile(
     r"epoch|lr|margin_(mean|max)|logit_max|softmax_collapse|update_norm|cos_grad_(weights|head)"
-    r"|(train|id_val|ood_val|ood_test)(_(env|class)\d+)?_(loss|acc|correct|n|irm|irm_split|irm_u|irm_u_se|logit_scale)"
+    rf"|({PATTERN})(_(env|class)\d+)?_(loss|acc|correct|n|irm|irm_split|irm_u|irm_u_se|logit_scale)"
     r"|(norm|grad_norm|rank|fourier)_\w+|effective_lr/.+"
 )
 _TARGETS = sorted({*ALIASES.values(), "margin_mean", "margin_max", "logit_max", "softmax_collapse", "update_norm"})

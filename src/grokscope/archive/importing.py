@@ -21,13 +21,11 @@ from grokscope.files import plain_file, read_json, to_json, write_atomic
 from grokscope.registry import nearest
 from grokscope.store import lock
 from grokscope.store.run import SCHEMA, Run
-from grokscope.tasks.data import SPLITS
+from grokscope.vocabulary.splits import HELD_OUT
 
 READER = 1
 """Raise it when the same archive would be read differently: what older versions imported is then imported anew."""
 FILES = "archive/files.json"
-HELD_OUT = tuple(name for name in SPLITS if name != "train")
-"""Splits whose sizes can be told; that of `train` is in the config."""
 SHOWN = 6
 """Names of missing checkpoints that one message lists."""
 _KEPT = {CONFIG: "archive/config.json", HISTORY: "archive/history.json", SUMMARY: "archive/summary.json"}

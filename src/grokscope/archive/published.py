@@ -12,6 +12,7 @@ from grokscope.config import Cadence, RunConfig, require_whole
 from grokscope.limits import MAX_EXAMPLES
 from grokscope.tasks.camelyon17.files import CENTERS, COUNTS
 from grokscope.tasks.images.files import image_facts
+from grokscope.vocabulary.splits import HELD_OUT, TRAIN
 
 PUBLISHED: dict[str, Any] = {
     "batch_size": 32, "img_size": 96, "n_classes": 2, "log_every": 50, "lr": 1e-3, "n_epochs": 3000, "init_scale": 1.0,
@@ -195,7 +196,7 @@ def _facts(
     s: Mapping[str, Any], per_epoch: int, rows: list[dict[str, Any]], sizes: Mapping[str, int]
 ) -> dict[str, Any]:
     columns = {name for row in rows for name in row}
-    splits = ["train", *(x for x in ("id_val", "ood_val", "ood_test") if {f"{x}_acc", f"{x}_loss"} & columns)]
+    splits = [TRAIN, *(x for x in HELD_OUT if {f"{x}_acc", f"{x}_loss"} & columns)]
     size = s["img_size"]
     return {
         "kind": "classification",

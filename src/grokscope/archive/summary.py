@@ -7,8 +7,9 @@ import numpy as np
 
 from grokscope.store import Run
 from grokscope.trajectory import Trajectory, from_run
-from grokscope.trajectory.selection import REPORTED, peak_rule
+from grokscope.trajectory.selection import peak_rule
 from grokscope.verdicts import run_verdicts
+from grokscope.vocabulary.splits import REPORTED, SEEN, UNSEEN
 
 
 def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,13 +62,14 @@ def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: Mapping[
 def _flat(trajectory: Trajectory, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     if trajectory.kind != "classification":
         return {}
-    ood = splits.get(REPORTED) or splits.get("ood_val")
+    ood = next((splits[s] for s in (*REPORTED, *UNSEEN) if splits.get(s)), None)
     fields = {}
     if ood and "peak" in ood:
         fields |= {"peak_ood_acc": ood["peak"], "peak_ood_epoch": ood["peak_epoch"], "peak_ood_rule": ood["peak_rule"]}
         fields["final_ood_acc"] = ood["final"]
-    if "final" in splits.get("id_val", {}):
-        fields["final_id_acc"] = splits["id_val"]["final"]
+    seen = splits.get(SEEN[0], {})
+    if "final" in seen:
+        fields["final_id_acc"] = seen["final"]
     if np.isfinite(trajectory.train).any():
         fields["final_train_acc"] = float(trajectory.train[np.isfinite(trajectory.train)][-1])
     if trajectory.norm is not None and np.isfinite(trajectory.norm[-1]):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from grokscope.commands.output import Result, plural, size
+from grokscope.commands.output import Result
 from grokscope.config import require
 from grokscope.store import find_runs
+from grokscope.vocabulary.text import plural, size
 
 if TYPE_CHECKING:
     from rich.console import Console

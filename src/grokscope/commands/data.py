@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope import configio
-from grokscope.commands.output import Result, Rows, size
+from grokscope.commands.output import Result, Rows
 from grokscope.config import TaskConfig, require
+from grokscope.vocabulary.text import size
 
 if TYPE_CHECKING:
     from rich.console import Console

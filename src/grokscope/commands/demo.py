@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.output import Result, plural, states
+from grokscope.commands.output import Result, states
 from grokscope.commands.study import Checked, Ran
 from grokscope.execute.protocol import Board
 from grokscope.study import Study
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console

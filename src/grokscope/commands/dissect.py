@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.output import Result, Rows, number, plural, print_table
+from grokscope.commands.output import Result, Rows, print_table
 from grokscope.config import require
 from grokscope.store import open_run
 from grokscope.store.dissected import outdated, requests
 from grokscope.terminal import one_line
+from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console

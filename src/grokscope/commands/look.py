@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
-from grokscope.commands.output import Result, Rows, number, plural, print_table, states
+from grokscope.commands.output import Result, Rows, print_table, states
 from grokscope.commands.verdict import milestone_text
 from grokscope.config import require
 from grokscope.store import Run, open_run
@@ -17,6 +17,8 @@ from grokscope.store.kept_verdicts import Splits
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
+from grokscope.vocabulary.splits import REPORTED, oracle_label
+from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -208,11 +210,10 @@ class Compared(Result):
 
     def _called(self, key: str) -> str:
         """A peak on the split that is only reported is an oracle's, and says so."""
-        from grokscope.trajectory.selection import ORACLE
-
         split, _, quantity = key.rpartition(" ")
         rules = self.results.get(f"{split} peak_rule".strip(), ())
-        return f"{key}, {ORACLE}" if quantity in PEAKS and ORACLE in rules else key
+        stamp = next((oracle_label(s) for s in REPORTED if oracle_label(s) in rules), "")
+        return f"{key}, {stamp}" if quantity in PEAKS and stamp else key
 
 
 def _result_text(value: Any) -> str:

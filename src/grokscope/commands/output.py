@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from grokscope.terminal import one_line
+from grokscope.vocabulary.text import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,26 +116,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def number(value: float) -> str:
-    """At most four significant digits; thousands with commas."""
-    if value != value:
-        return "nan"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def size(count: float) -> str:
-    """``68 MB``: decimal units, as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} TB"
-
-
-def plural(count: int, word: str) -> str:
-    return f"1 {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def states(counts: dict[str, int]) -> str:

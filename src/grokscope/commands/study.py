@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.output import Result, plural, print_table, size, states
+from grokscope.commands.output import Result, print_table, states
 from grokscope.execute.forecast import duration
 from grokscope.execute.protocol import Board, Outcome
-from grokscope.store.kept_verdicts import Splits, speaking
+from grokscope.store.kept_verdicts import Splits
 from grokscope.study import Study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
 from grokscope.study.run_state import BAD, StudyRun
 from grokscope.verdicts import run_verdicts
+from grokscope.vocabulary.splits import speaking
+from grokscope.vocabulary.text import plural, size
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
-from grokscope.commands.output import Result, plural
+from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
 from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console

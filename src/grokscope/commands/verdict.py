@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.logs import Ticker, are_named, as_options, columns_of
-from grokscope.commands.output import Result, number, plural, print_table
+from grokscope.commands.output import Result, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.ended import require_whole
 from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
+from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,6 +21,7 @@ from grokscope.dissect.sites import the_head
 from grokscope.registry import nearest
 from grokscope.tasks.data import Split
 from grokscope.tasks.table import Table
+from grokscope.vocabulary.splits import SEEN, TRAIN, UNSEEN
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -156,7 +157,7 @@ def dissect_table(
     """
     feeding, settings = feeding or Feeding(), settings or Settings()
     task = Table(path=str(table), image_size=image_size).look(settings.seed)
-    named = split or next((n for n in ("id_val", "train") if n in task.splits), next(iter(task.splits)))
+    named = split or next((n for n in (*SEEN, TRAIN) if n in task.splits), next(iter(task.splits)))
     require(named in task.splits, f"--split: {table} has no split {named!r}{nearest(named, list(task.splits))}")
     outputs = max(int(getattr(the_head(network, head)[1], "out_features", 2)), 2)
     mapping, how = output_map([str(v) for v in task.meta["labels"]], outputs, order)
@@ -183,5 +184,5 @@ def dissect_table(
 
 
 def _unseen(splits: Mapping[str, Split], named: str, index: np.ndarray) -> dict[str, Unseen]:
-    away = {n: s for n, s in splits.items() if n.startswith("ood_") and n != named}
+    away = {n: s for n, s in splits.items() if n in UNSEEN and n != named}
     return {n: Unseen(s.x, index[s.y], s.env, s.group) for n, s in away.items()}

@@ -19,11 +19,12 @@ from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.trajectory.selection import checkpoint, kept
+from grokscope.vocabulary.splits import SEEN, UNSEEN
 
 if TYPE_CHECKING:
     from torch import nn
 
-SAMPLE = "id_val"
+SAMPLE = SEEN[0]
 """Split that is dissected: the training environments, on examples that were not trained on."""
 NOUNS = {"hospitals": TISSUE, "camelyon17": TISSUE}
 """What environment and class are called, by task."""
@@ -57,7 +58,7 @@ def material(run: Run, split: str = SAMPLE) -> Material:
         raise ValueError(
             f"{run.id}: a dissection needs class labels and environments; task {config.task.name!r} lacks them"
         )
-    away = {n: s for n, s in data.splits.items() if n.startswith("ood_") and n != split}
+    away = {n: s for n, s in data.splits.items() if n in UNSEEN and n != split}
     unseen = {name: Unseen(s.x, s.y, s.env, s.group) for name, s in away.items()}
     return Material(sample, unseen, data, config)
 

@@ -14,7 +14,8 @@ from grokscope.report.draw.svg import save
 from grokscope.report.read import survival
 from grokscope.report.read.curves import Panel as CurvePanel
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.words import brief, tally
+from grokscope.report.read.words import tally
+from grokscope.vocabulary.text import brief
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

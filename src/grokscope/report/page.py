@@ -24,7 +24,6 @@ from grokscope.report.read.judged_run import STATE_WORDS, Reading
 from grokscope.report.read.run_details import command, details, group_differences, table_csv
 from grokscope.report.read.summary import headline, reconciliation, stands, summarize, versions, when
 from grokscope.report.read.tables import event_rows, expectation_rows, expectation_verdict, flat_records, verdict_rows
-from grokscope.report.read.words import listed, plural, steps
 from grokscope.report.sections.blocks import laid_out
 from grokscope.report.sections.texts import (
     LIMITS,
@@ -38,6 +37,7 @@ from grokscope.report.sections.texts import (
     verdict_note,
 )
 from grokscope.trajectory.selection import ORACLE, REPORTED
+from grokscope.vocabulary.text import listed, plural, steps
 
 SECTIONS = (
     ("claim", "Claim"),

@@ -10,13 +10,14 @@ from markupsafe import Markup
 from grokscope.report import figures
 from grokscope.report.draw import curve_frame, curves, group_map, measured_columns
 from grokscope.report.draw import survival as survival_figure
-from grokscope.report.draw.axis import Scale, short
+from grokscope.report.draw.axis import Scale
 from grokscope.report.draw.svg import Draw, plain, to_svg
 from grokscope.report.read import survival
 from grokscope.report.read.curves import Panel as CurvePanel
 from grokscope.report.read.glossary import VERDICTS
 from grokscope.report.read.judged_run import STATE_WORDS, Reading
-from grokscope.report.read.words import listed, plural, spoken_curves, steps, tally
+from grokscope.report.read.words import spoken_curves, tally
+from grokscope.vocabulary.text import listed, plural, short, steps
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

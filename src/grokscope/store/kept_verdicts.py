@@ -17,9 +17,6 @@ VERSION = 6
 """Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""
-SPEAKING = ("ood_val", "ood_test", "id_val")
-"""Which split's verdict stands for a run, the first that it has. An unseen environment says what a shortcut study asks,
-so `ood_test` comes before `id_val`: a verdict chooses nothing, and a peak on it stays stamped as an oracle."""
 
 Splits = dict[str, dict[str, Any]]
 
@@ -61,11 +58,6 @@ def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> N
         os.replace(temporary, path)
     except (OSError, ValueError):
         return
-
-
-def speaking(splits: Splits) -> str:
-    """The split whose verdict stands for a run in a table, by `SPEAKING`; of other names the first."""
-    return next((s for s in SPEAKING if s in splits), next(iter(splits)))
 
 
 def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, Splits]:

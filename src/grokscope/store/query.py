@@ -17,6 +17,7 @@ from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
 from grokscope.store.run import METRICS, Run, find_runs
+from grokscope.vocabulary.splits import speaking
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -80,7 +81,7 @@ def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str,
 
 
 def _verdict_columns(splits: kept_verdicts.Splits) -> dict[str, Any]:
-    split = kept_verdicts.speaking(splits) if splits else None
+    split = speaking(splits) if splits else None
     verdict = splits[split] if split else {"milestones": {}}
     found = verdict["milestones"]
     out = {"split": split, "verdict": verdict.get("verdict"), "qualifier": verdict.get("qualifier")}

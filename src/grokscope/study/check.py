@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
 from grokscope.registry import nearest
-from grokscope.store.kept_verdicts import Splits, speaking
+from grokscope.store.kept_verdicts import Splits
 from grokscope.store.same_data import refuse_mixed
 from grokscope.study.expect import (
     AnyExpectation,
@@ -23,6 +23,7 @@ from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorde
 from grokscope.study.run_state import BAD, StudyRun
 from grokscope.study.words import describe_where
 from grokscope.verdicts import run_verdicts
+from grokscope.vocabulary.splits import REPORTED, speaking
 
 if TYPE_CHECKING:
     from grokscope.trajectory.criteria import Criteria
@@ -187,10 +188,9 @@ def _plain(e: Expectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow 
 def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
     """What was expected. Where no split is named and the one that spoke for every run is only to be reported, it is
     named, and a peak on it stamped."""
-    from grokscope.trajectory.selection import REPORTED
-
-    unsaid = e.split is None and {v["split"] for v in verdicts} == {REPORTED}
-    return (replace(e, split=REPORTED) if unsaid else e).expected()
+    spoke = {v["split"] for v in verdicts}
+    unsaid = e.split is None and len(spoke) == 1 and spoke <= set(REPORTED)
+    return (replace(e, split=spoke.pop()) if unsaid else e).expected()
 
 
 def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:

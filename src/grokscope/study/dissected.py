@@ -16,8 +16,9 @@ from grokscope.config import require
 from grokscope.files import read_json
 from grokscope.registry import nearest
 from grokscope.store.dissected import FOLDER, RULES, rules_of
+from grokscope.vocabulary.splits import UNSEEN
 
-SCENES = ("test", "ood_val", "ood_test")
+SCENES = ("test", *UNSEEN)
 """What was measured on: the test part of the dissected split, and the unseen environments."""
 PUBLISHED_ABLATION = "zero"
 _PARTS = ("m1", "m4", "m5", "m6")

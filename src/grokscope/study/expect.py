@@ -39,6 +39,7 @@ from grokscope.registry import nearest
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.spec import Entry
 from grokscope.study.words import describe_where, number, on, stamped, text
+from grokscope.vocabulary.splits import HELD_OUT
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Survival
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
 LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "end", "final")
-HELD_OUT = ("id_val", "ood_val", "ood_test")
 PEAKS = LEVELS[:5]
 """Numbers that follow from the highest evaluation."""
 QUANTITIES = (*STEPS, *LEVELS)

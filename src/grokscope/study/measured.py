@@ -44,6 +44,7 @@ from grokscope.registry import nearest
 from grokscope.store import Run
 from grokscope.study import dissected
 from grokscope.study.words import describe_where, on, stamped
+from grokscope.vocabulary.splits import REPORTED
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Trajectory
@@ -119,17 +120,15 @@ class Measure:
     @property
     def name(self) -> str:
         """``maximum of ood_test_acc, oracle (chosen on ood_test),``."""
-        from grokscope.trajectory.selection import REPORTED
-
         if self.dissection is not None:
             return f"dissection {self.dissection}"
         if self.measure in SPIKES:
             return self.measure
         if self.statistic == AT_PEAK:
             return stamped(f"{self.measure} at the peak of {self.split}", self.split, True, ",")
-        reported = any(name.startswith(f"{REPORTED}_") for name in self._columns)
+        reported = next((s for s in REPORTED if any(name.startswith(f"{s}_") for name in self._columns)), None)
         extreme = self.statistic in ("minimum", "maximum")
-        return stamped(f"{self.statistic} of {self.measure}", REPORTED if reported else None, extreme, ",")
+        return stamped(f"{self.statistic} of {self.measure}", reported, extreme, ",")
 
     @property
     def _columns(self) -> list[str]:

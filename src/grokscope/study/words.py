@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from grokscope.vocabulary.splits import is_reported, oracle_label
+
 
 def describe_where(where: Mapping[str, Any]) -> str:
     """``weight_decay=0.1 seed=0``, or ``all runs``."""
@@ -17,9 +19,9 @@ def on(split: str | None) -> str:
 
 def stamped(name: str, split: str | None, follows_from_a_peak: bool, close: str = "") -> str:
     """A number's name. One that follows from a peak on the split that is only reported is an oracle's, and says so."""
-    from grokscope.trajectory.selection import ORACLE, REPORTED
-
-    return f"{name}, {ORACLE}{close}" if split == REPORTED and follows_from_a_peak else name
+    if split is None or not is_reported(split) or not follows_from_a_peak:
+        return name
+    return f"{name}, {oracle_label(split)}{close}"
 
 
 def text(value: Any) -> str:

@@ -7,8 +7,8 @@ import numpy as np
 
 from grokscope.config import require
 from grokscope.registry import nearest
+from grokscope.vocabulary import splits
 
-SPLITS = ("train", "id_val", "ood_val", "ood_test")
 X_DTYPES = (np.float32, np.int64, np.uint8)
 
 
@@ -40,7 +40,7 @@ class Split:
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task's data: splits named `train`, `id_val`, `ood_val`, `ood_test` (not all need exist, `train` must).
+    """A task's data: splits named as in `grokscope.vocabulary.splits` (not all need exist, `train` must).
 
     Raises ValueError for another split name, an empty split, targets of another dtype or classes out of range.
     """
@@ -57,9 +57,9 @@ class TaskData:
     """Task facts that diagnostics need, as plain data (for modular arithmetic: p and the operation)."""
 
     def __post_init__(self) -> None:
-        require("train" in self.splits, "a task must have the split 'train'")
+        require(splits.TRAIN in self.splits, f"a task must have the split {splits.TRAIN!r}")
         for name, split in self.splits.items():
-            require(name in SPLITS, f"unknown split {name!r}{nearest(name, list(SPLITS))}")
+            require(name in splits.NAMES, f"unknown split {name!r}{nearest(name, list(splits.NAMES))}")
             require(len(split) > 0, f"split {name!r} is empty; leave it out")
             self._check_targets(name, split.y)
 

@@ -31,23 +31,24 @@ import numpy as np
 from grokscope.registry import nearest
 from grokscope.trajectory.peak_bias import PeakBias, peak_bias
 from grokscope.trajectory.series import RunLike, Trajectory, from_run
+from grokscope.vocabulary.splits import REPORTED as REPORTED_SPLITS
+from grokscope.vocabulary.splits import SELECTING, is_reported, oracle_label
 
 RULES = (
-    "final", "mean_last", "mean_last=<k>", "peak_ood_val", "peak_id_val", "peak_train", "step=<n>", "oracle",
+    "final", "mean_last", "mean_last=<k>", *(f"peak_{name}" for name in SELECTING), "step=<n>", "oracle",
     "oracle=<split>",
 )  # fmt: skip
-REPORTED = "ood_test"
-"""The split that is reported and never selected on."""
-ORACLE = f"oracle (chosen on {REPORTED})"
+REPORTED = REPORTED_SPLITS[0]
+"""The split of a bare ``oracle``: reported, and never selected on."""
+ORACLE = oracle_label(REPORTED)
 LAST = 5
 """Evaluations that ``mean_last`` averages unless it says how many."""
-_PEAKS = ("ood_val", "id_val", "train")
 _SPELLING = re.compile(r"(final)|(mean_last)(?:[=:](.+))?|(peak)[_=:](.+)|(step)[=:](.+)|(oracle)(?:[=:](.+))?")
 
 
 def peak_rule(split: str) -> str:
     """The name of what a maximum over a curve of this split is: ``peak_ood_val``; on `ood_test`, the oracle's."""
-    return ORACLE if split == REPORTED else f"peak_{split}"
+    return oracle_label(split) if is_reported(split) else f"peak_{split}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Rule:
     @property
     def label(self) -> str:
         """Its name for tables and figures; an oracle's is its stamp, ``oracle (chosen on ood_test)``."""
-        return f"oracle (chosen on {self.split})" if self.kind == "oracle" else self.name
+        return oracle_label(str(self.split)) if self.kind == "oracle" else self.name
 
 
 def parse_rule(rule: str) -> Rule:
@@ -130,9 +131,10 @@ def _count(rule: str, text: str) -> int:
 
 
 def _peak_split(rule: str, split: str) -> str:
-    if split == REPORTED:
-        raise ValueError(f"rule {rule!r}: choosing on {REPORTED} is possible only as 'oracle', and is stamped so")
-    if split not in _PEAKS:
+    if is_reported(split):
+        name = "oracle" if split == REPORTED else f"oracle={split}"
+        raise ValueError(f"rule {rule!r}: choosing on {split} is possible only as {name!r}, and is stamped so")
+    if split not in SELECTING:
         raise ValueError(
             f"unknown rule {rule!r}{nearest(f'peak_{split}', list(RULES))}; on a split of another name a peak is "
             f"'oracle={split}'"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokscope.report.draw.axis import StepAxis, short, step_axis, thin
+from grokscope.report.draw.axis import StepAxis, step_axis, thin
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
 from grokscope.report.draw.style import DARK, LIGHT, PALETTE
@@ -24,6 +24,7 @@ from grokscope.report.read.subjects import subject_from_run
 from grokscope.report.read.survival import arms, holm, pairs, worth_drawing
 from grokscope.store import open_run
 from grokscope.trajectory import Criteria
+from grokscope.vocabulary.text import short
 from report.synthetic import GENERALIZED, GROKKED, MEMORIZED, write_run
 
 

@@ -13,13 +13,13 @@ from grokscope.report.read.judged_run import read
 from grokscope.report.read.measured_columns import diagnostics_in
 from grokscope.report.read.shortcut import outcomes
 from grokscope.report.read.subjects import effective_rates, gather
-from grokscope.report.read.words import score
 from grokscope.report.sections import contact_sheet
 from grokscope.report.sections.irm import irm_columns
 from grokscope.report.sections.norms_and_ranks import RANK_ROWS, gradient_columns, rank_rows
 from grokscope.report.sections.shortcut import p_value
 from grokscope.store import find_runs
 from grokscope.trajectory import Criteria
+from grokscope.vocabulary.text import score
 from report.synthetic import UNGROKKED, write_run
 
 PNG = base64.b64decode(

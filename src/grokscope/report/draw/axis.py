@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from grokscope.report.draw.style import colour
+from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,14 +92,6 @@ def _nice_ticks(last: float) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
     return [float(v) for v in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, last) if 0 <= v <= last * 1.0001]
-
-
-def short(value: float) -> str:
-    """12000 -> 12k, 1500000 -> 1.5M: for axes; tables write numbers out."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{letter}"
-    return f"{value:.4g}"
 
 
 def thin(x: np.ndarray, y: np.ndarray, columns: int = 400) -> tuple[np.ndarray, np.ndarray]:

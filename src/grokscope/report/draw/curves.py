@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import heading, margin_labels, place_axes, short, thin
+from grokscope.report.draw.axis import heading, margin_labels, place_axes, thin
 from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, WIDTH, Frame
 from grokscope.report.draw.style import PROBE_DASH, colour
 from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import NORM_GROUPS, Panel
 from grokscope.report.read.glossary import word
 from grokscope.report.read.judged_run import Reading
+from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

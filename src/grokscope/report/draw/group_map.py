@@ -8,7 +8,7 @@ import numpy as np
 from grokscope.report.draw.axis import StepAxis, heading, place_axes
 from grokscope.report.draw.style import colour
 from grokscope.report.read.glossary import word
-from grokscope.report.read.words import brief
+from grokscope.vocabulary.text import brief
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, heading, place_axes, short, thin
+from grokscope.report.draw.axis import StepAxis, heading, place_axes, thin
 from grokscope.report.draw.style import colour, group_colour, group_dash
 from grokscope.report.read.bands import Band, group_band
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.measured_columns import Diagnostic
+from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

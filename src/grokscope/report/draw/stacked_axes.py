@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, heading, margin_labels, place_axes, short, thin
+from grokscope.report.draw.axis import StepAxis, heading, margin_labels, place_axes, thin
 from grokscope.report.draw.style import colour
 from grokscope.report.read.bands import Band, group_band
 from grokscope.report.read.judged_run import Reading
+from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

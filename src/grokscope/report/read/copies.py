@@ -11,8 +11,8 @@ import numpy as np
 
 from grokscope import registry
 from grokscope.report.read.subjects import Subject, differs_freely, flat
-from grokscope.report.read.words import plural
 from grokscope.store.duplicates import Held, same_run
+from grokscope.vocabulary.text import plural
 
 EQUAL = 1e-9
 """Scores this close are the same number, written down twice."""

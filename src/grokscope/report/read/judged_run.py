@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.read.subjects import Subject
-from grokscope.store.kept_verdicts import SPEAKING
+from grokscope.vocabulary.splits import speaking
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict
@@ -158,5 +158,5 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
         return [first or "held-out"]
     if first is not None and first not in found:
         raise ValueError(f"no run has a held-out split {first!r}{nearest(first, found)}")
-    lead = first or next((name for name in SPEAKING if name in found), found[0])
+    lead = first or speaking(found)
     return [lead, *(name for name in found if name != lead)]

@@ -15,7 +15,7 @@ from grokscope.report.read.copies import is_import
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.subjects import differing, flat
 from grokscope.report.read.tables import why
-from grokscope.report.read.words import plural
+from grokscope.vocabulary.text import plural
 
 PLAIN_DATA, PACKED_DATA = 200_000, 600_000
 """Bytes of rows that a page carries as plain CSV, and packed (gzip), before it only names the files."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
 from grokscope.report.read.judged_run import STATE_WORDS, Reading
-from grokscope.report.read.words import listed
+from grokscope.vocabulary.text import listed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.words import listed, plural, steps
+from grokscope.vocabulary.text import listed, plural, steps
 
 if TYPE_CHECKING:
     from grokscope.trajectory import LogRank, Survival, Times

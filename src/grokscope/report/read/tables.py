@@ -8,8 +8,9 @@ import numpy as np
 
 from grokscope.inference.claims import answer, word
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.words import NONE, factor, interval, score, steps
+from grokscope.report.read.words import interval
 from grokscope.trajectory.selection import peak_rule
+from grokscope.vocabulary.text import NONE, factor, score, steps
 
 OPEN = "▷"
 """The sign of right-censoring, in tables as in figures."""

@@ -1,6 +1,5 @@
 """Numbers and milestones as text, and the sentences that stand in for figures where they cannot be seen."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,33 +8,10 @@ import numpy as np
 
 from grokscope.report.read.bands import Band
 from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.vocabulary.text import listed, plural, steps
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Milestone
-
-NONE = "–"
-
-
-def steps(value: float | None) -> str:
-    """12000.0 -> 12,000; fractional epochs keep their digits."""
-    if value is None or math.isnan(value):
-        return NONE
-    if math.isinf(value):
-        return "∞"
-    return (f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}").replace("-", "−")
-
-
-def score(value: float | None) -> str:
-    return NONE if value is None or math.isnan(value) else f"{value:.3f}".replace("-", "−")
-
-
-def factor(value: float | None) -> str:
-    """A ratio with two significant digits and its sign of multiplication."""
-    if value is None or math.isnan(value):
-        return NONE
-    if math.isinf(value):
-        return "∞"
-    return f"{value:.1f}×" if value < 9.95 else f"{value:,.0f}×"
 
 
 def interval(moment: "Milestone | None") -> str:
@@ -43,20 +19,6 @@ def interval(moment: "Milestone | None") -> str:
     if moment is None or moment.censored:
         return ""
     return f"({steps(moment.previous)}, {steps(moment.at)}]" if moment.previous is not None else "at or before"
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def brief(name: str, length: int) -> str:
-    """A name cut to fit a place in a figure."""
-    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def tally(readings: Sequence[Reading]) -> str:

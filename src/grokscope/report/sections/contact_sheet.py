@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.report.read.subjects import Subject
-from grokscope.report.read.words import listed
 from grokscope.report.sections.blocks import Block, Picture, Words
+from grokscope.vocabulary.text import listed
 
 PLACES = (
     "results/contact.png",

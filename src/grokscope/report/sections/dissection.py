@@ -32,10 +32,10 @@ from grokscope.report.read.dissections import (
     find_dissections,
 )
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
-from grokscope.report.read.words import NONE, listed, plural
 from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
 from grokscope.report.sections.norms_and_ranks import number
 from grokscope.store.dissected import RULES
+from grokscope.vocabulary.text import NONE, listed, plural
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

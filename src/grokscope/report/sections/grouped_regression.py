@@ -9,9 +9,9 @@ from grokscope.report.draw.axis import StepAxis, heading, place_axes, step_axis
 from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height, values_band
 from grokscope.report.draw.style import colour, group_colour
 from grokscope.report.read.grouped_regression import Grouped, Predictions, group_name, grouped, lowest, predictions
-from grokscope.report.read.words import NONE, plural, score, steps
 from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
 from grokscope.report.sections.norms_and_ranks import number
+from grokscope.vocabulary.text import NONE, plural, score, steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ import numpy as np
 
 from grokscope.report.draw.stacked_axes import Line, Part, column_band, values_band
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.words import NONE, plural
 from grokscope.report.sections.blocks import FOLDED, Block, Entry, Plots, Row, Table, Value, Words
 from grokscope.report.sections.norms_and_ranks import ends, has, number, stack_panel, style
+from grokscope.vocabulary.text import NONE, plural
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, short, step_axis
+from grokscope.report.draw.axis import StepAxis, step_axis
 from grokscope.report.draw.keys import group_entries
 from grokscope.report.draw.measured_columns import HEIGHT, LINES, draw_diagnostic
 from grokscope.report.draw.measured_columns import WIDTH as DIAGNOSTIC_WIDTH
@@ -14,8 +14,8 @@ from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, column_band, d
 from grokscope.report.read.bands import Band
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.measured_columns import Diagnostic
-from grokscope.report.read.words import NONE, factor
 from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Table, Value, Words
+from grokscope.vocabulary.text import NONE, factor, short
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

@@ -7,13 +7,13 @@ import numpy as np
 
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.shortcut import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
-from grokscope.report.read.words import NONE, plural, score, steps
 from grokscope.report.sections.blocks import FOLDED, Block, Row, Section, Table, Value, Words
 from grokscope.report.sections.contact_sheet import contact_blocks
 from grokscope.report.sections.irm import irm_blocks, irm_columns
 from grokscope.report.sections.norms_and_ranks import RANKS, gradient_columns, norm_blocks, rank_blocks
 from grokscope.report.sections.training_set_size import size_blocks
 from grokscope.trajectory.peak_bias import SHORTEST
+from grokscope.vocabulary.text import NONE, plural, score, steps
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

@@ -7,7 +7,7 @@ from grokscope.report.figures import PANELS
 from grokscope.report.read.bands import SMALL
 from grokscope.report.read.curves import VISIBLE
 from grokscope.report.read.survival import COMPARED
-from grokscope.report.read.words import plural
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from grokscope.report.build import Material

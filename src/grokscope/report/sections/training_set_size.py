@@ -8,9 +8,9 @@ import numpy as np
 from grokscope.report.draw.axis import heading, margin_labels, place_axes
 from grokscope.report.draw.style import colour, group_colour, group_dash
 from grokscope.report.read.shortcut import SizeCurve
-from grokscope.report.read.words import plural, score
 from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Words
 from grokscope.trajectory.selection import ORACLE, REPORTED
+from grokscope.vocabulary.text import plural, score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ import pandas as pd
 
 from grokscope.limits import MAX_CELL, MAX_COLUMNS, MAX_DIGITS, MAX_EXAMPLES, brief, require_memory
 from grokscope.registry import nearest
-from grokscope.tasks.data import SPLITS
 from grokscope.tasks.table.groups import told_apart
+from grokscope.vocabulary import splits
 
 NEEDED = ("path", "label", "environment", "split")
 READ = (*NEEDED, "group")
@@ -246,8 +246,8 @@ def _typed_text(column: list[Any], file: Path) -> bool:
 def _check_splits(rows: ImageRows, file: Path) -> None:
     at = [f"{file} row {i}, column" for i in rows.row]
     for i, split in enumerate(rows.split):
-        if split not in SPLITS:
-            raise ValueError(f"{at[i]} split: unknown split {split!r}{nearest(split, list(SPLITS))}")
+        if split not in splits.NAMES:
+            raise ValueError(f"{at[i]} split: unknown split {split!r}{nearest(split, list(splits.NAMES))}")
     train = rows.take(rows.split == "train")
     if not len(train):
         raise ValueError(f"{file}, column split: no row is 'train'; mark the training images")
@@ -262,13 +262,18 @@ def _check_splits(rows: ImageRows, file: Path) -> None:
 
 
 def _check_environments(rows: ImageRows, at: list[str]) -> None:
-    """id_val has the environments of train, and each ood_ split has its own."""
-    seen = {split: set(rows.environment[rows.split == split]) for split in SPLITS}
+    """Seen splits have the environments of train, and each unseen split has its own."""
+    seen = {split: set(rows.environment[rows.split == split]) for split in splits.NAMES}
+    trained, chosen_on = seen[splits.TRAIN], [name for name in splits.UNSEEN if name in splits.SELECTING]
     for i, (split, env) in enumerate(zip(rows.split, rows.environment, strict=True)):
         what = f"{at[i]} environment: {env!r}"
-        if split == "id_val" and env not in seen["train"]:
-            raise ValueError(f"{what} is in id_val but not in train; call the split ood_val or ood_test")
-        if split in ("ood_val", "ood_test") and env in seen["train"]:
-            raise ValueError(f"{what} is in {split} and in train, but must be unseen there; call the split id_val")
-        if split == "ood_test" and env in seen["ood_val"]:
-            raise ValueError(f"{what} is in ood_test and in ood_val, so selection would see it; keep it in one of them")
+        if split in splits.SEEN and env not in trained:
+            raise ValueError(f"{what} is in {split} but not in train; call the split {splits.choices(splits.UNSEEN)}")
+        if split in splits.UNSEEN and env in trained:
+            remedy = f"call the split {splits.choices(splits.SEEN)}"
+            raise ValueError(f"{what} is in {split} and in train, but must be unseen there; {remedy}")
+        for other in chosen_on if splits.is_reported(split) else ():
+            if env in seen[other]:
+                raise ValueError(
+                    f"{what} is in {split} and in {other}, so selection would see it; keep it in one of them"
+                )

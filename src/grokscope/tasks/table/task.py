@@ -10,12 +10,13 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
-from grokscope.tasks.data import SPLITS, Split, TaskData
+from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.images.cache import BadImages, Images, WrongSizes, load_images
 from grokscope.tasks.images.files import image_facts, stored_size
 from grokscope.tasks.subset import nested_order
 from grokscope.tasks.table.files import ImageRows, read_table
 from grokscope.tasks.table.images import grey_beside_colour, repeated
+from grokscope.vocabulary.splits import HELD_OUT, NAMES, choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class Table(TaskConfig):
         return self._select(read_table(self.path), seed)
 
     def _select(self, rows: ImageRows, seed: int) -> dict[str, ImageRows]:
-        parts = {name: rows.take(rows.split == name) for name in SPLITS}
+        parts = {name: rows.take(rows.split == name) for name in NAMES}
         listed = len(parts["train"])
         require(
             self.n_train <= listed, f"n_train is {self.n_train}, but {self.path} lists only {listed} training images"
@@ -95,8 +96,8 @@ class Table(TaskConfig):
         chosen = self._select(rows, seed)
         require(
             len(chosen) > 1,
-            f"{self.path}, column split: every row is 'train', so nothing could be judged; mark some rows as id_val, "
-            "ood_val or ood_test",
+            f"{self.path}, column split: every row is 'train', so nothing could be judged; mark some rows as "
+            f"{choices(HELD_OUT)}",
         )
         train, more = chosen["train"], "raise n_train, or " if self.n_train else ""
         require(

@@ -1,0 +1,74 @@
+"""Numbers and plurals as text, the same everywhere: thousands with commas, few digits, a true minus sign on the page.
+
+Two families: `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`, `factor` and
+`short` are typographic, for the page and its figures.
+"""
+
+import math
+from collections.abc import Sequence
+
+NONE = "–"
+"""What a table shows where there is no value."""
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``1 run``, ``1,200 runs``; `many` for what takes no s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def number(value: float) -> str:
+    """At most four significant digits, from 1,000 on whole and with commas: ``0.9333``, ``12,346``."""
+    if math.isnan(value):
+        return "nan"
+    shown = float(f"{value:.4g}")  # 999.96 reads as a thousand, and thousands have a comma
+    return f"{value:,.0f}" if 1000 <= abs(shown) < 1e15 else f"{value:.4g}"
+
+
+def size(count: float) -> str:
+    """``68 MB``: decimal units, as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
+def steps(value: float | None) -> str:
+    """12000.0 -> 12,000; fractional epochs keep their digits; a dash for none."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞"
+    return (f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}").replace("-", "−")
+
+
+def score(value: float | None) -> str:
+    """An accuracy or R2 with three decimals; a dash for none."""
+    return NONE if value is None or math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
+def factor(value: float | None) -> str:
+    """A ratio with two significant digits and its sign of multiplication; a dash for none."""
+    if value is None or math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.1f}×" if value < 9.95 else f"{value:,.0f}×"
+
+
+def short(value: float) -> str:
+    """12000 -> 12k, 1500000 -> 1.5M: for axes; tables write numbers out."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def brief(name: str, length: int) -> str:
+    """A name cut to fit a place in a figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"

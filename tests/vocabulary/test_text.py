@@ -1,0 +1,37 @@
+"""Numbers as text: the same value reads the same in every room, and thousands are always separated."""
+
+import math
+
+import pytest
+
+from grokscope.vocabulary.text import NONE, factor, listed, number, plural, score, short, size, steps
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.93333, "0.9333"), (999.96, "1,000"), (1000, "1,000"), (12345.6, "12,346"), (-2500, "-2,500"), (1e20, "1e+20"),
+     (math.nan, "nan"), (math.inf, "inf"), (0, "0"), (1.5e-7, "1.5e-07")],
+)  # fmt: skip
+def test_number(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(12000.0, "12,000"), (12.25, "12.25"), (-3, "−3"), (math.inf, "∞")])
+def test_steps(value, text):
+    assert steps(value) == text
+
+
+def test_what_is_missing_is_a_dash():
+    assert {f(v) for f in (steps, score, factor) for v in (None, math.nan)} == {NONE}
+
+
+def test_plurals_and_lists():
+    assert [plural(n, "run") for n in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
+    assert plural(2, "study", "studies") == "2 studies"
+    assert [listed(x) for x in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_short_forms_for_axes_and_disks():
+    assert [short(v) for v in (12000, 1.5e6, 3e9, 0.25)] == ["12k", "1.5M", "3G", "0.25"]
+    assert [size(v) for v in (12, 68e6, 999.4)] == ["12 B", "68 MB", "999 B"]
+    assert [factor(v) for v in (2.34, 1234.0)] == ["2.3×", "1,234×"]
