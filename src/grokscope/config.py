@@ -10,16 +10,18 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokscope import registry
+from grokscope.checks import is_whole as is_whole
+from grokscope.checks import require as require
+from grokscope.checks import require_whole as require_whole
 from grokscope.limits import MAX_STEPS, brief
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from grokscope.tasks.data import TaskData
+    from grokscope.task_data import TaskData
 
 APART = {"identity": False}
 """Metadata of a field that changes no number of a run, and so is no part of its identity."""
@@ -31,24 +33,6 @@ NAME_BYTES = 255
 """Of a folder's name, on every usual file system; the hash at the end of a run's tells apart what was cut."""
 MAX_THREADS = 1024
 """More CPU threads than machines have; each is really started."""
-
-
-def require(ok: bool, message: str) -> None:
-    """Raise ValueError(message) unless ok: for values a user chose."""
-    if not ok:
-        raise ValueError(message)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, numpy's included; true and false are none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def require_whole(key: str, value: Any, least: int, most: int) -> None:
-    """Raise ValueError naming `key` unless `value` is a whole number (no bool, no float) in [least, most]."""
-    require(is_whole(value), f"{key} must be a whole number, got {brief(value)}")
-    require(value >= least, f"{key} must be at least {least}, got {brief(value)}")
-    require(value <= most, f"{key} must be at most {most:,}, got {brief(value)}")
 
 
 @dataclass(frozen=True, kw_only=True)

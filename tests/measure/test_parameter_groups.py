@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from grokscope.measure.groups import GROUPS, find_head, group_norms, parameter_groups, scale_invariant
-from grokscope.models.config import Transformer
 from grokscope.models.resnet import SmallResNet, timm_classifier
 from grokscope.models.transformer import Transformer as TransformerNet
 from tiny import assert_same
@@ -103,8 +102,8 @@ def test_dropout_does_not_hide_invariance():
 def test_in_an_embedding_before_a_norm():
     """Token and position tables add up before a pre-norm transformer's first norm: neither alone is invariant."""
     torch.manual_seed(0)
-    config = Transformer(width=8, heads=2, mlp_width=16, norm="layer")
-    model = TransformerNet(config, 7, 2, 5)
+    shape = {"layers": 1, "width": 8, "heads": 2, "mlp_width": 16}
+    model = TransformerNet(7, 2, 5, **shape, norm="layer", norm_position="pre", activation="relu")
     groups = parameter_groups(model, torch.randint(7, (8, 2)))
     assert "scale_invariant" not in groups
     assert {"embedding.weight", "position.weight"} <= set(groups["weights"])

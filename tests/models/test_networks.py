@@ -8,7 +8,7 @@ from torch import nn
 from grokscope.models.config import MLP, EmbeddingMLP, Linear, QuadraticMLP, Transformer
 from grokscope.models.resnet import timm_classifier
 from grokscope.models.vision import CodeResNet, SmallResNet, Timm
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from tiny import assert_same
 
 

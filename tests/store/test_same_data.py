@@ -11,7 +11,7 @@ from grokscope.report import build_report
 from grokscope.store import open_run
 from grokscope.store.same_data import refuse_mixed
 from grokscope.study.study import Study
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.train.driver import Interrupted, train
 from tiny import TINY, tiny

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.allocation import hold_out_groups, interleave
-from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.images import cache as imagecache
 from grokscope.tasks.images import pool as imagepool
 from grokscope.tasks.images.cache import BadImages, cache_folder

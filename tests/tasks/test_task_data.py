@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from grokscope import registry
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.competing import CompetingFeatures
-from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.digits import Digits
 from grokscope.tasks.modular import Modular
 from grokscope.tasks.parity import Parity

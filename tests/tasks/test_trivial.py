@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train import evaluate
 from grokscope.train.driver import make_engine

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from grokscope.task_data import Split
 from grokscope.tasks.competing import CompetingFeatures
-from grokscope.tasks.data import Split
 from grokscope.train.single_example import (
     CurveRow,
     accuracy,

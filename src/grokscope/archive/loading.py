@@ -11,7 +11,7 @@ from grokscope.archive.layout import CONFIG, Source
 from grokscope.config import RunConfig
 from grokscope.files import plain_file, read_json
 from grokscope.registry import nearest
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,7 @@ from grokscope.dissect.progress import Watch
 from grokscope.dissect.sample import Settings
 from grokscope.dissect.sites import the_head
 from grokscope.registry import nearest
-from grokscope.tasks.data import Split
+from grokscope.task_data import Split
 from grokscope.tasks.table import Table
 from grokscope.vocabulary.splits import SEEN, TRAIN, UNSEEN
 

@@ -16,7 +16,7 @@ from grokscope.registry import nearest
 from grokscope.store import Run
 from grokscope.store.dissected import FOLDER, REQUESTS, requests
 from grokscope.store.same_data import require_digests, require_version
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.trajectory.selection import checkpoint, kept
 from grokscope.vocabulary.splits import SEEN, UNSEEN

@@ -10,7 +10,10 @@ from grokscope.limits import MAX_LAYERS, MAX_WIDTH, require_memory
 if TYPE_CHECKING:
     from torch import nn
 
-    from grokscope.tasks.data import TaskData
+    from grokscope.task_data import TaskData
+
+Norm = Literal["batch", "layer", "group", "none"]
+"""Normalization of a feature map in a convolutional network."""
 
 
 def _feature_count(data: "TaskData", model: str) -> int:
@@ -208,4 +211,15 @@ class Transformer(ModelConfig):
         require_weights(
             self.layers * block + self.width * (vocabulary + length + outputs), "layers, width or mlp_width"
         )
-        return Network(self, vocabulary, length, outputs)
+        return Network(
+            vocabulary,
+            length,
+            outputs,
+            layers=self.layers,
+            width=self.width,
+            heads=self.heads,
+            mlp_width=self.mlp_width,
+            norm=self.norm,
+            norm_position=self.norm_position,
+            activation=self.activation,
+        )

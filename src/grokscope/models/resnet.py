@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grokscope.models.vision import Norm, check_architecture
+from grokscope.checks import require
+from grokscope.models.config import Norm
+from grokscope.registry import nearest
 
 GROUP = 8
 """Channels to a group of group normalization."""
@@ -91,7 +93,11 @@ def timm_classifier(architecture: str, channels: int, outputs: int, norm: Norm, 
         import timm
     except ImportError:
         raise ValueError("$.model.name: 'timm' needs the package timm: pip install timm") from None
-    check_architecture(architecture, timm.list_models())
+    known = timm.list_models()
+    require(
+        architecture in known,
+        f"$.model.architecture: timm has no {architecture!r}{nearest(architecture, known)}"[:300],
+    )
     kwargs: dict[str, Any] = {} if norm == "batch" else {"norm_layer": partial(_timm_norm, kind=norm)}
     create = partial(timm.create_model, architecture, pretrained=False, in_chans=channels, num_classes=outputs)
     try:

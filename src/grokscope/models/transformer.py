@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grokscope.models.config import Transformer as Config
 from grokscope.models.mlp import ACTIVATIONS
 
 NORMS = {"none": lambda width: nn.Identity(), "layer": nn.LayerNorm, "rms": nn.RMSNorm}
@@ -28,17 +27,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then an MLP, each with a residual; the norm stands before each or after each residual sum."""
 
-    def __init__(self, config: Config):
+    def __init__(self, width: int, heads: int, mlp_width: int, *, norm: str, norm_position: str, activation: str):
         super().__init__()
-        self.pre = config.norm_position == "pre"
-        self.attention = Attention(config.width, config.heads)
-        self.mlp = nn.Sequential(
-            nn.Linear(config.width, config.mlp_width),
-            ACTIVATIONS[config.activation](),
-            nn.Linear(config.mlp_width, config.width),
-        )
-        self.norm1 = NORMS[config.norm](config.width)
-        self.norm2 = NORMS[config.norm](config.width)
+        self.pre = norm_position == "pre"
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, mlp_width), ACTIVATIONS[activation](), nn.Linear(mlp_width, width))
+        self.norm1 = NORMS[norm](width)
+        self.norm2 = NORMS[norm](width)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.pre:
@@ -54,16 +49,35 @@ class Transformer(nn.Module):
     Only the last position is read, so no causal mask is needed.
     """
 
-    def __init__(self, config: Config, vocabulary: int, length: int, outputs: int):
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        outputs: int,
+        *,
+        layers: int,
+        width: int,
+        heads: int,
+        mlp_width: int,
+        norm: str,
+        norm_position: str,
+        activation: str,
+    ):
         super().__init__()
         self.equals = vocabulary
-        self.embedding = nn.Embedding(vocabulary + 1, config.width)
-        self.position = nn.Embedding(length + 1, config.width)
+        self.embedding = nn.Embedding(vocabulary + 1, width)
+        self.position = nn.Embedding(length + 1, width)
         for table in (self.embedding, self.position):
-            nn.init.normal_(table.weight, std=config.width**-0.5)
-        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.layers)))
-        self.norm = NORMS[config.norm](config.width) if config.norm_position == "pre" else nn.Identity()
-        self.head = nn.Linear(config.width, outputs, bias=False)
+            nn.init.normal_(table.weight, std=width**-0.5)
+        self.blocks = nn.Sequential(
+            *(
+                Block(width, heads, mlp_width, norm=norm, norm_position=norm_position, activation=activation)
+                for _ in range(layers)
+            )
+        )
+        # with the norm before each part, the last residual sum has none yet
+        self.norm = NORMS[norm](width) if norm_position == "pre" else nn.Identity()
+        self.head = nn.Linear(width, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         closed = F.pad(x, (0, 1), value=self.equals)

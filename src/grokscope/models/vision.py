@@ -1,19 +1,16 @@
 """Configs of convolutional models: what can be written under ``[model]`` for images and for code matrices."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from grokscope.config import ModelConfig, require, require_whole
 from grokscope.limits import MAX_LAYERS, MAX_WIDTH
-from grokscope.models.config import require_weights
-from grokscope.registry import nearest
+from grokscope.models.config import Norm, require_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from grokscope.tasks.data import TaskData
-
-Norm = Literal["batch", "layer", "group", "none"]
+    from grokscope.task_data import TaskData
 
 
 def _image_channels(data: "TaskData", model: str) -> int:
@@ -108,8 +105,3 @@ class CodeResNet(ModelConfig):
         blocks = self.blocks * (18 * self.channels**2 + 4 * self.channels * side**2)
         require_weights(blocks + self.channels * side**2 * self.hidden, "channels, blocks or hidden")
         return Network(side, self.channels, self.blocks, self.hidden, outputs)
-
-
-def check_architecture(name: str, known: list[str]) -> None:
-    """Raises ValueError naming timm's nearest architecture."""
-    require(name in known, f"$.model.architecture: timm has no {name!r}{nearest(name, known)}"[:300])

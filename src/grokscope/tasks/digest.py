@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 
 
 def split_digests(data: TaskData) -> dict[str, str]:

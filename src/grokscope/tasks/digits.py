@@ -7,7 +7,7 @@ import numpy as np
 
 from grokscope.config import TaskConfig, require
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.subset import nested_order
 
 IMAGES = 1797

@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, brief, require_memory
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 
 if TYPE_CHECKING:
     from grokscope.codes.dataset import Codes

@@ -11,7 +11,7 @@ from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, require_memory
 from grokscope.registry import nearest
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.operations import OPERATIONS, S5_ORDER, is_prime, pair_count, table
 
 DEFAULT_MODULUS = 59

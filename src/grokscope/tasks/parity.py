@@ -8,7 +8,7 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_WIDTH, require_memory
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 
 BLOCK = 1024
 """Rows drawn at once: a constant, so that a stream of rows does not depend on how many are wanted."""

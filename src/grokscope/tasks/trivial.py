@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from grokscope.tasks.data import TaskData
+from grokscope.task_data import TaskData
 
 
 def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:

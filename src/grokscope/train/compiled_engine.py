@@ -19,8 +19,8 @@ from grokscope.config import Regime, RunConfig
 from grokscope.measure import linear_theory
 from grokscope.models.config import Linear
 from grokscope.seeds import derive
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.competing import CompetingFeatures
-from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.order import BatchOrder
 from grokscope.train.single_example import train_epochs

@@ -32,7 +32,7 @@ from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
-from grokscope.tasks.data import TaskData
+from grokscope.task_data import TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
 from grokscope.train.plan import Plan, make_plan

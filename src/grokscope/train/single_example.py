@@ -21,8 +21,8 @@ from numba import njit
 
 from grokscope.config import require
 from grokscope.seeds import derive
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.competing import CompetingFeatures
-from grokscope.tasks.data import Split, TaskData
 
 
 @njit(nogil=True)

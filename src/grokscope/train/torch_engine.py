@@ -21,7 +21,7 @@ from grokscope.measure import fourier, irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.augment import Augmentation
 from grokscope.train.evaluate import (

@@ -11,6 +11,7 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES
 from grokscope.seeds import derive
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.allocation import hold_out_groups
 from grokscope.tasks.camelyon17.files import (
     CENTERS,
@@ -24,7 +25,6 @@ from grokscope.tasks.camelyon17.files import (
     find_folder,
     read_metadata,
 )
-from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.images.cache import load_images
 from grokscope.tasks.images.files import image_facts
 from grokscope.tasks.subset import nested_order

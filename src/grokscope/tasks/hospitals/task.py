@@ -9,8 +9,8 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE, require_memory
 from grokscope.seeds import derive
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.allocation import interleave
-from grokscope.tasks.data import Split, TaskData
 from grokscope.tasks.hospitals import stain, tissue
 from grokscope.tasks.images.files import image_facts
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from grokscope.config import require
-from grokscope.tasks.data import TaskData
+from grokscope.task_data import TaskData
 
 _TILE = 96
 """Smallest side, in pixels, at which a patch is shown."""

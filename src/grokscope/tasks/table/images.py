@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from grokscope.tasks.data import Split
+from grokscope.task_data import Split
 
 _LISTED = 5
 

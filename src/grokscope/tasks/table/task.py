@@ -10,7 +10,7 @@ import numpy as np
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
-from grokscope.tasks.data import Split, TaskData
+from grokscope.task_data import Split, TaskData
 from grokscope.tasks.images.cache import BadImages, Images, WrongSizes, load_images
 from grokscope.tasks.images.files import image_facts, stored_size
 from grokscope.tasks.subset import nested_order

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grokscope.config import require
+from grokscope.checks import require
 from grokscope.registry import nearest
 from grokscope.vocabulary import splits
 
