@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow check install
+.PHONY: help demo test test-slow check reference install
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make check      lint, format, types"
+	@echo "make reference  write docs/reference/columns.md anew"
 
 install: $(STAMP)
 
@@ -36,3 +37,6 @@ check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright
+
+reference: $(STAMP)
+	@$(BIN)/python -m grokscope.vocabulary.reference docs/reference/columns.md

@@ -17,7 +17,8 @@ from grokscope.store.kept_verdicts import Splits
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
-from grokscope.vocabulary.splits import REPORTED, oracle_label
+from grokscope.vocabulary.column_table import COLUMNS
+from grokscope.vocabulary.splits import REPORTED, SPLITS, oracle_label
 from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
@@ -290,14 +291,15 @@ def _folder(root: Path) -> Path:
 
 
 def list_(kind: str | None = None, /) -> Rows:
-    """List what can be named in a config (tasks, models, optimizers, losses and so on), and the shipped studies.
+    """List what can be named in a config (tasks, models, optimizers, losses and so on), and the shipped studies; on
+    request the columns of metrics, and the splits.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, recipe or study; all if not given.
+        kind: task, model, optimizer, loss, filter, schedule, recipe or study, all if not given; column or split.
     """
     from grokscope.study import shipped_studies
 
-    kinds = [*get_args(registry.Kind), "recipe", "study"]
+    kinds = [*get_args(registry.Kind), "recipe", "study", "column", "split"]
     singular = (
         None
         if kind is None
@@ -309,6 +311,10 @@ def list_(kind: str | None = None, /) -> Rows:
     )
     singular = kind if kind in kinds else singular
     require(singular is None or singular in kinds, f"unknown kind {kind!r}{registry.nearest(str(kind), kinds)}")
+    if singular == "column":
+        return Rows([{"name": c.pattern, "meaning": c.meaning, "unit": c.unit, "written": c.writer} for c in COLUMNS])
+    if singular == "split":
+        return Rows([{"name": s.name, "holds": s.meaning, "unseen": s.unseen, "selects": s.selects} for s in SPLITS])
     rows = [
         {"kind": k, "name": e.name, "what": e.summary, "source": e.source}
         for k in get_args(registry.Kind)

@@ -1,0 +1,101 @@
+"""Every column that grokscope writes, a row for each kind: what it means, its unit, who writes it, how it is drawn.
+
+A new measurement describes its columns here; the page, ``grokscope list column`` and docs/reference/columns.md follow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+EVALUATION, DIAGNOSED, REPORT, IMPORT = "every evaluation", "diagnosed evaluations", "only on the page", "imported logs"
+
+PARAMETER_GROUPS: Mapping[str, str] = {
+    "scale_invariant": "scale-inv.", "weights": "weights", "normalization": "norm. layers", "biases": "biases",
+    "head": "head", "signal": "signal", "memorization": "memoriz.",
+}  # fmt: skip
+"""Groups of parameters whose norms are recorded, with the short names that figures have room for."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One kind of column. In `pattern`, `title`, `meaning` and `around` stand placeholders: ``{split}``, ``{held_out}``
+    (a split other than train), ``{env}``, ``{cls}`` and ``{group}`` (numbers), ``{part}`` (an environment, a class or
+    both), ``{weights}`` (of `PARAMETER_GROUPS`) and ``{tensor}`` (the name of a parameter)."""
+
+    pattern: str
+    title: str
+    meaning: str
+    unit: str
+    scale: Literal["linear", "log"] = "linear"
+    writer: str = EVALUATION
+    panel: bool = False
+    """Whether it has a panel of its own under "Other diagnostics"; the others are drawn elsewhere, in tables or in the
+    CSV."""
+    around: tuple[str, str] | None = None
+    """Columns of the lowest and the highest of what this one is the mean of: the band then reaches over them."""
+
+
+_LOSS = "as the loss (nats for cross-entropy)"
+_SHARE, _COUNT, _L2, _COSINE = "share, 0 to 1", "examples", "L2", "cosine, -1 to 1"
+
+COLUMNS: tuple[Column, ...] = (
+    Column("step", "step", "optimizer steps taken; 0 is the untrained network", "steps"),
+    Column("archive_step", "step of the archive", "as the imported history counts them, where it counts otherwise", "steps", writer=IMPORT),
+    Column("epoch", "epoch", "steps over the steps of one pass through the training data", "epochs"),
+    Column("lr", "learning rate", "of the step just taken, after the schedule", "per step"),
+    Column("{split}_acc", "{split} accuracy", "right answers over examples", _SHARE),
+    Column("{split}_r2", "{split} R²", "1 - loss / loss of the trivial predictor (regression)", "1 is perfect, 0 trivial"),
+    Column("{split}_correct", "{split} right answers", "an exact count, from which accuracy is made", _COUNT),
+    Column("{split}_n", "{split} examples", "how many the split, or the part of it, holds", _COUNT),
+    Column("{held_out}_probe_acc", "linear probe, {held_out}", "accuracy on {held_out} of a ridge probe of the last hidden layer, fitted on train labels: where it stands high from the start, no representation forms (2605.27078); band: its weakest to its best strength", _SHARE, writer=DIAGNOSED, panel=True, around=("{held_out}_probe_low", "{held_out}_probe_high")),
+    Column("{held_out}_probe_low", "linear probe, {held_out}, lowest", "at its weakest strength", _SHARE, writer=DIAGNOSED),
+    Column("{held_out}_probe_high", "linear probe, {held_out}, highest", "at its best strength", _SHARE, writer=DIAGNOSED),
+    Column("train_loss", "train loss", "as trained, without weight decay", _LOSS, "log", panel=True),
+    Column("{held_out}_loss", "{held_out} loss", "on held-out data", _LOSS, "log", panel=True),
+    Column("{split}_loss_logged", "{split} loss was logged", "1 where an imported log had a loss, finite or not", "0 or 1", writer=IMPORT),
+    Column("{split}_logit_scale", "{split} logit scale", "mean norm of the logits, in tasks with environments", "logits"),
+    Column("norm_total", "weight norm", "over all parameters", _L2, "log"),
+    Column("norm_{weights}", "weight norm, {weights}", "of this parameter group", _L2, "log"),
+    Column("grad_norm_total", "gradient norm, L2", "over all parameters, before the filter", _L2, "log", writer=DIAGNOSED, panel=True),
+    Column("train_clean_acc", "train accuracy on clean labels", "against the labels before noise was added: what is learned in spite of it", _SHARE, panel=True),
+    Column("train_clean_correct", "right answers on clean labels", "an exact count", _COUNT),
+    Column("train_clean_n", "examples with clean labels", "all of train", _COUNT),
+    Column("update_norm", "update size, L2", "of one step's change of the weights", _L2, "log", writer=DIAGNOSED, panel=True),
+    Column("rank_effective", "effective rank", "exp of the entropy of the features' singular values (Roy & Vetterli 2007)", "dimensions", writer=DIAGNOSED, panel=True),
+    Column("rank_participation", "participation ratio", "of the features' variance: (Σλ)² / Σλ²", "dimensions", writer=DIAGNOSED, panel=True),
+    Column("rank_stable", "stable rank", "of the features: total variance over its largest direction", "dimensions", writer=DIAGNOSED, panel=True),
+    Column("softmax_collapse", "softmax collapse", "share of train rows whose softmax sum is exactly 1 (2501.04697)", _SHARE, writer=DIAGNOSED, panel=True),
+    Column("margin_mean", "mean logit margin", "right class minus best wrong one, on train", "logits", writer=DIAGNOSED, panel=True),
+    Column("margin_max", "largest logit margin", "right class minus best wrong one, on train", "logits", writer=DIAGNOSED, panel=True),
+    Column("logit_max", "largest logit", "on train", "logits", writer=DIAGNOSED, panel=True),
+    Column("cos_grad_weights", "cosine of gradient and weights", "the filtered gradient with the weights it updates", _COSINE, writer=DIAGNOSED, panel=True),
+    Column("cos_grad_head", "cosine of gradient and head growth", "the filtered gradient with the growing head", _COSINE, writer=DIAGNOSED, panel=True),
+    Column("elr_mean", "effective learning rate", "mean over scale-invariant tensors (van Laarhoven 1706.05350); band: smallest to largest tensor of all runs", "per step", "log", writer=REPORT, panel=True, around=("elr_low", "elr_high")),
+    Column("elr_low", "effective learning rate, lowest", "over scale-invariant tensors", "per step", "log", writer=REPORT),
+    Column("elr_high", "effective learning rate, highest", "over scale-invariant tensors", "per step", "log", writer=REPORT),
+    Column("effective_lr/{tensor}", "effective learning rate, {tensor}", "learning rate over the tensor's squared norm (Adam: its norm), for scale-invariant tensors", "per step", "log", writer=DIAGNOSED),
+    Column("fourier_embedding_gini", "Gini of the embedding's spectrum", "towards 1: few frequencies carry it (2301.05217)", "0 to 1", writer=DIAGNOSED, panel=True),
+    Column("fourier_key_frequencies", "key frequencies", "how many carry 90 % of the logits' power (2301.05217)", "frequencies", writer=DIAGNOSED, panel=True),
+    Column("fourier_explained", "share of logits explained", "by a + b (or a − b) alone", _SHARE, writer=DIAGNOSED, panel=True),
+    Column("fourier_restricted_loss", "restricted loss", "with the key frequencies only (2301.05217)", "nats", "log", writer=DIAGNOSED, panel=True),
+    Column("fourier_excluded_loss", "excluded loss", "without the key frequencies (2301.05217)", "nats", "log", writer=DIAGNOSED, panel=True),
+    Column("generalization_gap", "generalization gap", "held-out minus train risk", "nats", writer=DIAGNOSED, panel=True),
+    Column("objective_l2", "L2 objective", "train risk with the penalty that weight decay stands for", "nats", "log", writer=DIAGNOSED, panel=True),
+    Column("cos_max_margin", "cosine with the max-margin direction", "of a support vector machine on the same data", _COSINE, writer=DIAGNOSED, panel=True),
+    Column("pac_bayes_bound", "PAC-Bayes bound", "on the risk; above 1 it says nothing", "risk", "log", writer=DIAGNOSED, panel=True),
+    Column("pac_bayes_kl", "KL of the PAC-Bayes bound", "of the posterior from the prior", "nats", "log", writer=DIAGNOSED),
+    Column("{split}_irm", "IRM penalty, {split}", "falls with the loss: on memorized data it says nothing", "squared gradient", "log", writer=DIAGNOSED, panel=True),
+    Column("{split}_env{env}_acc", "{split} accuracy, environment {env}", "of this environment alone", _SHARE, panel=True),
+    Column("grad_norm_{weights}", "gradient norm, {weights}", "of this parameter group, before the filter", _L2, "log", writer=DIAGNOSED, panel=True),
+    Column("{split}_env{env}_loss", "{split} loss, environment {env}", "of this environment alone", _LOSS, "log"),
+    Column("{split}_env{env}_irm", "IRM penalty, {split}, environment {env}", "naive: the squared estimated gradient", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_env{env}_irm_split", "IRM penalty, {split}, environment {env}, split-half", "the mean gradient of one half of the rows times that of the other; unbiased", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_env{env}_irm_u", "IRM penalty, {split}, environment {env}, U-statistic", "unbiased, and can be negative", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_env{env}_irm_u_se", "standard error of the U-statistic, {split}, environment {env}", "approximate", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_class{cls}_acc", "{split} accuracy, class {cls}", "of this class alone", _SHARE),
+    Column("{split}_env{env}_class{cls}_acc", "{split} accuracy, environment {env}, class {cls}", "of this class in this environment", _SHARE),
+    Column("{split}_{part}_correct", "{split} right answers, {part}", "an exact count", _COUNT),
+    Column("{split}_{part}_n", "{split} examples, {part}", "of this environment, class or both", _COUNT),
+    Column("{split}_group{group}_loss", "{split} loss, group {group}", "of this group of a regression", _LOSS, "log"),
+)  # fmt: skip
+"""In the order in which panels stand on the page."""
