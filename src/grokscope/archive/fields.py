@@ -16,7 +16,9 @@ from typing import Any
 from grokscope.config import require
 from grokscope.files import read_json
 from grokscope.registry import nearest
-from grokscope.vocabulary.splits import PATTERN, SPLITS
+from grokscope.vocabulary.column_table import COLUMNS, DIAGNOSED, EVALUATION
+from grokscope.vocabulary.columns import describe
+from grokscope.vocabulary.splits import SPLITS
 
 Row = dict[str, Any]
 
@@ -69,12 +71,13 @@ AMBIGUOUS = {
 }
 """Names that mean one thing to one author and another to the next: never guessed."""
 
-_OURS = re.compile(
-    r"epoch|lr|margin_(mean|max)|logit_max|softmax_collapse|update_norm|cos_grad_(weights|head)"
-    rf"|({PATTERN})(_(env|class)\d+)?_(loss|acc|correct|n|irm|irm_split|irm_u|irm_u_se|logit_scale)"
-    r"|(norm|grad_norm|rank|fourier)_\w+|effective_lr/.+"
-)
-_TARGETS = sorted({*ALIASES.values(), "margin_mean", "margin_max", "logit_max", "softmax_collapse", "update_norm"})
+_TARGETS = sorted({*ALIASES.values(), *(c.pattern for c in COLUMNS if "{" not in c.pattern)})
+
+
+def is_ours(name: str) -> bool:
+    """Whether a column of that name is one that a run of grokscope's writes at its evaluations."""
+    column = describe(name)
+    return column is not None and column.writer in (EVALUATION, DIAGNOSED) and name != "step"
 
 
 @dataclass
@@ -119,7 +122,7 @@ def check_mapping(mapping: Mapping[str, str], histories: list[list[Row]]) -> Non
     """Raises ValueError for a mapping to a column that is not ours, or from one that no history has."""
     present = sorted({name for rows in histories for row in rows for name in row})
     for ours, theirs in mapping.items():
-        require(bool(_OURS.fullmatch(ours)), f"mapping: {ours!r} is no column of grokscope's{nearest(ours, _TARGETS)}")
+        require(is_ours(ours), f"mapping: {ours!r} is no column of grokscope's{nearest(ours, _TARGETS)}")
         require(theirs in present, f"mapping: no history has a field {theirs!r}{nearest(theirs, present)}")
 
 
@@ -154,7 +157,7 @@ def _targets(present: list[str], mapping: Mapping[str, str], table: Table) -> tu
     target = {theirs: ours for ours, theirs in mapping.items() if theirs in present}
     how = dict.fromkeys(target, "as told")
     for rule, find in (
-        ("same name", lambda n: n if _OURS.fullmatch(n) else None),
+        ("same name", lambda n: n if is_ours(n) else None),
         ("alias", lambda n: ALIASES.get(plain(n))),
     ):
         for name in present:
@@ -169,7 +172,7 @@ def _targets(present: list[str], mapping: Mapping[str, str], table: Table) -> tu
     for name in present:
         if name in target:
             continue
-        target[name] = f"archive_{name}" if name == "step" or _OURS.fullmatch(name) else name
+        target[name] = f"archive_{name}" if name == "step" or is_ours(name) else name
         if plain(name) in AMBIGUOUS:
             table.problems.append(
                 f"field {name!r} may be {AMBIGUOUS[plain(name)]}: not guessed, kept as it is; "

@@ -10,6 +10,9 @@ from typing import Literal
 from grokscope.vocabulary.column_table import COLUMNS, EVALUATION, PARAMETER_GROUPS, Column
 from grokscope.vocabulary.splits import NAMES, TRAIN
 
+USER = "a user"
+"""Who writes a column that nobody described."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -20,10 +23,14 @@ class Described:
     meaning: str
     unit: str
     scale: Literal["linear", "log"]
-    every_evaluation: bool
-    """Whether it is measured at every evaluation, as scores are; diagnoses are rarer and seldom start at step 0."""
+    writer: str
     panel: bool
     around: tuple[str, str] | None = None
+
+    @property
+    def every_evaluation(self) -> bool:
+        """Whether it is measured at every evaluation, as scores are; diagnoses are rarer and seldom start at 0."""
+        return self.writer == EVALUATION
 
 
 def describe(column: str, splits: Collection[str] = NAMES) -> Described | None:
@@ -63,9 +70,7 @@ def undescribed(columns: Iterable[str], splits: Sequence[str]) -> list[Described
     measurements, and columns of splits that the runs were not judged on."""
     order = [TRAIN, *splits]
     own = [c for c in sorted(set(columns), key=_natural) if describe(c, order) is None]
-    return [
-        describe(c) or Described(c, plain_name(c), "", "", "linear", every_evaluation=False, panel=True) for c in own
-    ]
+    return [describe(c) or Described(c, plain_name(c), "", "", "linear", USER, panel=True) for c in own]
 
 
 def plain_name(column: str) -> str:
@@ -93,7 +98,7 @@ def _filled(row: Column, column: str, words: Mapping[str, str]) -> Described:
         row.meaning.format(**spoken),
         row.unit,
         row.scale,
-        row.writer == EVALUATION,
+        row.writer,
         row.panel,
         around,
     )

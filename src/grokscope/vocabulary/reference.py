@@ -16,7 +16,7 @@ these columns ([record your own loop](../how-to/own-loop.md)): a column that is 
 under "Other columns".
 """
 
-PLACEHOLDERS = """`{{split}}` is a split, `{{held_out}}` one other than train; `{{env}}`, `{{cls}}` and `{{group}}` are the
+PLACEHOLDERS = """`{{split}}` is a split, `{{held_out}}` one other than train; `{{env}}`, `{{cls}}` and `{{group}}` are
 numbers of an environment, a class and a group; `{{part}}` is `env0`, `class0` or `env0_class0`; `{{weights}}` is one of
 {groups}; `{{tensor}}` names a parameter. "Panel" marks what has a panel of its own on the page; the rest is drawn
 elsewhere, or stands in tables and in the CSV.

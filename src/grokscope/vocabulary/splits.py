@@ -1,6 +1,5 @@
 """The splits of a run: their order, what each is for, and who may choose on it. A new split is one more row here."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -62,13 +61,6 @@ REPORTED = tuple(s.name for s in SPLITS if not s.selects)
 SPEAKING = tuple(s.name for s in sorted((s for s in SPLITS if s.speaks is not None), key=lambda s: s.speaks or 0))
 SELECTING = (*(name for name in SPEAKING if name not in REPORTED), TRAIN)
 """Splits that an honest rule may choose on, the best first. A peak on train says when it fitted and nothing else."""
-PATTERN = "|".join(map(re.escape, NAMES))
-"""For regular expressions: any one of the names."""
-
-
-def split(name: str) -> Split | None:
-    """The split of that name; None for one that only a foreign log has."""
-    return next((s for s in SPLITS if s.name == name), None)
 
 
 def is_reported(name: str) -> bool:
