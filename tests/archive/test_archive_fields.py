@@ -40,7 +40,7 @@ def test_field_names_are_recognized(theirs, ours):
 def test_no_alias_is_ambiguous_and_none_leads_nowhere():
     assert not set(ALIASES) & set(AMBIGUOUS)
     assert all(plain(alias) == alias for alias in (*ALIASES, *AMBIGUOUS))
-    assert all(fields._OURS.fullmatch(target) for target in ALIASES.values())
+    assert all(fields.is_ours(target) for target in ALIASES.values())
 
 
 @pytest.mark.parametrize("name", ["val_acc", "test_acc", "acc", "val_loss"])
