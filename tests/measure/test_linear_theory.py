@@ -15,7 +15,6 @@ from grokscope.measure.linear_theory import (
     gaussian_kl,
     generalization_gap,
     gibbs_risk,
-    grokking_time,
     l2_objective,
     logistic_risk,
     max_margin_direction,
@@ -24,7 +23,8 @@ from grokscope.measure.linear_theory import (
     zero_one_risk,
 )
 from grokscope.tasks.competing import CompetingFeatures
-from grokscope.train.single_example import epoch_orders, initial_weights, train_epochs
+from grokscope.train.single_example import train_epochs
+from toy import epoch_orders, initial_weights
 
 
 def problem(seed=0, n=60, d=4):
@@ -78,17 +78,6 @@ def test_decoupled_decay_ends_at_the_minimum_of_the_objective():
     assert l2_objective(train.x, train.y, w, 1e-3) == pytest.approx(
         l2_objective(train.x, train.y, best, 1e-3), rel=5e-3
     )
-
-
-def test_grokking_time_is_the_first_evaluation_that_holds_both():
-    step = np.array([1, 10, 100, 1000, 10000])
-    test = np.array([0.96, 0.4, 0.94, 0.95, 0.99])
-    risk = np.array([0.9, 0.01, 0.01, 0.01, 0.01])
-    assert grokking_time(step, test, risk) == 1000
-    assert grokking_time(step, test, risk, tau=0.9) == 100
-    assert grokking_time(step, test, risk, tolerance=1) == 1
-    assert grokking_time(step, test, risk, tau=0.995) is None
-    assert isinstance(grokking_time(step, test, risk), int)
 
 
 def by_nnls(x, y01):
@@ -172,8 +161,8 @@ def test_pac_bayes_puts_the_parts_together():
     assert got.kl == pytest.approx(w @ w / (2 * 0.25))
     assert got.train_risk == gibbs_risk(x, y, w, 0.5)
     assert got.bound == mcallester_bound(got.train_risk, got.kl, 60, 0.05)
-    assert not got.vacuous
-    assert pac_bayes(x, y, 100 * w, np.zeros(4), sigma=0.5).vacuous
+    assert got.bound < 1
+    assert pac_bayes(x, y, 100 * w, np.zeros(4), sigma=0.5).bound >= 1
 
 
 def test_pac_bayes_holds_for_the_signal_part_of_the_published_toy():

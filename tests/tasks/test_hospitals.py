@@ -114,14 +114,13 @@ def test_a_laboratory_without_offset_is_the_published_pair():
     np.testing.assert_allclose((turned * pair).sum(axis=1) / length, np.cos([0.1, 0.2]))
 
 
-def test_mixing_is_beer_lambert_and_unmixing_inverts_it():
+def test_mixing_is_beer_lambert():
     rng = np.random.default_rng(0)
     vectors = stain.laboratory(rng.normal(0, 0.1, (3, 4)))
     amounts = rng.uniform(0, 0.8, (3, 2, 5, 6))
     colours = stain.mix(amounts, vectors)
     h, e = amounts[1, :, 2, 3]
     np.testing.assert_allclose(colours[1, :, 2, 3], 245 * 10 ** -(h * vectors[1, 0] + e * vectors[1, 1]))
-    np.testing.assert_allclose(stain.unmix(colours, vectors), amounts, atol=1e-12)
     assert (stain.mix(0 * amounts, vectors) == stain.WHITE).all()
 
 

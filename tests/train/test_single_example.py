@@ -1,25 +1,27 @@
 """The compiled single-example update against a dense reference, and what the toy does and does not do."""
 
-import csv
-
 import numpy as np
 import pytest
 
-from grokscope.task_data import Split
-from grokscope.tasks.competing import CompetingFeatures
-from grokscope.train.single_example import (
-    CurveRow,
-    accuracy,
-    comparison_text,
-    early_stop_comparison,
-    epoch_orders,
-    initial_weights,
-    published_curve,
-    train_epochs,
-    write_csv,
-)
+from grokscope import configio
+from grokscope.train.driver import make_engine
+from grokscope.train.single_example import train_epochs
+from toy import epoch_orders
 
-HARD = CompetingFeatures(memorization_scale=10.0, signal_scale=0.1)
+AS_PUBLISHED = {
+    "task": {"name": "competing-features"},
+    "model": {"name": "linear"},
+    "regime": {"optimizer": "sgd", "loss": "logistic", "batch_size": 1, "lr": 0.05, "weight_decay": 1e-3},
+    "budget": {"epochs": 6000},
+    "engine": "compiled",
+}
+HARD = {
+    "task.memorization_scale": 10.0,
+    "task.signal_scale": 0.1,
+    "model.signal_dims": 5,
+    "model.signal_init": 50.0,
+}
+"""Loud memorization, and a rule that starts so wrong that it has to be unlearned first."""
 
 
 def reference(x, y01, w, orders, lr, wd):
@@ -82,26 +84,13 @@ def test_huge_margins_do_not_overflow():
     np.testing.assert_allclose(w, [-1e6 + 0.05, 0.05], rtol=1e-15)
 
 
-def test_chunks_equal_one_call_and_resume_from_the_generator_state():
-    signal, _, y, start, _ = problem()
+def test_chunks_equal_one_call():
+    signal, _, y, start, orders = problem()
     whole, chunked = start.copy(), start.copy()
-    train_epochs(signal, 3.0, y, whole, epoch_orders(np.random.default_rng(5), 24, 30), 0.05, 1e-3)
-    rng = np.random.default_rng(5)
-    train_epochs(signal, 3.0, y, chunked, epoch_orders(rng, 24, 7), 0.05, 1e-3)
-    state = rng.bit_generator.state
-    resumed = np.random.default_rng(0)
-    resumed.bit_generator.state = state
-    train_epochs(signal, 3.0, y, chunked, epoch_orders(resumed, 24, 23), 0.05, 1e-3)
+    train_epochs(signal, 3.0, y, whole, orders, 0.05, 1e-3)
+    for part in (orders[:7], orders[7:8], orders[8:]):
+        train_epochs(signal, 3.0, y, chunked, part, 0.05, 1e-3)
     np.testing.assert_array_equal(whole, chunked)
-
-
-def test_each_epoch_visits_every_example_once_in_an_order_of_its_own():
-    orders = epoch_orders(np.random.default_rng(0), 50, 200)
-    assert (orders.shape, orders.dtype) == ((200, 50), np.int64)
-    np.testing.assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(50), (200, 1)))
-    assert len(np.unique(orders, axis=0)) == 200
-    first = np.bincount(orders[:, 0], minlength=50)
-    assert first.max() < 20  # 4 expected at each place
 
 
 @pytest.mark.parametrize(
@@ -124,86 +113,49 @@ def test_inputs_that_do_not_fit_are_refused(change, message):
         train_epochs(signal, 1.0, lr=0.05, wd=0.0, **given)
 
 
-def test_accuracy_is_a_count_and_zero_scores_are_class_one():
-    x = np.array([[1.0], [-1.0], [0.0], [0.0]], np.float32)
-    split = Split(x, np.array([1, 1, 1, 1]))
-    assert accuracy(split, np.array([2.0])) == 0.75
-
-
-def test_initial_weights_are_zero_as_published_and_random_on_the_signal_when_asked():
-    assert not initial_weights(HARD, 0).any()
-    w = initial_weights(HARD, 0, 50.0)
-    assert not w[5:].any()
-    assert (np.abs(w[:5]) > 0).all()
-    np.testing.assert_array_equal(w, 50 * initial_weights(HARD, 0, 1.0))
-    assert (w[:5] != initial_weights(HARD, 1, 50.0)[:5]).all()
+def curve(seed, epochs, **changes):
+    """The engine's rows after these epochs, by epoch."""
+    config = configio.load_run(configio.overlay(AS_PUBLISHED, {**changes, "seed": seed}))
+    data = config.task.build(seed)
+    engine = make_engine(config, data)[1]
+    rows = {}
+    for epoch in epochs:
+        engine.advance(epoch * len(data.splits["train"]), False, lambda: False)
+        rows[epoch] = engine.row(diagnose=False)
+    return rows
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_as_published_it_does_not_grok(seed):
-    rows = published_curve(seed=seed)
-    assert [r.epoch for r in rows] == [1, *range(200, 6001, 200)]
-    assert rows[0].test_acc > 0.95  # at once, not late
-    assert rows[0].test_acc > rows[-1].test_acc - 0.03
-    assert rows[1].weight_norm == pytest.approx(rows[-1].weight_norm, rel=5e-3)  # nothing happens in between
-    assert rows[-1].train_acc == 1
+def test_as_published_it_does_not_grok_and_stopping_early_misses_nothing(seed):
+    rows = curve(seed, [1, 200, 500, 6000])
+    assert rows[1]["id_val_acc"] > 0.95  # at once, not late
+    assert abs(rows[500]["id_val_acc"] - rows[6000]["id_val_acc"]) < 0.02
+    assert rows[200]["norm_total"] == pytest.approx(rows[6000]["norm_total"], rel=5e-3)  # nothing happens in between
+    assert rows[6000]["train_acc"] == 1
 
 
 def fit_and_gen(rows):
-    fit = next(r.epoch for r in rows if r.train_acc >= 0.99)
-    return fit, next((r.epoch for r in rows if r.test_acc >= 0.95), None)
+    fit = next(epoch for epoch, row in rows.items() if row["train_acc"] >= 0.99)
+    return fit, next((epoch for epoch, row in rows.items() if row["id_val_acc"] >= 0.95), None)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_groks_with_loud_memorization_and_a_wrong_start_and_decay_sets_the_delay(seed):
-    rows = published_curve(HARD, seed=seed, epochs=600, log_every=1, signal_init=50.0)
+    rows = curve(seed, range(1, 601), **HARD)
     fit, gen = fit_and_gen(rows)
     assert fit <= 15
     assert gen is not None
     assert 100 < gen < 500
-    assert max(r.test_acc for r in rows if 10 <= r.epoch <= 80) < 0.7
-    assert rows[500].test_acc > 0.95
+    assert max(rows[epoch]["id_val_acc"] for epoch in range(10, 81)) < 0.8
+    assert rows[500]["id_val_acc"] > 0.95
+    assert rows[50]["id_val_acc"] < 0.8 < rows[500]["id_val_acc"]  # stopping early would miss the rule
 
-    slower = published_curve(HARD, seed=seed, epochs=4000, log_every=10, signal_init=50.0, weight_decay=1e-4)
+    slower = curve(seed, range(10, 4001, 10), **HARD, **{"regime.weight_decay": 1e-4})
     slow_fit, slow_gen = fit_and_gen(slower)
-    assert slow_fit <= 15
+    assert slow_fit <= 20
     assert slow_gen is not None
     assert 7 < slow_gen / gen < 13
 
-    never = published_curve(HARD, seed=seed, epochs=3000, signal_init=50.0, weight_decay=0.0)
-    assert max(r.test_acc for r in never) < 0.7
-    assert never[-1].train_acc > 0.99
-
-
-def test_the_early_stopped_training_is_the_start_of_the_long_one():
-    early, late = early_stop_comparison(HARD, seed=0, early=50, late=500, signal_init=50.0)
-    rows = {r.epoch: r for r in published_curve(HARD, seed=0, epochs=500, log_every=50, signal_init=50.0)}
-    assert (early, late) == (rows[50], rows[500])
-    assert early.train_acc == pytest.approx(1, abs=0.01)
-    assert early.test_acc < 0.7 < 0.95 < late.test_acc
-    assert late.weight_norm < early.weight_norm
-
-
-def test_the_comparison_is_told_in_a_line_each():
-    text = comparison_text([CurveRow(500, 1.0, 0.45678, 12.0), CurveRow(6000, 1.0, 0.98, 3.25)])
-    assert text == (
-        "   500 epochs -> train acc: 1.0000, test acc: 0.4568, ||w||2: 12.0000\n"
-        "  6000 epochs -> train acc: 1.0000, test acc: 0.9800, ||w||2: 3.2500"
-    )
-
-
-def test_the_csv_has_the_published_columns_and_loses_no_digit(tmp_path):
-    rows = published_curve(CompetingFeatures(n_train=20, n_test=30), seed=0, epochs=7, log_every=3)
-    assert [r.epoch for r in rows] == [1, 3, 6, 7]
-    write_csv(rows, tmp_path / "curve.csv")
-    text = (tmp_path / "curve.csv").read_text()
-    assert text.startswith("epoch,train_acc,test_acc,weight_norm\n1,")
-    read = [CurveRow(int(r[0]), *map(float, r[1:])) for r in list(csv.reader(text.splitlines()))[1:]]
-    assert read == rows
-
-
-def test_impossible_lengths_are_refused():
-    with pytest.raises(ValueError, match="epochs and log_every must be at least 1, got 0 and 200"):
-        published_curve(seed=0, epochs=0)
-    with pytest.raises(ValueError, match=r"early must lie in \[1, late\), got 500 and late = 500"):
-        early_stop_comparison(seed=0, late=500)
+    never = curve(seed, range(200, 3001, 200), **HARD, **{"regime.weight_decay": 0.0})
+    assert max(row["id_val_acc"] for row in never.values()) < 0.8
+    assert never[3000]["train_acc"] > 0.99

@@ -44,21 +44,6 @@ def l2_objective(x: np.ndarray, y01: np.ndarray, w: np.ndarray, lam: float) -> f
     return logistic_risk(x, y01, w) + 0.5 * lam * float(np.dot(w, w))
 
 
-def grokking_time(
-    step: np.ndarray, test_acc: np.ndarray, train_risk: np.ndarray, *, tau: float = 0.95, tolerance: float = 0.1
-) -> int | None:
-    """T_grok = min {t : A_test(t) >= tau and R_train(t) <= tolerance}, or None when no evaluation holds both.
-
-    `train_risk` may be the 0-1 or the logistic risk. Weight decay gives the logistic risk a floor (0.054 in the
-    published setting of competing features), and a tolerance below the floor is never met.
-    Misleads: None means "not within this trajectory" (censored), not never; the time is known only to the evaluation
-    grid; and it has no delay in it: a model that generalizes at once has a T_grok as well. A verdict on the trajectory
-    tells the two apart.
-    """
-    holds = np.flatnonzero((np.asarray(test_acc) >= tau) & (np.asarray(train_risk) <= tolerance))
-    return int(np.asarray(step)[holds[0]]) if len(holds) else None
-
-
 def max_margin_direction(x: np.ndarray, y01: np.ndarray, *, hardness: float = 1e6) -> np.ndarray:
     """Unit vector (d,) along the hard-margin separator: argmin |w| subject to y z >= 1 for every example.
 
@@ -104,11 +89,6 @@ class PACBayes:
     """KL(Q || P) in nats."""
     n: int
     delta: float
-
-    @property
-    def vacuous(self) -> bool:
-        """Whether the bound says nothing: a risk is at most 1. (For two balanced classes, already 1/2 says nothing.)"""
-        return self.bound >= 1
 
 
 def pac_bayes(

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from grokscope import configio
@@ -202,15 +201,6 @@ def _merge(first: Entry, second: Entry) -> Entry:
             f"{second.config.budget}); give them one"
         )
     return Entry(first.config, first.passed, tuple(dict.fromkeys((*first.arms, *second.arms))))
-
-
-def read_study_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(head, base of every run's config) of a study file. Raises ValueError with the file's name and the place."""
-    raw = configio.read_file(path)
-    try:
-        return split_head(raw)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,19 +10,12 @@ The decay touches all of them and is done as published, weight by weight: 6,000 
 Source of the update: decoupled weight decay, arXiv:1711.05101. Cost: epochs x n x (n + d) multiplications.
 """
 
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
 from math import exp
-from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from grokscope.config import require
-from grokscope.seeds import derive
-from grokscope.task_data import Split, TaskData
-from grokscope.tasks.competing import CompetingFeatures
+from grokscope.checks import require
 
 
 @njit(nogil=True)
@@ -70,121 +63,3 @@ def train_epochs(
     x = np.ascontiguousarray(x_signal, np.float64)
     sign = 2.0 * y01 - 1.0
     _train(x, float(mem_scale), sign, w, np.ascontiguousarray(orders), float(lr), max(0.0, 1.0 - lr * wd))
-
-
-def epoch_orders(rng: np.random.Generator, n: int, epochs: int) -> np.ndarray:
-    """The next `epochs` shuffles of 0..n-1, (epochs, n) int64; any chunking of the epochs draws the same ones."""
-    out = np.tile(np.arange(n, dtype=np.int64), (epochs, 1))
-    for row in out:
-        rng.shuffle(row)
-    return out
-
-
-def initial_weights(task: CompetingFeatures, seed: int, signal_init: float = 0.0) -> np.ndarray:
-    """Weights (signal_dims + n_train,) float64: `signal_init` times N(0, 1) on the signal, zero on the memorization.
-
-    Zero everywhere was published; 50 starts the rule so wrong that it has to be unlearned first.
-    """
-    w = np.zeros(task.signal_dims + task.n_train)
-    rng = np.random.default_rng(derive(seed, task.name, "init"))
-    w[: task.signal_dims] = signal_init * rng.standard_normal(task.signal_dims)
-    return w
-
-
-def accuracy(split: Split, w: np.ndarray) -> float:
-    """Correct examples over n for weights `w`; a score of exactly 0 counts as class 1, as published."""
-    correct = np.count_nonzero((split.x.astype(np.float64) @ w >= 0) == split.y)
-    return int(correct) / len(split)
-
-
-@dataclass(frozen=True)
-class CurveRow:
-    """One evaluation after `epoch` epochs; the fields are the published columns, in their order."""
-
-    epoch: int
-    train_acc: float
-    test_acc: float
-    weight_norm: float
-    """L2 norm over all weights."""
-
-
-def published_curve(
-    task: CompetingFeatures | None = None,
-    *,
-    seed: int,
-    epochs: int = 6000,
-    log_every: int = 200,
-    lr: float = 0.05,
-    weight_decay: float = 1e-3,
-    signal_init: float = 0.0,
-) -> list[CurveRow]:
-    """Learning curve of the published demonstration: a row after epoch 1, each multiple of `log_every`, and the last.
-
-    The defaults are the published ones, and do **not** grok (see `CompetingFeatures`). Data, initial weights and order
-    have generators of their own, derived from `seed`; the published program's own numbers cannot be had from them.
-
-    Raises:
-        ValueError: if `epochs` or `log_every` is below 1.
-    """
-    require(epochs >= 1 and log_every >= 1, f"epochs and log_every must be at least 1, got {epochs} and {log_every}")
-    points = sorted({1, *range(log_every, epochs + 1, log_every), epochs})
-    return _curve(task or CompetingFeatures(), seed, points, lr, weight_decay, signal_init)
-
-
-def early_stop_comparison(
-    task: CompetingFeatures | None = None,
-    *,
-    seed: int,
-    early: int = 500,
-    late: int = 6000,
-    lr: float = 0.05,
-    weight_decay: float = 1e-3,
-    signal_init: float = 0.0,
-) -> tuple[CurveRow, CurveRow]:
-    """The rows after `early` and after `late` epochs of one training: what stopping early would have missed.
-
-    The published variant shuffled its two trainings differently; here the long one continues the short one, so that
-    they differ in nothing but their length. Raises ValueError unless 1 <= early < late.
-    """
-    require(1 <= early < late, f"early must lie in [1, late), got {early} and late = {late}")
-    first, last = _curve(task or CompetingFeatures(), seed, [early, late], lr, weight_decay, signal_init)
-    return first, last
-
-
-def comparison_text(rows: Iterable[CurveRow]) -> str:
-    """One line for each row: epochs, train accuracy, test accuracy and weight norm to four digits, as published."""
-    return "\n".join(
-        f"{row.epoch:6d} epochs -> train acc: {row.train_acc:.4f}, test acc: {row.test_acc:.4f}, "
-        f"||w||2: {row.weight_norm:.4f}"
-        for row in rows
-    )
-
-
-def write_csv(rows: Iterable[CurveRow], path: str | Path) -> None:
-    """Write ``epoch,train_acc,test_acc,weight_norm`` with a header; floats in full precision."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(f.name for f in fields(CurveRow))
-        writer.writerows(astuple(row) for row in rows)
-
-
-def _curve(
-    task: CompetingFeatures, seed: int, points: Sequence[int], lr: float, weight_decay: float, signal_init: float
-) -> list[CurveRow]:
-    """Rows after the epochs `points`, which increase."""
-    data = task.build(seed)
-    train, d = data.splits["train"], task.signal_dims
-    w = initial_weights(task, seed, signal_init)
-    rng = np.random.default_rng(derive(seed, task.name, "order"))
-    rows, done = [], 0
-    for epoch in points:
-        orders = epoch_orders(rng, len(train), epoch - done)
-        train_epochs(train.x[:, :d], task.memorization_scale, train.y, w, orders, lr, weight_decay)
-        rows.append(_row(epoch, data, w))
-        done = epoch
-    return rows
-
-
-def _row(epoch: int, data: TaskData, w: np.ndarray) -> CurveRow:
-    train, test = (accuracy(data.splits[name], w) for name in ("train", "id_val"))
-    return CurveRow(epoch, train, test, float(np.linalg.norm(w)))

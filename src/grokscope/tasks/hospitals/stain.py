@@ -34,12 +34,6 @@ def mix(amounts: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return WHITE * np.exp(amounts.dtype.type(-np.log(10)) * density)
 
 
-def unmix(colours: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """The stain amounts (n, s, H, W) that fit colours (n, c, H, W) best in optical density: the inverse of `mix`."""
-    density = -np.log10(np.maximum(colours, 1.0) / WHITE)
-    return np.einsum("ncs,nchw->nshw", np.linalg.pinv(vectors), density)
-
-
 def even_light(colours: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Factors (n, c) for the light of each patch, so that its mean colour is in every channel that of a patch evenly
     stained with the amounts `target` (n, s). `balance` can meet only as many channels as there are stains."""
