@@ -1,6 +1,5 @@
 """Figures: what is drawn is what was measured, and one drawing serves light, dark and paper."""
 
-import math
 import re
 from itertools import accumulate
 from math import comb
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokscope.report.draw.axis import StepAxis, step_axis, thin
+from grokscope.report.draw.axis import ZERO_GAP, StepAxis, step_axis, thin
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
 from grokscope.report.draw.style import DARK, LIGHT, PALETTE
@@ -21,7 +20,7 @@ from grokscope.report.read.bands import SMALL, group_band, interval_rank
 from grokscope.report.read.curves import make_panel
 from grokscope.report.read.judged_run import read
 from grokscope.report.read.subjects import subject_from_run
-from grokscope.report.read.survival import arms, holm, pairs, worth_drawing
+from grokscope.report.read.survival import arms, pairs, worth_drawing
 from grokscope.store import open_run
 from grokscope.trajectory import Criteria
 from grokscope.vocabulary.text import short
@@ -65,7 +64,7 @@ def drawn_panel(tmp_path_factory):
     panel = make_panel("a", found, ["id_val"])
     frame = make_frame([panel], step_axis("log", [r.trajectory.step for r in found]))
     titles = {f"seed:{r.subject.name}:id_val": f"seed {r.subject.seed} <{r.outcome}>" for r in found}
-    return to_svg(lambda f: draw_panel(f, 0, 0, panel, frame), 360, frame.height, "k", titles)
+    return to_svg(lambda f: draw_panel(f, panel, frame), 360, frame.height, "k", titles)
 
 
 def test_svg_is_themable_and_keeps_its_text(drawn_panel):
@@ -73,7 +72,7 @@ def test_svg_is_themable_and_keeps_its_text(drawn_panel):
     assert re.findall(r"#[0-9a-f]{6}", drawn_panel) == [], "every colour must be a variable of the page"
     assert "stroke:var(--held-1)" in drawn_panel
     words = " ".join(t.text or "" for t in root.iter("{http://www.w3.org/2000/svg}text"))
-    assert "goal 0.90" in words
+    assert "threshold 0.90" in words
     assert "weight norm" in words
     assert "step (log scale; 0 = untrained)" in words
     assert "font-family" not in drawn_panel
@@ -105,7 +104,8 @@ def test_drawing_leaves_the_callers_settings_alone():
 def test_thinning_keeps_every_columns_extremes(values, columns):
     y = np.array(values)
     x = np.arange(len(y), dtype=float)
-    tx, ty = thin(x, y, columns)
+    kept = thin(x, y, columns)
+    tx, ty = x[kept], y[kept]
     assert len(tx) <= max(2 * columns, 4 * columns)
     assert (tx[0], tx[-1]) == (x[0], x[-1])
     assert (np.diff(tx) > 0).all()
@@ -116,16 +116,26 @@ def test_thinning_keeps_every_columns_extremes(values, columns):
 
 def test_thinning_does_drop_points():
     x = np.arange(10_000.0)
-    assert len(thin(x, np.sin(x), 50)[0]) <= 200
+    assert len(thin(x, np.sin(x), 50)) <= 200
 
 
 def test_log_axis_gives_the_untrained_network_a_place_of_its_own():
     axis = step_axis("log", [np.array([0, 1, 10, 1000])])
-    places, words, _ = axis.ticks()
+    steps, words, _ = axis.ticks()
     assert words == ["0", "1", "10", "100", "1k"]
-    assert places[0] < places[1]
+    places = axis.place(np.array(steps))
+    assert places[1] - places[0] == pytest.approx(ZERO_GAP)
     assert np.diff(places[1:]) == pytest.approx(1.0)
-    assert axis.limits[0] < axis.place(0) < axis.place(1)
+    assert axis.place(axis.limits[0]) < axis.place(0) < axis.place(1)
+
+
+@given(st.lists(st.floats(-5, 1e6), min_size=2, max_size=50, unique=True), st.floats(0.5, 100))
+@settings(max_examples=60, deadline=None)
+def test_every_step_has_one_place_and_every_place_one_step(steps, first):
+    axis = StepAxis("log", first, 1e6, True)
+    ordered = np.array(sorted(steps))
+    assert (np.diff(axis.place(ordered)) >= 0).all()
+    np.testing.assert_allclose(axis.value(axis.place(ordered)), ordered, rtol=1e-9, atol=1e-9)
 
 
 def test_narrow_log_axis_still_has_ticks():
@@ -231,12 +241,3 @@ def test_survival_counts_censored_runs_and_those_without_evaluations(tmp_path):
     assert (first.group, second.group, others) == ("a", "b", [])
     assert adjusted == test.p
     assert test.p >= test.smallest_p
-
-
-def test_holm_agrees_with_statsmodels():
-    multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
-    p = [0.01, 0.04, 0.03, 0.005, 0.5]
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-    assert holm([]) == []
-    assert holm([0.2]) == [0.2]
-    assert math.isclose(holm([0.9, 0.9])[0], 1.0)

@@ -9,8 +9,8 @@ import pytest
 
 from grokscope import registry
 from grokscope.report import build_report
-from grokscope.report.build import collect
 from grokscope.report.read.copies import copies_note, set_aside
+from grokscope.report.read.material import collect
 from grokscope.report.read.subjects import as_subjects
 from grokscope.store import Run, open_run
 from report.synthetic import GROKKED, MEMORIZED, write_run

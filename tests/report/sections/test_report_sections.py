@@ -83,7 +83,14 @@ def test_the_oracle_is_stamped_and_its_number_is_the_peak_on_ood_test(hospitals)
     assert "oracle: chosen on ood_test" in section
     for run in find_runs(root / "runs"):
         assert f"{np.nanmax(run.metrics()['ood_test_acc']):.3f}" in section
-    assert len(re.findall(r"luck\u00a00\.\d{3}, p\u00a0[\d.]+</span>|luck: cannot tell</span>", section)) == 4
+    assert (
+        len(
+            re.findall(
+                r"optimism\u00a00\.\d{3}, p\u00a0[\d.]+</span>|selection optimism: not estimable</span>", section
+            )
+        )
+        == 4
+    )
 
 
 def test_selection_reports_ood_test_where_ood_val_peaked(hospitals):

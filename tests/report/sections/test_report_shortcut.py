@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from grokscope.report import build_report
-from grokscope.report.draw.measured_columns import group_bands
 from grokscope.report.read.judged_run import read
-from grokscope.report.read.measured_columns import diagnostics_in
+from grokscope.report.read.measured_columns import diagnostics_in, group_bands
 from grokscope.report.read.shortcut import outcomes
 from grokscope.report.read.subjects import effective_rates, gather
 from grokscope.report.sections import contact_sheet
@@ -70,7 +69,7 @@ def test_both_peaks_stand_beside_their_luck_and_p(tmp_path):
         bias = o.chosen[rule].bias
         assert bias is not None
         assert bias.optimism > 0.01
-        assert f"luck {score(bias.optimism)}, p {p_value(bias.p)}" in text
+        assert f"optimism {score(bias.optimism)}, p {p_value(bias.p)}" in text
         row = [score(bias.optimism), score(bias.corrected), p_value(bias.p), p_value(bias.p_new), score(bias.excess)]
         assert " ".join(row) in text
     assert "how often a flat curve of this roughness lies as far above its own end" in text
@@ -93,9 +92,9 @@ def test_the_end_and_the_final_score_are_two_words_for_two_numbers(tmp_path):
 def test_luck_that_cannot_be_told_has_no_number(tmp_path):
     write(tmp_path, edit=lambda made: (made.__delitem__(slice(15, None)), unseen(made)))
     _, text = page_of(tmp_path)
-    assert text.count("luck: cannot tell") == 2
-    assert "cannot tell too few evaluations" in text
-    assert not re.search(r"luck\s0\.", text)
+    assert text.count("selection optimism: not estimable") == 2
+    assert "not estimable too few evaluations" in text
+    assert not re.search(r"optimism\s0\.", text)
 
 
 # -- imported runs ----------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ def test_what_an_archive_does_not_say_is_not_said(tmp_path):
     assert "trained" not in text[: text.index("Learning curves")]
     assert not re.search(r"(?<![\d,])0 examples", text)
     assert "ood_test trivial accuracy 0.5" in text
-    assert "Make it again" not in text
+    assert "To reproduce" not in text
     assert "grokscope train" not in text
     assert "imported from kind archive, archive theirs" in text
     assert "judged on ood_test" in text
@@ -134,7 +133,7 @@ def test_runs_of_ones_own_are_dated_and_can_be_made_again(tmp_path):
     _, text = page_of(tmp_path)
     assert "trained 15 June 2025" in text
     assert "ood_test 400 examples, trivial accuracy 0.5" in text
-    assert "Make it again" in text
+    assert "To reproduce" in text
     assert "grokscope train digits" in text
 
 

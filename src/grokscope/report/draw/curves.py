@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import heading, margin_labels, place_axes, thin
-from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, WIDTH, Frame
+from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, Frame
 from grokscope.report.draw.style import PROBE_DASH, colour
 from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import NORM_GROUPS, Panel
@@ -19,47 +19,40 @@ from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
     from grokscope.trajectory import Milestone
 
 
-def draw_panel(figure: "Figure", left: float, top: float, panel: Panel, frame: Frame) -> None:
-    """Draw at a place in points from the figure's top left corner."""
-    width, y = WIDTH - LEFT - RIGHT, top + TOP
-    score = place_axes(figure, left + LEFT, y, width, SCORE)
-    _draw_score(score, panel, frame)
-    y += SCORE + GAP
-    strip = place_axes(figure, left + LEFT, y, width, frame.strip)
-    _draw_strip(strip, panel, frame)
-    last = strip
+def draw_panel(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
+    """A group's scores, its seeds, and its weight norm where it was measured."""
+    heights = [SCORE, frame.strip] + ([] if frame.norm is None else [NORM])
+    rows = axes_rows(figure, heights, left=LEFT, right=RIGHT, top=TOP, gap=GAP)
+    _draw_score(rows[0], panel, frame)
+    _draw_strip(rows[1], panel, frame)
     if frame.norm is not None:
-        y += frame.strip + GAP
-        last = place_axes(figure, left + LEFT, y, width, NORM)
-        _draw_norm(last, panel, frame)
-    for axes in (score, strip, last):
-        frame.axis.dress(axes, labels=axes is last)
-    last.set_xlabel(frame.axis.label, labelpad=2)
+        _draw_norm(rows[2], panel, frame)
+    for axes in rows:
+        frame.axis.dress(axes, labels=axes is rows[-1])
+    rows[-1].set_xlabel(frame.axis.label, labelpad=2)
 
 
-def draw_compact(figure: "Figure", left: float, top: float, panel: Panel, frame: Frame) -> None:
+def draw_compact(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
     """Medians and band only, for the small panels of many groups."""
-    width, height = COMPACT
-    axes = place_axes(figure, left + 22, top + 6, width - 30, height - 28)
+    height = COMPACT[1]
+    (axes,) = axes_rows(figure, [height - 28], left=22, right=8, top=6)
     axes.set_ylim(*frame.score)
     ticks = _score_ticks(frame.score[0])
     axes.set_yticks([ticks[0], ticks[-1]], [f"{t:g}".replace("-", "−") for t in (ticks[0], ticks[-1])])
     _references(axes, panel)
-    for name, role, thick in (
-        ("train", "train", 1.3),
-        *((s, f"held-{i % 4 + 1}", 1.9 - 0.5 * (i > 0)) for i, s in enumerate(panel.splits)),
-    ):
+    held = [(s, f"held-{i % 4 + 1}", 1.9 - 0.5 * (i > 0)) for i, s in enumerate(panel.splits)]
+    for name, role, thick in (("train", "train", 1.3), *held):
         band = panel.bands.get(name)
-        if band is not None:
-            x = frame.axis.place(band.step)
-            if name != "train" and band.kind != "none":
-                axes.fill_between(x, band.low, band.high, color=colour(role), alpha=0.18, linewidth=0)
-            axes.plot(*thin(x, band.median, 150), color=colour(role), linewidth=thick)
+        if band is None:
+            continue
+        if name != "train" and band.kind != "none":
+            axes.fill_between(band.step, band.low, band.high, color=colour(role), alpha=0.18, linewidth=0)
+        axes.plot(*frame.axis.thin(band.step, band.median, 150), color=colour(role), linewidth=thick)
     frame.axis.dress(axes)
 
 
@@ -67,14 +60,13 @@ def _draw_score(axes: "Axes", panel: Panel, frame: Frame) -> None:
     axes.set_ylim(*frame.score)
     ticks = _score_ticks(frame.score[0])
     axes.set_yticks(ticks, [f"{t:.2f}".rstrip("0").rstrip(".").replace("-", "−") for t in ticks])
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
-    axes.set_axisbelow(True)
+    ruled(axes)
     labels = _references(axes, panel)
     _lines(axes, panel, frame, "train", "train", 1.7)
     _probe(axes, panel, frame)
     for i, split in reversed(list(enumerate(panel.splits))):
         _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if i == 0 else 1.5)
-    _milestones_on_curve(axes, panel, frame)
+    _milestones_on_curve(axes, panel)
     _spikes(axes, panel, frame)
     margin_labels(axes, labels)
     what = "accuracy" if frame.kind == "classification" else "R² (0 = trivial predictor)"
@@ -102,7 +94,7 @@ def _references(axes: "Axes", panel: Panel) -> list[tuple[float, str, str]]:
     trivials = {round(r.trivial, 4) for r in panel.readings if r.trivial is not None}
     for value in sorted(thresholds):
         axes.axhline(value, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
-        labels.append((value, f"goal {value:.2f}", "muted"))
+        labels.append((value, f"threshold {value:.2f}", "muted"))
     for value in sorted(trivials):
         axes.axhline(value, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
     if trivials:
@@ -119,23 +111,18 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
     shade = colour(role)
     first = name in ("train", panel.splits[0])
     if band.kind != "none" and name != "train":
-        x, low = thin(frame.axis.place(band.step), band.low)
-        _, high = (
-            thin(frame.axis.place(band.step), band.high)
-            if len(band.step) <= 800
-            else (x, np.interp(x, frame.axis.place(band.step), band.high))
-        )
-        axes.fill_between(x, low, high, color=shade, alpha=0.16, linewidth=0)
+        at, low = frame.axis.thin(band.step, band.low)
+        axes.fill_between(at, low, np.interp(at, band.step, band.high), color=shade, alpha=0.16, linewidth=0)
     for reading in panel.readings if first else []:
         _seed_line(axes, reading, name, frame, shade, band, few=len(panel.readings) <= MANY_SEEDS)
-    axes.plot(*thin(frame.axis.place(band.step), band.median), color=shade, linewidth=width)
+    axes.plot(*frame.axis.thin(band.step, band.median), color=shade, linewidth=width)
 
 
 def _probe(axes: "Axes", panel: Panel, frame: Frame) -> None:
     """What a fresh readout of the last hidden layer would score: dashed in the colour of the curve that it explains."""
     band = panel.bands.get("probe")
     if band is not None:
-        x, y = thin(frame.axis.place(band.step), band.median)
+        x, y = frame.axis.thin(band.step, band.median)
         axes.plot(x, y, color=colour("held-1"), linewidth=1.5, linestyle=PROBE_DASH, gid="probe")
 
 
@@ -144,7 +131,7 @@ def _seed_line(axes: "Axes", reading: Reading, name: str, frame: Frame, shade: s
     if curve is None or not np.isfinite(curve[1]).any():
         return
     steps, values = curve[0][np.isfinite(curve[1])], curve[1][np.isfinite(curve[1])]
-    x, y = thin(frame.axis.place(steps), values)
+    x, y = frame.axis.thin(steps, values)
     outside = steps[-1] < band.step[-1]
     if few or outside:
         dash = (0, (3, 2)) if outside else "solid"
@@ -155,7 +142,7 @@ def _seed_line(axes: "Axes", reading: Reading, name: str, frame: Frame, shade: s
         axes.plot(x[-1:], y[-1:], marker=marker, color=shade, markersize=6, markeredgewidth=1.6, linestyle="none")
 
 
-def _milestones_on_curve(axes: "Axes", panel: Panel, frame: Frame) -> None:
+def _milestones_on_curve(axes: "Axes", panel: Panel) -> None:
     """Where the median run fits and generalizes: short ticks from the axis' top, over the curves."""
     for reading in panel.readings if len(panel.readings) <= MANY_SEEDS else []:
         for span, name, role, marker in (
@@ -166,17 +153,15 @@ def _milestones_on_curve(axes: "Axes", panel: Panel, frame: Frame) -> None:
             if span is None or span.censored or curve is None:
                 continue
             y = float(np.interp(span.at, *curve))
-            axes.plot(frame.axis.place(span.at), y, marker=marker, markersize=4.2, color=colour(role),
+            axes.plot(span.at, y, marker=marker, markersize=4.2, color=colour(role),
                       markerfacecolor=colour("paper"), markeredgewidth=1.2, linestyle="none", zorder=5)  # fmt: skip
 
 
 def _spikes(axes: "Axes", panel: Panel, frame: Frame) -> None:
     steps = sorted({step for r in panel.readings for step in r.spikes})
     if steps:
-        x = frame.axis.place(np.array(steps, float))
-        axes.plot(
-            x, np.full(len(x), frame.score[1]), "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8
-        )
+        tops = np.full(len(steps), frame.score[1])
+        axes.plot(steps, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
 
 
 def _draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
@@ -193,76 +178,49 @@ def _draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
         axes.set_yticks([])
     size = float(np.clip(pitch * 0.55, 1.6, 6))
     for y, reading in enumerate(rows):
-        _strip_row(axes, y, reading, frame, size)
+        _strip_row(axes, y, reading, size)
     heading(axes, "each seed: from fit to generalization")
 
 
-def _strip_row(axes: "Axes", y: int, reading: Reading, frame: Frame, size: float) -> None:
-    shown = word(reading.outcome)
-    shade, place = colour(shown.role), frame.axis.place
+def _strip_row(axes: "Axes", y: int, reading: Reading, size: float) -> None:
+    look = word(reading.outcome)
+    shade = colour(look.role)
     if reading.last is None:
-        axes.text(
-            0.5,
-            y,
-            f"{reading.outcome}: no evaluations",
-            transform=axes.get_yaxis_transform(),
-            fontsize=9.5,
-            ha="center",
-            va="center",
-            color=shade,
-        )
+        said = f"{reading.outcome}: no evaluations"
+        place = axes.get_yaxis_transform()
+        axes.text(0.5, y, said, transform=place, fontsize=9.5, ha="center", va="center", color=shade)
         return
-    end = float(place(reading.end if reading.end is not None else reading.last))
+    end = reading.end if reading.end is not None else reading.last
     if reading.fit is not None and not reading.fit.censored:
-        start = float(place(reading.fit.at))
-        stop = float(place(reading.gen.at)) if reading.gen is not None and not reading.gen.censored else end
-        axes.plot(
-            [start, stop],
-            [y, y],
-            color=shade,
-            linewidth=max(size * 0.4, 0.8),
-            alpha=0.75,
-            linestyle=(0, (3, 1.5)) if reading.provisional else "solid",
-        )
-        _uncertainty(axes, y, reading.fit, frame, colour("train"))
-        axes.plot(
-            start,
-            y,
-            "o",
-            markersize=size * 0.8,
-            color=colour("train"),
-            markerfacecolor=colour("paper"),
-            markeredgewidth=1.2,
-        )
+        _fit_to_generalization(axes, y, reading, end, size)
     if reading.gen is not None and not reading.gen.censored:
-        _uncertainty(axes, y, reading.gen, frame, shade)
-        axes.plot(place(reading.gen.at), y, marker=shown.marker, markersize=size, color=shade)
+        _uncertainty(axes, y, reading.gen, shade)
+        axes.plot(reading.gen.at, y, marker=look.marker, markersize=size, color=shade)
     elif reading.outcome == "diverged":
         axes.plot(end, y, "x", markersize=size, color=shade, markeredgewidth=1.6)
     else:
-        axes.plot(
-            end,
-            y,
-            ">",
-            markersize=size,
-            color=shade,
-            markerfacecolor=colour("paper"),
-            markeredgewidth=1.1,
-            clip_on=False,
-        )
+        open_arrow = {"markerfacecolor": colour("paper"), "markeredgewidth": 1.1, "clip_on": False}
+        axes.plot(end, y, ">", markersize=size, color=shade, **open_arrow)
 
 
-def _uncertainty(axes: "Axes", y: float, moment: "Milestone", frame: Frame, shade: str) -> None:
+def _fit_to_generalization(axes: "Axes", y: int, reading: Reading, end: float, size: float) -> None:
+    """From the open circle where train fitted, along the delay."""
+    assert reading.fit is not None
+    gen, start = reading.gen, reading.fit.at
+    stop = gen.at if gen is not None and not gen.censored else end
+    dash = (0, (3, 1.5)) if reading.provisional else "solid"
+    shade = colour(word(reading.outcome).role)
+    axes.plot([start, stop], [y, y], color=shade, linewidth=max(size * 0.4, 0.8), alpha=0.75, linestyle=dash)
+    _uncertainty(axes, y, reading.fit, colour("train"))
+    ring = {"markerfacecolor": colour("paper"), "markeredgewidth": 1.2}
+    axes.plot(start, y, "o", markersize=size * 0.8, color=colour("train"), **ring)
+
+
+def _uncertainty(axes: "Axes", y: float, moment: "Milestone", shade: str) -> None:
     """The evaluation interval (before, at] in which the milestone lies."""
     if moment.previous is not None:
-        axes.plot(
-            frame.axis.place(np.array([moment.previous, moment.at])),
-            [y, y],
-            color=shade,
-            linewidth=3.2,
-            alpha=0.3,
-            solid_capstyle="butt",
-        )
+        span = [moment.previous, moment.at]
+        axes.plot(span, [y, y], color=shade, linewidth=3.2, alpha=0.3, solid_capstyle="butt")
 
 
 def _draw_norm(axes: "Axes", panel: Panel, frame: Frame) -> None:
@@ -270,14 +228,13 @@ def _draw_norm(axes: "Axes", panel: Panel, frame: Frame) -> None:
     axes.set_yscale("log")
     axes.set_ylim(*frame.norm)
     _norm_ticks(axes, frame.norm)
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
-    axes.set_axisbelow(True)
+    ruled(axes)
     labels = []
     for i, name in enumerate(panel.norms):
         band = panel.bands[name]
         positive = band.median > 0
         dash = ((0, (4, 1.5)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.5, 1.2)), (0, (8, 2)))[i % 5]
-        x, y = thin(frame.axis.place(band.step[positive]), band.median[positive])
+        x, y = frame.axis.thin(band.step[positive], band.median[positive])
         axes.plot(x, y, color=colour("muted"), linewidth=1.1, linestyle=dash)
         labels.append((float(band.median[positive][-1]), NORM_GROUPS[name], "muted"))
     if "norm_total" in panel.bands:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grokscope.report.draw.axis import heading, margin_labels, place_axes
-from grokscope.report.draw.stacked_axes import dress_y
+from grokscope.report.draw.axes import dress_y, heading, margin_labels, place_axes, ruled
 from grokscope.report.draw.style import colour
 from grokscope.report.read.dissections import POOLED, Dissected, dig, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM, PART = 340.0, 44.0, 64.0, 20.0, 42.0, 34.0, 112.0
 ENVIRONMENT, TASK, RANDOM = "held-1", "held-2", "train"
@@ -28,12 +27,10 @@ def height(parts: int) -> float:
     return TOP + PART * parts + GAP * (parts - 1) + BOTTOM
 
 
-def panel_axes(figure: "Figure", left: float, top: float, index: int, title: str) -> "Axes":
+def panel_axes(figure: "FigureBase", index: int, title: str) -> "Axes":
     """One of a panel's axes, stacked from the top."""
-    y = top + TOP + index * (PART + GAP)
-    axes = place_axes(figure, left + LEFT, y, WIDTH - LEFT - RIGHT, PART)
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
-    axes.set_axisbelow(True)
+    axes = place_axes(figure, LEFT, TOP + index * (PART + GAP), WIDTH - LEFT - RIGHT, PART)
+    ruled(axes)
     heading(axes, title, role="ink", size=10)
     return axes
 
@@ -58,9 +55,9 @@ def _spread(i: int, of: int, width: float = 0.12) -> float:
     return 0.0 if of == 1 else width * (i / (of - 1) - 0.5)
 
 
-def draw_probes(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
+def draw_probes(figure: "FigureBase", found: Sequence[Dissected]) -> None:
     """M1: balanced held-out accuracy by site; small crosses are probes for random labels."""
-    axes = panel_axes(figure, left, top, 0, "balanced accuracy of linear probes")
+    axes = panel_axes(figure, 0, "balanced accuracy of linear probes")
     sites = list(dict.fromkeys(s for d in found for s in d.sites))
     labels: list[tuple[float, str, str]] = []
     for target, role, shift in (("environment", ENVIRONMENT, -0.16), ("task", TASK, 0.16)):
@@ -94,11 +91,11 @@ def short_site(site: str) -> str:
     return "colour" if site == "mean_rgb" else site.replace("layer", "l")
 
 
-def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
+def draw_erasure(figure: "FigureBase", found: Sequence[Dissected]) -> None:
     """M4: what a refitted probe still reads; and what the edit did to the environment gap and to unseen data, each
     beside the range of random edits."""
     names = list(dict.fromkeys(n for d in found for n in d.erasures))
-    axes = panel_axes(figure, left, top, 0, "balanced accuracy: before, and refitted after")
+    axes = panel_axes(figure, 0, "balanced accuracy: before, and refitted after")
     for x, name in enumerate(names):
         for i, d in enumerate(found):
             e, shift = d.erasures.get(name) or {}, _spread(i, len(found))
@@ -115,7 +112,7 @@ def draw_erasure(figure: "Figure", left: float, top: float, found: Sequence[Diss
         (("env_gap_drop", "test", "environment gap of the logits that is lost"),
          ("accuracy_drop", on, f"right answers lost on {on}"))
     ):  # fmt: skip
-        _effects(panel_axes(figure, left, top, k + 1, title), found, names, effect, scene)
+        _effects(panel_axes(figure, k + 1, title), found, names, effect, scene)
 
 
 def _effects(axes: "Axes", found: Sequence[Dissected], names: Sequence[str], effect: str, scene: str) -> None:
@@ -148,12 +145,12 @@ def steering_rows(found: Sequence[Dissected]) -> list[tuple[str, str]]:
     return [*((s, "relative") for s in scenes), *fixed]
 
 
-def draw_steering(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
+def draw_steering(figure: "FigureBase", found: Sequence[Dissected]) -> None:
     """M5: accuracy along the direction, inside the band of random directions of the same length."""
     words = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
     rows = steering_rows(found)
     for k, (scene, scaling) in enumerate(rows):
-        axes = panel_axes(figure, left, top, k, f"accuracy on {scene}; {words[scaling]}")
+        axes = panel_axes(figure, k, f"accuracy on {scene}; {words[scaling]}")
         curves = [c for d in found if (c := d.curve(scene, scaling)) is not None]
         x = numbers(curves[0]["steps"])
         same = [c for c in curves if len(c["steps"]) == len(x)]
@@ -168,13 +165,13 @@ def draw_steering(figure: "Figure", left: float, top: float, found: Sequence[Dis
             axes.set_xlabel("steps along the direction", labelpad=2)
 
 
-def draw_neurons(figure: "Figure", left: float, top: float, found: Sequence[Dissected]) -> None:
+def draw_neurons(figure: "FigureBase", found: Sequence[Dissected]) -> None:
     """M6: what ablating K neurons takes: the environment's and the task's, beside the range of random ones."""
     on = found[0].outside
     for k, (effect, scene, title) in enumerate(
         (("env_gap_drop", "test", "environment gap lost"), ("accuracy_drop", on, f"right answers lost on {on}"))
     ):
-        axes = panel_axes(figure, left, top, k, title)
+        axes = panel_axes(figure, k, title)
         done = [(numbers(dig(d.parts, "m6", "ks") or []), a) for d in found if (a := d.ablation(scene)) is not None]
         done = [(ks, a) for ks, a in done if dig(a, "arms", "environment", "curves", effect) and len(ks)]
         if not done:
@@ -210,14 +207,14 @@ def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[np.ndarray], role: str)
     axes.plot(x, np.nanmedian(curves, axis=0), "o-", color=colour(role), linewidth=1.7, markersize=3)
 
 
-def draw_along(figure: "Figure", left: float, top: float, found: Mapping[str, Sequence[Dissected]]) -> None:
+def draw_along(figure: "FigureBase", found: Mapping[str, Sequence[Dissected]]) -> None:
     """Over checkpoints: what pooled probes read, and the environment gap that erasing takes, beside its control."""
-    reads = panel_axes(figure, left, top, 0, "probes at the pooled layer, balanced accuracy")
+    reads = panel_axes(figure, 0, "probes at the pooled layer, balanced accuracy")
     for target, role in (("environment", ENVIRONMENT), ("task", TASK)):
         for line in _lines(found, lambda d, t=target: dig(d.probe(POOLED, t), "test", "balanced")):
             reads.plot(*line, "o-", color=colour(role), linewidth=1.3, markersize=3)
     reads.set_ylim(0, 1.04)
-    gap = panel_axes(figure, left, top, 1, "environment gap lost by erasing it")
+    gap = panel_axes(figure, 1, "environment gap lost by erasing it")
     for runs in found.values():
         ends = [(d.step, c["low"], c["high"]) for d in runs if (c := worst_control(gap_effect(d))) is not None]
         if ends:

@@ -5,31 +5,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, heading, place_axes
+from grokscope.report.draw.axes import axes_rows, heading, size_of
+from grokscope.report.draw.axis import StepAxis
 from grokscope.report.draw.style import colour
+from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
 from grokscope.vocabulary.text import brief
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from grokscope.report.read.curves import Panel
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, COLUMNS = 150.0, 70.0, 24.0, 62.0, 640.0, 160
+LEGIBLE = 9.0
+"""Points of a row's height from which it carries its group's name."""
 
 
-def overview_size(panels: Sequence["Panel"]) -> tuple[float, float]:
+def overview_size(panels: Sequence[Panel]) -> tuple[float, float]:
     return WIDTH, TOP + BOTTOM + _row(panels) * len(panels)
 
 
-def _row(panels: Sequence["Panel"]) -> float:
+def _row(panels: Sequence[Panel]) -> float:
     return 15.0 if len(panels) <= 60 else max(2.0, 900 / len(panels))
 
 
-def overview_values(panels: Sequence["Panel"], axis: StepAxis) -> np.ndarray:
+def overview_values(panels: Sequence[Panel], axis: StepAxis) -> np.ndarray:
     """(groups, COLUMNS) median score at equally spaced places of the axis; NaN outside a group's own steps."""
-    left, right = axis.limits
-    places = np.linspace(left, right, COLUMNS)
+    places = axis.place(axis.spread(COLUMNS))
     out = np.full((len(panels), COLUMNS), np.nan)
     for i, panel in enumerate(panels):
         band = panel.bands.get(panel.splits[0])
@@ -38,36 +40,41 @@ def overview_values(panels: Sequence["Panel"], axis: StepAxis) -> np.ndarray:
     return out
 
 
-def draw_overview(figure: "Figure", panels: Sequence["Panel"], axis: StepAxis) -> None:
+def draw_overview(figure: "FigureBase", panels: Sequence[Panel], axis: StepAxis) -> None:
     """Rows in the groups' order, with the share of seeds that generalized at the right."""
     values = overview_values(panels, axis)
-    axes = place_axes(figure, LEFT, TOP, WIDTH - LEFT - RIGHT, _row(panels) * len(panels))
+    (axes,) = axes_rows(figure, [_row(panels) * len(panels)], left=LEFT, right=RIGHT, top=TOP)
     low = min(0.0, float(np.nanmin(values, initial=0.0)))
     mesh = axes.pcolormesh(
-        np.linspace(*axis.limits, COLUMNS + 1), np.arange(len(panels) + 1), np.ma.masked_invalid(values),
+        axis.spread(COLUMNS + 1), np.arange(len(panels) + 1), np.ma.masked_invalid(values),
         cmap="cividis", vmin=max(low, -1.0), vmax=1.0, rasterized=True, shading="flat",
     )  # fmt: skip
     axes.set_ylim(len(panels), 0)
-    small = _row(panels) >= 9
-    axes.set_yticks(np.arange(len(panels)) + 0.5, [brief(p.group, 24) if small else "" for p in panels], fontsize=8.5)
-    for i, panel in enumerate(panels if small else []):
-        found = [r.gen for r in panel.readings if r.gen is not None]
-        reached = sum(not m.censored for m in found)
-        role = word(_most([r.outcome for r in panel.readings])).role
-        axes.annotate(
-            f"{reached} of {len(panel.readings)}", (1, i + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
-            textcoords="offset points", fontsize=8.5, va="center", color=colour(role), annotation_clip=False,
-        )  # fmt: skip
+    small = _row(panels) < LEGIBLE
+    axes.set_yticks(np.arange(len(panels)) + 0.5, ["" if small else brief(p.group, 24) for p in panels], fontsize=8.5)
+    for i, panel in enumerate([] if small else panels):
+        _reached(axes, i, panel)
     axis.dress(axes)
     axes.set_xlabel(axis.label)
     heading(axes, "median held-out score by group; at the right, runs that reached the threshold", role="ink", size=9.5)
-    _scale(figure, mesh)
+    _scale(figure, axes, mesh)
 
 
-def _scale(figure: "Figure", mesh: object) -> None:
-    height = 72 * float(figure.get_size_inches()[1])
-    axes = place_axes(figure, WIDTH - RIGHT - 130, height - 20, 130, 7)
-    bar = figure.colorbar(mesh, cax=axes, orientation="horizontal")  # pyright: ignore[reportArgumentType]
+def _reached(axes: "Axes", row: int, panel: Panel) -> None:
+    gens = [r.gen for r in panel.readings if r.gen is not None]
+    reached = sum(not gen.censored for gen in gens)
+    role = word(_most([r.outcome for r in panel.readings])).role
+    axes.annotate(
+        f"{reached} of {len(panel.readings)}", (1, row + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
+        textcoords="offset points", fontsize=8.5, va="center", color=colour(role), annotation_clip=False,
+    )  # fmt: skip
+
+
+def _scale(figure: "FigureBase", axes: "Axes", mesh: object) -> None:
+    """What the colours mean, beneath the right end of the map."""
+    width, height = size_of(figure)
+    place = ((width - RIGHT - 130) / width, 13 / height, 130 / width, 7 / height)
+    bar = axes.figure.colorbar(mesh, cax=figure.add_axes(place), orientation="horizontal")  # pyright: ignore[reportArgumentType]
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, length=0, pad=1)
 

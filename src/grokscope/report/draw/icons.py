@@ -3,7 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
-from grokscope.report.draw.axis import StepAxis, thin
+from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.glossary import word
 from grokscope.report.read.judged_run import Reading
 
@@ -26,7 +26,7 @@ def sparkline(reading: Reading, axis: StepAxis, limits: tuple[float, float]) -> 
     for name, kind in (("train", "p-train"), (reading.split, "p-held")):
         curve = reading.curve(name)
         if curve is not None and np.isfinite(curve[1]).sum() > 1:
-            paths.append(f'<path class="{kind}" d="{_path(axis.place(curve[0]), curve[1], axis, limits)}"/>')
+            paths.append(f'<path class="{kind}" d="{_path(*curve, axis, limits)}"/>')
     role = word(reading.outcome).role
     return Markup(
         f'<svg class="spark v-{role}" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" aria-hidden="true" focusable="false">'
@@ -34,10 +34,10 @@ def sparkline(reading: Reading, axis: StepAxis, limits: tuple[float, float]) -> 
     )
 
 
-def _path(x: np.ndarray, y: np.ndarray, axis: StepAxis, limits: tuple[float, float]) -> str:
-    x, y = thin(x, y, columns=SPARK_WIDTH // 2)
-    left, right = axis.limits
+def _path(step: np.ndarray, y: np.ndarray, axis: StepAxis, limits: tuple[float, float]) -> str:
+    step, y = axis.thin(step, y, columns=SPARK_WIDTH // 2)
+    left, right = (float(axis.place(end)) for end in axis.limits)
     low, high = limits
-    px = (x - left) / (right - left) * SPARK_WIDTH
+    px = (axis.place(step) - left) / (right - left) * SPARK_WIDTH
     py = (SPARK_HEIGHT - 2) - (np.clip(y, low, high) - low) / (high - low) * (SPARK_HEIGHT - 4)
     return "M" + " ".join(f"{a:.1f} {b:.1f}" for a, b in zip(px, py, strict=True))

@@ -1,85 +1,105 @@
-"""Keys to the figures, as small inline drawings with words; once per section, outside the data."""
+"""Keys to the figures: each entry is drawn once as a small inline SVG for the page, once as matplotlib's own legend
+for files, from the same description."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.report.draw.style import GROUP_COLOURS, group_dash
-from grokscope.report.read.survival import Arm
+from grokscope.report.draw.style import GROUP_COLOURS, PROBE_DASH, colour, group_dash
 
 if TYPE_CHECKING:
-    from grokscope.report.sections.blocks import Entry
+    from matplotlib.artist import Artist
 
-Key = list[tuple[Markup, str]]
+MOST_GROUPS = 8
+"""Groups that a key names; colours repeat after as many."""
+SHAPES = {
+    "o": '<circle cx="13" cy="7" r="4" {look}/>',
+    "D": '<path d="M13 2l5 5-5 5-5-5z" {look}/>',
+    ">": '<path d="M2 7h14" stroke="var(--{role})" stroke-width="1.5"/><path d="M16 2.5L24 7l-8 4.5z" {look}/>',
+    "|": '<path d="M1 7H25M13 2v10" stroke="var(--{role})" stroke-width="1.7" fill="none"/>',
+}
+"""Markers as SVG in a box of 26 by 14."""
 
 
-def curve_legend(splits: Sequence[str], probed: bool = False) -> Key:
-    """`probed`: whether some panel shows a linear probe."""
-    others = [(line(f"held-{i % 4 + 1}", 2.6), _held(name)) for i, name in enumerate(splits)][1:]
-    return [
-        (line("train", 2.0), "train"),
-        (_svg(_BAND), f"{_held(splits[0])} (median and band)"),
-        *others,
-        *([(line("held-1", 1.6, "4 2.3"), "linear probe of the last hidden layer")] if probed else []),
-        (line("muted", 1.3, "5 3"), "goal: threshold of the verdict"),
-        (line("muted", 1.5, "1 2.5"), "trivial predictor"),
-        (_svg(_FITTED), "train fitted"),
-        (_svg('<path d="M13 2l5 5-5 5-5-5z" fill="var(--ink)"/>'), "generalized (its interval shaded)"),
-        (_svg(_CENSORED), "not by the last evaluation (censored)"),
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a key: a line in a palette colour, dashed or not; with a band around it, or a band alone; or a
+    marker."""
+
+    words: str
+    role: str
+    dash: tuple[float, ...] = ()
+    width: float = 2.2
+    band: bool = False
+    marker: str = ""
+    filled: bool = True
+    """Whether the marker is filled with its colour, or with the paper's."""
+
+
+def inline_svg(entry: Entry) -> Markup:
+    """The entry as a piece of the page."""
+    if entry.marker:
+        face = entry.role if entry.filled else "paper"
+        look = f'fill="var(--{face})" stroke="var(--{entry.role})" stroke-width="1.5"'
+        inside = SHAPES[entry.marker].format(look=look, role=entry.role)
+    else:
+        dash = " ".join(f"{2 * v:g}" for v in entry.dash)
+        pattern = f' stroke-dasharray="{dash}"' if dash else ""
+        width, opacity = (7.0, ' opacity="0.25"') if entry.band else (entry.width, "")
+        look = f'stroke="var(--{entry.role})" stroke-width="{width:g}"{pattern}{opacity} fill="none"'
+        inside = f'<path d="M1 7H25" {look}/>'
+    return Markup(f'<svg viewBox="0 0 26 14" aria-hidden="true" focusable="false">{inside}</svg>')
+
+
+def handle(entry: Entry) -> "Artist":
+    """The entry as matplotlib's legend wants it."""
+    from matplotlib.lines import Line2D
+
+    shade = colour(entry.role)
+    if entry.marker:
+        face = shade if entry.filled else colour("paper")
+        size = 9 if entry.marker == "|" else 5.5
+        return Line2D([], [], linestyle="none", marker=entry.marker, color=shade, markerfacecolor=face, markersize=size)
+    look: dict[str, Any] = {"linewidth": 6, "alpha": 0.3} if entry.band else {"linewidth": entry.width}
+    return Line2D([], [], color=shade, linestyle=(0, entry.dash) if entry.dash else "solid", **look)
+
+
+def curve_key(splits: Sequence[str], probed: bool = False, medians_only: bool = False) -> list[Entry]:
+    """`probed`: whether some panel shows a linear probe; `medians_only`: no milestones are drawn."""
+    held = [Entry(_held(name), f"held-{i % 4 + 1}", width=2.6) for i, name in enumerate(splits)]
+    probe = [Entry("linear probe of the last hidden layer", "held-1", PROBE_DASH[1], 1.6)] if probed else []
+    lines = [
+        Entry("train", "train", width=2.0),
+        *held,
+        Entry("band over runs", "held-1", band=True),
+        *probe,
+        Entry("threshold of the verdict", "muted", (2.5, 1.5), 1.3),
+        Entry("trivial predictor", "muted", (0.5, 1.25), 1.5),
     ]
-
-
-_BAND = (
-    '<rect x="1" y="2" width="24" height="10" fill="var(--held-1)" opacity=".2"/>'
-    '<path d="M1 7H25" stroke="var(--held-1)" stroke-width="2.6"/>'
-)
-_FITTED = '<circle cx="13" cy="7" r="4" fill="var(--paper)" stroke="var(--train)" stroke-width="1.6"/>'
-_CENSORED = (
-    '<path d="M2 7h14" stroke="var(--ink)" stroke-width="1.5"/>'
-    '<path d="M16 2.5L24 7l-8 4.5z" fill="var(--paper)" stroke="var(--ink)" stroke-width="1.4"/>'
-)
+    if medians_only:
+        return lines
+    return [
+        *lines,
+        Entry("train fitted", "train", marker="o", filled=False),
+        Entry("generalized (its interval shaded)", "ink", marker="D"),
+        Entry("not by the last evaluation (censored)", "ink", marker=">", filled=False),
+    ]
 
 
 def _held(split: str) -> str:
     return "held out" if split in ("held_out", "held-out") else f"{split}, held out"
 
 
-def group_legend(groups: Sequence[str]) -> Key:
-    return [(_group(i), name) for i, name in enumerate(groups)]
+def group_key(groups: Sequence[str], most: int = MOST_GROUPS) -> list[Entry]:
+    """The colour and the dash of each group, the same in all figures."""
+    out = []
+    for i, name in enumerate(groups[:most]):
+        dash = group_dash(i)
+        out.append(Entry(name, f"group-{i % GROUP_COLOURS + 1}", () if dash == "solid" else dash[1], 2.4))
+    return out
 
 
-def group_entries(groups: Sequence[str]) -> "list[Entry]":
-    """The same for a section's key."""
-    from grokscope.report.sections.blocks import Entry
-
-    dashes = [group_dash(i) for i in range(len(groups))]
-    return [
-        Entry(name, f"group-{i % GROUP_COLOURS + 1}", () if dash == "solid" else dash[1])
-        for i, (name, dash) in enumerate(zip(groups, dashes, strict=True))
-    ]
-
-
-def survival_legend(found: Sequence[Arm]) -> Key:
-    censored = _svg('<path d="M1 7H25M13 2v10" stroke="var(--ink)" stroke-width="1.7" fill="none"/>')
-    return [
-        *[(_group(i), f"{arm.group} (n = {len(arm.times)})") for i, arm in enumerate(found[:8])],
-        (censored, "censored: run ended before"),
-    ]
-
-
-def _group(index: int) -> Markup:
-    dash = group_dash(index)
-    pattern = "" if dash == "solid" else " ".join(str(2 * v) for v in dash[1])
-    return line(f"group-{index % GROUP_COLOURS + 1}", 2.4, pattern)
-
-
-def line(role: str, width: float, dash: str = "", opacity: float = 1.0) -> Markup:
-    """A piece of a line in a palette colour."""
-    pattern = f' stroke-dasharray="{dash}"' if dash else ""
-    pattern += f' opacity="{opacity:g}"' if opacity < 1 else ""
-    return _svg(f'<path d="M1 7H25" stroke="var(--{role})" stroke-width="{width}"{pattern} fill="none"/>')
-
-
-def _svg(inside: str) -> Markup:
-    return Markup(f'<svg viewBox="0 0 26 14" aria-hidden="true" focusable="false">{inside}</svg>')
+def censored_entry() -> Entry:
+    return Entry("censored: run ended before", "ink", marker="|")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import margin_labels
+from grokscope.report.draw.axes import margin_labels
 from grokscope.report.draw.dissection import ENVIRONMENT, TASK, panel_axes, short_site
 from grokscope.report.draw.style import colour
 from grokscope.report.read.dissections import Dissected, dig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 Along = Mapping[str, Sequence[Dissected]]
 """Run -> its dissected checkpoints, as `Found.along`."""
@@ -61,11 +61,11 @@ def told_layers(along: Along) -> list[str]:
     return words
 
 
-def draw_layers(figure: "Figure", left: float, top: float, along: Along) -> None:
+def draw_layers(figure: "FigureBase", along: Along) -> None:
     for index, (target, role) in enumerate((("environment", ENVIRONMENT), ("task", TASK))):
         found = layer_map(along, target)
         chance = "chance not known" if found.chance is None else f"chance {found.chance:.2f}"
-        axes = panel_axes(figure, left, top, index, f"probe for the {target}; {chance}")
+        axes = panel_axes(figure, index, f"probe for the {target}; {chance}")
         axes.grid(False)
         _cells(axes, found, role)
         _scale(axes, found, role)

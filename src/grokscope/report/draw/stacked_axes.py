@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, heading, margin_labels, place_axes, thin
+from grokscope.report.draw.axes import axes_rows, dress_y, heading, margin_labels, ruled
+from grokscope.report.draw.axis import StepAxis
 from grokscope.report.draw.style import colour
-from grokscope.report.read.bands import Band, group_band
-from grokscope.report.read.judged_run import Reading
-from grokscope.vocabulary.text import short
+from grokscope.report.read.bands import Band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM = 380.0, 44.0, 76.0, 20.0, 26.0, 38.0
 RANGE = 1e7
@@ -51,27 +50,12 @@ def stack_height(parts: Sequence[Part]) -> float:
     return TOP + sum(p.height for p in parts) + GAP * (len(parts) - 1) + BOTTOM
 
 
-def column_band(readings: Sequence[Reading], column: str) -> Band | None:
-    """Median and band of one column of the metrics over runs."""
-    return values_band(
-        [(r.subject.metrics["step"], v) for r in readings if (v := r.subject.metrics.get(column)) is not None]
-    )
-
-
-def values_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
-    return group_band([(np.asarray(s, float), np.asarray(v, float)) for s, v in curves])
-
-
-def draw_stack(figure: "Figure", left: float, top: float, parts: Sequence[Part], axis: StepAxis) -> None:
-    y = top + TOP
-    for i, part in enumerate(parts):
-        axes = place_axes(figure, left + LEFT, y, WIDTH - LEFT - RIGHT, part.height)
+def draw_stack(figure: "FigureBase", parts: Sequence[Part], axis: StepAxis) -> None:
+    rows = axes_rows(figure, [p.height for p in parts], left=LEFT, right=RIGHT, top=TOP, gap=GAP)
+    for axes, part in zip(rows, parts, strict=True):
         _draw_part(axes, part, axis)
-        last = i == len(parts) - 1
-        axis.dress(axes, labels=last)
-        if last:
-            axes.set_xlabel(axis.label, labelpad=2)
-        y += part.height + GAP
+        axis.dress(axes, labels=axes is rows[-1])
+    rows[-1].set_xlabel(axis.label, labelpad=2)
 
 
 def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
@@ -79,8 +63,7 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
     if part.log:
         axes.set_yscale("log")
     axes.set_ylim(*limits)
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
-    axes.set_axisbelow(True)
+    ruled(axes)
     labels = []
     for value, words in part.levels:
         axes.axhline(value, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
@@ -90,8 +73,8 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
         if line.label:
             labels.append((float(line.band.median[np.isfinite(line.band.median)][-1]), line.label, line.role))
     if part.marks:
-        x = axis.place(np.array(part.marks, float))
-        axes.plot(x, np.full(len(x), limits[1]), "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
+        tops = np.full(len(part.marks), limits[1])
+        axes.plot(part.marks, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
     dress_y(axes, part.log)
     margin_labels(axes, [(float(np.clip(v, *limits)), w, role) for v, w, role in labels if w], size=9.5, gap=11)
     heading(axes, part.title + (", log scale" if part.log else ""), role="ink", size=10)
@@ -99,11 +82,11 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
 
 def _draw_line(axes: "Axes", line: Line, axis: StepAxis, limits: tuple[float, float]) -> None:
     b, shade = line.band, colour(line.role)
-    x = axis.place(b.step)
     if line.shaded and b.kind != "none":
-        axes.fill_between(x, np.clip(b.low, *limits), np.clip(b.high, *limits), color=shade, alpha=0.14, linewidth=0)
+        low, high = np.clip(b.low, *limits), np.clip(b.high, *limits)
+        axes.fill_between(b.step, low, high, color=shade, alpha=0.14, linewidth=0)
     style = (0, line.dash) if line.dash else "solid"
-    axes.plot(*thin(x, np.clip(b.median, *limits)), color=shade, linewidth=line.width, linestyle=style)
+    axes.plot(*axis.thin(b.step, np.clip(b.median, *limits)), color=shade, linewidth=line.width, linestyle=style)
 
 
 def _limits(part: Part) -> tuple[float, float]:
@@ -119,27 +102,3 @@ def _limits(part: Part) -> tuple[float, float]:
     low = max(float(positive.min()) if len(positive) else 0.1, high / RANGE)
     spare = max(1.15, (4 / (high / low)) ** 0.5)
     return low / spare, high * spare
-
-
-def dress_y(axes: "Axes", log: bool) -> None:
-    """A few ticks with short labels."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-
-    if not log:
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_formatter(lambda v, _: short(round(v, 9)).replace("-", "−"))
-        return
-    low, high = axes.get_ylim()
-    wide = (
-        LogLocator(numticks=5)
-        if high / low > 50
-        else LogLocator(subs=(1, 2, 5) if high / low < 12 else (1, 3), numticks=6)
-    )
-    axes.yaxis.set_major_locator(wide)
-    axes.yaxis.set_major_formatter(lambda v, _: tick(v))
-    axes.yaxis.set_minor_locator(NullLocator())
-
-
-def tick(value: float) -> str:
-    """``0.01``, ``300``, ``1e-6``: short enough for an axis."""
-    return short(value) if 1e-3 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from grokscope.report.draw.axis import Scale, StepAxis, heading, margin_labels, place_axes
+from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.report.draw.axis import Scale, StepAxis
 from grokscope.report.draw.style import colour, group_colour, group_dash
 from grokscope.report.read.survival import Arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 400.0, 70.0, 62.0, 20.0, 160.0, 54.0, 14.0
 DRAWN = 8
@@ -36,13 +37,12 @@ def figure_height(found: Sequence[Arm]) -> float:
     return TOP + PLOT + FOOT + ROW * (min(len(found), DRAWN) + 1)
 
 
-def draw_survival(figure: "Figure", left: float, top: float, found: Sequence[Arm], axis: StepAxis, what: str) -> None:
-    """One panel at a place in points: rising shares, bands, censor ticks, and the number at risk beneath the ticks."""
-    axes = place_axes(figure, left + LEFT, top + TOP, WIDTH - LEFT - RIGHT, PLOT)
+def draw_survival(figure: "FigureBase", found: Sequence[Arm], axis: StepAxis, what: str) -> None:
+    """One panel: rising shares, bands, censor ticks, and the number at risk beneath the ticks."""
+    (axes,) = axes_rows(figure, [PLOT], left=LEFT, right=RIGHT, top=TOP)
     axes.set_ylim(-0.03, 1.05)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
-    axes.set_axisbelow(True)
+    ruled(axes)
     axis.dress(axes)
     drawn = found[:DRAWN]
     for i, arm in enumerate(drawn):
@@ -54,7 +54,7 @@ def draw_survival(figure: "Figure", left: float, top: float, found: Sequence[Arm
     name = f"{axis.unit}s from fit to generalization" if what == "delay" else axis.unit
     axes.set_xlabel(f"{name} (log scale)" if axis.scale == "log" else name, labelpad=2)
     heading(axes, "share of runs that have generalized", role="ink", size=11)
-    _risk_table(figure, axes, drawn, axis)
+    _risk_table(axes, drawn, axis)
 
 
 def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
@@ -67,7 +67,7 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
     shade = group_colour(index)
     apart = axes.transData + ScaledTranslation(0, index * 1.8 / 72, axes.figure.dpi_scale_trans)
     style = {"drawstyle": "steps-post", "color": shade, "linestyle": group_dash(index), "transform": apart}
-    x = np.r_[axis.limits[0], axis.place(np.maximum(np.r_[k.times, k.last], 0))]
+    x = np.r_[axis.limits[0], np.maximum(np.r_[k.times, k.last], 0)]
     share = np.r_[0.0, 1 - k.survival, 1 - k.survival[-1]]
     first = int(np.argmax(share > 0)) if (share > 0).any() else len(share) + 1
     axes.plot(x[: first + 1], np.zeros(len(x[: first + 1])), linewidth=1.0, **style)
@@ -77,20 +77,19 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
     axes.fill_between(x, low, high, step="post", color=shade, alpha=0.12, linewidth=0)
     cut = arm.times.at[~arm.times.observed]
     axes.plot(
-        axis.place(np.maximum(cut, 0)), [1 - k.at(t) for t in cut], "|", color=shade, markersize=9, markeredgewidth=1.6,
+        np.maximum(cut, 0), [1 - k.at(t) for t in cut], "|", color=shade, markersize=9, markeredgewidth=1.6,
         clip_on=False, zorder=4, transform=apart,
     )  # fmt: skip
 
 
-def _risk_table(figure: "Figure", axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
+def _risk_table(axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
     """Under each tick the runs still at risk, a row per group behind its line's colour and dash."""
-    places, words, _ = axis.ticks()
-    values = [0.0 if word == "0" else float(axis.value(place)) for place, word in zip(places, words, strict=True)]
+    ticks, _, _ = axis.ticks()
     _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
     for i, arm in enumerate(found):
-        _swatch(figure, axes, i, -LEFT + 4, i + 1)
-        for place, value in zip(places, values, strict=True):
-            _under(axes, str(arm.at_risk(value)), 0, i + 1, "ink", "center", place)
+        _swatch(axes, i, -LEFT + 4, i + 1)
+        for step in ticks:
+            _under(axes, str(arm.at_risk(step)), 0, i + 1, "ink", "center", step)
 
 
 def _under(
@@ -104,11 +103,11 @@ def _under(
     )  # fmt: skip
 
 
-def _swatch(figure: "Figure", axes: "Axes", index: int, x: float, row: int) -> None:
+def _swatch(axes: "Axes", index: int, x: float, row: int) -> None:
     """A piece of the group's line, 30 points long, x points from the axes' left end in a row beneath them."""
     from matplotlib.transforms import offset_copy
 
-    place = offset_copy(axes.transAxes, figure, x, BELOW - ROW * row + 3.5, units="points")
+    place = offset_copy(axes.transAxes, axes.get_figure(root=True), x, BELOW - ROW * row + 3.5, units="points")
     width = 30 / (WIDTH - LEFT - RIGHT)
     axes.plot(
         [0, width], [0, 0], color=group_colour(index), linestyle=group_dash(index), linewidth=2.0, transform=place,

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from grokscope.report.draw.axes import POINTS
 from grokscope.report.draw.style import LIGHT, PALETTE, RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-POINTS = 72.0
-"""Figure units are points: an inch of matplotlib is 72 units of the SVG's view box."""
 
 LONG = 300
 """Characters from which a path is a curve: its points are written to a tenth of a unit, less than a pixel's tenth."""
@@ -70,18 +68,17 @@ def to_svg(draw: Draw, width: float, height: float, key: str, titles: Mapping[st
     return _clean(buffer.getvalue(), key, titles or {})
 
 
-def save(draw: Draw, width: float, height: float, path: Path, formats: tuple[str, ...]) -> list[Path]:
+def write(figure: "Figure", path: Path, formats: tuple[str, ...]) -> list[Path]:
     """Write `path` with each format's suffix, on white, without dates; return the files."""
     import matplotlib as mpl
 
-    figure = drawn(draw, width, height)
-    made = []
+    files = []
     for suffix in formats:
         target = path.with_suffix(f".{suffix}")
         with mpl.rc_context(RC):
             figure.savefig(target, format=suffix, dpi=200, facecolor="white", metadata=_UNDATED[suffix])
-        made.append(target)
-    return made
+        files.append(target)
+    return files
 
 
 def _clean(text: str, key: str, titles: Mapping[str, str]) -> str:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from grokscope.report.read.judged_run import Reading
+
 SMALL = 6
 """Below this many runs the band is their range: no interval between two of fewer values covers the median with 95 %."""
 
@@ -52,6 +54,17 @@ def group_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
     values = np.array([np.interp(grid, s, v) for s, v in whole])
     low, high, kind = _interval(values)
     return Band(grid, np.median(values, axis=0), low, high, kind, len(whole), len(finite))
+
+
+def column_band(readings: Sequence[Reading], column: str) -> Band | None:
+    """Median and band of one column of the metrics over runs."""
+    return values_band(
+        [(r.subject.metrics["step"], v) for r in readings if (v := r.subject.metrics.get(column)) is not None]
+    )
+
+
+def values_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
+    return group_band([(np.asarray(s, float), np.asarray(v, float)) for s, v in curves])
 
 
 def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, Literal["none", "range", "interval"]]:

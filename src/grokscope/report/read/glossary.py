@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from grokscope.report.draw.style import PALETTE
-
 
 @dataclass(frozen=True)
 class Word:
@@ -17,7 +15,8 @@ class Word:
 
     @property
     def role(self) -> str:
-        return self.name if self.name in PALETTE else "none"
+        """Its colour in the palette; words that are no verdicts share one."""
+        return self.name if self.name in VERDICTS else "none"
 
 
 _DOTTED = " M1 10 h2 m2 0 h2 m2 0 h2 m2 0 h2"

@@ -1,11 +1,12 @@
 """One subject judged on one held-out split: all that tables and figures need, computed once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grokscope.report.read.robustness import tested
 from grokscope.report.read.subjects import Subject
 from grokscope.vocabulary.splits import speaking
 
@@ -123,7 +124,8 @@ def _values(t: "Trajectory", name: str) -> np.ndarray | None:
 
 
 def read(subjects: Iterable[Subject], split: str, criteria: "Criteria", neighbours: bool = True) -> list[Reading]:
-    """Judge every subject on one split. Who has no such split, or cannot be judged, is kept with the reason."""
+    """Judge every subject on one split. Who has no such split, or cannot be judged, is kept with the reason. Without
+    `neighbours` the thresholds are not moved."""
     return [_read(s, split, criteria, neighbours) for s in subjects]
 
 
@@ -136,9 +138,10 @@ def _read(subject: Subject, split: str, criteria: "Criteria", neighbours: bool) 
     if split not in t.held_out:
         return Reading(subject, split, None, problem=f"has no split {split}; it has {', '.join(t.splits)}")
     try:
-        judged = verdict(t, split, criteria, neighbours=neighbours)
+        judged = verdict(t, split, criteria, neighbours=False)
         if judged.verdict is None:
             return Reading(subject, split, None, problem=judged.reason)
+        judged = tested(subject, judged, criteria) if neighbours else judged
         seen = tuple(e for e in events(t, criteria) if e.split in (None, split))
         return Reading(subject, split, judged, seen)
     except ValueError as error:
@@ -160,3 +163,9 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
         raise ValueError(f"no run has a held-out split {first!r}{nearest(first, found)}")
     lead = first or speaking(found)
     return [lead, *(name for name in found if name != lead)]
+
+
+def unit_of(readings: Sequence[Reading]) -> str:
+    """What the steps of these runs count, ``step`` where they do not agree."""
+    units = {r.subject.unit for r in readings}
+    return units.pop() if len(units) == 1 else "step"

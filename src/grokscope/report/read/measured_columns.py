@@ -5,6 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from grokscope.report.read.bands import Band, group_band
+from grokscope.report.read.judged_run import Reading
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -94,3 +99,42 @@ def _patterned(column: str) -> Diagnostic | None:
             words = (part.replace("_", " ") if "grad" in pattern else part for part in match.groups())
             return Diagnostic(column, title.format(*words), meaning, scale)
     return None
+
+
+LINES = 8
+"""At most this many groups get a line here; the others are in the tables and the data."""
+
+
+def group_bands(diagnostic: Diagnostic, groups: dict[str, list[Reading]]) -> dict[str, Band]:
+    """Group -> median and band of one column; groups that lack it are left out, and beyond LINES groups the later
+    ones."""
+    out: dict[str, Band] = {}
+    for name, members in groups.items():
+        if (band := _band(members, diagnostic)) is not None:
+            out[name] = band
+        if len(out) == LINES:
+            break
+    return out
+
+
+def _band(members: list[Reading], diagnostic: Diagnostic) -> Band | None:
+    """Median and band of the column; where it is a mean over parts, the band reaches over all parts of all runs."""
+    made = [_over(members, column, diagnostic.scale) for column in (diagnostic.column, *(diagnostic.around or ()))]
+    band, *edges = made
+    if band is None or len(edges) != 2 or edges[0] is None or edges[1] is None:
+        return band
+    return replace(band, low=edges[0].low, high=edges[1].high, kind="range")
+
+
+def _over(members: list[Reading], column: str, scale: str) -> Band | None:
+    return group_band([c for r in members if (c := _curve(r, column, scale)) is not None])
+
+
+def _curve(reading: Reading, column: str, scale: str) -> tuple[np.ndarray, np.ndarray] | None:
+    metrics = reading.subject.metrics
+    values = metrics.get(column)
+    if values is None:
+        return None
+    if scale == "log":
+        values = np.where(values > 0, values, np.nan)
+    return metrics["step"], values

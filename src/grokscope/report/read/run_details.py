@@ -20,6 +20,8 @@ from grokscope.vocabulary.text import plural
 PLAIN_DATA, PACKED_DATA = 200_000, 600_000
 """Bytes of rows that a page carries as plain CSV, and packed (gzip), before it only names the files."""
 
+BRIEF = 3
+"""Lines of a run's origin where there are many runs: its folder, its state, its size."""
 _OF_ONE_SEED = ("seed", "regime.name", "start", "start.run", "start.digest")
 """Settings that say nothing of a group: each seed branched from a run of its own."""
 
@@ -52,29 +54,40 @@ class Detail:
     """The sentence behind the verdict, or why there is none."""
 
 
-def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str]) -> list[Detail]:
-    every = [r for members in groups.values() for r in members]
-    data = downloads(every)
+def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str], brief: bool = False) -> list[Detail]:
+    """One part for each run; in `brief` without what its group shares: all settings, and a config file of its own."""
+    data = downloads([r for members in groups.values() for r in members])
     out = []
     for members in groups.values():
         keys = differing([flat(r.subject.config) for r in members if r.subject.config])
         for r in members:
             settings = flat(r.subject.config) if r.subject.config else {}
-            passed = set(r.subject.record.get("passed") or ())
             out.append(
                 Detail(
                     r,
                     anchors[r.subject.name],
                     own=[(k, shown(settings.get(k, "absent"))) for k in keys if k != "seed"],
-                    settings=[(k, shown(v), k in passed) for k, v in settings.items()],
-                    origin=_origin(r),
-                    config=config_file(r),
+                    settings=[] if brief else _settings(r),
+                    origin=_origin(r)[:BRIEF] if brief else _origin(r),
+                    config=None if brief else config_file(r),
                     command=command(r),
                     download=data.get(r.subject.name),
                     why=why(r),
                 )
             )
     return out
+
+
+def shared_settings(readings: Sequence[Reading]) -> list[tuple[str, str, bool]]:
+    """The settings on which all runs of a group agree: key, value, whether the user gave it."""
+    known = [r for r in readings if r.subject.config]
+    apart = set(differing([flat(r.subject.config) for r in known]))
+    return [row for row in _settings(known[0]) if row[0] not in apart] if known else []
+
+
+def _settings(reading: Reading) -> list[tuple[str, str, bool]]:
+    passed = set(reading.subject.record.get("passed") or ())
+    return [(k, shown(v), k in passed) for k, v in flat(reading.subject.config or {}).items()]
 
 
 def group_differences(groups: Mapping[str, Sequence[Reading]]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -95,13 +108,9 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value)) or "none"
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and abs(value) >= 10_000
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def config_file(reading: Reading) -> Download | None:

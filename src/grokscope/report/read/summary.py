@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 
 from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
@@ -41,6 +44,12 @@ def summarize(readings: Sequence[Reading]) -> Summary:
         {k: waiting[k] for k in dict.fromkeys([*known, *waiting]) if k in waiting},
         {k: states[k] for k in dict.fromkeys(known) if k in states},
     )
+
+
+def counts(readings: Sequence[Reading]) -> list[tuple[str, int]]:
+    """Outcomes and how often, verdicts in the glossary's order first; unfinished runs are counted by their state."""
+    found = Counter(r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings)
+    return [(name, found[name]) for name in dict.fromkeys([*VERDICTS, *found]) if name in found]
 
 
 def headline(summary: Summary, planned: int = 0) -> str:
@@ -136,3 +145,12 @@ def versions(readings: Sequence[Reading]) -> list[str]:
             if name in ("grokscope", "torch"):
                 found.setdefault(name, set()).add(str(version))
     return [f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(found.items())]
+
+
+@cache
+def this_version() -> str:
+    """Of grokscope, as it is installed."""
+    try:
+        return installed("grokscope")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from grokscope.inference.families import holm
 from grokscope.report.read.judged_run import Reading
 from grokscope.vocabulary.text import listed, plural, steps
 
@@ -65,15 +64,6 @@ def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]
     told = [t[2].p for t in tests if t[2].p is not None]
     adjusted = iter(holm(told))
     return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Step-down adjusted p-values, in the order given."""
-    order = np.argsort(p, kind="stable")
-    scaled = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
-    out = np.empty(len(p))
-    out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return out.tolist()
 
 
 def spoken_survival(found: Sequence[Arm], what: str) -> str:

@@ -1,7 +1,8 @@
 """Rows of the report's tables as plain data; the template only lays them out."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ STATE_NOTES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A number and what stands small beneath it."""
+    """A number and what stands small beneath it; `sort` is the number itself."""
 
     main: str
     sub: str = ""
     title: str = ""
+    sort: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,29 +71,29 @@ def _row(r: Reading, anchor: str) -> VerdictRow:
         fit=_moment(found.T_fit),
         gen=_generalized(r),
         delay=_delay(found.delay, steps),
-        ratio=Cell(_delay(found.delay_ratio, factor).main),
-        peak=Cell(score(found.peak), f"at {steps(found.peak_step)}"),
-        end=Cell(score(found.end), f"last {found.end_rows}"),
-        drop=Cell(score(found.drop), f"noise {score(found.noise.band)}"),
+        ratio=replace(_delay(found.delay_ratio, factor), sub="", title=""),
+        peak=Cell(score(found.peak), f"at {steps(found.peak_step)}", sort=found.peak),
+        end=Cell(score(found.end), f"last {found.end_rows}", sort=found.end),
+        drop=Cell(score(found.drop), f"noise {score(found.noise.band)}", sort=found.drop),
         why=why(r),
     )  # fmt: skip
 
 
 def _moment(moment: Any) -> Cell:
+    at = steps(moment.at)
     if moment.censored:
-        return Cell(
-            f"{OPEN} {steps(moment.at)}", "not by then", f"not reached by step {steps(moment.at)}: right-censored"
-        )
-    return Cell(steps(moment.at), interval(moment), f"first evaluation at which it held; it lies in {interval(moment)}")
+        return Cell(f"{OPEN} {at}", "not by then", f"not reached by step {at}: right-censored", _after(moment.at))
+    span = interval(moment)
+    return Cell(at, span, f"first evaluation at which it held; it lies in {span}", moment.at)
 
 
 def _generalized(r: Reading) -> Cell:
     assert r.found is not None
     cell = _moment(r.found.T_gen)
     if r.flicker:
-        return Cell(cell.main, "touched, not held", "reached in single evaluations only")
+        return replace(cell, sub="touched, not held", title="reached in single evaluations only")
     if r.found.T_gen_lasting.at != r.found.T_gen.at:
-        return Cell(cell.main, f"lasting from {steps(r.found.T_gen_lasting.at)}", cell.title)
+        return replace(cell, sub=f"lasting from {steps(r.found.T_gen_lasting.at)}")
     return cell
 
 
@@ -99,8 +101,14 @@ def _delay(span: Any, show: Any) -> Cell:
     if span is None:
         return Cell(NONE, "never fitted")
     if span.censored:
-        return Cell(f"> {show(span.value)}", "censored", "at least this: the threshold was not reached")
-    return Cell(show(span.value), f"{show(span.low)} to {show(span.high)}", "from the evaluation grid")
+        said = "at least this: the threshold was not reached"
+        return Cell(f"> {show(span.value)}", "censored", said, _after(span.value))
+    return Cell(show(span.value), f"{show(span.low)} to {show(span.high)}", "from the evaluation grid", span.value)
+
+
+def _after(bound: float) -> float:
+    """A bound sorts just behind the same number that was reached."""
+    return math.nextafter(bound, math.inf)
 
 
 def robustness(r: Reading) -> tuple[str, str]:
@@ -186,10 +194,10 @@ def expectation_verdict(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return {"refuted": "ungrokked", "open": "none", "held": "grokked"}[outcome], sentence
 
 
-def flat_records(rows: Sequence[VerdictRow]) -> list[dict[str, Any]]:
+def flat_records(readings: Sequence[Reading]) -> list[dict[str, Any]]:
     """The verdict table as plain numbers, for the CSV behind the page; censored times are empty with a flag beside
     them."""
-    return [_record(row.reading) for row in rows]
+    return [_record(r) for r in readings]
 
 
 def _record(r: Reading) -> dict[str, Any]:

@@ -1,1 +1,48 @@
-"""Sections of a report: each turns plain data into blocks of words, plots, tables and pictures."""
+"""Sections of a report: each turns plain data into blocks of words, plots, tables, pictures and downloads.
+
+A section is a file in this folder with ``PLACE``, its place on the page, and ``section(material)``, which returns a
+`grokscope.report.sections.blocks.Section`, or None where the runs hold nothing for it. Other packages add sections
+through the entry-point group ``grokscope.sections``: a function of the same kind. Files without ``PLACE`` are parts
+that sections share.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+
+from grokscope.report.read.material import Material
+from grokscope.report.sections.blocks import Section, Words
+
+Make = Callable[[Material], Section | None]
+PLUGGED_IN = 75.0
+"""Where sections of other packages stand: after those on special kinds of runs, before the list of runs."""
+
+
+def sections_of(material: Material) -> list[Section]:
+    """All sections that these runs have, in the page's order."""
+    makers = sorted([*_built_in(), *_plugged_in()], key=lambda maker: maker[0])
+    sections = [make(material) for _, make in makers]
+    return [section for section in sections if section is not None]
+
+
+def _built_in() -> list[tuple[float, Make]]:
+    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+    return [(module.PLACE, module.section) for module in modules if hasattr(module, "PLACE")]
+
+
+def _plugged_in() -> list[tuple[float, Make]]:
+    return [(PLUGGED_IN, _guarded(point.name, point.load)) for point in entry_points(group="grokscope.sections")]
+
+
+def _guarded(name: str, load: Callable[[], Make]) -> Make:
+    """A section of another package: its mistakes are told in its place, and cost the others nothing."""
+
+    def make(material: Material) -> Section | None:
+        try:
+            return load()(material)
+        except Exception as error:
+            said = f"The plug-in “{name}” could not make this section: {type(error).__name__}: {error}"
+            return Section(f"plugin-{name}", name, name, [Words(said, "warning")])
+
+    return make

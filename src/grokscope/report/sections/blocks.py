@@ -1,29 +1,141 @@
-"""What a section that not every report has is made of: words, figures, tables and pictures, laid out by one template.
+"""What sections are made of: words, plots, tables, pictures, downloads. A section turns plain data into blocks; the
+page shows them in order, and its figures go into files from the same blocks.
 
-Such a section returns a `Section`; the page shows its blocks in order, and its figures also go into files.
+Text inside a block is a string or a sequence of strings and small pieces: code, a link, a verdict's chip.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from markupsafe import Markup
 
-from grokscope.report.draw.axis import Scale
-from grokscope.report.draw.keys import line
-from grokscope.report.draw.panel_sheet import Cell as SheetCell
-from grokscope.report.draw.panel_sheet import Key as SheetKey
-from grokscope.report.draw.panel_sheet import save_sheet
-from grokscope.report.draw.style import colour
-from grokscope.report.draw.svg import plain, to_svg
-from grokscope.report.panels import Shown
+from grokscope.report.draw.axis import Scale, StepAxis
+from grokscope.report.draw.keys import Entry
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
-Draw = Callable[["Figure", float, float, Scale], None]
-"""Draws at (left, top) in points with the given step axis."""
+Draw = Callable[["FigureBase", Scale], None]
+"""Draws a whole figure, or one part of a sheet, with the given step axis."""
+
+# -- pieces of text ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Code:
+    """What is typed, or stands in a file."""
+
+    kind: ClassVar = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """To another place on this page (``#run-3``), or data to be saved under the name `download`."""
+
+    kind: ClassVar = "link"
+    text: str
+    href: str
+    download: str = ""
+
+
+@dataclass(frozen=True)
+class Strong:
+    kind: ClassVar = "strong"
+    text: str
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Muted:
+    kind: ClassVar = "muted"
+    text: str
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A letter with its index: T_fit."""
+
+    kind: ClassVar = "symbol"
+    text: str
+    under: str
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A verdict, or the word for a run without one, with its pictogram; `more` is what stands beside it."""
+
+    kind: ClassVar = "chip"
+    outcome: str
+    more: str = ""
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A sign with the word that says the same."""
+
+    kind: ClassVar = "mark"
+    sign: str
+    text: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing in the size of a word."""
+
+    kind: ClassVar = "drawing"
+    svg: Markup
+
+
+Piece = str | Code | Link | Strong | Muted | Symbol | Chip | Mark | Drawing
+Text = Piece | Sequence[Piece]
+
+# -- blocks -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Words:
+    text: Text
+    style: Literal["note", "h3", "lead", "warning", "small", "plain"] = "note"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    lines: Sequence[Text]
+
+
+@dataclass(frozen=True)
+class Download:
+    """Data that the page carries and a reader can save. `before` leads to the link."""
+
+    before: str
+    name: str
+    href: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Terms with what they mean: a list, a dense table of settings, or cards."""
+
+    items: Sequence[tuple[Text, Text]]
+    style: Literal["list", "settings", "cards"] = "list"
+
+
+@dataclass(frozen=True)
+class Hover:
+    """What a panel says where the pointer is: the values of its curves at the nearest of their steps.
+
+    `left` and `right` are the ends of the step axis in points; `curves` maps a name to (steps, values).
+    """
+
+    axis: Callable[[Scale], StepAxis]
+    left: float
+    right: float
+    curves: Mapping[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,71 +149,102 @@ class Panel:
     note: str = ""
     steps: bool = True
     """Whether it has a step axis, and so a log and a linear form."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a key: a line in a palette colour, dashed or not, or a thick pale one for a band."""
-
-    words: str
-    role: str
-    dash: tuple[float, ...] = ()
-    width: float = 2.2
-    band: bool = False
-
-
-@dataclass(frozen=True)
-class Words:
-    text: str
-    kind: Literal["note", "h3", "lead", "warning"] = "note"
+    counts: Sequence[tuple[str, int]] = ()
+    """Outcomes of the runs in it, and how often."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """gid of an artist -> what it says when the pointer rests on it."""
+    hover: Hover | None = None
+    words: str = ""
+    """What stands beneath the name where the panel is a file."""
 
 
 @dataclass(frozen=True)
 class Plots:
-    """Panels of one size with one key; `slug` names the file of all of them."""
+    """Panels of one size with one key. Files are named after the section and `slug`, or `file` where it is given."""
 
     slug: str
     panels: Sequence[Panel]
     key: Sequence[Entry] = ()
     style: str = ""
     columns: int = 3
+    file: str = ""
+    linear_file: bool = False
+    """Whether the linear form is also written, as ``<file>_linear``."""
+    switch: bool = False
+    """Whether the switch between the forms stands here; once on a page."""
 
 
 @dataclass(frozen=True)
 class Value:
     """A table's cell: text, what stands small beneath it, and how strongly it is shaded (0 to 1)."""
 
-    main: str
+    main: Text
     sub: str = ""
     shade: float | None = None
     number: bool = True
+    title: str = ""
+    span: int = 1
+    sort: float | None = None
+    """By what a column of numbers is sorted; without one the cell stands last."""
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    label: str
+    label: Text
     cells: Sequence[Value]
     anchor: str | None = None
     """Id on this page that the label leads to."""
+    key: str = ""
+    """Id of the row."""
+
+
+class Group(NamedTuple):
+    """Rows under a head; without a name they have none."""
+
+    name: str
+    rows: Sequence[Row]
+    counts: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's head with more than a word."""
+
+    text: Text
+    sub: str = ""
+    number: bool = True
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headed groups; a group without a name has no head."""
+    """Rows under headed groups."""
 
     label: str
-    head: Sequence[str]
-    groups: Sequence[tuple[str, Sequence[Row]]]
+    head: Sequence[str | Head]
+    groups: Sequence[Group]
     compact: bool = False
     """As narrow as its content."""
     folded: bool = False
     """Shut until it is opened, and open on paper."""
+    style: str = "stub"
+    runs: bool = False
+    """A row for each run: it can be sorted and filtered where scripts run."""
+    summary: Text = ""
+    """Of a folded table; else its label."""
 
     @property
-    def right(self) -> list[bool]:
-        """Which columns hold numbers, and are set to the right, by the first row."""
-        rows = [row for _, members in self.groups for row in members]
-        return [False, *(v.number for v in rows[0].cells)] if rows else [False] * len(self.head)
+    def heads(self) -> list[Head]:
+        """Columns of numbers are set to the right; where the head does not say, the first row does."""
+        first = next((g.rows[0] for g in self.groups if g.rows), None)
+        numbers = [False, *(v.number for v in first.cells)] if first is not None else []
+        numbers += [False] * (len(self.head) - len(numbers))
+        return [h if isinstance(h, Head) else Head(h, number=n) for h, n in zip(self.head, numbers, strict=False)]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has to scroll on a narrow screen."""
+        return len(self.head) > (4 if self.compact else 3)
 
 
 FOLDED = 4
@@ -117,7 +260,17 @@ class Picture:
     note: str = ""
 
 
-Block = Words | Plots | Table | Picture
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are shut until they are opened."""
+
+    summary: Text
+    blocks: "Sequence[Block]"
+    key: str = ""
+    small: bool = False
+
+
+Block = Words | Bullets | Plots | Table | Picture | Download | Pairs | Fold
 
 
 @dataclass(frozen=True)
@@ -127,61 +280,9 @@ class Section:
     title: str
     blocks: Sequence[Block]
     columns: frozenset[str] = field(default=frozenset())
-    """Columns of the metrics that are shown here, and therefore not once more among the diagnostics."""
+    """Columns of the metrics that are shown here, and therefore not once more among the other ones."""
 
 
-def laid_out(section: Section) -> dict[str, Any]:
-    """The section as the template reads it."""
-    shown = [
-        {"kind": type(b).__name__.lower(), **(_plots(section.key, b) if isinstance(b, Plots) else {"it": b})}
-        for b in section.blocks
-    ]
-    return {"key": section.key, "nav": section.nav, "title": section.title, "blocks": shown}
-
-
-def _plots(front: str, plots: Plots) -> dict[str, Any]:
-    key = [
-        (line(e.role, 7 if e.band else e.width, _dash(e), opacity=0.25 if e.band else 1.0), e.words) for e in plots.key
-    ]
-    panels = [_shown(f"{front}-{plots.slug}{i}", p) for i, p in enumerate(plots.panels)]
-    return {"it": plots, "legend": key, "panels": panels}
-
-
-def _dash(entry: Entry) -> str:
-    return " ".join(f"{v:g}" for v in entry.dash)
-
-
-def _shown(key: str, panel: Panel) -> Shown:
-    def svg(scale: Scale) -> Markup:
-        return Markup(to_svg(lambda figure: panel.draw(figure, 0, 0, scale), *panel.size, f"{key}-{scale[:3]}"))
-
-    log = svg("log")
-    return Shown(log, svg("linear") if panel.steps else Markup(""), plain(panel.alt), plain(panel.name), (), panel.note)
-
-
-def write_sections(sections: Sequence[Section], folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    """Every block of figures as one sheet, named after section and block."""
-    made = []
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Plots) and block.panels:
-                path = folder / f"{section.key}_{block.slug}"
-                made += save_sheet(
-                    [SheetCell(_at(p), p.name) for p in block.panels],
-                    (block.panels[0].size[0], max(p.size[1] for p in block.panels)),
-                    path,
-                    formats,
-                    block.columns,
-                    [_sheet_key(e) for e in block.key],
-                )
-    return made
-
-
-def _at(panel: Panel) -> "Callable[[Figure, float, float], None]":
-    return lambda figure, left, top: panel.draw(figure, left, top, "log")
-
-
-def _sheet_key(entry: Entry) -> SheetKey:
-    dash: Any = (0, entry.dash) if entry.dash else "solid"
-    look = {"color": colour(entry.role), "linewidth": 6 if entry.band else entry.width, "linestyle": dash}
-    return SheetKey(entry.words, look | ({"alpha": 0.3} if entry.band else {}))
+def wide(panels: Sequence[Panel]) -> str:
+    """Few panels stand larger."""
+    return "wide" if len(panels) in (1, 2, 4) else ""

@@ -1,7 +1,7 @@
 """The section on dissected checkpoints: where the shortcut is stored, each claim beside its control."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from grokscope.report.draw.dissection import (
     steering_rows,
     worst_control,
 )
+from grokscope.report.draw.keys import Entry
 from grokscope.report.draw.layer_map import draw_layers, told_layers
 from grokscope.report.read.dissections import (
     ALL_CELLS,
@@ -31,15 +32,14 @@ from grokscope.report.read.dissections import (
     dig,
     find_dissections,
 )
+from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
-from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.report.sections.norms_and_ranks import number
+from grokscope.report.read.words import number
+from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
 from grokscope.store.dissected import RULES
 from grokscope.vocabulary.text import NONE, listed, plural
 
-if TYPE_CHECKING:
-    from grokscope.report.build import Material
-
+PLACE = 65.0
 KEY = (Entry("environment", ENVIRONMENT), Entry("task", TASK), Entry("random controls, 95 %", RANDOM, band=True))
 FLAGS = {
     "decodable": "M1 readable",
@@ -55,7 +55,7 @@ Parts = Callable[[Sequence[Dissected]], int]
 """How many axes a battery's panel stacks."""
 
 
-def dissection_section(material: "Material") -> Section | None:
+def section(material: Material) -> Section | None:
     """None where no run has records of a dissection."""
     groups = {name: find_dissections(members) for name, members in material.groups().items()}
     foreign = [f for found in groups.values() for f in found.foreign]
@@ -144,7 +144,7 @@ def _batteries(shown: Mapping[str, Found]) -> list[Block]:
 def _panel(group: str, own: Sequence[Dissected], draw: Any, parts: int, alt: str) -> Panel:
     note = f"{plural(len(own), 'run')}{', selected by an oracle' if any(d.oracle for d in own) else ''}."
     size = (WIDTH, height(parts))
-    return Panel(lambda figure, left, top, _: draw(figure, left, top, own), size, alt, group, note, steps=False)
+    return Panel(lambda figure, _: draw(figure, own), size, alt, group, note, steps=False)
 
 
 def _along(shown: Mapping[str, Found]) -> list[Block]:
@@ -154,9 +154,9 @@ def _along(shown: Mapping[str, Found]) -> list[Block]:
             ends = [d for runs in found.along.values() for d in (runs[0], runs[-1])]
             told = "; ".join(f"step {d.step}: {_told_probe(d)}" for d in ends)
             panels += [
-                Panel(lambda f, x, y, _, a=found.along: draw_along(f, x, y, a), (WIDTH, height(2)),
+                Panel(lambda f, _, a=found.along: draw_along(f, a), (WIDTH, height(2)),
                       f"Dissections over checkpoints, {group}: {told}.", group, steps=False),
-                Panel(lambda f, x, y, _, a=found.along: draw_layers(f, x, y, a), (WIDTH, height(2)),
+                Panel(lambda f, _, a=found.along: draw_layers(f, a), (WIDTH, height(2)),
                       f"Probes by layer and checkpoint, {group}: {'; '.join(told_layers(found.along))}.",
                       f"{group}, layer by checkpoint", steps=False),
             ]  # fmt: skip
@@ -211,14 +211,15 @@ def _neurons(d: Dissected) -> tuple[float | None, Mapping[str, Any] | None]:
     return dig(dig(a, "summary_values", "environment"), key), dig(dig(a, "summary", "environment"), key)
 
 
-def _summary(material: "Material", shown: Mapping[str, Found]) -> list[Block]:
+def _summary(material: Material, shown: Mapping[str, Found]) -> list[Block]:
     head = ("Run", "M1: environment read", "M4: read after erasing", "Environment gap lost", "Right answers lost, "
                                                                                              "unseen",
-            "M5: slope", "M5: curve", "M5: halves agree", "M6: gap lost beyond random", "In short")  # fmt: skip
+            "M5: slope", "M5: curve", "M5: split-half reliability", "M6: gap lost beyond random",
+            "In short")  # fmt: skip
     rows = []
     for group, found in shown.items():
         own = [Row(d.reading.subject.label, _row(d), material.anchors[d.reading.subject.name]) for d in found.main]
-        rows.append((group, [*own, _medians(found.main)] if len(own) > 1 else own))
+        rows.append(Group(group, [*own, _medians(found.main)] if len(own) > 1 else own))
     return [
         Words("Effects, intervals, controls", "h3"),
         Words("Beneath each number what it must be read against: chance or the 95 % range of its controls, and the "
@@ -323,12 +324,12 @@ def _cells(shown: Mapping[str, Found]) -> list[Block]:
     return [
         Words("Readable or not, used or not", "h3"),
         *small,
-        Table("Cells", ["Group", *names], [("", rows)], compact=True),
+        Table("Cells", ["Group", *names], [Group("", rows)], compact=True),
         *(Words(f"Cannot tell: {reason}.") for reason in list(reasons)[:3]),
     ]
 
 
-def _calibration(material: "Material") -> list[Block]:
+def _calibration(material: Material) -> list[Block]:
     found = calibration_of(material.lead)
     conditions = dig(found, "conditions") or {}
     rows = [Row(_planted(name, c), [_rate(dig(c, "rates", flag)) for flag in FLAGS]) for name, c in conditions.items()]
@@ -343,7 +344,7 @@ def _calibration(material: "Material") -> list[Block]:
         Words(f"Share of planted data sets (their number beside the name) in which each answer was yes, with a 95 % "
               f"interval. Where nothing is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; "
               "elsewhere it is a hit."),
-        Table("Calibration on planted shortcuts", ["Planted", *FLAGS.values()], [("", rows)]),
+        Table("Calibration on planted shortcuts", ["Planted", *FLAGS.values()], [Group("", rows)]),
     ]  # fmt: skip
 
 
@@ -365,7 +366,7 @@ def _published(published: Mapping[str, Sequence[PublishedTable]]) -> list[Block]
         for t in tables:
             some = f", the first {MOST_ROWS} of {len(t.rows)} rows" if len(t.rows) > MOST_ROWS else ""
             rows = [Row(r[0] if r else "", [Value(v, number=False) for v in r[1:]]) for r in t.rows[:MOST_ROWS]]
-            blocks.append(Table(f"{run}, {t.title}{some}", t.head, [("", rows)], folded=True))
+            blocks.append(Table(f"{run}, {t.title}{some}", t.head, [Group("", rows)], folded=True))
     return blocks
 
 

@@ -1,22 +1,22 @@
 """The section on regressions with groups, such as m-heights: each group beside its own trivial predictor."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, heading, place_axes, step_axis
-from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height, values_band
-from grokscope.report.draw.style import colour, group_colour
-from grokscope.report.read.grouped_regression import Grouped, Predictions, group_name, grouped, lowest, predictions
-from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.report.sections.norms_and_ranks import number
+from grokscope.report.draw.axis import Scale, step_axis
+from grokscope.report.draw.keys import Entry
+from grokscope.report.draw.predictions import SIZE, draw_scatter
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
+from grokscope.report.read.bands import values_band
+from grokscope.report.read.grouped_regression import Grouped, group_name, grouped, lowest, predictions
+from grokscope.report.read.material import Material
+from grokscope.report.read.words import number
+from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words, wide
 from grokscope.vocabulary.text import NONE, plural, score, steps
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from grokscope.report.build import Material
+PLACE = 70.0
 
 Runs = Mapping[str, Sequence[Grouped]]
 KEY = (
@@ -27,11 +27,9 @@ KEY = (
     Entry("one group, m = n − k", "held-2", (), 1.0),
     Entry("trivial predictor", "muted", (1, 2), 1.2),
 )
-POINTS = 1500
-"""At most so many predictions are drawn."""
 
 
-def codes_section(material: "Material") -> Section | None:
+def section(material: Material) -> Section | None:
     """None where no run is a regression with losses by group."""
     split = material.splits[0]
     found = grouped(material.groups(), split)
@@ -52,6 +50,11 @@ def codes_section(material: "Material") -> Section | None:
     ]
     title = "Groups of codes" if codes else "Groups of the regression"
     return Section("groups", "Groups", title, blocks)
+
+
+def columns(_: Material) -> set[str]:
+    """Losses by group are no columns that another section would draw."""
+    return set()
 
 
 def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
@@ -75,25 +78,22 @@ def _curves(found: Runs, split: str) -> list[Block]:
         Words("Losses by group, and the norm under them", "h3"),
         Words("Median over runs. In the middle each group's held-out loss is divided by the loss of its own trivial "
               "predictor: only below 1 has anything been learned. Spikes of the train loss are marked ▾."),
-        Plots("loss", panels, key, "wide" if len(panels) in (1, 2, 4) else ""),
+        Plots("loss", panels, key, wide(panels)),
     ]  # fmt: skip
 
 
 def _panel(name: str, runs: Sequence[Grouped], found: Runs, split: str) -> Panel:
     parts = _parts(runs, split)
+    every = [r for members in found.values() for r in members]
+    unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
 
-    def axis(scale: Any) -> StepAxis:
-        every = [r for members in found.values() for r in members]
-        unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
-        return step_axis(scale, [r.clock for r in every], unit)
+    def draw(figure: Any, scale: Scale) -> None:
+        draw_stack(figure, parts, step_axis(scale, [r.clock for r in every], unit))
 
-    told = "; ".join(
-        f"{line.label} ends at {number(float(line.band.median[-1]))}" for p in parts for line in p.lines if line.label
-    )
-    return Panel(
-        lambda figure, left, top, scale: draw_stack(figure, left, top, parts, axis(scale)),
-        (WIDTH, stack_height(parts)), f"{name}: loss, loss by group and weight norm against the epoch. {told}.", name,
-    )  # fmt: skip
+    lines = [line for part in parts for line in part.lines if line.label]
+    told = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
+    alt = f"{name}: loss, loss by group and weight norm against the {unit}. {told}."
+    return Panel(draw, (WIDTH, stack_height(parts)), alt, name)
 
 
 def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
@@ -126,12 +126,12 @@ def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
     return parts
 
 
-def _decays(material: "Material", found: Runs) -> list[Block]:
-    head = ("Run", "Weight decay", "T_fit", "Best loss", "Last loss", "Last / best", "Best without m = n − k", ""
-                                                                                                               "Best "
-                                                                                                               "R²",
-            "Spikes", "Spike and norm", "Verdict")  # fmt: skip
-    rows = [(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]) for name, runs in found.items()]
+def _decays(material: Material, found: Runs) -> list[Block]:
+    head = ("Run", "Weight decay", "T_fit", "Best loss", "Last loss", "Last / best", "Best without m = n − k",
+            "Best R²", "Spikes", "Spike and norm", "Verdict")  # fmt: skip
+    rows = []
+    for name, runs in found.items():
+        rows.append(Group(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]))
     return [
         Words("Decays as measured", "h3"),
         Words("Last over best is the overfitting after the best point. R² is measured from the trivial predictor. "
@@ -191,13 +191,13 @@ def _groups(found: Runs) -> list[Block]:
     first = next(iter(found.values()))[0]
     head = ["Group", "Trivial loss", *(f"{name}: best (last)" for name in found)]
     ids = sorted({g for runs in found.values() for r in runs for g in r.groups})
-    rows: list[tuple[str, list[Row]]] = []
+    rows: list[Group] = []
     for title, chosen in (
         ("m = n − k", [g for g in ids if g in first.largest_m]),
         ("m < n − k" if first.largest_m else "", [g for g in ids if g not in first.largest_m]),
     ):
         if chosen:
-            rows.append((title, [_group_row(g, first, found) for g in chosen]))
+            rows.append(Group(title, [_group_row(g, first, found) for g in chosen]))
     return [
         Words("Group by group", "h3"),
         Words("Lowest held-out loss of each group over the run, the last one beneath; median over runs. Shaded by "
@@ -227,8 +227,8 @@ def _scatter(found: Runs) -> list[Block]:
         return []
     panels = [
         Panel(
-            lambda figure, left, top, _, p=p: draw_scatter(figure, left, top, p),
-            (260.0, 260.0),
+            lambda figure, _, p=p: draw_scatter(figure, p),
+            SIZE,
             f"{name}, {r.subject.label}: predicted against true target for {len(p.true)} examples, R² {p.r2:.3f}.",
             f"{name}, {r.subject.label}",
             steps=False,
@@ -236,18 +236,3 @@ def _scatter(found: Runs) -> list[Block]:
         for name, r, p in kept
     ]
     return [Words("Predicted and true", "h3"), Plots("scatter", panels)]
-
-
-def draw_scatter(figure: "Figure", left: float, top: float, found: Predictions) -> None:
-    """Predicted against true with the diagonal; colours are groups, repeating after eight."""
-    axes = place_axes(figure, left + 40, top + 22, 206, 196)
-    kept = np.linspace(0, len(found.true) - 1, min(len(found.true), POINTS)).astype(int)
-    ids = np.zeros(len(found.true), int) if found.group is None else np.unique(found.group, return_inverse=True)[1]
-    for g in np.unique(ids[kept]):
-        own = kept[ids[kept] == g]
-        axes.plot(found.true[own], found.predicted[own], ".", markersize=2.5, alpha=0.6, color=group_colour(int(g)),
-                  rasterized=True)  # fmt: skip
-    low, high = float(min(found.true.min(), found.predicted.min())), float(max(found.true.max(), found.predicted.max()))
-    axes.plot([low, high], [low, high], color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
-    axes.set_xlabel("true", labelpad=2)
-    heading(axes, f"predicted; R² {found.r2:.3f}".replace("-", "−"), role="ink", size=10.5)

@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from grokscope.report.draw.stacked_axes import Line, Part, column_band, values_band
+from grokscope.report.draw.keys import Entry
+from grokscope.report.draw.stacked_axes import Line, Part
+from grokscope.report.read.bands import column_band, values_band
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.sections.blocks import FOLDED, Block, Entry, Plots, Row, Table, Value, Words
-from grokscope.report.sections.norms_and_ranks import ends, has, number, stack_panel, style
+from grokscope.report.read.material import Material
+from grokscope.report.read.words import number
+from grokscope.report.sections.blocks import FOLDED, Block, Group, Plots, Row, Table, Value, Words, wide
+from grokscope.report.sections.norms_and_ranks import ends, has, stack_panel
 from grokscope.vocabulary.text import NONE, plural
-
-if TYPE_CHECKING:
-    from grokscope.report.build import Material
 
 Groups = Mapping[str, Sequence[Reading]]
 SPLITS = {
@@ -43,7 +44,7 @@ def irm_columns(groups: Groups) -> set[str]:
     return {c for c in every if re.fullmatch(rf"({'|'.join(SPLITS)})(_env\d+)?_irm", c)}
 
 
-def irm_blocks(material: "Material", groups: Groups) -> list[Block]:
+def irm_blocks(material: Material, groups: Groups) -> list[Block]:
     panels, tables, titles = [], [], set()
     for name, members in groups.items():
         parts = _parts(members)
@@ -53,7 +54,7 @@ def irm_blocks(material: "Material", groups: Groups) -> list[Block]:
         titles |= penalties
         told = "; ".join(f"{p.title}: {ends(p.lines)}" for p in parts)
         panels.append(stack_panel(parts, material, name, f"{name}. {told}"))
-        tables.append((name, [_row(members, split) for split in SPLITS if _logged(members, split)]))
+        tables.append(Group(name, [_row(members, split) for split in SPLITS if _logged(members, split)]))
     if not panels:
         return []
     key = [
@@ -66,7 +67,7 @@ def irm_blocks(material: "Material", groups: Groups) -> list[Block]:
         Words("The IRM penalty, and why it can mislead", "h3"),
         Words(NOTHING, "warning"),
         *[Words(text) for title, text in ((U, UNBIASED), (PLAIN, NAIVE)) if title in titles],
-        Plots("irm", panels, key, style(panels)),
+        Plots("irm", panels, key, wide(panels)),
         Table("IRM penalty at the last evaluation", head, tables, folded=len(tables) > FOLDED),
         Words("Penalty: mean over the split's environments (Arjovsky et al., arXiv:1907.02893); one with too few "
               "examples has none and is left out, and the row says so. The standard error combines theirs, for one "

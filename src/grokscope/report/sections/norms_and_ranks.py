@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from grokscope.report.draw.axis import StepAxis, step_axis
-from grokscope.report.draw.keys import group_entries
-from grokscope.report.draw.measured_columns import HEIGHT, LINES, draw_diagnostic
-from grokscope.report.draw.measured_columns import WIDTH as DIAGNOSTIC_WIDTH
-from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, column_band, draw_stack, stack_height
-from grokscope.report.read.bands import Band
-from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.measured_columns import Diagnostic
-from grokscope.report.sections.blocks import Block, Entry, Panel, Plots, Row, Table, Value, Words
+from grokscope.report.draw.axis import Scale, curve_axis, step_axis
+from grokscope.report.draw.keys import Entry, group_key
+from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, draw_diagnostic
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
+from grokscope.report.read.bands import Band, column_band
+from grokscope.report.read.judged_run import Reading, unit_of
+from grokscope.report.read.material import Material
+from grokscope.report.read.measured_columns import LINES, Diagnostic
+from grokscope.report.read.words import number
+from grokscope.report.sections.blocks import Block, Group, Hover, Panel, Plots, Row, Table, Value, Words, wide
 from grokscope.vocabulary.text import NONE, factor, short
-
-if TYPE_CHECKING:
-    from grokscope.report.build import Material
 
 Groups = Mapping[str, Sequence[Reading]]
 NORMS = {
@@ -40,7 +38,7 @@ UNEQUAL = (
 )
 
 
-def norm_blocks(material: "Material", groups: Groups) -> list[Block]:
+def norm_blocks(material: Material, groups: Groups) -> list[Block]:
     """Norms by parameter group, one panel per group of runs: of the weights, and of the gradients where they were
     recorded by group; and how the weights grew once the training data was fitted."""
     panels, rows = [], []
@@ -57,13 +55,14 @@ def norm_blocks(material: "Material", groups: Groups) -> list[Block]:
         rows.append(Row(name, [_growth(members, column) for column in logged]))
     if not panels:
         return []
+    heads = ["Growth after fit", *(look[0] for look in logged.values())]
     return [
         Words("Norms of weights and gradients" if graded else "Weight norms", "h3"),
         Words("By disjoint parameter groups, median over seeds and band. Scale-invariant weights are found by test, "
               "not by name: scaling them does not move the logits."
               + (" Gradients are measured before the filter." if graded else "")),
-        Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], style(panels)),
-        Table("Growth of norms after fit", ["Growth after fit", *(look[0] for look in logged.values())], [("", rows)]),
+        Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], wide(panels)),
+        Table("Growth of norms after fit", heads, [Group("", rows)]),
         Words("Growth after fit: norm at the last evaluation over the norm where train first reached the fit "
               "threshold; median over the runs that fitted, range beneath."),
     ]  # fmt: skip
@@ -109,16 +108,11 @@ def growth_after_fit(reading: Reading, column: str) -> float | None:
     return float(after[-1] / after[0]) if len(after) and after[0] > 0 else None
 
 
-def number(value: float) -> str:
-    """Three digits, whatever the size."""
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
-
-
 def has(members: Sequence[Reading], column: str) -> bool:
     return any(column in r.subject.metrics for r in members)
 
 
-def rank_blocks(material: "Material", groups: Groups) -> list[Block]:
+def rank_blocks(material: Material, groups: Groups) -> list[Block]:
     """One panel per measure of rank, one line per group."""
     order, panels = list(material.groups()), []
     rows = {g: rank_rows(m) for g, m in groups.items() if any(has(m, c) for c in RANKS)}
@@ -132,7 +126,7 @@ def rank_blocks(material: "Material", groups: Groups) -> list[Block]:
         return []
     key = [
         replace(e, words=f"{e.words} (n = {rows[e.words]})") if unequal and e.words in rows else e
-        for e in group_entries(order[:LINES])
+        for e in group_key(order, LINES)
     ]
     return [
         Words("Rank of the pooled features", "h3"),
@@ -159,32 +153,29 @@ def title(column: str) -> str:
     return f"{column.removeprefix('rank_')} rank"
 
 
-def _rank_panel(d: Diagnostic, bands: dict[str, Band], order: list[str], material: "Material") -> Panel:
-    def draw(figure: Any, left: float, top: float, scale: Any) -> None:
-        axis = step_axis(scale, [b.step for b in bands.values()], material.axis(scale).unit)
-        draw_diagnostic(figure, left, top, d, bands, order, axis)
-
+def _rank_panel(d: Diagnostic, bands: dict[str, Band], order: list[str], material: Material) -> Panel:
+    unit = unit_of(material.lead)
+    axis = {scale: step_axis(scale, [b.step for b in bands.values()], unit) for scale in ("log", "linear")}
     told = "; ".join(f"{g} from {short(b.median[0])} to {short(b.median[-1])}" for g, b in bands.items())
-    return Panel(draw, (DIAGNOSTIC_WIDTH, HEIGHT), f"{d.title} against step: {told}.", note=d.meaning)
+    return Panel(
+        lambda figure, scale: draw_diagnostic(figure, d, bands, order, axis[scale]),
+        SIZE,
+        f"{d.title} against step: {told}.",
+        note=d.meaning,
+        hover=Hover(axis.__getitem__, LEFT, SIZE[0] - RIGHT, {name: (b.step, b.median) for name, b in bands.items()}),
+    )
 
 
-def stack_panel(parts: Sequence[Part], material: "Material", name: str, alt: str, note: str = "") -> Panel:
+def stack_panel(parts: Sequence[Part], material: Material, name: str, alt: str, note: str = "") -> Panel:
     """Stacked axes on the step axis of the learning curves."""
 
-    def axis(scale: Any) -> StepAxis:
-        return material.axis(scale)
+    def draw(figure: Any, scale: Scale) -> None:
+        draw_stack(figure, parts, curve_axis(material.lead, scale))
 
-    return Panel(
-        lambda figure, left, top, scale: draw_stack(figure, left, top, parts, axis(scale)),
-        (WIDTH, stack_height(parts)), alt, name, note,
-    )  # fmt: skip
+    return Panel(draw, (WIDTH, stack_height(parts)), alt, name, note)
 
 
 def ends(lines: Sequence[Line]) -> str:
     told = [f"{x.label} from {number(float(m[0]))} to {number(float(m[-1]))}" for x in lines
             if len(m := x.band.median[np.isfinite(x.band.median)])]  # fmt: skip
     return "; ".join(told) + "."
-
-
-def style(panels: Sequence[Panel]) -> str:
-    return "wide" if len(panels) in (1, 2, 4) else ""

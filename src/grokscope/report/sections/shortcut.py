@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.material import Material
 from grokscope.report.read.shortcut import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
-from grokscope.report.sections.blocks import FOLDED, Block, Row, Section, Table, Value, Words
+from grokscope.report.sections.blocks import FOLDED, Block, Group, Row, Section, Table, Value, Words
 from grokscope.report.sections.contact_sheet import contact_blocks
 from grokscope.report.sections.irm import irm_blocks, irm_columns
 from grokscope.report.sections.norms_and_ranks import RANKS, gradient_columns, norm_blocks, rank_blocks
@@ -16,8 +17,9 @@ from grokscope.trajectory.peak_bias import SHORTEST
 from grokscope.vocabulary.text import NONE, plural, score, steps
 
 if TYPE_CHECKING:
-    from grokscope.report.build import Material
     from grokscope.trajectory import Selection
+
+PLACE = 60.0
 
 PEAKS = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
 """Rules that take a maximum, and on what."""
@@ -30,22 +32,22 @@ INVENTORY = (
     "is the last evaluation, end the mean of the last ones. The last column, the peak on ood_test, "
     "is an oracle: it was chosen on ood_test, so it is the score of no procedure anybody could have followed, and no "
     "other column may be read against it. Every peak is a maximum, the honest one, too: beside it stand the part that "
-    "is expected to be luck, and p, how often a flat curve of this roughness lies as far above its own end."
+    "is expected to be selection optimism, and p, how often a flat curve of this roughness lies as far above its own "
+    "end."
 )
 LUCK = (
     "From each curve its noise is read (size and memory, away from the peak and from jumps), and many curves with this "
-    "noise are drawn. Luck: how far the maximum is expected to lie above what the network does at that evaluation; "
+    "noise are drawn. Optimism: how far the maximum is expected to lie above what the network does at that evaluation; "
     "corrected: the peak without it. A small p means that the peak, and the decay after it, is more than wobble; near "
     "1, that the curve ends at its peak. New examples: an upper bound of p if the split were drawn anew. Flat curve: "
-    "how far the maximum of a flat curve with this noise lies above its level. Cannot tell: fewer than "
+    "how far the maximum of a flat curve with this noise lies above its level. Not estimable: fewer than "
     f"{SHORTEST} evaluations that move, or noise so slow that it looks like a course."
 )
 
 
-def shortcut_section(material: "Material") -> Section | None:
+def section(material: Material) -> Section | None:
     """None where no run has an unseen environment."""
-    groups = {g: m for g, m in material.groups().items() if any(has_unseen(r) for r in m)}
-    splits = [s for s in OOD if s in material.readings]
+    groups, splits = _groups(material), _splits(material)
     if not groups or not splits:
         return None
     blocks: list[Block] = [
@@ -58,7 +60,26 @@ def shortcut_section(material: "Material") -> Section | None:
         *irm_blocks(material, groups),
         *rank_blocks(material, groups),
     ]
-    return Section("shortcut", "Unseen environments", "Unseen environments", blocks, _columns(groups))
+    return Section("shortcut", "Unseen environments", "Unseen environments", blocks)
+
+
+def _groups(material: Material) -> dict[str, list[Reading]]:
+    """Those with a run that has an unseen environment."""
+    return {g: m for g, m in material.groups().items() if any(has_unseen(r) for r in m)}
+
+
+def _splits(material: Material) -> list[str]:
+    return [s for s in OOD if s in material.readings]
+
+
+def columns(material: Material) -> set[str]:
+    """Columns of the metrics that this section shows: the heat table, the panels of ranks, gradients and penalties."""
+    groups = _groups(material)
+    if not groups or not _splits(material):
+        return set()
+    every = {c for m in groups.values() for r in m for c in r.subject.metrics}
+    shown = {c for c in every if c in RANKS or ("_env" in c and "_acc" in c)}
+    return shown | irm_columns(groups) | gradient_columns(groups)
 
 
 def _choice(splits: Sequence[str]) -> str:
@@ -67,14 +88,7 @@ def _choice(splits: Sequence[str]) -> str:
     return "Rules choose on ood_val; ood_test is only reported."
 
 
-def _columns(groups: Mapping[str, Sequence[Reading]]) -> frozenset[str]:
-    """The heat table, the panels of ranks, of gradients and of penalties hold these."""
-    every = {c for m in groups.values() for r in m for c in r.subject.metrics}
-    shown = {c for c in every if c in RANKS or ("_env" in c and "_acc" in c)}
-    return frozenset(shown | irm_columns(groups) | gradient_columns(groups))
-
-
-def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
+def _inventory(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
     every = {o.subject.name: o for o in outcomes(material.readings)}
     count = sum(len(m) for m in groups.values())
     if count > LISTED:
@@ -84,7 +98,7 @@ def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) ->
     rows = []
     for name, members in groups.items():
         own = [every[r.subject.name] for r in members]
-        rows.append((name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
+        rows.append(Group(name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
     return [
         Words("What was chosen, and by which rule", "h3"),
         Words(INVENTORY),
@@ -93,26 +107,26 @@ def _inventory(material: "Material", groups: Mapping[str, Sequence[Reading]]) ->
     ]
 
 
-def _luck(every: Mapping[str, Outcome], groups: Mapping[str, Sequence[Reading]], material: "Material") -> list[Block]:
+def _luck(every: Mapping[str, Outcome], groups: Mapping[str, Sequence[Reading]], material: Material) -> list[Block]:
     """Each peak against curves of the same roughness that have none."""
-    head = ["Curve, its peak", "luck", "corrected", "p, same roughness", "p, new examples", "flat curve"]
+    head = ["Curve, its peak", "optimism", "corrected", "p, same roughness", "p, new examples", "flat curve"]
     tables = []
     for name, members in groups.items():
         own = [every[r.subject.name] for r in members]
         rows = [_luck_row(o, rule, split, material) for o in own for rule, split in PEAKS.items() if rule in o.chosen]
         if rows:
-            tables.append((name, rows))
+            tables.append(Group(name, rows))
     if not tables:
         return []
     table = Table("Peaks against curves of the same roughness", head, tables, folded=len(tables) > 1)
     return [Words(LUCK), table]
 
 
-def _luck_row(o: Outcome, rule: str, split: str, material: "Material") -> Row:
+def _luck_row(o: Outcome, rule: str, split: str, material: Material) -> Row:
     label, b = f"{o.subject.label}, {split}", o.chosen[rule].bias
     label += "; oracle" if rule == "oracle" else ""
     if b is None or b.cannot_tell is not None:
-        words = "cannot tell"
+        words = "not estimable"
         return Row(label, [Value(words, "too few evaluations" if b is None else "slow noise"), *[Value(NONE)] * 4],
                    material.anchors[o.subject.name])  # fmt: skip
     cells = [score(b.optimism), score(b.corrected), p_value(b.p), p_value(b.p_new), score(b.excess)]
@@ -123,7 +137,7 @@ def p_value(p: float | None) -> str:
     return NONE if p is None else f"{p:.2g}"
 
 
-def _runs(members: Sequence[Outcome], material: "Material") -> list[Row]:
+def _runs(members: Sequence[Outcome], material: Material) -> list[Row]:
     return [Row(o.subject.label, _cells(o), material.anchors[o.subject.name]) for o in members]
 
 
@@ -152,8 +166,8 @@ def _peak(o: Outcome, split: str, rule: str) -> Value:
 
 def _chance(s: "Selection") -> str:
     if s.bias is None or s.bias.p is None:
-        return "luck: cannot tell"
-    return f"luck\u00a0{score(s.bias.optimism)}, p\u00a0{p_value(s.bias.p)}"
+        return "selection optimism: not estimable"
+    return f"optimism\u00a0{score(s.bias.optimism)}, p\u00a0{p_value(s.bias.p)}"
 
 
 def _when(o: Outcome, step: float) -> str:
@@ -200,7 +214,7 @@ def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[
     for name, members in groups.items():
         classes, rows = heat_rows(members, order)
         if rows:
-            tables.append((name, [_heat_row(row, classes) for row in rows]))
+            tables.append(Group(name, [_heat_row(row, classes) for row in rows]))
     if not tables:
         return []
     return [

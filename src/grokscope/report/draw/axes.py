@@ -1,0 +1,116 @@
+"""Axes laid out in points, and what stands around them: headings and labels in the margin."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grokscope.report.draw.style import colour
+from grokscope.vocabulary.text import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+POINTS = 72.0
+"""Figure units are points: an inch of matplotlib is 72 units of the SVG's view box."""
+
+
+def size_of(figure: "FigureBase") -> tuple[float, float]:
+    """Width and height in points of a figure, or of a part of one."""
+    box: Any = figure.bbox  # pyright: ignore[reportAttributeAccessIssue] # both kinds of figures have one
+    root: Any = figure.get_figure(root=True)
+    return POINTS * box.width / root.dpi, POINTS * box.height / root.dpi
+
+
+def axes_rows(
+    figure: "FigureBase", heights: Sequence[float], *, left: float, right: float, top: float, gap: float = 0.0
+) -> "list[Axes]":
+    """Axes one above the other, of these heights; all sizes in points, margins from the figure's edges."""
+    width, height = size_of(figure)
+    rows = len(heights)
+    below = height - top - sum(heights) - gap * (rows - 1)
+    place = {
+        "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": below / height,
+        "hspace": gap * rows / sum(heights),
+    }  # fmt: skip
+    axes = figure.subplots(rows, 1, squeeze=False, height_ratios=heights, gridspec_kw=place)
+    return list(axes[:, 0])
+
+
+def place_axes(figure: "FigureBase", left: float, top: float, width: float, height: float) -> "Axes":
+    """Axes at a place in points from the figure's top left corner."""
+    w, h = size_of(figure)
+    return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+
+
+def ruled(axes: "Axes") -> None:
+    """Thin horizontal lines behind the data."""
+    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def dress_y(axes: "Axes", log: bool) -> None:
+    """A few ticks with short labels."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    if not log:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(lambda v, _: short(round(v, 9)).replace("-", "−"))
+        return
+    low, high = axes.get_ylim()
+    if high / low > 50:
+        locator = LogLocator(numticks=5)
+    else:
+        locator = LogLocator(subs=(1, 2, 5) if high / low < 12 else (1, 3), numticks=6)
+    axes.yaxis.set_major_locator(locator)
+    axes.yaxis.set_major_formatter(lambda v, _: tick(v))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def tick(value: float) -> str:
+    """``0.01``, ``300``, ``1e-6``: short enough for an axis."""
+    return short(value) if 1e-3 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def heading(
+    axes: "Axes", text: str, above: float = 6.0, role: str = "muted", size: float = 10.5, weight: str = "normal"
+) -> None:
+    """A small title over the left end of the axes, in place of a rotated label."""
+    axes.annotate(
+        text, (0, 1), xycoords="axes fraction", xytext=(0, above), textcoords="offset points",
+        color=colour(role), fontsize=size, fontweight=weight, va="bottom", ha="left", annotation_clip=False,
+    )  # fmt: skip
+
+
+def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: float = 12.0, size: float = 10.0) -> None:
+    """(y in data units, text, palette role) at the right end of the axes, moved apart where they would touch."""
+    if not labels:
+        return
+    bottom, top = axes.get_ylim()
+    height = axes.get_window_extent().height * POINTS / axes.figure.dpi
+
+    def to_points(y: float) -> float:
+        if axes.get_yscale() == "log":
+            return float(np.log(y / bottom) / np.log(top / bottom) * height)
+        return (y - bottom) / (top - bottom) * height
+
+    wanted = sorted((float(np.clip(to_points(y), 0, height)), text, role) for y, text, role in labels)
+    places = _apart([w[0] for w in wanted], gap, height)
+    for place, (_, text, role) in zip(places, wanted, strict=True):
+        axes.annotate(
+            text, (1, 0), xycoords="axes fraction", xytext=(4, place), textcoords="offset points",
+            color=colour(role), fontsize=size, va="center", ha="left", annotation_clip=False,
+        )  # fmt: skip
+
+
+def _apart(places: list[float], gap: float, height: float) -> list[float]:
+    """Sorted places pushed up to keep `gap`, then pushed down again where that leaves the axes."""
+    up: list[float] = []
+    for place in places:
+        up.append(max(place, up[-1] + gap) if up else place)
+    limit, down = height + gap / 2, []
+    for place in reversed(up):
+        down.append(min(place, limit))
+        limit = down[-1] - gap
+    return down[::-1]

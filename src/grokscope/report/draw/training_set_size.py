@@ -1,0 +1,54 @@
+"""Peaks and ends on one split against the size of the training set."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.report.draw.style import colour, group_colour, group_dash
+from grokscope.report.read.shortcut import SizeCurve
+from grokscope.trajectory.selection import ORACLE, REPORTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+SIZE = WIDTH, HEIGHT = 380.0, 230.0
+LEFT, RIGHT, TOP, BOTTOM = 40.0, 80.0, 22.0, 40.0
+
+
+def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> None:
+    """Open circles are peaks, filled ones ends; lines are means over runs."""
+    (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
+    axes.set_xscale("log")
+    sizes = sorted({n for c in curves for n in c.sizes})
+    axes.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
+    lowest = min([v for c in curves for p in c.points for v in p[1:]] + [c.trivial for c in curves if c.trivial])
+    axes.set_ylim(min(0.0, lowest) if lowest < 0.3 else np.floor(lowest * 10) / 10 - 0.02, 1.02)
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.minorticks_off()
+    ruled(axes)
+    labels = []
+    for goal in sorted({c.threshold for c in curves if c.threshold is not None}):
+        axes.axhline(goal, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+        labels.append((goal, f"threshold {goal:.2f}", "muted"))
+    for base in sorted({c.trivial for c in curves if c.trivial is not None}):
+        axes.axhline(base, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        labels.append((base, f"trivial {base:.2f}", "muted"))
+    for curve in curves:
+        _draw_curve(axes, curve, names.index(curve.name), len(names))
+    margin_labels(axes, labels, size=9.5)
+    axes.set_xlabel("n_train, examples (log scale)", labelpad=2)
+    stamp = f"; peaks: {ORACLE}" if split == REPORTED else ""
+    heading(axes, f"accuracy on {split}{stamp}", role="ink", size=11)
+
+
+def _draw_curve(axes: "Axes", curve: SizeCurve, index: int, of: int) -> None:
+    shade = group_colour(index)
+    apart = 1 + 0.02 * (index - (of - 1) / 2)
+    for which, dash, face in ((1, (0, (1.2, 1.6)), colour("paper")), (2, group_dash(0), shade)):
+        x = [p[0] * apart for p in curve.points]
+        axes.plot(x, [p[which] for p in curve.points], "o", color=shade, markerfacecolor=face, markersize=4, alpha=0.75)
+        means = [float(np.mean(curve.at(n, which))) for n in curve.sizes]
+        axes.plot([n * apart for n in curve.sizes], means, color=shade, linestyle=dash, linewidth=1.8)

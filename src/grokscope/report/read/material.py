@@ -1,0 +1,104 @@
+"""Everything a page is made of, read and judged but not yet drawn."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.report.read.copies import Copy, is_import, set_aside
+from grokscope.report.read.judged_run import Reading, read, splits_of
+from grokscope.report.read.subjects import Subject, as_subjects, gather
+from grokscope.report.read.subjects import groups as by_group
+from grokscope.store.same_data import refuse_mixed
+
+if TYPE_CHECKING:
+    from grokscope.store import Run
+    from grokscope.trajectory import Criteria
+
+MANY_RUNS = 60
+"""Above this many runs the page spares what it would repeat for each of them: see `Material.many`."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Runs with their verdicts, and what was asked of them."""
+
+    title: str
+    subjects: list[Subject]
+    splits: list[str]
+    """The first one speaks for the report."""
+    readings: dict[str, list[Reading]]
+    """split -> one reading per subject, in the subjects' order."""
+    criteria: "Criteria"
+    study: Mapping[str, Any] | None
+    expectations: Sequence[Mapping[str, Any]] | None
+    remake: str
+    copies: Sequence[Copy] = ()
+    """Imports and other folders of runs that are among the subjects: left out of everything, and named."""
+    unchecked: Sequence[str] = ()
+    """Names of runs that record no digests of their data, beside others of their task and seed."""
+
+    @property
+    def lead(self) -> list[Reading]:
+        """The readings on the split that speaks for the report."""
+        return self.readings[self.splits[0]]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many runs that settings stand once for each group, and curves in tables only once."""
+        return len(self.subjects) > MANY_RUNS
+
+    def groups(self, split: str | None = None) -> dict[str, list[Reading]]:
+        members: dict[str, list[Reading]] = {name: [] for name in by_group(self.subjects)}
+        for reading in self.readings[split or self.splits[0]]:
+            members[reading.subject.group].append(reading)
+        return members
+
+    @cached_property
+    def anchors(self) -> dict[str, str]:
+        """Subject name -> an id that is unique on the page and safe in it."""
+        return {s.name: f"run-{i + 1}" for i, s in enumerate(self.subjects)}
+
+
+def collect(
+    runs: "Iterable[Run | Subject]",
+    *,
+    title: str | None,
+    study: Mapping[str, Any] | None,
+    expectations: Sequence[Mapping[str, Any]] | None,
+    criteria: "Criteria | None",
+    split: str | None,
+    remake: str | None,
+    out: Path,
+) -> Material:
+    """Read and judge.
+
+    Raises:
+        ValueError: an unknown split, or runs of one task and seed that learned from other data.
+    """
+    from grokscope.trajectory import Criteria
+
+    given, copies = set_aside(as_subjects(runs))
+    own = [c.copy for c in copies if not is_import(c.copy)]
+    refuse_mixed((s.path or s.name, s.record) for s in [*given, *own])
+    unchecked = refuse_mixed((s.path or s.name, s.record) for s in given)
+    subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
+    criteria = criteria or Criteria()
+    splits = splits_of(subjects, split)
+    readings = {s: read(subjects, s, criteria) for s in splits}
+    name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
+    remake = remake or _remake(subjects, out)
+    return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked)
+
+
+def _default_title(subjects: Sequence[Subject]) -> str:
+    tasks = dict.fromkeys(str((s.config or {}).get("task", {}).get("name", "")) for s in subjects)
+    named = [t for t in tasks if t]
+    return f"Training on {', '.join(named)}" if named else "Training runs"
+
+
+def _remake(subjects: Sequence[Subject], out: Path) -> str:
+    places = list(dict.fromkeys(str(Path(s.path).parent) if s.path else s.name for s in subjects))
+    shown = " ".join(places) if len(places) <= 4 else f"{' '.join(places[:4])} …"
+    return f"grokscope report {shown} --out {out.name}"

@@ -1,0 +1,127 @@
+"""What stands behind the runs: what sets groups apart, each run's settings, origin and data, and the criteria."""
+
+from collections.abc import Mapping, Sequence
+
+from grokscope.report.read.copies import copies_note
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.material import Material
+from grokscope.report.read.run_details import Detail, Download, command, details, group_differences, shared_settings
+from grokscope.report.sections.blocks import (
+    Block,
+    Chip,
+    Code,
+    Fold,
+    Group,
+    Head,
+    Link,
+    Muted,
+    Pairs,
+    Row,
+    Section,
+    Strong,
+    Table,
+    Text,
+    Value,
+    Words,
+)
+from grokscope.vocabulary.text import plural
+
+PLACE = 90.0
+
+
+def section(material: Material) -> Section:
+    groups = material.groups()
+    blocks: list[Block] = [Words(_intro(groups))]
+    notes = (copies_note(material.copies), _unchecked(material.unchecked))
+    blocks += [Words(note) for note in notes if note]
+    blocks += _differences(groups)
+    if material.subjects:
+        blocks.append(Words("Run by run", "h3"))
+    if material.many:
+        blocks += _by_group(material, groups)
+    else:
+        blocks += [_fold(detail) for detail in details(groups, material.anchors)]
+    criteria = [(k, "none" if v is None else f"{v:g}") for k, v in material.criteria.to_dict().items()]
+    summary = f"The {len(criteria)} thresholds behind every verdict on this page"
+    blocks += [Words("Criteria", "h3"), Fold(summary, [Pairs(criteria, "settings")], small=True)]
+    return Section("runs", "Runs", "Runs", blocks)
+
+
+def _intro(groups: Mapping[str, Sequence[Reading]]) -> str:
+    again = any(r.subject.config and command(r) for members in groups.values() for r in members)
+    return f"Settings, origin and rows{', and the command that makes a run again' if again else ''}."
+
+
+def _unchecked(names: Sequence[str]) -> str:
+    """Which runs were pooled on trust; empty where there are none."""
+    if not names:
+        return ""
+    return (
+        f"{plural(len(names), 'run')} pooled on trust, as older versions and other programs recorded no digest of "
+        f"their data, and others here have their task and seed: {', '.join(names)}."
+    )
+
+
+def _differences(groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
+    keys, values = group_differences(groups)
+    if not keys or len(values) < 2:
+        return []
+    heads = [Head(Code(key), number=False) for key in keys]
+    rows = [Row(group, [Value(settings[k], number=False) for k in keys]) for group, settings in values.items()]
+    table = Table("Differences between groups", ["Group", *heads], [Group("", rows)])
+    return [Words("What sets the groups apart", "h3"), table]
+
+
+def _by_group(material: Material, groups: Mapping[str, list[Reading]]) -> list[Block]:
+    """A fold for each group, which holds what its runs share once, and a fold for each run inside it."""
+    every = {d.reading.subject.name: d for d in details(groups, material.anchors, brief=True)}
+    blocks: list[Block] = []
+    for name, members in groups.items():
+        inside: list[Block] = [_fold(every[r.subject.name]) for r in members]
+        if settings := shared_settings(members):
+            shared = f"The {len(settings)} settings that these runs share (bold: given by the user)"
+            inside.insert(0, Fold(shared, [Pairs(_settings(settings), "settings")], small=True))
+        blocks.append(Fold(f"{name}: {plural(len(members), 'run')}", inside))
+    return blocks
+
+
+def _fold(d: Detail) -> Fold:
+    subject = d.reading.subject
+    summary: list = [Chip(d.reading.outcome, "so far" if d.reading.provisional else "")]
+    if subject.group != subject.name:
+        summary.append(f"{subject.group}, {subject.label}" if subject.seed is not None else subject.group)
+    return Fold([*summary, Muted(subject.name)], _inside(d), f"{d.anchor}-details")
+
+
+def _inside(d: Detail) -> list[Block]:
+    blocks: list[Block] = [Words(d.why, "plain")] if d.why else []
+    if d.config:
+        blocks.append(Words(_config(d.config, d.command), "small"))
+    if d.download:
+        blocks.append(Words(["Rows: ", *_link(d.download)], "small"))
+    if d.own:
+        blocks.append(Pairs([(key, [f"{value} ", Muted("differs inside the group")]) for key, value in d.own]))
+    if d.origin:
+        blocks.append(Pairs(d.origin))
+    if d.settings:
+        summary = f"All {len(d.settings)} settings (bold: given by the user)"
+        blocks.append(Fold(summary, [Pairs(_settings(d.settings), "settings")], small=True))
+    return blocks
+
+
+def _config(config: Download, how: str | None) -> Text:
+    if how is None:
+        return ["Settings as they were imported: ", *_link(config)]
+    return ["To reproduce: save ", *_link(config), ", then ", Code(how)]
+
+
+def _link(download: Download) -> list:
+    if download.href is None:
+        return [download.words]
+    size = f" ({download.words})" if download.words else ""
+    return [Link(download.name, download.href, download.name), size]
+
+
+def _settings(settings: Sequence[tuple[str, str, bool]]) -> list[tuple[Text, Text]]:
+    """The second of each pair in bold where the user gave it: the template makes the whole row bold."""
+    return [(Strong(key), Strong(value)) if given else (key, value) for key, value, given in settings]

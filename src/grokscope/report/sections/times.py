@@ -1,0 +1,150 @@
+"""When runs generalized: Kaplan-Meier curves, medians with their censoring, and tests between groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grokscope.report.draw.axis import Scale
+from grokscope.report.draw.keys import censored_entry, group_key
+from grokscope.report.draw.survival import DRAWN, WIDTH, draw_survival, figure_height, survival_axis
+from grokscope.report.read.bands import SMALL
+from grokscope.report.read.judged_run import unit_of
+from grokscope.report.read.material import Material
+from grokscope.report.read.survival import (
+    COMPARED,
+    Arm,
+    arm_rows,
+    arms,
+    one_answer,
+    pair_rows,
+    pairs,
+    spoken_survival,
+    worth_drawing,
+)
+from grokscope.report.sections.blocks import (
+    Block,
+    Group,
+    Head,
+    Panel,
+    Plots,
+    Row,
+    Section,
+    Symbol,
+    Table,
+    Value,
+    Words,
+)
+from grokscope.vocabulary.text import listed, plural
+
+PLACE = 40.0
+
+
+def section(material: Material) -> Section:
+    groups = material.groups()
+    times, delays = arms(groups, "T_gen"), arms(groups, "delay")
+    tests = pairs(times)
+    blocks: list[Block] = [
+        Words(
+            f"Kaplan-Meier estimates on {material.splits[0]} (Turnbull's where the runs of a group were evaluated on "
+            "different grids): the share of each group's runs that had generalized by a step, and after how long a "
+            "delay. A run that did not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, "
+            "undefined where nobody or everybody has."
+        ),
+        *_plots(material, times, delays),
+        _table(arm_rows(times, delays)),
+        *_comparisons(pair_rows(tests)),
+    ]
+    if note := _note(times, tests):
+        blocks.append(Words(note))
+    return Section("times", "Times", "Time to generalization", blocks)
+
+
+def _plots(material: Material, times: Sequence[Arm], delays: Sequence[Arm]) -> list[Block]:
+    """T_gen and delay, each where at least one run of two or more reached it."""
+    drawn = [(what, found) for what, found in (("T_gen", times), ("delay", delays)) if worth_drawing(found)]
+    if not drawn:
+        return []
+    key = [*group_key([f"{a.group} (n = {len(a.times)})" for a in times], DRAWN), censored_entry()]
+    panels = [_panel(what, found, unit_of(material.lead)) for what, found in drawn]
+    return [Plots("s", panels, key, "wide", 2, "survival")]
+
+
+def _panel(what: str, found: Sequence[Arm], unit: str) -> Panel:
+    def draw(figure: Any, scale: Scale) -> None:
+        draw_survival(figure, found, survival_axis(scale, found, unit), what)
+
+    name = "Step of generalization" if what == "T_gen" else "Delay from fitting to generalizing"
+    size = (WIDTH, figure_height(found))
+    return Panel(draw, size, spoken_survival(found, what), name, _not_at_risk(what, found))
+
+
+def _not_at_risk(what: str, found: Sequence[Arm]) -> str:
+    missing = [f"{plural(a.left_out, 'run')} of {a.group}" for a in found if a.left_out]
+    if not missing:
+        return ""
+    why = "without evaluations, or never fitted so that no delay began" if what == "delay" else "without evaluations"
+    return f"Not at risk ({why}): {listed(missing)}."
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    heads = [
+        Head("Group", number=False), Head("Runs"), Head("Reached"), Head(["Median ", Symbol("T", "gen")]),
+        Head("Median delay"), Head("Note", number=False),
+    ]  # fmt: skip
+    body = [
+        Row(
+            row["group"],
+            [
+                Value(f"{row['n']:,}", sort=row["n"]),
+                Value(f"{row['events']:,}", sort=row["events"]),
+                Value(*row["gen"]),
+                Value(*row["delay"]),
+                Value(row["notes"], number=False),
+            ],
+        )
+        for row in rows
+    ]
+    return Table("Times by group", heads, [Group("", body)])
+
+
+def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
+    if not rows:
+        return []
+    title = Words("Are the groups different?", "h3")
+    if answer := one_answer(rows):
+        return [title, Words(answer, "plain")]
+    heads = [Head("Groups", number=False), *map(Head, ("Runs", "Reached", "p", "p, Holm", "smallest possible p"))]
+    return [title, Table("Log-rank tests", heads, [Group("", [_comparison(row) for row in rows])])]
+
+
+def _comparison(row: Mapping[str, Any]) -> Row:
+    cells = [Value("{:,} v {:,}".format(*row[what])) for what in ("n", "events")]
+    if row["reason"]:
+        cells.append(Value(row["reason"], number=False, span=3))
+    else:
+        cells += [Value(row["p"]), Value(row["holm"]), Value(row["smallest"], "; ".join(row["cautions"]))]
+    return Row(f"{row['a']} against {row['b']}", cells)
+
+
+def _note(times: Sequence[Arm], tests: Sequence[Any]) -> str:
+    sizes = [n for a in times if (n := len(a.times))]
+    parts = []
+    if not any(a.times.events for a in times):
+        parts.append("No run has generalized: all curves would lie at 0 % up to where the runs ended.")
+    tested = any(test.p is not None for _, _, test, _ in tests)
+    if tested:
+        parts.append(
+            "p: log-rank on the step of generalization, two-sided, from permuting the groups' labels; Holm over all "
+            "pairs of this table. Groups of different evaluation grids are compared on the evaluations that all "
+            "of their runs had; the smallest possible p is that of these runs, with their ties and censoring."
+        )
+    if tested and min(sizes) < SMALL:
+        parts.append(
+            f"The smallest group has {plural(min(sizes), 'run')}, fewer than {SMALL}: read the p-values against the "
+            "smallest possible ones and call no difference established."
+        )
+    if len(sizes) > COMPARED:
+        parts.append(
+            f"Not tested against each other: among the pairs of more than {COMPARED} groups chance alone finds "
+            "differences."
+        )
+    return " ".join(parts)

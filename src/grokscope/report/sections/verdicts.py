@@ -1,0 +1,105 @@
+"""One row for each run on each split: its verdict, how robust it is, and the numbers behind it."""
+
+import base64
+
+from grokscope.report.draw.axis import StepAxis, curve_axis
+from grokscope.report.draw.icons import sparkline
+from grokscope.report.read.material import Material
+from grokscope.report.read.run_details import table_csv
+from grokscope.report.read.summary import counts
+from grokscope.report.read.tables import Cell, VerdictRow, flat_records, verdict_rows
+from grokscope.report.sections.blocks import (
+    Block,
+    Chip,
+    Download,
+    Drawing,
+    Fold,
+    Group,
+    Head,
+    Link,
+    Row,
+    Section,
+    Symbol,
+    Table,
+    Value,
+    Words,
+)
+from grokscope.report.sections.names import slug
+from grokscope.trajectory.selection import ORACLE, REPORTED
+
+PLACE = 30.0
+NUMBERS = ("fit", "gen", "delay", "ratio", "peak", "end", "drop")
+NOTE = (
+    "Under T the interval (before, at] in which the milestone lies; ▷ means not reached by the last evaluation "
+    "(censored). Peak, end and drop are held-out scores. The end is the mean over the last 5 % of the steps, of as "
+    "many evaluations as stand beneath it (end and end_rows in the CSV); the last evaluation alone is called final "
+    "wherever it is shown. The noise under a drop is what chance alone can do."
+)
+
+
+def section(material: Material) -> Section:
+    first, *others = material.splits
+    blocks: list[Block] = [
+        Words(
+            f"One row per run, judged on {first}. A verdict is fragile when moving one threshold to its neighbor, or "
+            "the leeway of the evaluation grid, would change its word; what it would become is named."
+        ),
+        _table(material, first),
+    ]
+    for split in others:
+        summary = [f"Verdicts on {split}", *(Chip(name, count=n) for name, n in counts(material.readings[split]))]
+        blocks.append(Fold(summary, [_table(material, split)]))
+    blocks.append(Words(NOTE))
+    every = [r for split in material.splits for members in material.groups(split).values() for r in members]
+    if every:
+        text = base64.b64encode(table_csv(flat_records(every)).encode()).decode()
+        blocks.append(Download("All of these rows:", "verdicts.csv", f"data:text/csv;base64,{text}", "Download as CSV"))
+    return Section("verdicts", "Verdicts", "Verdicts", blocks)
+
+
+def _table(material: Material, split: str) -> Table:
+    first = split == material.splits[0]
+    axis = curve_axis(material.lead, "log") if first or not material.many else None
+    low = -0.5 if any(r.kind == "regression" for r in material.readings[split]) else 0.0
+    suffix = "" if first else f"-{slug(split)}"
+    groups = [
+        Group(
+            name,
+            [_row(row, axis, (low, 1.0), suffix) for row in verdict_rows(members, material.anchors)],
+            counts(members),
+        )
+        for name, members in material.groups(split).items()
+    ]
+    return Table(f"Verdicts on {split}", _heads(split, curves=axis is not None), groups, style="verdicts", runs=first)
+
+
+def _heads(split: str, curves: bool) -> list[str | Head]:
+    return [
+        Head("Run", number=False),
+        Head("Verdict", number=False),
+        *([Head("Curve", number=False)] if curves else []),
+        Head("Robust?", number=False),
+        Head(Symbol("T", "fit")),
+        Head(Symbol("T", "gen")),
+        Head("Delay"),
+        Head("Ratio"),
+        Head("Peak", ORACLE if split == REPORTED else ""),
+        Head("End"),
+        Head("Drop"),
+    ]
+
+
+def _row(row: VerdictRow, axis: StepAxis | None, limits: tuple[float, float], suffix: str) -> Row:
+    cells = [Value(Chip(row.outcome, row.more), number=False)]
+    if axis is not None:
+        cells.append(Value(Drawing(sparkline(row.reading, axis, limits)), number=False))
+    if row.reading.verdict is None:
+        cells.append(Value(row.why, number=False, span=len(NUMBERS) + 1, narrow=True))
+    else:
+        cells.append(Value(row.robust, row.robust_more, number=False, narrow=True))
+        cells += [_number(getattr(row, name)) for name in NUMBERS]
+    return Row(Link(row.label, f"#{row.anchor}-details"), cells, key=row.anchor + suffix)
+
+
+def _number(cell: Cell) -> Value:
+    return Value(cell.main, cell.sub, title=cell.title, sort=cell.sort)
