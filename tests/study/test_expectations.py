@@ -174,3 +174,15 @@ def test_a_refuted_published_claim_heads_the_check():
     assert said == "7 of 21 planned runs finished (by arm: slow 3 of 10, fast 4 of 11); 2 of 7 verdicts fragile."
     with pytest.raises(ValueError, match=r"published: expected claim or opposite"):
         study({"verdict": "grokked", "published": "maybe"})
+
+
+def test_the_explainers_milestone_can_be_expected():
+    """T_grok needs a train loss; a run without one neither meets the range nor counts as censored."""
+    ranged = Expectation(where={}, ranges={"T_grok": (400, 600)})
+    assert ranged.met(verdict(T_grok=milestone(500)))
+    assert not ranged.met(verdict(T_grok=milestone(2000, censored=True)))
+    assert not ranged.met(verdict(T_grok=None))
+    never = Expectation(where={}, ranges={}, censored=("T_grok",))
+    assert never.met(verdict(T_grok=milestone(2000, censored=True)))
+    assert not never.met(verdict(T_grok=None))
+    assert study({"T_grok": [1, 5000]}).expectations[0].ranges == {"T_grok": (1, 5000)}  # type: ignore[union-attr]

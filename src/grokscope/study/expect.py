@@ -44,7 +44,7 @@ from grokscope.vocabulary.splits import HELD_OUT
 if TYPE_CHECKING:
     from grokscope.trajectory import Survival
 
-STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "delay", "delay_ratio")
+STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "T_grok", "delay", "delay_ratio")
 """Milestones: known to the evaluation grid, and right-censored where they were not reached."""
 LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "end", "final")
 PEAKS = LEVELS[:5]
