@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
     from grokscope.foreign import verdicts_of_logs
+    from grokscope.mechanism.of_anything import explain
+    from grokscope.mechanism.setup import Setup
     from grokscope.recorder import Recorder
     from grokscope.report import build_report
     from grokscope.store import Run, find_runs, open_run
@@ -30,6 +32,8 @@ _WHERE = {
     "extend_run": "commands.train:extend",
     "train_run": "commands.train:train_run",
     "dissect": "dissect.battery:dissect",
+    "Setup": "mechanism.setup:Setup",
+    "explain": "mechanism.of_anything:explain",
     "Budget": "config:Budget",
     "Cadence": "config:Cadence",
     "Hardware": "config:Hardware",
@@ -62,12 +66,14 @@ __all__ = [
     "Run",
     "RunConfig",
     "Selection",
+    "Setup",
     "Study",
     "Trajectory",
     "Verdict",
     "branch_run",
     "build_report",
     "dissect",
+    "explain",
     "extend_run",
     "find_runs",
     "import_logs",

@@ -53,6 +53,7 @@ VERBS = {
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
     "verdict": Verb("verdict:verdict", "did it grok? of runs and of anybody's training log", ("criteria",)),
+    "explain": Verb("explain:explain", "why did it (not) grok? which explanations fit, and which arm would tell"),
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),

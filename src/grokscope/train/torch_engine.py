@@ -322,6 +322,11 @@ class TorchEngine:
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
 
+    def _group_sizes(self) -> dict[str, int]:
+        """Number of weights in each parameter group."""
+        sizes = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
+        return {group: sum(sizes[name] for name in names) for group, names in self.groups.items()}
+
     def facts(self) -> dict[str, Any]:
         """What a reader of the run must know of it."""
         splits = {
@@ -332,6 +337,7 @@ class TorchEngine:
             "steps_per_epoch": self.order.steps_per_epoch,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "groups": self.groups,
+            "group_sizes": self._group_sizes(),
             "splits": splits,
             "meta": self.meta,
             "loss_dtype": str(self.loss.dtype).removeprefix("torch."),

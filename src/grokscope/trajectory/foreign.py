@@ -11,7 +11,7 @@ from grokscope.trajectory.logs.guess import suggest, unnamed
 from grokscope.trajectory.logs.joining import read_joined
 from grokscope.trajectory.logs.reading import is_several, read_table
 from grokscope.trajectory.logs.steps import Log, in_order
-from grokscope.trajectory.series import DEFAULT_THRESHOLD, FLOAT_TOLERANCE, Kind, Trajectory, r2
+from grokscope.trajectory.series import DEFAULT_THRESHOLD, FLOAT_TOLERANCE, MEASURED, Kind, Trajectory, r2
 
 SOLE = "held_out"
 """Name of the held-out split where the log has one and the caller gave only its column."""
@@ -26,6 +26,7 @@ def from_log(
     train_loss: str | None = None,
     held_out_loss: str | Mapping[str, str] | None = None,
     norm: str | Mapping[str, str] | None = None,
+    measured: Mapping[str, str] | None = None,
     kind: Kind = "classification",
     n: int | Mapping[str, int] | None = None,
     threshold: float | None = None,
@@ -49,6 +50,8 @@ def from_log(
         train_loss: needed for the verdict `diverged` and for loss spikes.
         held_out_loss: like `held_out`; in regression it may stand in its place.
         norm: column of the total weight norm, or group -> column (``total``, ``head``, ...).
+        measured: other columns for mechanism checks, by the name that grokscope gives them: ``{"rank_effective":
+            "rank", "train_irm": "penalty"}``.
         n: examples per split (train included), for the binomial noise band; a plain number means the held-out splits.
             Accuracies within rounding of a count over n become that count.
         threshold: held-out score from which the task counts as generalized; 0.95 (R2: 0.9) if not given.
@@ -72,7 +75,9 @@ def from_log(
     loss_columns = _named(held_out_loss)
     norm_columns = _named(norm, sole="total")
     loss_names = {"train": train_loss, **loss_columns}
-    asked = [c for c in (train, *columns.values(), *loss_names.values(), *norm_columns.values()) if c is not None]
+    measures = _known_measures(measured or {})
+    named = (train, *columns.values(), *loss_names.values(), *norm_columns.values(), *measures.values())
+    asked = [c for c in named if c is not None]
     _check_asked(source, asked, train, columns, loss_names, part, max_mb)
     log = _read(source, step, asked, repeated, part, max_mb)
     notes = list(log.notes)
@@ -103,6 +108,7 @@ def from_log(
         held_out_loss=losses,
         norm=norms.pop("total", None),
         norm_groups=norms,
+        measured={name: _finite(log.values(column)) for name, column in measures.items()},
         trivial={s: float(v) for s, v in trivials.items()},
         threshold=DEFAULT_THRESHOLD[kind] if threshold is None else threshold,
         counted=counted,
@@ -150,6 +156,17 @@ def _require_unset(kind: str, **options: tuple[Any, Any]) -> None:
     for name, (given, default) in options.items():
         if given != default:
             raise ValueError(f"{name} has no meaning in {kind}; leave it out")
+
+
+def _known_measures(measured: Mapping[str, str]) -> dict[str, str]:
+    for name in measured:
+        if name not in MEASURED:
+            raise ValueError(f"measured: unknown name {name!r}{nearest(name, sorted(MEASURED))}")
+    return dict(measured)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _named(columns: str | Mapping[str, str] | None, sole: str = SOLE) -> dict[str, str]:

@@ -29,6 +29,17 @@ EXPLODED_GROWTH = 1e6
 """So is one that grew by this factor over its first finite value (or over 1, if that was smaller)."""
 
 
+MEASURED = frozenset(
+    (
+        *("lr", "train_irm", "train_logit_scale", "softmax_collapse"),
+        *("cos_grad_head", "cos_grad_weights", "update_norm"),
+        *("rank_effective", "rank_participation", "rank_stable"),
+        *("margin_mean", "margin_max", "logit_max"),
+    )
+)
+"""Columns of a run that are read beside scores, losses, norms and probes."""
+
+
 class RunLike(Protocol):
     """What `from_run` needs of a run; `grokscope.store.Run` has it."""
 
@@ -94,6 +105,9 @@ class Trajectory:
     """split -> (t,) the same with the worst of the probe's strengths."""
     probe_high: dict[str, np.ndarray] = field(default_factory=dict)
     """split -> (t,) and with the best one."""
+    measured: dict[str, np.ndarray] = field(default_factory=dict)
+    """Other recorded column, by the name that grokscope gives it (``rank_effective``, ``train_irm``) -> (t,). No
+    verdict depends on them; mechanism checks read them."""
     input_probe: dict[str, float] = field(default_factory=dict)
     """split -> accuracy of a linear probe of the raw input, where it was recorded."""
     trivial: dict[str, float] = field(default_factory=dict)
@@ -132,7 +146,8 @@ class Trajectory:
         if not self.held_out:
             raise ValueError("a trajectory needs at least one held-out split")
         every = {"train": self.train, **self.held_out}
-        for name, values in {**every, "train_loss": self.train_loss, "norm": self.norm, **self.norm_groups}.items():
+        beside = {"train_loss": self.train_loss, "norm": self.norm, **self.norm_groups, **self.measured}
+        for name, values in {**every, **beside}.items():
             if values is not None and values.shape != self.step.shape:
                 raise ValueError(f"{name} has shape {values.shape}, step has {self.step.shape}")
         if self.kind == "classification":
@@ -304,6 +319,7 @@ def from_run(run: RunLike) -> Trajectory:
         norm=norms.pop("total", None),
         norm_groups=norms,
         **{f"probe{end}": _probes(metrics, held_out, end) for end in ("", "_low", "_high")},
+        measured={k: v for k, v in metrics.items() if k in MEASURED},
         input_probe={s: float(p["acc"]) for s, p in (facts.get("input_probe") or {}).items()},
         trivial=_trivial_of(splits, kind),
         threshold=float(facts.get("threshold") or DEFAULT_THRESHOLD[kind]),

@@ -1,0 +1,279 @@
+"""explain: why did it (not) grok? Of a run, of anybody's training log, and of the arms of a study."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.logs import as_options, columns_of, pairs
+from grokscope.commands.output import Result, number, plural, print_table
+from grokscope.config import require
+from grokscope.configio import dump
+from grokscope.store import open_run
+from grokscope.store.ended import require_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grokscope.mechanism import Explanation, Finding
+    from grokscope.mechanism.arms import ArmWords, Contrast, Member
+
+SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters")
+
+
+@dataclass
+class Explained(Result):
+    """One page on one held-out split of one run."""
+
+    source: str
+    explanation: "Explanation"
+
+    def data(self) -> Any:
+        return {"source": self.source, **self.explanation.to_dict()}
+
+    def show(self, console: "Console") -> None:
+        e = self.explanation
+        console.print(f"{self.source}, {e.split}: {e.verdict}", style="bold")
+        console.print(e.happened, markup=False)
+        _show(console, "What fits", e.fitting)
+        _show(console, "Also seen, and no reason for this verdict", e.also_seen)
+        _show(console, "What is excluded", e.excluded)
+        _show(console, "What cannot be told", [f for f in e.open if not f.missing])
+        if e.not_applicable:
+            names = ", ".join(f.check for f in e.not_applicable)
+            _heading(console, f"Does not apply: {names}", "dim")
+        self._show_next(console)
+        _heading(console, "What fits is not thereby the cause: the arm without it tells.", "dim")
+
+    def _show_next(self, console: "Console") -> None:
+        arms = self.explanation.next_arms()
+        if arms:
+            _heading(console, "What to train next")
+        for finding, arm in arms:
+            changes = " ".join(f"--{key} {value}" for key, value in arm.changes.items())
+            console.print(f"  {arm.name}{f' ({changes})' if changes else ''}: {arm.expects}  [tests: {finding.check}]",
+                          markup=False)  # fmt: skip
+        if self.explanation.missing:
+            missing = ", ".join(self.explanation.missing)
+            _heading(console, f"Not known here, and needed by further checks: {missing}", "dim")
+
+
+def _heading(console: "Console", text: str, style: str = "bold") -> None:
+    console.print()
+    console.print(text, style=style, markup=False)
+
+
+def _show(console: "Console", title: str, findings: "Sequence[Finding]") -> None:
+    if not findings:
+        return
+    _heading(console, title)
+    for finding in findings:
+        console.print(f"  {finding.claim}", markup=False)
+        console.print(f"    {finding.evidence}", markup=False, style="dim")
+
+
+@dataclass
+class ExplainedStudy(Result):
+    """What the checks say in each arm, and what single settings did."""
+
+    title: str
+    split: str
+    arms: "tuple[ArmWords, ...]"
+    contrasts: "tuple[Contrast, ...]"
+    notes: list[str] = field(default_factory=list)
+
+    def data(self) -> Any:
+        return {
+            "title": self.title,
+            "split": self.split,
+            "arms": [asdict(arm) for arm in self.arms],
+            "contrasts": [c.to_dict() for c in self.contrasts],
+            "notes": self.notes,
+        }
+
+    def show(self, console: "Console") -> None:
+        console.print(f"{self.title}, {self.split}", style="bold", markup=False)
+        print_table(console, ("arm", "runs", "verdicts"), [(a.arm, str(a.n), _counts(a.verdicts)) for a in self.arms])
+        claims = list(dict.fromkeys(claim for arm in self.arms for claim in arm.words))
+        _heading(console, "Runs whose trajectory supports a claim (+), speaks against it (-), or leaves it open (?)")
+        header = ("claim", *(arm.arm for arm in self.arms))
+        print_table(
+            console, header, [(claim, *(_signs(arm.words.get(claim, {})) for arm in self.arms)) for claim in claims]
+        )
+        if self.contrasts:
+            _heading(console, "What single settings did")
+            print_table(console, ("setting", "from", "to", "runs", "verdicts", "end", "ranges"),
+                        [_contrast_cells(c) for c in self.contrasts])  # fmt: skip
+            console.print(
+                "Ranges that do not touch happen by luck in one of ten pairs of three runs and three.", style="dim"
+            )
+        for note in self.notes:
+            console.print(f"note: {note}", markup=False)
+
+
+def _counts(verdicts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in verdicts.items())
+
+
+def _signs(words: Mapping[str, int]) -> str:
+    signs = {"supports": "+", "against": "-", "cannot tell": "?"}
+    return " ".join(f"{words[word]}{sign}" for word, sign in signs.items() if words.get(word))
+
+
+def _contrast_cells(c: "Contrast") -> tuple[str, ...]:
+    ends = " -> ".join(f"{number(low)} to {number(high)}" for low, high in c.ends)
+    verdicts = " -> ".join(_counts(v) for v in c.verdicts)
+    values = tuple(str(v) for v in c.values)
+    return (c.key, *values, f"{c.n[0]}, {c.n[1]}", verdicts, ends, "apart" if c.apart else "overlap")
+
+
+def explain(
+    source: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    split: str | None = None,
+    optimizer: str | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    loss: str | None = None,
+    grad_filter: str | None = None,
+    init_scale: float | None = None,
+    irm_weight: float | None = None,
+    parameters: int | None = None,
+    steps_per_unit: float | None = None,
+    step: str | None = None,
+    train: str | None = None,
+    held_out: tuple[str, ...] = (),
+    train_loss: str | None = None,
+    held_out_loss: tuple[str, ...] = (),
+    norm: tuple[str, ...] = (),
+    measured: tuple[str, ...] = (),
+    kind: str = "classification",
+    n: tuple[str, ...] = (),
+    threshold: float | None = None,
+    trivial: tuple[str, ...] = (),
+    trivial_loss: tuple[str, ...] = (),
+    scale: float = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
+) -> Explained | ExplainedStudy:
+    """Why did it (not) grok? Which explanations fit a run, which are excluded, and which arm would tell.
+
+    ``grokscope explain runs/NAME``; ``grokscope explain STUDY.toml`` compares the arms of a study; of a log of your own
+    name the columns as for `verdict`, and how it was trained: ``--lr 1e-3 --weight-decay 1``. Checks read trajectories
+    and train nothing.
+
+    Args:
+        source: A run folder, a study file (or the name of a shipped study), or a training log.
+        root: Folder that holds the runs of a study.
+        split: Held-out split to explain; by default ood_val, then ood_test, then id_val, then the first one.
+        optimizer: Of a log: adamw, adam, sgd, muon.
+        lr: Of a log: learning rate.
+        weight_decay: Of a log: decoupled weight decay.
+        loss: Of a log: cross_entropy, mse, ...
+        grad_filter: Of a log: none, grokfast_ema, grokfast_ma, orthogonal.
+        init_scale: Of a log: how many times as large as usual the weights started.
+        irm_weight: Of a log: weight of the IRM penalty in the loss.
+        parameters: Of a log: number of weights.
+        steps_per_unit: Of a log: optimizer steps in one unit of its step column (steps per epoch for a log in epochs).
+        step: Column of the step or epoch.
+        train: Column of the train accuracy.
+        held_out: Column of the held-out accuracy, or split=column for each split.
+        train_loss: Column of the train loss.
+        held_out_loss: Column of the held-out loss, or split=column.
+        norm: Column of the total weight norm, or group=column (total, head, scale_invariant).
+        measured: Further columns as name=column: rank_effective, train_irm, train_logit_scale, softmax_collapse, lr.
+        kind: classification or regression.
+        n: Examples in a split, or split=number (train included).
+        threshold: Held-out score that counts as generalized.
+        trivial: Accuracy of the trivial predictor, or split=number.
+        trivial_loss: Regression: loss of the trivial predictor, or split=number.
+        scale: Multiplies the accuracies: 0.01 for a log in percent.
+        repeated: Where steps go back: error, or last for a resumed log.
+        part: Which part of nested JSON is the log.
+        max_mb: Largest log that is read, in megabytes (512).
+
+    Raises:
+        ValueError: neither run nor study nor log; a missing column (the nearest is named); a run without evaluations.
+    """
+    known = {name: value for name, value in locals().items() if name in SETUP and value is not None}
+    columns = columns_of(locals())
+    if source.is_dir():
+        require(not columns["train"], "--train names a column of a log; a run knows its own")
+        return _of_run(source, split, known)
+    if source.is_file() and source.suffix != ".toml":
+        known["steps_per_unit"] = steps_per_unit or 1.0
+        return _of_log(source, split, known, columns | {"measured": pairs(measured, str)})
+    return _of_study(source, root, split)
+
+
+def _of_run(folder: Path, split: str | None, known: Mapping[str, Any]) -> Explained:
+    from grokscope.mechanism import case_of_run
+    from grokscope.mechanism import explain as run_checks
+
+    run = open_run(folder)
+    require_whole(run)
+    return Explained(run.id, run_checks(case_of_run(run, split, **known)))
+
+
+def _of_log(log: Path, split: str | None, known: Mapping[str, Any], columns: Mapping[str, Any]) -> Explained:
+    from grokscope.mechanism import Setup, case_of_trajectory
+    from grokscope.mechanism import explain as run_checks
+    from grokscope.trajectory import from_log
+
+    try:
+        trajectory = from_log(log, **columns)
+    except ValueError as error:
+        raise ValueError(as_options(str(error))) from None
+    return Explained(str(log), run_checks(case_of_trajectory(trajectory, Setup(**known), split)))
+
+
+def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
+    from grokscope.mechanism.arms import contrasts, words_by_arm
+    from grokscope.study.study import Study, find_study
+
+    study = Study.load(find_study(file))
+    states = study.status(root)
+    finished = [state for state in states if state.finished]
+    require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
+    members, notes = [], []
+    if len(finished) < len(states):
+        notes.append(f"{len(finished)} of {plural(len(states), 'run')} are finished; the others are left out")
+    for state in finished:
+        try:
+            members.append(_member(state, split))
+        except ValueError as error:
+            notes.append(str(error))
+    require(bool(members), "\n".join(notes))
+    return ExplainedStudy(
+        study.title or study.name, members[0].explanation.split, words_by_arm(members), contrasts(members), notes
+    )
+
+
+def _member(state: Any, split: str | None) -> "Member":
+    from grokscope.mechanism import case_of_run
+    from grokscope.mechanism import explain as run_checks
+    from grokscope.mechanism.arms import Member
+
+    case = case_of_run(state.run, split)
+    config = state.entry.config
+    settings = {key: value for key, value in _flat(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
+    settings.pop("regime.name")
+    return Member(config.regime.name, settings, run_checks(case), float(case.verdict.milestones.end))
+
+
+NO_SETTING = ("seed", "hardware", "evaluate", "diagnose", "checkpoint")
+"""Tables of a config that are no part of an arm: what was watched, and where."""
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,24 @@
+"""Why did a run grok, or not? One check for each mechanism, read off a trajectory; each names the arm that would test
+it.
+
+A check reads, it never trains: it can say that a trajectory is as an explanation would have it, not that the
+explanation is true. That takes the arm without the cause.
+"""
+
+from grokscope.mechanism.case import Case, case_of_run, case_of_trajectory
+from grokscope.mechanism.check import Arm, Check, Finding
+from grokscope.mechanism.explain import CHECKS, Explanation, explain
+from grokscope.mechanism.setup import Setup
+
+__all__ = [
+    "CHECKS",
+    "Arm",
+    "Case",
+    "Check",
+    "Explanation",
+    "Finding",
+    "Setup",
+    "case_of_run",
+    "case_of_trajectory",
+    "explain",
+]

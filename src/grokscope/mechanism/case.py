@@ -1,0 +1,140 @@
+"""What a check looks at: one trajectory, its verdict on one held-out split, and how it was trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from grokscope.mechanism.setup import Setup, setup_of_config
+from grokscope.store import Run
+from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
+from grokscope.trajectory.series import from_run
+
+Outcome = Literal["late", "at once", "failed", "broke", "not judged"]
+"""What there is to explain: held-out rose late; it generalized without delay; it never did, or lost it; training itself
+broke down; or the log cannot be judged."""
+
+OUTCOMES: Mapping[str | None, Outcome] = {
+    "grokked": "late",
+    "semi-grokked": "late",
+    "rising": "late",
+    "generalized": "at once",
+    "memorized": "failed",
+    "ungrokked": "failed",
+    "recovered-to-baseline": "failed",
+    "underfit": "failed",
+    "unstable": "broke",
+    "diverged": "broke",
+    None: "not judged",
+}
+
+PREFERRED = ("ood_val", "ood_test", "id_val")
+"""Which held-out split is explained where several were recorded and none is named: one that may be selected on, in an
+environment that was not trained on, comes first."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One recorded column where it was recorded. step (t,), value (t,) finite."""
+
+    step: np.ndarray
+    value: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def at(self, step: float) -> float:
+        """The last value recorded at or before `step`; the first one if there is none."""
+        return float(self.value[max(int(np.searchsorted(self.step, step, side="right")) - 1, 0)])
+
+    def since(self, step: float) -> "Series":
+        """From the last value recorded at or before `step` on."""
+        first = max(int(np.searchsorted(self.step, step, side="right")) - 1, 0)
+        return Series(self.step[first:], self.value[first:])
+
+    def until(self, step: float) -> "Series":
+        return Series(self.step[self.step <= step], self.value[self.step <= step])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trajectory to be explained, for one held-out split."""
+
+    trajectory: Trajectory
+    verdict: Verdict
+    setup: Setup
+
+    @property
+    def split(self) -> str:
+        return self.verdict.split
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        return OUTCOMES[self.verdict.verdict]
+
+    @cached_property
+    def fitted_at(self) -> float | None:
+        """Step of the fit; None where train never fitted."""
+        T_fit = self.verdict.milestones.T_fit
+        return None if T_fit.censored else float(T_fit.at)
+
+    @cached_property
+    def until(self) -> float:
+        """Where what is to be explained is over: T_gen of a run that generalized, else the last evaluation."""
+        T_gen = self.verdict.milestones.T_gen
+        return float(self.trajectory.last_step if T_gen.censored else T_gen.at)
+
+    def series(self, name: str) -> Series | None:
+        """A recorded column by the name that grokscope gives it (``norm_total``, ``rank_effective``); None where it was
+        not recorded, or fewer than two values of it are finite."""
+        values = self._values(name)
+        if values is None:
+            return None
+        finite = np.isfinite(values)
+        if finite.sum() < 2:
+            return None
+        return Series(self.trajectory.step[finite].astype(np.float64), values[finite])
+
+    def _values(self, name: str) -> np.ndarray | None:
+        t = self.trajectory
+        if name == "norm_total":
+            return t.norm
+        if name == "train_loss":
+            return t.train_loss
+        if name.startswith("norm_"):
+            return t.norm_groups.get(name.removeprefix("norm_"))
+        return t.measured.get(name)
+
+    def lr(self) -> Series | None:
+        """The learning rate over time: as recorded, else the constant one of the setup."""
+        if (recorded := self.series("lr")) is not None:
+            return recorded
+        if self.setup.lr is None:
+            return None
+        ends = np.array([0.0, float(self.trajectory.last_step)])
+        return Series(ends, np.full(2, self.setup.lr))
+
+    def steps(self, start: float, end: float) -> float:
+        """Optimizer steps between two times of the trajectory."""
+        return (end - start) * self.setup.steps_per_unit
+
+
+def case_of_trajectory(
+    trajectory: Trajectory, setup: Setup, split: str | None = None, criteria: Criteria | None = None
+) -> Case:
+    """The case of one held-out split; by default the first of `PREFERRED` that was recorded, else the first one."""
+    chosen = split or next((s for s in PREFERRED if s in trajectory.held_out), trajectory.splits[0])
+    return Case(trajectory, verdict(trajectory, chosen, criteria, neighbours=False), setup)
+
+
+def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = None, **known: Any) -> Case:
+    """The case of a run of grokscope's own. `known` adds to its setup what its record lacks (an imported run).
+
+    Raises:
+        ValueError: a run without evaluations, an unknown split.
+    """
+    recorded = setup_of_config(run.config, run.facts)
+    settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
+    return case_of_trajectory(from_run(run), Setup(**settings), split, criteria)

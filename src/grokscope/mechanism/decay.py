@@ -1,0 +1,168 @@
+"""Weight decay: did it have time to act, had it any grip, and was it too strong?"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokscope.mechanism.case import Case
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable
+
+
+def decay_budget(case: Case, start: float, end: float) -> float | None:
+    """Sum of lr * decay over the steps between two times: how often decay alone would divide the weights by e. None
+    where learning rate or decay are unknown."""
+    lr = case.lr()
+    if lr is None or case.setup.weight_decay is None:
+        return None
+    return case.setup.weight_decay * _integral(lr.step, lr.value, start, end) * case.setup.steps_per_unit
+
+
+def _integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> float:
+    """Of a value recorded at some times, linear between them and constant beyond."""
+    inside = step[(step > start) & (step < end)]
+    grid = np.concatenate([[start], inside, [end]])
+    return float(np.trapezoid(np.interp(grid, step, value), grid))
+
+
+@dataclass(frozen=True)
+class DecayTime(Check):
+    """eta * lambda * T, the decay budget in units of 1/e. Where it is far below 1, "the norm does not shrink" holds
+    trivially and explains nothing."""
+
+    enough: float = 1.0
+    """In one unit decay alone divides the weights by e: no shrinking can be expected of less."""
+    little: float = 0.5
+
+    name = "decay time"
+    claim = "Weight decay had too little time to act."
+    source = "arXiv:2605.18845"
+    misleads = (
+        "The budget says how far decay alone would shrink the weights; the gradient works against it, and "
+        "scale-invariant "
+        "weights settle where the two balance. A budget above 1 is necessary for a mechanism by decay, not sufficient."
+    )
+    explains = frozenset({"failed"})
+
+    def claim_for(self, case: Case) -> str:
+        return (
+            "Weight decay had time to act before held-out rose." if case.outcome in ("late", "at once") else self.claim
+        )
+
+    def read(self, case: Case) -> Answer:
+        s = case.setup
+        if s.decoupled is False and s.weight_decay:
+            return Answer(
+                "cannot tell",
+                f"{s.optimizer} adds decay to the gradient and rescales it, so lr x decay x steps is no measure of "
+                "its time",
+            )
+        budget = decay_budget(case, 0.0, case.until)
+        if budget is None:
+            return lacking(
+                *[name for name, value in (("lr", case.lr()), ("weight_decay", s.weight_decay)) if value is None]
+            )
+        numbers = {"decay_budget": budget, "steps": case.steps(0.0, case.until)}
+        where = "to T_gen" if case.until < case.trajectory.last_step else "in all"
+        evidence = (
+            f"lr x decay x steps is {_short(budget)} {where}, in units of 1/e: decay alone would have left "
+            f"{math.exp(-budget):.0%} of the weights"
+        )
+        had_time, had_none = budget >= self.enough, budget < self.little
+        if case.outcome in ("late", "at once"):
+            return Answer("supports" if had_time else "against" if had_none else "cannot tell", evidence, numbers)
+        if not had_none:
+            return Answer("against" if had_time else "cannot tell", evidence, numbers, arm=self._arm(case, budget))
+        return Answer("supports", evidence, numbers, arm=self._arm(case, budget))
+
+    def _arm(self, case: Case, budget: float) -> Arm | None:
+        decay = case.setup.weight_decay
+        if not decay or not budget:
+            return None
+        enough = float(f"{decay * 5 * self.enough / budget:.2g}")
+        return Arm(
+            name="decay with time",
+            changes={"regime.weight_decay": enough},
+            expects="with a budget of 5 the norm shrinks after the fit; held-out rises late if that was what lacked",
+        )
+
+
+@dataclass(frozen=True)
+class DecayGrip(Check):
+    """Share of the squared weight norm in scale-invariant weights. There decay sets the effective learning rate and
+    regularizes nothing."""
+
+    most: float = 0.5
+    few: float = 0.1
+
+    name = "decay grip"
+    claim = "Decay has no grip on the function: most of the norm is scale-invariant."
+    source = "arXiv:1706.05350"
+    misleads = (
+        "The share says where the norm is, not what the other weights could do: a small head can memorize alone, and "
+        "through the effective learning rate decay still changes what is learned."
+    )
+
+    def read(self, case: Case) -> Answer:
+        total = case.series("norm_total")
+        if total is None:
+            return lacking("norm_total")
+        invariant = case.series("norm_scale_invariant")
+        if invariant is None:
+            if len(case.trajectory.norm_groups) < 2:
+                return lacking("norm_scale_invariant")
+            return not_applicable("no weight of this network is scale-invariant")
+        at = case.fitted_at or 0.0
+        shares = [min((invariant.at(t) / total.at(t)) ** 2, 1.0) for t in (at, case.until)]
+        numbers = {"share_at_fit": shares[0], "share_at_end": shares[1]}
+        evidence = (
+            f"{shares[0]:.0%} of the squared norm is in scale-invariant weights at the fit, {shares[1]:.0%} at the end"
+        )
+        if not case.setup.weight_decay and case.setup.weight_decay is not None:
+            return Answer("cannot tell", f"there was no decay; {evidence}", numbers)
+        if min(shares) >= self.most:
+            arm = Arm(
+                name="no normalization",
+                changes={"model.norm": "none"},
+                expects="without normalization layers decay shrinks the function itself",
+            )
+            return Answer("supports", evidence, numbers, arm=arm)
+        return Answer("against" if max(shares) <= self.few else "cannot tell", evidence, numbers)
+
+
+@dataclass(frozen=True)
+class DecayTooStrong(Check):
+    """The fit breaks, again and again or for good, under a decay that acts within few steps."""
+
+    strong: float = 3.0
+    """Budget after the fit from which decay can have undone it."""
+
+    name = "decay too strong"
+    claim = "Decay is so strong that it breaks the fit."
+    source = "arXiv:2205.10343"
+    misleads = "A learning rate that is too large breaks the fit as well, without decay: the arm with less decay tells."
+    explains = frozenset({"broke", "failed"})
+
+    def read(self, case: Case) -> Answer:
+        broke = case.verdict.verdict == "unstable"
+        if not broke and case.fitted_at is not None:
+            return not_applicable("the fit holds")
+        budget = decay_budget(case, case.fitted_at or 0.0, float(case.trajectory.last_step))
+        if budget is None:
+            return lacking("lr", "weight_decay")
+        numbers = {"decay_budget_after_fit": budget}
+        state = "the train score collapses after the fit" if broke else "train never fits"
+        evidence = f"{state}, and the decay budget from there on is {_short(budget)}"
+        if budget < self.strong:
+            return Answer("against", evidence, numbers)
+        decay = case.setup.weight_decay or 0.0
+        arm = Arm(
+            name="a fifth of the decay",
+            changes={"regime.weight_decay": float(f"{decay / 5:.2g}")},
+            expects="the fit holds",
+        )
+        return Answer("supports" if broke else "cannot tell", evidence, numbers, arm=arm)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,67 @@
+"""What the features do: do they lose rank, and were they good from the start?"""
+
+from dataclasses import dataclass
+
+from grokscope.mechanism.case import Case
+from grokscope.mechanism.check import Answer, Arm, Check, lacking
+
+
+@dataclass(frozen=True)
+class RankCollapse(Check):
+    """Effective rank of the pooled features, from the first record to the end."""
+
+    fell: float = 0.6
+    kept: float = 0.9
+
+    name = "rank collapse"
+    claim = "The features lose rank."
+    source = "Roy and Vetterli, EUSIPCO 2007"
+    misleads = (
+        "Rank falls in runs that grok too: it describes a regime, and tells regimes apart only beside one another."
+    )
+    explains = frozenset()
+    """It describes what happened; no verdict follows from it."""
+
+    def read(self, case: Case) -> Answer:
+        rank = case.series("rank_effective")
+        if rank is None:
+            return lacking("rank_effective")
+        start, end = float(rank.value[0]), float(rank.value[-1])
+        ratio = end / start
+        numbers = {"rank_start": start, "rank_end": end}
+        evidence = f"effective rank {start:.3g} -> {end:.3g}, x {ratio:.2g}"
+        return Answer(
+            "supports" if ratio <= self.fell else "against" if ratio >= self.kept else "cannot tell", evidence, numbers
+        )
+
+
+@dataclass(frozen=True)
+class Readout(Check):
+    """Whether what held-out reached late could be read from the last hidden layer when train was fitted."""
+
+    name = "readout"
+    claim = "What held-out reached late was readable from the start: a readout recovered, no representation formed."
+    source = "arXiv:2605.27078"
+    misleads = (
+        "The gap between probe and network is a property of network and probe: the range over the probe's "
+        "strengths is part "
+        "of the evidence."
+    )
+    explains = frozenset({"late"})
+
+    def read(self, case: Case) -> Answer:
+        route = case.verdict.formation
+        if route is None:
+            if case.outcome != "late":
+                return Answer("cannot tell", "held-out did not rise late, so there is no rise to explain")
+            return lacking(f"{case.split}_probe_acc")
+        numbers = {
+            "probe_at_fit": route.probe_at_fit,
+            "probe_at_end": route.probe_at_end,
+            "network_at_fit": route.network_at_fit,
+            "network_at_end": route.network_at_end,
+        }
+        arm = Arm(name="initial logits subtracted", changes={}, expects="trained on f - f0, held-out is high at once")
+        if route.route == "readout":
+            return Answer("supports", route.reason, numbers, arm=arm)
+        return Answer("against" if route.route == "representation" else "cannot tell", route.reason, numbers)

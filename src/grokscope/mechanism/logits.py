@@ -1,0 +1,117 @@
+"""What the loss does to the logits: collapse of the softmax, their scale, and the penalty that falls with them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from grokscope.mechanism.case import Case, Series
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable
+
+TOO_FEW = 6
+"""Values below which a rank correlation says nothing."""
+
+
+@dataclass(frozen=True)
+class SoftmaxCollapse(Check):
+    """Share of train rows whose softmax is exactly one-hot in the loss's number format: their gradient is exactly
+    zero."""
+
+    much: float = 0.5
+    little: float = 0.05
+
+    name = "softmax collapse"
+    claim = "Softmax collapse stops learning: most training rows give no gradient."
+    source = "arXiv:2501.04697"
+    misleads = (
+        "Rows without gradient are those that are fitted best; a few others can go on teaching, at a slower pace."
+    )
+
+    def read(self, case: Case) -> Answer:
+        if case.setup.grows_logits is False:
+            return not_applicable(f"{case.setup.loss} has no softmax that could collapse")
+        collapse = case.series("softmax_collapse")
+        if collapse is None:
+            return lacking("softmax_collapse")
+        during = collapse.since(case.fitted_at or 0.0).until(case.until)
+        if not len(during):
+            return Answer("cannot tell", "it was not recorded between the fit and the end")
+        mean, most = float(during.value.mean()), float(during.value.max())
+        numbers = {"mean_share": mean, "largest_share": most}
+        evidence = f"{mean:.0%} of the training rows on average after the fit, at most {most:.0%}"
+        arm = Arm(
+            name="float64 loss", changes={"regime.loss_dtype": "float64"}, expects="no collapse, and learning goes on"
+        )
+        if mean >= self.much:
+            return Answer("supports", evidence, numbers, arm=arm)
+        return Answer("against" if most < self.little else "cannot tell", evidence, numbers, arm=arm)
+
+
+@dataclass(frozen=True)
+class LogitScale(Check):
+    """Under cross-entropy the delay runs through the size of the logits: divided by a temperature they delay less. No
+    single trajectory shows it."""
+
+    name = "logit scale"
+    claim = "The growing scale of the logits delays held-out."
+    source = "arXiv:2606.18465"
+    misleads = (
+        "Logits grow in every run that fits under cross-entropy; only an arm with a temperature tells cause from sign."
+    )
+    explains = frozenset({"late", "failed"})
+
+    def read(self, case: Case) -> Answer:
+        if case.setup.grows_logits is False:
+            return not_applicable(f"under {case.setup.loss} the scale of the logits is fixed by the targets")
+        scale = case.series("train_logit_scale")
+        if scale is None:
+            return lacking("train_logit_scale")
+        start = case.fitted_at or float(scale.step[0])
+        growth = scale.at(case.until) / max(scale.at(start), 1e-300)
+        numbers = {"growth_after_fit": growth}
+        evidence = f"the logits grew by x {growth:.3g} from the fit on"
+        return Answer("against" if growth < 1.05 else "cannot tell", evidence, numbers)
+
+
+@dataclass(frozen=True)
+class PenaltyFollowsLoss(Check):
+    """The IRMv1 penalty is a squared derivative of the loss and goes to zero with it: on memorized data it says nothing
+    about invariance."""
+
+    close: float = 0.8
+    apart: float = 0.3
+
+    name = "penalty follows loss"
+    claim = "The IRM penalty falls because the train loss does, and not by invariance."
+    source = "arXiv:1907.02893"
+    misleads = "A rank correlation cannot tell a penalty that falls with the loss from one that falls at the same time."
+    explains = frozenset()
+    """It describes what happened; no verdict follows from it."""
+
+    def read(self, case: Case) -> Answer:
+        weight = case.setup.irm_weight
+        if weight:
+            return Answer("cannot tell", f"the penalty is part of the objective (weight {weight:g})")
+        penalty, loss = case.series("train_irm"), case.series("train_loss")
+        if penalty is None or loss is None:
+            return lacking(*[n for n, v in (("train_irm", penalty), ("train_loss", loss)) if v is None])
+        common, a, b = _shared(penalty, loss)
+        if len(common) < TOO_FEW:
+            return Answer("cannot tell", f"only {len(common)} rows hold both")
+        rho = float(np.asarray(spearmanr(a, b))[0])
+        numbers = {"rank_correlation": rho, "penalty_start": float(a[0]), "penalty_end": float(a[-1])}
+        evidence = (
+            f"penalty {a[0]:.3g} -> {a[-1]:.3g} while the loss went {b[0]:.3g} -> {b[-1]:.3g}; rank correlation "
+            f"{rho:.2f} over {len(common)} rows"
+        )
+        if not a[-1] < a[0]:
+            return Answer("against", evidence, numbers)
+        return Answer(
+            "supports" if rho >= self.close else "against" if rho <= self.apart else "cannot tell", evidence, numbers
+        )
+
+
+def _shared(one: Series, other: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps at which both were recorded, and the values of each there."""
+    common, i, j = np.intersect1d(one.step, other.step, return_indices=True)
+    return common, one.value[i], other.value[j]

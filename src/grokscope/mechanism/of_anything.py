@@ -1,0 +1,58 @@
+"""`grokscope.explain`: the checks on a run, a trajectory, or anybody's training log."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.mechanism.case import case_of_run, case_of_trajectory
+from grokscope.mechanism.explain import Explanation
+from grokscope.mechanism.explain import explain as run_checks
+from grokscope.mechanism.setup import Setup
+from grokscope.store import Run, open_run
+from grokscope.store.ended import require_whole
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria
+
+
+def explain(
+    source: Any,
+    *,
+    split: str | None = None,
+    setup: Setup | None = None,
+    criteria: "Criteria | None" = None,
+    **columns: Any,
+) -> Explanation:
+    """Why did it (not) grok? Which explanations fit one held-out split of a run, and which are excluded.
+
+        gs.explain("my_log.csv", setup=gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1.0), step="epoch",
+                   train="train_acc", held_out={"ood_test": "acc"}, norm="weight_norm")
+
+    Args:
+        source: folder of a run, a `Run`, a `Trajectory`; or a log (path, several paths, table, rows) with `columns`.
+        split: the held-out split; by default ood_val, then ood_test, then id_val, then the first one.
+        setup: how a log was trained. A run knows its own.
+        criteria: thresholds of the verdict that is explained.
+        columns: for a log, see `grokscope.trajectory.from_log`; `measured` names further columns.
+
+    Misleads: checks read one trajectory. What fits is not thereby the cause; each finding names the arm that would
+    tell.
+
+    Raises:
+        ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown split, a setup for a
+            run.
+    """
+    from grokscope.trajectory import Trajectory, from_log
+
+    if isinstance(source, Trajectory):
+        return run_checks(case_of_trajectory(source, setup or Setup(), split, criteria))
+    if columns or not _is_run(source):
+        return run_checks(case_of_trajectory(from_log(source, **columns), setup or Setup(), split, criteria))
+    if setup is not None:
+        raise ValueError("setup is for logs; a run knows how it was trained")
+    run = source if isinstance(source, Run) else open_run(source)
+    require_whole(run)
+    return run_checks(case_of_run(run, split, criteria))
+
+
+def _is_run(source: Any) -> bool:
+    return isinstance(source, Run) or (isinstance(source, str | Path) and Path(source).is_dir())

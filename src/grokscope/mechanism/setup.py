@@ -1,0 +1,73 @@
+"""How a run was trained, as far as it is known: what the checks need beside the trajectory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grokscope.config import require
+
+DECOUPLED = ("adamw", "sgd", "muon")
+"""Optimizers whose weight decay shrinks the weights by ``1 - lr * decay`` at each step, whatever the gradient."""
+CROSS_ENTROPY = ("cross_entropy", "stablemax", "logistic")
+"""Losses that fall for as long as the logits grow."""
+GROKFAST = ("grokfast_ema", "grokfast_ma")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Settings of a training; None is unknown, and a check that needs it says so.
+
+    `steps_per_unit` turns the trajectory's own time into optimizer steps: steps per epoch for a log in epochs.
+    """
+
+    optimizer: str | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    decay_groups: str = "all"
+    loss: str | None = None
+    grad_filter: str | None = None
+    init_scale: float | None = None
+    irm_weight: float | None = None
+    parameters: int | None = None
+    """Number of weights."""
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
+    """Number of weights by group (``head``, ``scale_invariant``, ...)."""
+    steps_per_unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("lr", "steps_per_unit", "init_scale", "parameters"):
+            value = getattr(self, key)
+            require(value is None or value > 0, f"{key} must be positive, got {value}")
+        require(self.weight_decay is None or self.weight_decay >= 0, "weight_decay must not be negative")
+
+    @property
+    def decoupled(self) -> bool | None:
+        """Whether decay acts on the weights themselves; None where the optimizer is unknown."""
+        return None if self.optimizer is None else self.optimizer in DECOUPLED
+
+    @property
+    def grows_logits(self) -> bool | None:
+        """Whether the loss falls for as long as the logits grow; None where it is unknown."""
+        return None if self.loss is None else self.loss in CROSS_ENTROPY
+
+
+def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setup:
+    """The settings of a run of grokscope's own, from its resolved config and its facts."""
+    regime = config.get("regime") or {}
+    return Setup(
+        optimizer=_name(regime.get("optimizer")),
+        lr=regime.get("lr"),
+        weight_decay=regime.get("weight_decay"),
+        decay_groups=regime.get("decay_groups", "all"),
+        loss=_name(regime.get("loss")),
+        grad_filter=_name(regime.get("grad_filter")),
+        init_scale=regime.get("init_scale"),
+        irm_weight=regime.get("irm_weight"),
+        parameters=facts.get("parameters"),
+        group_sizes=facts.get("group_sizes") or {},
+    )
+
+
+def _name(component: Any) -> str | None:
+    """A component is written by its name, or as a table of its parameters with its name."""
+    return component.get("name") if isinstance(component, Mapping) else component
