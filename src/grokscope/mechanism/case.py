@@ -49,6 +49,14 @@ class Series:
         """The last value recorded at or before `step`; the first one if there is none."""
         return float(self.value[max(int(np.searchsorted(self.step, step, side="right")) - 1, 0)])
 
+    def growth(self) -> float:
+        """Last value over first."""
+        return float(self.value[-1] / self.value[0])
+
+    def time_at(self, share: float) -> float:
+        """The step at which this share of the recorded time has passed."""
+        return float(self.step[0] + share * (self.step[-1] - self.step[0]))
+
     def since(self, step: float) -> "Series":
         """From the last value recorded at or before `step` on."""
         first = max(int(np.searchsorted(self.step, step, side="right")) - 1, 0)

@@ -59,6 +59,13 @@ class Answer:
     applies: bool = True
 
 
+def word_of(*, supports: bool, against: bool) -> Word:
+    """The word of two opposite conditions of which neither need hold."""
+    if supports:
+        return "supports"
+    return "against" if against else "cannot tell"
+
+
 def lacking(*missing: str) -> Answer:
     """The answer of a check that lacks what it reads."""
     return Answer("cannot tell", f"not recorded: {', '.join(missing)}", missing=missing)
@@ -67,6 +74,11 @@ def lacking(*missing: str) -> Answer:
 def not_applicable(why: str) -> Answer:
     """The answer of a check whose prerequisite does not hold: what it claims cannot be the reason."""
     return Answer("against", why, applies=False)
+
+
+def without_start(what: str) -> Answer:
+    """The answer where a growth is asked for and there was nothing to grow from."""
+    return Answer("cannot tell", f"the {what} is 0 where it would be compared, so it has no factor of growth")
 
 
 class Check(ABC):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, word_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ class NothingMemorized(Check):
             f"before held-out moved, at {moved:,.6g}, train had reached an {unit} of {best:.3g} at best (trivial "
             f"predictor {trivial:.3g}); held-out ends at {end:.3g}"
         )
-        if best <= trivial + self.margin:
-            return Answer("supports", evidence, numbers)
-        return Answer("against" if best >= trivial + 4 * self.margin else "cannot tell", evidence, numbers)
+        word = word_of(supports=best <= trivial + self.margin, against=best >= trivial + 4 * self.margin)
+        return Answer(word, evidence, numbers)
 
     def _moved(self, case: Case) -> float:
         """Where held-out first covers half of the way from its plateau to its best lasting value; the end where it
@@ -95,9 +94,7 @@ class Leakage(Check):
         ahead = float((held[learning] > train[learning] + self.ahead).mean())
         numbers = {"rows": float(count), "share_ahead": ahead}
         evidence = f"held-out is ahead of train in {ahead:.0%} of the {count} rows in which train was being learned"
-        return Answer(
-            "supports" if ahead >= self.share else "against" if ahead <= 0.1 else "cannot tell", evidence, numbers
-        )
+        return Answer(word_of(supports=ahead >= self.share, against=ahead <= 0.1), evidence, numbers)
 
 
 @dataclass(frozen=True)

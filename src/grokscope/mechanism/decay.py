@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable, without_start, word_of
 
 
 def decay_budget(case: Case, start: float, end: float) -> float | None:
@@ -45,9 +45,9 @@ class DecayTime(Check):
     explains = frozenset({"failed"})
 
     def claim_for(self, case: Case) -> str:
-        return (
-            "Weight decay had time to act before held-out rose." if case.outcome in ("late", "at once") else self.claim
-        )
+        if case.outcome in ("late", "at once"):
+            return "Weight decay had time to act before held-out rose."
+        return self.claim
 
     def read(self, case: Case) -> Answer:
         s = case.setup
@@ -59,9 +59,8 @@ class DecayTime(Check):
             )
         budget = decay_budget(case, 0.0, case.until)
         if budget is None:
-            return lacking(
-                *[name for name, value in (("lr", case.lr()), ("weight_decay", s.weight_decay)) if value is None]
-            )
+            needed = {"lr": case.lr(), "weight_decay": s.weight_decay}
+            return lacking(*[name for name, value in needed.items() if value is None])
         numbers = {"decay_budget": budget, "steps": case.steps(0.0, case.until)}
         where = "to T_gen" if case.until < case.trajectory.last_step else "in all"
         evidence = (
@@ -70,16 +69,15 @@ class DecayTime(Check):
         )
         had_time, had_none = budget >= self.enough, budget < self.little
         if case.outcome in ("late", "at once"):
-            return Answer("supports" if had_time else "against" if had_none else "cannot tell", evidence, numbers)
-        if not had_none:
-            return Answer("against" if had_time else "cannot tell", evidence, numbers, arm=self._arm(case, budget))
-        return Answer("supports", evidence, numbers, arm=self._arm(case, budget))
+            return Answer(word_of(supports=had_time, against=had_none), evidence, numbers)
+        word = word_of(supports=had_none, against=had_time)
+        return Answer(word, evidence, numbers, arm=self._arm(case, budget))
 
     def _arm(self, case: Case, budget: float) -> Arm | None:
-        decay = case.setup.weight_decay
-        if not decay or not budget:
+        steps, lr = case.steps(0.0, case.until), case.lr()
+        if lr is None or not steps or not float(lr.value.mean()):
             return None
-        enough = float(f"{decay * 5 * self.enough / budget:.2g}")
+        enough = float(f"{5 * self.enough / (float(lr.value.mean()) * steps):.2g}")
         return Arm(
             name="decay with time",
             changes={"regime.weight_decay": enough},
@@ -113,21 +111,24 @@ class DecayGrip(Check):
                 return lacking("norm_scale_invariant")
             return not_applicable("no weight of this network is scale-invariant")
         at = case.fitted_at or 0.0
+        if total.at(at) <= 0 or total.at(case.until) <= 0:
+            return without_start("norm")
         shares = [min((invariant.at(t) / total.at(t)) ** 2, 1.0) for t in (at, case.until)]
         numbers = {"share_at_fit": shares[0], "share_at_end": shares[1]}
         evidence = (
             f"{shares[0]:.0%} of the squared norm is in scale-invariant weights at the fit, {shares[1]:.0%} at the end"
         )
-        if not case.setup.weight_decay and case.setup.weight_decay is not None:
+        if case.setup.weight_decay == 0:
             return Answer("cannot tell", f"there was no decay; {evidence}", numbers)
-        if min(shares) >= self.most:
-            arm = Arm(
-                name="no normalization",
-                changes={"model.norm": "none"},
-                expects="without normalization layers decay shrinks the function itself",
-            )
-            return Answer("supports", evidence, numbers, arm=arm)
-        return Answer("against" if max(shares) <= self.few else "cannot tell", evidence, numbers)
+        word = word_of(supports=min(shares) >= self.most, against=max(shares) <= self.few)
+        return Answer(word, evidence, numbers, arm=WITHOUT_NORM)
+
+
+WITHOUT_NORM = Arm(
+    name="no normalization",
+    changes={"model.norm": "none"},
+    expects="without normalization layers decay shrinks the function itself",
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class DecayTooStrong(Check):
             changes={"regime.weight_decay": float(f"{decay / 5:.2g}")},
             expects="the fit holds",
         )
-        return Answer("supports" if broke else "cannot tell", evidence, numbers, arm=arm)
+        return Answer(word_of(supports=broke, against=False), evidence, numbers, arm=arm)
 
 
 def _short(value: float) -> str:

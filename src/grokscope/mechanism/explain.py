@@ -9,9 +9,11 @@ from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Arm, Check, Finding
 from grokscope.mechanism.data import Leakage, NothingMemorized, TooLittleData
 from grokscope.mechanism.decay import DecayGrip, DecayTime, DecayTooStrong
+from grokscope.mechanism.diffusion import MoreThanDiffusion
 from grokscope.mechanism.features import RankCollapse, Readout
+from grokscope.mechanism.head import FilterFeedsHead, HeadGrowth
 from grokscope.mechanism.logits import LogitScale, PenaltyFollowsLoss, SoftmaxCollapse
-from grokscope.mechanism.norms import FilterFeedsHead, HeadGrowth, InitScaleUndone, MoreThanDiffusion, NormGrowth
+from grokscope.mechanism.norms import InitScaleUndone, NormGrowth
 
 CHECKS: tuple[Check, ...] = (
     NothingMemorized(),

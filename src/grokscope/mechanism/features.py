@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, without_start, word_of
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class RankCollapse(Check):
         if rank is None:
             return lacking("rank_effective")
         start, end = float(rank.value[0]), float(rank.value[-1])
+        if start <= 0:
+            return without_start("rank")
         ratio = end / start
         numbers = {"rank_start": start, "rank_end": end}
         evidence = f"effective rank {start:.3g} -> {end:.3g}, x {ratio:.2g}"
-        return Answer(
-            "supports" if ratio <= self.fell else "against" if ratio >= self.kept else "cannot tell", evidence, numbers
-        )
+        return Answer(word_of(supports=ratio <= self.fell, against=ratio >= self.kept), evidence, numbers)
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,5 @@ class Readout(Check):
             "network_at_end": route.network_at_end,
         }
         arm = Arm(name="initial logits subtracted", changes={}, expects="trained on f - f0, held-out is high at once")
-        if route.route == "readout":
-            return Answer("supports", route.reason, numbers, arm=arm)
-        return Answer("against" if route.route == "representation" else "cannot tell", route.reason, numbers)
+        word = word_of(supports=route.route == "readout", against=route.route == "representation")
+        return Answer(word, route.reason, numbers, arm=arm)

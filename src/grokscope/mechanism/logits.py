@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from grokscope.mechanism.case import Case, Series
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable
+from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable, without_start, word_of
 
 TOO_FEW = 6
 """Values below which a rank correlation says nothing."""
@@ -42,15 +42,16 @@ class SoftmaxCollapse(Check):
         arm = Arm(
             name="float64 loss", changes={"regime.loss_dtype": "float64"}, expects="no collapse, and learning goes on"
         )
-        if mean >= self.much:
-            return Answer("supports", evidence, numbers, arm=arm)
-        return Answer("against" if most < self.little else "cannot tell", evidence, numbers, arm=arm)
+        return Answer(word_of(supports=mean >= self.much, against=most < self.little), evidence, numbers, arm=arm)
 
 
 @dataclass(frozen=True)
 class LogitScale(Check):
     """Under cross-entropy the delay runs through the size of the logits: divided by a temperature they delay less. No
     single trajectory shows it."""
+
+    still: float = 1.05
+    """Up to this the logits count as not grown."""
 
     name = "logit scale"
     claim = "The growing scale of the logits delays held-out."
@@ -67,10 +68,12 @@ class LogitScale(Check):
         if scale is None:
             return lacking("train_logit_scale")
         start = case.fitted_at or float(scale.step[0])
-        growth = scale.at(case.until) / max(scale.at(start), 1e-300)
+        if scale.at(start) <= 0:
+            return without_start("scale of the logits")
+        growth = scale.at(case.until) / scale.at(start)
         numbers = {"growth_after_fit": growth}
         evidence = f"the logits grew by x {growth:.3g} from the fit on"
-        return Answer("against" if growth < 1.05 else "cannot tell", evidence, numbers)
+        return Answer(word_of(supports=False, against=growth <= self.still), evidence, numbers)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class PenaltyFollowsLoss(Check):
         common, a, b = _shared(penalty, loss)
         if len(common) < TOO_FEW:
             return Answer("cannot tell", f"only {len(common)} rows hold both")
+        if np.ptp(a) == 0 or np.ptp(b) == 0:
+            return Answer("cannot tell", "penalty or loss never changes")
         rho = float(np.asarray(spearmanr(a, b))[0])
         numbers = {"rank_correlation": rho, "penalty_start": float(a[0]), "penalty_end": float(a[-1])}
         evidence = (
@@ -106,9 +111,7 @@ class PenaltyFollowsLoss(Check):
         )
         if not a[-1] < a[0]:
             return Answer("against", evidence, numbers)
-        return Answer(
-            "supports" if rho >= self.close else "against" if rho <= self.apart else "cannot tell", evidence, numbers
-        )
+        return Answer(word_of(supports=rho >= self.close, against=rho <= self.apart), evidence, numbers)
 
 
 def _shared(one: Series, other: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
