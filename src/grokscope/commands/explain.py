@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.logs import as_options, columns_of, pairs
-from grokscope.commands.output import Result, number, plural, print_table
+from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.configio import dump
 from grokscope.store import open_run
 from grokscope.store.ended import require_whole
+from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -39,7 +39,8 @@ class Planned(Result):
 
     def show(self, console: "Console") -> None:
         rows = [_plan_line(r) for r in self.plan.runs]
-        print_table(console, ["state", "regime", "seed", "steps", "time", "run"], rows)
+        print_table(console, ["state", "regime", "seed", "steps", "decay budget", "time", "run"], rows)
+        console.print("decay budget: lr x decay x steps; far below 1 decay has no time to act", style="dim")
         console.print(f"{plural(len(rows), 'run')}: {states(self.plan.states)}")
         if self.plan.bytes is not None:
             console.print(f"disk when all are done: about {size(self.plan.bytes)}")
@@ -56,7 +57,8 @@ class Planned(Result):
 def _plan_line(r: PlannedRun) -> list[str]:
     entry, steps = r.study_run.entry, f"{r.study_run.step:,} of {r.study_run.total:,}"
     time = "" if r.seconds is None or r.study_run.finished else duration(r.seconds)
-    return [r.study_run.state, entry.label, str(entry.config.seed), steps, time, r.study_run.run.id]
+    budget = "" if r.decay_budget is None else f"{r.decay_budget:.2g}"
+    return [r.study_run.state, entry.label, str(entry.config.seed), steps, budget, time, r.study_run.run.id]
 
 
 def plan(

@@ -74,7 +74,7 @@ def _words(arm: str, group: Sequence[Member]) -> ArmWords:
     for member in group:
         for finding in member.explanation.findings:
             words.setdefault(finding.claim, Counter())[finding.word] += 1
-    return ArmWords(arm, len(group), Counter(m.explanation.verdict for m in group), words)
+    return ArmWords(arm, len(group), _verdicts(group), {claim: dict(counts) for claim, counts in words.items()})
 
 
 def contrasts(members: Sequence[Member]) -> tuple[Contrast, ...]:

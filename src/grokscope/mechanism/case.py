@@ -11,6 +11,7 @@ from grokscope.mechanism.setup import Setup, setup_of_config
 from grokscope.store import Run
 from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
 from grokscope.trajectory.series import from_run
+from grokscope.vocabulary.splits import speaking
 
 Outcome = Literal["late", "at once", "failed", "broke", "not judged"]
 """What there is to explain: held-out rose late; it generalized without delay; it never did, or lost it; training itself
@@ -29,10 +30,6 @@ OUTCOMES: Mapping[str | None, Outcome] = {
     "diverged": "broke",
     None: "not judged",
 }
-
-PREFERRED = ("ood_val", "ood_test", "id_val")
-"""Which held-out split is explained where several were recorded and none is named: one that may be selected on, in an
-environment that was not trained on, comes first."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,8 @@ class Case:
 def case_of_trajectory(
     trajectory: Trajectory, setup: Setup, split: str | None = None, criteria: Criteria | None = None
 ) -> Case:
-    """The case of one held-out split; by default the first of `PREFERRED` that was recorded, else the first one."""
-    chosen = split or next((s for s in PREFERRED if s in trajectory.held_out), trajectory.splits[0])
+    """The case of one held-out split; by default of the one that speaks for the run (`grokscope.vocabulary.splits`)."""
+    chosen = split or speaking(trajectory.splits)
     return Case(trajectory, verdict(trajectory, chosen, criteria, neighbours=False), setup)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grokscope.configio import dump
 from grokscope.execute.processes import default_workers
 from grokscope.study.estimate import Cost, kind_of, makespan, probe_all
 from grokscope.study.run_state import StudyRun
@@ -18,12 +19,23 @@ class PlannedRun:
     seconds: float | None
     bytes: int | None
 
+    @property
+    def decay_budget(self) -> float | None:
+        """lr x decay x steps at the full learning rate: how often decay alone would divide the weights by e. Far below
+        1 the norm cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient."""
+        from grokscope.mechanism.setup import setup_of_config
+
+        setup = setup_of_config(dump(self.study_run.entry.config), {})
+        if not setup.decoupled or setup.lr is None or setup.weight_decay is None:
+            return None
+        return setup.lr * setup.weight_decay * self.study_run.total
+
     def to_dict(self) -> dict[str, Any]:
         s = self.study_run
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state,
             "step": s.step, "total_steps": s.total, "seconds": self.seconds, "bytes": self.bytes,
-            "error": s.message or None,
+            "error": s.message or None, "decay_budget": self.decay_budget,
         }  # fmt: skip
 
 

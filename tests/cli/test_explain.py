@@ -1,0 +1,98 @@
+"""explain: one page on a run or a log, a table on a study, the same as JSON, and words for wrong input."""
+
+import json
+
+import pytest
+
+import grokscope as gs
+from grokscope import cli
+from grokscope.study import Study
+from tiny import TINY
+
+
+@pytest.fixture
+def log(tmp_path):
+    rows = "".join(f"{i},{min(1, i / 5)},{0.3},{30 + i}\n" for i in range(1, 60))
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch,train_acc,val_acc,norm\n{rows}")
+    return path
+
+
+OPTIONS = ["--step", "epoch", "--train", "train_acc", "--held-out", "val_acc", "--norm", "norm"]
+
+
+def test_a_log_gets_one_page(log, capsys):
+    assert cli.run(["explain", str(log), *OPTIONS, "--lr", "1e-3", "--weight-decay", "1e-4"]) == 0
+    page = capsys.readouterr().out
+    assert "held_out: memorized" in page
+    assert page.index("What fits") < page.index("Weight decay had too little time to act.")
+    assert "lr x decay x steps is 5.9e-06 in all" in page
+    missing = next(line for line in page.splitlines() if line.startswith("Not known here"))
+    names = {name.strip() for name in missing.partition(":")[2].split(",")}
+    assert names >= {"number of weights", "rank_effective", "grad_filter"}
+    assert "decay with time (--regime.weight_decay 85.0)" in page
+
+
+def test_json_holds_every_finding_with_its_arm(log, capsys):
+    assert cli.run(["explain", str(log), *OPTIONS, "--lr", "1e-3", "--weight-decay", "1e-4", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    findings = {f["check"]: f for f in data["findings"]}
+    assert findings["decay time"]["word"] == "supports"
+    assert findings["decay time"]["arm"]["changes"]["regime.weight_decay"] == pytest.approx(85, rel=0.02)
+    assert findings["norm after the fit"]["numbers"]["norm_at_end"] == 89
+    assert all(f["misleads"] and f["source"] for f in data["findings"])
+
+
+def test_python_says_the_same(log):
+    setup = gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+    why = gs.explain(log, setup=setup, step="epoch", train="train_acc", held_out="val_acc", norm="norm")
+    assert {f.check for f in why.fitting} == {"decay time", "norm after the fit"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("explained")
+    raw = {**TINY, "schema": 2, "name": "two", "seeds": [0, 1], "axes": {"regime.weight_decay": [0.0, 50.0]}}
+    study = Study.from_dict(raw)
+    study.run(0, root / "runs")
+    return study, root
+
+
+def test_a_run_and_a_study_are_explained(study, tmp_path, capsys, monkeypatch):
+    made, root = study
+    run = next(iter(sorted((root / "runs").iterdir())))
+    assert cli.run(["explain", str(run)]) == 0
+    assert "Weight decay" in capsys.readouterr().out
+    monkeypatch.setattr("grokscope.study.study.find_study", lambda file: file)
+    monkeypatch.setattr("grokscope.study.study.Study.load", lambda file: made)
+    assert cli.run(["explain", "two", "--root", str(root / "runs"), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [arm["n"] for arm in data["arms"]] == [2, 2]
+    assert [c["key"] for c in data["contrasts"]] == ["regime.weight_decay"]
+    assert data["contrasts"][0]["values"] == [0.0, 50.0]
+    assert cli.run(["explain", "two", "--root", str(root / "runs")]) == 0
+    assert "What single settings did" in capsys.readouterr().out
+
+
+def test_a_plan_says_the_decay_budget(study):
+    plan = study[0].plan(study[1] / "elsewhere", workers=1, probe=False)
+    budgets = {r.decay_budget for r in plan.runs}
+    config = plan.runs[-1].study_run.entry.config
+    assert budgets == {0.0, config.regime.lr * 50.0 * plan.runs[-1].study_run.total}
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["explain", "nowhere"], "nowhere"),
+        (["explain", "LOG", "--step", "epoch", "--train", "train_ac", "--held-out", "val_acc"], "train_acc"),
+        (["explain", "LOG", *OPTIONS, "--measured", "rnk=norm"], "rank"),
+        (["explain", "LOG", *OPTIONS, "--lr", "-1"], "lr must be positive"),
+        (["explain", "LOG", *OPTIONS, "--split", "ood_test"], "no held-out split 'ood_test'"),
+    ],
+)
+def test_wrong_input_is_one_message(log, argv, words, capsys):
+    assert cli.run([str(log) if a == "LOG" else a for a in argv]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
