@@ -2,26 +2,16 @@
 where the head ignores the shortcut, and where it uses it.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/calibration.py [--seeds 50] [--null-seeds 200] [--only wide]. Writes
-src/grokscope/dissect/calibration.json. Conditions in which nothing is used come first, since false findings are what
+src/grokscope/results/calibration.json. Conditions in which nothing is used come first, since false findings are what
 a level is about.
 """
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from grokscope.dissect.calibrate import (
-    BASE,
-    PLANTED,
-    SHIPPED,
-    Row,
-    calibrate,
-    nothing_used,
-    overview,
-    shipped,
-    told_apart,
-)
-from grokscope.files import write_json
+from grokscope.dissect.calibrate import BASE, PLANTED, Row, calibrate, nothing_used, overview, told_apart
+from grokscope.results.calibration import SHIPPED, Calibration, Condition, shipped
 from grokscope.store.provenance import provenance
 
 
@@ -41,32 +31,28 @@ def main() -> None:
         show(overview(here))
         if options.only:
             old = shipped()
-            write_json(SHIPPED, {**old, "conditions": {**old["conditions"], **overview(here)}})
+            replace(old, conditions={**old.conditions, **overview(here)}).write(SHIPPED)
     if options.only:
         return
     by = {c: [r for r in rows if r.condition == c] for c in ("concentrated", "smeared")}
-    result = {
-        "seeds": options.seeds,
-        "base": asdict(BASE),
-        "null_seeds": options.null_seeds or options.seeds,
-        "conditions": overview(rows),
-        "concentrated_told_from_smeared": told_apart(by["concentrated"], by["smeared"]),
-        "processor_seconds": round(time.process_time() - start),
-        "packages": provenance()["packages"],
-    }
-    write_json(SHIPPED, result)
-    print(
-        f"told apart {result['concentrated_told_from_smeared']:.3f}; {result['processor_seconds']} s; wrote {SHIPPED}"
+    result = Calibration(
+        schema=Calibration.SCHEMA,
+        seeds=options.seeds,
+        base=asdict(BASE),
+        conditions=overview(rows),
+        concentrated_told_from_smeared=told_apart(by["concentrated"], by["smeared"]),
+        processor_seconds=round(time.process_time() - start),
+        packages=provenance()["packages"],
     )
+    result.write(SHIPPED)
+    print(f"told apart {result.concentrated_told_from_smeared:.3f}; {result.processor_seconds} s; wrote {SHIPPED}")
 
 
-def show(found: dict) -> None:
-    for name, c in found.items():
-        print(f"{name:20s}", *(f"{flag} {r[0]:.2f}" for flag, r in c["rates"].items()), sep="  ")
-        recovered = (
-            f"cosine {c['cosine']:.3f} (predicted {c['predicted_cosine'] or 0:.3f}), precision {c['precision']:.2f}"
-        )
-        print(f"{'':22s}{recovered}, half K {c['half_k']}, {c['form']}, {c['cell']}", flush=True)
+def show(conditions: dict[str, Condition]) -> None:
+    for name, c in conditions.items():
+        print(f"{name:20s}", *(f"{flag} {share:.2f}" for flag, (share, *_) in c.rates.items()), sep="  ")
+        recovered = f"cosine {c.cosine:.3f} (predicted {c.predicted_cosine or 0:.3f}), precision {c.precision:.2f}"
+        print(f"{'':22s}{recovered}, half K {c.half_k}, {c.form}, {c.cell}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from grokscope.dissect.effects import make_scene, measure
 from grokscope.dissect.features import collect
 from grokscope.dissect.head import head_of
 from grokscope.dissect.intervention import Ablate, Erase, Intervention, Steer
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.through import logits_with
+from grokscope.results.settings import Settings
 
 SIZE = 96
 

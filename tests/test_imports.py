@@ -18,6 +18,7 @@ LINE = [
     {"task_data"},
     {"config"},
     {"configio", "identity", "regimes"},
+    {"results"},
     {"codes"},
     {"tasks"},
     {"measure"},
@@ -197,6 +198,7 @@ LIGHT = [
 ]
 NO_TORCH = [
     "vocabulary",
+    "results",
     "tasks",
     "trajectory",
     "codes",

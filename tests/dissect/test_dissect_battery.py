@@ -7,15 +7,17 @@ import torch
 from networks import stained, tiny_resnet
 from torch import nn
 
-from grokscope.dissect.answer import Reliance, judge_use, main_eraser
+from grokscope.dissect.answer import judge_use, main_eraser
 from grokscope.dissect.battery import Unseen, check_selection, dissect, dissect_features, mean_rgb
 from grokscope.dissect.controls import null
 from grokscope.dissect.erasure import causal
 from grokscope.dissect.features import state_hash
 from grokscope.dissect.head import make_head
 from grokscope.dissect.planted import Planting, plant, planted_network
-from grokscope.dissect.records import Effect
-from grokscope.dissect.sample import Settings
+from grokscope.dissect.saving import save_dissection
+from grokscope.results.answer import Reliance
+from grokscope.results.scores import Effect
+from grokscope.results.settings import Settings
 
 QUICK = Settings(
     draws=39,
@@ -185,7 +187,7 @@ def test_whole_battery_on_a_network_leaves_it_as_it_was(trained, tmp_path):
 
 def test_results_are_written_as_strict_json_and_pictures(used, tmp_path):
     _, found = used
-    out = found.write(tmp_path)
+    out = save_dissection(found, tmp_path)
     names = [f"m{k}.{e}" for k in (1, 4, 5, 6) for e in ("json", "png")]
     assert sorted(p.name for p in out.iterdir()) == sorted([*names, "calibration.json"])
     raw = {k: json.loads((out / f"{k}.json").read_text(), parse_constant=pytest.fail) for k in ("m1", "m4", "m5", "m6")}
@@ -212,7 +214,7 @@ def test_controls_are_drawn_independently_of_each_other(used):
 def test_oracle_selection_is_stamped(tmp_path):
     _, found = run(selection="oracle:ood_test")
     assert any("chosen by an oracle (chosen on ood_test)" in w for w in found.warnings)
-    found.write(tmp_path, figures=False)
+    save_dissection(found, tmp_path, figures=False)
     assert json.loads((tmp_path / "mechinterp" / "m5.json").read_text())["selection"] == "oracle=ood_test"
 
 
@@ -268,7 +270,7 @@ def test_a_battery_that_cannot_tell_leaves_no_picture(tmp_path):
     blind = make_head(np.zeros_like(p.head.weight))
     found = dissect_features({"pooled": p.features}, blind, p.labels, p.environments, p.groups, settings=QUICK)
     assert found.accuracy[0].verdict == "at chance"
-    out = found.write(tmp_path)
+    out = save_dissection(found, tmp_path)
     assert not list(out.glob("*.png"))
     assert "at chance" in json.loads((out / "m4.json").read_text())["m4"]["cannot_tell"]
 

@@ -6,8 +6,8 @@ import pytest
 from grokscope.dissect.calibrate import BASE, CONDITIONS, calibrate, summarize, told_apart
 from grokscope.dissect.parts import cramers_v
 from grokscope.dissect.planted import Planting, plant
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import class_means, row_space
+from grokscope.results.settings import Settings
 
 QUICK = Settings(draws=39, permutations=99, resamples=49, probe_controls=1, halves=4, regularization=(1e-2,))
 

@@ -14,7 +14,7 @@ from torch import nn
 from grokscope.cli import run as cli
 from grokscope.dissect.features import collect
 from grokscope.dissect.foreign import Feeding, dissect_table, output_map
-from grokscope.dissect.sample import Settings
+from grokscope.results.settings import Settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FAST = Settings(draws=19, permutations=49, resamples=99, probe_controls=1, halves=2, regularization=(1e-2,))
@@ -84,7 +84,7 @@ def test_networks_of_three_conventions_give_one_result(here):
         assert other.reliance is not None
         assert other.reliance.env_gap == pytest.approx(plain.reliance.env_gap, rel=1e-3)
     assert imagenet.inputs is not None
-    assert "minus 0.485, 0.456, 0.406" in str(imagenet.inputs["images"])
+    assert "minus 0.485, 0.456, 0.406" in str(imagenet.inputs.images)
 
 
 def test_a_network_fed_wrongly_is_at_chance_and_nothing_else_is_said(here):

@@ -9,8 +9,8 @@ from grokscope.dissect.battery import dissect_features, prepare_sample
 from grokscope.dissect.labelling import random_labels
 from grokscope.dissect.leace import ObliqueFitter, leace
 from grokscope.dissect.planted import Planting, plant
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import mean_diff
+from grokscope.results.settings import Settings
 
 FAST = Settings(draws=99, permutations=99, resamples=199, probe_controls=1, halves=2, erasers=("mean_diff",), ks=(0, 8))
 TIED = Planting(environments=2, groups_per_environment=24, correlation=0.9, task_separation=6.0, reliance=0.5)

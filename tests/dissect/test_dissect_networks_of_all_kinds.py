@@ -10,11 +10,11 @@ from grokscope.dissect.battery import dissect
 from grokscope.dissect.features import collect
 from grokscope.dissect.head import head_of
 from grokscope.dissect.intervention import Ablate, Steer
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.sites import candidates, default_sites, resolve
 from grokscope.dissect.steering import steer_intervention
 from grokscope.dissect.subspaces import mean_diff
 from grokscope.dissect.through import logits_with
+from grokscope.results.settings import Settings
 
 QUICK = Settings(draws=9, permutations=19, resamples=49, probe_controls=1, halves=2, regularization=(1e-2,))
 
@@ -96,7 +96,7 @@ def test_the_head_can_be_named():
         margin = 2 * x.reshape(120, -1) @ model.classifier[1].weight[1].numpy()
         model.classifier[1].bias[:] = torch.tensor([0.5, -0.5]) * float(np.median(margin))
     found = dissect(model, x, y, e, g, settings=QUICK, head="classifier.1")
-    assert found.sites["pooled"]["site"]["module"] == "classifier.1"
+    assert found.sites["pooled"].site.module == "classifier.1"
     assert any("only what the head reads was probed; other sites can be named: body, " in w for w in found.warnings)
     with pytest.raises(ValueError, match=r"head: no module 'fc'.*linear layers: classifier.1, auxiliary.spare"):
         resolve(model, "pooled", "fc")

@@ -10,8 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from grokscope.dissect.parts import coded, split_parts
 from grokscope.dissect.planted import Planting, plant
 from grokscope.dissect.probes import choose, fit_path, probe_site
-from grokscope.dissect.sample import Settings, make_sample
+from grokscope.dissect.sample import make_sample
 from grokscope.dissect.scoring import balanced, chance_level, excess, permutations, score
+from grokscope.results.settings import Settings
 
 RNG = np.random.default_rng
 QUICK = Settings(permutations=199, resamples=99, probe_controls=1)

@@ -5,7 +5,7 @@ import numpy as np
 from grokscope.dissect.battery import dissect_features
 from grokscope.dissect.planted import Planting, plant
 from grokscope.dissect.progress import STEER_SITE, Progress
-from grokscope.dissect.sample import Settings
+from grokscope.results.settings import Settings
 
 
 def test_pieces_come_in_order_with_a_growing_share():

@@ -10,7 +10,7 @@ import torch
 from grokscope import configio
 from grokscope.cli import run as cli
 from grokscope.dissect.runs import chosen_checkpoints, dissect_run, load_network, material
-from grokscope.dissect.sample import Settings
+from grokscope.results.settings import Settings
 from grokscope.store import open_run
 from grokscope.train.driver import train
 
@@ -110,7 +110,8 @@ def test_a_model_of_ones_own_from_the_command_line(tmp_path, monkeypatch, capsys
 
 
 def test_a_study_redoes_what_older_rules_left(run, tmp_path, capsys):
-    from grokscope.store.dissected import RULES, outdated
+    from grokscope.results.dissection import RULES
+    from grokscope.store.dissected import outdated
 
     folder = shutil.copytree(run.path, tmp_path / run.id)
     list(dissect_run(open_run(folder), "step=6", settings=FAST, figures=False))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from grokscope.dissect.answer import Reliance
 from grokscope.dissect.controls import null
-from grokscope.dissect.records import Effect
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.sentences import TISSUE, Nouns, _fraction, _moves, _used, units_above_zero, units_beyond_chance
+from grokscope.results.answer import Reliance
+from grokscope.results.scores import Effect
+from grokscope.results.settings import Settings
 
 RNG = np.random.default_rng(0)
 DRAWS = RNG.normal(0, 1, 99)

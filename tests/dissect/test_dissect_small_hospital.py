@@ -6,8 +6,10 @@ import pytest
 from grokscope.dissect.battery import dissect_features
 from grokscope.dissect.head import make_head
 from grokscope.dissect.parts import coded, split_parts
-from grokscope.dissect.probes import ProbeResult, probe_site
-from grokscope.dissect.sample import Settings, make_sample
+from grokscope.dissect.probes import probe_site
+from grokscope.dissect.sample import make_sample
+from grokscope.results.probes import ProbeResult
+from grokscope.results.settings import Settings
 
 QUICK = Settings(permutations=199, resamples=199, probe_controls=1, draws=19, halves=2)
 

@@ -18,8 +18,8 @@ from grokscope.dissect.head import make_head
 from grokscope.dissect.neurons import half_point, run_m6
 from grokscope.dissect.planted import Planting, plant
 from grokscope.dissect.probes import Probe
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.through import steer_site
+from grokscope.results.settings import Settings
 
 SHORTCUT = Planting(n=480, d=24, neurons=4, separation=4.0, group_sd=0.2, groups_per_environment=12)
 

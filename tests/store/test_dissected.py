@@ -9,8 +9,9 @@ import pytest
 from grokscope.cli import run as cli
 from grokscope.files import write_json
 from grokscope.report import build_report
+from grokscope.results.dissection import RULES
 from grokscope.store import open_run
-from grokscope.store.dissected import RULES, outdated
+from grokscope.store.dissected import outdated
 
 CASES = Path(__file__).parents[1] / "cases" / "schema1"
 NAME = json.loads((CASES / "names.json").read_text())["images"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from grokscope.dissect.runs import dissect_run
-from grokscope.dissect.sample import Settings
-from grokscope.store.dissected import RULES
+from grokscope.results.dissection import RULES
+from grokscope.results.settings import Settings
 from grokscope.study import Study
 from grokscope.study.check import check
 from grokscope.study.dissected import HEADS, parse, undone, value

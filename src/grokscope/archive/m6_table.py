@@ -3,16 +3,19 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from grokscope.archive.layout import Source, condition_of, digest
-from grokscope.files import plain_file, read_json, write_atomic
+from grokscope.files import plain_file, write_atomic
+from grokscope.results.dissection import FOLDER, NeuronsFile
+from grokscope.results.neurons import Ablations, Arms
 from grokscope.store import Run
 from grokscope.trajectory.selection import rule_label
 
 TABLE = "m6_summary.csv"
-ARMS = ("environment", "task", "random", "random_variance")
+ARMS = Arms.names()
 EFFECTS = ("accuracy_drop", "env_gap_drop")
 HEAD = ("run_id", "condition", "seed", "n_train", "file", "selection", "on", "ablation", "k")
 
@@ -27,19 +30,24 @@ def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str
     rows: list[dict[str, Any]] = []
     for run, name in zip(runs, names, strict=True):
         seen: set[str] = set()  # the last checkpoint of a dissected trajectory lies there twice
-        for file in sorted((run.path / "mechinterp").rglob("*.json")):
-            if "m6" not in file.stem.lower() or (own := digest(file)) in seen:
+        for file in sorted((run.path / FOLDER).rglob("*.json")):
+            if "m6" not in file.stem.lower() or (content := digest(file)) in seen:
                 continue
-            seen.add(own)
+            seen.add(content)
             where = file.relative_to(run.path).as_posix()
-            found = list(_rows(file))
-            if not found:
-                yield f"{name}/{where}: not written by grokscope: copied, but not in m6_summary.csv"
+            try:
+                measured = _rows(file)
+            except ValueError as error:
+                told = str(error).removeprefix(f"{file}: ")
+                yield f"{name}/{where}: {told}: copied, but not in m6_summary.csv"
+                continue
+            if not measured:
+                yield f"{name}/{where}: it could not tell: copied, but not in m6_summary.csv"
             front = {
                 "run_id": name, "condition": condition_of(run.label), "seed": run.seed,
                 "n_train": (run.facts.get("splits") or {}).get("train", {}).get("n"), "file": where,
             }  # fmt: skip
-            rows += [{**front, **row} for row in found]
+            rows += [{**front, **row} for row in measured]
     if rows:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, [*HEAD, *(f"{a}_{e}" for a in ARMS for e in EFFECTS)], lineterminator="\n")
@@ -74,19 +82,23 @@ def keep_rows(source: Source, folder: Path, notes: list[str]) -> None:
     write_atomic(folder / TABLE, lambda out: out.write(text.getvalue().encode()))
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        data = read_json(file)
-        m6 = data["m6"]
-        for done in m6["ablations"]:
-            for i, k in enumerate(m6["ks"]):
-                values = {
-                    f"{arm}_{effect}": done["arms"][arm]["curves"][effect][i]
-                    for arm in ARMS
-                    for effect in EFFECTS
-                    if effect in done["arms"].get(arm, {}).get("curves", {})
-                }
-                chosen = rule_label(str(data["selection"]))
-                yield {"selection": chosen, "on": done["on"], "ablation": done["ablation"], "k": k, **values}
-    except (ValueError, KeyError, TypeError, IndexError):
-        return
+def _rows(file: Path) -> list[dict[str, Any]]:
+    """A row for each scene, ablation and K.
+
+    Raises:
+        ValueError: for a file that another program wrote, or that is damaged, of older rules or of a newer version.
+    """
+    record = NeuronsFile.read(file)
+    chosen = rule_label(record.selection)
+    return [
+        {"selection": chosen, "on": done.on, "ablation": done.ablation, "k": k, **_values(done, i)}
+        for done in record.m6.ablations
+        for i, k in enumerate(record.m6.ks)
+    ]
+
+
+def _values(done: Ablations, i: int) -> dict[str, float | None]:
+    """Column -> value at the i-th K; an empty cell where it is not finite."""
+    arms = [(arm, done.arms[arm].curves) for arm in ARMS]
+    pairs = [(f"{arm}_{effect}", curves[effect][i]) for arm, curves in arms for effect in EFFECTS]
+    return {column: value if isfinite(value) else None for column, value in pairs}

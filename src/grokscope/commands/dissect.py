@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.output import Result, Rows, print_table
 from grokscope.config import require
+from grokscope.results.dissection import SAMPLE, Request
 from grokscope.store import open_run
 from grokscope.store.dissected import outdated, requests
 from grokscope.terminal import one_line
@@ -16,8 +17,8 @@ from grokscope.vocabulary.text import number, plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.dissect.battery import Dissection
     from grokscope.dissect.progress import Watch
+    from grokscope.results.dissection import Dissection
 
 SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
 
@@ -152,7 +153,7 @@ def dissect(
         out: Where to write, for a model of your own.
         figures: Draw the four figures as PNG.
     """
-    from grokscope.dissect.sample import Settings
+    from grokscope.results.settings import Settings
 
     require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
     settings = Settings(seed=seed, draws=draws)
@@ -161,6 +162,7 @@ def dissect(
     if run is None:
         require(weights is not None and data is not None, "--model needs --weights and --data")
         from grokscope.dissect.foreign import Feeding, build, dissect_table
+        from grokscope.dissect.saving import save_dissection
         from grokscope.store.weights import fill
 
         feeding = Feeding(mean=mean, std=std, prepare=prepare)
@@ -180,10 +182,10 @@ def dissect(
             settings=settings,
             watch=_Clock("checkpoint", 1).at_work,
         )
-        return _shown([(None, result)], result.write(out, figures))
+        return _shown([(None, result)], save_dissection(result, out, figures))
     given = [name for name, value in own.items() if value not in (None, ())]
     require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
-    from grokscope.dissect.runs import SAMPLE, chosen_checkpoints, dissect_run
+    from grokscope.dissect.runs import chosen_checkpoints, dissect_run
 
     opened, found = open_run(run), []
     total = len(chosen_checkpoints(opened, checkpoints))
@@ -228,7 +230,7 @@ def study_dissect(
         draws: Random controls for each effect.
     """
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run, summary
-    from grokscope.dissect.sample import Settings
+    from grokscope.results.settings import Settings
     from grokscope.study.study import Study, find_study
 
     stands = Study.load(find_study(file)).only(arms, seeds).status(root)
@@ -296,9 +298,8 @@ class _Clock:
 
 def _asked(run: Path, rule: str) -> dict[str, Any]:
     """What an earlier dissection by this rule was asked for, so that doing it again replaces it."""
-    asked = requests(run).get(rule, {})
-    split = {"split": asked["split"]} if asked.get("split") else {}
-    return split | {key: tuple(asked[key]) for key in ("sites", "steer_sites") if asked.get(key)}
+    request = requests(run).get(rule, Request())
+    return {"split": request.split, "sites": request.sites or None, "steer_sites": request.steer_sites}
 
 
 def _row(stand: Any, step: int | None, found: dict[str, Any]) -> dict[str, Any]:
@@ -340,7 +341,7 @@ def calibrate(*, seeds: int = 10, draws: int = 99) -> Rows:
     """
     from grokscope.dissect.calibrate import calibrate as score
     from grokscope.dissect.calibrate import summarize
-    from grokscope.dissect.sample import Settings
+    from grokscope.results.settings import Settings
 
     require(seeds >= 1, f"--seeds must be at least 1, got {seeds}")
     rows = score(range(seeds), settings=Settings(draws=draws, permutations=499, resamples=299, probe_controls=1))

@@ -4,45 +4,18 @@ A network that is no better than chance on the examples it is dissected on was a
 then measured of its decisions is about noise.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from grokscope.dissect.effects import interval
-from grokscope.dissect.records import Record
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.scoring import balanced, balanced_interval
+from grokscope.results.scores import SplitAccuracy
+from grokscope.results.settings import Settings
 
 CAUSES = (
     "Likely causes: inputs scaled otherwise than in training (name it: --mean and --std, or --prepare; in Python "
     "prepare=...), labels in another order than the network's outputs (--labels), or weights that are not its trained "
     "ones. It was run in evaluation mode"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitAccuracy(Record):
-    """The unedited network on one set of examples."""
-
-    name: str
-    n: int
-    n_units: int
-    unit: str
-    """What was resampled for the intervals: ``group`` or ``example``."""
-    correct: int
-    accuracy: float
-    interval: tuple[float, float] | None
-    """95 % bootstrap interval of the accuracy."""
-    trivial: float
-    """Accuracy of always guessing the most frequent class."""
-    balanced: float
-    """Mean recall over the classes that are present."""
-    balanced_interval: tuple[float, float] | None
-    chance: float
-    """Balanced accuracy of any guess that ignores the image."""
-    verdict: str
-    """``above chance``, ``at chance`` or ``below chance``: where the interval of the balanced accuracy lies, which a
-    rare class cannot hide in; ``cannot tell`` for one class or one unit."""
 
 
 def measure_accuracy(

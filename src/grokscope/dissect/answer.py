@@ -1,72 +1,20 @@
 """The answer in short: is the environment readable, does the network use it, and in how many neurons does it sit?"""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from grokscope.dissect.controls import Cell, Use, cell
+from grokscope.dissect.controls import cell
 from grokscope.dissect.effects import Scene, class_gap, env_gap, gap_interval
-from grokscope.dissect.erasure import M4, Erasure
-from grokscope.dissect.neurons import M6
-from grokscope.dissect.parts import PartsRecord
-from grokscope.dissect.probes import M1, MIN_UNITS
-from grokscope.dissect.records import Record
-from grokscope.dissect.sample import Settings
+from grokscope.dissect.probes import MIN_UNITS
 from grokscope.dissect.scoring import fewest_units, permutations
 from grokscope.dissect.sentences import Nouns, explain
+from grokscope.results.answer import Reliance, Use, Where
+from grokscope.results.erasures import M4, Erasure
+from grokscope.results.neurons import M6
+from grokscope.results.probes import M1
+from grokscope.results.sample import PartsRecord
+from grokscope.results.settings import Settings
 
 POOLED = "pooled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reliance(Record):
-    """Whether the logits depend on the environment at a given class, with no edit at all.
-
-    p: permutations of the environment as in the probes, one-sided. It sees any use of the environment, and anything
-    else in which the hospitals' patients differ.
-    """
-
-    env_gap: float
-    interval: tuple[float, float] | None
-    class_gap: float
-    """The same measure for the right answer: what the environment's is compared with."""
-    p: float
-    sidedness: str
-    smallest_p: float
-    permuted: str
-    fewest_units: int
-    """Units of the rarest environment."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where(Record):
-    """The answer in short. `cell`: readable (M1 at the pooled layer) x used."""
-
-    cell: Cell
-    decodable: bool | None
-    use: Use
-    """``used``: the erasure with `eraser` takes away dependence on the environment, its interval lies above 0, it beats
-    every control at level alpha, and `size` reaches ``negligible``; ``used, negligibly``: the same below it;
-    ``unused``: the interval of the environment's gap in the unedited logits ends below ``negligible`` times the class's
-    gap; ``cannot tell`` otherwise."""
-    size: float | None
-    """What the erasure takes of the environment's gap, as a share of the gap between classes: how far the environment
-    moves the decision, measured in what the right answer moves it."""
-    size_interval: tuple[float, float] | None
-    eraser: str
-    erased: str
-    form: str
-    """``few neurons``, ``many neurons``, ``smeared`` or ``cannot tell``: how many of the environment's neurons must
-    go before the environment gap of the margin is halved."""
-    half_k: float | None
-    half_share: float | None
-    """half_k as a share of all neurons; 0.5 is what random neurons give."""
-    reason: str
-
-    @property
-    def used(self) -> bool | None:
-        """Whether the environment is used at all, in whatever size; None: cannot tell."""
-        return None if self.use == "cannot tell" else self.use != "unused"
 
 
 def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
@@ -140,7 +88,7 @@ def summarize(
 
 
 def _size(erasure: Erasure, reliance: Reliance) -> tuple[float | None, tuple[float, float] | None]:
-    effect = erasure.effects["test"]["env_gap_drop"]
+    effect = erasure.effects["test"].env_gap_drop
     if not reliance.class_gap > 0 or not np.isfinite(effect.value):
         return None, None
     low, high = effect.interval or (float("nan"),) * 2

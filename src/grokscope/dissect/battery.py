@@ -6,25 +6,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from grokscope.dissect.accuracy import SplitAccuracy, measure_accuracy, silent
-from grokscope.dissect.answer import POOLED, Reliance, Where, measure_reliance, summarize, unknown
-from grokscope.dissect.effects import Scene, SceneRecord, describe, make_scene
-from grokscope.dissect.erasure import M4, make_bench, run_m4
+from grokscope.dissect.accuracy import measure_accuracy, silent
+from grokscope.dissect.answer import POOLED, measure_reliance, summarize, unknown
+from grokscope.dissect.effects import Scene, describe, make_scene
+from grokscope.dissect.erasure import make_bench, run_m4
 from grokscope.dissect.head import LinearHead, head_of
-from grokscope.dissect.neurons import M6, run_m6
-from grokscope.dissect.parts import Coded, PartsRecord, coded, split_parts
-from grokscope.dissect.probes import M1, run_m1, usable
+from grokscope.dissect.neurons import run_m6
+from grokscope.dissect.parts import Coded, coded, split_parts
+from grokscope.dissect.probes import TARGETS, run_m1, usable
 from grokscope.dissect.progress import Progress, Watch
-from grokscope.dissect.records import Record
-from grokscope.dissect.sample import Sample, Settings, make_sample
+from grokscope.dissect.sample import Sample, make_sample
 from grokscope.dissect.sentences import Nouns
-from grokscope.dissect.steering import M5, run_m5
-from grokscope.files import write_json
-from grokscope.store.dissected import RULES
+from grokscope.dissect.steering import run_m5
+from grokscope.results.dissection import Dissection
+from grokscope.results.erasures import M4
+from grokscope.results.neurons import M6
+from grokscope.results.probes import M1
+from grokscope.results.sample import Inputs, PartsRecord, SiteInfo, SiteWidth
+from grokscope.results.scores import SplitAccuracy
+from grokscope.results.settings import Settings
+from grokscope.results.steering import M5, SiteCurve
 from grokscope.trajectory.selection import parse_rule, rule_label
 
 if TYPE_CHECKING:
@@ -33,8 +38,7 @@ if TYPE_CHECKING:
     from grokscope.dissect.features import Features, Prepare
 
 AtChance = Literal["stop", "probes"]
-SCHEMA = 1
-COLOURS = "mean_rgb"
+COLORS = "mean_rgb"
 
 
 @dataclass(frozen=True)
@@ -50,55 +54,6 @@ class Unseen:
     groups: np.ndarray | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dissection(Record):
-    """Everything that was measured on one checkpoint, and how."""
-
-    schema: int
-    rules: int = RULES
-    """Version of how this was measured and concluded; older ones are shown as outdated."""
-    accuracy: tuple[SplitAccuracy, ...]
-    """How well the network does: on all examples that are dissected, then on each unseen set. At chance on the first
-    nothing else is said."""
-    inputs: Mapping[str, object] | None
-    """What the caller says of the inputs: scaling, and which label is which output."""
-    model_hash: str | None
-    data_hash: str | None
-    selection: str
-    """The named rule that chose this checkpoint; ``oracle=...`` is stamped wherever the result goes."""
-    sites: dict[str, dict[str, object]]
-    settings: Settings
-    parts: PartsRecord
-    balanced: bool
-    """Whether environment and class were made independent by weights."""
-    scenes: tuple[SceneRecord, ...]
-    reliance: Reliance | None
-    """None where the network is at chance."""
-    m1: M1
-    m4: M4
-    m5: M5
-    m6: M6
-    where: Where
-    warnings: tuple[str, ...]
-
-    def write(self, folder: str | Path, figures: bool = True) -> Path:
-        """``mechinterp/`` in `folder`: m1, m4, m5, m6 as JSON (each with its origin) and, unless told not to, PNG; and
-        calibration.json, what the battery does on planted shortcuts."""
-        from grokscope.dissect.calibrate import shipped
-
-        out = Path(folder) / "mechinterp"
-        whole = self.to_dict()
-        results = {key: whole.pop(key) for key in ("m1", "m4", "m5", "m6")}
-        for key, result in results.items():
-            write_json(out / f"{key}.json", {**whole, key: result})
-        write_json(out / "calibration.json", shipped())
-        if figures:
-            from grokscope.dissect.figures import write_figures
-
-            write_figures(self, out)
-        return out
-
-
 def check_selection(rule: str) -> str:
     """``given``, or the one spelling of a rule of `grokscope.trajectory.selection` that names a checkpoint.
 
@@ -108,12 +63,12 @@ def check_selection(rule: str) -> str:
     if rule == "given":
         return rule
     try:
-        found = parse_rule(rule)
+        selection = parse_rule(rule)
     except ValueError as error:
         raise ValueError(f"selection: {error}") from None
-    if found.kind == "mean_last":
+    if selection.kind == "mean_last":
         raise ValueError(f"selection: {rule!r} averages evaluations and names no checkpoint; use final, a peak or step")
-    return found.name
+    return selection.name
 
 
 def dissect(
@@ -134,7 +89,7 @@ def dissect(
     steer_sites: Sequence[str] = (),
     head: str | None = None,
     split: str = "sample",
-    inputs: Mapping[str, object] | None = None,
+    inputs: Inputs | None = None,
     at_chance: AtChance = "stop",
     nouns: Nouns | None = None,
     watch: Watch | None = None,
@@ -146,7 +101,7 @@ def dissect(
     `sites` default to the stages that a ResNet or a timm network names, else to what the last layer reads; `head` names
     the last layer where it is not the last linear one (``classifier.1``). `split` is how the examples are called,
     `inputs` what should be recorded of them, `nouns` what environment and class are called in the sentences. `watch` is
-    told of each piece of work as it begins. The network is left as it was.
+    told of each piece of work as it begins. The network is left as it was; `saving.save_dissection` writes the result.
 
     A network that is at chance on these examples was almost always fed wrongly: then only its accuracy is reported,
     with the likely causes. ``at_chance="probes"`` reports what can be read from its features besides, for a network of
@@ -161,32 +116,24 @@ def dissect(
             not linear; each message names the argument and the remedy.
     """
     from grokscope.dissect.features import collect
-    from grokscope.dissect.sites import candidates, default_sites
+    from grokscope.dissect.sites import default_sites
 
     progress = Progress(watch, steer_sites)
     progress.begin("features")
-    chosen = tuple(default_sites(model) if sites is None else sites)
-    names = tuple(dict.fromkeys([*chosen, *steer_sites, POOLED]))
-    reading = {"reduction": reduction, "batch": batch, "prepare": prepare, "cache": cache, "head": head}
-    found = collect(model, images, names, **reading)
-    linear = head_of(model, found.sites[POOLED], found.logits, head)
-    others = {name: collect(model, u.images, [POOLED], **reading) for name, u in (unseen or {}).items()}
-    away = {
-        name: Unseen(others[name].sites[POOLED], u.labels, u.environments, u.groups)
-        for name, u in (unseen or {}).items()
-    }
-    colours = mean_rgb(images)
     settings = settings or Settings()
+    chosen = tuple(default_sites(model) if sites is None else sites)
+    reading: Any = {"reduction": reduction, "batch": batch, "prepare": prepare, "cache": cache, "head": head}
+    features = collect(model, images, tuple(dict.fromkeys([*chosen, *steer_sites, POOLED])), **reading)
     result = dissect_features(
-        found.sites if colours is None else {**found.sites, COLOURS: colours},
-        linear,
+        features.sites | _colors(images),
+        head_of(model, features.sites[POOLED], features.logits, head),
         labels,
         environments,
         groups,
-        unseen=away,
+        unseen={name: _collect_unseen(model, one, reading) for name, one in (unseen or {}).items()},
         settings=settings,
         selection=selection,
-        origin=found,
+        origin=features,
         split=split,
         inputs=inputs,
         at_chance=at_chance,
@@ -194,19 +141,61 @@ def dissect(
         progress=progress,
     )
     if sites is None and chosen == (POOLED,):
-        unnamed = f"only what the head reads was probed; other sites can be named: {candidates(model)}"
-        result = replace(result, warnings=(*result.warnings, unnamed))
+        result = _with_warning(result, _only_pooled(model))
     if not steer_sites or result.reliance is None:
         return result
+    steered = _steer_earlier(
+        model, images, features, result, labels, environments, groups, steer_sites, reading, progress
+    )
+    return replace(result, m5=replace(result.m5, sites=steered))
+
+
+def _colors(images: "np.ndarray | Tensor") -> dict[str, np.ndarray]:
+    """The baseline that needs no network, as a site; nothing for other inputs than RGB images."""
+    colors = mean_rgb(images)
+    return {} if colors is None else {COLORS: colors}
+
+
+def _collect_unseen(model: "nn.Module", unseen: Unseen, reading: Any) -> Unseen:
+    """Unseen examples with the features (n, d) of the head's input in place of their images."""
+    from grokscope.dissect.features import collect
+
+    features = collect(model, unseen.images, [POOLED], **reading)
+    return replace(unseen, images=features.sites[POOLED])
+
+
+def _only_pooled(model: "nn.Module") -> str:
+    from grokscope.dissect.sites import candidates
+
+    return f"only what the head reads was probed; other sites can be named: {candidates(model)}"
+
+
+def _with_warning(result: Dissection, warning: str) -> Dissection:
+    return replace(result, warnings=(*result.warnings, warning))
+
+
+def _steer_earlier(
+    model: "nn.Module",
+    images: "np.ndarray | Tensor",
+    labelled: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    features: "Features",
+    result: Dissection,
+    steer_sites: Sequence[str],
+    reading: Any,
+    progress: Progress,
+) -> tuple[SiteCurve, ...]:
+    """Steering at sites before the head, through the network, on the same sample as everything else; `labelled` holds
+    labels, environments and groups."""
     from grokscope.dissect.through import steer_site
 
-    sample = prepare_sample(labels, environments, groups, len(found.logits), linear, settings)[0]
-    running = {"classes": np.asarray(labels), "batch": batch, "prepare": prepare, "head": head}
+    linear = head_of(model, features.sites[POOLED], features.logits, reading["head"])
+    sample = prepare_sample(*labelled, len(features.logits), linear, result.settings)[0]
+    running = {"classes": np.asarray(labelled[0]), **{key: reading[key] for key in ("batch", "prepare", "head")}}
     curves = []
     for number, site in enumerate(steer_sites):
         progress.begin_site(number, site)
-        curves.append(steer_site(model, images, found.sites[site], site, sample, settings, **running))
-    return replace(result, m5=replace(result.m5, sites=tuple(curves)))
+        curves.append(steer_site(model, images, features.sites[site], site, sample, result.settings, **running))
+    return tuple(curves)
 
 
 def prepare_sample(
@@ -245,7 +234,7 @@ def dissect_features(
     selection: str = "given",
     origin: "Features | None" = None,
     split: str = "sample",
-    inputs: Mapping[str, object] | None = None,
+    inputs: Inputs | None = None,
     at_chance: AtChance = "stop",
     nouns: Nouns | None = None,
     progress: Progress | None = None,
@@ -260,17 +249,12 @@ def dissect_features(
     _check_features(features, n, head)
     sample, record, classes = prepare_sample(labels, environments, groups, n, head, settings)
     scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
-    accuracy = (
-        measure_accuracy(split, head.logits(pooled).argmax(axis=1), classes, sample.groups, settings),
-        *(_scene_accuracy(scene, settings) for name, scene in scenes.items() if name != "test"),
-    )
-    # features that cannot be used at all say so themselves
-    dead = usable(pooled[sample.parts.fit])
-    reason = None if dead else silent(accuracy[0], causes=at_chance == "stop")
-    reads = reason is None or at_chance == "probes"
-    sites = {k: np.asarray(v) for k, v in features.items()}
+    whole = measure_accuracy(split, head.logits(pooled).argmax(axis=1), classes, sample.groups, settings)
+    reason = _why_silent(pooled, sample, whole, at_chance)
+    probes, m1 = {}, M1(probes=(), cannot_tell=reason)
     progress.begin("probes")
-    m1, probes = run_m1(sites, sample, settings) if reads else (M1(probes=(), cannot_tell=reason), {})
+    if reason is None or at_chance == "probes":
+        m1, probes = run_m1({name: np.asarray(h) for name, h in features.items()}, sample, settings)
     if reason is None:
         m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments, progress)
         reliance = measure_reliance(scenes["test"], settings)
@@ -279,15 +263,13 @@ def dissect_features(
         m4, m5, m6 = _nothing(reason)
         reliance, where = None, unknown(None, reason)
     return Dissection(
-        schema=SCHEMA,
-        accuracy=accuracy,
+        schema=Dissection.SCHEMA,
+        accuracy=(whole, *(_scene_accuracy(scene, settings) for name, scene in scenes.items() if name != "test")),
         inputs=inputs,
         model_hash=origin.model_hash if origin else None,
         data_hash=origin.data_hash if origin else None,
         selection=selection,
-        sites={k: i.to_dict() for k, i in origin.info.items()}
-        if origin
-        else {k: {"d": v.shape[1]} for k, v in features.items()},
+        sites=_sites(features, origin),
         settings=settings,
         parts=record,
         balanced=sample.weights["fit"] is not None,
@@ -300,6 +282,20 @@ def dissect_features(
         where=where,
         warnings=_warnings(record, sample, settings, selection),
     )
+
+
+def _why_silent(pooled: np.ndarray, sample: Sample, whole: SplitAccuracy, at_chance: AtChance) -> str | None:
+    """Why nothing is said of the network's decisions, or None. Features that cannot be used at all say so themselves,
+    in every battery."""
+    if usable(pooled[sample.parts.fit]):
+        return None
+    return silent(whole, causes=at_chance == "stop")
+
+
+def _sites(features: Mapping[str, np.ndarray], origin: "Features | None") -> dict[str, SiteInfo | SiteWidth]:
+    if origin is None:
+        return {name: SiteWidth(d=h.shape[1]) for name, h in features.items()}
+    return dict(origin.info)
 
 
 def _scene_accuracy(scene: Scene, settings: Settings) -> SplitAccuracy:
@@ -330,26 +326,34 @@ def _classes(labels: np.ndarray, n: int, head: LinearHead) -> Coded:
 
 
 def _scenes(
-    pooled, head, classes, sample: Sample, unseen: Mapping[str, Unseen], settings: Settings
+    pooled: np.ndarray,
+    head: LinearHead,
+    classes: np.ndarray,
+    sample: Sample,
+    unseen: Mapping[str, Unseen],
+    settings: Settings,
 ) -> dict[str, Scene]:
-    rows = sample.parts.test
-    group = sample.group("test")
-    common = {"resamples": settings.resamples, "seed": settings.seed}
-    scenes = {"test": make_scene("test", pooled[rows], head, classes[rows], sample.environments[rows], group, **common)}
-    for name, u in unseen.items():
+    """The test part, and each unseen set under its name."""
+    rows, group = sample.parts.test, sample.group("test")
+    drawn = {"resamples": settings.resamples, "seed": settings.seed}
+    scenes = {"test": make_scene("test", pooled[rows], head, classes[rows], sample.environments[rows], group, **drawn)}
+    for name, one in unseen.items():
         if name in ("fit", "select", "test"):
             raise ValueError(f"unseen: {name!r} is the name of a part; use another, for example 'ood_val'")
-        h = np.asarray(u.images)
-        _check_features({POOLED: h}, len(h), head)
-        y = _classes(u.labels, len(h), head)
-        e = (
-            np.zeros(len(h), np.int64)
-            if u.environments is None
-            else coded(u.environments, f"{name}.environments", len(h)).codes
-        )
-        g = None if u.groups is None else coded(u.groups, f"{name}.groups", len(h)).codes
-        scenes[name] = make_scene(name, h, head, np.asarray(y.values, np.int64)[y.codes], e, g, **common)
+        scenes[name] = _unseen_scene(name, one, head, drawn)
     return scenes
+
+
+def _unseen_scene(name: str, unseen: Unseen, head: LinearHead, drawn: Mapping[str, int]) -> Scene:
+    h = np.asarray(unseen.images)
+    _check_features({POOLED: h}, len(h), head)
+    y = _classes(unseen.labels, len(h), head)
+    environments = np.zeros(len(h), np.int64)  # not named: all of one
+    if unseen.environments is not None:
+        environments = coded(unseen.environments, f"{name}.environments", len(h)).codes
+    groups = None if unseen.groups is None else coded(unseen.groups, f"{name}.groups", len(h)).codes
+    classes = np.asarray(y.values, np.int64)[y.codes]
+    return make_scene(name, h, head, classes, environments, groups, **drawn)
 
 
 def _interventions(
@@ -359,29 +363,29 @@ def _interventions(
     if reason:
         return _nothing(reason)
     bench = make_bench(pooled, head, sample, scenes, settings)
-    own = {target: probes[POOLED, target] for target in ("environment", "task")}
+    pooled_probes = {target: probes[POOLED, target] for target in TARGETS}
     progress.begin("erasure")
-    m4 = run_m4(bench, own["environment"])
+    m4 = run_m4(bench, pooled_probes["environment"])
     progress.begin("steering")
     m5 = run_m5(bench, names)
     progress.begin("neurons")
-    return m4, m5, run_m6(bench, own)
+    return m4, m5, run_m6(bench, pooled_probes)
 
 
 def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:
-    found = []
+    warnings = []
     if selection.startswith("oracle"):
-        found.append(f"the checkpoint was chosen by an {rule_label(selection)}: its numbers are not held out")
+        warnings.append(f"the checkpoint was chosen by an {rule_label(selection)}: its numbers are not held out")
     if record.groups is None:
-        found.append(
+        warnings.append(
             "no groups were given: images of one patient may lie in several parts, and intervals are too narrow"
         )
     if settings.balance == "class" and sample.weights["fit"] is None:
-        found.append("some environment lacks a class: environment and class could not be made independent")
+        warnings.append("some environment lacks a class: environment and class could not be made independent")
     if record.association > 0.3:
-        found.append(f"environment and class are associated (Cramér's V {record.association:.2f})")
+        warnings.append(f"environment and class are associated (Cramér's V {record.association:.2f})")
     if settings.draws < 99:
-        found.append(
+        warnings.append(
             f"only {settings.draws} random draws: no p against them below {2 / (1 + settings.draws):.2g} is possible"
         )
-    return tuple(found)
+    return tuple(warnings)

@@ -6,21 +6,19 @@ a verdict on data without a shortcut (level), and a verdict of use on a shortcut
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from grokscope.dissect.battery import POOLED, Dissection, dissect_features
+from grokscope.dissect.battery import POOLED, dissect_features
 from grokscope.dissect.direction import dominant_direction
 from grokscope.dissect.leace import leace
 from grokscope.dissect.parts import balancing_weights, coded, split_parts
 from grokscope.dissect.planted import Planted, Planting, plant
-from grokscope.dissect.records import Record
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.subspaces import lda, mean_diff, principal_angles
-from grokscope.files import read_json
-from grokscope.store.dissected import RULES
+from grokscope.results.calibration import Condition
+from grokscope.results.dissection import RULES, Dissection
+from grokscope.results.record import Record
+from grokscope.results.settings import Settings
 
 BASE = Planting()
 CONDITIONS: dict[str, Planting] = {
@@ -113,7 +111,7 @@ def score_planting(name: str, what: Planting, seed: int, settings: Settings) -> 
     )
     angle, cosine = recovery(planted, settings)
     assert result.m6.top is not None
-    found = result.m6.top["environment"][: what.neurons]
+    found = result.m6.top.environment[: what.neurons]
     halves = result.m5.reliability
     return Row(
         condition=name,
@@ -213,47 +211,37 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-SHIPPED = Path(__file__).with_name("calibration.json")
-"""Written by benchmarks/calibration.py."""
-
-
-def shipped() -> dict[str, Any]:
-    """The calibration that comes with this version: rates by condition and flag, recovery, and how it was run."""
-    return read_json(SHIPPED)
-
-
-def overview(rows: Sequence[Row]) -> dict[str, Any]:
-    """Rows as what is shipped: rates with their intervals, and means of what is recovered, by condition."""
-    conditions = dict.fromkeys(r.condition for r in rows)
-    rates = summarize(rows)
+def overview(rows: Sequence[Row]) -> dict[str, Condition]:
+    """Rows as what is shipped, by condition; all must be conditions of `PLANTED`."""
     return {
-        name: {
-            "seeds": sum(r.condition == name for r in rows),
-            "rules": RULES,
-            **({"nothing_used": nothing_used(PLANTED[name])} if name in PLANTED else {}),
-            "rates": {r.flag: [r.rate, r.low, r.high, r.unknown] for r in rates if r.condition == name},
-            **_recovered([r for r in rows if r.condition == name]),
-        }
-        for name in conditions
+        name: _condition(name, [r for r in rows if r.condition == name])
+        for name in dict.fromkeys(r.condition for r in rows)
     }
 
 
-def _recovered(rows: Sequence[Row]) -> dict[str, Any]:
+def _condition(name: str, rows: Sequence[Row]) -> Condition:
     predicted = [r.predicted_cosine for r in rows if r.predicted_cosine is not None]
-    half = [r.half_k for r in rows if r.half_k is not None]
-    count = lambda values: {str(v): values.count(v) for v in dict.fromkeys(values)}  # noqa: E731
-    return {
-        "cosine": float(np.mean([r.cosine for r in rows])),
-        "predicted_cosine": float(np.mean(predicted)) if predicted else None,
-        "precision": float(np.mean([r.precision for r in rows])),
-        "angle": {k: float(np.mean([r.angle[k] for r in rows])) for k in rows[0].angle},
-        "half_k": float(np.median(half)) if half else None,
-        "form": count([r.form for r in rows]),
-        "cell": count([r.cell for r in rows]),
-        "erased": {k: count([r.erased[k] for r in rows]) for k in rows[0].erased},
-        "monotone": float(np.mean([r.monotone for r in rows])),
-        "monotone_random": float(np.mean([r.monotone_random for r in rows])),
-    }
+    halves = [r.half_k for r in rows if r.half_k is not None]
+    return Condition(
+        seeds=len(rows),
+        rules=RULES,
+        nothing_used=nothing_used(PLANTED[name]),
+        rates={r.flag: (r.rate, r.low, r.high, r.unknown) for r in summarize(rows)},
+        cosine=float(np.mean([r.cosine for r in rows])),
+        predicted_cosine=float(np.mean(predicted)) if predicted else None,
+        precision=float(np.mean([r.precision for r in rows])),
+        angle={k: float(np.mean([r.angle[k] for r in rows])) for k in rows[0].angle},
+        half_k=float(np.median(halves)) if halves else None,
+        form=_counted([r.form for r in rows]),
+        cell=_counted([r.cell for r in rows]),
+        erased={k: _counted([r.erased[k] for r in rows]) for k in rows[0].erased},
+        monotone=float(np.mean([r.monotone for r in rows])),
+        monotone_random=float(np.mean([r.monotone_random for r in rows])),
+    )
+
+
+def _counted(words: Sequence[str]) -> dict[str, int]:
+    return {word: list(words).count(word) for word in dict.fromkeys(words)}
 
 
 def told_apart(concentrated: Sequence[Row], smeared: Sequence[Row]) -> float:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from grokscope.dissect.records import Null
+from grokscope.results.answer import Cell, Use
+from grokscope.results.scores import Null
 
 Sidedness = Literal["two-sided", "greater", "less"]
 MIN_DRAWS = 99
@@ -150,18 +151,6 @@ def energy_distance(h: np.ndarray, natural: np.ndarray, rng: np.random.Generator
     if min(len(x), len(y)) < 2:
         return float("nan")
     return float(2 * cdist(x, y).mean() - pdist(x).mean() - pdist(y).mean())
-
-
-Cell = Literal[
-    "readable and used",
-    "readable and used, negligibly",
-    "readable but unused",
-    "used but not readable",
-    "used, negligibly, but not readable",
-    "neither",
-    "cannot tell",
-]
-Use = Literal["used", "used, negligibly", "unused", "cannot tell"]
 
 
 READABLE: dict[Use, Cell] = {

@@ -6,10 +6,8 @@ import numpy as np
 
 from grokscope.dissect.effects import interval
 from grokscope.dissect.parts import balancing_weights
-from grokscope.dissect.records import Record
 from grokscope.dissect.subspaces import class_means
-
-SIGN_RULE = "towards the training environment whose mean lies farthest out along it"
+from grokscope.results.steering import Reliability
 
 
 @dataclass(frozen=True)
@@ -35,21 +33,6 @@ def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None 
     along = offsets @ vt[0]
     towards = int(np.abs(along).argmax())
     return Direction(vt[0] * np.sign(along[towards]), float(s[0] ** 2 / (s**2).sum()), towards)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reliability(Record):
-    """How well the direction is determined by the data: cosines between directions fitted to two disjoint halves."""
-
-    halves: int
-    mean: float
-    low: float
-    high: float
-    cosine_with_truth: float
-    """sqrt(2 r / (1 + r)): the expected cosine of the full fit with the direction that endless data would give, if
-    halves differ by independent noise only. r is the root mean square cosine, less the 1 / d that noise alone
-    gives."""
-    split_by: str
 
 
 def reliability(

@@ -13,15 +13,16 @@ B resamples.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 
 from grokscope.dissect.controls import Sidedness, null
 from grokscope.dissect.head import LinearHead
-from grokscope.dissect.records import Effect, Null, Record
+from grokscope.results.scores import ByEffect, Effect, EffectName, Null, SceneRecord
 
-EFFECTS = ("accuracy_drop", "flips", "margin_shift", "env_gap_drop")
-SIDES: dict[str, Sidedness] = {
+EFFECTS: tuple[EffectName, ...] = get_args(EffectName)
+SIDES: dict[EffectName, Sidedness] = {
     "accuracy_drop": "two-sided",
     "flips": "two-sided",
     "margin_shift": "two-sided",
@@ -89,20 +90,6 @@ def make_scene(
     resamples = max(min(resamples, 199), min(resamples, RESAMPLE_CELLS // count))
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     return Scene(name, h, head.logits(h), labels, environments, units, groups is not None, drawn.astype(np.float64))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneRecord(Record):
-    """What the unedited network does on a set: size, accuracy, and how its logits depend on the environment."""
-
-    name: str
-    n: int
-    n_units: int
-    unit: str
-    environments: int
-    correct: int
-    accuracy: float
-    env_gap: float
 
 
 def describe(scene: Scene) -> SceneRecord:
@@ -248,12 +235,12 @@ def _mean_over(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def effect_records(
     scene: Scene, edited: np.ndarray, controls: Mapping[str, np.ndarray], level: float = LEVEL
-) -> dict[str, Effect]:
+) -> ByEffect[Effect]:
     """The four effects of one edit, logits (n, k), each against every control's draws (D, n, k)."""
     values, bounds = measure(scene, edited[None]), intervals(scene, edited)
     draws = {name: measure(scene, logits) for name, logits in controls.items()}
 
-    def record(name: str) -> Effect:
+    def record(name: EffectName) -> Effect:
         value = float(values[name][0])
         nulls: dict[str, Null] = {c: null(c, value, d[name], SIDES[name]) for c, d in draws.items()}
         return Effect(
@@ -268,4 +255,4 @@ def effect_records(
             controls=nulls,
         )
 
-    return {name: record(name) for name in EFFECTS}
+    return ByEffect(**{name: record(name) for name in EFFECTS})

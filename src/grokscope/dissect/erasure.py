@@ -22,9 +22,8 @@ from grokscope.dissect.head import LinearHead
 from grokscope.dissect.labelling import Labelling, random_labels
 from grokscope.dissect.leace import ObliqueFitter, Whitening, splince, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
-from grokscope.dissect.records import Effect, Record
-from grokscope.dissect.sample import Sample, Settings
-from grokscope.dissect.scoring import Score, score
+from grokscope.dissect.sample import Sample
+from grokscope.dissect.scoring import score
 from grokscope.dissect.subspaces import (
     Eraser,
     class_means,
@@ -33,63 +32,9 @@ from grokscope.dissect.subspaces import (
     principal_angles,
     probe_rows,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Erasure(Record):
-    """What one eraser, fitted on `fit`, did to held-out examples."""
-
-    eraser: str
-    rank: int
-    n_fit: int
-    units_fit: int
-    """Independent units (groups, or examples without groups) of the fit part."""
-    d: int
-    guarantee: str
-    verdict: str
-    """``erased``, ``not erased`` or ``cannot tell``; from `refitted`."""
-    reason: str
-    before: Score
-    """Probes fitted on the unedited select part, scored on the test part."""
-    old_probe: Score
-    """The probe fitted on the unedited fit part, on edited test examples: at chance by construction for
-    `probe_rows`."""
-    refitted: Score
-    """Probes fitted on the edited select part, scored on the edited test part."""
-    refitted_on_fit: Score
-    """The same, fitted on the edited fit part: blind to what the eraser itself could not see there."""
-    task_before: Score
-    task_refitted: Score
-    """Whether the task can still be read after the edit."""
-    removed_variance: float
-    """Share of the total variance of the fit part."""
-    matched_variance: float
-    """Mean variance removed by the variance-matched draws, as a share of what this eraser removed; below 1 where the
-    rest of the features does not hold so much."""
-    outside_range: float
-    outside_range_before: float
-    effects: dict[str, dict[str, Effect]]
-    """By set of examples, then by effect."""
-    causal: bool | None
-    """Whether the test part's `env_gap_drop` has an interval above 0 and beats every control, one-sided, at level
-    alpha; None: cannot tell."""
-    energy_distance: float
-    """Of the edited test features to the fit part's natural ones, each feature in its standard deviations."""
-    energy_distance_natural: float
-    """The same for unedited test features: what other patients differ by anyway."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class M4(Record):
-    erasures: tuple[Erasure, ...]
-    angles: dict[str, tuple[float, ...]]
-    """Principal angles in degrees, the largest first: between erasers, and of each with the task's own subspace."""
-    cannot_tell: str | None = None
-    left_out: dict[str, str] | None = None
-    """Erasers that could not be fitted, and why."""
-
-    def by(self, eraser: str) -> Erasure:
-        return next(e for e in self.erasures if e.eraser == eraser)
+from grokscope.results.erasures import M4, Erasure
+from grokscope.results.scores import ByEffect, Effect, Score
+from grokscope.results.settings import Settings
 
 
 def fit_erasers(
@@ -234,7 +179,7 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
         outside_range=outside_range(edited, low, high),
         outside_range_before=outside_range(test, low, high),
         effects=effects,
-        causal=causal(effects["test"]["env_gap_drop"], settings.alpha),
+        causal=causal(effects["test"].env_gap_drop, settings.alpha),
         energy_distance=energy_distance(edited, fit, settings.rng("energy")),
         energy_distance_natural=energy_distance(test, fit, settings.rng("energy")),
     )
@@ -273,9 +218,7 @@ def erased_logits(head: LinearHead, eraser: Eraser, scene: Scene) -> np.ndarray:
     return scene.logits - eraser.coordinates(scene.h) @ (eraser.left.T @ head.weight.T)
 
 
-def _effects(
-    bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, others: list[Eraser]
-) -> dict[str, Effect]:
+def _effects(bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, others: list[Eraser]) -> ByEffect[Effect]:
     weight, rest = bench.head.weight, scene.h - eraser.mean
     lengths = np.linalg.norm(eraser.coordinates(scene.h) @ eraser.left.T, axis=1)
     rng = bench.settings.rng("subspace", eraser.name)

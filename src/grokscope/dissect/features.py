@@ -19,25 +19,15 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from grokscope.dissect.records import Record
-from grokscope.dissect.sites import Site, channels_last, default_sites, resolve
+from grokscope.dissect.sites import channels_last, default_sites, resolve
 from grokscope.files import write_atomic
+from grokscope.results.sample import Site, SiteInfo
 
 Prepare = Callable[[Tensor], Tensor]
 CACHED = "v2"
 """Raised when features are read otherwise: what older versions kept is collected again."""
 MAX_BYTES = 2 << 30
 """Refuse to hold more than this of one site: reduce it instead."""
-
-
-@dataclass(frozen=True)
-class SiteInfo(Record):
-    """How a site was read: `reduction` says what became of positions or tokens, `shape` is one example's before it."""
-
-    site: Site
-    reduction: str
-    shape: tuple[int, ...]
-    d: int
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from grokscope.dissect.battery import Dissection
-    from grokscope.dissect.probes import ProbeResult
-    from grokscope.dissect.records import Effect
+    from grokscope.results.dissection import Dissection
+    from grokscope.results.probes import ProbeResult, Target
+    from grokscope.results.scores import Effect
 
 INK, ENVIRONMENT, TASK, RANDOM = "#333333", "#0072B2", "#D55E00", "#999999"
 """Okabe and Ito's colours: told apart with any colour vision, and in grey."""
@@ -44,7 +44,8 @@ def probes_figure(result: "Dissection") -> "Figure":
     """M1: balanced held-out accuracy at each site with its interval, chance, and what random labels give."""
     figure, (ax,) = _figure(1, width=7.6)
     sites = list(dict.fromkeys(p.site for p in result.m1.probes))
-    for target, colour, offset in (("environment", ENVIRONMENT, -0.08), ("task", TASK, 0.08)):
+    targets: tuple[tuple[Target, str, float], ...] = (("environment", ENVIRONMENT, -0.08), ("task", TASK, 0.08))
+    for target, colour, offset in targets:
         found = [(i, result.m1.at(site, target)) for i, site in enumerate(sites)]
         _probe_points(ax, [(i + offset, p) for i, p in found], target, colour)
         if any(p.test for _, p in found):
@@ -140,7 +141,7 @@ def neurons_figure(result: "Dissection") -> "Figure":
     found = result.m6.on("test", result.settings.ablation)
     names = {"accuracy_drop": "right answers lost", "env_gap_drop": "environment gap lost"}
     for ax, (effect, title) in zip(axes, names.items(), strict=True):
-        random = found.arms["random"]
+        random = found.arms.random
         assert random.low is not None
         assert random.high is not None
         ax.fill_between(result.m6.ks, random.low[effect], random.high[effect], color=RANDOM, alpha=0.35, lw=0,

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.config import require
-from grokscope.dissect.battery import Dissection, Unseen, dissect
+from grokscope.dissect.battery import Unseen, dissect
 from grokscope.dissect.progress import Watch
-from grokscope.dissect.sample import Settings
 from grokscope.dissect.sites import the_head
 from grokscope.registry import nearest
+from grokscope.results.dissection import Dissection
+from grokscope.results.sample import Inputs
+from grokscope.results.settings import Settings
 from grokscope.task_data import Split
 from grokscope.tasks.table import Table
 from grokscope.vocabulary.splits import SEEN, TRAIN, UNSEEN
@@ -179,7 +181,7 @@ def dissect_table(
         head=head,
         watch=watch,
         split=named,
-        inputs={"images": feeding.words, "labels": mapping, "labels_by": how},
+        inputs=Inputs(images=feeding.words, labels=mapping, labels_by=how),
     )
 
 

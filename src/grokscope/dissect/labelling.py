@@ -9,8 +9,9 @@ effect looks small beside it.
 import numpy as np
 
 from grokscope.dissect.parts import balancing_weights
-from grokscope.dissect.sample import Sample, Settings
+from grokscope.dissect.sample import Sample
 from grokscope.dissect.scoring import permutations
+from grokscope.results.settings import Settings
 
 Labelling = tuple[np.ndarray, np.ndarray | None]
 """Codes (n,), and the weights (n,) under which they are independent of the class."""

@@ -8,6 +8,7 @@ Shapes: n examples, d neurons, k classes, D draws.
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -26,11 +27,12 @@ from grokscope.dissect.effects import (
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.intervention import Ablate
 from grokscope.dissect.probes import Probe
-from grokscope.dissect.records import Null, Record
 from grokscope.dissect.subspaces import class_means
+from grokscope.results.neurons import M6, Ablation, Ablations, Arm, Arms, OverK, RandomArm, summary_key
+from grokscope.results.probes import Target
+from grokscope.results.scores import ByEffect, ByTarget, Interval, Null
 
-SUMMARY = "mean over K > 0 of (effect - mean effect of random neurons)"
-ABLATIONS = ("zero", "mean")
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 
 def standardized_gap(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -50,66 +52,6 @@ def ranking(score: np.ndarray) -> np.ndarray:
     return np.argsort(-score, kind="stable")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arm(Record):
-    """One set of neurons, growing with K, ablated on one set of examples: each effect's curve over K."""
-
-    neurons: str
-    """``environment``, ``task``, ``random``, or ``random_variance`` (drawn to hold as much variance)."""
-    curves: dict[str, tuple[float, ...]]
-    """Effect -> value at each K; the mean over the draws for the random arms."""
-    low: dict[str, tuple[float, ...]] | None = None
-    high: dict[str, tuple[float, ...]] | None = None
-    """2.5 and 97.5 % of the draws (random arms), or of a bootstrap over units (the others)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ablations(Record):
-    """All arms on one set of examples under one ablation, with the summary over K."""
-
-    on: str
-    ablation: str
-    arms: dict[str, Arm]
-    summary: dict[str, dict[str, Null]]
-    """Arm (environment, task) -> ``effect / control`` -> its null over the draws' own summaries."""
-    summary_values: dict[str, dict[str, float]]
-    outside_range: tuple[float, ...]
-    """Share of all activations outside the fit part's range, after ablating the environment's neurons, at each K."""
-    half_k: float | None
-    """Number of the environment's neurons whose ablation halves the environment gap of the margin (interpolated in K);
-    None when no K up to the largest does, or when the gap itself is no more than noise (its interval reaches 0)."""
-    half_k_interval: tuple[float, float | None] | None
-    """95 % bootstrap interval over units; an upper end of None means beyond the largest K. None where the gap cannot be
-    resampled."""
-    summary_interval: tuple[float, float] | None
-    """95 % bootstrap interval of the environment's summary of `env_gap_drop`, the random orders held fixed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class M6(Record):
-    ranking: str | None = None
-    summary_rule: str = SUMMARY
-    ks: tuple[int, ...] = ()
-    skipped_ks: tuple[int, ...] = ()
-    """K that exceed the number of neurons."""
-    d: int = 0
-    top: dict[str, tuple[int, ...]] | None = None
-    """The first neurons of each ranking, up to the largest K."""
-    overlap: tuple[float, ...] = ()
-    """Share of the environment's first K neurons that are among the task's, at each K > 0."""
-    holds_true: tuple[float, ...] = ()
-    """K / d for each K: the chance that K random neurons hold a given one. Where a single channel carries everything,
-    random sets are as good as the true one this often."""
-    ablations: tuple[Ablations, ...] = ()
-    causal: bool | None = None
-    """Whether the summary of `env_gap_drop` on the test part has an interval above 0 and beats both random arms,
-    one-sided; None: cannot tell."""
-    cannot_tell: str | None = None
-
-    def on(self, scene: str = "test", ablation: str = "mean") -> Ablations:
-        return next(a for a in self.ablations if (a.on, a.ablation) == (scene, ablation))
-
-
 def run_m6(bench: Bench, probes: dict[str, Probe]) -> M6:
     """Neuron ablation at the head's input; `probes` (environment, task) are needed for the ranking ``max_abs_coef``."""
     settings, fit = bench.settings, bench.fit
@@ -118,17 +60,19 @@ def run_m6(bench: Bench, probes: dict[str, Probe]) -> M6:
     skipped = tuple(sorted({k for k in settings.ks if k > d}))
     if not any(ks):
         return M6(d=d, skipped_ks=skipped, cannot_tell=f"all K exceed the {d} neurons of the site")
-    orders = {t: ranking(_score(bench, t, probes[t])) for t in ("environment", "task")}
+    targets: tuple[Target, ...] = get_args(Target)
+    orders: dict[Target, np.ndarray] = {target: ranking(_score(bench, target, probes[target])) for target in targets}
     rng = settings.rng("neurons")
     uniform = np.stack([rng.permutation(d) for _ in range(settings.draws)])
     spread = within_variance(fit, bench.sample.target("environment", "fit"))
     matched = variance_matched_orders(
         settings.rng("neurons", "variance"), spread, orders["environment"], ks, settings.draws
     )
-    draws = {"random": uniform, "random_variance": matched}
-    done = tuple(
-        _ablate(bench, scene, ablation, orders, draws, ks) for scene in bench.scenes.values() for ablation in ABLATIONS
-    )
+    draws: dict[RandomArm, np.ndarray] = {"random": uniform, "random_variance": matched}
+    scenes: list[tuple[Scene, Ablation]] = [
+        (scene, ablation) for scene in bench.scenes.values() for ablation in ABLATIONS
+    ]
+    done = tuple(_ablate(bench, scene, ablation, orders, draws, ks) for scene, ablation in scenes)
     main = next(a for a in done if (a.on, a.ablation) == ("test", settings.ablation))
     most = max(ks)
     return M6(
@@ -136,7 +80,7 @@ def run_m6(bench: Bench, probes: dict[str, Probe]) -> M6:
         ks=ks,
         skipped_ks=skipped,
         d=d,
-        top={t: tuple(o[:most].tolist()) for t, o in orders.items()},
+        top=ByTarget(**{target: tuple(order[:most].tolist()) for target, order in orders.items()}),
         overlap=tuple(len(np.intersect1d(orders["environment"][:k], orders["task"][:k])) / k for k in ks if k),
         holds_true=tuple(k / d for k in ks),
         ablations=done,
@@ -195,45 +139,131 @@ def ablated(scene: Scene, weight: np.ndarray, values: np.ndarray, orders: np.nda
     return scene.logits - np.stack(lost, axis=-1).transpose(1, 0, 2)
 
 
-def _ablate(bench: Bench, scene: Scene, ablation: str, orders, draws, ks: tuple[int, ...]) -> Ablations:
+def _ablate(
+    bench: Bench,
+    scene: Scene,
+    ablation: Ablation,
+    orders: dict[Target, np.ndarray],
+    draws: dict[RandomArm, np.ndarray],
+    ks: tuple[int, ...],
+) -> Ablations:
+    """All arms on one scene: orders (d,) of the ranked ones, draws (D, d) of the random ones."""
     fit, weight = bench.fit, bench.head.weight
     values = np.zeros(fit.shape[1]) if ablation == "zero" else fit.mean(axis=0)
-    arms, curves = {}, {}
-    for name, order in orders.items():
-        arms[name], curves[name] = _own_arm(scene, weight, values, order, ks, name)
-    for name, order in draws.items():
-        arms[name], curves[name] = _random_arm(scene, weight, values, order, ks, name)
-    positive = np.array(ks) > 0
+    ranked: dict[Target, _Tables] = {
+        name: _ranked_tables(scene, weight, values, order, ks) for name, order in orders.items()
+    }
+    random: dict[RandomArm, _Tables] = {
+        name: _random_tables(scene, weight, values, drawn, ks) for name, drawn in draws.items()
+    }
     # a random order that begins with the one neuron that matters is as good as the true one, however many are drawn
     floor = min(k for k in ks if k) / fit.shape[1]
-    summary, numbers = {}, {}
-    for own in orders:
-        pairs = {f"{e} / {c}": (e, c) for e in EFFECTS for c in draws}
-        found = {key: _summary(curves[own][e], curves[c][e], positive) for key, (e, c) in pairs.items()}
-        summary[own] = {
-            key: null(pairs[key][1], value, other, SIDES[pairs[key][0]], floor) for key, (value, other) in found.items()
-        }
-        numbers[own] = {key: value for key, (value, _) in found.items()}
-    half, beyond = _resampled(scene, weight, values, orders["environment"], ks)
-    gap = gap_interval(scene)
-    above_noise = gap is None or gap[0] > 0
-    random = curves["random"]["env_gap_drop"][positive].mean()
+    positive = np.array(ks) > 0
+    against = {name: _against_random(tables.values, random, positive, floor) for name, tables in ranked.items()}
+    halved, halved_bounds, summary_bounds = _with_intervals(scene, weight, values, orders, ranked, random, ks)
     return Ablations(
         on=scene.name,
         ablation=ablation,
-        arms=arms,
-        summary=summary,
-        summary_values=numbers,
+        arms=Arms(**{name: tables.arm(name) for name, tables in {**ranked, **random}.items()}),
+        summary=ByTarget(**{name: nulls for name, (nulls, _) in against.items()}),
+        summary_values=ByTarget(**{name: numbers for name, (_, numbers) in against.items()}),
         outside_range=_outside(scene, fit, values, orders["environment"], ks),
-        half_k=half_point(ks, curves["environment"]["env_gap_drop"][:, 0], describe(scene).env_gap)
-        if above_noise
-        else None,
-        half_k_interval=half if above_noise else None,
-        summary_interval=None if beyond is None else (beyond[0] - random, beyond[1] - random),
+        half_k=halved,
+        half_k_interval=halved_bounds,
+        summary_interval=summary_bounds,
     )
 
 
-def _resampled(scene: Scene, weight, values, order, ks: tuple[int, ...]):
+@dataclass(frozen=True)
+class _Tables:
+    """What one arm does: for each effect its values (K, 1), or (K, D) of a random arm's draws, and the curves over K
+    that are reported of them."""
+
+    values: dict[str, np.ndarray]
+    curves: dict[str, OverK]
+    low: dict[str, OverK]
+    high: dict[str, OverK]
+
+    def arm(self, name: str) -> Arm:
+        return Arm(neurons=name, curves=ByEffect(**self.curves), low=ByEffect(**self.low), high=ByEffect(**self.high))
+
+
+def _ranked_tables(
+    scene: Scene, weight: np.ndarray, values: np.ndarray, order: np.ndarray, ks: tuple[int, ...]
+) -> _Tables:
+    """The first K neurons of one order (d,): there is one edit for each K, so the band is not over draws, as a random
+    arm's is, but over resampled units. A set that cannot be resampled has a band of NaN."""
+    edits = [ablated(scene, weight, values, order[None], k) for k in ks]  # (1, n, c) each, as `measure` takes them
+    table = {effect: np.stack([measure(scene, logits)[effect] for logits in edits]) for effect in EFFECTS}
+    bounds = [intervals(scene, logits[0]) for logits in edits]
+    unknown = (float("nan"), float("nan"))
+    low = {effect: tuple((b[effect] or unknown)[0] for b in bounds) for effect in EFFECTS}
+    high = {effect: tuple((b[effect] or unknown)[1] for b in bounds) for effect in EFFECTS}
+    curves = {effect: tuple(t[:, 0].tolist()) for effect, t in table.items()}
+    return _Tables(table, curves, low, high)
+
+
+def _random_tables(
+    scene: Scene, weight: np.ndarray, values: np.ndarray, draws: np.ndarray, ks: tuple[int, ...]
+) -> _Tables:
+    """The first K neurons of each drawn order (D, d): means over the draws, inside the range of 95 % of them."""
+    measured = [measure(scene, ablated(scene, weight, values, draws, k)) for k in ks]
+    table = {effect: np.stack([m[effect] for m in measured]) for effect in EFFECTS}
+
+    def over_draws(share: float) -> dict[str, OverK]:
+        return {effect: tuple(np.quantile(t, share, axis=1).tolist()) for effect, t in table.items()}
+
+    curves = {effect: tuple(t.mean(axis=1).tolist()) for effect, t in table.items()}
+    return _Tables(table, curves, over_draws(0.025), over_draws(0.975))
+
+
+def _against_random(
+    ranked: dict[str, np.ndarray], random: dict[RandomArm, _Tables], positive: np.ndarray, floor: float
+) -> tuple[dict[str, Null], dict[str, float]]:
+    """By `summary_key`: the null of an arm's summary over K, and the summary itself."""
+    nulls, numbers = {}, {}
+    for effect in EFFECTS:
+        for control, tables in random.items():
+            key = summary_key(effect, control)
+            value, others = _summary(ranked[effect], tables.values[effect], positive)
+            nulls[key] = null(control, value, others, SIDES[effect], floor)
+            numbers[key] = value
+    return nulls, numbers
+
+
+def _summary(ranked: np.ndarray, random: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
+    """Summary of the ranked neurons, and of every random order, from values (K, 1) and (K, D)."""
+    center = random[positive].mean(axis=1, keepdims=True)
+    return float((ranked[positive] - center).mean()), (random[positive] - center).mean(axis=0)
+
+
+HalfBounds = tuple[float, float | None] | None
+
+
+def _with_intervals(
+    scene: Scene,
+    weight: np.ndarray,
+    values: np.ndarray,
+    orders: dict[Target, np.ndarray],
+    ranked: dict[Target, _Tables],
+    random: dict[RandomArm, _Tables],
+    ks: tuple[int, ...],
+) -> tuple[float | None, HalfBounds, Interval | None]:
+    """`half_k`, its interval, and that of the environment's summary of `env_gap_drop`."""
+    half_bounds, drop_bounds = _resampled(scene, weight, values, orders["environment"], ks)
+    positive = np.array(ks) > 0
+    center = random["random"].values["env_gap_drop"][positive].mean()
+    summary_bounds = None if drop_bounds is None else (drop_bounds[0] - center, drop_bounds[1] - center)
+    gap = gap_interval(scene)
+    if gap is not None and not gap[0] > 0:
+        return None, None, summary_bounds  # half of what is no more than noise is reached by chance
+    drop = ranked["environment"].values["env_gap_drop"][:, 0]
+    return half_point(ks, drop, describe(scene).env_gap), half_bounds, summary_bounds
+
+
+def _resampled(
+    scene: Scene, weight: np.ndarray, values: np.ndarray, order: np.ndarray, ks: tuple[int, ...]
+) -> tuple[HalfBounds, Interval | None]:
     """Bootstrap intervals over units of `half_k` and of the mean drop over K > 0."""
     if scene.n_units < 2 or scene.adjusted is None:
         return None, None
@@ -243,32 +273,12 @@ def _resampled(scene: Scene, weight, values, order, ks: tuple[int, ...]):
     halves = [half_point(ks, drop, g) for drop, g in zip(drops[kept], gap[kept], strict=True)]
     if not halves:
         return None, None
+    # a resample whose gap is never halved lies beyond the largest K, not nowhere: it counts as infinite
     low, high = np.quantile([np.inf if h is None else h for h in halves], [0.025, 0.975], method="nearest")
-    bounds = None if not np.isfinite(low) else (float(low), float(high) if np.isfinite(high) else None)
-    return bounds, interval(drops[:, np.array(ks) > 0].mean(axis=1))
-
-
-def _own_arm(scene, weight, values, order, ks, name: str):
-    edits = [ablated(scene, weight, values, order[None], k) for k in ks]
-    table = {e: np.stack([measure(scene, z)[e] for z in edits]) for e in EFFECTS}
-    bounds = [intervals(scene, z[0]) for z in edits]
-    side = [{e: tuple((b[e] or (float("nan"),) * 2)[i] for b in bounds) for e in EFFECTS} for i in (0, 1)]
-    curves = {e: tuple(t[:, 0].tolist()) for e, t in table.items()}
-    return Arm(neurons=name, curves=curves, low=side[0], high=side[1]), table
-
-
-def _random_arm(scene, weight, values, orders, ks, name: str):
-    measured = [measure(scene, ablated(scene, weight, values, orders, k)) for k in ks]
-    table = {e: np.stack([m[e] for m in measured]) for e in EFFECTS}
-    quantile = lambda q: {e: tuple(np.quantile(t, q, axis=1).tolist()) for e, t in table.items()}  # noqa: E731
-    curves = {e: tuple(t.mean(axis=1).tolist()) for e, t in table.items()}
-    return Arm(neurons=name, curves=curves, low=quantile(0.025), high=quantile(0.975)), table
-
-
-def _summary(own: np.ndarray, random: np.ndarray, positive: np.ndarray) -> tuple[float, np.ndarray]:
-    """Summary of the ranked neurons, and of every random order, from curves (K, 1) and (K, D)."""
-    centre = random[positive].mean(axis=1, keepdims=True)
-    return float((own[positive] - centre).mean()), (random[positive] - centre).mean(axis=0)
+    over_k = interval(drops[:, np.array(ks) > 0].mean(axis=1))
+    if not np.isfinite(low):
+        return None, over_k
+    return (float(low), float(high) if np.isfinite(high) else None), over_k
 
 
 def _outside(
@@ -285,20 +295,23 @@ def _outside(
 
 def half_point(ks: tuple[int, ...], drop: np.ndarray, gap: float) -> float | None:
     """First K at which a curve of drops reaches half of `gap`, interpolated linearly between the K that were tried."""
-    goal = gap / 2
-    for i, k in enumerate(ks):
-        if drop[i] >= goal:
-            if i == 0:
-                return float(k)
-            share = (goal - drop[i - 1]) / (drop[i] - drop[i - 1])
-            return float(ks[i - 1] + share * (k - ks[i - 1]))
-    return None
+    half = gap / 2
+    i = next((i for i, value in enumerate(drop) if value >= half), None)
+    if i is None:
+        return None
+    if i == 0:
+        return float(ks[0])
+    share = (half - drop[i - 1]) / (drop[i] - drop[i - 1])
+    return float(ks[i - 1] + share * (ks[i] - ks[i - 1]))
 
 
 def _causal(main: Ablations, alpha: float) -> bool | None:
-    nulls = [n for key, n in main.summary["environment"].items() if key.startswith("env_gap_drop / ")]
+    arms: tuple[RandomArm, ...] = get_args(RandomArm)
+    nulls = [main.summary.environment[summary_key("env_gap_drop", arm)] for arm in arms]
     bounds = main.summary_interval
-    if bounds is None or bounds[0] == bounds[1] or any(not np.isfinite(n.p) or n.smallest_p > alpha for n in nulls):
+    if bounds is None or bounds[0] == bounds[1]:
+        return None
+    if any(not np.isfinite(n.p) or n.smallest_p > alpha for n in nulls):
         return None
     return bool(max(max(n.p, n.smallest_p) for n in nulls) <= alpha and bounds[0] > 0)
 

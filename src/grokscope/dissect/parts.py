@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grokscope.dissect.records import Record
+from grokscope.results.sample import PartsRecord
 
 PARTS = ("fit", "select", "test")
 
@@ -47,23 +47,6 @@ class Parts:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return getattr(self, name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartsRecord(Record):
-    """How the examples were split, and how far environment and class are tied together."""
-
-    seed: int
-    shares: tuple[float, float, float]
-    sizes: dict[str, int]
-    groups: dict[str, int] | None
-    """Number of groups in each part; None where examples were split one by one."""
-    environments: tuple[str | int | float, ...]
-    classes: tuple[str | int | float, ...]
-    cells: dict[str, list[list[int]]]
-    """Per part, examples of each environment (row) and class (column)."""
-    association: float
-    """Cramér's V of environment and class over all examples: at 1 the two cannot be told apart."""
 
 
 def split_parts(

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grokscope.dissect.records import Record
-from grokscope.dissect.sample import Sample, Settings
-from grokscope.dissect.scoring import Score, balanced, score
+from grokscope.dissect.sample import Sample
+from grokscope.dissect.scoring import balanced, score
+from grokscope.results.probes import M1, Control, ProbeResult
+from grokscope.results.scores import Score
+from grokscope.results.settings import Settings
 
 TARGETS = ("environment", "task")
 
@@ -101,44 +103,6 @@ def choose(probes: Sequence[Probe], h: np.ndarray, target: np.ndarray) -> Probe:
     """The probe with the lowest log loss on a part that fitted none of them; of equals the most regularized."""
     losses = [p.log_loss(h, target) for p in probes]
     return probes[int(np.argmin(losses))]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Control(Record):
-    """The same probe on random labels (Hewitt & Liang 2019, arXiv:1909.03368): what its capacity alone achieves.
-
-    selectivity = real - random, both in balanced accuracy on the same kind of held-out examples.
-    """
-
-    labels: str
-    """``per example``: every example has a random label, scored on the test part; ``per group``: every group has one,
-    scored on unseen examples of seen groups, where recognizing the patient is enough."""
-    draws: int
-    real: float
-    random: float
-    fit_accuracy: float
-    selectivity: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeResult(Record):
-    """One probe at one site."""
-
-    site: str
-    target: str
-    verdict: str
-    """``decodable``, ``not decodable`` or ``cannot tell``."""
-    reason: str
-    n_fit: int
-    d: int
-    n_over_d: float
-    regularization: float | None = None
-    converged: bool | None = None
-    fit_accuracy: float | None = None
-    majority: float | None = None
-    """Accuracy on the test part of the majority target of the fit part: chance for `test.accuracy`."""
-    test: Score | None = None
-    controls: tuple[Control, ...] = ()
 
 
 MIN_UNITS = 4
@@ -267,17 +231,6 @@ def _control(labels: str, real: float, scores: list[float], fits: list[float]) -
         fit_accuracy=float(np.mean(fits)),
         selectivity=real - random,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class M1(Record):
-    """Layer-wise probes, and the colour-only baseline as the site ``mean_rgb`` where the inputs are RGB images."""
-
-    probes: tuple[ProbeResult, ...]
-    cannot_tell: str | None = None
-
-    def at(self, site: str, target: str) -> ProbeResult:
-        return next(p for p in self.probes if (p.site, p.target) == (site, target))
 
 
 def run_m1(

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.config import RunConfig
-from grokscope.dissect.battery import Dissection, Unseen, dissect
+from grokscope.dissect.battery import Unseen, dissect
 from grokscope.dissect.progress import Watch
-from grokscope.dissect.sample import Settings
+from grokscope.dissect.saving import save_dissection
 from grokscope.dissect.sentences import TISSUE, Nouns
 from grokscope.files import write_json
 from grokscope.registry import nearest
+from grokscope.results.dissection import FOLDER, SAMPLE, Dissection, Request
+from grokscope.results.settings import Settings
 from grokscope.store import Run
-from grokscope.store.dissected import FOLDER, REQUESTS, requests
+from grokscope.store.dissected import keep_request
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.task_data import Split, TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.trajectory.selection import checkpoint, kept
-from grokscope.vocabulary.splits import SEEN, UNSEEN
+from grokscope.vocabulary.splits import UNSEEN
 
 if TYPE_CHECKING:
     from torch import nn
 
-SAMPLE = SEEN[0]
-"""Split that is dissected: the training environments, on examples that were not trained on."""
 NOUNS = {"hospitals": TISSUE, "camelyon17": TISSUE}
 """What environment and class are called, by task."""
 
@@ -91,8 +91,7 @@ def chosen_checkpoints(run: Run, rule: str) -> dict[int, tuple[Path, str]]:
     if rule != "all":
         chosen = checkpoint(run, rule)
         return {chosen.step: (chosen.path, chosen.selection.rule)}
-    found = kept(run)
-    return {step: (path, f"step={step}") for step, path in sorted(found.items())}
+    return {step: (path, f"step={step}") for step, path in sorted(kept(run).items())}
 
 
 def dissect_run(
@@ -131,7 +130,7 @@ def dissect_run(
             settings=settings,
             selection=name,
             prepare=prepare,
-            cache=run.path / "mechinterp" / "features",
+            cache=run.path / FOLDER / "features",
             steer_sites=steer_sites,
             split=split,
             at_chance="probes",
@@ -139,14 +138,15 @@ def dissect_run(
             watch=_within(watch, number, len(chosen), step),
         )
         if rule == "all":
-            _write_at(result, run.path / "mechinterp" / f"step{step:08d}")
+            result.write(run.path / FOLDER / f"step{step:08d}")
             rows.append({"step": step, **summary(result)})
         if rule != "all" or step == max(chosen):
-            result.write(run.path, figures=figures)
+            save_dissection(result, run.path, figures)
         yield step, result
     if rows:
-        write_json(run.path / "mechinterp" / "trajectory.json", rows)
-    _keep_request(run, rule if rule == "all" else name, split, sites, steer_sites)
+        write_json(run.path / FOLDER / "trajectory.json", rows)
+    request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
+    keep_request(run.path, rule if rule == "all" else name, request)
 
 
 def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:
@@ -154,21 +154,6 @@ def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | Non
     if watch is None:
         return None
     return lambda piece, share: watch(f"step {step:,}: {piece}", (number + share) / of)
-
-
-def _keep_request(run: Run, rule: str, split: str, sites: tuple[str, ...] | None, steer: tuple[str, ...]) -> None:
-    """So that records which later rules outdate can be made again as they were asked for."""
-    asked = {"split": split, "sites": list(sites or ()), "steer_sites": list(steer)}
-    if asked != {"split": SAMPLE, "sites": [], "steer_sites": []} or rule in requests(run.path):
-        write_json(run.path / FOLDER / REQUESTS, {**requests(run.path), rule: asked})
-
-
-def _write_at(result: Dissection, folder: Path) -> None:
-    """The JSON of one checkpoint among many, without figures and without the calibration."""
-    whole = result.to_dict()
-    parts = {key: whole.pop(key) for key in ("m1", "m4", "m5", "m6")}
-    for key, part in parts.items():
-        write_json(folder / f"{key}.json", {**whole, key: part})
 
 
 def summary(result: Dissection) -> dict[str, Any]:
@@ -184,7 +169,7 @@ def summary(result: Dissection) -> dict[str, Any]:
         row[f"probe_{probe.target}_{probe.site}"] = probe.test.balanced if probe.test else None
     for erasure in result.m4.erasures:
         row[f"erase_{erasure.eraser}_refitted"] = erasure.refitted.balanced
-        for name, effect in (erasure.effects.get("test") or {}).items():
+        for name, effect in erasure.effects["test"].items():
             row[f"erase_{erasure.eraser}_{name}"] = effect.value
     row["steer_slope"] = result.m5.slope_size
     row["steer_reliability"] = result.m5.reliability.mean if result.m5.reliability else None

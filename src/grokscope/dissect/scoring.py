@@ -12,37 +12,12 @@ up.
 Shapes: n examples, B permutations or resamples, U units, k targets, s strata.
 """
 
-from dataclasses import dataclass
 from math import lgamma
 
 import numpy as np
 
 from grokscope.dissect.effects import interval
-from grokscope.dissect.records import Record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score(Record):
-    """A set of guesses against the labels."""
-
-    accuracy: float
-    correct: int
-    n: int
-    balanced: float
-    interval: tuple[float, float] | None
-    chance: float
-    """Balanced accuracy of a blind guess."""
-    p: float
-    """One-sided: share of label permutations with an `excess` at least as large."""
-    sidedness: str
-    smallest_p: float
-    constant: bool
-    """Whether every guess was the same: nothing is known then, neither presence nor absence."""
-    fewest_units: int
-    """Units of the rarest target: with one or two patients an interval over patients is too narrow to show absence."""
-    permuted: str
-    """``groups``: labels moved between whole groups; ``within groups``; or ``examples``, within strata."""
-    n_units: int
+from grokscope.results.scores import Score
 
 
 def balanced(guess: np.ndarray, target: np.ndarray, strata: np.ndarray) -> np.ndarray:

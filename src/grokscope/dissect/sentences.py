@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.dissect.controls import Use
-from grokscope.dissect.erasure import Erasure
-from grokscope.dissect.probes import MIN_UNITS, ProbeResult
-from grokscope.dissect.records import Effect, Null
-from grokscope.dissect.sample import Settings
+from grokscope.dissect.probes import MIN_UNITS
+from grokscope.results.answer import Use
+from grokscope.results.erasures import Erasure
+from grokscope.results.probes import ProbeResult
+from grokscope.results.scores import Effect, Null
+from grokscope.results.settings import Settings
 
 if TYPE_CHECKING:
-    from grokscope.dissect.answer import Reliance
+    from grokscope.results.answer import Reliance
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, 
 
 
 def _drop(erasure: Erasure) -> Effect:
-    return erasure.effects["test"]["env_gap_drop"]
+    return erasure.effects["test"].env_gap_drop
 
 
 def _hardest(effect: Effect) -> Null | None:

@@ -1,29 +1,18 @@
 """Named places in a network: the output of any module, and two names that every ResNet or linear head understands."""
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
 
 from torch import nn
 
-from grokscope.dissect.records import Record
 from grokscope.measure.groups import find_head
 from grokscope.registry import nearest
+from grokscope.results.sample import Site
 
 RESNET_STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "pooled")
 """The six published stages."""
 
 _STEM_ENDS = ("maxpool", "act1", "relu", "bn1")
 """Where the stem of a ResNet ends, in timm's and torchvision's names, the latest one first."""
-
-
-@dataclass(frozen=True)
-class Site(Record):
-    """A place in a network, by the module that is hooked and the side of it that is read."""
-
-    name: str
-    module: str
-    side: Literal["output", "input"]
 
 
 def the_head(model: nn.Module, name: str | None = None) -> tuple[str, nn.Module]:

@@ -8,17 +8,17 @@ Shapes: n examples, d features, k classes, A strengths alpha, D random direction
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from grokscope.dissect.controls import null, outside_range, variance_matched_frames
-from grokscope.dissect.direction import SIGN_RULE, Reliability, dominant_direction, reliability
+from grokscope.dissect.direction import dominant_direction, reliability
 from grokscope.dissect.effects import EFFECTS, Scene, margins, measure, unit_interval
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.intervention import Steer
-from grokscope.dissect.records import Null, Record
+from grokscope.results.scores import ByEffect
+from grokscope.results.steering import M5, Curve, Scaling, Signs, SlopeControls
 
 
 def steered(logits: np.ndarray, head: LinearHead, directions: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -49,97 +49,6 @@ def trend(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return (y @ x) / np.where(size > 0, size, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signs(Record):
-    """What one unit of steering towards the environment v points to does, and what one against it does: declared
-    beforehand, so no step is chosen. On an unseen environment, a gain against the direction means that the shortcut
-    stood in the way there."""
-
-    helps: str
-    """``towards``, ``against``, ``both`` or ``neither``: which sign gains right answers, its interval above 0."""
-    towards: float
-    """Accuracy gained by one unit along v."""
-    towards_interval: tuple[float, float] | None
-    against: float
-    against_interval: tuple[float, float] | None
-    mended: float
-    """Share of all examples whose wrong answer becomes right, under the better sign."""
-    broken: float
-    """Share whose right answer becomes wrong, under the better sign."""
-    shift: tuple[float, float, float, float, float]
-    """Change of the margin by one unit along v, example by example: 5, 25, 50, 75 and 95 % quantiles."""
-    reversed: float
-    """Share of examples whose margin moves against the mean change (arXiv:2505.22637). With a linear head and two
-    classes these are the examples of one class: steering helps one class by what it takes from the other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve(Record):
-    """Steering on one set of examples in one scaling, beside random directions of the same length."""
-
-    on: str
-    scaling: str
-    """``relative``: one unit is the spread along v; ``fixed``: a constant; ``norm``: a share of the mean feature
-    length."""
-    unit: float
-    """Length of one unit, in the features' units."""
-    steps: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    margin: tuple[float, ...]
-    """Mean margin."""
-    outside_range: tuple[float, ...]
-    """Share of activations outside the range of the fit part."""
-    random_accuracy_low: tuple[float, ...]
-    random_accuracy_high: tuple[float, ...]
-    monotone: bool
-    """Whether accuracy is monotone in alpha: the published statistic."""
-    monotone_random: float
-    """Share of random directions that are monotone too."""
-    trend: float
-    """Rank correlation of accuracy with alpha."""
-    trend_random: Null
-    """The size of the trend against random directions of the same length."""
-    best_gain: float
-    """Highest accuracy along the curve minus the unsteered one; the step was chosen on these examples, so it is
-    optimistic."""
-    signs: Signs
-    effects: dict[str, Null]
-    """Mean over the two outermost steps of each effect of `effects.EFFECTS`, against random directions (key =
-    effect)."""
-    effect_values: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class M5(Record):
-    towards: str | int | float | None = None
-    """The environment that v points to."""
-    sign_rule: str = SIGN_RULE
-    share: float | None = None
-    """Share of the between-environment variance along v."""
-    sigma: float | None = None
-    sigma_on: str | None = None
-    reliability: Reliability | None = None
-    slope: tuple[float, ...] = ()
-    """Change of each centred logit for one relative unit: the whole effect of v under a linear head."""
-    slope_size: float | None = None
-    slope_controls: dict[str, Null] | None = None
-    """Length of the slope against directions of the same step: ``norm`` (uniform), ``variance`` (matched in spread
-    along them) and ``labels`` (fitted to permuted environments). Uniform directions miss the few in which real
-    features vary, and hit neurons of small scale hard: only the last one keeps its level in both cases."""
-    linearity_error: float | None = None
-    """Largest difference of the analytic logits from the head run on edited features."""
-    curves: tuple[Curve, ...] = ()
-    sites: tuple[Record, ...] = ()
-    """Steering at earlier sites (`through.SiteCurve`), where it was asked for."""
-    causal: bool | None = None
-    """Whether the slope beats ``labels`` at level alpha; None: cannot tell. False does not clear the other directions
-    between three or more environments: v is one of them."""
-    cannot_tell: str | None = None
-
-    def curve(self, on: str = "test", scaling: str = "relative") -> Curve:
-        return next(c for c in self.curves if (c.on, c.scaling) == (on, scaling))
-
-
 def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
     """Steering at the head's input, on every set of examples, in the three scalings; `environments` names the codes."""
     sample, settings, fit = bench.sample, bench.settings, bench.fit
@@ -153,7 +62,7 @@ def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
     rng = settings.rng("steering")
     uniform = rng.standard_normal((settings.draws, d))
     uniform /= np.linalg.norm(uniform, axis=1, keepdims=True)
-    units = {
+    units: dict[Scaling, float] = {
         "relative": sigma,
         "fixed": settings.fixed_step,
         "norm": settings.norm_share * float(np.linalg.norm(fit, axis=1).mean()),
@@ -188,12 +97,12 @@ def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
     )
 
 
-def _causal(controls: dict[str, Null], alpha: float) -> bool | None:
-    chosen = controls["labels"]
+def _causal(controls: SlopeControls, alpha: float) -> bool | None:
+    chosen = controls.labels
     return None if chosen.smallest_p > alpha or not np.isfinite(chosen.p) else chosen.p <= alpha
 
 
-def _slope_controls(bench: Bench, v: np.ndarray, uniform: np.ndarray, sigma: float) -> dict[str, Null]:
+def _slope_controls(bench: Bench, v: np.ndarray, uniform: np.ndarray, sigma: float) -> SlopeControls:
     """One-sided: the question is whether the head reads along v more than along others."""
     settings, fit = bench.settings, bench.fit
     held = float(np.var(fit @ v))
@@ -204,7 +113,7 @@ def _slope_controls(bench: Bench, v: np.ndarray, uniform: np.ndarray, sigma: flo
     labels = np.stack([dominant_direction(rest, z, weights).v for z, weights in bench.random_labels])
     size = lambda u: np.linalg.norm(sigma * u @ bench.head.centred.T, axis=-1)  # noqa: E731 - one formula, four uses
     families = {"norm": uniform, "variance": matched[:, :, 0], "labels": labels}
-    return {name: null(name, float(size(v)), size(u), "greater") for name, u in families.items()}
+    return SlopeControls(**{name: null(name, float(size(v)), size(u), "greater") for name, u in families.items()})
 
 
 def _linearity(bench: Bench, v: np.ndarray, sigma: float) -> float:
@@ -214,7 +123,7 @@ def _linearity(bench: Bench, v: np.ndarray, sigma: float) -> float:
     return float(np.abs(analytic - measured).max())
 
 
-def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scaling: str, unit: float) -> Curve:
+def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scaling: Scaling, unit: float) -> Curve:
     settings, fit = bench.settings, bench.fit
     steps = np.array(sorted(settings.steps))
     edited = steered(scene.logits, bench.head, v[None], steps * unit)[0]
@@ -242,8 +151,8 @@ def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scali
         trend_random=null("norm", abs(float(trends[0])), np.abs(trends[1:]), "greater"),
         best_gain=float(accuracy.max() - accuracy[steps == 0][0]),
         signs=_signs(scene, bench.head, v * unit),
-        effects={name: null("norm", float(own[name][0]), theirs[name]) for name in EFFECTS},
-        effect_values={name: float(own[name][0]) for name in EFFECTS},
+        effects=ByEffect(**{name: null("norm", float(own[name][0]), theirs[name]) for name in EFFECTS}),
+        effect_values=ByEffect(**{name: float(own[name][0]) for name in EFFECTS}),
     )
 
 

@@ -4,7 +4,6 @@ At the head's input none of this is needed (see `effects`); here a setting costs
 directions are few and their numbers are stated.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,9 @@ from grokscope.dissect.effects import margins
 from grokscope.dissect.features import Prepare, evaluating
 from grokscope.dissect.head import two_sided
 from grokscope.dissect.intervention import Intervention, Steer, applied
-from grokscope.dissect.records import Null, Record
-from grokscope.dissect.sample import Sample, Settings
+from grokscope.dissect.sample import Sample
+from grokscope.results.settings import Settings
+from grokscope.results.steering import SiteCurve
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,29 +49,6 @@ def _logits(
     with applied(model, *edits, head=head):
         parts = [model(prepare(p.to(device)) if prepare else p.to(device)).float().cpu() for p in x.split(batch)]
     return torch.cat(parts).numpy()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SiteCurve(Record):
-    """Steering at one site along the dominant direction of its averaged features, added at every position."""
-
-    site: str
-    n: int
-    unit: float
-    """Length of one step: the spread of the averaged features along v on the fit part."""
-    steps: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    margin: tuple[float, ...]
-    random_accuracy: tuple[tuple[float, ...], ...]
-    """Per random direction of the same length, per step."""
-    shift: Null
-    """Mean absolute change of the margin at the two outermost steps, against the random directions, one-sided."""
-    shift_value: float
-    effects: tuple[float, float, float, float, float]
-    """Change of the logits by one step along v, example by example, along its mean change over examples: 5, 25, 50, 75
-    and 95 % quantiles."""
-    reversed: float
-    """Share of examples that one step moves against the mean (arXiv:2505.22637): steering is no common push there."""
 
 
 def steer_site(

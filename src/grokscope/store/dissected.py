@@ -6,68 +6,70 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grokscope.files import read_json
+from grokscope.files import read_json, write_json
+from grokscope.results.dissection import FOLDER, PARTS, RULES, Request, is_ours, rules_of
+from grokscope.results.reading import reader, reading
 
-RULES = 3
-"""Version of how a dissection measures and concludes. Raise it when either changes: what older versions wrote is then
-shown as outdated. Records of before there were versions count as 1."""
-FOLDER = "mechinterp"
 REQUESTS = "requests.json"
-"""By rule of selection, what was asked for beside it (split, sites, steer_sites), so that it can be asked for again."""
-_PARTS = ("m1", "m4", "m5", "m6")
+"""By rule of selection, what was asked for beside it, so that it can be asked for again."""
 _DEFAULTS = {"draws": 99, "seed": 0}
-
-
-def rules_of(record: Mapping[str, Any]) -> int:
-    rules = record.get("rules", 1)
-    return rules if isinstance(rules, int) else 1
 
 
 def outdated(run: Path) -> dict[str, str]:
     """Rule of selection (``final``, ``all``, ``step=400``) -> the command that redoes the records which older rules
     left in a run's folder; empty where there are none."""
-    root, found = run / FOLDER, {}
-    for folder in sorted({p.parent for name in _PARTS for p in root.rglob(f"{name}.json")}):
-        record = _record(folder)
-        if record is None or rules_of(record) >= RULES:
+    root = run / FOLDER
+    commands: dict[str, str] = {}
+    for folder in sorted({p.parent for name in PARTS for p in root.rglob(f"{name}.json")}):
+        raw = _raw(folder)
+        if raw is None or rules_of(raw) >= RULES:
             continue
-        rule = str(record.get("selection", "final")) if folder == root else "all"
-        found.setdefault(rule, _command(run, rule, record))
-    if "all" in found:  # redoes the one in the folder itself, which is of the last checkpoint
-        found = {rule: command for rule, command in found.items() if not rule.startswith("step=") or rule == "all"}
-    return found
+        rule = str(raw.get("selection", "final")) if folder == root else "all"
+        commands.setdefault(rule, _command(run, rule, raw))
+    if "all" in commands:  # redoes the one in the folder itself, which is of the last checkpoint
+        commands = {rule: command for rule, command in commands.items() if not rule.startswith("step=")}
+    return commands
 
 
-def requests(run: Path) -> dict[str, dict[str, Any]]:
+def requests(run: Path) -> dict[str, Request]:
     """What was asked for, by rule of selection; empty where older versions dissected."""
+    path = run / FOLDER / REQUESTS
     try:
-        found = read_json(run / FOLDER / REQUESTS)
+        with reading(f"{path}: $"):
+            return reader(dict[str, Request])(read_json(path))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
-    """The first readable part that grokscope wrote; None where another program did."""
-    for name in _PARTS:
+def keep_request(run: Path, rule: str, request: Request) -> None:
+    """Keep what was asked for; what the command asks for by itself is kept only in place of something else."""
+    asked = requests(run)
+    if request != Request() or rule in asked:
+        write_json(run / FOLDER / REQUESTS, {key: r.to_dict() for key, r in {**asked, rule: request}.items()})
+
+
+def _raw(folder: Path) -> Mapping[str, Any] | None:
+    """Data of the first readable part that grokscope wrote, in whatever version; None where another program did.
+
+    Not read as a record: older versions lack fields, and nothing of them is used but how to ask for them again.
+    """
+    for name in PARTS:
         try:
             raw = read_json(folder / f"{name}.json")
         except ValueError:
             continue
-        if isinstance(raw, dict) and isinstance(raw.get(name), dict) and isinstance(raw.get("settings"), dict):
+        if is_ours(raw, name):
             return raw
     return None
 
 
-def _command(run: Path, rule: str, record: Mapping[str, Any]) -> str:
+def _command(run: Path, rule: str, raw: Mapping[str, Any]) -> str:
     words = ["grokscope", "dissect", str(run), "--checkpoints", rule]
-    asked = requests(run).get(rule, {})
-    if asked.get("split"):
-        words += ["--split", str(asked["split"])]
-    for key in ("sites", "steer_sites"):
-        if asked.get(key):
-            words += [f"--{key.replace('_', '-')}", *map(str, asked[key])]
+    request = requests(run).get(rule, Request())
+    words += ["--split", request.split] if rule in requests(run) else []
+    words += ["--sites", *request.sites] if request.sites else []
+    words += ["--steer-sites", *request.steer_sites] if request.steer_sites else []
     for key, default in _DEFAULTS.items():
-        value = record["settings"].get(key, default)
+        value = raw["settings"].get(key, default)
         words += [f"--{key}", str(value)] if value != default else []
     return shlex.join(words)

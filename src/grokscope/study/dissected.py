@@ -7,25 +7,33 @@ the final checkpoint and of today's rules: a number of another checkpoint, or co
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from grokscope.config import require
 from grokscope.files import read_json
 from grokscope.registry import nearest
-from grokscope.store.dissected import FOLDER, RULES, rules_of
+from grokscope.results.dissection import (
+    FOLDER,
+    PARTS,
+    RULES,
+    ErasuresFile,
+    NeuronsFile,
+    ProbesFile,
+    SteeringFile,
+    is_ours,
+    rules_of,
+)
+from grokscope.results.neurons import Arms
+from grokscope.results.probes import Target
+from grokscope.results.steering import M5, Curve
 from grokscope.vocabulary.splits import UNSEEN
 
 SCENES = ("test", *UNSEEN)
 """What was measured on: the test part of the dissected split, and the unseen environments."""
 PUBLISHED_ABLATION = "zero"
-_PARTS = ("m1", "m4", "m5", "m6")
-_TARGETS = {"env": "environment", "task": "task"}
-
-Parts = Mapping[str, Mapping[str, Any]]
-"""The records by part: m1, m4, m5, m6."""
 
 
 @dataclass(frozen=True)
@@ -40,79 +48,111 @@ class Name:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What one head means, and how it is read from the records."""
+    """What one head means, and how it is read from the records in a run's folder of dissections."""
 
-    read: Callable[[Parts, Name], float | None]
-    part: str
-    records: str
-    """What the part holds when it could be measured; empty where it could not."""
+    read: Callable[[Path, Name], float | None]
+    """None where the dissection could not tell."""
     places: str = ""
     """``scene`` (may be left out: ``test``), ``site`` or ``eraser`` (must be there), or nothing."""
     needs_k: bool = False
 
 
-def _curve(parts: Parts, name: Name) -> Mapping[str, Any]:
-    return _one(parts["m5"]["curves"], name, on=name.place or SCENES[0], scaling="relative")
+def _m5(folder: Path) -> M5:
+    return SteeringFile.read(folder / "m5.json").m5
 
 
-def _monotone(parts: Parts, name: Name) -> float:
-    return float(_curve(parts, name)["monotone"])
+def _curve(folder: Path, name: Name) -> Curve | None:
+    on = name.place or SCENES[0]
+    curves = {c.on: c for c in _m5(folder).curves if c.scaling == "relative"}
+    return _at("on", on, curves) if curves else None
 
 
-def _neurons(parts: Parts, name: Name, arm: str, bound: str) -> float:
-    """`accuracy_drop` at K of an arm's ``curves``, or of the 97.5 % of its draws (``high``)."""
-    ks = list(parts["m6"]["ks"])
-    require(name.k in ks, f"no K = {name.k} was ablated; known: {', '.join(map(str, ks))}")
-    found = _one(parts["m6"]["ablations"], name, on=name.place or SCENES[0], ablation=PUBLISHED_ABLATION)
-    return float(found["arms"][arm][bound]["accuracy_drop"][ks.index(name.k)])
+def _of_curve(value: Callable[[Curve], float]) -> Callable[[Path, Name], float | None]:
+    def read(folder: Path, name: Name) -> float | None:
+        curve = _curve(folder, name)
+        return None if curve is None else float(value(curve))
+
+    return read
 
 
-def _separated(parts: Parts, name: Name) -> float:
-    drop = _neurons(parts, name, "environment", "curves")
-    return float(drop > _neurons(parts, name, "random", "high"))
+def _slope(folder: Path, _: Name) -> float | None:
+    return _m5(folder).slope_size
 
 
-def _excess(parts: Parts, name: Name) -> float:
-    return _neurons(parts, name, "environment", "curves") - _neurons(parts, name, "random", "curves")
+def _arms(folder: Path, name: Name) -> tuple[Arms, int] | None:
+    """(arms, position of K in their curves) by the published ablation."""
+    m6 = NeuronsFile.read(folder / "m6.json").m6
+    if not m6.ablations:
+        return None
+    require(name.k in m6.ks, f"no K = {name.k} was ablated; known: {', '.join(map(str, m6.ks))}")
+    scenes = {a.on: a for a in m6.ablations if a.ablation == PUBLISHED_ABLATION}
+    return _at("on", name.place or SCENES[0], scenes).arms, m6.ks.index(name.k or 0)
 
 
-def _probe(parts: Parts, name: Name) -> float | None:
-    target = _TARGETS[name.head.removeprefix("probe.")]
-    found = _one(parts["m1"]["probes"], name, site=name.place, target=target)
-    return found["test"]["balanced"] if found["test"] else None
+def _separated(folder: Path, name: Name) -> float | None:
+    found = _arms(folder, name)
+    if found is None:
+        return None
+    arms, k = found
+    if arms.random.high is None:
+        return None
+    drop, most = arms.environment.curves.accuracy_drop[k], arms.random.high.accuracy_drop[k]
+    return float(drop > most) if math.isfinite(drop) and math.isfinite(most) else None
 
 
-def _erased(parts: Parts, name: Name) -> float | None:
-    return _one(parts["m4"]["erasures"], name, eraser=name.place)["refitted"]["balanced"]
+def _excess(folder: Path, name: Name) -> float | None:
+    found = _arms(folder, name)
+    if found is None:
+        return None
+    arms, k = found
+    return arms.environment.curves.accuracy_drop[k] - arms.random.curves.accuracy_drop[k]
 
 
-def _one(records: Sequence[Mapping[str, Any]], name: Name, **wanted: Any) -> Mapping[str, Any]:
-    """The record with these values. Raises ValueError naming the nearest place that was measured."""
-    for record in records:
-        if all(record[key] == value for key, value in wanted.items()):
-            return record
-    key, value = next(iter(wanted.items()))
-    known = list(dict.fromkeys(str(record[key]) for record in records))
-    raise ValueError(f"no {key} {str(value)!r} was dissected{nearest(str(value), known)}")
+def _probe(target: Target) -> Callable[[Path, Name], float | None]:
+    def read(folder: Path, name: Name) -> float | None:
+        m1 = ProbesFile.read(folder / "m1.json").m1
+        if not m1.probes:
+            return None
+        test = _at("site", str(name.place), {p.site: p for p in m1.probes if p.target == target}).test
+        return test.balanced if test else None
+
+    return read
+
+
+def _refitted(folder: Path, name: Name) -> float | None:
+    m4 = ErasuresFile.read(folder / "m4.json").m4
+    if not m4.erasures:
+        return None
+    return _at("eraser", str(name.place), {e.eraser: e for e in m4.erasures}).refitted.balanced
+
+
+T = TypeVar("T")
+
+
+def _at(what: str, place: str, measured: Mapping[str, T]) -> T:
+    """What was measured at a place. Raises ValueError naming the nearest place that was measured."""
+    if place not in measured:
+        raise ValueError(f"no {what} {place!r} was dissected{nearest(place, list(measured))}")
+    return measured[place]
 
 
 QUANTITIES: dict[str, Quantity] = {
     # 1 where accuracy is monotone in the step along the environment's direction, else 0: the published statistic
-    "steer.monotone": Quantity(_monotone, "m5", "curves", "scene"),
+    "steer.monotone": Quantity(_of_curve(lambda c: c.monotone), "scene"),
     # share of random directions of the same length that are monotone too: what the one above is to be read against
-    "steer.monotone_random": Quantity(lambda p, n: _curve(p, n)["monotone_random"], "m5", "curves", "scene"),
-    "steer.trend": Quantity(lambda p, n: _curve(p, n)["trend"], "m5", "curves", "scene"),
-    "steer.gain": Quantity(lambda p, n: _curve(p, n)["best_gain"], "m5", "curves", "scene"),
-    "steer.slope": Quantity(lambda p, n: p["m5"]["slope_size"], "m5", "slope"),
+    "steer.monotone_random": Quantity(_of_curve(lambda c: c.monotone_random), "scene"),
+    "steer.trend": Quantity(_of_curve(lambda c: c.trend), "scene"),
+    "steer.gain": Quantity(_of_curve(lambda c: c.best_gain), "scene"),
+    "steer.slope": Quantity(_slope),
     # 1 where zeroing the environment's first K neurons costs more accuracy than 97.5 % of the draws of K random ones
-    "neurons.separated": Quantity(_separated, "m6", "ablations", "scene", needs_k=True),
+    "neurons.separated": Quantity(_separated, "scene", needs_k=True),
     # accuracy that they cost beyond the mean of random ones
-    "neurons.excess": Quantity(_excess, "m6", "ablations", "scene", needs_k=True),
+    "neurons.excess": Quantity(_excess, "scene", needs_k=True),
     # balanced accuracy of the probe at a site, on the test part
-    "probe.env": Quantity(_probe, "m1", "probes", "site"),
-    "probe.task": Quantity(_probe, "m1", "probes", "site"),
+    "probe.env": Quantity(_probe("environment"), "site"),
+    "probe.task": Quantity(_probe("task"), "site"),
     # balanced accuracy of a probe of the environment fitted again after an eraser
-    "erase.refitted": Quantity(_erased, "m4", "erasures", "eraser"),
+    "erase.refitted": Quantity(_refitted, "eraser"),
 }
 HEADS = tuple(QUANTITIES)
 _FORM = re.compile(r"(?P<head>[a-z_]+\.[a-z_]+)(?:\.(?P<place>[\w.]+))?(?:@(?P<k>\d{1,9}))?")
@@ -148,18 +188,18 @@ def _example(head: str) -> str:
 
 def undone(run: Path) -> str | None:
     """The command that makes the records which an expectation needs; None where they are there."""
-    first = run / FOLDER / f"{_PARTS[0]}.json"
     command = shlex.join(["grokscope", "dissect", str(run)])
-    if not all((run / FOLDER / f"{part}.json").exists() for part in _PARTS):
+    files = {part: run / FOLDER / f"{part}.json" for part in PARTS}
+    if not all(path.exists() for path in files.values()):
         return command
-    record = read_json(first)
-    ours = isinstance(record, Mapping) and "settings" in record
-    return None if ours and rules_of(record) >= RULES and _is_final(record, run) else command
+    raw = read_json(files[PARTS[0]])
+    if not is_ours(raw, PARTS[0]) or rules_of(raw) < RULES:
+        return command
+    return None if _is_final(str(raw.get("selection")), run) else command
 
 
-def _is_final(record: Mapping[str, Any], run: Path) -> bool:
+def _is_final(rule: str, run: Path) -> bool:
     """The last checkpoint, by its rule or, where all were dissected, by its step."""
-    rule = record.get("selection")
     if rule == "final":
         return True
     steps = [int(folder.name.removeprefix("step")) for folder in (run / FOLDER).glob("step[0-9]*")]
@@ -172,14 +212,8 @@ def value(run: Path, name: Name) -> float:
     Raises:
         ValueError: naming the run, for a damaged record, or a site, scene, eraser or K that it has not.
     """
-    quantity = QUANTITIES[name.head]
-    parts = {quantity.part: read_json(run / FOLDER / f"{quantity.part}.json")[quantity.part]}
     try:
-        if not parts[quantity.part][quantity.records]:
-            return math.nan
-        number = quantity.read(parts, name)
+        number = QUANTITIES[name.head].read(run / FOLDER, name)
     except ValueError as error:
         raise ValueError(f"{run.name}, {name.head}: {error}") from None
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{run.name}: its dissection lacks {error} for {name.head}; dissect it again") from None
     return math.nan if number is None else float(number)

@@ -16,8 +16,8 @@ from grokscope.report.read.shortcut import SizeCurve, heat_rows, outcomes, size_
 from grokscope.report.read.subjects import gather
 from grokscope.report.sections.norms_and_ranks import growth_after_fit
 from grokscope.report.sections.training_set_size import sentence
+from grokscope.results.dissection import RULES
 from grokscope.store import find_runs
-from grokscope.store.dissected import RULES
 from grokscope.study import Study
 from grokscope.trajectory import Criteria
 from report.pages import Tags

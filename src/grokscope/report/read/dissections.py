@@ -186,7 +186,7 @@ def calibration_of(readings: Sequence[Reading]) -> Mapping[str, Any] | None:
     import grokscope
 
     places = [Path(r.subject.path) / "mechinterp" / "calibration.json" for r in readings if r.subject.path is not None]
-    for path in [*places, Path(grokscope.__file__).parent / "dissect" / "calibration.json"]:
+    for path in [*places, Path(grokscope.__file__).parent / "results" / "calibration.json"]:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

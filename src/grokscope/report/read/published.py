@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grokscope.store.dissected import FOLDER
+from grokscope.results.dissection import FOLDER
 
 PUBLISHED = "published"
 MOST_ROWS = 200

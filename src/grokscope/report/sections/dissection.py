@@ -36,7 +36,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.store.dissected import RULES
+from grokscope.results.dissection import RULES
 from grokscope.vocabulary.text import NONE, listed, plural
 
 PLACE = 65.0
