@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from grokscope.archive.layout import ROWS
 from grokscope.files import write_json
 from grokscope.store import Run, open_run
 from grokscope.train.driver import train
+from results import samples
 from tiny import tiny
 
 
@@ -211,13 +214,13 @@ def test_a_run_without_evaluations_is_in_the_archive_too(run, tmp_path):
 
 def test_neuron_ablations_become_one_table(run, published, tmp_path):
     ks = [0, 4, 8, 16, 32, 64, 128, 256]
-    arm = {"curves": {"accuracy_drop": np.linspace(0, 0.1, 8).tolist(), "env_gap_drop": [0.0] * 8}}
-    found = {"on": "ood_test", "ablation": "zero", "arms": dict.fromkeys(("environment", "task", "random"), arm)}
+    over_k = replace(samples.each_effect((0.0,) * 8), accuracy_drop=tuple(np.linspace(0, 0.1, 8).tolist()))
+    done = samples.ablations("ood_test", "zero", tuple(ks))
+    hidden = replace(done.arms.random_variance, curves=samples.each_effect((math.nan,) * 8))
+    arms = replace(done.arms, environment=replace(done.arms.environment, curves=over_k), random_variance=hidden)
+    m6 = replace(samples.dissection().m6, ks=tuple(ks), ablations=(replace(done, arms=arms),))
     for one in published:
-        write_json(
-            one.path / "mechinterp" / "m6.json",
-            {"selection": "oracle:ood_test", "m6": {"ks": ks, "ablations": [found]}},
-        )
+        samples.dissection(selection="oracle:ood_test", m6=m6).write(one.path / "mechinterp")
     done = export_archive(published, tmp_path / "out", formats=())
     with open(done.path / "figures" / "m6_summary.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from grokscope.dissect.controls import null
 from grokscope.dissect.sentences import TISSUE, Nouns, _fraction, _moves, _used, units_above_zero, units_beyond_chance
 from grokscope.results.answer import Reliance
-from grokscope.results.scores import Effect
+from grokscope.results.scores import ByEffect, Effect
 from grokscope.results.settings import Settings
 
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ class Removal:
     eraser = "leace"
 
     def __init__(self, effect):
-        self.effects = {"test": {"env_gap_drop": effect}}
+        self.effects = {"test": ByEffect(**dict.fromkeys(ByEffect.names(), effect))}
 
 
 def effect(value, interval, draws=DRAWS, unit="group"):

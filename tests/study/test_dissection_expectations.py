@@ -9,15 +9,16 @@ import pytest
 
 from grokscope.dissect.runs import dissect_run
 from grokscope.results.dissection import RULES
+from grokscope.results.probes import M1
 from grokscope.results.settings import Settings
 from grokscope.study import Study
 from grokscope.study.check import check
 from grokscope.study.dissected import HEADS, parse, undone, value
+from results import samples
 from tiny import small_task
 
 SETTINGS = Settings(draws=19, permutations=99)
 SITES = ("layer1", "global_pool")
-PROBE = {"site": "stem", "target": "environment"}
 
 
 def study(*expect, **more):
@@ -70,41 +71,47 @@ def test_a_wrong_name_is_refused_with_the_nearest(block, words):
         study({"between": [0, 1], **block})
 
 
-def record(folder, **parts):
-    """A run's folder with hand-written records."""
-    for name in ("m1", "m4", "m5", "m6"):
-        file = folder / "mechinterp" / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        data = {"rules": RULES, "selection": "final", "settings": {}, name: parts.get(name, {})}
-        file.write_text(json.dumps(data))
+def record(folder, **changes):
+    """A run's folder with records made by hand."""
+    samples.dissection(**changes).write(folder / "mechinterp")
     return folder
 
 
 def test_what_a_dissection_could_not_tell_is_no_number(tmp_path):
-    run = record(tmp_path, m5={"curves": [], "cannot_tell": "at chance"}, m1={"probes": [PROBE | {"test": None}]})
+    silent = samples.at_chance("at chance", probes=False)
+    run = record(tmp_path, m1=M1(probes=(samples.probe("stem"),)), m4=silent.m4, m5=silent.m5, m6=silent.m6)
     assert undone(run) is None
-    assert math.isnan(value(run, parse("steer.monotone", "x")))
-    assert math.isnan(value(run, parse("probe.env.stem", "x")))
+    for name in ("steer.monotone", "probe.env.stem", "erase.refitted.leace", "neurons.separated@8", "steer.slope"):
+        assert math.isnan(value(run, parse(name, "x")))
 
 
 def test_separation_is_judged_by_the_draws_at_that_number_of_neurons(tmp_path):
     """The targeted drop must lie above 97.5 % of the random draws, not above their mean."""
-    arms = {
-        "environment": {"curves": {"accuracy_drop": [0.0, 0.1, 0.3]}, "high": None},
-        "random": {"curves": {"accuracy_drop": [0.0, 0.05, 0.1]}, "high": {"accuracy_drop": [0.0, 0.2, 0.2]}},
-    }
-    m6 = {"ks": [0, 8, 64], "ablations": [{"on": "ood_test", "ablation": "zero", "arms": arms}]}
+    ks = (0, 8, 64, 128)
+    done = samples.ablations("ood_test", "zero", ks)
+    over = lambda *drops: replace(samples.each_effect((0.0,) * 4), accuracy_drop=drops)  # noqa: E731
+    arms = replace(
+        done.arms,
+        environment=replace(done.arms.environment, curves=over(0.0, 0.1, 0.3, 0.3), high=None),
+        random=replace(done.arms.random, curves=over(0.0, 0.05, 0.1, 0.1), high=over(0.0, 0.2, 0.2, math.nan)),
+    )
+    m6 = replace(samples.dissection().m6, ks=ks, ablations=(replace(done, arms=arms),))
     run = record(tmp_path, m6=m6)
     got = [value(run, parse(f"neurons.separated.ood_test@{k}", "x")) for k in (0, 8, 64)]
     assert got == [0.0, 0.0, 1.0]
+    assert math.isnan(value(run, parse("neurons.separated.ood_test@128", "x")))  # no draws to stand against
     assert value(run, parse("neurons.excess.ood_test@64", "x")) == pytest.approx(0.2)
     with pytest.raises(ValueError, match="no on 'test' was dissected; did you mean 'ood_test'"):
         value(run, parse("neurons.separated@8", "x"))
 
 
-def test_a_record_that_lacks_a_number_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"its dissection lacks 'curves' for steer.trend; dissect it again"):
-        value(record(tmp_path), parse("steer.trend", "x"))
+def test_a_record_that_lacks_a_field_says_which(tmp_path):
+    path = record(tmp_path) / "mechinterp" / "m5.json"
+    raw = json.loads(path.read_text())
+    del raw["m5"]["curves"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=r"steer\.trend: .*m5\.json: \$\.m5: the field 'curves' is missing"):
+        value(tmp_path, parse("steer.trend", "x"))
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------

@@ -144,9 +144,8 @@ def dissect(
         result = _with_warning(result, _only_pooled(model))
     if not steer_sites or result.reliance is None:
         return result
-    steered = _steer_earlier(
-        model, images, features, result, labels, environments, groups, steer_sites, reading, progress
-    )
+    labelled = (labels, environments, groups)
+    steered = _steer_earlier(model, images, labelled, features, result, steer_sites, reading, progress)
     return replace(result, m5=replace(result.m5, sites=steered))
 
 

@@ -20,20 +20,21 @@ is renamed, added or removed raises ``SCHEMA`` of its file; a change of how some
 
 from grokscope.results.answer import Reliance, Where
 from grokscope.results.calibration import Calibration, Condition
-from grokscope.results.dissection import Dissection
+from grokscope.results.dissection import Dissection, Request
 from grokscope.results.erasures import M4, Erasure
-from grokscope.results.neurons import M6, Ablations, Arm
+from grokscope.results.neurons import M6, Ablations, Arm, Arms
 from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
 from grokscope.results.sample import Inputs, PartsRecord, Site, SiteInfo, SiteWidth
 from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneRecord, Score, SplitAccuracy
 from grokscope.results.settings import Settings
-from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve
+from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
 
 RECORDS: tuple[type[Record], ...] = (
-    Ablations, Arm, ByEffect, ByTarget, Calibration, Condition, Control, Curve, Dissection, Effect, Erasure, Inputs,
-    M1, M4, M5, M6, Null, PartsRecord, ProbeResult, Reliability, Reliance, SceneRecord, Score, Settings, Signs, Site,
-    SiteCurve, SiteInfo, SiteWidth, SplitAccuracy, Where,
+    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, Condition, Control, Curve, Dissection, Effect, Erasure,
+    Inputs, M1, M4, M5, M6, Null, PartsRecord, ProbeResult, Reliability, Reliance, Request, SceneRecord, Score,
+    Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy, Where,
 )  # fmt: skip
+"""Every record, for the tests of their docstrings and of their reading."""
 
 __all__ = ["RECORDS", "Dissection", "Keyed", "Record", "Settings", "Stored"]

@@ -25,7 +25,7 @@ class Condition(Record):
     nothing_used: bool
     """Whether every finding of use is false here."""
     rates: dict[str, RateOf]
-    """Answer -> how often it was yes."""
+    """Answer -> how often it was yes. [as `RateOf` says]"""
     cosine: float
     """Of the steering direction with the planted first direction, mean. [1]"""
     predicted_cosine: float | None
@@ -57,7 +57,7 @@ class Calibration(Stored):
     seeds: int
     """Data sets of each condition, where the condition does not say another number. [count]"""
     base: dict[str, bool | int | float | None]
-    """Parameters of the planting that the conditions vary (`grokscope.dissect.planted.Planting`)."""
+    """Parameters of the planting that the conditions vary. [as `grokscope.dissect.planted.Planting` says]"""
     conditions: dict[str, Condition]
     """Name of a condition -> what came out."""
     concentrated_told_from_smeared: float

@@ -88,7 +88,7 @@ class M6(Record):
     d: int = 0
     """Width of the site. [neurons]"""
     top: ByTarget[tuple[int, ...]] | None = None
-    """The first neurons of each ranking, up to the largest K, as positions from 0."""
+    """The first neurons of each ranking, up to the largest K. [position, from 0]"""
     overlap: tuple[float, ...] = ()
     """Of the environment's first K neurons those that are among the task's, at each K > 0. [share]"""
     holds_true: OverK = ()

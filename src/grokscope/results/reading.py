@@ -109,7 +109,11 @@ def _record_reader(kind: Any) -> Reader:
         for name in readers:
             if name not in value:
                 raise Mismatch(f"the field {name!r} is missing")
-        return cls(**{name: _inside(f".{name}", read_field, value[name]) for name, read_field in readers.items()})
+        values = {name: _inside(f".{name}", read_field, value[name]) for name, read_field in readers.items()}
+        try:
+            return cls(**values)
+        except ValueError as error:  # a record may refuse values of the right type
+            raise Mismatch(str(error)) from None
 
     return read
 

@@ -50,7 +50,7 @@ class Inputs(Record):
     images: str
     """How they were scaled."""
     labels: dict[str, int]
-    """Label -> output of the network, counted from 0."""
+    """Label -> output of the network. [position, from 0]"""
     labels_by: str
     """How that was decided."""
 
@@ -68,9 +68,9 @@ class PartsRecord(Record):
     groups: dict[str, int] | None
     """Part -> its groups; None where examples were split one by one. [groups]"""
     environments: tuple[Id, ...]
-    """Their names, in the order of their codes."""
+    """Their names, in the order of their codes. [as in the data]"""
     classes: tuple[Id, ...]
-    """Their names, in the order of their codes."""
+    """Their names, in the order of their codes. [as in the data]"""
     cells: dict[str, list[list[int]]]
     """Part -> environment (row) and class (column). [examples]"""
     association: float
