@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,97 @@ def test_prints_on_paper(tmp_path, page):
     assert data.startswith(b"%PDF")
     pages = len(re.findall(rb"/Type\s*/Page[^s]", data))
     assert 3 <= pages <= 14
+
+
+def told(tmp_path: Path, html: str, script: str, width: int = 1280, height: int = 900) -> str:
+    """What a script in the page finds, in a frame of this size; it sets `found`."""
+    inner, frame = tmp_path / "inner.html", tmp_path / "outer.html"
+    inner.write_text(probed(html, f"{{let found = ''; {script}; parent.postMessage(String(found), '*');}}"))
+    frame.write_text(
+        f'<iframe src="inner.html" style="width:{width}px;height:{height}px;border:0"></iframe>'
+        "<script>onmessage = e => document.documentElement.dataset.found = e.data</script>"
+    )
+    dom = browse(tmp_path, frame, "--dump-dom", "--virtual-time-budget=5000").stdout
+    return unescape(re.search(r'data-found="([^"]*)"', dom)[1])
+
+
+ROWS = "[...document.querySelectorAll('table.runs tbody tr:not(.group)')].filter(r => r.offsetHeight)"
+
+
+def test_the_table_of_runs_sorts_over_all_groups_and_goes_back(tmp_path, page):
+    script = f"""
+    const button = [...document.querySelectorAll('table.runs thead button')].find(b => b.textContent === 'Tgen');
+    const order = () => {ROWS}.map(r => r.id).join(' ');
+    const steps = () => {ROWS}.map(r => r.cells[5]?.dataset.sort || 'none').join(' ');
+    const first = order(); button.click(); const up = steps(); button.click(); const down = steps(); button.click();
+    found = [up, down, first === order()].join('|')
+    """
+    up, down, back = told(tmp_path, page.html, script).split("|")
+    *rising, last = up.split()
+    *falling, last_again = down.split()
+    numbers = [float(n) for n in rising]
+    assert len(numbers) == 11
+    assert numbers == sorted(numbers)
+    assert [float(n) for n in falling] == numbers[::-1]
+    assert (last, last_again) == ("none", "none"), "a run without numbers comes last in either order"
+    assert back == "true"
+
+
+def test_the_table_of_runs_is_filtered_by_words(tmp_path, page):
+    script = f"""
+    const field = document.querySelector('.filter input');
+    const seen = words => {{ field.value = words; field.dispatchEvent(new Event('input')); return {ROWS}.length; }};
+    found = [seen('memorized'), seen('memorized, wd 0.1'), seen('no such run'), seen('')].join(' ')
+    """
+    assert told(tmp_path, page.html, script) == "4 1 0 12"
+
+
+def test_values_stand_under_the_pointer(tmp_path, page):
+    script = """
+    const figure = document.querySelector('figure[data-hover]');
+    const box = figure.querySelector('.log svg').getBoundingClientRect();
+    const points = JSON.parse(figure.dataset.hover).curves.find(c => c[0] === 'id_val');
+    const i = points[1].length - 3;
+    figure.dispatchEvent(new PointerEvent('pointermove',
+      {clientX: box.left + points[3][i] * box.width, clientY: box.top + 40, bubbles: true}));
+    const shown = document.querySelector('.tip').textContent;
+    figure.dispatchEvent(new PointerEvent('pointerleave'));
+    found = [points[1][i], points[2][i], shown, document.querySelector('.tip').hidden].join('|')
+    """
+    step, value, shown, gone = told(tmp_path, page.html, script).split("|")
+    assert f"id_val {float(value):g} at step {int(step):,}" in shown
+    assert "train 1 at step" in shown
+    assert gone == "true"
+
+
+COUNTS = f"found = [{ROWS}.length, document.querySelectorAll('svg.plot').length, " \
+         "document.querySelectorAll('.spark').length, document.querySelectorAll('details').length, " \
+         "document.querySelectorAll('.filter, thead button').length].join(' ')"  # fmt: skip
+
+
+def test_the_page_is_complete_without_its_script(tmp_path, page):
+    without = re.sub(r"<script>.*?</script>", "", page.html, flags=re.DOTALL)
+    *whole, controls = told(tmp_path, page.html, COUNTS).split()
+    *plain, none = told(tmp_path, without, COUNTS).split()
+    assert plain == whole
+    assert (int(controls) > 8, none) == (True, "0")
+
+
+def test_a_phones_first_screen_shows_what_was_found(tmp_path, page):
+    script = """
+    const ends = ['.answer', '.tally', '.matrix'].map(q => document.querySelector(q).getBoundingClientRect().bottom);
+    found = Math.max(...ends)
+    """
+    assert float(told(tmp_path, page.html, script, 390, 844)) < 844
+
+
+@pytest.mark.parametrize(("width", "told_so"), [(390, "true"), (1280, "false")])
+def test_a_table_says_that_it_scrolls_where_it_does(tmp_path, page, width, told_so):
+    script = """
+    const table = document.querySelector('table.runs').closest('.scroll');
+    const note = [...document.querySelectorAll('.sideways')].find(
+      n => n.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING
+        && n.parentElement === table.parentElement && n.nextElementSibling.matches('.filter, .scroll'));
+    found = [note.offsetHeight > 0, table.scrollWidth > table.clientWidth].join(' ')
+    """
+    assert told(tmp_path, page.html, script, width) == f"{told_so} {told_so}"

@@ -171,7 +171,7 @@ def test_a_refuted_published_claim_heads_the_check():
     )  # fmt: skip
     assert answer([{**held, "published": "claim"}])[0] == "held"
     said = standing({"slow": (3, 10), "fast": (4, 11)}, 7, 2)
-    assert said == "7 of 21 planned runs finished (by arm: slow 3 of 10, fast 4 of 11); 2 of 7 verdicts fragile."
+    assert said == "7 of 21 planned runs finished (slow: 3 of 10; fast: 4 of 11); 2 of 7 verdicts fragile."
     with pytest.raises(ValueError, match=r"published: expected claim or opposite"):
         study({"verdict": "grokked", "published": "maybe"})
 

@@ -48,11 +48,25 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def standing(arms: Mapping[str, tuple[int, int]], judged: int, fragile: int, noun: str = "planned run") -> str:
-    """``7 of 21 planned runs finished (by arm: slow 3 of 10, fast 4 of 11); 2 of 7 verdicts fragile.``, from arm ->
+    """``7 of 21 planned runs finished (slow: 3 of 10; fast: 4 of 11); 2 of 7 verdicts fragile.``, from arm ->
     (finished, planned)."""
     done, planned = (sum(pair[i] for pair in arms.values()) for i in (0, 1))
     runs = f"{done:,} of {planned:,} {noun}{'s' * (planned != 1)} finished"
-    parts = [f"{name} {n if n == of else f'{n} of {of}'}" for name, (n, of) in arms.items()]
-    by_arm = f" (by arm: {', '.join(parts)})" if len(parts) > 1 else ""
+    by_arm = f" ({_by_arm(arms)})" if len(arms) > 1 else ""
     verdicts = f"{fragile:,} of {judged:,} verdict{'s' * (judged != 1)} fragile" if judged else "no verdict yet"
     return f"{runs}{by_arm}; {verdicts}."
+
+
+NAMED_ARMS = 12
+"""Above this many arms their numbers are summed up: a list of them would say less."""
+
+
+def _by_arm(arms: Mapping[str, tuple[int, int]]) -> str:
+    """How many runs of each arm have finished."""
+    if len(set(arms.values())) == 1:
+        n, of = next(iter(arms.values()))
+        return f"{n if n == of else f'{n} of {of}'} in each of {len(arms)} groups"
+    if len(arms) > NAMED_ARMS:
+        whole = sum(n == of for n, of in arms.values())
+        return f"{len(arms)} groups, {whole} of them with all their runs"
+    return "; ".join(f"{name}: {n if n == of else f'{n} of {of}'}" for name, (n, of) in arms.items())

@@ -10,7 +10,7 @@ from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.judged_run import Reading
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 360.0, 36.0, 66.0, 20.0, 38.0
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 360.0, 36.0, 80.0, 20.0, 38.0
 SCORE, NORM, GAP = 166.0, 74.0, 25.0
 COMPACT = (200.0, 112.0)
 MANY_SEEDS = 12

@@ -38,7 +38,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
 def _row(row: dict[str, Any]) -> Row:
     sign, role = SIGNS.get(row["word"], ("?", "none"))
     cells = [
-        Value(Mark(sign, row["word"], role), number=False),
+        Value(Mark(sign, row["word"], role), number=False, narrow=True),
         Value(row["expected"], row["what"], number=False),
         Value(row["seen"], number=False),
     ]

@@ -113,15 +113,21 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     if answer := one_answer(rows):
         return [title, Words(answer, "plain")]
     heads = [Head("Groups", number=False), *map(Head, ("Runs", "Reached", "p", "p, Holm", "smallest possible p"))]
+    heads.append(Head("Caution", number=False))
     return [title, Table("Log-rank tests", heads, [Group("", [_comparison(row) for row in rows])])]
 
 
 def _comparison(row: Mapping[str, Any]) -> Row:
     cells = [Value("{:,} v {:,}".format(*row[what])) for what in ("n", "events")]
     if row["reason"]:
-        cells.append(Value(row["reason"], number=False, span=3))
+        cells.append(Value(row["reason"], number=False, span=4))
     else:
-        cells += [Value(row["p"]), Value(row["holm"]), Value(row["smallest"], "; ".join(row["cautions"]))]
+        cells += [
+            Value(row["p"]),
+            Value(row["holm"]),
+            Value(row["smallest"]),
+            Value("", "; ".join(row["cautions"]), number=False),
+        ]
     return Row(f"{row['a']} against {row['b']}", cells)
 
 

@@ -60,9 +60,9 @@ const interactive = table => {
 
   const count = make("span", { className: "small muted" });
   count.setAttribute("aria-live", "polite");
-  const field = make("input", { type: "search", placeholder: "grokked, wd 0.1, seed 3 …" });
+  const field = make("input", { type: "search", placeholder: "grokked, seed 3" });
   const filter = () => {
-    const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = field.value.toLowerCase().split(",").map(part => part.trim()).filter(Boolean);
     let seen = 0;
     for (const row of rows) {
       const text = `${row.cells[0].dataset.group} ${row.textContent}`.toLowerCase();
