@@ -59,7 +59,9 @@ def test_a_hang_up_saves_says_how_to_go_on_and_exits_as_sigterm_does(kind, numbe
     assert process.returncode == 130
     assert "run the same command again" in err
     assert "Traceback" not in err
-    for run in begun(tmp_path / "runs"):
+    runs = begun(tmp_path / "runs")
+    assert runs
+    for run in runs:
         assert run.status["state"] == "interrupted"
         assert (run.path / "resume" / f"state{run.status['step']:010d}.pt").exists()
 

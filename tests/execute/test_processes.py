@@ -104,6 +104,7 @@ def test_asking_to_stop_saves_running_runs_and_begins_no_others(tmp_path):
         made.run(workers=2, root=tmp_path, board=board)
     assert signal.getsignal(signal.SIGINT) is before
     assert sorted(o.state for o in stopped.value.outcomes)[-1] == "waiting"
+    assert board.seen
     for outcome in stopped.value.outcomes:
         if outcome.job.run.name in board.seen:
             run = Run(outcome.job.run)

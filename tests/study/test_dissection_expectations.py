@@ -154,7 +154,9 @@ def test_without_a_dissection_it_is_open_with_the_command(trained):
         {"dissection": "steer.slope", "between": [0, 9]},
         {"dissection": "steer.slope", "between": [0, 9], "of": {"arm": "plain"}, "to": {"arm": "decay"}},
     ]
-    for row in rows(trained, *blocks):
+    open_rows = rows(trained, *blocks)
+    assert len(open_rows) == 2
+    for row in open_rows:
         assert row.held is None
         assert row.seen.startswith("0 of 4 final checkpoints are dissected; run: grokscope dissect ")
         assert str(runs[0].path) in row.seen

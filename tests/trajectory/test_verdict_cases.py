@@ -118,7 +118,8 @@ def test_the_same_finished_rise_is_semi_grokked_on_any_grid(grid: np.ndarray):
     held = 0.05 + 0.65 * np.clip((grid - 10000) / 8000, 0, 1)
     v = verdict(trajectory(grid, np.where(grid < 1000, 0.5, 1.0), held))
     assert v.verdict == "semi-grokked"
-    assert v.robust or len(grid) == 10  # one evaluation between the plateau and the rise
+    # the coarsest grid has one evaluation between the plateau and the rise
+    assert v.robust == (len(grid) != 10)
 
 
 def test_a_rise_that_has_just_levelled_off_is_not_robust():
@@ -141,7 +142,7 @@ def test_a_log_that_begins_after_both_milestones_shows_them_and_gets_no_class():
     assert v.milestones.T_fit.previous is None
     assert v.milestones.T_gen.at == 1000
     assert json.loads(json.dumps(v.to_dict()))["verdict"] is None
-    assert str(v).startswith("test: cannot be judged: the log begins") or "cannot be judged" in str(v)
+    assert str(v).startswith("held_out: cannot be judged: the log begins at 1000 with train fitted")
 
 
 def test_what_happens_after_a_late_beginning_is_judged():
@@ -263,7 +264,8 @@ def test_the_told_m_height_log_is_never_memorized_and_ends_at_the_trivial_predic
     words = {int(s): verdict(t.head(int((t.step <= s).sum())), neighbours=False).verdict for s in range(100, 1500, 50)}
     assert set(words.values()) == {"underfit", "recovered-to-baseline"}
     assert {w for s, w in words.items() if s <= 750} == {"underfit"}
-    assert "no better than" not in v.reason or v.milestones.end <= 0
+    assert v.milestones.end > 0
+    assert "no better than" not in v.reason
 
 
 def test_underfit_says_how_far_train_got_and_against_what():
