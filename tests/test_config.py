@@ -15,7 +15,13 @@ from grokscope.models.config import MLP, EmbeddingMLP
 from grokscope.tasks.digits import Digits
 from grokscope.tasks.mheight import MHeight
 from grokscope.tasks.modular import Modular
+from grokscope.train.filters import GrokfastMA
+from grokscope.train.optimizers import AdamW, Muon
+from grokscope.train.schedules import Warmup
 from tiny import TINY, tiny
+
+SGD, EMA, MA = {"name": "sgd"}, {"name": "grokfast_ema"}, {"name": "grokfast_ma"}
+NAN = float("nan")
 
 
 def faults(changes, raw=TINY):
@@ -38,13 +44,13 @@ def faults(changes, raw=TINY):
         ("seed", True, "$.seed: expected int, got bool True"),
         ("seed", "0", "$.seed: expected int, got str '0'"),
         ("regime.batch_size", 2.5, "$.regime.batch_size: expected int, got float 2.5"),
-        ("regime.nesterov", 1, "$.regime.nesterov: expected bool, got int 1"),
+        ("regime.optimizer", SGD | {"nesterov": 1}, "$.regime.optimizer.nesterov: expected bool, got int 1"),
         ("regime.name", 3, "$.regime.name: expected str, got int 3"),
         ("regime.lr", float("inf"), "$.regime.lr: expected a finite number, got inf"),
-        ("regime.filter_lambda", float("nan"), "$.regime.filter_lambda: expected a finite number, got nan"),
+        ("regime.grad_filter", EMA | {"lambda": NAN}, "$.regime.grad_filter.lambda: expected a finite number, got nan"),
         ("regime.clip_norm", "nothing", "$.regime.clip_norm: expected float, got str 'nothing'"),
-        ("regime.betas", [0.9], "$.regime.betas: expected 2 values, got 1: [0.9]"),
-        ("regime.betas", [0.9, "x"], "$.regime.betas[1]: expected float, got str 'x'"),
+        ("regime.optimizer.betas", [0.9], "$.regime.optimizer.betas: expected 2 values, got 1: [0.9]"),
+        ("regime.optimizer.betas", [0.9, "x"], "$.regime.optimizer.betas[1]: expected float, got str 'x'"),
         ("model.hidden", 128, "$.model.hidden: expected a list, got int 128"),
         ("model.hidden", "12", "$.model.hidden: expected a list, got str '12'"),
         ("model.hidden", [8, 1.5], "$.model.hidden[1]: expected int, got float 1.5"),
@@ -52,7 +58,12 @@ def faults(changes, raw=TINY):
         ("regime", 3, "$.regime: expected a table, got int 3"),
         ("task", "modular", "$.task: expected a table with a name, got 'modular'"),
         ("regime.loss_dtype", "float33", "$.regime.loss_dtype: unknown value 'float33'; did you mean 'float32'?"),
-        ("engine", "jit", "$.engine: unknown value 'jit'; known: compiled, torch"),
+        (
+            "engine",
+            "jit",
+            "$.engine: unknown engine 'jit'; known: compiled, torch; if a module of yours registers it, name the "
+            "module under plugins in the file, or in GROKSCOPE_PLUGINS",
+        ),
         ("task.name", "modul", "$.task.name: unknown task 'modul'; did you mean 'modular'?"),
         ("model.name", "embedding_mlp", "$.model.name: unknown model 'embedding_mlp'; did you mean 'embedding-mlp'?"),
         ("regime.optimizer", "adamW", "$.regime.optimizer: unknown optimizer 'adamW'; did you mean 'adamw'?"),
@@ -66,17 +77,35 @@ def faults(changes, raw=TINY):
         ("regime.lr", 0.0, "$.regime: lr must be positive, got 0.0"),
         ("regime.init_scale", -1.0, "$.regime: init_scale must be positive, got -1.0"),
         ("regime.weight_decay", -0.1, "$.regime: weight_decay must not be negative, got -0.1"),
-        ("regime.betas", [0.9, 1.0], "$.regime: betas must lie in [0, 1), got [0.9, 1.0]"),
-        ("regime.filter_alpha", 1.0, "$.regime: filter_alpha must lie in [0, 1), got 1.0"),
-        ("regime.filter_window", 0, "$.regime: filter_window must be at least 1, got 0"),
+        ("regime.optimizer.betas", [0.9, 1.0], "$.regime.optimizer: betas must lie in [0, 1), got [0.9, 1.0]"),
+        ("regime.grad_filter", EMA | {"alpha": 1.0}, "$.regime.grad_filter: alpha must lie in [0, 1), got 1.0"),
+        ("regime.grad_filter", MA | {"window": 0}, "$.regime.grad_filter: window must be at least 1, got 0"),
         ("regime.label_noise", 1.5, "$.regime: label_noise is a share in [0, 1], got 1.5"),
         ("regime.clip_norm", 0.0, "$.regime: clip_norm must be positive or none, got 0.0"),
-        ("regime.nesterov", True, "$.regime: nesterov needs momentum > 0"),
+        ("regime.optimizer", SGD | {"nesterov": True}, "$.regime.optimizer: nesterov needs momentum > 0"),
         (
-            "regime.momentum",
+            "regime.optimizer.momentum",
             0.9,
-            "$.regime: momentum is for sgd and muon; adamw averages by betas, leave momentum at 0",
+            "$.regime.optimizer.momentum: optimizer 'adamw' has no parameter 'momentum'; it belongs to sgd, muon",
         ),
+        (
+            "regime.optimizer",
+            SGD | {"lr": 0.1},
+            "$.regime.optimizer.lr: optimizer 'sgd' has no parameter 'lr'; it belongs to the regime: regime.lr",
+        ),
+        (
+            "regime.grad_filter",
+            EMA | {"filter_alpha": 0.9},
+            "$.regime.grad_filter.filter_alpha: filter 'grokfast_ema' has no parameter 'filter_alpha'; it is called "
+            "'alpha' here",
+        ),
+        (
+            "regime.optimizer",
+            SGD | {"momentun": 0.9},
+            "$.regime.optimizer.momentun: optimizer 'sgd' has no parameter 'momentun'; did you mean 'momentum'?",
+        ),
+        ("regime.loss", {"name": "mse", "x": 1}, "$.regime.loss.x: loss 'mse' has no parameter 'x'; it has none"),
+        ("regime.optimizer", 3, "$.regime.optimizer: expected a name or a table with a name, got 3"),
         ("evaluate.every", 0, "$.evaluate: every must be at least 1, got 0"),
         ("evaluate.at", [-1], "$.evaluate: at must hold steps >= 0, got [-1]"),
         ("evaluate.unit", "minutes", "$.evaluate.unit: unknown value 'minutes'; known: epochs, steps"),
@@ -88,7 +117,7 @@ def faults(changes, raw=TINY):
         ("task.p", 1, "$.task: p must be at least 2, got 1: modulo 1 every result is 0"),
         ("task.train_fraction", 0, "$.task: train_fraction must lie strictly between 0 and 1, got 0.0"),
         ("start", {"run": "x", "step": 3}, "$.start.digest: missing"),
-        ("schema", configio.SCHEMA + 1, "$.schema: 3 is newer than this grokscope understands (2); upgrade grokscope"),
+        ("schema", configio.SCHEMA + 1, "$.schema: 4 is newer than this grokscope understands (3); upgrade grokscope"),
         ("schema", "1", "$.schema: expected int, got '1'"),
     ],
 )
@@ -147,17 +176,15 @@ cadences = st.builds(
 regimes = st.builds(
     Regime,
     name=st.text(max_size=8),
-    optimizer=st.sampled_from(["adamw", "muon"]),
+    optimizer=st.builds(AdamW, betas=st.tuples(share, share)) | st.builds(Muon, momentum=share),
     lr=positive,
-    betas=st.tuples(share, share),
     weight_decay=st.floats(0, 10),
     decay_groups=st.sampled_from(["all", "matrices", "head", "no_norm"]),
     clip_norm=st.none() | positive,
     batch_size=st.integers(0, 10**6),
     label_noise=st.floats(0, 1),
-    nesterov=st.just(False),
-    momentum=st.just(0.0),
-    schedule=st.sampled_from(["constant", "warmup", "cosine"]),
+    grad_filter=st.sampled_from(["none", "orthogonal"]) | st.builds(GrokfastMA, lambda_=positive),
+    schedule=st.just("constant") | st.builds(Warmup, warmup_steps=st.integers(0, 100)),
 )
 runs = st.builds(
     RunConfig,

@@ -18,8 +18,9 @@ LINE = [
     {"checks", "files", "headers", "registry"},
     {"vocabulary"},
     {"task_data"},
+    {"components", "flat_regime"},
     {"config"},
-    {"configio", "identity", "regimes"},
+    {"configio", "identity", "overlay", "regimes"},
     {"results"},
     {"codes"},
     {"tasks"},
@@ -47,6 +48,7 @@ FORBIDDEN = {"report": {"train", "dissect", "study", "execute"}, "trajectory": {
 LAZY = {
     ("study.study", "report"): 'promised to users: `study.report("report.html")`',
     ("study.study", "report.read.subjects"): "what that call hands to the report",
+    ("components", "config"): "types only: what a component is checked against and built from",
     ("config", "configio"): "a run knows its own identity: `config.run_id()` is promised to users",
     ("config", "identity"): "the same: the identity is computed from the written form of a config",
 }
@@ -218,6 +220,10 @@ LIGHT = [
     "seeds",
     "models.config",
     "train.schedules",
+    "train.optimizers",
+    "train.filters",
+    "train.losses",
+    "train.engines",
     "cli",
     "commands",
 ]

@@ -1,9 +1,12 @@
 """Named recipes: the published numbers, and that each axis can still be set alone."""
 
+import copy
+
 import pytest
 
 from grokscope.configio import dump, load_run, overlay
-from grokscope.regimes import RECIPES, resolve
+from grokscope.overlay import resolve
+from grokscope.regimes import RECIPES
 from tiny import TINY
 
 BARE = {k: v for k, v in TINY.items() if k != "regime"}
@@ -20,12 +23,11 @@ def test_the_two_published_regimes_differ_on_three_axes_and_have_their_numbers()
         "name": ("standard", "grokking-favorable"),
         "weight_decay": (1e-4, 5e-3),
         "init_scale": (1.0, 4.0),
-        "grad_filter": ("none", "grokfast_ema"),
+        "grad_filter": ({"name": "none"}, {"name": "grokfast_ema", "alpha": 0.98, "lambda": 2.0}),
     }
-    assert (favorable["filter_alpha"], favorable["filter_lambda"]) == (0.98, 2.0)
     for shared in (standard, favorable):
-        assert (shared["optimizer"], shared["lr"], shared["batch_size"]) == ("adamw", 1e-3, 32)
-        assert (shared["clip_norm"], shared["loss"], shared["irm_weight"]) == (1.0, "cross_entropy", 0.0)
+        assert (shared["optimizer"]["name"], shared["lr"], shared["batch_size"]) == ("adamw", 1e-3, 32)
+        assert (shared["clip_norm"], shared["loss"]["name"], shared["irm_weight"]) == (1.0, "cross_entropy", 0.0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -50,7 +52,7 @@ def test_an_unknown_recipe_names_the_nearest():
 
 
 def test_resolving_changes_no_recipe():
-    before = {k: dict(v) for k, v in RECIPES.items()}
+    before = copy.deepcopy(RECIPES)
     resolve({"recipe": "standard", "lr": 1.0})
-    overlay({"regime": resolve({"recipe": "modular"})}, {"regime.betas": [0.1, 0.2]})
+    overlay({"regime": resolve({"recipe": "modular"})}, {"regime.optimizer.betas": [0.1, 0.2]})
     assert before == RECIPES

@@ -8,14 +8,14 @@ from typing import get_args
 
 import pytest
 
+import my_lab
 from grokscope import configio, registry
 from grokscope.config import ModelConfig, Regime, TaskConfig
 from grokscope.registry import Kind, entries, find, load, nearest
-from grokscope.tasks.digits import Digits
 from tiny import TINY
 
 KINDS = get_args(Kind)
-ALL = [(kind, name) for kind in KINDS for name in registry._BUILT_IN[kind]]
+ALL = [(kind, name) for kind in KINDS for name in registry.built_in(kind)]
 
 
 @pytest.fixture
@@ -24,14 +24,17 @@ def plugged(monkeypatch):
 
     def plug(offers):
         def points(group):
-            kind = group.removeprefix("grokscope.").removesuffix("s")
+            kind = "loss" if group == "grokscope.losses" else group.removeprefix("grokscope.").removesuffix("s")
             return [EntryPoint(name, target, group) for name, target in offers.get(kind, {}).items()]
 
         monkeypatch.setattr(registry, "entry_points", points)
-        registry._plugins.cache_clear()
+        registry._entry_points.cache_clear()
 
+    before = dict(registry._LOADED)
     yield plug
-    registry._plugins.cache_clear()
+    registry._LOADED.clear()
+    registry._LOADED.update(before)
+    registry._entry_points.cache_clear()
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL, ids=lambda v: v)
@@ -49,7 +52,7 @@ def test_every_entry_loads_and_says_what_it_is(kind, name):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_name_lists_or_guesses(kind):
-    some = next(iter(registry._BUILT_IN[kind]))
+    some = next(iter(registry.built_in(kind)))
     with pytest.raises(registry.Unknown, match=f"unknown {kind} '{some}x'; did you mean"):
         load(kind, f"{some}x")
     with pytest.raises(ValueError, match=rf"unknown {kind} 'qqqqq'; known: .*{re.escape(some)}"):
@@ -62,20 +65,22 @@ def test_nearest_ignores_case():
 
 
 def test_a_plug_in_is_as_good_as_built_in(plugged):
-    plugged({"task": {"tens": "grokscope.tasks.digits:Digits"}, "filter": {"mine": "grokscope.train.filters:NoFilter"}})
+    plugged({"task": {"tens": "my_lab:Tens"}, "filter": {"halved": "my_lab:Halved"}})
     assert "tens" in entries("task")
-    assert load("task", "tens") is Digits
-    raw = TINY | {"task": {"name": "tens", "n_train": 33}, "model": {"name": "mlp"}, "regime": {"grad_filter": "mine"}}
+    assert load("task", "tens") is my_lab.Tens
+    grad_filter = {"name": "halved", "share": 0.25}
+    raw = TINY | {"task": {"name": "tens", "n": 33}, "model": {"name": "mlp"}, "regime": {"grad_filter": grad_filter}}
     config = configio.load_run(raw)
-    assert config.task == Digits(n_train=33)
-    assert config.regime.grad_filter == "mine"
-    with pytest.raises(ValueError, match="did you mean 'mine'"):
-        Regime(grad_filter="min")
+    assert config.task == my_lab.Tens(n=33)
+    assert config.regime.grad_filter == my_lab.Halved(share=0.25)
+    assert config.identity()["regime"]["grad_filter"] == {"name": "halved", "share": 0.25}
+    with pytest.raises(ValueError, match="did you mean 'halved'"):
+        Regime(grad_filter="halve")
 
 
 def test_a_plug_in_cannot_take_a_built_in_name(plugged):
     plugged({"task": {"modular": "grokscope.tasks.digits:Digits"}})
-    assert load("task", "modular") is not Digits
+    assert load("task", "modular").__module__ == "grokscope.tasks.modular"
     assert entries("task")["modular"].target.endswith(":Modular")
 
 
@@ -83,8 +88,24 @@ def test_a_plug_in_is_imported_only_when_asked_for(plugged):
     plugged({"task": {"broken": "no_such_package.tasks:Task"}})
     assert "broken" in entries("task")
     assert load("task", "modular")
-    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+    with pytest.raises(
+        registry.PluginError, match=r"plug-in task 'broken' \(no_such_package.tasks:Task\): ModuleNotFoundError: .*"
+    ):
         load("task", "broken")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "target", "words"),
+    [
+        ("task", "tens", "my_lab:Halved", "its class is the filter 'halved'"),
+        ("filter", "mine", "my_lab:Halved", "its class is the filter 'halved'"),
+        ("filter", "mine", "my_lab:a_function", "must extend"),
+    ],
+)
+def test_an_entry_point_that_is_something_else_is_named(plugged, kind, name, target, words):
+    plugged({kind: {name: target}})
+    with pytest.raises(registry.PluginError, match=rf"plug-in {kind} '{name}' \({target}\): .*{words}"):
+        load(kind, name)
 
 
 def test_built_in_names_are_found_without_a_look_at_other_packages(monkeypatch):
@@ -92,11 +113,11 @@ def test_built_in_names_are_found_without_a_look_at_other_packages(monkeypatch):
         raise AssertionError(f"{group} was looked up on disk")
 
     monkeypatch.setattr(registry, "entry_points", never)
-    registry._plugins.cache_clear()
+    registry._entry_points.cache_clear()
     try:
         assert find("optimizer", "adamw").name == "adamw"
     finally:
-        registry._plugins.cache_clear()
+        registry._entry_points.cache_clear()
 
 
 def test_listing_names_imports_no_torch():

@@ -38,6 +38,15 @@ def small_task(name: str) -> dict[str, Any]:
     return {"name": name, **SMALL_TASKS[name]}
 
 
+COMPILED: dict[str, Any] = {
+    "task": {"name": "competing-features", **SMALL_TASKS["competing-features"]},
+    "model": {"name": "linear"},
+    "regime": {"optimizer": "sgd", "loss": "logistic", "batch_size": 1, "weight_decay": 0.01},
+    "engine": "compiled",
+}
+"""Changes that make the tiny run one of the compiled engine."""
+
+
 def fitting(kind: str, name: str) -> dict[str, Any]:
     """Changes that make the tiny run use the registered thing `name` of this kind."""
     parity = {"task": small_task("parity"), "model": {"name": "mlp", "hidden": [8]}}
@@ -69,16 +78,20 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {**parity, "regime.loss": name}
         case "loss", _:
             return {"regime.loss": name}
+        case "filter", "grokfast_ma":
+            return {"regime.grad_filter": {"name": name, "window": 9}}
         case "filter", _:
-            return {"regime.grad_filter": name, "regime.filter_window": 9}
+            return {"regime.grad_filter": name}
+        case "engine", "compiled":
+            return COMPILED
         case "optimizer", "sgd":
-            return {"regime.optimizer": name, "regime.momentum": 0.9}
+            return {"regime.optimizer": name, "regime.optimizer.momentum": 0.9}
         case "optimizer", _:
             return {"regime.optimizer": name}
-        case ("schedule", "constant") | ("task", "modular"):
+        case ("schedule", "constant") | ("task", "modular") | ("engine", "torch"):
             return {}
         case "schedule", _:
-            return {"regime.schedule": name, "regime.warmup_steps": 10}
+            return {"regime.schedule": name, "regime.schedule.warmup_steps": 10}
     raise KeyError((kind, name))
 
 

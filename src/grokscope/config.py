@@ -9,13 +9,15 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokscope import registry
 from grokscope.checks import is_whole as is_whole
 from grokscope.checks import require as require
 from grokscope.checks import require_whole as require_whole
+from grokscope.components import Component, EngineChoice, Filter, Loss, Optimizer, Schedule
+from grokscope.flat_regime import SUPERSEDED
 from grokscope.limits import MAX_STEPS, brief
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ MAX_THREADS = 1024
 class TaskConfig(ABC):
     """What is learned. Subclasses are registered as tasks; their fields are the keys of ``[task]``."""
 
+    kind: ClassVar[str] = "task"
     name: ClassVar[str]
     data_version: ClassVar[int] = 1
     """Raise it when the same config draws other data: such runs are then other runs, and never pooled with older
@@ -57,6 +60,7 @@ class TaskConfig(ABC):
 class ModelConfig(ABC):
     """What learns it. Subclasses are registered as models; their fields are the keys of ``[model]``."""
 
+    kind: ClassVar[str] = "model"
     name: ClassVar[str]
 
     @abstractmethod
@@ -64,25 +68,36 @@ class ModelConfig(ABC):
         """A freshly initialized network for this data; uses torch's global generator, which the caller seeds."""
 
 
+def _chosen(kind: registry.Kind, value: Any, key: str) -> Any:
+    """A component from what a user wrote: its name, a table with its name and parameters, or the component itself.
+
+    Raises ValueError naming `key` for another kind of component, an unknown name or a wrong parameter.
+    """
+    if isinstance(value, Component):
+        require(value.kind == kind, f"{key} needs a {kind}, got the {value.kind} {value.name!r}")
+        return value
+    from grokscope import configio
+
+    return configio.structure_component(kind, value, f"$.{key}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regime:
     """How to train. Every field is an axis of its own: changing one changes nothing else.
 
+    Optimizer, schedule, loss and gradient filter are components with parameters of their own; each may be given as its
+    name, ``"sgd"``, as a table, ``{"name": "sgd", "momentum": 0.9}``, or as the component, ``SGD(momentum=0.9)``.
+
     Order of one step: forward, loss, backward, gradient filter, clip, weight decay and update.
     """
 
+    superseded: ClassVar[dict[str, str]] = SUPERSEDED
+
     name: str = field(default="custom", metadata=APART)
     """A label for tables and folder names; it is not part of the run's identity."""
-    optimizer: str = "adamw"
+    optimizer: Optimizer = field(default_factory=partial(registry.default, "optimizer"))
     lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Adam's two averages; 2201.02177 and most modular-arithmetic work use (0.9, 0.98)."""
-    eps: float = 1e-8
-    momentum: float = 0.0
-    """For sgd and muon."""
-    nesterov: bool = False
-    schedule: str = "constant"
-    warmup_steps: int = 0
+    schedule: Schedule = field(default_factory=partial(registry.default, "schedule"))
     weight_decay: float = 0.0
     decay_groups: Literal["all", "matrices", "head", "no_norm"] = "all"
     """Which parameters decay: all; tensors of two or more dimensions; the last layer; all but normalization and
@@ -91,16 +106,10 @@ class Regime:
     """Decay towards zero, or towards the initial weights."""
     init_scale: float = 1.0
     """Multiplies every tensor of two or more dimensions whose name contains ``weight``, once, after construction."""
-    loss: str = "cross_entropy"
+    loss: Loss = field(default_factory=partial(registry.default, "loss"))
     loss_dtype: DType = "float32"
     """Logits are cast to this before the loss: softmax collapse depends on it (2501.04697)."""
-    grad_filter: str = "none"
-    filter_alpha: float = 0.98
-    """Grokfast-EMA's memory."""
-    filter_lambda: float = 2.0
-    """Grokfast's amplification: 2 was published for EMA, 5 for MA."""
-    filter_window: int = 100
-    """Grokfast-MA's window, in steps."""
+    grad_filter: Filter = field(default_factory=partial(registry.default, "filter"))
     clip_norm: float | None = None
     """Clip the filtered gradient to this total norm."""
     batch_size: int = 0
@@ -123,32 +132,19 @@ class Regime:
     """Run the network in mixed precision; the loss keeps `loss_dtype`."""
 
     def __post_init__(self) -> None:
-        registry.find("optimizer", self.optimizer)
-        registry.find("schedule", self.schedule)
-        registry.find("loss", self.loss)
-        registry.find("filter", self.grad_filter)
-        for key in ("lr", "eps", "init_scale"):
+        for key in ("optimizer", "schedule", "loss", "grad_filter"):
+            place = f"regime.{key}"
+            object.__setattr__(self, key, _chosen(registry.PLACES[place], getattr(self, key), place))
+        for key in ("lr", "init_scale"):
             require(getattr(self, key) > 0, f"{key} must be positive, got {getattr(self, key)}")
-        counts = ("warmup_steps", "batch_size", "irm_anneal_steps", "augment_crop")
-        for key in ("weight_decay", "momentum", "irm_weight", *counts):
+        for key in ("weight_decay", "irm_weight", "batch_size", "irm_anneal_steps", "augment_crop"):
             require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
-        require(all(0 <= b < 1 for b in self.betas), f"betas must lie in [0, 1), got {list(self.betas)}")
-        require(0 <= self.filter_alpha < 1, f"filter_alpha must lie in [0, 1), got {self.filter_alpha}")
-        require(self.filter_window >= 1, f"filter_window must be at least 1, got {self.filter_window}")
         require(0 <= self.augment_stain < 1, f"augment_stain must lie in [0, 1), got {self.augment_stain}")
         require(0 <= self.label_noise <= 1, f"label_noise is a share in [0, 1], got {self.label_noise}")
         require(
             self.clip_norm is None or self.clip_norm > 0, f"clip_norm must be positive or none, got {self.clip_norm}"
         )
-        require(not (self.nesterov and self.momentum == 0), "nesterov needs momentum > 0")
-        require(
-            self.momentum == 0 or self.optimizer not in ("adam", "adamw"),
-            f"momentum is for sgd and muon; {self.optimizer} averages by betas, leave momentum at 0",
-        )
-        require(
-            not (self.optimizer == "adam" and self.decay_target == "init"),
-            "adam couples decay to the gradient and knows only decay_target = 'zero'; use adamw",
-        )
+        self.optimizer.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,10 +297,14 @@ class RunConfig:
     checkpoint: Cadence = Cadence(per_decade=2)
     """When to keep the weights for ever."""
     seed: int = 0
-    engine: Literal["torch", "compiled"] = "torch"
-    """``compiled`` is the as-published single-example SGD of the competing-features toy."""
+    engine: EngineChoice = field(default_factory=partial(registry.default, "engine"))
+    """The loop that trains: the general one, or ``compiled``, the as-published single-example SGD of the
+    competing-features toy."""
     start: Start | None = None
     hardware: Hardware = field(default=Hardware(), metadata=APART)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", _chosen("engine", self.engine, "engine"))
 
     def identity(self) -> dict[str, Any]:
         """What makes this run this run, as plain data: names, the data's version, and every value that changes its

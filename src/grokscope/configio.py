@@ -17,16 +17,21 @@ from cattrs.errors import AttributeValidationNote, ForbiddenExtraKeysError, Iter
 from cattrs.errors import IterableValidationNote as IndexNote
 from cattrs.gen import make_dict_structure_fn
 
-from grokscope import regimes, registry
-from grokscope.config import ModelConfig, RunConfig, TaskConfig
+from grokscope import flat_regime, registry
+from grokscope.components import Component, EngineChoice, Filter, Loss, Optimizer, Schedule, key_of, parameters
+from grokscope.config import ModelConfig, Regime, RunConfig, TaskConfig
 from grokscope.limits import MAX_CONFIG_BYTES, MAX_DEPTH, brief, check_depth, too_deep, whole_number
-from grokscope.registry import nearest
+from grokscope.overlay import flatten, overlay, resolve
+from grokscope.registry import DEFAULTS, PLACES, nearest
+
+__all__ = ["content_hash", "dump", "flatten", "load_run", "overlay", "read_file", "structure", "structure_component"]
 
 _LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}""")
 
-SCHEMA = 2
-"""Version of the run config and of its record. A reader refuses a newer one instead of guessing. Schema 1 had the same
-keys and hashed every value, so that its folders have other names; it is read by `identity.completed`."""
+SCHEMA = 3
+"""Version of the run config and of its record. A reader refuses a newer one instead of guessing. Schema 1 hashed every
+value, so that its folders have other names; up to schema 2 the parameters of components stood in the regime itself,
+which `flat_regime.nested` reads."""
 
 FAULTS = 50
 """Lines of one message: nobody mends more at once."""
@@ -125,6 +130,23 @@ def _structure_named(kind: registry.Kind) -> Any:
     return structure
 
 
+def _structure_component(kind: registry.Kind) -> Any:
+    def structure(value: Any, _: type) -> Any:
+        if isinstance(value, Component):  # given from Python
+            return value
+        table = {"name": value} if isinstance(value, str) else value
+        if not isinstance(table, Mapping):
+            raise ValueError(f"expected a name or a table with a name, got {brief(value)}")
+        name = table.get("name", DEFAULTS[kind])
+        if not isinstance(name, str):
+            raise registry.Unknown(kind, name, list(registry.entries(kind)))
+        cls = registry.load(kind, name)
+        attributes = {key_of(f): f.name for f in fields(cls)}
+        return _converter.structure({attributes.get(k, k): v for k, v in table.items() if k != "name"}, cls)
+
+    return structure
+
+
 _converter = cattrs.Converter(forbid_extra_keys=True)
 for _kind in (int, float, str, bool):
     _converter.register_structure_hook(_kind, _strict(_kind))
@@ -134,9 +156,21 @@ _converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, _str
 _converter.register_structure_hook_func(_is_optional, _structure_optional)
 _converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_named("task"))
 _converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
+_BASES: dict[type, registry.Kind] = {
+    Optimizer: "optimizer", Schedule: "schedule", Loss: "loss", Filter: "filter", EngineChoice: "engine",
+}  # fmt: skip
+for _base, _of in _BASES.items():
+    _converter.register_structure_hook_func(lambda t, base=_base: t is base, _structure_component(_of))
 
 
-def structure(raw: Mapping[str, Any], cls: type[T], where: str = "$") -> T:
+def structure_component(kind: registry.Kind, value: Any, where: str) -> Any:
+    """The component that a name, or a table with its name and parameters, stands for. Raises ValueError as
+    `structure`."""
+    base = next(base for base, of in _BASES.items() if of == kind)
+    return structure(value, base, where)
+
+
+def structure(raw: Any, cls: type[T], where: str = "$") -> T:
     """Plain data -> a config dataclass.
 
     Raises:
@@ -152,28 +186,52 @@ def structure(raw: Mapping[str, Any], cls: type[T], where: str = "$") -> T:
 
 def _faults(error: BaseException, where: str) -> list[str]:
     if isinstance(error, ForbiddenExtraKeysError):
-        known = [f.name for f in fields(error.cl)] if is_dataclass(error.cl) else []
-        old: Mapping[str, str] = getattr(error.cl, "superseded", {})
-        return [
-            f"{where}.{key} {old[key]}" if key in old else f"{where}.{key}: unknown key{nearest(key, known)}"
-            for key in sorted(error.extra_fields)
-        ]
+        return [f"{where}.{key}{_unknown_key(key, error.cl)}" for key in sorted(error.extra_fields)]
     if isinstance(error, BaseExceptionGroup):
         return [line for e in error.exceptions for line in _faults(e, where + _step(e))]
     if isinstance(error, KeyError):  # raised while looking for the key that `where` ends in
         return [f"{where}: missing"]
     if isinstance(error, registry.Unknown):
-        return [f"{where}.{error.key}: {error}"]
+        return [f"{where}.{error.key}: {error}" if error.key else f"{where}: {error}"]
     if isinstance(error, TypeError) and "missing" in str(error):
         return [f"{where}.{key}: missing" for key in re.findall(r"'(\w+)'", str(error))]
-    return [f"{where}: {error}"]
+    plugin = registry.culprit(error)
+    return [f"{where}: {plugin}: {error}" if plugin else f"{where}: {error}"]
+
+
+def _unknown_key(key: str, cls: type) -> str:
+    """What to say of a key that a table does not have: its right place, or the nearest right name."""
+    known = [key_of(f) for f in fields(cls)] if is_dataclass(cls) else []
+    old: Mapping[str, str] = getattr(cls, "superseded", {})
+    if key in old:
+        return f" {old[key]}"
+    if issubclass(cls, Component):
+        return f": {cls.kind} {cls.name!r} has no parameter {key!r}{_right_place(key, cls, known)}"
+    return f": unknown key{nearest(key, known)}"
+
+
+def _right_place(key: str, cls: type[Component], known: list[str]) -> str:
+    """Where a parameter belongs that a component does not have."""
+    if key in {f.name for f in fields(Regime)}:
+        return f"; it belongs to the regime: regime.{key}"
+    if key in flat_regime.MOVED and flat_regime.MOVED[key].parameter in known:
+        return f"; it is called {flat_regime.MOVED[key].parameter!r} here"
+    owners = [
+        name
+        for kind in PLACES.values()
+        for name, entry in registry.built_in(kind).items()
+        if key in parameters(entry.load())
+    ]
+    if owners:
+        return f"; it belongs to {', '.join(owners)}"
+    return nearest(key, known) if known else "; it has none"
 
 
 def _step(error: BaseException) -> str:
     """Where inside its parent an error happened, from the notes that cattrs leaves."""
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, AttributeValidationNote):
-            return f".{note.name}"
+            return f".{note.name.removesuffix('_')}"
         if isinstance(note, IndexNote):
             return f"[{note.index}]"
     return ""
@@ -182,30 +240,23 @@ def _step(error: BaseException) -> str:
 def dump(config: Any) -> dict[str, Any]:
     """A config dataclass -> plain data that `structure` reads back to an equal object."""
     out: dict[str, Any] = {}
-    if isinstance(config, TaskConfig | ModelConfig):
+    if isinstance(config, TaskConfig | ModelConfig | Component):
         out["name"] = config.name
-    for name in _names(type(config)):
+    for key, name in _names(type(config)):
         value = getattr(config, name)
-        out[name] = dump(value) if is_dataclass(value) else _listed(value)
+        out[key] = dump(value) if is_dataclass(value) else _listed(value)
     return out
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls))
+def _names(cls: type) -> tuple[tuple[str, str], ...]:
+    """(key in plain data, attribute) of every field."""
+    return tuple((key_of(f), f.name) for f in fields(cls))
 
 
 def _listed(value: Any) -> Any:
     """Tuples as lists, at every depth: what JSON gives back."""
     return [_listed(v) for v in value] if isinstance(value, tuple) else value
-
-
-def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys, the inverse of `overlay`: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``."""
-    out: dict[str, Any] = {}
-    for key, value in raw.items():
-        out |= flatten(value, f"{front}{key}.") if isinstance(value, Mapping) else {f"{front}{key}": value}
-    return out
 
 
 def content_hash(raw: Any) -> str:
@@ -268,47 +319,8 @@ def load_run(raw: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
         )
+    if schema <= flat_regime.SCHEMA:
+        raw = flat_regime.nested(raw)
     if isinstance(raw.get("regime"), Mapping):
-        raw["regime"] = regimes.resolve(raw["regime"])
+        raw["regime"] = resolve(raw["regime"])
     return structure(raw, RunConfig)
-
-
-def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`raw` with dotted keys replaced: ``overlay(raw, {"regime.lr": 3e-4})``; nested tables merge key by key.
-
-    Naming another ``task.name`` or ``model.name`` drops that table's other keys, which belong to the old one. The order
-    of the changes means nothing, unless two name the same key: then the later one counts.
-    """
-    return _merge(raw, _nested(changes))
-
-
-def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as nested tables: all changes to a table have to be seen at once."""
-    out: dict[str, Any] = {}
-    for key, value in sorted(changes.items(), key=lambda item: not item[0].endswith(".name")):  # a new name first
-        head, _, rest = key.partition(".")
-        below = {rest: value} if rest else value
-        if isinstance(below, Mapping):
-            inner = out.get(head)
-            out[head] = _merge(inner if isinstance(inner, Mapping) else {}, _nested(below))
-        else:
-            out[head] = below
-    return out
-
-
-def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    out = {k: (_merge(v, {}) if isinstance(v, Mapping) else v) for k, v in raw.items()}
-    for head, value in changes.items():
-        if isinstance(value, Mapping):
-            inner = out.get(head)
-            out[head] = _merge(inner if isinstance(inner, Mapping) and not _replaces(head, inner, value) else {}, value)
-        else:
-            out[head] = value
-    return out
-
-
-def _replaces(head: str, table: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    """Whether a change makes the old table meaningless: another task or model, or the budget in another unit."""
-    if head in ("task", "model"):
-        return changes.get("name", table.get("name")) != table.get("name")
-    return head == "budget" and bool(changes)

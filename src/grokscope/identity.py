@@ -12,7 +12,10 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_type_hints
 
 from grokscope import registry
+from grokscope.components import Component, key_of
 from grokscope.config import RunConfig
+from grokscope.flat_regime import FLAT
+from grokscope.registry import PLACES
 
 COMPONENTS = ("optimizer", "schedule", "loss", "grad_filter")
 """Keys of the regime that name a component: always part of the identity, whether default or not."""
@@ -46,11 +49,36 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     if f.name in NAMED:
         return {f.name: {"name": value["name"], **_deviations(value, known[f.name])}}
     if f.name == "regime":
-        return {f.name: {key: value[key] for key in COMPONENTS} | _deviations(value, known[f.name])}
+        return {f.name: _regime_entry(value, known[f.name])}
+    if f.name in PLACES:
+        named = _component_entry(f.name, f.name, value)
+        return {} if named == {f.name: registry.DEFAULTS[PLACES[f.name]]} else named
     defaults, _ = _judged_by(RunConfig)
     if f.name in defaults and defaults[f.name] == canonical(value):
         return {}
     return {f.name: _deviations(value, known[f.name]) if isinstance(value, Mapping) else canonical(value)}
+
+
+def _regime_entry(regime: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """What a regime adds: always the names of its components, and whatever differs from a default."""
+    out = _deviations({key: value for key, value in regime.items() if key not in COMPONENTS}, cls)
+    for key in COMPONENTS:
+        out |= _component_entry(f"regime.{key}", key, regime[key])
+    return out
+
+
+def _component_entry(place: str, key: str, value: Any) -> dict[str, Any]:
+    """A component by its name, and beside it, under the keys they always had, those of its parameters that differ from
+    their defaults. Parameters that came later stand in a table with the name."""
+    table = _table(value)
+    changed = _deviations(table, registry.load(PLACES[place], table["name"]))
+    flat = {FLAT[key, name]: v for name, v in changed.items() if (key, name) in FLAT}
+    later = {name: v for name, v in changed.items() if (key, name) not in FLAT}
+    return {key: {"name": table["name"], **later} if later else table["name"], **flat}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return {"name": value} if isinstance(value, str) else value
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +90,28 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     known = _TABLES | _installed(config)
     filled = {key: _filled(value, known[key]) if key in known and isinstance(value, Mapping) else value
               for key, value in config.items()}  # fmt: skip
-    return filled | added
+    return _with_components(filled | added)
+
+
+def _with_components(config: dict[str, Any]) -> dict[str, Any]:
+    """Every component of a config as a table with its name and all parameters."""
+    regime = config.get("regime")
+    if isinstance(regime, Mapping):
+        parts = {key: _filled_component(f"regime.{key}", regime[key]) for key in COMPONENTS if key in regime}
+        config["regime"] = {**regime, **parts}
+    if "engine" in config:
+        config["engine"] = _filled_component("engine", config["engine"])
+    return config
+
+
+def _filled_component(place: str, value: Any) -> Any:
+    table = _table(value)
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        return value  # whoever reads it further on says what is wrong with it
+    try:
+        return _filled(table, registry.load(PLACES[place], table["name"]))
+    except ValueError:  # a plug-in's that is not installed here
+        return dict(table)
 
 
 def _installed(config: Mapping[str, Any]) -> dict[str, type]:
@@ -114,13 +163,24 @@ def canonical(value: Any) -> Any:
 def plain(value: Any) -> Any:
     """A default as `configio.dump` writes it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        named = {"name": value.name} if isinstance(value, Component) else {}
+        return named | {key_of(f): plain(getattr(value, f.name)) for f in fields(value)}
     return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def frozen_defaults(cls: type) -> dict[str, Any]:
     """Field -> its default in canonical form, of all fields that are part of a run's identity and have one."""
-    return {f.name: canonical(plain(_default(f))) for f in fields(cls) if _counts(f) and _has_default(f)}
+    return {key_of(f): _frozen(_default(f)) for f in fields(cls) if _counts(f) and _has_default(f)}
+
+
+def _frozen(value: Any) -> Any:
+    """A default as the identity has it: a component with nothing but defaults is its name."""
+    if isinstance(value, Component):
+        changed = _deviations(plain(value), type(value))
+        return {"name": value.name, **changed} if changed else value.name
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _frozen(getattr(value, f.name)) for f in fields(value)}
+    return canonical(plain(value))
 
 
 def _deviations(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
@@ -133,7 +193,7 @@ def _deviations(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
 @cache
 def _judged_by(cls: type) -> tuple[dict[str, Any], frozenset[str]]:
     """(defaults, keys that are no part of the identity) of a table; its name stands apart."""
-    return frozen_defaults(cls), frozenset({"name", *(f.name for f in fields(cls) if not _counts(f))})
+    return frozen_defaults(cls), frozenset({"name", *(key_of(f) for f in fields(cls) if not _counts(f))})
 
 
 def _filled(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
@@ -145,7 +205,7 @@ def _filled(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
 
 @cache
 def _plain_defaults(cls: type) -> dict[str, Any]:
-    return {f.name: plain(_default(f)) for f in fields(cls) if _has_default(f)}
+    return {key_of(f): plain(_default(f)) for f in fields(cls) if _has_default(f)}
 
 
 @cache
@@ -154,7 +214,7 @@ def _registered(kind: Literal["task", "model"], name: str) -> type:
 
 
 def _depends_on_length(config: Mapping[str, Any]) -> bool:
-    return registry.load("schedule", config["regime"]["schedule"]).depends_on_length
+    return registry.load("schedule", _table(config["regime"]["schedule"])["name"]).depends_on_length
 
 
 def _counts(f: "Field[Any]") -> bool:
@@ -175,8 +235,9 @@ def _default(f: "Field[Any]") -> Any:
 
 
 def _table_of(hint: Any) -> type | None:
-    return next((t for t in (hint, *get_args(hint)) if is_dataclass(t) and isinstance(t, type)), None)
+    tables = (t for t in (hint, *get_args(hint)) if is_dataclass(t) and isinstance(t, type))
+    return next((t for t in tables if not issubclass(t, Component)), None)
 
 
 _TABLES: dict[str, type] = {n: t for n, hint in get_type_hints(RunConfig).items() if (t := _table_of(hint)) is not None}
-"""Tables of a run's config; task and model are abstract here, and known by their names."""
+"""Tables of a run's config; task, model and components are abstract here, and known by their names."""

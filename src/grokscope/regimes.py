@@ -5,10 +5,7 @@ A recipe is a starting point, never a bundle: the two published regimes differ o
 whatever is found between them, so each of their axes can be set alone.
 """
 
-from collections.abc import Mapping
 from typing import Any
-
-from grokscope.registry import nearest
 
 _PUBLISHED = {
     "optimizer": "adamw",
@@ -27,13 +24,16 @@ RECIPES: dict[str, dict[str, Any]] = {
         **_PUBLISHED,
         "weight_decay": 5e-3,
         "init_scale": 4.0,
-        "grad_filter": "grokfast_ema",
-        "filter_alpha": 0.98,
-        "filter_lambda": 2.0,
+        "grad_filter": {"name": "grokfast_ema", "alpha": 0.98, "lambda": 2.0},
     },
     # Modular addition on two cores: decay 1 because the clock runs at lr * decay; beta2 .98 as in the first report of
     # grokking.
-    "modular": {"optimizer": "adamw", "lr": 1e-2, "betas": [0.9, 0.98], "weight_decay": 1.0, "batch_size": 0},
+    "modular": {
+        "optimizer": {"name": "adamw", "betas": [0.9, 0.98]},
+        "lr": 1e-2,
+        "weight_decay": 1.0,
+        "batch_size": 0,
+    },
     # Images that grok by their readout: MSE because it groks more easily than cross-entropy; scale 8 puts the start far
     # outside the generalizing shell, and spoils what a linear probe of the hidden layer could read all along.
     "large-init": {
@@ -55,18 +55,3 @@ ABOUT: dict[str, tuple[str, str]] = {
     "large-init": ("MSE from an eightfold start: images, whose readout recovers late", "arXiv:2210.01117"),
 }
 """What each recipe is, and its source."""
-
-
-def resolve(regime: Mapping[str, Any]) -> dict[str, Any]:
-    """A ``[regime]`` table with its ``recipe`` written out; the table's own keys win, and the recipe's name is the
-    default name.
-
-    Raises ValueError for an unknown recipe, naming the nearest.
-    """
-    rest = {k: v for k, v in regime.items() if k != "recipe"}
-    name = regime.get("recipe")
-    if name is None:
-        return rest
-    if name not in RECIPES:
-        raise ValueError(f"$.regime.recipe: unknown recipe {name!r}{nearest(str(name), list(RECIPES))}")
-    return {"name": name, **RECIPES[name], **rest}

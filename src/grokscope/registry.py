@@ -1,40 +1,88 @@
-"""Everything that can be named in a config: name -> factory, one line, source.
+"""Everything that can be named in a config: name -> class, one line, source.
 
-A target is written ``"package.module:attribute"`` and imported only when it is asked for, so that listing names (help
-texts, error messages) never imports torch. Other packages add entries through the entry-point groups
-``grokscope.tasks``, ``grokscope.models``, ``grokscope.optimizers``, ``grokscope.losses``, ``grokscope.filters`` and
-``grokscope.schedules``; the entry point's object is the factory itself.
+Tasks and models are rows of a table; a target is written ``"package.module:attribute"`` and imported only when it is
+asked for. Components (`grokscope.components`) register themselves in the modules of `_MODULES`, which import no torch:
+a new one is one class in one file. Listing names never imports torch.
+
+Other packages add entries through entry-point groups, ``grokscope.optimizers`` and so on for each kind, whose objects
+are the classes; code of one's own does it in process with `register`.
 """
 
-from dataclasses import dataclass
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, Literal, TypeVar, cast
 
-Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule"]
+Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine"]
+C = TypeVar("C", bound=type)
+
+PLACES: dict[str, Kind] = {
+    "regime.optimizer": "optimizer",
+    "regime.schedule": "schedule",
+    "regime.loss": "loss",
+    "regime.grad_filter": "filter",
+    "engine": "engine",
+}
+"""Dotted key of a run's config -> the kind of component that stands there, as a bare name or as a table with a name and
+parameters."""
+DEFAULTS: dict[Kind, str] = {
+    "optimizer": "adamw",
+    "schedule": "constant",
+    "loss": "cross_entropy",
+    "filter": "none",
+    "engine": "torch",
+}
+"""The component of each kind where none is named."""
+ENVIRONMENT = "GROKSCOPE_PLUGINS"
+"""Environment variable: modules to import for what they register, separated by commas."""
 
 
 class Unknown(ValueError):
-    """A name under which nothing is registered; `key` is the config key that holds names of this kind."""
+    """A name under which nothing is registered; `key` is the key inside its table that holds names of this kind, empty
+    where a bare name may stand for the table."""
 
     def __init__(self, kind: Kind, name: object, known: list[str]):
-        super().__init__(f"unknown {kind} {name!r}{nearest(str(name), known)}")
-        self.key = {"task": "name", "model": "name", "filter": "grad_filter"}.get(kind, kind)
+        guess = nearest(str(name), known)
+        own = f"; if a module of yours registers it, name the module under plugins in the file, or in {ENVIRONMENT}"
+        super().__init__(f"unknown {kind} {name!r}{guess}{'' if 'did you mean' in guess else own}")
+        self.key = "name" if kind in ("task", "model") else ""
+
+
+class PluginError(ValueError):
+    """Something went wrong in a plug-in, which the message names."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered thing; `load` imports and returns its factory."""
+    """One registered thing; `load` imports and returns its class."""
 
     kind: Kind
     name: str
     target: str
     summary: str
     source: str
+    built_in: bool = True
+    registered: type | None = None
+    """The class, where it was imported to register itself."""
 
     def load(self) -> Any:
-        return EntryPoint(self.name, self.target, f"grokscope.{self.kind}s").load()
+        """Raises PluginError where a plug-in cannot be imported, or is not what it is registered as."""
+        if self.registered is not None:
+            return self.registered
+        point = EntryPoint(self.name, self.target, f"grokscope.{self.kind}s")
+        return point.load() if self.built_in else _load_plugin(self, point)
+
+    def __str__(self) -> str:
+        return f"{'' if self.built_in else 'plug-in '}{self.kind} {self.name!r} ({self.target})"
 
 
 def _table(kind: Kind, *rows: tuple[str, str, str, str]) -> dict[str, Entry]:
@@ -64,60 +112,216 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("code-resnet", "models.vision:CodeResNet", "residual network with LayerNorm for matrices of codes", "arXiv:1512.03385"),
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
-    "optimizer": _table(
-        "optimizer",
-        ("adamw", "train.optimizers:adamw", "Adam with decoupled weight decay", "arXiv:1711.05101"),
-        ("adam", "train.optimizers:adam", "Adam; weight decay is L2 added to the gradient", "arXiv:1412.6980"),
-        ("sgd", "train.optimizers:sgd", "SGD with momentum, decoupled weight decay", "doi:10.1214/aoms/1177729586"),
-        ("muon", "train.optimizers:muon", "orthogonalized momentum on matrices, AdamW on the rest", "arXiv:2502.16982"),
-    ),
-    "loss": _table(
-        "loss",
-        ("cross_entropy", "train.losses:CrossEntropy", "softmax cross-entropy on class labels", "-"),
-        ("mse", "train.losses:OneHotMSE", "mean squared error on one-hot class labels", "arXiv:2006.07322"),
-        ("stablemax", "train.losses:StableMax", "cross-entropy with StableMax in place of softmax", "arXiv:2501.04697"),
-        ("hinge", "train.losses:Hinge", "max(0, 1 - y z) for two classes and one output", "arXiv:2303.11873"),
-        ("logistic", "train.losses:Logistic", "log(1 + exp(-y z)) for two classes and one output", "-"),
-        ("squared_error", "train.losses:SquaredError", "mean squared error on real targets", "-"),
-    ),
-    "filter": _table(
-        "filter",
-        ("none", "train.filters:NoFilter", "leaves the gradient alone", "-"),
-        ("grokfast_ema", "train.filters:GrokfastEMA", "adds lambda times an exponential average of past gradients", "arXiv:2405.20233"),
-        ("grokfast_ma", "train.filters:GrokfastMA", "adds lambda times the mean of a full window of past gradients", "arXiv:2405.20233"),
-        ("orthogonal", "train.filters:OrthogonalGradient", "removes the part of each gradient along its weights", "arXiv:2501.04697"),
-    ),
-    "schedule": _table(
-        "schedule",
-        ("constant", "train.schedules:Constant", "the same learning rate at every step", "-"),
-        ("warmup", "train.schedules:Warmup", "linear warm-up, then constant", "arXiv:1706.02677"),
-        ("cosine", "train.schedules:Cosine", "linear warm-up, then half a cosine to zero at the budget's end", "arXiv:1608.03983"),
-    ),
 }  # fmt: skip
+_BUILT_IN |= {kind: {} for kind in DEFAULTS}
+
+_MODULES: dict[Kind, str] = {
+    "optimizer": "grokscope.train.optimizers",
+    "schedule": "grokscope.train.schedules",
+    "loss": "grokscope.train.losses",
+    "filter": "grokscope.train.filters",
+    "engine": "grokscope.train.engines",
+}
+"""Where the built-in components of each kind stand; importing the module registers them."""
+_IN_PROCESS: dict[tuple[str, str], Entry] = {}
+"""What other people's code registered in this process, by kind and name."""
+_LOADED: dict[tuple[str, str], Entry] = {}
+"""The plug-ins whose code may be running: those registered here, and those loaded from entry points."""
+
+
+# -- registering ------------------------------------------------------------------------------------------------------
+
+
+def register(cls: C) -> C:
+    """Make a task, model or component known under its `name`, for this process; use it as a decorator.
+
+        @grokscope.register
+        @dataclass(frozen=True, kw_only=True)
+        class Lion(grokscope.Optimizer):
+            name = "lion"
+            ...
+
+    Worker processes learn of it where its module is named under ``plugins`` in the study file. Registering the class of
+    the same module and name again replaces it.
+
+    Raises:
+        ValueError: for a class that is not of a known kind, is no frozen dataclass, lacks a method, or takes a name
+            that is taken.
+    """
+    kind, target = _kind_of(cls), f"{cls.__module__}:{cls.__qualname__}"
+    _require_usable(cls, target)
+    summary, source = getattr(cls, "summary", "") or _first_sentence(cls), getattr(cls, "source", "-")
+    entry = Entry(kind, cls.name, target, summary, source, cls.__module__ in _MODULES.values(), cls)
+    if entry.built_in:
+        _BUILT_IN[kind][entry.name] = entry
+        return cls
+    key = (kind, entry.name)
+    if entry.name in built_in(kind):
+        raise ValueError(f"{target}: {kind} {entry.name!r} is built in; give yours another name")
+    if key in _IN_PROCESS and _IN_PROCESS[key].target != target:
+        raise ValueError(f"{target}: {kind} {entry.name!r} is registered by {_IN_PROCESS[key].target} already")
+    _IN_PROCESS[key] = _LOADED[key] = entry
+    return cls
+
+
+def _kind_of(cls: type) -> Kind:
+    kind = getattr(cls, "kind", None)
+    if kind not in _BUILT_IN:
+        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule or EngineChoice"
+        raise ValueError(f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases}")
+    return cast(Kind, kind)
+
+
+def _require_usable(cls: type, target: str) -> None:
+    if not isinstance(getattr(cls, "name", None), str):
+        raise ValueError(f'{target}: has no name; write name: ClassVar[str] = "..." in the class')
+    frozen = is_dataclass(cls) and cls.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+    if not frozen or "__dataclass_fields__" not in vars(cls):
+        raise ValueError(
+            f"{target}: is no frozen dataclass; put @dataclass(frozen=True, kw_only=True) below the register"
+        )
+    if inspect.isabstract(cls):
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        raise ValueError(f"{target}: does not define {', '.join(missing)}")
+
+
+def _first_sentence(cls: type) -> str:
+    words = " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
+    return words.partition(". ")[0].removesuffix(".")
+
+
+# -- looking up -------------------------------------------------------------------------------------------------------
+
+
+def built_in(kind: Kind) -> dict[str, Entry]:
+    """What grokscope itself has of a kind, by name."""
+    if kind in _MODULES:
+        import_module(_MODULES[kind])
+    return _BUILT_IN[kind]
 
 
 @cache
+def _entry_points(kind: Kind) -> dict[str, Entry]:
+    plural = "losses" if kind == "loss" else f"{kind}s"
+    points = entry_points(group=f"grokscope.{plural}")
+    return {p.name: Entry(kind, p.name, p.value, f"plug-in from {p.module}", "-", False) for p in points}
+
+
 def _plugins(kind: Kind) -> dict[str, Entry]:
-    points = entry_points(group=f"grokscope.{kind}s")
-    return {p.name: Entry(kind, p.name, p.value, f"plug-in from {p.module}", "-") for p in points}
+    """What other code offers of a kind: through entry points, and in this process, which comes first."""
+    _import_from_environment()
+    here = {name: entry for (k, name), entry in _IN_PROCESS.items() if k == kind}
+    return {**_entry_points(kind), **here}
 
 
 def entries(kind: Kind) -> dict[str, Entry]:
-    """All entries of one kind by name, built-in ones first; a plug-in may not take a built-in's name."""
-    return {**_plugins(kind), **_BUILT_IN[kind]}
+    """All entries of one kind by name, built-in ones last; a plug-in may not take a built-in's name."""
+    return {**_plugins(kind), **built_in(kind)}
 
 
 def find(kind: Kind, name: str) -> Entry:
     """The entry called `name`. Raises Unknown (a ValueError) naming the nearest registered name."""
-    entry = _BUILT_IN[kind].get(name) or _plugins(kind).get(name)  # built-in first: plug-ins cost a look at the disk
+    entry = built_in(kind).get(name) or _plugins(kind).get(name)  # built-in first: plug-ins cost a look at the disk
     if entry is None:
         raise Unknown(kind, name, list(entries(kind)))
     return entry
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The factory behind a name, imported now."""
+    """The class behind a name, imported now."""
     return find(kind, name).load()
+
+
+def default(kind: Kind) -> Any:
+    """The component of a kind that stands where none is named."""
+    return load(kind, DEFAULTS[kind])()
+
+
+# -- plug-ins ---------------------------------------------------------------------------------------------------------
+
+
+def _load_plugin(entry: Entry, point: EntryPoint) -> Any:
+    try:
+        cls = point.load()
+    except Exception as error:
+        raise PluginError(f"{entry}: {type(error).__name__}: {error}") from error
+    try:
+        right = _kind_of(cls) == entry.kind and cls.name == entry.name
+        _require_usable(cls, entry.target)
+    except ValueError as error:
+        raise PluginError(f"{entry}: {error}") from None
+    if not right:
+        raise PluginError(
+            f"{entry}: its class is the {cls.kind} {cls.name!r}; kind and name must be those of the entry point"
+        )
+    _LOADED[entry.kind, entry.name] = entry
+    return cls
+
+
+def import_plugins(modules: Iterable[str], folder: Path | None = None) -> None:
+    """Import modules for what they register. They are looked for where Python looks, and last in `folder`, that of the
+    file that names them.
+
+    Raises:
+        PluginError: naming the module that cannot be imported.
+    """
+    modules = list(modules)
+    if modules and folder is not None and str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
+    for module in modules:
+        try:
+            import_module(module)
+        except Exception as error:
+            raise PluginError(f"plug-in module {module!r}: {type(error).__name__}: {error}") from error
+
+
+@cache
+def _import_from_environment() -> None:
+    import_plugins(name.strip() for name in os.environ.get(ENVIRONMENT, "").split(",") if name.strip())
+
+
+def modules_here() -> list[str]:
+    """The modules that registered something in this process, for a worker process to import."""
+    return list(dict.fromkeys(entry.target.partition(":")[0] for entry in _IN_PROCESS.values()))
+
+
+@contextmanager
+def naming_plugins() -> Iterator[None]:
+    """Inside, an error that was raised in a plug-in's code becomes a PluginError that names it."""
+    try:
+        yield
+    except PluginError:
+        raise
+    except Exception as error:
+        entry = culprit(error)
+        if entry is None:
+            raise
+        what = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise PluginError(f"{entry}: {what}{error}") from error
+
+
+def culprit(error: BaseException) -> Entry | None:
+    """The plug-in in whose code an error arose, the innermost of several; None where it arose in none."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        module = str(frame.f_globals.get("__name__", ""))
+        entry = _at_home(module, frame.f_code.co_qualname)
+        if entry is not None:
+            return entry
+    return None
+
+
+def _at_home(module: str, function: str) -> Entry | None:
+    """The plug-in to which a function belongs: the class itself, or else the first of its module or package."""
+    package = module.partition(".")[0]
+    neighbours = []
+    for entry in _LOADED.values():
+        home, _, qualname = entry.target.partition(":")
+        if home == module and function.startswith(f"{qualname}."):
+            return entry
+        if package != "grokscope" and home.partition(".")[0] == package:
+            neighbours.append(entry)
+    return neighbours[0] if neighbours else None
 
 
 _COMPARED, _SHOWN = 2000, 100

@@ -63,7 +63,7 @@ def test_the_config_is_the_published_one_in_our_words(archive, tmp_path):
     assert (one.model.name, one.seed, one.budget) == ("timm", 42, Budget(epochs=3000))
     assert list(one.evaluate.points(3000)) == [1, *range(50, 3001, 50)]
     assert list(one.checkpoint.points(3000)) == list(range(200, 3001, 200))
-    from grokscope.regimes import resolve
+    from grokscope.overlay import resolve
 
     for run, recipe in ((grokking, "grokking-favorable"), (standard, "standard")):
         ours = configio.overlay(run.config, {"regime": resolve({"recipe": recipe})})

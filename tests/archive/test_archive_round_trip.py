@@ -33,7 +33,7 @@ HOSPITALS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Run:
     """A real run of the synthetic hospitals, 18 steps long."""
-    from grokscope.regimes import resolve
+    from grokscope.overlay import resolve
 
     raw = {**HOSPITALS, "regime": resolve(HOSPITALS["regime"])}
     return open_run(train(configio.load_run(raw), tmp_path_factory.mktemp("trained")).path)

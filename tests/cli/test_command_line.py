@@ -311,12 +311,14 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_130(kind, tmp_path):
 def test_overrides_are_read_as_toml():
     from grokscope.commands.overrides import split_overrides
 
-    args = "f.toml --regime.lr 3e-4 --model.hidden 200 100 --model.bias=false --regime.nesterov --root runs --seed 3"
-    rest, found = split_overrides([*args.split(), "--regime.clip-norm", "none", "--regime.betas", "[0.9, 0.98]"])
-    assert rest == ["f.toml", "--root", "runs"]
+    args = "f.toml --regime.lr 3e-4 --model.hidden 200 100 --model.bias=false --regime.augment-flip --root r --seed 3"
+    rest, found = split_overrides(
+        [*args.split(), "--regime.clip-norm", "none", "--regime.optimizer.betas", "[0.9, 0.98]"]
+    )
+    assert rest == ["f.toml", "--root", "r"]
     assert found == {
-        "regime.lr": 3e-4, "model.hidden": [200, 100], "model.bias": False, "regime.nesterov": True, "seed": 3,
-        "regime.clip_norm": "none", "regime.betas": [0.9, 0.98],
+        "regime.lr": 3e-4, "model.hidden": [200, 100], "model.bias": False, "regime.augment_flip": True, "seed": 3,
+        "regime.clip_norm": "none", "regime.optimizer.betas": [0.9, 0.98],
     }  # fmt: skip
     with pytest.raises(ValueError, match="given twice"):
         split_overrides(["--seed", "1", "--seed", "2"])

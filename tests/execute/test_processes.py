@@ -55,7 +55,10 @@ def test_workers_train_what_this_process_would(tmp_path):
 
 def test_a_killed_worker_costs_its_run_only_and_is_recorded(tmp_path):
     made = study(
-        arm=[{"name": "doomed", "budget.steps": 10_000_000, "seeds": [0]}, {"name": "fine", "regime.eps": 1e-7}],
+        arm=[
+            {"name": "doomed", "budget.steps": 10_000_000, "seeds": [0]},
+            {"name": "fine", "regime.optimizer.eps": 1e-7},
+        ],
         seeds=[0, 1],
     )
 

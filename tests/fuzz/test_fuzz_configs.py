@@ -17,7 +17,12 @@ STUDY: dict[str, Any] = {
     "seeds": [0, 1],
     "task": {"name": "modular", "p": 7, "train_fraction": 0.5},
     "model": {"name": "mlp", "hidden": [8, 8]},
-    "regime": {"name": "x", "lr": 0.01, "betas": [0.9, 0.98], "schedule": "warmup", "warmup_steps": 3},
+    "regime": {
+        "name": "x",
+        "lr": 0.01,
+        "optimizer": {"name": "adamw", "betas": [0.9, 0.98]},
+        "schedule": {"name": "warmup", "warmup_steps": 3},
+    },
     "budget": {"steps": 60},
     "evaluate": {"every": 7, "at": [0]},
     "diagnose": {"per_decade": 2},

@@ -23,7 +23,7 @@ RECIPES: dict[str, tuple[dict[str, Any], int]] = {
         {
             "task": {"name": "modular", "p": 59},
             "model": {"name": "embedding-mlp", "embedding": 64, "hidden": [128]},
-            "regime": {"optimizer": "adamw", "lr": 1e-2, "betas": [0.9, 0.98], "weight_decay": 1.0},
+            "regime": {"optimizer": {"name": "adamw", "betas": [0.9, 0.98]}, "lr": 1e-2, "weight_decay": 1.0},
         },
         100,
     ),

@@ -13,12 +13,15 @@ from typing import Any, get_args
 
 from grokscope import configio, registry
 from grokscope.config import Budget, Cadence, Regime, RunConfig, Start
+from grokscope.flat_regime import MOVED
 from grokscope.identity import COMPONENTS, frozen_defaults
 from grokscope.study.study import Study, shipped_studies
 
 IDS = Path(__file__).with_name("run_ids.json")
 DEFAULTS = Path(__file__).with_name("defaults.json")
 TABLES = (RunConfig, Regime, Cadence, Budget, Start)
+SPELLED_OUT = {"momentum": ["optimizer muon"]}
+"""A momentum of 0 used to mean Muon's usual 0.95, which is its default now."""
 
 
 def configs(study: Study) -> dict[str, dict[str, Any]]:
@@ -39,13 +42,27 @@ def shipped() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def defaults() -> dict[str, dict[str, Any]]:
-    """``task modular`` -> its defaults; for components without a dataclass of their own, that they exist."""
+    """``task modular`` -> its defaults, of all that is built in; in the regime beside them those of the parameters that
+    stood there once, and still do in the identity of a run."""
     out = {cls.__name__: frozen_defaults(cls) for cls in TABLES}
     for kind in get_args(registry.Kind):
-        for name in registry.entries(kind):
-            own = frozen_defaults(registry.load(kind, name)) if kind in ("task", "model") else {}
-            out[f"{kind} {name}"] = own
+        for name in registry.built_in(kind):
+            out[f"{kind} {name}"] = frozen_defaults(registry.load(kind, name))
+    for regime in (out["Regime"], out["RunConfig"]["regime"]):
+        regime |= {key: default for key in MOVED if (default := _moved_default(key, out)) is not None}
     return out
+
+
+def _moved_default(key: str, tables: dict[str, dict[str, Any]]) -> Any:
+    """The default that a parameter has in every component that has it; None where they differ."""
+    moved = MOVED[key]
+    kind = registry.PLACES[f"regime.{moved.component}"]
+    defaults = [
+        table[moved.parameter]
+        for name, table in tables.items()
+        if name.startswith(f"{kind} ") and name not in SPELLED_OUT.get(key, ()) and moved.parameter in table
+    ]
+    return defaults[0] if all(default == defaults[0] for default in defaults) else None
 
 
 def changed(recorded: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:

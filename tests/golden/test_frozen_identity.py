@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, make_dataclass, replace
 import pytest
 
 from golden.record_identity import DEFAULTS, IDS, changed, defaults, shipped
-from grokscope import configio, identity, registry
+from grokscope import configio, flat_regime, identity, registry
 from grokscope.config import Cadence, Regime
 from grokscope.models.config import EmbeddingMLP
 from grokscope.tasks.modular import Modular
+from grokscope.train.optimizers import AdamW, Muon
 from tiny import tiny
 
 RECORDED = json.loads(IDS.read_text())
@@ -21,7 +22,7 @@ def test_every_id_that_was_ever_recorded_still_follows_from_its_config():
     for study, runs in RECORDED.items():
         for run_id, dotted in runs.items():
             version = dotted.pop("task.data_version", 1)
-            config = configio.load_run(configio.overlay({}, dotted))
+            config = configio.load_run(configio.overlay({"schema": flat_regime.SCHEMA}, dotted))
             raw = identity.identity_of(configio.dump(config), version)
             now = f"{config.run_id().rpartition('-')[0]}-{configio.content_hash(raw)[:8]}"
             if now != run_id:
@@ -65,7 +66,7 @@ def grown(cls: type, **extra: object) -> type:
 
 
 def test_a_new_field_with_a_default_changes_no_id(monkeypatch):
-    config = tiny({"regime.filter_alpha": 0.9})
+    config = tiny({"regime.optimizer.eps": 1e-7})
     task, model, regime = grown(Modular, twist=3), grown(EmbeddingMLP, dropout=0.0), grown(Regime, sam_rho=0.0)
     cadence = grown(Cadence, never=0)
     values = {"task": task, "model": model, "regime": regime, "evaluate": cadence, "diagnose": cadence}
@@ -88,7 +89,7 @@ def test_a_new_component_changes_no_id(monkeypatch):
 
 def test_a_value_at_its_default_may_be_given():
     plain = tiny()
-    assert plain.run_id() == tiny({"regime.betas": [0.9, 0.999], "task.train_fraction": 0.5}).run_id()
+    assert plain.run_id() == tiny({"regime.optimizer.betas": [0.9, 0.999], "task.train_fraction": 0.5}).run_id()
     assert tiny({"evaluate": {"every": 7, "at": [0], "unit": "steps"}}).run_id() == plain.run_id()
 
 
@@ -99,7 +100,7 @@ def test_equal_numbers_are_written_alike(one, two):
 
 def test_numbers_given_from_python_count_as_those_of_a_file():
     config = tiny({"regime.lr": 1.0, "regime.weight_decay": 0.0})
-    given = replace(config, regime=replace(config.regime, lr=1, weight_decay=-0.0, betas=[0.9, 0.999]))
+    given = replace(config, regime=replace(config.regime, lr=1, weight_decay=-0.0, optimizer=AdamW(betas=[0.9, 0.999])))
     assert given.run_id() == config.run_id()
 
 
@@ -123,3 +124,32 @@ def test_other_data_is_another_run():
     again = replace(config, task=Redrawn(**vars(config.task)))
     assert again.identity() == config.identity() | {"task": config.identity()["task"] | {"data_version": 2}}
     assert again.run_id() != config.run_id()
+
+
+def test_a_parameter_of_a_component_stands_where_it_always_stood():
+    """A folder that was trained when regimes were flat is found by what its config says now."""
+    changes = {"regime.optimizer.betas": [0.9, 0.98], "regime.grad_filter": {"name": "grokfast_ma", "lambda": 5.0}}
+    regime = tiny(changes).identity()["regime"]
+    assert regime["optimizer"] == "adamw"
+    assert (regime["betas"], regime["grad_filter"], regime["filter_lambda"]) == ([0.9, 0.98], "grokfast_ma", 5)
+    plain = tiny().identity()["regime"]
+    assert regime.keys() - plain.keys() == {"betas", "filter_lambda"}
+
+
+def test_muons_usual_momentum_is_its_default_and_none_at_all_is_another_run():
+    usual = tiny({"regime.optimizer": "muon"})
+    assert "momentum" not in usual.identity()["regime"]
+    assert tiny({"regime.optimizer": {"name": "muon", "momentum": 0.95}}).run_id() == usual.run_id()
+    assert replace(usual, regime=replace(usual.regime, optimizer=Muon(momentum=0.0))).run_id() != usual.run_id()
+
+
+def test_a_new_parameter_of_a_component_changes_no_id_until_it_is_used(monkeypatch):
+    config = tiny({"regime.optimizer.eps": 1e-7})
+    later = grown(AdamW, amsgrad=False)
+    entry = replace(registry.find("optimizer", "adamw"), registered=later)
+    monkeypatch.setitem(registry._BUILT_IN["optimizer"], "adamw", entry)
+    same, other = (later(eps=1e-7, amsgrad=on) for on in (False, True))
+    assert replace(config, regime=replace(config.regime, optimizer=same)).run_id() == config.run_id()
+    changed = replace(config, regime=replace(config.regime, optimizer=other)).identity()["regime"]
+    assert changed["optimizer"] == {"name": "adamw", "amsgrad": True}
+    assert changed["eps"] == 1e-7

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from grokscope.measure import irm
-from grokscope.train.losses import CrossEntropy, Hinge, Logistic, OneHotMSE
+from grokscope.train.loss_functions import CrossEntropy, Hinge, Logistic, OneHotMSE
 
 F64 = torch.float64
 

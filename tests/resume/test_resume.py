@@ -23,7 +23,7 @@ SLOW = {("model", "timm")}
 REGISTERED = [
     pytest.param(kind, name, marks=[pytest.mark.slow] if (kind, name) in SLOW else [])
     for kind in ("optimizer", "loss", "filter", "schedule", "model")
-    for name in registry._BUILT_IN[kind]
+    for name in registry.built_in(kind)
 ]
 
 

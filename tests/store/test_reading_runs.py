@@ -76,7 +76,7 @@ def test_a_folder_that_is_no_run_says_what_it_is(tmp_path):
         ("[]", "not the config of a grokscope run"),
         ("{}", "not the config of a grokscope run"),
         ('{"config": 3}', "not the config of a grokscope run"),
-        ('{"schema": 3, "config": {}}', r"written by a newer grokscope \(schema 3 > 2\); upgrade"),
+        ('{"schema": 4, "config": {}}', r"written by a newer grokscope \(schema 4 > 3\); upgrade"),
         ('{"schema": "x", "config": {}}', "newer grokscope"),
     ],
 )

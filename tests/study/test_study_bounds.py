@@ -43,7 +43,7 @@ def told(tmp_path, text, name="study.toml"):
 
 AXES = "[axes]\n" + "\n".join(
     f'"{key}" = {[(i + 1) / 1000 for i in range(30)]}'
-    for key in ("regime.lr", "regime.weight_decay", "regime.label_noise", "regime.eps", "task.train_fraction")
+    for key in ("regime.lr", "regime.weight_decay", "regime.label_noise", "regime.optimizer.eps", "task.train_fraction")
 )
 
 

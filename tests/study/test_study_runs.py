@@ -95,7 +95,7 @@ def test_extending_is_refused_before_anything_trains_when_the_schedule_depends_o
 
 
 def test_the_longest_jobs_come_first(tmp_path):
-    made = study(arm=[{"name": "short", "budget.steps": 10}, {"name": "long", "regime.eps": 1e-7}])
+    made = study(arm=[{"name": "short", "budget.steps": 10}, {"name": "long", "regime.optimizer.eps": 1e-7}])
     outcomes = made.run(executor=Inline(), root=tmp_path)
     assert [o.job.total for o in outcomes] == [60] * 4 + [10] * 4
 

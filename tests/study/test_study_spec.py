@@ -78,7 +78,7 @@ def test_the_same_training_with_two_budgets_is_an_error():
 def test_what_the_file_gave_is_recorded_and_defaults_are_not():
     entry = study(axes={"regime.lr": [0.1]}).entries[0]
     assert {"task.p", "regime.lr", "seed", "budget.steps"} <= set(entry.passed)
-    assert "regime.eps" not in entry.passed
+    assert "regime.optimizer.eps" not in entry.passed
 
 
 def test_hardware_is_not_part_of_the_runs_identity():
@@ -91,7 +91,7 @@ def test_only_selects_by_arm_by_regime_and_by_seed():
     made = Study.from_dict(
         {
             **TINY,
-            "arm": [{"name": "A"}, {"name": "B", "regime.eps": 1e-7}],
+            "arm": [{"name": "A"}, {"name": "B", "regime.optimizer.eps": 1e-7}],
             "axes": {"regime.lr": [0.1, 0.2]},
             "seeds": [0, 1],
         }

@@ -105,8 +105,8 @@ def test_no_network_has_such_a_size(model, key, value):
 def test_a_filter_window_that_memory_cannot_hold_is_refused_by_its_key():
     from grokscope.train.driver import make_engine
 
-    regime = {**TINY["regime"], "grad_filter": "grokfast_ma", "filter_window": 10**12}
+    regime = {**TINY["regime"], "grad_filter": {"name": "grokfast_ma", "window": 10**12}}
     config = tiny({"regime": regime})
     _, engine = make_engine(config, config.task.build(0))
-    with pytest.raises(ValueError, match=r"\$\.regime\.filter_window: .* GB of gradients do not fit"):
+    with pytest.raises(ValueError, match=r"\$\.regime\.grad_filter\.window: .* GB of gradients do not fit"):
         engine.advance(1, False, lambda: False)

@@ -99,7 +99,7 @@ def test_pausing_stops_and_goes_on(monkeypatch):
         ({"regime__loss": "hinge"}, r"\$.regime.loss: engine 'compiled' needs 'logistic'"),
         ({"regime__batch_size": 2}, r"\$.regime.batch_size: engine 'compiled' needs 1"),
         ({"regime__grad_filter": "orthogonal"}, r"\$.regime.grad_filter"),
-        ({"regime__momentum": 0.5}, r"\$.regime.momentum: engine 'compiled' does not have it"),
+        ({"regime__optimizer__momentum": 0.5}, r"\$.regime.optimizer.momentum: engine 'compiled' does not have it"),
         ({"regime__clip_norm": 1.0}, r"\$.regime.clip_norm: engine 'compiled' does not have it"),
         ({"regime__label_noise": 0.1}, r"\$.regime.label_noise"),
         ({"regime__init_scale": 2.0}, r"\$.regime.init_scale"),

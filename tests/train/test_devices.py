@@ -9,9 +9,9 @@ from grokscope import configio
 from grokscope.cli import run as command_line
 from grokscope.study import Study
 from grokscope.train import torch_engine
+from grokscope.train.decay import Decay
 from grokscope.train.driver import train
 from grokscope.train.evaluate import TensorSplit
-from grokscope.train.optimizers import Decay
 from grokscope.train.torch_engine import TorchEngine, pick_device
 from tiny import TINY, fitting, tiny
 

@@ -84,7 +84,7 @@ def test_checkpoints_by_epochs_are_named_by_epochs(tmp_path):
 
 @pytest.mark.parametrize("changes", [{}, BATCH_NORM], ids=["tokens", "batch-norm"])
 def test_the_weights_do_not_depend_on_who_looks_and_how_often(tmp_path, changes):
-    extra = {"regime.grad_filter": "grokfast_ma", "regime.filter_window": 5, "regime.label_noise": 0.2}
+    extra = {"regime.grad_filter": "grokfast_ma", "regime.grad_filter.window": 5, "regime.label_noise": 0.2}
     cadences = [
         {"evaluate": {"every": 1}, "diagnose": {"every": 1}, "checkpoint": {"every": 1}},
         {"evaluate": {"at": [60]}, "diagnose": {"at": []}, "checkpoint": {"at": []}},
@@ -229,7 +229,7 @@ def test_the_count_of_bad_evaluations_survives_an_interruption(tmp_path, monkeyp
     [
         ({"regime.loss": "squared_error"}, r"\$.regime.loss"),
         ({"regime.loss": "hinge"}, r"\$.regime.loss"),
-        ({"regime.warmup_steps": 5}, r"\$.regime.warmup_steps"),
+        ({"regime.schedule.warmup_steps": 5}, r"\$.regime.schedule.warmup_steps"),
         ({"model": {"name": "mlp"}}, "reads feature vectors"),
         ({"model": {"name": "linear"}}, "reads feature vectors"),
         ({"engine": "compiled"}, r"\$.engine"),
@@ -337,7 +337,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(tmp_path, small_disk, free, every, where):
     """The weights take about 70 kB, a resume state some 600 kB."""
     size = {"model.embedding": 32, "model.hidden": [256], "regime.grad_filter": "grokfast_ma"}
-    config = tiny(size | {"budget.steps": 150, "hardware.resume_every_s": every}, regime__filter_window=4)
+    config = tiny(size | {"budget.steps": 150, "hardware.resume_every_s": every}, regime__grad_filter__window=4)
     whole = train(config, tmp_path / "whole")
     with pytest.raises(Interrupted):
         train(config, small_disk, interrupt_at=40)

@@ -13,7 +13,7 @@ from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train import evaluate
 from grokscope.train.driver import make_engine
 from grokscope.train.evaluate import TensorSplit, forward, split_metrics, to_row
-from grokscope.train.losses import CrossEntropy, SquaredError
+from grokscope.train.loss_functions import CrossEntropy, SquaredError
 from tiny import tiny
 
 CE = CrossEntropy(torch.float32, 3)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from grokscope.config import Regime
 from grokscope.train.filters import GrokfastEMA, GrokfastMA, NoFilter, OrthogonalGradient
 
 SHAPES = [(3, 4), (4,), (2, 2, 2)]
@@ -38,20 +37,20 @@ def filtered(make, steps, dtype=torch.float32):
     return out
 
 
-def regime(**keys):
-    return Regime(**keys)
+def with_window(cls, steps):
+    return cls(window=steps) if cls is GrokfastMA else cls()
 
 
 def test_no_filter_changes_nothing():
     steps = gradients(3)
-    for got, given in zip(filtered(NoFilter(regime()), steps), steps, strict=True):
+    for got, given in zip(filtered(NoFilter().build(), steps), steps, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(got, given, strict=True))
 
 
 def test_grokfast_ema_is_the_published_loop():
     alpha, lam = 0.9, 2.0
     steps = gradients(30, torch.float64)
-    got = filtered(GrokfastEMA(regime(filter_alpha=alpha, filter_lambda=lam)), steps, torch.float64)
+    got = filtered(GrokfastEMA(alpha=alpha, lambda_=lam).build(), steps, torch.float64)
     average = None
     for t, grads in enumerate(steps):
         numbers = [g.numpy() for g in grads]
@@ -67,20 +66,20 @@ def test_grokfast_ema_is_the_published_loop():
 
 def test_grokfast_ema_at_strength_zero_is_the_identity():
     steps = gradients(5)
-    got = filtered(GrokfastEMA(regime(filter_lambda=0.0)), steps)
+    got = filtered(GrokfastEMA(lambda_=0.0).build(), steps)
     assert all(torch.equal(a, b) for g, s in zip(got, steps, strict=True) for a, b in zip(g, s, strict=True))
 
 
 def test_grokfast_ema_with_no_memory_amplifies_the_present_gradient():
     steps = gradients(4)
-    got = filtered(GrokfastEMA(regime(filter_alpha=0.0, filter_lambda=3.0)), steps)
+    got = filtered(GrokfastEMA(alpha=0.0, lambda_=3.0).build(), steps)
     torch.testing.assert_close(got[3][0], 4 * steps[3][0])
 
 
 def test_grokfast_ma_waits_for_a_full_window_and_then_adds_the_mean():
     window, lam = 6, 5.0
     steps = gradients(window * 20 + 3)  # twenty wraps
-    got = filtered(GrokfastMA(regime(filter_window=window, filter_lambda=lam)), steps)
+    got = filtered(GrokfastMA(window=window, lambda_=lam).build(), steps)
     for t, grads in enumerate(steps):
         for i, g in enumerate(grads):
             wanted = g.double()
@@ -96,7 +95,7 @@ def test_grokfast_ma_waits_for_a_full_window_and_then_adds_the_mean():
 def test_grokfast_ma_does_not_drift_over_many_wraps():
     """A running sum in float32 keeps what large gradients left behind, unless it is taken afresh."""
     window = 10
-    rule = GrokfastMA(regime(filter_window=window, filter_lambda=1.0))
+    rule = GrokfastMA(window=window, lambda_=1.0).build()
     p = nn.Parameter(torch.zeros(3))
     for t in range(2000):
         p.grad = torch.full((3,), 1e6 if t < 5 else 1e-3)
@@ -106,7 +105,7 @@ def test_grokfast_ma_does_not_drift_over_many_wraps():
 
 def test_grokfast_ma_copies_gradients():
     """The field's trap: a window of references to one buffer is a window of the last gradient."""
-    rule = GrokfastMA(regime(filter_window=2, filter_lambda=1.0))
+    rule = GrokfastMA(window=2, lambda_=1.0).build()
     p = nn.Parameter(torch.zeros(1))
     p.grad = torch.zeros(1)
     for value in (1.0, 3.0):
@@ -117,7 +116,7 @@ def test_grokfast_ma_copies_gradients():
 
 def test_grokfast_ma_at_strength_zero_is_the_identity():
     steps = gradients(12)
-    got = filtered(GrokfastMA(regime(filter_window=3, filter_lambda=0.0)), steps)
+    got = filtered(GrokfastMA(window=3, lambda_=0.0).build(), steps)
     assert all(torch.equal(a, b) for g, s in zip(got, steps, strict=True) for a, b in zip(g, s, strict=True))
 
 
@@ -125,7 +124,7 @@ def test_the_orthogonal_gradient_is_orthogonal_and_keeps_its_norm():
     params, grads = parameters(torch.float64), gradients(1, torch.float64)[0]
     for p, g in zip(params, grads, strict=True):
         p.grad = g.clone()
-    OrthogonalGradient(regime())(params)
+    OrthogonalGradient().build()(params)
     for p, g in zip(params, grads, strict=True):
         assert (p * p.grad).sum().item() == pytest.approx(0, abs=1e-12)
         assert p.grad.norm().item() == pytest.approx(g.norm().item(), rel=1e-12)
@@ -140,16 +139,16 @@ def test_the_orthogonal_gradient_works_on_each_tensor_alone():
     together, alone = parameters(), parameters()
     for p, q, g in zip(together, alone, gradients(1)[0], strict=True):
         p.grad, q.grad = g.clone(), g.clone()
-    OrthogonalGradient(regime())(together)
+    OrthogonalGradient().build()(together)
     for q in alone:
-        OrthogonalGradient(regime())([q])
+        OrthogonalGradient().build()([q])
     assert all(torch.equal(p.grad, q.grad) for p, q in zip(together, alone, strict=True))
 
 
 def test_zero_weights_keep_their_gradient():
     p = nn.Parameter(torch.zeros(4))
     p.grad = torch.tensor([1.0, -2.0, 3.0, 0.0])
-    OrthogonalGradient(regime())([p])
+    OrthogonalGradient().build()([p])
     torch.testing.assert_close(p.grad, torch.tensor([1.0, -2.0, 3.0, 0.0]))
 
 
@@ -160,14 +159,14 @@ def test_a_gradient_along_the_weights_leaves_nothing_rather_than_amplified_round
         p = nn.Parameter(torch.randn(size, generator=generator))
         p.grad = p.detach() * torch.randn((), generator=generator)
         before = p.grad.norm()
-        OrthogonalGradient(regime())([p])
+        OrthogonalGradient().build()([p])
         assert p.grad.norm() <= 1e-4 * before
 
 
 def test_a_zero_gradient_stays_zero():
     p = nn.Parameter(torch.ones(4))
     p.grad = torch.zeros(4)
-    OrthogonalGradient(regime())([p])
+    OrthogonalGradient().build()([p])
     assert torch.equal(p.grad, torch.zeros(4))
 
 
@@ -175,14 +174,14 @@ def test_a_zero_gradient_stays_zero():
 def test_parameters_without_a_gradient_are_left_alone(cls):
     frozen, p = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     p.grad = torch.ones(2)
-    cls(regime(filter_window=1))([frozen, p])
+    with_window(cls, 1).build()([frozen, p])
     assert frozen.grad is None
 
 
 @pytest.mark.parametrize("cls", [NoFilter, GrokfastEMA, GrokfastMA, OrthogonalGradient], ids=lambda c: c.__name__)
 @pytest.mark.parametrize("cut", [1, 4, 5, 11])
 def test_a_restored_filter_goes_on_bit_for_bit(cls, cut):
-    steps, make = gradients(15), lambda: cls(regime(filter_window=5))
+    steps, make = gradients(15), lambda: with_window(cls, 5).build()
     whole = filtered(make(), steps)
     first = make()
     filtered(first, steps[:cut])
@@ -198,4 +197,4 @@ def test_a_restored_filter_goes_on_bit_for_bit(cls, cut):
 def test_a_stateless_filter_refuses_another_filters_state():
     for cls in (NoFilter, OrthogonalGradient):
         with pytest.raises(ValueError, match="another gradient filter"):
-            cls(regime()).load_state_dict({"average": []})
+            cls().build().load_state_dict({"average": []})

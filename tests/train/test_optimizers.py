@@ -8,7 +8,8 @@ from torch import nn
 
 from grokscope import registry
 from grokscope.config import Regime
-from grokscope.train.optimizers import Decay, decay_names
+from grokscope.train.decay import Decay, Optimizers, decay_names
+from grokscope.train.optimizers import SGD, Muon
 
 
 class Net(nn.Module):
@@ -37,10 +38,14 @@ def backward(model):
     nn.functional.cross_entropy(model(TOKENS), TARGETS).backward()
 
 
+def built(model, regime):
+    return Optimizers(regime.optimizer.build(model, regime))
+
+
 def trained(regime, steps=50, model=None):
     """The model after that many steps of ours: decay, then update."""
     model = model or Net()
-    optimizer, decay = registry.load("optimizer", regime.optimizer)(model, regime), Decay(model, regime)
+    optimizer, decay = built(model, regime), Decay(model, regime)
     for _ in range(steps):
         backward(model)
         decay.apply(regime.lr)
@@ -65,22 +70,26 @@ def distance(one, two):
 SETTINGS = {"lr": 1e-2, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.3}
 
 
+def with_settings(name):
+    return Regime(optimizer={"name": name, "betas": [0.8, 0.95], "eps": 1e-3}, lr=1e-2, weight_decay=0.3)
+
+
 def test_adamw_with_our_decay_is_torchs_adamw():
     wanted = trained_by_torch(lambda p: torch.optim.AdamW(p, **SETTINGS))
-    assert distance(trained(Regime(optimizer="adamw", **SETTINGS)), wanted) < 1e-12
+    assert distance(trained(with_settings("adamw")), wanted) < 1e-12
     assert distance(Net(), wanted) > 0.1, "the comparison means something only if training moved the weights"
 
 
 def test_adam_couples_its_decay_like_torchs_adam():
     wanted = trained_by_torch(lambda p: torch.optim.Adam(p, **SETTINGS))
-    assert distance(trained(Regime(optimizer="adam", **SETTINGS)), wanted) < 1e-12
-    decoupled = trained(Regime(optimizer="adamw", **SETTINGS))
+    assert distance(trained(with_settings("adam")), wanted) < 1e-12
+    decoupled = trained(with_settings("adamw"))
     assert distance(decoupled, wanted) > 1e-3, "coupled and decoupled decay are not the same"
 
 
 def test_adamw_in_float32_is_torchs_too():
     wanted = trained_by_torch(lambda p: torch.optim.AdamW(p, **SETTINGS, fused=True), 50, Net().float())
-    assert distance(trained(Regime(optimizer="adamw", **SETTINGS), 50, Net().float()), wanted) < 1e-7
+    assert distance(trained(with_settings("adamw"), 50, Net().float()), wanted) < 1e-7
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
@@ -88,14 +97,14 @@ def test_adamw_in_float32_is_torchs_too():
 def test_betas_and_eps_reach_the_update(name, key, value):
     """The field's trap: a wrapper that drops them."""
     base = Regime(optimizer=name, lr=1e-2)
-    changed = Regime(optimizer=name, lr=1e-2, **{key: value})
+    changed = Regime(optimizer={"name": name, key: value}, lr=1e-2)
     assert distance(trained(base, steps=5), trained(changed, steps=5)) > 1e-4
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_is_its_formula_with_decoupled_decay(nesterov):
     lr, mu, wd = 0.1, 0.9, 0.2
-    regime = Regime(optimizer="sgd", lr=lr, momentum=mu, nesterov=nesterov, weight_decay=wd)
+    regime = Regime(optimizer=SGD(momentum=mu, nesterov=nesterov), lr=lr, weight_decay=wd)
     got = trained(regime, steps=20)
     model = Net()
     velocity = [torch.zeros_like(p) for p in model.parameters()]
@@ -117,8 +126,8 @@ def test_sgd_without_momentum_decouples_into_l2():
 
 def test_muon_takes_hidden_matrices_only():
     model = Net()
-    regime = Regime(optimizer="muon", lr=1e-2, momentum=0.8)
-    matrices, rest = registry.load("optimizer", "muon")(model, regime).parts
+    regime = Regime(optimizer=Muon(momentum=0.8), lr=1e-2)
+    matrices, rest = regime.optimizer.build(model, regime)
     assert [id(p) for g in matrices.param_groups for p in g["params"]] == [id(model.body.weight)]
     assert {id(p) for g in rest.param_groups for p in g["params"]} == {
         id(p) for p in model.parameters() if p is not model.body.weight
@@ -137,7 +146,7 @@ def test_muons_step_is_orthogonal_up_to_its_five_iterations():
 
 def test_muon_without_a_hidden_matrix_is_refused():
     with pytest.raises(ValueError, match="muon needs at least one hidden matrix"):
-        registry.load("optimizer", "muon")(nn.Linear(3, 2), Regime(optimizer="muon"))
+        Muon().build(nn.Linear(3, 2), Regime(optimizer="muon"))
 
 
 # -- decay ------------------------------------------------------------------------------------------------------------
@@ -163,7 +172,7 @@ def test_only_the_chosen_group_decays(groups, wanted, optimizer):
         for p in model.parameters():
             p.fill_(1.0)
             p.grad = torch.zeros_like(p)  # nothing but the decay can move a weight
-    update = registry.load("optimizer", optimizer)(model, regime)
+    update = built(model, regime)
     Decay(model, regime).apply(0.1)
     update.step(0.1)
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, torch.ones_like(p))}
@@ -217,10 +226,10 @@ def test_no_decay_is_the_identity():
 # -- state ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list(registry._BUILT_IN["optimizer"]))
+@pytest.mark.parametrize("name", list(registry.built_in("optimizer")))
 def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path, name):
-    regime = Regime(optimizer=name, lr=1e-2, momentum=0.9 if name in ("sgd", "muon") else 0.0)
-    make = registry.load("optimizer", name)
+    regime = Regime(optimizer={"name": name, "momentum": 0.9} if name in ("sgd", "muon") else name, lr=1e-2)
+    make = built
     whole, parts = Net(), Net()
     one, two = make(whole, regime), make(parts, regime)
     for step in range(8):
@@ -240,7 +249,7 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path, name):
 def test_the_learning_rate_of_each_step_counts_also_after_restoring():
     regime = Regime(optimizer="sgd", lr=1.0)
     p = nn.Linear(1, 1, bias=False)
-    optimizer = registry.load("optimizer", "sgd")(p, regime)
+    optimizer = built(p, regime)
     moved = []
     for lr in (1.0, 0.5, 0.5, 2.0):
         before = p.weight.item()
@@ -253,7 +262,7 @@ def test_the_learning_rate_of_each_step_counts_also_after_restoring():
 
 def test_gradients_are_cleared_by_a_step():
     model = Net()
-    optimizer = registry.load("optimizer", "muon")(model, Regime(optimizer="muon"))
+    optimizer = built(model, Regime(optimizer="muon"))
     backward(model)
     optimizer.step(1e-3)
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
@@ -262,7 +271,7 @@ def test_gradients_are_cleared_by_a_step():
 def test_a_restored_learning_rate_does_not_stick():
     """The state of a slower step is loaded; the next step's own rate must count, though it was the last one used."""
     p = nn.Linear(1, 1, bias=False)
-    optimizer = registry.load("optimizer", "sgd")(p, Regime(optimizer="sgd", lr=1.0))
+    optimizer = built(p, Regime(optimizer="sgd", lr=1.0))
 
     def moved(lr):
         before = p.weight.item()

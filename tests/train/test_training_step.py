@@ -27,15 +27,15 @@ def advance(engine, steps):
 
 EMA = {
     "regime.grad_filter": "grokfast_ema",
-    "regime.filter_alpha": 0.8,
-    "regime.filter_lambda": 2.0,
+    "regime.grad_filter.alpha": 0.8,
+    "regime.grad_filter.lambda": 2.0,
     "regime.clip_norm": 0.3,
     "regime.weight_decay": 0.5,
     "regime.lr": 0.05,
     "regime.optimizer": "sgd",
-    "regime.momentum": 0.5,
+    "regime.optimizer.momentum": 0.5,
     "regime.schedule": "warmup",
-    "regime.warmup_steps": 10,
+    "regime.schedule.warmup_steps": 10,
 }
 
 
@@ -49,17 +49,17 @@ def by_hand(config, steps, order=("filter", "clip", "decay", "update")):
     for t in range(1, steps + 1):
         index = batches.next()
         grads = list(torch.autograd.grad(F.cross_entropy(model(train.x[index]), train.y[index]), parameters))
-        lr = regime.lr * min(1.0, t / regime.warmup_steps)
+        lr = regime.lr * min(1.0, t / regime.schedule.warmup_steps)
         with torch.no_grad():
             for what in order:
                 if what == "filter":
-                    a = regime.filter_alpha
+                    a = regime.grad_filter.alpha
                     average = (
                         [g.clone() for g in grads]
                         if average is None
                         else [a * m + (1 - a) * g for m, g in zip(average, grads, strict=True)]
                     )
-                    grads = [g + regime.filter_lambda * m for g, m in zip(grads, average, strict=True)]
+                    grads = [g + regime.grad_filter.lambda_ * m for g, m in zip(grads, average, strict=True)]
                 elif what == "clip":
                     total = torch.stack([g.square().sum() for g in grads]).sum().sqrt()
                     grads = [g * min(1.0, regime.clip_norm / total.item()) for g in grads]
@@ -70,7 +70,7 @@ def by_hand(config, steps, order=("filter", "clip", "decay", "update")):
                     grads = [g + regime.weight_decay * p for g, p in zip(grads, parameters, strict=True)]
                 elif what == "update":
                     for p, g, v in zip(parameters, grads, velocity, strict=True):
-                        v.mul_(regime.momentum).add_(g)
+                        v.mul_(regime.optimizer.momentum).add_(g)
                         p.sub_(lr * v)
     return parameters
 
@@ -96,7 +96,7 @@ def test_the_comparison_would_notice_another_order(order):
 
 
 def test_the_learning_rate_follows_its_schedule_step_by_step():
-    engine = engine_of(tiny(regime__schedule="warmup", regime__warmup_steps=4, regime__lr=0.4))
+    engine = engine_of(tiny(regime__schedule="warmup", regime__schedule__warmup_steps=4, regime__lr=0.4))
     seen = []
     for _ in range(6):
         advance(engine, 1)

@@ -37,11 +37,7 @@ AXES = (
     "optimizer", "lr", "schedule", "weight_decay", "decay_groups", "init_scale", "loss", "grad_filter", "clip_norm",
     "batch_size", "label_noise", "irm_weight",
 )  # fmt: skip
-"""Of a regime, as the card lists them; the filter with its own settings."""
-_FILTER = {
-    "grokfast_ema": "{grad_filter} (alpha {filter_alpha:g}, lambda {filter_lambda:g})",
-    "grokfast_ma": "{grad_filter} (window {filter_window}, lambda {filter_lambda:g})",
-}
+"""Of a regime, as the card lists them; components with their parameters."""
 
 
 def render(
@@ -184,15 +180,27 @@ def _regimes(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         regime = run.config["regime"]
-        axes = {k: regime[k] for k in AXES if k in regime}
-        if shape := _FILTER.get(str(regime.get("grad_filter"))):
-            axes["grad_filter"] = shape.format(**regime)
+        axes = {k: _in_words(regime[k]) for k in AXES if k in regime}
         label, number = run.label, 1
         while label in found and found[label] != axes:
             number += 1
             label = f"{run.label} ({number})"
         found[label] = axes
     return found
+
+
+def _in_words(value: Any) -> Any:
+    """A component as its name and parameters: ``grokfast_ema (alpha 0.98, lambda 2)``."""
+    if not isinstance(value, Mapping):
+        return value
+    parameters = ", ".join(f"{k} {_number(v)}" for k, v in value.items() if k != "name")
+    return f"{value.get('name')} ({parameters})" if parameters else str(value.get("name"))
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, list):
+        return " and ".join(_number(v) for v in value)
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()
 
 
 def _differing(regimes: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -165,7 +165,8 @@ def _published_config(run: Run) -> dict[str, Any]:
     regime, task, meta = config["regime"], config["task"], facts.get("meta") or {}
     n_train = (facts.get("splits") or {}).get("train", {}).get("n")
     shape, evaluate = meta.get("image_shape"), config.get("evaluate") or {}
-    grokfast = regime.get("grad_filter") == "grokfast_ema"
+    grad_filter = regime.get("grad_filter") or {}
+    grokfast = grad_filter.get("name") == "grokfast_ema"
     return {
         "seed": config["seed"],
         "n_train": n_train if n_train is not None else task.get("n_train"),
@@ -180,7 +181,7 @@ def _published_config(run: Run) -> dict[str, Any]:
         "n_epochs": _epochs(config.get("budget") or {}, facts),
         "init_scale": regime.get("init_scale"),
         "use_grokfast": grokfast,
-        **({"grokfast_alpha": regime["filter_alpha"], "grokfast_lamb": regime["filter_lambda"]} if grokfast else {}),
+        **({"grokfast_alpha": grad_filter["alpha"], "grokfast_lamb": grad_filter["lambda"]} if grokfast else {}),
     }
 
 

@@ -38,7 +38,8 @@ def load_model(folder: str | Path, checkpoint: str = "final") -> "nn.Module":
     found = Source(folder, folder.name).checkpoints()
     if checkpoint not in found:
         raise ValueError(f"{folder}: no checkpoint {checkpoint!r}{nearest(checkpoint, list(found))}")
-    config, facts = configio.load_run(record["config"]), record.get("facts") or {}
+    config = configio.load_run({"schema": record.get("schema", configio.SCHEMA), **record["config"]})
+    facts = record.get("facts") or {}
     model = config.model.build(like(config, facts), outputs(config, facts))
     fill(model, found[checkpoint])
     return model.eval()

@@ -28,7 +28,7 @@ def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None
     schema = record.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"exported by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to import it")
-    config, cadence, budget = _config(record.get("config"))
+    config, cadence, budget = _config(record.get("config"), schema)
     facts = record.get("facts")
     if not isinstance(facts, dict) or not isinstance(facts.get("splits"), dict) or "steps_per_epoch" not in facts:
         raise ValueError("grokscope.facts: missing or damaged")
@@ -50,7 +50,7 @@ def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None
     return parsed
 
 
-def _config(raw: Any) -> tuple[dict[str, Any], Cadence | None, Budget | None]:
+def _config(raw: Any, schema: int) -> tuple[dict[str, Any], Cadence | None, Budget | None]:
     """(resolved config, checkpoint cadence, budget); the latter two only of runs that grokscope trained itself."""
     if not isinstance(raw, dict):
         raise ValueError("grokscope.config: missing or damaged")
@@ -60,7 +60,7 @@ def _config(raw: Any) -> tuple[dict[str, Any], Cadence | None, Budget | None]:
         if not named or not isinstance(raw.get("seed"), int | None):
             raise ValueError("grokscope.config: no regime.name or no seed")
         return raw, None, None
-    config = configio.load_run(raw)
+    config = configio.load_run({**raw, "schema": schema})
     return configio.dump(config), config.checkpoint, config.budget
 
 

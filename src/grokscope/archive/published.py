@@ -113,7 +113,8 @@ def _config(s: Mapping[str, Any]) -> dict[str, Any]:
 def _filter(s: Mapping[str, Any]) -> dict[str, Any]:
     if not s["use_grokfast"]:
         return {}
-    return {"grad_filter": "grokfast_ema", "filter_alpha": s["grokfast_alpha"], "filter_lambda": s["grokfast_lamb"]}
+    grokfast = {"name": "grokfast_ema", "alpha": s["grokfast_alpha"], "lambda": s["grokfast_lamb"]}
+    return {"grad_filter": grokfast}
 
 
 def parse_run(

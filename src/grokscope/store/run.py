@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope import configio, identity
+from grokscope import configio, flat_regime, identity
 from grokscope.files import plain_file, read_json
 from grokscope.store import lock
 from grokscope.store.checked import checked_record, checked_status
@@ -112,7 +112,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ValueError(f"{folder}: written by a newer grokscope (schema {schema} > {SCHEMA}); upgrade to read it")
     checked_record(record, folder / "config.json")
-    return {**record, "schema": SCHEMA, "config": identity.completed(record["config"])}
+    config = flat_regime.nested(record["config"]) if schema <= flat_regime.SCHEMA else record["config"]
+    return {**record, "schema": SCHEMA, "config": identity.completed(config)}
 
 
 def open_run(path: str | Path) -> Run:

@@ -51,7 +51,7 @@ def kind_of(config: RunConfig) -> str:
         "task": configio.dump(config.task),
         "model": configio.dump(config.model),
         "regime": {k: regime[k] for k in SPEED_KEYS},
-        "engine": config.engine,
+        "engine": configio.dump(config.engine),
         "hardware": configio.dump(config.hardware),
     }
     return configio.content_hash(shared)

@@ -150,7 +150,7 @@ class Study:
         for entry in self.entries:
             config = replace(entry.config, budget=budget)
             if config.identity() != entry.config.identity():
-                schedule = entry.config.regime.schedule
+                schedule = entry.config.regime.schedule.name
                 raise ValueError(
                     f"{entry.label!r} cannot be extended: its schedule {schedule!r} depends on the length, so training "
                     "on would not equal training longer; change [budget] in the study file to train it anew"

@@ -5,9 +5,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from grokscope import configio, regimes
+from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.files import write_atomic
+from grokscope.overlay import resolve
 from grokscope.store.checkpoints import load_weights
 from grokscope.store.folders import find_run
 from grokscope.store.run import Run
@@ -47,8 +48,8 @@ def _written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
     flat = configio.flatten(changes)
     if "regime.recipe" not in flat:
         return flat
-    recipe = regimes.resolve({"recipe": flat.pop("regime.recipe")})
-    return {f"regime.{key}": value for key, value in recipe.items()} | flat
+    raw = configio.overlay({}, flat)
+    return configio.flatten({**raw, "regime": resolve(raw["regime"])})
 
 
 def _renamed(run: Run, changes: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ agree to rounding, with it to the order of lr * wd in each step.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grokscope.components import Component, key_of
 from grokscope.config import Regime, RunConfig
 from grokscope.measure import linear_theory
 from grokscope.models.config import Linear
@@ -40,15 +42,24 @@ def _check(config: RunConfig) -> tuple[CompetingFeatures, Linear]:
     task, model, regime = config.task, config.model, config.regime
     if not isinstance(task, CompetingFeatures) or not isinstance(model, Linear) or model.bias:
         raise ValueError("$.engine: 'compiled' trains 'competing-features' with model 'linear' (no bias); use 'torch'")
-    for key, value in _FIXED.items():
-        if getattr(regime, key) != value:
-            given = getattr(regime, key)
-            raise ValueError(f"$.regime.{key}: engine 'compiled' needs {value!r}, got {given!r}; or use 'torch'")
     default = Regime()
     for key in vars(default):
-        if key not in _FREE and getattr(regime, key) != getattr(default, key):
+        given, usual = getattr(regime, key), getattr(default, key)
+        if key in _FIXED:
+            _require_fixed(key, given)
+        elif key not in _FREE and given != usual:
             raise ValueError(f"$.regime.{key}: engine 'compiled' does not have it; use engine 'torch'")
     return task, model
+
+
+def _require_fixed(key: str, given: Any) -> None:
+    """The one value, or the one component with its parameters at their defaults, that the published update has."""
+    name = given.name if isinstance(given, Component) else given
+    if name != _FIXED[key]:
+        raise ValueError(f"$.regime.{key}: engine 'compiled' needs {_FIXED[key]!r}, got {name!r}; or use 'torch'")
+    changed = [key_of(f) for f in fields(given) if getattr(given, f.name) != f.default] if name is not given else []
+    if changed:
+        raise ValueError(f"$.regime.{key}.{changed[0]}: engine 'compiled' does not have it; use engine 'torch'")
 
 
 class CompiledEngine:

@@ -134,8 +134,8 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     longer = replace(config, budget=budget)
     if longer.identity() != config.identity():
         raise ValueError(
-            f"{run.id}: its schedule {config.regime.schedule!r} depends on the length, so training on would not equal "
-            "training longer; start a new run with the larger budget, or branch from its last checkpoint"
+            f"{run.id}: its schedule {config.regime.schedule.name!r} depends on the length, so training on would not "
+            "equal training longer; start a new run with the larger budget, or branch from its last checkpoint"
         )
     total, status = budget.in_steps(run.facts["steps_per_epoch"]), run.status
     if status["state"] == "diverged":
@@ -435,10 +435,4 @@ def _agree(one: Mapping[str, float], two: Mapping[str, float] | None) -> bool:
 def make_engine(config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
     """The plan of a run and the engine that trains it, at step 0; touches no disk."""
     plan = make_plan(config, len(data.splits["train"]))
-    if config.engine == "compiled":
-        from grokscope.train.compiled_engine import CompiledEngine
-
-        return plan, CompiledEngine(config, data)
-    from grokscope.train.torch_engine import TorchEngine
-
-    return plan, TorchEngine(config, data, plan.total)
+    return plan, config.engine.build(config, data, plan.total)

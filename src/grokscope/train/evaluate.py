@@ -12,11 +12,11 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor, nn
 
+from grokscope.components import LossFunction
 from grokscope.measure.groups import find_head, group_norms
 from grokscope.measure.logits import margins, softmax_collapse
 from grokscope.measure.probe import ProbeScores, probe_rows, probe_scores
 from grokscope.measure.spectra import spectra
-from grokscope.train.losses import Loss
 
 CHUNK = 4096
 """Examples in one evaluation batch."""
@@ -77,7 +77,7 @@ def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def split_metrics(logits: Tensor, split: TensorSplit, loss: Loss, name: str) -> dict[str, Tensor | int]:
+def split_metrics(logits: Tensor, split: TensorSplit, loss: LossFunction, name: str) -> dict[str, Tensor | int]:
     """Loss, and for classes the count of right answers: in all, by environment, by class, and by both."""
     n = len(split.y)
     out: dict[str, Tensor | int] = {f"{name}_loss": loss(logits, split.target), f"{name}_n": n}
@@ -127,7 +127,7 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
 
 @torch.inference_mode()
 def diagnostics(
-    features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], logits: Tensor, loss: Loss, classes: int
+    features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], logits: Tensor, loss: LossFunction, classes: int
 ) -> dict[str, Tensor | float]:
     """Margins, softmax collapse (in the loss dtype) on the training rows, spectra of what the head reads, and, where
     there is a hidden layer, what a fresh readout of it would score.

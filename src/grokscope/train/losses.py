@@ -1,122 +1,123 @@
-"""Losses: from logits and labels to one number, in the dtype that was asked for.
-
-A loss encodes its labels once (`encode`), so that the step holds no conversion, and says which tasks it fits.
-"""
+"""The losses that a regime can name, and which tasks each fits. Importing them imports no torch."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from grokscope.components import Loss, LossFunction, Targets
+from grokscope.registry import register
 
-Targets = Literal["classes", "binary", "real"]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Mean loss over examples. `dtype` is what the logits are cast to first; the result has that dtype."""
-
-    dtype: torch.dtype
-    classes: int
-    targets: ClassVar[Targets]
-
-    def outputs(self) -> int:
-        """Width of the network's output."""
-        return self.classes if self.targets == "classes" else 1
-
-    def encode(self, y: Tensor) -> Tensor:
-        """Labels (n,) -> what the loss compares with; done once, not in every step."""
-        return y
-
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} defines no value")
-
-    def predict(self, logits: Tensor) -> Tensor:
-        """Logits (n, k) -> classes (n,) int64; a single output is class 1 from 0 upwards."""
-        return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] >= 0).long()
+if TYPE_CHECKING:
+    import torch
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
 class CrossEntropy(Loss):
     """``-log softmax(z)_y``. Cost: negligible. Misleads late in training: on separable data it is never zero, so logits
     grow for as long as training lasts, until in float32 it rounds to exactly zero and learning stops (softmax collapse,
     arXiv:2501.04697)."""
 
-    targets = "classes"
+    name: ClassVar[str] = "cross_entropy"
+    summary: ClassVar[str] = "softmax cross-entropy on class labels"
+    targets: ClassVar[Targets] = "classes"
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(logits.to(self.dtype), target)
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
+
+        return loss_functions.CrossEntropy(dtype, classes)
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
 class OneHotMSE(Loss):
     """Mean over examples and classes of ``(z - onehot(y))^2`` (Hui & Belkin, arXiv:2006.07322). Cost: negligible.
     Misleads with many classes: most of the sum is zeros, so a small value does not mean a right answer."""
 
-    targets = "classes"
+    name: ClassVar[str] = "mse"
+    summary: ClassVar[str] = "mean squared error on one-hot class labels"
+    source: ClassVar[str] = "arXiv:2006.07322"
+    targets: ClassVar[Targets] = "classes"
 
-    def encode(self, y: Tensor) -> Tensor:
-        return F.one_hot(y, self.classes).to(self.dtype)
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(logits.to(self.dtype), target)
+        return loss_functions.OneHotMSE(dtype, classes)
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
 class StableMax(Loss):
     """Cross-entropy with ``s(z) / sum s(z)``, ``s(z) = z + 1`` for z >= 0 and ``1 / (1 - z)`` below, in place of the
     softmax (Prieto et al., arXiv:2501.04697): grows linearly, so it does not saturate in float32. Cost: negligible.
     Misleads beside a cross-entropy: the values do not compare, and unlike it this depends on the logits' offset."""
 
-    targets = "classes"
+    name: ClassVar[str] = "stablemax"
+    summary: ClassVar[str] = "cross-entropy with StableMax in place of softmax"
+    source: ClassVar[str] = "arXiv:2501.04697"
+    targets: ClassVar[Targets] = "classes"
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        z = logits.to(self.dtype)
-        s = torch.where(z >= 0, z + 1, 1 / (1 - z.clamp(max=0)))
-        return -(s.gather(1, target[:, None])[:, 0].log() - s.sum(1).log()).mean()
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
 
-
-class _Binary(Loss):
-    targets = "binary"
-
-    def encode(self, y: Tensor) -> Tensor:
-        return (2 * y - 1).to(self.dtype)
+        return loss_functions.StableMax(dtype, classes)
 
 
-class Hinge(_Binary):
+@register
+@dataclass(frozen=True, kw_only=True)
+class Hinge(Loss):
     """Mean of ``max(0, 1 - y z)``, y in {-1, +1}, one output (for sparse parity: arXiv:2303.11873). Cost: negligible.
     Misleads when zero is read as the end: once every margin exceeds 1 there is no gradient, and decay alone moves the
     weights."""
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.relu(1 - target * logits[:, 0].to(self.dtype)).mean()
+    name: ClassVar[str] = "hinge"
+    summary: ClassVar[str] = "max(0, 1 - y z) for two classes and one output"
+    source: ClassVar[str] = "arXiv:2303.11873"
+    targets: ClassVar[Targets] = "binary"
+
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
+
+        return loss_functions.Hinge(dtype, classes)
 
 
-class Logistic(_Binary):
+@register
+@dataclass(frozen=True, kw_only=True)
+class Logistic(Loss):
     """Mean of ``log(1 + exp(-y z))``, y in {-1, +1}, one output: cross-entropy of two classes with half the weights.
     Cost: negligible. Misleads like it: never zero on separable data, where weights grow without bound towards the
     max-margin direction (arXiv:1710.10345)."""
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.softplus(-target * logits[:, 0].to(self.dtype)).mean()
+    name: ClassVar[str] = "logistic"
+    summary: ClassVar[str] = "log(1 + exp(-y z)) for two classes and one output"
+    targets: ClassVar[Targets] = "binary"
+
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
+
+        return loss_functions.Logistic(dtype, classes)
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
 class SquaredError(Loss):
     """Mean of ``(z - y)^2`` on real targets, one output. Cost: negligible. Misleads without the trivial predictor's
     beside it: a small value alone says nothing (read R2)."""
 
-    targets = "real"
+    name: ClassVar[str] = "squared_error"
+    summary: ClassVar[str] = "mean squared error on real targets"
+    targets: ClassVar[Targets] = "real"
 
-    def encode(self, y: Tensor) -> Tensor:
-        return y.to(self.dtype)
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        from grokscope.train import loss_functions
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(logits[:, 0].to(self.dtype), target)
+        return loss_functions.SquaredError(dtype, classes)
 
 
-def make_loss(name: str, dtype: str, kind: str, classes: int) -> Loss:
+def make_loss(loss: Loss, dtype: str, kind: str, classes: int) -> LossFunction:
     """The loss for a task. Raises ValueError when the two do not fit, naming one that does."""
-    from grokscope import registry
+    import torch
 
-    loss = registry.load("loss", name)(getattr(torch, dtype), classes)
+    name = loss.name
     if loss.targets == "real" and kind != "regression":
         raise ValueError(
             f"$.regime.loss: {name!r} needs real targets, this task has class labels; use 'mse' or 'cross_entropy'"
@@ -127,4 +128,4 @@ def make_loss(name: str, dtype: str, kind: str, classes: int) -> Loss:
         raise ValueError(
             f"$.regime.loss: {name!r} needs two classes, this task has {classes}; use 'cross_entropy' or 'mse'"
         )
-    return loss
+    return loss.build(getattr(torch, dtype), classes)

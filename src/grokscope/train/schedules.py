@@ -1,46 +1,54 @@
 """Learning-rate schedules: a factor for each step, a pure function of the step. Imports no torch."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from grokscope.config import Regime
+from grokscope.checks import require_whole
+from grokscope.components import Schedule
+from grokscope.limits import MAX_STEPS
+from grokscope.registry import register
 
 
-@dataclass(frozen=True)
-class Constant:
+@register
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
     """``lr`` at every step: the only schedule whose runs compare at every length without care. Cost: none. Misleads
     late: under Adam the weights keep jittering at the size of lr, which can look like unstable training."""
 
-    regime: Regime
-    total_steps: int
-    depends_on_length: ClassVar[bool] = False
+    name: ClassVar[str] = "constant"
+    summary: ClassVar[str] = "the same learning rate at every step"
 
-    def __post_init__(self) -> None:
-        if self.regime.warmup_steps:
-            raise ValueError("$.regime.warmup_steps: the constant schedule has no warm-up; use schedule = 'warmup'")
-
-    def lr(self, step: int) -> float:
-        """Learning rate of step 1, 2, ..."""
-        return self.regime.lr
+    def build(self, lr: float, total_steps: int) -> Callable[[int], float]:
+        del total_steps
+        return lambda step: lr
 
 
-@dataclass(frozen=True)
-class Warmup:
+@register
+@dataclass(frozen=True, kw_only=True)
+class Warmup(Schedule):
     """``lr min(1, step / warmup_steps)`` (Goyal et al., arXiv:1706.02677). Cost: none. Misleads when a milestone falls
     inside the warm-up."""
 
-    regime: Regime
-    total_steps: int
-    depends_on_length: ClassVar[bool] = False
+    name: ClassVar[str] = "warmup"
+    summary: ClassVar[str] = "linear warm-up, then constant"
+    source: ClassVar[str] = "arXiv:1706.02677"
 
-    def lr(self, step: int) -> float:
-        """Learning rate of step 1, 2, ..."""
-        return self.regime.lr * min(1.0, step / max(self.regime.warmup_steps, 1))
+    warmup_steps: int = 0
+    """Steps until the full learning rate; 0: no warm-up."""
+
+    def __post_init__(self) -> None:
+        require_whole("warmup_steps", self.warmup_steps, 0, MAX_STEPS)
+
+    def build(self, lr: float, total_steps: int) -> Callable[[int], float]:
+        del total_steps
+        return lambda step: lr * min(1.0, step / max(self.warmup_steps, 1))
 
 
-@dataclass(frozen=True)
-class Cosine:
+@register
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
     """Linear warm-up, then ``lr (1 + cos(pi t)) / 2`` over the rest of the budget (Loshchilov & Hutter,
     arXiv:1608.03983).
 
@@ -48,14 +56,24 @@ class Cosine:
     generalization competes with a rate that falls to zero.
     """
 
-    regime: Regime
-    total_steps: int
+    name: ClassVar[str] = "cosine"
+    summary: ClassVar[str] = "linear warm-up, then half a cosine to zero at the budget's end"
+    source: ClassVar[str] = "arXiv:1608.03983"
     depends_on_length: ClassVar[bool] = True
 
-    def lr(self, step: int) -> float:
-        """Learning rate of step 1, 2, ..."""
-        warm = self.regime.warmup_steps
-        if step <= warm:
-            return self.regime.lr * step / warm
-        t = (step - warm) / max(self.total_steps - warm, 1)
-        return self.regime.lr * (1 + math.cos(math.pi * min(t, 1.0))) / 2
+    warmup_steps: int = 0
+    """Steps until the full learning rate; 0: no warm-up."""
+
+    def __post_init__(self) -> None:
+        require_whole("warmup_steps", self.warmup_steps, 0, MAX_STEPS)
+
+    def build(self, lr: float, total_steps: int) -> Callable[[int], float]:
+        warm = self.warmup_steps
+
+        def rate(step: int) -> float:
+            if step <= warm:
+                return lr * step / warm
+            t = (step - warm) / max(total_steps - warm, 1)
+            return lr * (1 + math.cos(math.pi * min(t, 1.0))) / 2
+
+        return rate

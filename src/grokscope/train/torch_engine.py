@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokscope import registry
 from grokscope.config import RunConfig
 from grokscope.measure import fourier, irm
 from grokscope.measure.groups import group_norms, parameter_groups
@@ -24,6 +23,7 @@ from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.augment import Augmentation
+from grokscope.train.decay import Decay, Optimizers
 from grokscope.train.evaluate import (
     Row,
     StepWatch,
@@ -38,7 +38,6 @@ from grokscope.train.evaluate import (
 )
 from grokscope.train.inputs import Network
 from grokscope.train.losses import make_loss
-from grokscope.train.optimizers import Decay
 from grokscope.train.order import BatchOrder
 
 SHOWN_PREDICTIONS = 2000
@@ -104,14 +103,14 @@ class TorchEngine:
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
         augment_seed = derive(config.seed, "augment")
         self.augment = Augmentation(regime, self.splits["train"].x, config.task.name, augment_seed)
-        self.schedule = registry.load("schedule", regime.schedule)(regime, total_steps)
-        self.filter = registry.load("filter", regime.grad_filter)(regime)
+        self.rate = regime.schedule.build(regime.lr, total_steps)
+        self.filter = regime.grad_filter.build()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.groups = parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
-        self.optimizer = registry.load("optimizer", regime.optimizer)(self.model, regime)
+        self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
-        self.adaptive = regime.optimizer != "sgd"
+        self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
 
@@ -202,7 +201,7 @@ class TorchEngine:
         if self.regime.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.regime.clip_norm)
         self.step += 1
-        lr = self.schedule.lr(self.step)
+        lr = self.rate(self.step)
         self.decay.apply(lr)
         self.optimizer.step(lr)
         if watch:
@@ -218,7 +217,7 @@ class TorchEngine:
         """The evaluation of the present weights. Leaves weights, buffers and generators untouched."""
         self.model.eval()
         logits, features = self._forward_all(diagnose)
-        values: dict[str, Any] = {"lr": self.schedule.lr(max(self.step, 1))}
+        values: dict[str, Any] = {"lr": self.rate(max(self.step, 1))}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
             if diagnose and split.env is not None and self.loss.targets != "real":
@@ -254,7 +253,7 @@ class TorchEngine:
     def _effective_rates(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Effective learning rate of each scale-invariant tensor: lr / |w| for Adam-like steps, lr / |w|^2 for SGD
         (1706.05350)."""
-        lr = self.schedule.lr(max(self.step, 1))
+        lr = self.rate(max(self.step, 1))
         power = 1 if self.adaptive else 2
         names = self.groups.get("scale_invariant", [])
         return {f"effective_lr/{n}": lr / weights[n].double().norm() ** power for n in names}

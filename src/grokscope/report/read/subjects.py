@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grokscope import configio
 from grokscope.store.ended import changed_since
 from grokscope.store.metrics import columns
 from grokscope.store.same_data import version_of
@@ -158,14 +159,9 @@ def natural(name: str) -> list[str | float]:
     return [float(part.replace(",", "")) if i % 2 else part for i, part in enumerate(parts)]
 
 
-def flat(config: Any, front: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``."""
-    if not isinstance(config, Mapping):
-        return {front: config}
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        out |= flat(value, f"{front}.{key}" if front else str(key))
-    return out
+def flat(config: Any) -> dict[str, Any]:
+    """Nested tables as dotted keys: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``; nothing where there is none."""
+    return configio.flatten(config) if isinstance(config, Mapping) else {}
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,139 @@
+"""What a component is: a named piece with parameters of its own, which imports torch only when it is built.
+
+Each kind is an abstract frozen dataclass. A concrete one adds its parameters as fields, with the reason for each
+default; its `name` is what a config calls it. `grokscope.registry.register` makes it known. Importing this module
+imports no torch, and so does importing a component: listing names and reading configs stay cheap.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from grokscope.config import Regime, RunConfig
+    from grokscope.task_data import TaskData
+
+Targets = Literal["classes", "binary", "real"]
+"""What a loss compares with: any number of classes, two of them behind one output, or real numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(ABC):
+    """The common part of all kinds. The docstring of a concrete one holds its formula, source, cost and when it
+    misleads."""
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    """One line for ``grokscope list``; the first sentence of the docstring where it is empty."""
+    source: ClassVar[str] = "-"
+    """``arXiv:...`` or ``doi:...``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(Component):
+    """How a gradient becomes an update. Learning rate, weight decay with its groups and target, and clipping are the
+    regime's; everything else is the optimizer's own."""
+
+    kind: ClassVar[str] = "optimizer"
+    adaptive: ClassVar[bool] = True
+    """Whether a step's size does not shrink with the gradient; it decides what the effective learning rate is."""
+
+    def check(self, regime: "Regime") -> None:
+        """Raise ValueError for a regime that this optimizer cannot carry out."""
+
+    def decays(self, regime: "Regime") -> bool:
+        """Whether the built optimizer does the weight decay itself. Where it does not, decay is decoupled and done just
+        before the update: ``w -= lr * decay * (w - target)``."""
+        del regime
+        return False
+
+    @abstractmethod
+    def build(self, model: "nn.Module", regime: "Regime") -> "Sequence[torch.optim.Optimizer]":
+        """The torch optimizers that together update every parameter of the model; one is the usual number. Each step
+        sets their learning rate."""
+
+
+class GradientFilter(Protocol):
+    """Called once in each step, between backward and clip, with the parameters: edits their ``.grad`` in place. Its
+    state is tensors and numbers in nested tables and lists, so that a resumed run continues bit for bit."""
+
+    def __call__(self, parameters: "list[nn.Parameter]") -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Component):
+    """What is done to the gradient before it is clipped and used."""
+
+    kind: ClassVar[str] = "filter"
+
+    @abstractmethod
+    def build(self) -> GradientFilter:
+        """A filter without memory of any step yet."""
+
+
+class LossFunction(Protocol):
+    """Mean loss over examples; `grokscope.train.loss_functions` has the built-in ones and a base for others."""
+
+    targets: ClassVar[Targets]
+
+    @property
+    def dtype(self) -> "torch.dtype": ...
+    def outputs(self) -> int: ...
+    def encode(self, y: "Tensor") -> "Tensor": ...
+    def __call__(self, logits: "Tensor", target: "Tensor") -> "Tensor": ...
+    def predict(self, logits: "Tensor") -> "Tensor": ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Component):
+    """What is minimized on the training examples."""
+
+    kind: ClassVar[str] = "loss"
+    targets: ClassVar[Targets]
+
+    @abstractmethod
+    def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
+        """The loss for so many classes; logits are cast to `dtype` first, and the result has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Component):
+    """How the learning rate moves: a pure function of the step."""
+
+    kind: ClassVar[str] = "schedule"
+    depends_on_length: ClassVar[bool] = False
+    """Whether a longer budget changes earlier steps: such a run cannot be extended."""
+
+    @abstractmethod
+    def build(self, lr: float, total_steps: int) -> Callable[[int], float]:
+        """Step 1, 2, ... -> its learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineChoice(Component):
+    """Which loop trains the network; see `grokscope.train.driver.Engine` for what one has to offer."""
+
+    kind: ClassVar[str] = "engine"
+
+    @abstractmethod
+    def build(self, config: "RunConfig", data: "TaskData", total_steps: int) -> Any:
+        """The engine at step 0. Raises ValueError for a config that it cannot train."""
+
+
+def key_of(field: "Field[Any]") -> str:
+    """A field as files call it. ``lambda`` is a word of Python's, so that field is called ``lambda_``."""
+    return field.name.removesuffix("_")
+
+
+@cache
+def parameters(cls: type) -> tuple[str, ...]:
+    """The keys of a component's own parameters, in order."""
+    return tuple(key_of(f) for f in fields(cls))

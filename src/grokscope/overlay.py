@@ -1,0 +1,108 @@
+"""Plain data laid over plain data: dotted keys, changes after a file, recipes under a regime.
+
+A component (`grokscope.registry.PLACES`) stands in plain data as its bare name or as a table with a name and
+parameters; both mean the same everywhere.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grokscope.regimes import RECIPES
+from grokscope.registry import DEFAULTS, PLACES, nearest
+
+
+def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys, the inverse of `overlay`: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``. The
+    name of a component stands under its own key: ``regime.optimizer``, ``regime.optimizer.momentum``."""
+    out: dict[str, Any] = {}
+    for key, value in raw.items():
+        path = _without_name(f"{front}{key}")
+        out |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return out
+
+
+def _without_name(path: str) -> str:
+    place = path.removesuffix(".name")
+    return place if place in PLACES else path
+
+
+def overlay(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`raw` with dotted keys replaced: ``overlay(raw, {"regime.lr": 3e-4})``; nested tables merge key by key.
+
+    Naming another task, model or component drops the parameters of the old one. The order of the changes means nothing,
+    unless two name the same key: then the later one counts.
+    """
+    return _merge(raw, _nested(changes))
+
+
+def resolve(regime: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``[regime]`` table with its ``recipe`` written out; the table's own keys win, and the recipe's name is the
+    default name.
+
+    Raises ValueError for an unknown recipe, naming the nearest.
+    """
+    rest = {k: v for k, v in regime.items() if k != "recipe"}
+    name = regime.get("recipe")
+    if name is None:
+        return rest
+    if not isinstance(name, str) or name not in RECIPES:
+        raise ValueError(f"$.regime.recipe: unknown recipe {name!r}{nearest(str(name), list(RECIPES))}")
+    return {"name": name, **_merge(RECIPES[name], rest, "regime.")}
+
+
+def _nested(changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    """Dotted keys as nested tables: all changes to a table have to be seen at once, a new name first."""
+    out: dict[str, Any] = {}
+    for key, value in sorted(changes.items(), key=lambda item: not _is_name(front + item[0])):
+        head, _, rest = key.partition(".")
+        path = front + head
+        below = _as_table(path, {rest: value} if rest else value)
+        if isinstance(below, Mapping):
+            inner = _as_table(path, out.get(head))
+            table = inner if isinstance(inner, Mapping) else {}
+            out[head] = _merge(table, _nested(below, f"{path}."), f"{path}.")
+        else:
+            out[head] = below
+    return out
+
+
+def _is_name(path: str) -> bool:
+    return path.endswith(".name") or path in PLACES
+
+
+def _as_table(path: str, value: Any) -> Any:
+    """The bare name of a component as a table; anything else as it is."""
+    return {"name": value} if path in PLACES and isinstance(value, str) else value
+
+
+def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    out = {k: (_merge(v, {}, f"{front}{k}.") if isinstance(v, Mapping) else v) for k, v in raw.items()}
+    for head, change in changes.items():
+        path = front + head
+        value = _as_table(path, change)
+        if not isinstance(value, Mapping):
+            out[head] = value
+            continue
+        inner = _as_table(path, out.get(head))
+        kept = isinstance(inner, Mapping) and not _replaces(path, inner, value, raw)
+        merged = _merge(inner if kept else {}, value, f"{path}.")
+        out[head] = merged["name"] if path in PLACES and merged.keys() == {"name"} else merged
+    return out
+
+
+def _replaces(path: str, table: Mapping[str, Any], changes: Mapping[str, Any], parent: Mapping[str, Any]) -> bool:
+    """Whether a change makes the old table meaningless: another task, model or component, or the budget in another
+    unit."""
+    if path in PLACES:
+        old = table.get("name", _implied(path, parent))
+        return changes.get("name", old) != old
+    if path in ("task", "model"):
+        return changes.get("name", table.get("name")) != table.get("name")
+    return path == "budget" and bool(changes)
+
+
+def _implied(path: str, parent: Mapping[str, Any]) -> str:
+    """The name of a component whose table does not give one: its recipe's, else the default one."""
+    recipe = RECIPES.get(str(parent.get("recipe")), {})
+    named = _as_table(path, recipe.get(path.rpartition(".")[2], {}))
+    return named.get("name", DEFAULTS[PLACES[path]])

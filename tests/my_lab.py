@@ -1,0 +1,73 @@
+"""Somebody's own module, as the tests of plug-ins need it: importable, with pieces that work and one that fails."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from grokscope.components import Filter
+from grokscope.config import TaskConfig
+from grokscope.task_data import Split, TaskData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tens(TaskConfig):
+    """Whether the first of ten numbers is positive."""
+
+    name: ClassVar[str] = "tens"
+    n: int = 20
+
+    def train_size(self) -> int:
+        return self.n
+
+    def build(self, seed: int) -> TaskData:
+        rng = np.random.default_rng(seed)
+        splits = {}
+        for split in ("train", "id_val"):
+            x = rng.normal(size=(self.n, 10)).astype(np.float32)
+            splits[split] = Split(x, (x[:, 0] > 0).astype(np.int64))
+        return TaskData("classification", splits, 2, 0.9)
+
+
+class _Halved:
+    def __init__(self, share: float):
+        self.share = share
+
+    def __call__(self, parameters):
+        for p in parameters:
+            p.grad *= self.share
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        assert not state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halved(Filter):
+    """Keeps a share of the gradient."""
+
+    name: ClassVar[str] = "halved"
+    share: float = 0.5
+
+    def build(self) -> _Halved:
+        return _Halved(self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(Filter):
+    """Fails in the first step."""
+
+    name: ClassVar[str] = "failing"
+
+    def build(self):
+        return _fail
+
+
+def _fail(parameters):
+    raise KeyError("weights")
+
+
+def a_function():
+    """No class at all."""
