@@ -30,7 +30,7 @@ def test_a_log_gets_one_page(log, capsys):
     missing = next(line for line in page.splitlines() if line.startswith("Not known here"))
     names = {name.strip() for name in missing.partition(":")[2].split(",")}
     assert names >= {"number of weights", "rank_effective", "grad_filter"}
-    assert "decay with time (--regime.weight_decay 85.0)" in page
+    assert "decay with time (--regime.weight_decay 170.0)" in page
 
 
 def test_json_holds_every_finding_with_its_arm(log, capsys):
@@ -38,7 +38,7 @@ def test_json_holds_every_finding_with_its_arm(log, capsys):
     data = json.loads(capsys.readouterr().out)
     findings = {f["check"]: f for f in data["findings"]}
     assert findings["decay time"]["word"] == "supports"
-    assert findings["decay time"]["arm"]["changes"]["regime.weight_decay"] == pytest.approx(85, rel=0.02)
+    assert findings["decay time"]["arm"]["changes"]["regime.weight_decay"] == pytest.approx(170, rel=0.02)
     assert findings["norm after the fit"]["numbers"]["norm_at_end"] == 89
     assert all(f["misleads"] and f["source"] for f in data["findings"])
 

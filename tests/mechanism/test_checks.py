@@ -165,7 +165,7 @@ def test_arms_come_with_claims_that_stand_or_are_open():
     e = explain(memorizing(adamw()))
     names = [arm.name for _, arm in e.next_arms()]
     assert names[0] == "decay with time"
-    assert dict(e.next_arms()[0][1].changes) == {"regime.weight_decay": pytest.approx(0.83)}
+    assert dict(e.next_arms()[0][1].changes) == {"regime.weight_decay": pytest.approx(1.7)}
 
 
 def test_components_are_known_by_name_in_both_forms():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.logs import as_options, columns_of, pairs
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
-from grokscope.configio import dump
+from grokscope.configio import dump, load_run
 from grokscope.store import open_run
 from grokscope.store.ended import require_whole
 from grokscope.vocabulary.text import number, plural
@@ -18,6 +18,48 @@ if TYPE_CHECKING:
 
     from grokscope.mechanism import Explanation, Finding
     from grokscope.mechanism.arms import ArmWords, Contrast, Member
+    from grokscope.study.counterfactual import Trial
+
+
+@dataclass
+class Tested(Result):
+    """A diagnosis and the study that puts it to the test: what is written, what is left to train, what came of it."""
+
+    explained: "Explained"
+    file: Path
+    root: Path
+    runs: int
+    finished: int
+    steps_left: int
+    trials: "tuple[Trial, ...]"
+
+    def data(self) -> Any:
+        return {
+            "source": self.explained.source,
+            "split": self.explained.explanation.split,
+            "verdict": self.explained.explanation.verdict,
+            "study": str(self.file),
+            "runs": self.runs,
+            "finished": self.finished,
+            "steps_left": self.steps_left,
+            "trials": [trial.to_dict() for trial in self.trials],
+        }
+
+    def show(self, console: "Console") -> None:
+        e = self.explained.explanation
+        console.print(f"{self.explained.source}, {e.split}: {e.verdict}", style="bold")
+        for trial in self.trials:
+            _heading(console, f"{trial.fate}: {trial.claim}")
+            console.print(f"  {trial.sentence}", markup=False)
+            if trial.p is not None and trial.smallest_p is not None:
+                console.print(f"  sign-flip p {number(trial.p)} (two-sided, exact; smallest attainable "
+                              f"{number(trial.smallest_p)} with {trial.n} pairs)", style="dim")  # fmt: skip
+        _heading(console, f"{self.file}: {self.finished} of {plural(self.runs, 'run')} finished, "
+                          f"{self.steps_left:,} steps left", "dim")  # fmt: skip
+        if self.finished < self.runs:
+            console.print(f"what it costs: grokscope study plan {self.file}; train it: the same command with --go",
+                          style="dim", markup=False)  # fmt: skip
+
 
 SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters")
 
@@ -159,16 +201,20 @@ def explain(
     repeated: str = "error",
     part: str | None = None,
     max_mb: float | None = None,
-) -> Explained | ExplainedStudy:
+    test: Path | None = None,
+    seeds: tuple[int, ...] = (),
+    go: bool = False,
+    workers: int | None = None,
+) -> Explained | ExplainedStudy | Tested:
     """Why did it (not) grok? Which explanations fit a run, which are excluded, and which arm would tell.
 
     ``grokscope explain runs/NAME``; ``grokscope explain STUDY.toml`` compares the arms of a study; of a log of your own
     name the columns as for `verdict`, and how it was trained: ``--lr 1e-3 --weight-decay 1``. Checks read trajectories
-    and train nothing.
+    and train nothing, but for ``--test``, which puts the diagnosis of a run to the test.
 
     Args:
         source: A run folder, a study file (or the name of a shipped study), or a training log.
-        root: Folder that holds the runs of a study.
+        root: Folder that holds the runs of a study, or of the test.
         split: Held-out split to explain; by default ood_val, then ood_test, then id_val, then the first one.
         optimizer: Of a log: adamw, adam, sgd, muon.
         lr: Of a log: learning rate.
@@ -195,15 +241,24 @@ def explain(
         repeated: Where steps go back: error, or last for a resumed log.
         part: Which part of nested JSON is the log.
         max_mb: Largest log that is read, in megabytes (512).
+        test: Of a run: write the study that would test the diagnosis to this file: the run as it was, and an arm
+            without each cause that fits or is open, over the same seeds. What is finished of it is judged.
+        seeds: Seeds of the test; by default the run's own and the two after it.
+        go: Train what is not finished of the test, and judge it (see `study plan` for what it costs).
+        workers: Runs trained at a time.
 
     Raises:
         ValueError: neither run nor study nor log; a missing column (the nearest is named); a run without evaluations.
     """
     known = {name: value for name, value in locals().items() if name in SETUP and value is not None}
     columns = columns_of(locals())
+    require(test is not None or not (go or seeds), "--go and --seeds belong to --test FILE")
     if source.is_dir():
         require(not columns["train"], "--train names a column of a log; a run knows its own")
+        if test is not None:
+            return _put_to_the_test(source, split, test, seeds, root, workers if go else None, go)
         return _of_run(source, split, known)
+    require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
         return _of_log(source, split, known, columns | {"measured": pairs(measured, str)})
@@ -217,6 +272,34 @@ def _of_run(folder: Path, split: str | None, known: Mapping[str, Any]) -> Explai
     run = open_run(folder)
     require_whole(run)
     return Explained(run.id, run_checks(case_of_run(run, split, **known)))
+
+
+def _put_to_the_test(
+    folder: Path, split: str | None, file: Path, seeds: Sequence[int], root: Path, workers: int | None, go: bool
+) -> Tested:
+    """Write the study (or take the one that is there), train it where that is asked for, and judge what is finished."""
+    from grokscope.study.counterfactual import counterfactual_study, to_toml, trials
+    from grokscope.study.study import Study
+
+    explained = _of_run(folder, split, {})
+    config = load_run(open_run(folder).config)
+    chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
+    text = to_toml(counterfactual_study(config, explained.explanation, chosen))
+    require(
+        not file.exists() or file.read_text() == text,
+        f"{file}: is there already and holds something else; name another file",
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    study = Study.load(file)
+    if go:
+        from grokscope.commands.study import run as train_study
+
+        train_study(file, root=root, workers=workers)
+    states = study.status(root)
+    left = sum(state.total - min(state.step, state.total) for state in states if not state.finished)
+    finished = sum(state.finished for state in states)
+    return Tested(explained, file, root, len(states), finished, left, trials(study, root, explained.explanation))
 
 
 def _of_log(log: Path, split: str | None, known: Mapping[str, Any], columns: Mapping[str, Any]) -> Explained:

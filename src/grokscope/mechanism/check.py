@@ -19,6 +19,8 @@ class Arm:
     """Dotted keys of a config and their values."""
     expects: str
     """What should be seen if the explanation is true."""
+    raises: bool = True
+    """Whether held-out should then end higher than in the run as it was, or lower."""
 
 
 @dataclass(frozen=True, kw_only=True)

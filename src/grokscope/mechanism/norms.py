@@ -24,6 +24,8 @@ class NormGrowth(Check):
         "scale-invariant says little of the function."
     )
 
+    explains = frozenset({"failed", "late"})
+
     def claim_for(self, case: Case) -> str:
         return "The weight norm shrank between the fit and T_gen." if case.outcome == "late" else self.claim
 
