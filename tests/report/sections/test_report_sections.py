@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from grokscope.report.read.shortcut import SizeCurve, heat_rows, outcomes, size_
 from grokscope.report.read.subjects import gather
 from grokscope.report.sections.norms_and_ranks import growth_after_fit
 from grokscope.report.sections.training_set_size import sentence
+from grokscope.results.calibration import shipped
 from grokscope.results.dissection import RULES
+from grokscope.results.probes import M1
+from grokscope.results.settings import Settings
 from grokscope.store import find_runs
 from grokscope.study import Study
 from grokscope.trajectory import Criteria
 from report.pages import Tags
 from report.synthetic import MEMORIZED, UNGROKKED, write_run
+from results.samples import at_chance, dissection, probe, score
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -265,50 +270,11 @@ def test_group_ids_are_codes():
     assert [code_of(g) for g in (942, 1046, 953)] == [(9, 4, 2), (10, 4, 6), (9, 5, 3)]
 
 
-def null(value=0.0, p=0.02):
-    return {"control": "dimension", "draws": 99, "mean": value, "low": value - 1, "high": value + 1, "p": p}
-
-
-def score(balanced):
-    return {"balanced": balanced, "interval": [balanced - 0.1, balanced + 0.1], "chance": 0.3333, "p": 0.001}
-
-
-def dissection(cell="readable and used", selection="final"):
-    """Records as a dissection writes them, cut to what a reader must find."""
-    effect = {"value": 4.321, "interval": [4.0, 5.0], "controls": {"dimension": null(), "variance": null(p=0.41)}}
-    effects = {"test": {"env_gap_drop": effect, "accuracy_drop": effect}}
-    curve = {"on": "test", "scaling": "relative", "steps": [-1, 0, 1], "accuracy": [0.5, 0.6, 0.7], "monotone": True,
-             "random_accuracy_low": [0.5, 0.6, 0.5], "random_accuracy_high": [0.7, 0.6, 0.7],
-             "monotone_random": 0.47}  # fmt: skip
-    arm = {"curves": {"env_gap_drop": [0, 1], "accuracy_drop": [0, 0.1]}, "low": {"env_gap_drop": [0, 0]},
-           "high": {"env_gap_drop": [0, 0.5]}}  # fmt: skip
-    whole = {"selection": selection, "settings": {"ablation": "mean"}, "scenes": [{"name": "test"}],
-             "where": {"cell": cell, "eraser": "leace", "form": "few neurons",
-                       "reason": "too few patients"}}  # fmt: skip
-    parts = {
-        "m1": {"probes": [{"site": "pooled", "target": t, "test": score(0.777), "controls": [{"random": 0.3}]}
-                          for t in ("environment", "task")]},
-        "m4": {"erasures": [{"eraser": "leace", "verdict": "erased", "before": score(0.777), "refitted": score(0.345),
-                             "effects": effects}]},
-        "m5": {"slope_size": 1.25, "slope_controls": {"norm": null()}, "curves": [curve],
-               "reliability": {"mean": 0.55, "cosine_with_truth": 0.84}},
-        "m6": {"ks": [0, 4], "ablations": [{"on": "test", "ablation": "mean", "summary": {}, "summary_values": {},
-                                            "arms": {"environment": arm, "task": arm, "random": arm}}]},
-    }  # fmt: skip
-    return {name: {**whole, name: part} for name, part in parts.items()}
-
-
-def write_dissection(folder, records):
-    folder.mkdir(parents=True)
-    for name, record in records.items():
-        (folder / f"{name}.json").write_text(json.dumps(record))
-
-
 def test_every_effect_of_a_dissection_stands_beside_its_control(tmp_path):
     folder = write_run(tmp_path / "runs", "standard", 0, MEMORIZED)
-    write_dissection(folder / "mechinterp", dissection())
+    dissection().write(folder / "mechinterp")
     for step in (100, 20000):
-        write_dissection(folder / "mechinterp" / f"step{step:08d}", dissection(selection=f"step:{step}"))
+        dissection(selection=f"step:{step}").write(folder / "mechinterp" / f"step{step:08d}")
     out = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=("png",))
     html = out.read_text(encoding="utf-8")
     table = html[html.index('aria-label="Effects with their controls"') :].split("</table>")[0]
@@ -325,24 +291,10 @@ def test_every_effect_of_a_dissection_stands_beside_its_control(tmp_path):
     assert {f"dissection_{n}.png" for n in ("m1", "m4", "m5", "m6", "along")} <= made
 
 
-def at_chance():
-    """Records of a network that does not know its task, with and without probes, as a dissection writes them."""
-    reason = "the network is at chance on id_val"
-    records = dissection("cannot tell")
-    for record in records.values():
-        record["where"] = {"cell": "cannot tell", "reason": reason, "eraser": "none", "form": "cannot tell"}
-    records["m4"]["m4"] = {"erasures": [], "angles": {}, "cannot_tell": reason}
-    records["m5"]["m5"] = {"slope": [], "curves": [], "sites": [], "causal": None, "cannot_tell": reason}
-    records["m6"]["m6"] = {"ks": [], "ablations": [], "causal": None, "cannot_tell": reason}
-    return records, reason
-
-
 @pytest.mark.parametrize("probes", [True, False])
 def test_a_network_at_chance_is_said_once_and_shows_no_number_of_an_edit(tmp_path, probes):
-    records, reason = at_chance()
-    if not probes:
-        records["m1"]["m1"] = {"probes": [], "cannot_tell": reason}
-    write_dissection(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp", records)
+    reason = "the network is at chance on id_val"
+    at_chance(reason, probes).write(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp")
     out = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=("png",))
     words = re.sub(r"<[^>]+>", " ", out.read_text(encoding="utf-8"))
     assert f"Cannot tell, in 1 run: {reason}." in words
@@ -353,17 +305,15 @@ def test_a_network_at_chance_is_said_once_and_shows_no_number_of_an_edit(tmp_pat
 
 
 def test_a_network_at_chance_is_no_curve_that_was_not_monotone(tmp_path):
-    for seed, records in enumerate((dissection(), dissection(), at_chance()[0])):
-        write_dissection(write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp", records)
+    for seed, records in enumerate((dissection(), dissection(), at_chance("at chance", probes=True))):
+        records.write(write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp")
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "monotone in 2 of 2" in html
 
 
 def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_the_cells(tmp_path):
-    records = dissection("readable and used, negligibly")
-    for record in records.values():
-        record["settings"]["negligible"] = 0.25
-    write_dissection(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp", records)
+    records = dissection("readable and used, negligibly", settings=Settings(negligible=0.25))
+    records.write(write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp")
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     table = html[html.index('aria-label="Cells"') :].split("</table>")[0]
     heads = [re.sub(r"<[^>]+>", "", h).strip() for h in re.findall(r"<th.*?</th>", table, re.DOTALL)]
@@ -374,14 +324,15 @@ def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_th
 
 def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):
     folder = write_run(tmp_path / "runs", "standard", 0, MEMORIZED)
-    write_dissection(folder / "mechinterp", dissection())
-    rates = {"rates": {"m5": [0.05, 0.01, 0.1, 0]}, "seeds": 40}
+    dissection().write(folder / "mechinterp")
+    calibration = shipped()
+    one = replace(calibration.conditions["none"], seeds=40, nothing_used=True, rules=RULES)
     conditions = {
-        "two hospitals, none": {**rates, "nothing_used": True, "rules": RULES},
-        "wide, none": rates,  # of an older calibration, which does not say it
-        "shared direction": {**rates, "nothing_used": False, "rules": RULES - 1},
+        "two hospitals, none": one,
+        "wide, none": replace(one, rules=1),
+        "shared direction": replace(one, nothing_used=False, rules=RULES - 1),
     }
-    (folder / "mechinterp" / "calibration.json").write_text(json.dumps({"seeds": 40, "conditions": conditions}))
+    replace(calibration, conditions=conditions).write(folder / "mechinterp" / "calibration.json")
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "nothing is used (“two hospitals, none” and “wide, none”)" in html
     assert "shared direction (40)" in html
@@ -392,13 +343,12 @@ def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
     for seed, level in ((0, 0.5), (1, 0.7), (2, 0.9)):
         folder = write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp"
         for step in (100, 20000):
-            records = dissection(selection=f"step={step}")
-            probes = records["m1"]["m1"]["probes"]
-            probes += [{**p, "site": "layer1", "test": score(level)} for p in probes]
-            probes += [{"site": "layer2", "target": "environment", "test": None}]
-            if step == 100:  # what one run lacks at one step, the others have
-                records["m1"]["m1"]["probes"] = probes if seed else probes[:2]
-            write_dissection(folder / f"step{step:08d}", records)
+            probes = [probe(test=score()), probe(target="task", test=score())]
+            if step != 100 or seed:  # what one run lacks at one step, the others have
+                probes += [replace(p, site="layer1", test=score(level)) for p in probes]
+                probes += [probe("layer2")]
+            records = dissection(selection=f"step={step}", m1=M1(probes=tuple(probes)))
+            records.write(folder / f"step{step:08d}")
     (readings,) = [list(r) for r in readings_of(tmp_path / "runs", "id_val").values()]
     found = layer_map(find_dissections(readings).along, "environment")
     assert (found.sites, found.steps, found.chance) == (["pooled", "layer1", "layer2"], [100, 20000], 0.3333)
@@ -410,8 +360,10 @@ def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
 
 def test_an_oracle_stays_stamped_and_other_formats_are_named(tmp_path):
     folder = write_run(tmp_path / "runs", "standard", 0, MEMORIZED)
-    records = dissection("cannot tell", "oracle:ood_test")
-    write_dissection(folder / "mechinterp", {"m1": records["m1"], "m6": {"K": [0, 4], "hospital": [0, 0.1]}})
+    dissection("cannot tell", "oracle:ood_test").write(folder / "mechinterp")
+    (folder / "mechinterp" / "m6.json").write_text(json.dumps({"K": [0, 4], "hospital": [0, 0.1]}))
+    for part in ("m4", "m5"):
+        (folder / "mechinterp" / f"{part}.json").unlink()
     found = find_dissections(readings_of(tmp_path / "runs", "id_val")["id_val"])
     assert [d.oracle for d in found.main] == [True]
     assert [f.rpartition("/")[2] for f in found.foreign] == ["m6.json"]
@@ -421,7 +373,33 @@ def test_an_oracle_stays_stamped_and_other_formats_are_named(tmp_path):
     assert "Cannot tell: too few patients." in html
 
 
+def test_a_damaged_dissection_is_named_with_its_field_and_costs_the_others_nothing(tmp_path):
+    for seed in (0, 1):
+        folder = write_run(tmp_path / "runs", "standard", seed, MEMORIZED) / "mechinterp"
+        dissection().write(folder)
+    raw = json.loads((folder / "m5.json").read_text())
+    raw["m5"]["slope_sizes"] = raw["m5"].pop("slope_size")
+    (folder / "m5.json").write_text(json.dumps(raw))
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    words = re.sub(r"<[^>]+>", " ", html)
+    assert re.search(r"Damaged, and not shown: \S+/mechinterp/m5\.json: \$\.m5: unknown field", words)
+    assert "0.777" in words
+    assert "1.25" in words
+
+
+def test_older_rules_are_named_with_the_command_even_where_nothing_else_is_dissected(tmp_path):
+    folder = write_run(tmp_path / "runs", "standard", 0, MEMORIZED) / "mechinterp"
+    dissection().write(folder)
+    for path in folder.glob("m?.json"):
+        raw = json.loads(path.read_text())
+        del raw["accuracy"]
+        path.write_text(json.dumps(raw | {"rules": RULES - 1}))
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "Outdated: 1 dissection here by older rules" in html
+    assert f"grokscope dissect {folder.parent} --checkpoints final" in html
+
+
 def test_sections_are_the_same_bytes_each_time(tmp_path):
-    write_dissection(write_hospitals(tmp_path / "runs", "standard", 0) / "mechinterp", dissection())
+    dissection().write(write_hospitals(tmp_path / "runs", "standard", 0) / "mechinterp")
     pages = [build_report(find_runs(tmp_path / "runs"), tmp_path / d / "r.html", formats=()).read_bytes() for d in "ab"]
     assert pages[0] == pages[1]

@@ -1,13 +1,19 @@
 """Figures of dissections: every curve and point beside its control, seeds visible."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grokscope.report.draw.axes import dress_y, heading, margin_labels, place_axes, ruled
 from grokscope.report.draw.style import colour
-from grokscope.report.read.dissections import POOLED, Dissected, dig, numbers
+from grokscope.report.read.dissections import POOLED, Dissected, finite, hardest, median
+from grokscope.results.erasures import Erasure
+from grokscope.results.neurons import OverK
+from grokscope.results.probes import ProbeResult, Target
+from grokscope.results.scores import ByEffect, Effect, Interval, Null, Score
+from grokscope.results.steering import Scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,11 +22,15 @@ if TYPE_CHECKING:
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM, PART = 340.0, 44.0, 64.0, 20.0, 42.0, 34.0, 112.0
 ENVIRONMENT, TASK, RANDOM = "held-1", "held-2", "train"
 
-SCORES = (
-    ("before", ENVIRONMENT, -0.24, False), ("refitted", ENVIRONMENT, -0.06, True), ("task_before", TASK, 0.12, False),
-    ("task_refitted", TASK, 0.3, True),
+SCORES: tuple[tuple[Callable[[Erasure], Score], str, float, bool], ...] = (
+    (lambda e: e.before, ENVIRONMENT, -0.24, False), (lambda e: e.refitted, ENVIRONMENT, -0.06, True),
+    (lambda e: e.task_before, TASK, 0.12, False), (lambda e: e.task_refitted, TASK, 0.3, True),
 )  # fmt: skip
-"""What M4 shows of each eraser: field, colour, place beside the eraser's tick, filled."""
+"""What M4 shows of each eraser: the score, color, place beside the eraser's tick, filled."""
+TARGETS: tuple[tuple[Target, str, float], ...] = (("environment", ENVIRONMENT, -0.16), ("task", TASK, 0.16))
+"""What probes read: color, place beside the site's tick."""
+Seen = Sequence[Dissected]
+"""Dissected checkpoints of several runs."""
 
 
 def height(parts: int) -> float:
@@ -40,9 +50,11 @@ def _names(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _point(axes: "Axes", x: float, value: Any, interval: Any, role: str, marker: str, filled: bool = True) -> None:
+def _point(
+    axes: "Axes", x: float, value: float, interval: Interval | None, role: str, marker: str, filled: bool = True
+) -> None:
     """One run's value with its interval, where it has one."""
-    if value is None:
+    if not isfinite(value):
         return
     if interval:
         axes.plot([x, x], interval, color=colour(role), linewidth=1.0, alpha=0.55)
@@ -55,30 +67,19 @@ def _spread(i: int, of: int, width: float = 0.12) -> float:
     return 0.0 if of == 1 else width * (i / (of - 1) - 0.5)
 
 
-def draw_probes(figure: "FigureBase", found: Sequence[Dissected]) -> None:
+def draw_probes(figure: "FigureBase", runs: Seen) -> None:
     """M1: balanced held-out accuracy by site; small crosses are probes for random labels."""
     axes = panel_axes(figure, 0, "balanced accuracy of linear probes")
-    sites = list(dict.fromkeys(s for d in found for s in d.sites))
+    sites = list(dict.fromkeys(s for d in runs for s in d.sites))
     labels: list[tuple[float, str, str]] = []
-    for target, role, shift in (("environment", ENVIRONMENT, -0.16), ("task", TASK, 0.16)):
-        medians = []
+    for target, role, shift in TARGETS:
         for x, site in enumerate(sites):
-            seen = []
-            for i, d in enumerate(found):
-                p = d.probe(site, target)
-                at = x + shift + _spread(i, len(found))
-                _point(axes, at, dig(p, "test", "balanced"), dig(p, "test", "interval"), role, "o")
-                for control in (p or {}).get("controls") or []:
-                    if control.get("random") is not None:
-                        axes.plot(at, control["random"], "x", color=colour(RANDOM), markersize=3.2, linestyle="none")
-                seen.append(dig(p, "test", "balanced"))
-            known = [v for v in seen if v is not None]
-            medians.append(float(np.median(known)) if known else np.nan)
+            for i, d in enumerate(runs):
+                _probe(axes, x + shift + _spread(i, len(runs)), d.probe(site, target), role)
+        scores = {site: [s for d in runs if (s := d.score(site, target)) is not None] for site in sites}
+        medians = [median(s.balanced for s in scores[site]) for site in sites]
         axes.plot(np.arange(len(sites)) + shift, medians, color=colour(role), linewidth=1.2, alpha=0.7)
-        chance = next(
-            (c for d in found for s in sites if (c := dig(d.probe(s, target), "test", "chance")) is not None), None
-        )
-        if chance is not None:
+        for chance in finite(s.chance for site in sites for s in scores[site])[:1]:
             axes.axhline(chance, color=colour(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
     axes.set_ylim(0, 1.04)
@@ -86,141 +87,156 @@ def draw_probes(figure: "FigureBase", found: Sequence[Dissected]) -> None:
     margin_labels(axes, labels, size=9)
 
 
+def _probe(axes: "Axes", x: float, probe: ProbeResult | None, role: str) -> None:
+    if probe is None:
+        return
+    if probe.test is not None:
+        _point(axes, x, probe.test.balanced, probe.test.interval, role, "o")
+    for control in probe.controls:
+        axes.plot(x, control.random, "x", color=colour(RANDOM), markersize=3.2, linestyle="none")
+
+
 def short_site(site: str) -> str:
     """``layer3`` -> ``l3``; the mean colour of the image, which needs no network, is ``colour``."""
     return "colour" if site == "mean_rgb" else site.replace("layer", "l")
 
 
-def draw_erasure(figure: "FigureBase", found: Sequence[Dissected]) -> None:
+def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
     """M4: what a refitted probe still reads; and what the edit did to the environment gap and to unseen data, each
     beside the range of random edits."""
-    names = list(dict.fromkeys(n for d in found for n in d.erasures))
+    names = list(dict.fromkeys(n for d in runs for n in d.erasures))
     axes = panel_axes(figure, 0, "balanced accuracy: before, and refitted after")
     for x, name in enumerate(names):
-        for i, d in enumerate(found):
-            e, shift = d.erasures.get(name) or {}, _spread(i, len(found))
-            for what, role, at, filled in SCORES:
-                _point(axes, x + at + shift, dig(e, what, "balanced"), dig(e, what, "interval"), role, "s", filled)
-    levels = [dig(e, "before", "chance") for d in found for e in d.erasures.values()]
+        for i, d in enumerate(runs):
+            for score_of, role, at, filled in SCORES if name in d.erasures else ():
+                score = score_of(d.erasures[name])
+                _point(axes, x + at + _spread(i, len(runs)), score.balanced, score.interval, role, "s", filled)
     axes.set_ylim(0, 1.04)
-    for chance in [c for c in levels if c is not None][:1]:
+    for chance in finite(e.before.chance for d in runs for e in d.erasures.values())[:1]:
         axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
         margin_labels(axes, [(chance, "chance, env.", ENVIRONMENT)], size=9)
     _names(axes, names)
-    on = found[0].outside
-    for k, (effect, scene, title) in enumerate(
-        (("env_gap_drop", "test", "environment gap of the logits that is lost"),
-         ("accuracy_drop", on, f"right answers lost on {on}"))
-    ):  # fmt: skip
-        _effects(panel_axes(figure, k + 1, title), found, names, effect, scene)
+    on = runs[0].outside
+    gap = panel_axes(figure, 1, "environment gap of the logits that is lost")
+    _effects(gap, _effects_by_eraser(runs, names, "test", lambda e: e.env_gap_drop))
+    lost = panel_axes(figure, 2, f"right answers lost on {on}")
+    _effects(lost, _effects_by_eraser(runs, names, on, lambda e: e.accuracy_drop))
 
 
-def _effects(axes: "Axes", found: Sequence[Dissected], names: Sequence[str], effect: str, scene: str) -> None:
-    controls = list(dict.fromkeys(
-        c for d in found for e in d.erasures.values() for c in dig(e, "effects", scene, effect, "controls") or {}
-    ))  # fmt: skip
-    for x, name in enumerate(names):
-        every = [e for d in found if (e := dig(d.erasures.get(name), "effects", scene, effect)) is not None]
-        for i, e in enumerate(every):
-            _point(axes, x - 0.25 + _spread(i, len(every)), e.get("value"), e.get("interval"), ENVIRONMENT, "o")
+def _effects_by_eraser(
+    runs: Seen, names: Sequence[str], scene: str, effect_of: Callable[[ByEffect[Effect]], Effect]
+) -> dict[str, list[Effect]]:
+    """Eraser -> one effect of each run."""
+    erased = {name: [d.erasures[name] for d in runs if name in d.erasures] for name in names}
+    return {name: [effect_of(e.effects[scene]) for e in es if scene in e.effects] for name, es in erased.items()}
+
+
+def _effects(axes: "Axes", by_eraser: Mapping[str, Sequence[Effect]]) -> None:
+    every = [effect for effects in by_eraser.values() for effect in effects]
+    controls = list(dict.fromkeys(control for effect in every for control in effect.controls))
+    for x, effects in enumerate(by_eraser.values()):
+        for i, effect in enumerate(effects):
+            _point(axes, x - 0.25 + _spread(i, len(effects)), effect.value, effect.interval, ENVIRONMENT, "o")
         for j, control in enumerate(controls):
-            ranges = [(c["low"], c["high"]) for e in every if (c := dig(e, "controls", control)) is not None]
-            if ranges:
-                low, high = np.median(ranges, axis=0)
-                at = x + 0.02 + 0.14 * j
-                axes.plot([at, at], [low, high], color=colour(RANDOM), linewidth=4, alpha=0.45, solid_capstyle="butt")
-                axes.annotate(control[0], (at, high), xytext=(0, 1), textcoords="offset points", fontsize=7.5,
-                              ha="center", va="bottom", color=colour("muted"))  # fmt: skip
+            _control_bar(axes, x + 0.02 + 0.14 * j, [e.controls[control] for e in effects if control in e.controls])
     axes.axhline(0, color=colour("muted"), linewidth=0.8)
     axes.margins(y=0.18)
     dress_y(axes, log=False)
-    _names(axes, names)
+    _names(axes, list(by_eraser))
 
 
-def steering_rows(found: Sequence[Dissected]) -> list[tuple[str, str]]:
+def _control_bar(axes: "Axes", x: float, nulls: Sequence[Null]) -> None:
+    """The range of a control's draws, the median over runs, under the first letter of its name."""
+    low, high = median(n.low for n in nulls), median(n.high for n in nulls)
+    if not isfinite(low) or not isfinite(high):
+        return
+    axes.plot([x, x], [low, high], color=colour(RANDOM), linewidth=4, alpha=0.45, solid_capstyle="butt")
+    axes.annotate(nulls[0].control[0], (x, high), xytext=(0, 1), textcoords="offset points", fontsize=7.5, ha="center",
+                  va="bottom", color=colour("muted"))  # fmt: skip
+
+
+def steering_rows(runs: Seen) -> list[tuple[str, Scaling]]:
     """(scene, scaling) of the panel's axes: the spread's own scale on every scene, fixed norm beside the last."""
-    scenes = [s for s in ("test", found[0].outside) if any(d.curve(s, "relative") for d in found)]
+    scenes = [s for s in ("test", runs[0].outside) if any(d.curve(s, "relative") for d in runs)]
     scenes = list(dict.fromkeys(scenes))
-    fixed = [(s, "fixed") for s in scenes[-1:] if any(d.curve(s, "fixed") for d in found)]
-    return [*((s, "relative") for s in scenes), *fixed]
+    rows: list[tuple[str, Scaling]] = [(scene, "relative") for scene in scenes]
+    return rows + [(s, "fixed") for s in scenes[-1:] if any(d.curve(s, "fixed") for d in runs)]
 
 
-def draw_steering(figure: "FigureBase", found: Sequence[Dissected]) -> None:
+def draw_steering(figure: "FigureBase", runs: Seen) -> None:
     """M5: accuracy along the direction, inside the band of random directions of the same length."""
-    words = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
-    rows = steering_rows(found)
+    words: dict[Scaling, str] = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
+    rows = steering_rows(runs)
     for k, (scene, scaling) in enumerate(rows):
         axes = panel_axes(figure, k, f"accuracy on {scene}; {words[scaling]}")
-        curves = [c for d in found if (c := d.curve(scene, scaling)) is not None]
-        x = numbers(curves[0]["steps"])
-        same = [c for c in curves if len(c["steps"]) == len(x)]
-        low, high = (
-            np.nanmedian([numbers(c[f"random_accuracy_{end}"]) for c in same], axis=0) for end in ("low", "high")
-        )
-        axes.fill_between(x, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
-        _seeds(axes, x, [numbers(c["accuracy"]) for c in same], ENVIRONMENT)
+        curves = [c for d in runs if (c := d.curve(scene, scaling)) is not None]
+        steps = np.array(curves[0].steps)
+        same = [c for c in curves if len(c.steps) == len(steps)]
+        low = np.nanmedian([c.random_accuracy_low for c in same], axis=0)
+        high = np.nanmedian([c.random_accuracy_high for c in same], axis=0)
+        axes.fill_between(steps, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+        _seeds(axes, steps, [c.accuracy for c in same], ENVIRONMENT)
         axes.axvline(0, color=colour("muted"), linewidth=0.8)
         dress_y(axes, log=False)
         if k == len(rows) - 1:
             axes.set_xlabel("steps along the direction", labelpad=2)
 
 
-def draw_neurons(figure: "FigureBase", found: Sequence[Dissected]) -> None:
+def draw_neurons(figure: "FigureBase", runs: Seen) -> None:
     """M6: what ablating K neurons takes: the environment's and the task's, beside the range of random ones."""
-    on = found[0].outside
-    for k, (effect, scene, title) in enumerate(
-        (("env_gap_drop", "test", "environment gap lost"), ("accuracy_drop", on, f"right answers lost on {on}"))
-    ):
-        axes = panel_axes(figure, k, title)
-        done = [(numbers(dig(d.parts, "m6", "ks") or []), a) for d in found if (a := d.ablation(scene)) is not None]
-        done = [(ks, a) for ks, a in done if dig(a, "arms", "environment", "curves", effect) and len(ks)]
-        if not done:
-            axes.set_xticks([])
-            axes.annotate("not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", color=colour("muted"))
-            continue
-        ks = done[0][0]
-        same = [a for k2, a in done if len(k2) == len(ks)]
-        ranges = [
-            [numbers(dig(a, "arms", "random", end, effect) or [None] * len(ks)) for a in same]
-            for end in ("low", "high")
-        ]
-        axes.set_xscale("symlog", base=2, linthresh=4)
-        if np.isfinite(ranges[0]).any():
-            low, high = (np.nanmedian(r, axis=0) for r in ranges)
-            axes.fill_between(ks, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
-        for arm, role in (("task", TASK), ("environment", ENVIRONMENT)):
-            _seeds(axes, ks, [numbers(c) for a in same if (c := dig(a, "arms", arm, "curves", effect))], role)
-        axes.set_xticks(ks, [f"{v:g}" for v in ks], fontsize=8.5)
-        axes.minorticks_off()
-        if k == 1:
-            axes.set_xlabel("neurons ablated, K", labelpad=2)
-        axes.axhline(0, color=colour("muted"), linewidth=0.8)
-        dress_y(axes, log=False)
+    on = runs[0].outside
+    _ablation(panel_axes(figure, 0, "environment gap lost"), runs, "test", lambda e: e.env_gap_drop)
+    lost = panel_axes(figure, 1, f"right answers lost on {on}")
+    _ablation(lost, runs, on, lambda e: e.accuracy_drop)
+    lost.set_xlabel("neurons ablated, K", labelpad=2)
 
 
-def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[np.ndarray], role: str) -> None:
-    """Thin runs, thick median."""
-    if not curves:
+def _ablation(axes: "Axes", runs: Seen, scene: str, curve_of: Callable[[ByEffect[OverK]], OverK]) -> None:
+    done = [(d.m6.ks, a) for d in runs if d.m6 is not None and (a := d.ablation(scene)) is not None]
+    if not done:
+        axes.set_xticks([])
+        axes.annotate("not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", color=colour("muted"))
+        return
+    ks = np.array(done[0][0])
+    same = [a.arms for other, a in done if len(other) == len(ks)]
+    lows = [curve_of(arms.random.low) for arms in same if arms.random.low is not None]
+    highs = [curve_of(arms.random.high) for arms in same if arms.random.high is not None]
+    axes.set_xscale("symlog", base=2, linthresh=4)
+    if lows and highs and np.isfinite(lows).any():
+        low, high = np.nanmedian(lows, axis=0), np.nanmedian(highs, axis=0)
+        axes.fill_between(ks, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+    _seeds(axes, ks, [curve_of(arms.task.curves) for arms in same], TASK)
+    _seeds(axes, ks, [curve_of(arms.environment.curves) for arms in same], ENVIRONMENT)
+    axes.set_xticks(ks, [f"{v:g}" for v in ks], fontsize=8.5)
+    axes.minorticks_off()
+    axes.axhline(0, color=colour("muted"), linewidth=0.8)
+    dress_y(axes, log=False)
+
+
+def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[Sequence[float]], role: str) -> None:
+    """Thin runs, thick median; nothing where nothing is known."""
+    if not np.isfinite(curves).any():
         return
     for y in curves if len(curves) > 1 else []:
         axes.plot(x, y, color=colour(role), linewidth=0.8, alpha=0.5)
     axes.plot(x, np.nanmedian(curves, axis=0), "o-", color=colour(role), linewidth=1.7, markersize=3)
 
 
-def draw_along(figure: "FigureBase", found: Mapping[str, Sequence[Dissected]]) -> None:
+def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
     """Over checkpoints: what pooled probes read, and the environment gap that erasing takes, beside its control."""
     reads = panel_axes(figure, 0, "probes at the pooled layer, balanced accuracy")
-    for target, role in (("environment", ENVIRONMENT), ("task", TASK)):
-        for line in _lines(found, lambda d, t=target: dig(d.probe(POOLED, t), "test", "balanced")):
-            reads.plot(*line, "o-", color=colour(role), linewidth=1.3, markersize=3)
+    for target, role, _ in TARGETS:
+        for steps, values in _lines(along, lambda d, t=target: s.balanced if (s := d.score(POOLED, t)) else None):
+            reads.plot(steps, values, "o-", color=colour(role), linewidth=1.3, markersize=3)
     reads.set_ylim(0, 1.04)
     gap = panel_axes(figure, 1, "environment gap lost by erasing it")
-    for runs in found.values():
-        ends = [(d.step, c["low"], c["high"]) for d in runs if (c := worst_control(gap_effect(d))) is not None]
-        if ends:
-            gap.fill_between(*numbers_by_column(ends), color=colour(RANDOM), alpha=0.28, linewidth=0)
-    for line in _lines(found, lambda d: dig(gap_effect(d), "value")):
-        gap.plot(*line, "o-", color=colour(ENVIRONMENT), linewidth=1.3, markersize=3)
+    for runs in along.values():
+        nulls = [(d.step, c) for d in runs if d.step is not None and (c := hardest(d.gap_effect)) is not None]
+        if nulls:
+            low, high = [c.low for _, c in nulls], [c.high for _, c in nulls]
+            gap.fill_between([step for step, _ in nulls], low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+    for steps, values in _lines(along, lambda d: e.value if (e := d.gap_effect) else None):
+        gap.plot(steps, values, "o-", color=colour(ENVIRONMENT), linewidth=1.3, markersize=3)
     gap.axhline(0, color=colour("muted"), linewidth=0.8)
     gap.set_xlabel("step", labelpad=2)
     dress_y(gap, log=False)
@@ -229,24 +245,13 @@ def draw_along(figure: "FigureBase", found: Mapping[str, Sequence[Dissected]]) -
         axes.locator_params(axis="x", nbins=4)
 
 
-def numbers_by_column(rows: Sequence[Sequence[Any]]) -> np.ndarray:
-    return np.array([numbers(r) for r in rows]).T
-
-
-def _lines(found: Mapping[str, Sequence[Dissected]], value: Callable[[Dissected], Any]) -> list[np.ndarray]:
-    every = [
-        [(d.step, v) for d in runs if (v := value(d)) is not None and d.step is not None] for runs in found.values()
-    ]
-    return [numbers_by_column(rows) for rows in every if rows]
-
-
-def gap_effect(d: Dissected) -> Mapping[str, Any] | None:
-    """M4's effect on the environment gap, by the eraser that speaks for the cells."""
-    return dig(d.erasures.get(d.eraser or ""), "effects", "test", "env_gap_drop")
-
-
-def worst_control(effect: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The control that an effect beats least: the one with the largest p; of equals, the one that reaches farthest."""
-    controls = dig(effect, "controls") or {}
-    reach = lambda c: max(abs(c.get("low") or 0.0), abs(c.get("high") or 0.0))  # noqa: E731
-    return max(controls.values(), key=lambda c: (c.get("p") or 0.0, reach(c)), default=None)
+def _lines(
+    along: Mapping[str, Seen], value_of: Callable[[Dissected], float | None]
+) -> list[tuple[list[int], list[float]]]:
+    """Steps and values of each run that has any."""
+    lines = []
+    for runs in along.values():
+        points = [(d.step, v) for d in runs if d.step is not None and (v := value_of(d)) is not None]
+        if points:
+            lines.append(([step for step, _ in points], [value for _, value in points]))
+    return lines

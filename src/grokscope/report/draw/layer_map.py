@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.report.draw.axes import margin_labels
-from grokscope.report.draw.dissection import ENVIRONMENT, TASK, panel_axes, short_site
+from grokscope.report.draw.dissection import TARGETS, panel_axes, short_site
 from grokscope.report.draw.style import colour
-from grokscope.report.read.dissections import Dissected, dig
+from grokscope.report.read.dissections import Dissected, finite, median
+from grokscope.results.probes import Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,32 +26,32 @@ MOST_NUMBERS = 7
 class LayerMap:
     """Balanced held-out accuracy (sites, steps) of the probes for one target, NaN where no probe could be judged."""
 
-    target: str
+    target: Target
     sites: list[str]
     steps: list[int]
     values: np.ndarray
     chance: float | None
 
 
-def layer_map(along: Along, target: str) -> LayerMap:
+def layer_map(along: Along, target: Target) -> LayerMap:
     """The median over runs at each site and checkpoint."""
     every = [d for runs in along.values() for d in runs if d.step is not None]
     sites = list(dict.fromkeys(site for d in every for site in d.sites))
     steps = sorted({d.step for d in every if d.step is not None})
     values = np.full((len(sites), len(steps)), np.nan)
+    chance: float | None = None
     for i, site in enumerate(sites):
         for j, step in enumerate(steps):
-            scores = [dig(d.probe(site, target), "test", "balanced") for d in every if d.step == step]
-            known = [float(v) for v in scores if v is not None]
-            values[i, j] = np.median(known) if known else np.nan
-    chances = [dig(d.probe(site, target), "test", "chance") for d in every for site in sites]
-    return LayerMap(target, sites, steps, values, next((float(c) for c in chances if c is not None), None))
+            scores = [s for d in every if d.step == step and (s := d.score(site, target)) is not None]
+            values[i, j] = median(s.balanced for s in scores)
+            chance = next(iter(finite([chance, *(s.chance for s in scores)])), None)
+    return LayerMap(target, sites, steps, values, chance)
 
 
 def told_layers(along: Along) -> list[str]:
     """Per target, in words: chance, and where and when the probe reads most."""
     words = []
-    for target in ("environment", "task"):
+    for target, _, _ in TARGETS:
         found = layer_map(along, target)
         if not np.isfinite(found.values).any() or found.chance is None:
             words.append(f"{target}: not known")
@@ -62,7 +63,7 @@ def told_layers(along: Along) -> list[str]:
 
 
 def draw_layers(figure: "FigureBase", along: Along) -> None:
-    for index, (target, role) in enumerate((("environment", ENVIRONMENT), ("task", TASK))):
+    for index, (target, role, _) in enumerate(TARGETS):
         found = layer_map(along, target)
         chance = "chance not known" if found.chance is None else f"chance {found.chance:.2f}"
         axes = panel_axes(figure, index, f"probe for the {target}; {chance}")

@@ -1,0 +1,195 @@
+"""Tables of dissections: effects beside their controls, the cells of the answer, and what the battery does on planted
+shortcuts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+
+from grokscope.report.read.dissections import ALWAYS, POOLED, Dissected, Found, calibration_of, finite, hardest
+from grokscope.report.read.material import Material
+from grokscope.report.read.words import number
+from grokscope.report.sections.blocks import Block, Group, Row, Table, Value, Words
+from grokscope.results.answer import CELLS
+from grokscope.results.calibration import RateOf
+from grokscope.results.dissection import RULES
+from grokscope.results.scores import Effect, Interval, Null
+from grokscope.results.steering import M5, Curve
+from grokscope.vocabulary.text import NONE, listed, plural
+
+FLAGS = {
+    "decodable": "M1 readable",
+    "m4_leace": "M4 (leace) used",
+    "m5": "M5",
+    "m6": "M6",
+    "used_cell": "readable and used",
+}
+"""Answers whose rates are shown, and the heads of their columns."""
+
+
+def shown(value: float | None) -> str:
+    return NONE if value is None or not isfinite(value) else number(value)
+
+
+def monotone_words(curve: Curve) -> str:
+    word = "monotone" if curve.monotone else "not monotone"
+    return f"{word} ({curve.monotone_random:.0%} of random ones are)" if isfinite(curve.monotone_random) else word
+
+
+def summary_table(material: Material, groups: Mapping[str, Found]) -> list[Block]:
+    head = ("Run", "M1: environment read", "M4: read after erasing", "Environment gap lost", "Right answers lost, "
+                                                                                             "unseen",
+            "M5: slope", "M5: curve", "M5: split-half reliability", "M6: gap lost beyond random",
+            "In short")  # fmt: skip
+    rows = []
+    for group, found in groups.items():
+        own = [Row(d.reading.subject.label, _row(d), material.anchors[d.reading.subject.name]) for d in found.main]
+        rows.append(Group(group, [*own, _medians(found.main)] if len(own) > 1 else own))
+    return [
+        Words("Effects, intervals, controls", "h3"),
+        Words("Beneath each number what it must be read against: chance or the 95 % range of its controls, and the "
+              "empirical p, (1 + #) / (1 + draws). For erasures the control with the largest p is shown."),
+        Table("Effects with their controls", head, rows),
+    ]  # fmt: skip
+
+
+def _row(d: Dissected) -> list[Value]:
+    return [
+        _probe_value(d),
+        _erasure_value(d),
+        _effect(d.gap_effect),
+        _effect(d.damage),
+        _slope_value(d.m5),
+        _curve_value(d),
+        _halves_value(d.m5),
+        _neurons_value(d),
+        Value(d.cell, "" if d.shared.where.form == "cannot tell" else d.shared.where.form, number=False),
+    ]
+
+
+def _probe_value(d: Dissected) -> Value:
+    score = d.score(POOLED, "environment")
+    if score is None:
+        return Value(NONE, "no probe")
+    against = f"{_between(score.interval)}; chance {shown(score.chance)}, p {shown(score.p)}"
+    return Value(shown(score.balanced), against)
+
+
+def _erasure_value(d: Dissected) -> Value:
+    erasure = d.erasure
+    if erasure is None:
+        return Value(NONE, "no eraser")
+    against = f"{erasure.eraser}: {erasure.verdict}; chance {shown(erasure.refitted.chance)}"
+    return Value(shown(erasure.refitted.balanced), against)
+
+
+def _effect(effect: Effect | None) -> Value:
+    if effect is None:
+        return Value(NONE)
+    return Value(shown(effect.value), f"{_between(effect.interval)}; {_against(hardest(effect))}")
+
+
+def _slope_value(m5: M5 | None) -> Value:
+    if m5 is None or m5.slope_controls is None:
+        return Value(NONE, "no control")
+    nulls = [null for _, null in m5.slope_controls.items()]
+    return Value(shown(m5.slope_size), _against(max(nulls, key=lambda null: null.p if isfinite(null.p) else 0.0)))
+
+
+def _curve_value(d: Dissected) -> Value:
+    curve = d.main_curve
+    return Value(monotone_words(curve), f"on {curve.on}", number=False) if curve else Value(NONE, number=False)
+
+
+def _halves_value(m5: M5 | None) -> Value:
+    halves = m5.reliability if m5 else None
+    return Value(shown(halves.mean), f"cosine with truth {shown(halves.cosine_with_truth)}") if halves else Value(NONE)
+
+
+def _neurons_value(d: Dissected) -> Value:
+    value, null = d.beyond_random or (None, None)
+    return Value(shown(value), _against(null))
+
+
+def _between(interval: Interval | None) -> str:
+    return f"[{shown(interval[0])}, {shown(interval[1])}]" if interval else "no interval"
+
+
+def _against(null: Null | None) -> str:
+    return f"{null.control} {shown(null.low)} to {shown(null.high)}, p {shown(null.p)}" if null else "no control"
+
+
+def _medians(runs: Sequence[Dissected]) -> Row:
+    curves = [curve for d in runs if (curve := d.main_curve) is not None]
+    shares = finite(curve.monotone_random for curve in curves)
+    null = f"random directions: {np.mean(shares):.0%}" if shares else ""
+    monotone = f"monotone in {sum(curve.monotone for curve in curves)} of {len(curves)}"
+    scores = [s for d in runs if (s := d.score(POOLED, "environment")) is not None]
+    halves = [d.m5.reliability for d in runs if d.m5 and d.m5.reliability]
+    return Row(
+        "median and range",
+        [
+            _over(score.balanced for score in scores),
+            _over(erasure.refitted.balanced for d in runs if (erasure := d.erasure)),
+            _over(effect.value for d in runs if (effect := d.gap_effect)),
+            _over(effect.value for d in runs if (effect := d.damage)),
+            _over(d.m5.slope_size for d in runs if d.m5),
+            Value(monotone, null, number=False),
+            _over(one.mean for one in halves),
+            _over(beyond[0] for d in runs if (beyond := d.beyond_random)),
+            Value(plural(len(runs), "run"), number=False),
+        ],
+    )
+
+
+def _over(values: Iterable[float | None]) -> Value:
+    known = finite(values)
+    if not known:
+        return Value(NONE)
+    return Value(shown(float(np.median(known))), f"{shown(min(known))} to {shown(max(known))}")
+
+
+def cells_table(groups: Mapping[str, Found]) -> list[Block]:
+    every = [d for found in groups.values() for d in found.main]
+    seen = {d.cell for d in every}
+    names = [cell for cell in CELLS if cell in ALWAYS or cell in seen]
+    rows = [
+        Row(group, [Value(f"{[d.cell for d in found.main].count(cell)} of {len(found.main)}") for cell in names])
+        for group, found in groups.items()
+    ]
+    blocks: list[Block] = [Words("Readable or not, used or not", "h3")]
+    if any("negligibly" in cell for cell in names):
+        size = every[0].shared.settings.negligible
+        blocks.append(
+            Words(f"Used, negligibly: the effect is real, and less than {size:.0%} of what the right answer does.")
+        )
+    reasons = dict.fromkeys(d.shared.where.reason for d in every if d.cell == "cannot tell" and d.shared.where.reason)
+    return [
+        *blocks,
+        Table("Cells", ["Group", *names], [Group("", rows)], compact=True),
+        *(Words(f"Cannot tell: {reason}.") for reason in list(reasons)[:3]),
+    ]
+
+
+def calibration_table(material: Material) -> list[Block]:
+    conditions = calibration_of(material.lead).conditions
+    rows = [Row(f"{name} ({c.seeds})", [_rate(c.rates.get(flag)) for flag in FLAGS]) for name, c in conditions.items()]
+    idle = listed([f"“{name}”" for name, c in conditions.items() if c.nothing_used])
+    old = listed([f"“{name}”" for name, c in conditions.items() if c.rules < RULES])
+    outdated = [Words(f"Measured under older rules, and not yet again under these: {old}.")] if old else []
+    return [
+        Words("What the battery does on planted shortcuts", "h3"),
+        *outdated,
+        Words(f"Share of planted data sets (their number beside the name) in which each answer was yes, with a 95 % "
+              f"interval. Where nothing is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; "
+              "elsewhere it is a hit."),
+        Table("Calibration on planted shortcuts", ["Planted", *FLAGS.values()], [Group("", rows)]),
+    ]  # fmt: skip
+
+
+def _rate(rate: RateOf | None) -> Value:
+    if rate is None:
+        return Value(NONE)
+    share, low, high, unknown = rate
+    told = f"; {unknown} cannot tell" if unknown else ""
+    return Value(f"{share:.0%}", f"{low:.0%} to {high:.0%}{told}", shade=share)
