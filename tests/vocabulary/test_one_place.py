@@ -1,0 +1,121 @@
+"""What a new split or a new measurement costs: the files that must be opened, counted."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import grokscope
+from grokscope.vocabulary.splits import NAMES
+
+ROOT = Path(grokscope.__file__).parent
+HELD_OUT = set(NAMES) - {"train"}
+
+MAKERS = ("vocabulary/", "tasks/", "train/single_example.py")
+"""Who may list splits by name: the vocabulary, tasks (each names the splits that it makes), and the readable reference
+of the compiled engine, which trains one task."""
+
+
+def lists_of_splits(file: Path) -> list[int]:
+    """Lines of literal collections in which two splits or more stand, as words of their own or at the end of one."""
+    lines = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        items: list[ast.expr] = []
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            items = node.elts
+        if isinstance(node, ast.Dict):
+            items = [*(key for key in node.keys if key), *node.values]
+        words = [i.value for i in items if isinstance(i, ast.Constant) and isinstance(i.value, str)]
+        named = {name for name in NAMES for word in words if word == name or word.endswith(f"_{name}")}
+        if len(named) > 1 and named & HELD_OUT:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_no_other_module_lists_the_splits():
+    listing = {
+        str(file.relative_to(ROOT)): lines for file in sorted(ROOT.rglob("*.py")) if (lines := lists_of_splits(file))
+    }
+    assert {name: lines for name, lines in listing.items() if not name.startswith(MAKERS)} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ('x = ("ood_val", "ood_test")', 1),
+        ('x = {"peak_ood_val": 1, "peak_id_val": 2}', 1),
+        ('x = {"a": "ood_val", "b": "ood_test"}', 1),
+        ('x = ["train", "held_out"]', 0),
+        ('x = ("ood_val", "final")', 0),
+    ],
+)
+def test_the_finder_of_lists_sees_what_it_should(code, count, tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text(code + "\n")
+    assert len(lists_of_splits(file)) == count
+
+
+A_NEW_SPLIT = (
+    '    Split("ood_far", "a third unseen environment, only reported", unseen=True, selects=False, speaks=4),\n'
+)
+
+USES = """
+import sys, numpy as np
+import grokscope as gs
+from grokscope.archive.fields import is_ours
+from grokscope.recorder import Recorder
+from grokscope.report.build import build_report
+from grokscope.study.dissected import SCENES
+from grokscope.study.expect import HELD_OUT
+from grokscope.task_data import Split, TaskData
+from grokscope.trajectory.selection import parse_rule, peak_rule
+from grokscope.vocabulary.columns import describe
+
+folder, page = sys.argv[1:]
+x, y = np.zeros((4, 1), np.float32), np.array([0, 1, 0, 1])
+TaskData("classification", {"train": Split(x, y), "ood_far": Split(x, y)}, 2, 0.9)
+names = {"train": 100, "id_val": 500, "ood_far": 500}
+with Recorder(folder, n=names, trivial=dict.fromkeys(names, 0.1)) as rec:
+    for step in range(1, 61):
+        late = 0.1 if step < 40 else 0.99
+        rec.log(step * 10, train_acc=min(1.0, step / 5), train_loss=1 / step, id_val_acc=late, ood_far_acc=late)
+run = gs.open_run(folder)
+judged = gs.verdict(run, split="ood_far")["ood_far"]
+assert judged.verdict == "grokked", judged
+assert describe("ood_far_env1_acc").title == "ood_far accuracy, environment 1"
+assert is_ours("ood_far_irm") and "ood_far" in HELD_OUT and "ood_far" in SCENES
+assert peak_rule("ood_far") == parse_rule("oracle=ood_far").label == "oracle (chosen on ood_far)"
+try:
+    parse_rule("peak_ood_far")
+except ValueError as error:
+    assert "possible only as 'oracle=ood_far'" in str(error), error
+else:
+    raise AssertionError("a reported split must not be chosen on")
+build_report([run], page, formats=())
+assert "oracle (chosen on ood_far)" in open(page, encoding="utf-8").read()
+"""
+
+
+def test_a_new_split_is_one_row(tmp_path):
+    """A copy of the package with one row more: tasks, recorder, rules of selection, verdicts, expectations, archives
+    and the page know the split. What remains is the task that makes it and, by ``make reference``, the reference."""
+    package = tmp_path / "grokscope"
+    shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
+    table = package / "vocabulary" / "splits.py"
+    before = table.read_text()
+    table.write_text(
+        before.replace(
+            '"""In the order in which', "SPLITS = (\n    *SPLITS,\n" + A_NEW_SPLIT + ')\n"""In the order in which'
+        )
+    )
+    assert table.read_text() != before
+    script = tmp_path / "uses.py"
+    script.write_text(USES)
+    command = [sys.executable, str(script), str(tmp_path / "runs" / "mine"), str(tmp_path / "page.html")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
