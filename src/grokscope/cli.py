@@ -44,7 +44,7 @@ VERBS = {
     "demo": Verb("demo:demo", "see two kinds of grokking, on modular addition and on real images, in a minute or two"),
     "train": Verb("train:train", "train one run from a TOML file", CONFIG),
     "extend": Verb("train:extend", "train a finished run longer"),
-    "branch": Verb("train:branch", "go on from a checkpoint with changed settings", CONFIG),
+    "branch": Verb("train:branch", "continue from a checkpoint with changed settings", CONFIG),
     "study plan": Verb("study:plan", "list the runs of a study, their disk and time"),
     "study run": Verb("study:run", "train all runs of a study that are not finished"),
     "study status": Verb("study:status", "where every run of a study stands"),
@@ -52,13 +52,15 @@ VERBS = {
     "study check": Verb("study:check", "compare what happened with what the study expects"),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
-    "verdict": Verb("verdict:verdict", "did it grok? of runs and of anybody's training log", ("criteria",)),
+    "verdict": Verb(
+        "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
+    ),
     "explain": Verb("explain:explain", "why did it (not) grok? which explanations fit, and which arm would tell"),
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),
     "compare": Verb("look:compare", "runs side by side: configs and results"),
-    "sql": Verb("look:sql", "ask SQL of all runs and evaluations"),
+    "sql": Verb("look:sql", "query all runs and evaluations with SQL"),
     "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
     "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),
     "calibrate": Verb("dissect:calibrate", "score the dissection on planted shortcuts"),
@@ -302,7 +304,7 @@ def _print(result: Any, as_json: bool) -> None:
 def _overview() -> str:
     return (
         "usage: grokscope VERB [arguments]\n\n"
-        "Train small networks for very long; say whether they grok, ungrok or only memorize, and why.\n\n"
+        "Train small networks for very long, and classify whether they grok, ungrok or only memorize, and why.\n\n"
         f"{_lines(list(VERBS))}\n\n"
         "grokscope VERB --help explains a verb; --json prints results for programs.\n"
         "Start with: grokscope demo"

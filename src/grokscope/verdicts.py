@@ -75,7 +75,7 @@ def verdict_line(verdict: dict[str, Any]) -> str:
 def verdict(
     source: Any, *, split: str | None = None, criteria: "Criteria | None" = None, **columns: Any
 ) -> "dict[str, Verdict]":
-    """Judge a run, a trajectory or anybody's training log: held-out split -> `grokscope.trajectory.Verdict`.
+    """Judge a run, a trajectory or an external training log: held-out split -> `grokscope.trajectory.Verdict`.
 
         gs.verdict("my_log.csv", step="epoch", train="train_acc", held_out={"test": "val_acc"})
 
@@ -100,7 +100,7 @@ def verdict(
 
 
 def select(source: Any, rule: str = "final", **columns: Any) -> "Selection":
-    """What a run, a trajectory or anybody's training log scores where a named rule of selection stops it.
+    """What a run, a trajectory or an external training log scores where a named rule of selection stops it.
 
         gs.select("runs/NAME", "peak_ood_val").values["ood_test"]
 

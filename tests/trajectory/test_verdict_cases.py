@@ -27,7 +27,7 @@ def test_a_collapse_for_good_is_unstable_and_the_sentence_says_what_held_out_did
     v = judged("min_permanent_collapse.csv")
     assert v.label == "unstable (lasting)"
     assert v.robust
-    assert "collapsed for good at 1000" in v.reason
+    assert "collapsed for good at 1,000" in v.reason
     assert "held-out never reached 0.95" in v.reason
     assert "may still grok" not in v.reason
 
@@ -104,7 +104,7 @@ def test_a_straight_line_is_still_rising():
     v = judged("min_stops_there.csv")
     assert v.verdict == "rising"
     assert v.robust
-    assert "still rising at 50000" in v.reason
+    assert "still rising at 50,000" in v.reason
     assert "censored" in v.reason
 
 
@@ -138,7 +138,7 @@ def test_a_log_that_begins_after_both_milestones_shows_them_and_gets_no_class():
     assert v.verdict is None
     assert v.label == "cannot be judged"
     assert not v.robust
-    assert "begins at 1000" in v.reason
+    assert "begins at 1,000" in v.reason
     assert v.milestones.T_fit.previous is None
     assert v.milestones.T_gen.at == 1000
     assert json.loads(json.dumps(v.to_dict()))["verdict"] is None

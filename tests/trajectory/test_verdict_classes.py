@@ -129,7 +129,7 @@ def test_semi_grokked_is_a_late_lasting_rise_below_the_threshold():
     v = verdict(trajectory(LOG_GRID, fitting(LOG_GRID, 40), noisy(held, 0.01), n={"id_val": 1740}))
     assert v.verdict == "semi-grokked"
     assert v.robust
-    assert "has levelled off" in v.reason
+    assert "has leveled off" in v.reason
 
 
 def test_an_early_gap_is_memorization_not_semi_grokking():

@@ -107,7 +107,7 @@ def hospitals_write(
 ) -> Made:
     """Write synthetic hospitals as image files that the real loaders read.
 
-    Every dial of the task can be turned, as in ``--task.stain_shift 2 --task.patients 7``: hospitals, patients,
+    Every parameter of the task can be set, as in ``--task.stain_shift 2 --task.patients 7``: hospitals, patients,
     slides, correlation, stain_shift, slide_shift, morphology, colour_cue, id_val, image_size, n_train, n_eval,
     world_seed.
 

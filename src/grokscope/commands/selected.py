@@ -36,7 +36,7 @@ class Selected(Result):
         header = ["source", "rule", "step", "epoch", *splits, "optimism", "corrected"]
         print_table(console, header, [_selected_cells(*row, splits) for row in self.chosen])
         for source, _, s in self.chosen if len(self.chosen) <= 3 else ():
-            console.print(f"{source}: {s.label}: {_luck(s)}")
+            console.print(f"{source}: {s.label}: {_optimism(s)}")
         if any(s.oracle for _, _, s in self.chosen):
             console.print(
                 "oracle: chosen on a split that is only to be reported; no procedure could have stopped there"
@@ -47,24 +47,24 @@ class Selected(Result):
 
 def _selected_cells(source: str, epoch: float | None, s: "Selection", splits: Sequence[str]) -> list[str]:
     values = [_or_empty(s.values.get(split)) for split in splits]
-    luck = [_or_empty(s.bias and s.bias.optimism), _or_empty(s.bias and s.bias.corrected)]
-    return [source, s.label, text(s.step), _or_empty(epoch), *values, *luck]
+    optimism = [_or_empty(s.bias and s.bias.optimism), _or_empty(s.bias and s.bias.corrected)]
+    return [source, s.label, text(s.step), _or_empty(epoch), *values, *optimism]
 
 
 def _or_empty(value: float | None) -> str:
     return "" if value is None or value != value else text(value)
 
 
-def _luck(s: "Selection") -> str:
+def _optimism(s: "Selection") -> str:
     """How much of a chosen maximum is chance, as a sentence."""
     if s.chosen_on is None:
         return "chosen without looking at a score" if s.averaged == 1 else f"mean of the last {s.averaged} evaluations"
     if s.bias is None:
-        return "too few evaluations to tell how much of the maximum is luck"
+        return "selection optimism: not estimable, too few evaluations"
     if s.bias.optimism is None or s.bias.corrected is None or s.bias.p is None:
-        return f"how much of the maximum is luck cannot be told: {s.bias.cannot_tell}"
+        return f"selection optimism: not estimable: {s.bias.cannot_tell}"
     return (
-        f"the best of {s.bias.evaluations} evaluations lies {text(s.bias.optimism)} too high by luck (corrected "
+        f"selection optimism of the best of {s.bias.evaluations:,} evaluations: {text(s.bias.optimism)} (corrected "
         f"{text(s.bias.corrected)}); a curve without a peak shows as clear a one with p = {text(s.bias.p)}"
     )
 

@@ -171,7 +171,7 @@ def verdict(
     rule: tuple[str, ...] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Judged | Selected:
-    """Say of runs, or of anybody's training log, whether they grokked, ungrokked or only memorized, and why.
+    """Classify runs or external logs as grokked, ungrokked, memorized and so on, each with its evidence.
 
     A log is a CSV, TSV, JSONL or JSON file with a row for each evaluation; name its columns:
     ``grokscope verdict log.csv --step epoch --train train_acc --held-out test=val_acc``. Thresholds are set by

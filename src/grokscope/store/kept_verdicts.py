@@ -13,8 +13,8 @@ from typing import Any
 from grokscope.files import plain_file, read_json, to_json
 from grokscope.store.run import METRICS, Run
 
-VERSION = 6
-"""Raise it when the rules of a verdict or its fields change: what older versions kept is then judged anew."""
+VERSION = 7
+"""Raise it when the rules of a verdict, its fields or its sentences change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""
 

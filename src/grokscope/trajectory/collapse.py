@@ -68,7 +68,7 @@ def collapses(
 
 
 def _time_share(step: np.ndarray, low: np.ndarray) -> float:
-    """Share of the time in which the score is low; each evaluation stands for half the way to its neighbours."""
+    """Share of the time in which the score is low; each evaluation stands for half the stretch to each neighbor."""
     if len(step) < 2:
         return float(low.all()) if len(step) else 0.0
     around = np.diff(step) / 2

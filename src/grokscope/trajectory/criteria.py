@@ -10,8 +10,8 @@ from grokscope.trajectory.series import Kind, Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """Thresholds for milestones, verdicts and events. "The way" is the stretch of score from the trivial predictor up
-    to the generalization threshold, so that shares of it mean the same at chance 0.01 and at chance 0.5.
+    """Thresholds for milestones, verdicts and events. The chance-corrected range is the stretch of score from the
+    trivial predictor up to the generalization threshold: shares of it mean the same at chance 0.01 and at chance 0.5.
     """
 
     fit: float = 0.99
@@ -24,9 +24,9 @@ class Criteria:
     generalize_r2: float | None = None
     """Held-out R2 that counts as generalized; none means the task's own threshold (0.9 unless it states another)."""
     delay_ratio: float = 2.0
-    """T_gen / T_fit from which a delay is real: held-out lags train by some per cent in any training."""
+    """T_gen / T_fit from which a delay is real: held-out lags train by some percent in any training."""
     plateau_level: float = 0.8
-    """"Far below the threshold" means below this share of the way."""
+    """"Far below the threshold" means below this share of the chance-corrected range."""
     plateau_share: float = 0.5
     """"Most of the delay": the share of the time from T_fit to T_gen spent far below the threshold."""
     dwell: int = 3
@@ -43,19 +43,20 @@ class Criteria:
     """Two levels differ when they lie this many standard errors apart; 3 because the peak is the best of many
     evaluations."""
     drop_share: float = 0.05
-    """A decay from the peak must be this share of the way, however small its standard error: large n makes trifles
-    certain."""
+    """A decay from the peak must be this share of the chance-corrected range, however small its standard error: large n
+    makes trifles certain."""
     rise_share: float = 0.2
-    """A late rise must be this share of the way to leave the plateau: memorizing networks creep by a tenth or so."""
+    """A late rise must be this share of the chance-corrected range to leave the plateau: memorizing networks creep by a
+    tenth or so."""
     level_share: float = 0.1
-    """A late rise has levelled off when the last quarter of the time since it began brought less than this share of
+    """A late rise has leveled off when the last quarter of the time since it began brought less than this share of
     it; a straight line gains a quarter there."""
     kept_rise: float = 0.75
     """A late rise that loses more than a quarter of itself again has peaked, not risen."""
     baseline_share: float = 0.1
-    """Less than this share of the way above the trivial predictor counts as no better than it."""
+    """Less than this share of the chance-corrected range above the trivial predictor counts as no better than it."""
     collapse_depth: float = 0.2
-    """The train score collapses when it loses this share of its way from trivial to fitted."""
+    """The train score collapses when it loses this share of its range from trivial to fitted."""
     collapses: int = 3
     """"Repeated" collapses: two can be a restart of the optimizer's averages or one rough stretch."""
     collapse_share: float = 0.05
@@ -137,7 +138,7 @@ class Criteria:
     def neighbours(self, trajectory: Trajectory, split: str) -> Iterator[tuple[str, "Criteria"]]:
         """Each threshold that a verdict on this split uses, moved down and up one at a time: (``fit=0.985``, criteria).
 
-        The generalization threshold moves down at most half of the way to the trivial predictor."""
+        The generalization threshold moves down at most halfway to the trivial predictor."""
         for key, move in _moves(trajectory.kind).items():
             value = getattr(self, key)
             if key.startswith("generalize"):

@@ -49,7 +49,7 @@ class Evidence(Decay, Rise, Collapses):
     held_rows: int
     """Evaluations after T_gen_stable."""
     no_better: bool
-    """The end is no better than the trivial predictor's, or hardly: `baseline_share` of the way."""
+    """The end is no better than the trivial predictor's, or hardly: `baseline_share` of the chance-corrected range."""
 
     @property
     def fitted(self) -> bool:

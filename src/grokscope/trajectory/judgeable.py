@@ -4,6 +4,7 @@ import numpy as np
 
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.series import Trajectory
+from grokscope.vocabulary.text import whole
 
 FEW = 3
 """Equal evaluations below this number may be chance."""
@@ -26,12 +27,12 @@ def unjudgeable(trajectory: Trajectory, split: str, found: Milestones) -> str | 
         return f"train and {split} are the same in every evaluation: it is one column, named twice"
     train, held = trajectory.curve("train"), trajectory.curve(split)
     if len(train) == 1 and len(held) > 1:
-        return f"train was evaluated once, at step {train.step[0]:g}: whether and when it fitted is not known"
+        return f"train was evaluated once, at step {whole(train.step[0])}: whether and when it fitted is not known"
     last, half = train.step[-1].item(), (held.step[0] + held.step[-1]).item() / 2
     if found.T_fit.censored and (last < half or _reached_after(found, last)):
         return (
-            f"train was last evaluated at step {last:g} and had not fitted by then, {split} at {found.last_step:g}: "
-            "whether train fitted in between is not known"
+            f"train was last evaluated at step {whole(last)} and had not fitted by then, {split} at "
+            f"{whole(found.last_step)}: whether train fitted in between is not known"
         )
     return None
 
@@ -42,7 +43,7 @@ def left_censored(found: Milestones) -> str | None:
     if fit.censored or gen.censored or fit.previous is not None or gen.previous is not None:
         return None
     return (
-        f"the log begins at {max(fit.at, gen.at):g} with train fitted and held-out at {found.threshold:g}: both "
+        f"the log begins at {whole(max(fit.at, gen.at))} with train fitted and held-out at {found.threshold:g}: both "
         f"milestones lie at or before it, so whether one came late is not known{_since(found)}"
     )
 
@@ -50,7 +51,7 @@ def left_censored(found: Milestones) -> str | None:
 def _since(found: Milestones) -> str:
     if found.T_gen_stable.censored:
         return f"; held-out ends at {found.end:.3g}"
-    return f"; held-out holds the threshold to the end, at {found.last_step:g}"
+    return f"; held-out holds the threshold to the end, at {whole(found.last_step)}"
 
 
 def _reached_after(found: Milestones, last: float) -> bool:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from grokscope.trajectory.survival import FEW, censored_data
 from grokscope.trajectory.times import Times, coarsened, exact_times, pooled, shared_steps
+from grokscope.vocabulary.text import whole
 
 EXACT_UP_TO = 20_000
 """Up to this many relabellings the permutation test visits all; beyond, it draws as many."""
@@ -85,7 +86,7 @@ def _on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | s
         return "no evaluation step is shared by all runs"
     if all(len(grid) == np.searchsorted(steps, grid[-1], "right") for grid in both.grids):
         return a, b, ()
-    gaps = f", every {np.median(np.diff(steps)):g} steps or so" if len(steps) > 1 else ""
+    gaps = f", every {whole(float(np.median(np.diff(steps))))} steps or so" if len(steps) > 1 else ""
     note = f"evaluated on different grids: compared on the {len(steps):,} evaluations that all runs had{gaps}"
     return coarsened(a, steps), coarsened(b, steps), (note,)
 

@@ -10,6 +10,7 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.curves import runs_of, stretches, time_weights
 from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
+from grokscope.vocabulary.text import whole
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Milestone:
 
     def __str__(self) -> str:
         if self.censored:
-            return f"not by {self.at:g}"
+            return f"not by {whole(self.at)}"
         return (
-            f"{self.at:g} in ({self.previous:g}, {self.at:g}]"
+            f"{whole(self.at)} in ({whole(self.previous)}, {whole(self.at)}]"
             if self.previous is not None
-            else f"{self.at:g} or before"
+            else f"{whole(self.at)} or before"
         )
 
     @property
@@ -54,7 +55,11 @@ class Span:
     censored: bool = False
 
     def __str__(self) -> str:
-        return f"> {self.value:g}" if self.censored else f"{self.value:g} in [{self.low:g}, {self.high:g}]"
+        return (
+            f"> {whole(self.value)}"
+            if self.censored
+            else f"{whole(self.value)} in [{whole(self.low)}, {whole(self.high)}]"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {k: v if np.isfinite(v) else None for k, v in vars(self).items()}

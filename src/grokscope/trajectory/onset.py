@@ -80,8 +80,8 @@ def plateau_from(trajectory: Trajectory, split: str, criteria: Criteria) -> floa
     """Where held-out, with the first descent of train over, stopped rising for as long as it had taken to get there.
 
     It is the first evaluation at step s, with train beyond `SETTLED` of its improvement, over which the curve does not
-    lastingly rise by more than noise and `drop_share` of the way up to step 2 s (and for `spike_window` evaluations).
-    None where there is none within the log.
+    lastingly rise by more than noise and `drop_share` of the chance-corrected range up to step 2 s (and for
+    `spike_window` evaluations). None where there is none within the log.
     """
     held = course(trajectory, split, criteria)
     smooth = running_median(held.level)

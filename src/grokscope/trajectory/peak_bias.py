@@ -1,4 +1,4 @@
-"""How much of a curve's maximum is luck: the best of many noisy evaluations lies above what the network does there.
+"""Selection optimism of a curve's maximum: the best of many noisy evaluations lies above what the network does there.
 
 Noise model. The curve is a slow course (running median over `WINDOW` evaluations) plus first-order autoregressive noise
 with standard deviation sigma and correlation rho between neighbours, plus single evaluations that jut out (spikes). A
@@ -123,7 +123,7 @@ class PeakBias:
     independent. Evaluations of one run share their examples, so this is an upper bound."""
     draws: int
     cannot_tell: str | None = None
-    """Why the luck is not known; None where it is."""
+    """Why the optimism is not estimable; None where it is."""
 
     @property
     def corrected(self) -> float | None:

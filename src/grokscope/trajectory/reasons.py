@@ -4,9 +4,10 @@ import math
 
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence
+from grokscope.vocabulary.text import whole
 
 HIGH_PLATEAU = 0.5
-"""A plateau above this share of the way to the threshold may be all that a task has to give."""
+"""A plateau above this share of the chance-corrected range up to the threshold may be all that a task has to give."""
 
 
 def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
@@ -28,18 +29,20 @@ def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
 
 def _diverged(e: Evidence, c: Criteria) -> str:
     before = (
-        f"; held-out had reached {e.milestones.threshold:g} at {e.milestones.T_gen_lasting.at:g}" if e.reached else ""
+        f"; held-out had reached {e.milestones.threshold:g} at {whole(e.milestones.T_gen_lasting.at)}"
+        if e.reached
+        else ""
     )
     return f"{e.diverged}{before}"
 
 
 def _unstable(e: Evidence, c: Criteria) -> str:
-    fit = f"train fitted at {e.milestones.T_fit.at:g}"
+    fit = f"train fitted at {whole(e.milestones.T_fit.at)}"
     if e.instability == "cyclic":
         what = f"and then collapsed {e.collapses} times, in {e.collapse_share:.0%} of the time since"
     elif e.collapsed_from is not None:
         level = f"below {e.collapse_level:.3g}; it ends at {e.train_end:.3g}"
-        what = f"and collapsed for good at {e.collapsed_from:g} ({level})"
+        what = f"and collapsed for good at {whole(e.collapsed_from)} ({level})"
     else:
         what = f"and was collapsed (below {e.collapse_level:.3g}) for {e.collapse_share:.0%} of the time since"
     return f"{fit} {what}; {_held_out(e)}"
@@ -49,11 +52,11 @@ def _held_out(e: Evidence) -> str:
     """What held-out reached, and whether it kept it."""
     m = e.milestones
     if e.stable:
-        return f"held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g} and holds it (ends at {m.end:.3g})"
+        return f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and holds it (ends at {m.end:.3g})"
     if e.reached:
-        return f"held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g} and lost it (ends at {m.end:.3g})"
+        return f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and lost it (ends at {m.end:.3g})"
     kept = "kept that" if m.peak_lasting - m.end <= m.noise.band else "lost it"
-    highest = f"at best {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and {kept} (ends at {m.end:.3g})"
+    highest = f"at best {m.peak_lasting:.3g} (step {whole(m.peak_lasting_step)}) and {kept} (ends at {m.end:.3g})"
     return f"held-out {_never(e)} and stood {highest}"
 
 
@@ -62,7 +65,7 @@ def _never(e: Evidence) -> str:
     m = e.milestones
     if m.T_gen.censored:
         return f"never reached {m.threshold:g}"
-    return f"reached {m.threshold:g} only for a moment, at {m.T_gen.at:g}"
+    return f"reached {m.threshold:g} only for a moment, at {whole(m.T_gen.at)}"
 
 
 def _recovered(e: Evidence, c: Criteria) -> str:
@@ -72,8 +75,8 @@ def _recovered(e: Evidence, c: Criteria) -> str:
         level = f"which is no better than the trivial predictor's {e.trivial:.3g}"
     else:
         level = (
-            f"which is the level of the trivial predictor ({e.trivial:.3g}): within {c.baseline_share:.0%} of the way "
-            f"from there to {m.threshold:g}"
+            f"which is the level of the trivial predictor ({e.trivial:.3g}): within {c.baseline_share:.0%} of the "
+            f"chance-corrected range, from there to {m.threshold:g}"
         )
     return f"held-out rose late, from {e.base:.3g} to {m.end:.3g}, {level}{'' if e.fitted else '; ' + _train(e, c)}"
 
@@ -81,8 +84,8 @@ def _recovered(e: Evidence, c: Criteria) -> str:
 def _train(e: Evidence, c: Criteria) -> str:
     """How far a train score got that never fitted."""
     got = (
-        f"train never fitted by {e.milestones.T_fit.at:g}: it got to {e.train_peak:.3g} at {e.train_peak_step:g} "
-        f"(fit threshold {e.fit_threshold:g})"
+        f"train never fitted by {whole(e.milestones.T_fit.at)}: it got to {e.train_peak:.3g} at "
+        f"{whole(e.train_peak_step)} (fit threshold {e.fit_threshold:g})"
     )
     if e.train_trivial is None:
         return got
@@ -94,7 +97,7 @@ def _train(e: Evidence, c: Criteria) -> str:
 def _underfit(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     if e.reached:
-        held = f"held-out did reach {m.threshold:g} at {m.T_gen_lasting.at:g}, so question the fit threshold"
+        held = f"held-out did reach {m.threshold:g} at {whole(m.T_gen_lasting.at)}, so question the fit threshold"
     else:
         held = f"held-out ends at {m.end:.3g}"
     return f"{_train(e, c)}; {held}"
@@ -102,7 +105,7 @@ def _underfit(e: Evidence, c: Criteria) -> str:
 
 def _generalized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    when = f"held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g}, train fitted at {m.T_fit.at:g}"
+    when = f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)}, train fitted at {whole(m.T_fit.at)}"
     if e.delay_ratio is None or e.delay_ratio < c.delay_ratio:
         return f"{when}: no real delay (ratio {_ratio(e)} < {c.delay_ratio:g}){_kept(e)}"
     return f"{when}: late, but far below ({e.low_level:.3g}) for only {e.low_share:.0%} of the delay{_kept(e)}"
@@ -111,50 +114,50 @@ def _generalized(e: Evidence, c: Criteria) -> str:
 def _grokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     return (
-        f"train fitted at {m.T_fit.at:g}, held-out reached {m.threshold:g} at {m.T_gen_lasting.at:g} "
+        f"train fitted at {whole(m.T_fit.at)}, held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} "
         f"(ratio {_ratio(e)}), below {e.low_level:.3g} for {e.low_share:.0%} of the delay{_kept(e)}"
     )
 
 
 def _semi(e: Evidence, c: Criteria) -> str:
-    return f"{_rose(e)}, and has levelled off below {e.milestones.threshold:g} by {e.milestones.last_step:g}{_task(e)}"
+    m = e.milestones
+    return f"{_rose(e)}, and has leveled off below {m.threshold:g} by {whole(m.last_step)}{_task(e)}"
 
 
 def _rising(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     share = f"{e.gained_lately / e.rise:.0%} of the rise in the last quarter of the time since it began"
     return (
-        f"{_rose(e)}, below {m.threshold:g}, and is still rising at {m.last_step:g} ({share}): censored there, "
+        f"{_rose(e)}, below {m.threshold:g}, and is still rising at {whole(m.last_step)} ({share}): censored there, "
         "a longer run says whether it groks"
     )
 
 
 def _rose(e: Evidence) -> str:
     m = e.milestones
-    return (
-        f"train fitted at {m.T_fit.at:g}; held-out rose late from {e.base:.3g} (until {e.rise_from:g}) to {m.end:.3g}"
-    )
+    rise = f"held-out rose late from {e.base:.3g} (until {whole(e.rise_from)}) to {m.end:.3g}"
+    return f"train fitted at {whole(m.T_fit.at)}; {rise}"
 
 
 def _ungrokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     if e.reached:
         return (
-            f"held-out had reached {m.threshold:g} at {m.T_gen_lasting.at:g} and peaked at {m.peak_lasting:.3g} "
-            f"(step {m.peak_lasting_step:g}); it ends at {m.end:.3g}, a loss beyond noise"
+            f"held-out had reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and peaked at {m.peak_lasting:.3g} "
+            f"(step {whole(m.peak_lasting_step)}); it ends at {m.end:.3g}, a loss beyond noise"
         )
     return (
-        f"held-out peaked at {m.peak_lasting:.3g} (step {m.peak_lasting_step:g}) and decayed to {m.end:.3g}, "
+        f"held-out peaked at {m.peak_lasting:.3g} (step {whole(m.peak_lasting_step)}) and decayed to {m.end:.3g}, "
         f"a drop of {e.lasting_drop:.2g} beyond the noise band of {e.drop_band:.2g}; it {_never(e)}"
     )
 
 
 def _memorized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    flicker = "" if m.T_gen.censored else f" (a flicker reached {m.threshold:g} at {m.T_gen.at:g})"
+    flicker = "" if m.T_gen.censored else f" (a flicker reached {m.threshold:g} at {whole(m.T_gen.at)})"
     return (
-        f"train fitted at {m.T_fit.at:g}; held-out ends at {m.end:.3g} (threshold {m.threshold:g}) and has not "
-        f"left its plateau by {m.last_step:g}{flicker}: censored there, a longer run may still grok{_task(e)}"
+        f"train fitted at {whole(m.T_fit.at)}; held-out ends at {m.end:.3g} (threshold {m.threshold:g}) and has not "
+        f"left its plateau by {whole(m.last_step)}{flicker}: censored there, a longer run may still grok{_task(e)}"
     )
 
 
@@ -174,9 +177,9 @@ def _kept(e: Evidence) -> str:
     m = e.milestones
     if not e.stable:
         return f"; it ends at {m.end:.3g}, below the threshold but not clearly"
-    held = f"{e.held_for:g} steps, {e.held_for_share:.0%} of the log"
+    held = f"{whole(e.held_for)} steps, {e.held_for_share:.0%} of the log"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
-        return f"; it fell below in between and holds since {m.T_gen_stable.at:g} ({held})"
+        return f"; it fell below in between and holds since {whole(m.T_gen_stable.at)} ({held})"
     return f"; it has held since ({held})"
 
 
@@ -190,4 +193,6 @@ def _aside(name: str, e: Evidence) -> str:
         return ""
     m = e.milestones
     before = ", before the fit" if e.peak_before_fit else ""
-    return f"; the highest value, {m.peak:.3g} at {m.peak_step:g}{before}, is one evaluation alone and does not count"
+    return (
+        f"; the highest value, {m.peak:.3g} at {whole(m.peak_step)}{before}, is one evaluation alone and does not count"
+    )

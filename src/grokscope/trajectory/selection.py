@@ -175,7 +175,7 @@ class Selection:
     values: dict[str, float]
     """split (train included) -> its score there; NaN where it was not evaluated."""
     bias: PeakBias | None
-    """For rules that take a maximum: how much of it is luck. None for the others, and for short curves."""
+    """For rules that take a maximum: its selection optimism. None for the others, and for short curves."""
 
     @property
     def label(self) -> str:

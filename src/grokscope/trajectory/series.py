@@ -10,6 +10,7 @@ import numpy as np
 
 from grokscope.registry import nearest
 from grokscope.trajectory.curves import roughness, running_median
+from grokscope.vocabulary.text import whole
 
 Kind = Literal["classification", "regression"]
 
@@ -222,12 +223,12 @@ class Trajectory:
         does; None if both end as numbers to go by."""
         at = self.non_finite_from
         if at is not None:
-            return at, f"the train loss {_beyond(self.train_loss)} from {at:g} to the end"
+            return at, f"the train loss {_beyond(self.train_loss)} from {whole(at)} to the end"
         loss = self.held_out_loss.get(split)
         if loss is None and self.kind == "regression":
             loss = -self.held_out[split]
         at = None if loss is None else self._lost_from(loss)
-        return None if at is None else (at, f"the loss on {split} {_beyond(loss)} from {at:g} to the end")
+        return None if at is None else (at, f"the loss on {split} {_beyond(loss)} from {whole(at)} to the end")
 
     def _lost_from(self, loss: np.ndarray) -> float | None:
         logged = ~np.isnan(loss)

@@ -1,7 +1,7 @@
 """Numbers and plurals as text, the same everywhere: thousands with commas, few digits, a true minus sign on the page.
 
-Two families: `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`, `factor` and
-`short` are typographic, for the page and its figures.
+Two families: `whole`, `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`,
+`factor` and `short` are typographic, for the page and its figures.
 """
 
 import math
@@ -19,6 +19,13 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def listed(parts: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def whole(value: float) -> str:
+    """A step, a count or an epoch, exact: ``12,000``; with a fraction at most six digits: ``12.25``, ``1,200.5``."""
+    if math.isfinite(value) and float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.6g}" if 1e-4 <= abs(value) < 1e6 else f"{value:g}"
 
 
 def number(value: float) -> str:
