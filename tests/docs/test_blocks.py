@@ -8,6 +8,8 @@ import pytest
 
 from grokscope import configio
 from grokscope.study import Study
+from grokscope.train.driver import train
+from grokscope.verdicts import run_verdicts
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -34,6 +36,18 @@ def test_toml_blocks_are_read(text):
     raw = tomllib.loads(text)
     runs = Study.from_dict(raw).runs() if "seeds" in raw else [configio.load_run(raw)]
     assert runs
+
+
+@pytest.mark.slow
+def test_the_first_run_of_the_start_page_groks(tmp_path):
+    """Held-out below a tenth long after the fit, and at the threshold in the end: what the page says of it."""
+    text = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "start.md").read_text(), re.S | re.M)[0]
+    run = train(configio.load_run(tomllib.loads(text)), tmp_path)
+    judged = run_verdicts(run)["id_val"]
+    fit, gen = (judged["milestones"][name]["at"] for name in ("T_fit", "T_gen"))
+    assert judged["verdict"] == "grokked"
+    assert fit <= 50
+    assert 400 <= gen - fit <= 650
 
 
 def test_links_lead_somewhere():

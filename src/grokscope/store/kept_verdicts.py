@@ -14,7 +14,7 @@ from grokscope.files import plain_file, read_json, to_json
 from grokscope.store.run import METRICS, Run
 
 VERSION = 7
-"""Raise it when the rules of a verdict, its fields or its sentences change: what older versions kept is then judged anew."""
+"""Raise it when a verdict's rules, fields or sentences change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""
 
