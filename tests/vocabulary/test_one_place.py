@@ -30,7 +30,8 @@ def lists_of_splits(file: Path) -> list[int]:
         if isinstance(node, ast.Dict):
             items = [*(key for key in node.keys if key), *node.values]
         words = [i.value for i in items if isinstance(i, ast.Constant) and isinstance(i.value, str)]
-        named = {name for name in NAMES for word in words if word == name or word.endswith(f"_{name}")}
+        named = set(words) & set(NAMES)
+        named |= {name for name in HELD_OUT for word in words if word.endswith(f"_{name}")}
         if len(named) > 1 and named & HELD_OUT:
             lines.append(node.lineno)
     return lines

@@ -9,7 +9,7 @@ import pytest
 
 from grokscope.report import build_report
 from grokscope.report.read.judged_run import read
-from grokscope.report.read.measured_columns import diagnostics_in, group_bands
+from grokscope.report.read.measured_columns import group_bands
 from grokscope.report.read.shortcut import outcomes
 from grokscope.report.read.subjects import effective_rates, gather
 from grokscope.report.sections import contact_sheet
@@ -18,6 +18,7 @@ from grokscope.report.sections.norms_and_ranks import RANK_ROWS, gradient_column
 from grokscope.report.sections.shortcut import p_value
 from grokscope.store import find_runs
 from grokscope.trajectory import Criteria
+from grokscope.vocabulary.columns import panels
 from grokscope.vocabulary.text import score
 from report.synthetic import UNGROKKED, write_run
 
@@ -170,9 +171,9 @@ def test_a_naive_penalty_is_drawn_where_there_is_no_other(tmp_path):
     shown = irm_columns({"standard": readings(tmp_path)})
     assert {"train_irm", "ood_val_irm", "train_env1_irm"} <= shown
     assert "mine_irm" not in shown
-    moved = html[html.index('id="diagnostics"') : html.index('id="runs"')]
-    assert "IRM penalty, mine" in moved, "what the section does not draw stays among the others"
-    assert "IRM penalty, train" not in moved
+    others = html[html.index('id="other-columns"') :]
+    assert "mine irm against step" in others, "the penalty of a split that no run has is somebody's own column"
+    assert "IRM penalty, train against step" not in html
 
 
 # -- learning rates and gradients -------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def test_the_effective_rate_is_drawn_with_its_range_over_tensors(tmp_path):
     for seed in range(2):
         write(tmp_path, seed, edit=rates)
     members = readings(tmp_path)
-    (d,) = [d for d in diagnostics_in(members[0].subject.metrics, ["ood_val"]) if d.column == "elr_mean"]
+    (d,) = [d for d in panels(members[0].subject.metrics, ["ood_val"]) if d.column == "elr_mean"]
     band = group_bands(d, {"standard": members})["standard"]
     assert (band.low[-1], band.median[-1], band.high[-1]) == (1e-3, 2e-3, 3e-3)
     assert "effective learning rate against step, median per group: standard from 0.002" in page_of(tmp_path)[0]
@@ -215,7 +216,7 @@ def test_gradient_norms_by_group_stand_under_the_weights(tmp_path):
     assert gradient_columns({"a": readings(tmp_path)}) == {
         f"grad_norm_{g}" for g in ("total", "head", "scale_invariant")
     }
-    elsewhere = diagnostics_in(["grad_norm_head", "grad_norm_total"], [])
+    elsewhere = panels(["grad_norm_head", "grad_norm_total"], [])
     assert [d.title for d in elsewhere] == ["gradient norm, L2", "gradient norm, head"]
 
 

@@ -7,7 +7,7 @@ from grokscope.report.draw.axes import axes_rows, dress_y, heading, ruled
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.draw.style import group_colour, group_dash
 from grokscope.report.read.bands import Band
-from grokscope.report.read.measured_columns import Diagnostic
+from grokscope.vocabulary.columns import Described
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
@@ -16,8 +16,8 @@ SIZE = WIDTH, HEIGHT = 360.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 22.0, 38.0
 
 
-def draw_diagnostic(
-    figure: "FigureBase", diagnostic: Diagnostic, bands: Mapping[str, Band], order: Sequence[str], axis: StepAxis
+def draw_column(
+    figure: "FigureBase", described: Described, bands: Mapping[str, Band], order: Sequence[str], axis: StepAxis
 ) -> None:
     """One panel; `order` gives each group its colour and dash, the same as in other figures."""
     (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
@@ -27,11 +27,11 @@ def draw_diagnostic(
         if band.kind != "none":
             axes.fill_between(band.step, band.low, band.high, color=shade, alpha=0.14, linewidth=0)
         axes.plot(*axis.thin(band.step, band.median), color=shade, linewidth=1.8, linestyle=group_dash(index))
-    log = diagnostic.scale == "log"
+    log = described.scale == "log"
     if log:
         axes.set_yscale("log")
     dress_y(axes, log)
     ruled(axes)
     axis.dress(axes)
     axes.set_xlabel(axis.label, labelpad=2)
-    heading(axes, diagnostic.title + (", log scale" if log else ""), role="ink", size=11)
+    heading(axes, described.title + (", log scale" if log else ""), role="ink", size=11)

@@ -8,7 +8,7 @@ import numpy as np
 from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
 from grokscope.report.draw.style import colour, group_colour, group_dash
 from grokscope.report.read.shortcut import SizeCurve
-from grokscope.trajectory.selection import ORACLE, REPORTED
+from grokscope.vocabulary.splits import is_reported, oracle_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], na
         _draw_curve(axes, curve, names.index(curve.name), len(names))
     margin_labels(axes, labels, size=9.5)
     axes.set_xlabel("n_train, examples (log scale)", labelpad=2)
-    stamp = f"; peaks: {ORACLE}" if split == REPORTED else ""
+    stamp = f"; peaks: {oracle_label(split)}" if is_reported(split) else ""
     heading(axes, f"accuracy on {split}{stamp}", role="ink", size=11)
 
 

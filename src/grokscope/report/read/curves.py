@@ -7,11 +7,9 @@ import numpy as np
 
 from grokscope.report.read.bands import Band, group_band
 from grokscope.report.read.judged_run import Reading
+from grokscope.vocabulary.column_table import PARAMETER_GROUPS
 
-NORM_GROUPS = {
-    "norm_scale_invariant": "scale-inv.", "norm_weights": "weights", "norm_normalization": "norm. layers",
-    "norm_biases": "biases", "norm_head": "head", "norm_signal": "signal", "norm_memorization": "memoriz.",
-}  # fmt: skip
+NORM_GROUPS = {f"norm_{name}": words for name, words in PARAMETER_GROUPS.items()}
 VISIBLE = 0.1
 """A parameter group is drawn when its norm reaches this share of the total somewhere in the group's runs."""
 

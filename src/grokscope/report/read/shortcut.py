@@ -10,12 +10,19 @@ import numpy as np
 
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.subjects import differs_freely, flat
+from grokscope.vocabulary.splits import REPORTED as SPLITS_ONLY_REPORTED
+from grokscope.vocabulary.splits import SELECTING, UNSEEN
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Selection
 
-OOD = ("ood_val", "ood_test")
-RULES = ("final", "mean_last", "peak_ood_val", "oracle")
+CHOOSING = next(name for name in UNSEEN if name in SELECTING)
+"""The unseen environment that honest rules choose on."""
+REPORTED = SPLITS_ONLY_REPORTED[0]
+"""The unseen environment that nothing may be chosen on."""
+PEAKS = {f"peak_{CHOOSING}": CHOOSING, "oracle": REPORTED}
+"""Rules that take a maximum, and on what."""
+RULES = ("final", "mean_last", *PEAKS)
 SIZE = "task.n_train"
 _ENVIRONMENT = re.compile(r"(\w+?)_env(\d+)_acc")
 _IN_NAME = re.compile(r"\bn_train=\S+")
@@ -45,8 +52,7 @@ class Outcome:
         trajectory = self.subject.trajectory
         if trajectory is None:
             return {}
-        known = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
-        rules = [r for r in RULES if known.get(r, "") in ("", *_evaluated(trajectory))]
+        rules = [r for r in RULES if PEAKS.get(r, "") in ("", *_evaluated(trajectory))]
         return {rule: select(trajectory, rule) for rule in rules}
 
     def epoch(self, step: float) -> float | None:
@@ -64,12 +70,12 @@ def _evaluated(trajectory: Any) -> list[str]:
 
 def has_unseen(reading: Reading) -> bool:
     """Whether the run's facts name an unseen environment."""
-    return any(split in ((reading.subject.record.get("facts") or {}).get("splits") or {}) for split in OOD)
+    return any(split in ((reading.subject.record.get("facts") or {}).get("splits") or {}) for split in UNSEEN)
 
 
 def outcomes(readings: Mapping[str, Sequence[Reading]]) -> list[Outcome]:
     """One per subject; `readings` by split, all in the subjects' order."""
-    names = [s for s in OOD if s in readings]
+    names = [s for s in UNSEEN if s in readings]
     return [Outcome(dict(zip(names, row, strict=True))) for row in zip(*(readings[s] for s in names), strict=True)]
 
 

@@ -14,12 +14,13 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import FOLDED, Block, Group, Plots, Row, Table, Value, Words, wide
 from grokscope.report.sections.norms_and_ranks import ends, has, stack_panel
+from grokscope.vocabulary.splits import NAMES, SPEAKING, TRAIN
 from grokscope.vocabulary.text import NONE, plural
 
 Groups = Mapping[str, Sequence[Reading]]
-SPLITS = {
-    "train": ("train", ()), "id_val": ("held-4", (2.5, 1.5)), "ood_val": ("held-1", ()), "ood_test": ("held-2", (5, 2)),
-}  # fmt: skip
+_LOOKS = (("held-1", ()), ("held-2", (5, 2)), ("held-4", (2.5, 1.5)), ("held-3", (6, 2, 1.2, 2)))
+"""Color and dash of the held-out splits, in the order in which they speak for a run; further ones begin anew."""
+SPLITS = {name: ("train", ()) if name == TRAIN else _LOOKS[SPEAKING.index(name) % len(_LOOKS)] for name in NAMES}
 NOTHING = (
     "On memorized data the penalty says nothing: it is a gradient of the loss, so where the loss is near 0 it is "
     "near 0 whatever the network has learned, and it grows with the square of the logits' scale. A small penalty on "

@@ -8,14 +8,15 @@ import numpy as np
 
 from grokscope.report.draw.axis import Scale, curve_axis, step_axis
 from grokscope.report.draw.keys import Entry, group_key
-from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, draw_diagnostic
+from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, draw_column
 from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
 from grokscope.report.read.bands import Band, column_band
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.report.read.material import Material
-from grokscope.report.read.measured_columns import LINES, Diagnostic
+from grokscope.report.read.measured_columns import LINES
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Hover, Panel, Plots, Row, Table, Value, Words, wide
+from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import NONE, factor, short
 
 Groups = Mapping[str, Sequence[Reading]]
@@ -121,7 +122,7 @@ def rank_blocks(material: Material, groups: Groups) -> list[Block]:
         bands = {g: b for g, m in groups.items() if (b := column_band(m, column)) is not None}
         if bands:
             note = f"{meaning}; rows: {', '.join(dict.fromkeys(rows[g] for g in bands))}{' (see the key)' * unequal}"
-            panels.append(_rank_panel(Diagnostic(column, title(column), note), bands, order, material))
+            panels.append(_rank_panel(column, note, bands, order, material))
     if not panels:
         return []
     key = [
@@ -149,19 +150,17 @@ def _packages(reading: Reading) -> Mapping[str, Any]:
     return (reading.subject.record.get("provenance") or {}).get("packages") or {}
 
 
-def title(column: str) -> str:
-    return f"{column.removeprefix('rank_')} rank"
-
-
-def _rank_panel(d: Diagnostic, bands: dict[str, Band], order: list[str], material: Material) -> Panel:
+def _rank_panel(column: str, note: str, bands: dict[str, Band], order: list[str], material: Material) -> Panel:
+    described = describe(column)
+    assert described is not None  # all of RANKS are in the vocabulary
     unit = unit_of(material.lead)
     axis = {scale: step_axis(scale, [b.step for b in bands.values()], unit) for scale in ("log", "linear")}
     told = "; ".join(f"{g} from {short(b.median[0])} to {short(b.median[-1])}" for g, b in bands.items())
     return Panel(
-        lambda figure, scale: draw_diagnostic(figure, d, bands, order, axis[scale]),
+        lambda figure, scale: draw_column(figure, described, bands, order, axis[scale]),
         SIZE,
-        f"{d.title} against step: {told}.",
-        note=d.meaning,
+        f"{described.title} against step: {told}.",
+        note=note,
         hover=Hover(axis.__getitem__, LEFT, SIZE[0] - RIGHT, {name: (b.step, b.median) for name, b in bands.items()}),
     )
 

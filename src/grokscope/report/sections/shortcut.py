@@ -7,30 +7,40 @@ import numpy as np
 
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
-from grokscope.report.read.shortcut import OOD, Heat, Outcome, has_unseen, heat_rows, outcomes, size_curves
+from grokscope.report.read.shortcut import (
+    CHOOSING,
+    PEAKS,
+    REPORTED,
+    Heat,
+    Outcome,
+    has_unseen,
+    heat_rows,
+    outcomes,
+    size_curves,
+)
 from grokscope.report.sections.blocks import FOLDED, Block, Group, Row, Section, Table, Value, Words
 from grokscope.report.sections.contact_sheet import contact_blocks
 from grokscope.report.sections.irm import irm_blocks, irm_columns
 from grokscope.report.sections.norms_and_ranks import RANKS, gradient_columns, norm_blocks, rank_blocks
 from grokscope.report.sections.training_set_size import size_blocks
 from grokscope.trajectory.peak_bias import SHORTEST
-from grokscope.vocabulary.text import NONE, plural, score, steps
+from grokscope.vocabulary.splits import NAMES, TRAIN, UNSEEN, is_reported
+from grokscope.vocabulary.text import NONE, listed, plural, score, steps
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Selection
 
 PLACE = 60.0
 
-PEAKS = {"peak_ood_val": "ood_val", "oracle": "ood_test"}
-"""Rules that take a maximum, and on what."""
+CHOSEN = f"peak_{CHOOSING}"
 LISTED = 60
 """Above this many runs the inventory is left to the table of verdicts: each row costs a simulation."""
 LAST_ONE = "last evaluation"
 """What stands beneath a final score, as beside the mean of the last ones."""
 INVENTORY = (
     "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. Final "
-    "is the last evaluation, end the mean of the last ones. The last column, the peak on ood_test, "
-    "is an oracle: it was chosen on ood_test, so it is the score of no procedure anybody could have followed, and no "
+    f"is the last evaluation, end the mean of the last ones. The last column, the peak on {REPORTED}, "
+    f"is an oracle: it was chosen on {REPORTED}, so it is the score of no procedure anyone could have followed, and no "
     "other column may be read against it. Every peak is a maximum, the honest one, too: beside it stand the part that "
     "is expected to be selection optimism, and p, how often a flat curve of this roughness lies as far above its own "
     "end."
@@ -69,7 +79,7 @@ def _groups(material: Material) -> dict[str, list[Reading]]:
 
 
 def _splits(material: Material) -> list[str]:
-    return [s for s in OOD if s in material.readings]
+    return [s for s in UNSEEN if s in material.readings]
 
 
 def columns(material: Material) -> set[str]:
@@ -83,9 +93,10 @@ def columns(material: Material) -> set[str]:
 
 
 def _choice(splits: Sequence[str]) -> str:
-    if "ood_val" not in splits:
-        return "No ood_val was evaluated, so no rule can choose on an unseen environment; ood_test is only reported."
-    return "Rules choose on ood_val; ood_test is only reported."
+    reported = f"{listed([s for s in splits if is_reported(s)] or [REPORTED])} is only reported."
+    if CHOOSING not in splits:
+        return f"No {CHOOSING} was evaluated, so no rule can choose on an unseen environment; {reported}"
+    return f"Rules choose on {CHOOSING}; {reported}"
 
 
 def _inventory(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
@@ -93,8 +104,8 @@ def _inventory(material: Material, groups: Mapping[str, Sequence[Reading]]) -> l
     count = sum(len(m) for m in groups.values())
     if count > LISTED:
         return [Words(f"{plural(count, 'run')}: too many for an inventory; see the table of verdicts.")]
-    head = ("Run", "Verdicts", "ood_val: peak", "ood_val: final", "ood_test: final", "ood_test: end",
-            "at the peak of ood_val", "peak; oracle: chosen on ood_test")  # fmt: skip
+    head = ("Run", "Verdicts", f"{CHOOSING}: peak", f"{CHOOSING}: final", f"{REPORTED}: final", f"{REPORTED}: end",
+            f"at the peak of {CHOOSING}", f"peak; oracle: chosen on {REPORTED}")  # fmt: skip
     rows = []
     for name, members in groups.items():
         own = [every[r.subject.name] for r in members]
@@ -143,18 +154,20 @@ def _runs(members: Sequence[Outcome], material: Material) -> list[Row]:
 
 def _cells(o: Outcome) -> list[Value]:
     words = [f"{split}: {r.outcome}" for split, r in o.readings.items()]
-    first, second = [*words, "", ""][:2]
-    if words and len({r.outcome for r in o.readings.values()}) == 1:
-        first, second = next(iter(o.readings.values())).outcome, "on both" if len(words) > 1 else ""
+    first, second = next(iter(words), ""), "; ".join(words[1:])
+    if len(words) > 1 and len({r.outcome for r in o.readings.values()}) == 1:
+        first, second = next(iter(o.readings.values())).outcome, "on both" if len(words) == 2 else "on all"
+    elif len(words) == 1:
+        first = next(iter(o.readings.values())).outcome
     final, last = o.chosen.get("final"), o.chosen.get("mean_last")
     return [
         Value(first, second, number=False),
-        _peak(o, "ood_val", "peak_ood_val"),
-        _score(final, "ood_val", LAST_ONE),
-        _score(final, "ood_test", LAST_ONE),
-        _score(last, "ood_test", f"last {last.averaged}" if last else ""),
-        _chosen(o, "peak_ood_val"),
-        _peak(o, "ood_test", "oracle"),
+        _peak(o, CHOOSING, CHOSEN),
+        _score(final, CHOOSING, LAST_ONE),
+        _score(final, REPORTED, LAST_ONE),
+        _score(last, REPORTED, f"last {last.averaged}" if last else ""),
+        _chosen(o, CHOSEN),
+        _peak(o, REPORTED, "oracle"),
     ]
 
 
@@ -181,7 +194,7 @@ def _score(s: "Selection | None", split: str, sub: str = "") -> Value:
 
 def _chosen(o: Outcome, rule: str) -> Value:
     s = o.chosen.get(rule)
-    return Value(NONE) if s is None else Value(score(s.values.get("ood_test")), _when(o, s.step))
+    return Value(NONE) if s is None else Value(score(s.values.get(REPORTED)), _when(o, s.step))
 
 
 def _mean(members: Sequence[Outcome]) -> Row:
@@ -202,15 +215,15 @@ def _mean(members: Sequence[Outcome]) -> Row:
 
     return Row(
         "mean and range",
-        [Value(plural(len(members), "run"), number=False), peak("ood_val"), rule("final", "ood_val"),
-         rule("final", "ood_test"), rule("mean_last", "ood_test"), rule("peak_ood_val", "ood_test"),
-         rule("oracle", "ood_test")],
+        [Value(plural(len(members), "run"), number=False), peak(CHOOSING), rule("final", CHOOSING),
+         rule("final", REPORTED), rule("mean_last", REPORTED), rule(CHOSEN, REPORTED),
+         rule("oracle", REPORTED)],
     )  # fmt: skip
 
 
 def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[Block]:
     tables, classes = [], []
-    order = ["train", *(s for s in ("id_val", *OOD) if s in held)]
+    order = [name for name in NAMES if name == TRAIN or name in held]
     for name, members in groups.items():
         classes, rows = heat_rows(members, order)
         if rows:

@@ -8,7 +8,7 @@ from grokscope.report.draw.keys import Entry
 from grokscope.report.draw.training_set_size import SIZE, draw_sizes
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
-from grokscope.trajectory.selection import ORACLE, REPORTED
+from grokscope.vocabulary.splits import REPORTED, is_reported, oracle_label
 from grokscope.vocabulary.text import plural, score
 
 
@@ -22,14 +22,18 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     key += [Entry(f"{name}: mean end", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
     panels = [_panel(split, curves, names) for split, curves in found.items()]
     said = [Words(sentence(split, c)) for split, curves in found.items() for c in curves]
-    oracle = [Words(f"On {REPORTED} a peak is an {ORACLE}: no procedure could have reported it.", "warning")]
+    oracle = [
+        Words(f"On {split} a peak is an {oracle_label(split)}: no procedure could have reported it.", "warning")
+        for split in REPORTED
+        if split in found
+    ]
     return [
         Words("How much data it would take", "h3"),
         Words("Runs that differ in task.n_train and the seed only. Open circles are peaks, each run's best of many "
               "evaluations and so partly luck; filled ones are ends, each the mean of the last evaluations. The lines "
               "are means over runs."),
         Plots("sizes", panels, key, wide(panels)),
-        *(oracle if REPORTED in found else []),
+        *oracle,
         *said,
     ]  # fmt: skip
 
@@ -63,4 +67,4 @@ def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Pan
 
 
 def _peak_word(split: str) -> str:
-    return "oracle peak" if split == REPORTED else "peak"
+    return "oracle peak" if is_reported(split) else "peak"

@@ -25,7 +25,7 @@ from grokscope.report.sections.blocks import (
     Words,
 )
 from grokscope.report.sections.names import slug
-from grokscope.trajectory.selection import ORACLE, REPORTED
+from grokscope.vocabulary.splits import is_reported, oracle_label
 
 PLACE = 30.0
 NUMBERS = ("fit", "gen", "delay", "ratio", "peak", "end", "drop")
@@ -83,7 +83,7 @@ def _heads(split: str, curves: bool) -> list[str | Head]:
         Head(Symbol("T", "gen")),
         Head("Delay"),
         Head("Ratio"),
-        Head("Peak", ORACLE if split == REPORTED else ""),
+        Head("Peak", oracle_label(split) if is_reported(split) else ""),
         Head("End"),
         Head("Drop"),
     ]

@@ -1,0 +1,56 @@
+"""Columns that nobody described: measurements of a user's own. They are drawn all the same, under a plain name."""
+
+from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
+from grokscope.report.draw.keys import group_key
+from grokscope.report.read.material import Material
+from grokscope.report.read.measured_columns import LINES, group_bands
+from grokscope.report.sections.blocks import Block, Plots, Section, Words
+from grokscope.report.sections.measured_columns import Measured, column_panel, columns_left, left_out
+from grokscope.vocabulary.columns import undescribed
+from grokscope.vocabulary.text import listed, plural
+
+PLACE = 85.0
+DRAWN = 24
+"""A log of hundreds of columns would bury the page: the first ones get a plot, the others are named."""
+NAMED = 60
+"""Names that the page spells out; all columns are in each run's CSV."""
+
+
+def section(material: Material) -> Section | None:
+    """None where the vocabulary describes every column."""
+    groups = material.groups()
+    measured: Measured = []
+    without, more = [], []
+    for column in undescribed(columns_left(material), material.splits):
+        if len(measured) == DRAWN:
+            more.append(column.column)
+        elif bands := group_bands(column, groups):
+            measured.append((column, bands))
+        else:
+            without.append(column.column)
+    if not measured and not without:
+        return None
+    order = list(groups)
+    axis = _axis(material, measured)
+    plots = [column_panel(d, bands, order, axis) for d, bands in measured]
+    intro = (
+        "Numbers that the runs logged and grokscope has no description of, under the names they were given: one line "
+        f"per group (median over seeds), on their own step axis.{left_out(order)}"
+    )
+    content: list[Block] = [Words(intro)]
+    if plots:
+        content.append(Plots("o", plots, group_key(order[:LINES]), file="other_columns"))
+    for names, why in ((without, "without a finite value"), (more, "not drawn, but in the CSV of each run")):
+        if names:
+            content.append(Words(f"{plural(len(names), 'column')} {why}: {_names(names)}."))
+    return Section("other-columns", "Other columns", "Other columns", content)
+
+
+def _axis(material: Material, measured: Measured) -> dict[Scale, StepAxis]:
+    steps = [band.step for _, bands in measured for band in bands.values()]
+    unit = curve_axis(material.lead, "log").unit
+    return {scale: step_axis(scale, steps, unit) for scale in ("log", "linear")}
+
+
+def _names(names: list[str]) -> str:
+    return listed(names) if len(names) <= NAMED else f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} more"

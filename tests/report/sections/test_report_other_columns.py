@@ -1,0 +1,62 @@
+"""Columns that nobody described reach the page, under a plain name and with their own numbers."""
+
+import re
+
+import numpy as np
+
+from grokscope.recorder import Recorder
+from grokscope.report import build_report
+from grokscope.report.sections.other_columns import DRAWN
+from grokscope.store import find_runs
+
+
+def record(folder, seed=0, **own):
+    """A recorded run with columns of the user's own: name -> function of the row's number."""
+    with Recorder(folder, seed=seed, name="mine", n={"train": 100, "id_val": 500}, trivial={"id_val": 0.1}) as rec:
+        for row in range(1, 61):
+            late = 0.1 if row < 40 else 0.99
+            values = {name: make(row) for name, make in own.items()}
+            rec.log(row * 10, train_acc=min(1.0, row / 5), train_loss=1 / row, id_val_acc=late, **values)
+
+
+def page_of(root):
+    """(the page, the text of its section of other columns without tags; empty where there is none)."""
+    html = build_report(find_runs(root), root / "r.html", formats=("png",)).read_text(encoding="utf-8")
+    section = re.search(r'<section[^>]*id="other-columns".*?</section>', html, re.DOTALL)
+    return html, " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", section[0], flags=re.DOTALL).split()) if section else ""
+
+
+def test_a_measurement_of_ones_own_is_drawn_with_its_numbers(tmp_path):
+    for seed in range(2):
+        record(tmp_path / f"s{seed}", seed, my_lab_score=lambda row: 2.0 + row, ood_test_f1=lambda row: 0.25)
+    html, text = page_of(tmp_path)
+    assert "Other columns" in text
+    assert "my lab score against step, median per group: mine from 3 to 62." in html
+    assert "f1, ood_test against step, median per group: mine from 0.25 to 0.25." in html
+    assert (tmp_path / "r_figures" / "other_columns.png").exists()
+
+
+def test_a_page_without_such_columns_has_no_such_section(tmp_path):
+    record(tmp_path / "s0")
+    html, text = page_of(tmp_path)
+    assert text == ""
+    assert "Other columns" not in html
+
+
+def test_a_split_that_was_not_judged_is_not_lost(tmp_path):
+    """ood_val_acc was logged, but the recorder was told nothing of that split: no verdict, and yet its curve."""
+    record(tmp_path / "s0", ood_val_acc=lambda row: 0.5)
+    assert "ood_val accuracy against step, median per group: mine from 0.5 to 0.5." in page_of(tmp_path)[0]
+
+
+def test_many_columns_are_named_and_the_first_drawn(tmp_path):
+    record(tmp_path / "s0", **{f"feature_{i}": lambda row, i=i: float(i) for i in range(DRAWN + 3)})
+    html, text = page_of(tmp_path)
+    assert len(re.findall(r"feature \d+ against step, median", html)) == DRAWN
+    names = ", ".join(f"feature_{i}" for i in range(DRAWN, DRAWN + 2))
+    assert f"3 columns not drawn, but in the CSV of each run: {names} and feature_{DRAWN + 2}." in text
+
+
+def test_a_column_without_a_number_is_named(tmp_path):
+    record(tmp_path / "s0", my_score=lambda row: float(np.nan), mine=lambda row: 1.0)
+    assert "1 column without a finite value: my_score." in page_of(tmp_path)[1]
