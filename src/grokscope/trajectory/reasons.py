@@ -135,6 +135,7 @@ def _rising(e: Evidence, c: Criteria) -> str:
 
 def _rose(e: Evidence) -> str:
     m = e.milestones
+    assert e.rise_from is not None
     rise = f"held-out rose late from {e.base:.3g} (until {whole(e.rise_from)}) to {m.end:.3g}"
     return f"train fitted at {whole(m.T_fit.at)}; {rise}"
 
@@ -175,7 +176,7 @@ def _task(e: Evidence) -> str:
 
 def _kept(e: Evidence) -> str:
     m = e.milestones
-    if not e.stable:
+    if not e.stable or e.held_for is None:
         return f"; it ends at {m.end:.3g}, below the threshold but not clearly"
     held = f"{whole(e.held_for)} steps, {e.held_for_share:.0%} of the log"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
