@@ -61,12 +61,23 @@ class Failing(Filter):
 
     name: ClassVar[str] = "failing"
 
+    def build(self) -> "_Fail":
+        return _Fail(1.0)
+
+
+class _Fail(_Halved):
+    def __call__(self, parameters):
+        raise KeyError("weights")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful(Filter):
+    """Builds a plain function, whose memory could not be saved."""
+
+    name: ClassVar[str] = "forgetful"
+
     def build(self):
-        return _fail
-
-
-def _fail(parameters):
-    raise KeyError("weights")
+        return lambda parameters: None
 
 
 def a_function():

@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from grokscope import configio
 from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig, TaskConfig
 from grokscope.configio import content_hash, dump, flatten, load_run, overlay, read_file
+from grokscope.flat_regime import SUPERSEDED
 from grokscope.models.config import MLP, EmbeddingMLP
 from grokscope.tasks.digits import Digits
 from grokscope.tasks.mheight import MHeight
 from grokscope.tasks.modular import Modular
 from grokscope.train.filters import GrokfastMA
+from grokscope.train.optimizers import SGD as SGDOptimizer
 from grokscope.train.optimizers import AdamW, Muon
 from grokscope.train.schedules import Warmup
 from tiny import TINY, tiny
 
 SGD, EMA, MA = {"name": "sgd"}, {"name": "grokfast_ema"}, {"name": "grokfast_ma"}
+MUON = {"name": "muon", "momentum": 0.9}
 NAN = float("nan")
 
 
@@ -306,6 +309,61 @@ def test_a_budget_in_another_unit_replaces_the_old_one_and_two_are_refused():
 
 def test_dotted_and_nested_changes_to_one_table_meet():
     assert overlay({}, {"regime.lr": 1.0, "regime": {"eps": 2.0}}) == {"regime": {"lr": 1.0, "eps": 2.0}}
+
+
+# -- components --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "after"),
+    [
+        ("sgd", {"regime.optimizer.momentum": 0.9}, {"name": "sgd", "momentum": 0.9}),
+        ({"name": "sgd"}, {"regime.optimizer": {"momentum": 0.9}}, {"name": "sgd", "momentum": 0.9}),
+        ({"name": "sgd", "momentum": 0.9}, {"regime.optimizer": "sgd"}, {"name": "sgd", "momentum": 0.9}),
+        ({"name": "sgd", "momentum": 0.9}, {"regime.optimizer": "adamw"}, "adamw"),
+        ({"name": "sgd", "momentum": 0.9}, {"regime.optimizer": MUON}, MUON),
+        ({"name": "sgd", "momentum": 0.9}, {"regime.optimizer.name": "muon"}, "muon"),
+        ("adamw", {"regime.optimizer.momentum": 0.9, "regime.optimizer": "sgd"}, {"name": "sgd", "momentum": 0.9}),
+        ({"betas": [0.9, 0.98]}, {"regime.optimizer": "adamw"}, {"name": "adamw", "betas": [0.9, 0.98]}),
+        ({"betas": [0.9, 0.98]}, {"regime.optimizer": "sgd"}, "sgd"),
+    ],
+)
+def test_a_change_to_a_component_keeps_what_belongs_to_it(before, changes, after):
+    assert overlay({"regime": {"optimizer": before}}, changes) == {"regime": {"optimizer": after}}
+
+
+def test_a_parameter_over_a_bare_name_keeps_the_name_and_is_judged_by_it():
+    raw = TINY | {"regime": {"optimizer": "adamw"}}
+    words = "optimizer 'adamw' has no parameter 'momentum'; it belongs to sgd, muon"
+    assert faults({"regime.optimizer.momentum": 0.9}, raw) == [f"$.regime.optimizer.momentum: {words}"]
+    changed = overlay(TINY | {"regime": {"optimizer": "sgd"}}, {"regime.optimizer.momentum": 0.9})
+    assert load_run(changed).regime.optimizer == SGDOptimizer(momentum=0.9)
+
+
+def test_a_name_a_table_and_the_component_itself_are_one():
+    assert Regime(optimizer="muon") == Regime(optimizer={"name": "muon", "momentum": 0.95}) == Regime(optimizer=Muon())
+    assert Regime(optimizer={"eps": 1e-7}) == Regime(optimizer=AdamW(eps=1e-7)), "the default one where none is named"
+    assert tiny(engine={"name": "torch"}) == tiny(engine="torch") == tiny()
+    with pytest.raises(
+        ValueError, match=r"regime.optimizer: expected a component of kind optimizer, got the filter 'grokfast_ma'"
+    ):
+        Regime(optimizer=GrokfastMA())
+
+
+def test_a_recipe_keeps_its_parameters_beside_the_tables_own():
+    regime = load_run(TINY | {"regime": {"recipe": "modular", "optimizer": {"eps": 1e-7}}}).regime
+    assert regime.optimizer == AdamW(betas=(0.9, 0.98), eps=1e-7)
+    assert load_run(TINY | {"regime": {"recipe": "modular", "optimizer": "sgd"}}).regime.optimizer == SGDOptimizer()
+
+
+@pytest.mark.parametrize("key", list(SUPERSEDED))
+def test_a_flat_key_is_an_error_that_names_its_right_place(key):
+    (line,) = faults({f"regime.{key}": 1})
+    place = line.partition("write regime.")[2].partition(",")[0]
+    assert line.startswith(f"$.regime.{key} is a parameter of the ")
+    example = line.partition("name = ")[2].partition(",")[0].strip('"')
+    head, _, parameter = place.partition(".")
+    assert parameter in dump(load_run(overlay(TINY, {f"regime.{head}": example})).regime)[head]
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -12,21 +12,34 @@ if TYPE_CHECKING:
     from grokscope.commands.train import branch as branch_run
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
-    from grokscope.config import Budget, Cadence, Hardware, Regime, RunConfig
+    from grokscope.components import EngineChoice, Filter, Loss, Optimizer, Schedule
+    from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
     from grokscope.foreign import verdicts_of_logs
     from grokscope.mechanism.of_anything import explain
     from grokscope.mechanism.setup import Setup
     from grokscope.recorder import Recorder
+    from grokscope.registry import register
     from grokscope.report import build_report
     from grokscope.store import Run, find_runs, open_run
     from grokscope.store.query import sql
     from grokscope.study import Study
+    from grokscope.task_data import Split, TaskData
     from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
     from grokscope.verdicts import select, verdict
 
 _WHERE = {
+    "register": "registry:register",
+    "TaskConfig": "config:TaskConfig",
+    "ModelConfig": "config:ModelConfig",
+    "Optimizer": "components:Optimizer",
+    "Schedule": "components:Schedule",
+    "Loss": "components:Loss",
+    "Filter": "components:Filter",
+    "EngineChoice": "components:EngineChoice",
+    "TaskData": "task_data:TaskData",
+    "Split": "task_data:Split",
     "import_logs": "archive.logs:import_logs",
     "branch_run": "commands.train:branch",
     "extend_run": "commands.train:extend",
@@ -60,14 +73,23 @@ __all__ = [
     "Budget",
     "Cadence",
     "Criteria",
+    "EngineChoice",
+    "Filter",
     "Hardware",
+    "Loss",
+    "ModelConfig",
+    "Optimizer",
     "Recorder",
     "Regime",
     "Run",
     "RunConfig",
+    "Schedule",
     "Selection",
     "Setup",
+    "Split",
     "Study",
+    "TaskConfig",
+    "TaskData",
     "Trajectory",
     "Verdict",
     "branch_run",
@@ -79,6 +101,7 @@ __all__ = [
     "import_logs",
     "load_run",
     "open_run",
+    "register",
     "select",
     "sql",
     "train_run",

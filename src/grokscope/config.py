@@ -74,7 +74,7 @@ def _chosen(kind: registry.Kind, value: Any, key: str) -> Any:
     Raises ValueError naming `key` for another kind of component, an unknown name or a wrong parameter.
     """
     if isinstance(value, Component):
-        require(value.kind == kind, f"{key} needs a {kind}, got the {value.kind} {value.name!r}")
+        require(value.kind == kind, f"{key}: expected a component of kind {kind}, got the {value.kind} {value.name!r}")
         return value
     from grokscope import configio
 
@@ -305,6 +305,21 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", _chosen("engine", self.engine, "engine"))
+
+    def pieces(self) -> "list[TaskConfig | ModelConfig | Component]":
+        """Everything in it that is registered under a name."""
+        regime = self.regime
+        parts = (regime.optimizer, regime.schedule, regime.loss, regime.grad_filter, self.engine)
+        return [self.task, self.model, *parts]
+
+    def plugins(self) -> dict[str, str]:
+        """``optimizer lion`` -> ``my_lab:Lion``, for whatever is not grokscope's own."""
+        classes = {f"{piece.kind} {piece.name}": type(piece) for piece in self.pieces()}
+        return {
+            what: f"{cls.__module__}:{cls.__qualname__}"
+            for what, cls in classes.items()
+            if not cls.__module__.startswith("grokscope.")
+        }
 
     def identity(self) -> dict[str, Any]:
         """What makes this run this run, as plain data: names, the data's version, and every value that changes its

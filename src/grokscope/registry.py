@@ -22,6 +22,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Literal, TypeVar, cast
 
+from grokscope.limits import brief
+
 Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine"]
 C = TypeVar("C", bound=type)
 
@@ -282,7 +284,16 @@ def _import_from_environment() -> None:
 
 def modules_here() -> list[str]:
     """The modules that registered something in this process, for a worker process to import."""
-    return list(dict.fromkeys(entry.target.partition(":")[0] for entry in _IN_PROCESS.values()))
+    modules = dict.fromkeys(entry.target.partition(":")[0] for entry in _IN_PROCESS.values())
+    return [module for module in modules if module != "__main__"]
+
+
+def read_plugins(raw: Any) -> list[str]:
+    """The value of ``plugins`` in a file. Raises ValueError for anything but a list of modules' names."""
+    right = isinstance(raw, list) and all(isinstance(m, str) and m.replace(".", "_").isidentifier() for m in raw)
+    if not right:
+        raise ValueError(f'$.plugins: expected a list of modules to import, such as ["my_lab"], got {brief(raw)}')
+    return raw
 
 
 @contextmanager

@@ -169,3 +169,8 @@ def test_only_questions_are_answered(root, query, tmp_path, monkeypatch):
 def test_questions_in_other_words_are_answered(root):
     assert sql("describe runs", root)
     assert sql("from runs", root) == sql("with a as (select * from runs) select * from a", root)
+
+
+def test_a_column_of_flat_regimes_is_told_its_right_place(tmp_path):
+    with pytest.raises(ValueError, match=r"regime.betas is a parameter of the optimizer now: write regime.opt"):
+        sql('select "regime.betas" from runs', tmp_path)

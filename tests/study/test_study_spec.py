@@ -8,6 +8,7 @@ import pytest
 from grokscope import configio
 from grokscope.commands import demo
 from grokscope.study import Study, shipped_studies
+from grokscope.study.expect import matches
 from tiny import TINY
 
 
@@ -183,3 +184,29 @@ def test_the_largest_size_of_camelyon17_shares_the_published_runs():
     assert published == {run for run in sizes if run[0] == 1000}
     assert sorted({n for n, _, _ in sizes}) == [300, 500, 1000]
     assert len(sizes) == 24
+
+
+COMPONENTS = {
+    "axes": {"regime.optimizer": ["adamw", {"name": "sgd", "momentum": 0.5}, {"name": "sgd", "momentum": 0.9}]},
+    "expect": [
+        {"where": {"regime.optimizer": "sgd"}, "censored": "T_gen"},
+        {"where": {"regime.optimizer": {"name": "sgd", "momentum": 0.9}}, "censored": "T_gen"},
+        {"where": {"regime.optimizer.momentum": [0.5, 0.9]}, "censored": "T_gen"},
+    ],
+}
+
+
+def test_axes_and_conditions_take_a_component_by_name_and_with_its_parameters():
+    made = study(**COMPONENTS)
+    labels = [entry.label for entry in made.entries]
+    assert labels == ["optimizer=adamw", "optimizer=sgd(momentum=0.5)", "optimizer=sgd(momentum=0.9)"]
+    numbers = [sum(matches(entry, e.where) for entry in made.entries) for e in made.expectations]
+    assert numbers == [2, 1, 2]
+    swept = study(regime={"optimizer": "sgd"}, axes={"regime.optimizer.momentum": [0.0, 0.9]})
+    assert [entry.config.regime.optimizer.momentum for entry in swept.entries] == [0.0, 0.9]
+
+
+def test_a_flat_key_in_an_axis_or_a_condition_names_its_right_place():
+    for part in ({"axes": {"regime.betas": [[0.9, 0.98]]}}, {"expect": [{"where": {"regime.betas": [0.9, 0.98]}}]}):
+        with pytest.raises(ValueError, match=r"regime.betas is a parameter of the optimizer now: write regime.optim"):
+            study(**part)

@@ -142,6 +142,8 @@ class Shown(Result):
         flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
         rows = [[key, _shown(value), "" if key in passed else "default"] for key, value in flat.items()]
         print_table(console, ["key", "value", ""], rows)
+        for what, target in (record.get("plugins") or {}).items():
+            console.print(f"plug-in {what}: {target}")
         if made := record.get("provenance"):  # a log that was imported does not say
             _show_origin(console, made)
         for command in outdated(self.run.path).values():
@@ -291,11 +293,13 @@ def _folder(root: Path) -> Path:
 
 
 def list_(kind: str | None = None, /) -> Rows:
-    """List what can be named in a config (tasks, models, optimizers, losses and so on), and the shipped studies; on
-    request the columns of metrics, and the splits.
+    """List what can be named in a config, and the shipped studies.
+
+    Tasks, models, optimizers, losses and so on; on request the columns of metrics, and the splits.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, recipe or study, all if not given; column or split.
+        kind: task, model, optimizer, loss, filter, schedule, engine, recipe or study, all if not given; column or
+            split.
     """
     from grokscope.study import shipped_studies
 

@@ -9,6 +9,7 @@ from grokscope import configio
 from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
+from grokscope.registry import import_plugins, read_plugins
 from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
 from grokscope.store.kept_verdicts import Splits
@@ -76,8 +77,10 @@ def read_run(file: Path, overrides: Mapping[str, Any]) -> tuple[RunConfig, tuple
     raw = configio.read_file(file)
     study = [key for key in ("axes", "arm", "seeds", "expect") if key in raw]
     require(not study, f"{file}: has {', '.join(study)}, so it is a study; use: grokscope study run {file}")
+    modules = raw.pop("plugins", [])
     raw = configio.overlay(raw, overrides)
     try:
+        import_plugins(read_plugins(modules), file.parent)
         config = configio.load_run(raw)
         config.run_id()
     except ValueError as error:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from grokscope import configio
+from grokscope import configio, registry
 from grokscope.execute.attempt import record_failure, signal_name
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.store.run import Run
@@ -66,6 +66,7 @@ class _Worker:
             "config": configio.dump(job.config),
             "root": str(job.root),
             "passed": list(job.passed),
+            "plugins": registry.modules_here(),
         }
         self.job, self.step = number, job.step
         assert self.process.stdin is not None
@@ -207,17 +208,32 @@ class _Pool:
 
 @dataclass(frozen=True)
 class Processes:
-    """Trains up to `workers` runs at a time. See `Executor`; a second Ctrl-C kills the workers instead of waiting."""
+    """Trains up to `workers` runs at a time. See `Executor`; a second Ctrl-C kills the workers instead of waiting.
+
+    Workers import the modules whose plug-ins are registered here. Raises ValueError for one that has no module.
+    """
 
     workers: int
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
+        _require_importable(jobs)
         pool = _Pool(jobs, board, min(self.workers, max(len(jobs), 1)))
         board.begin(jobs, pool.size)
         if crowded := _crowded(jobs, pool.size):
             warnings.warn(crowded, stacklevel=2)
         with _listening(pool):
             return pool.run()
+
+
+def _require_importable(jobs: Sequence[Job]) -> None:
+    """Raises ValueError for a plug-in that stands in the script that is being run: workers do not run it."""
+    for job in jobs:
+        for what, target in job.config.plugins().items():
+            if target.startswith("__main__:"):
+                raise ValueError(
+                    f"{what} ({target}) is registered by the script itself, which worker processes do not run; put it "
+                    "into a module of its own and import that, or use workers = 0"
+                )
 
 
 def _crowded(jobs: Sequence[Job], workers: int) -> str:

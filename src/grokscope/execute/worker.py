@@ -1,7 +1,7 @@
 """A worker process: reads jobs as JSON lines from stdin, trains them one by one, answers in JSON lines on a pipe of its
 own.
 
-    in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...]}
+    in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...], "plugins": ["my_lab"]}
     out:  {"job": 3, "warning": "..."}
           {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
           {"job": 3, "state": "done", "step": 14000, "message": ""}
@@ -38,7 +38,7 @@ def _listen(jobs: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
 
 
 def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
-    from grokscope import configio
+    from grokscope import configio, registry
     from grokscope.execute.attempt import attempt
 
     def answer(**data: Any) -> None:
@@ -51,6 +51,7 @@ def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
         if category is UserWarning:
             answer(warning=str(message))
 
+    registry.import_plugins(order["plugins"])
     config = configio.load_run(order["config"])
     with warnings.catch_warnings():
         warnings.showwarning = tell

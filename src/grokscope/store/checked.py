@@ -10,7 +10,7 @@ from grokscope.config import require
 def checked_record(record: Any, path: Path) -> dict[str, Any]:
     """A run's config.json, whose tables are tables. Raises ValueError naming the file and the key that is not."""
     _require_table(record, path, "$")
-    for key in ("config", "facts", "provenance", "lineage"):
+    for key in ("config", "facts", "provenance", "lineage", "plugins"):
         _require_table(record.get(key) or {}, path, f"$.{key}")
     config, facts = record["config"], record.get("facts") or {}
     for key in ("task", "model", "regime"):

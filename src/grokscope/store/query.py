@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.files import plain_file, to_json
+from grokscope.flat_regime import SUPERSEDED
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
@@ -141,9 +142,15 @@ def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
     except duckdb.IOException:
         raise
     except (duckdb.Error, RuntimeError) as error:
-        raise ValueError(f"the query failed: {error}") from None
+        raise ValueError(f"the query failed: {error}{_moved(query)}") from None
     finally:
         connection.close()
+
+
+def _moved(query: str) -> str:
+    """Where the columns of flat regimes are now, for a query that names one."""
+    named = [key for key in SUPERSEDED if re.search(rf"\bregime\.{key}\b", query)]
+    return "".join(f"\nregime.{key} {SUPERSEDED[key]}" for key in named)
 
 
 _EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*explain\b(\s+analyze\b|\s*\([\w\s,]*\))*", re.IGNORECASE | re.DOTALL)

@@ -33,6 +33,7 @@ import numpy as np
 
 from grokscope import configio
 from grokscope.config import is_whole, require
+from grokscope.flat_regime import SUPERSEDED
 from grokscope.inference.claims import PUBLISHED
 from grokscope.limits import brief
 from grokscope.registry import nearest
@@ -316,6 +317,8 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
         *dict.fromkeys(k for e in entries for k in configio.flatten(configio.dump(e.config))),
     ]
     for key in conditions:
+        old = SUPERSEDED.get(key.removeprefix("regime."))
+        require(key in known or old is None, f"{where}.{key} {old}")
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     for key, value in conditions.items():
         met = any(matches(e, {key: value}) for e in entries)

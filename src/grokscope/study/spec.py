@@ -16,7 +16,20 @@ SCHEMA = 2
 """Version of the study file. A reader refuses a newer one instead of guessing. In schema 1 ``final`` of an expectation
 meant the mean of the last evaluations, which is now called ``end``; ``final`` is the last evaluation alone."""
 
-HEAD = ("schema", "name", "title", "claim", "reference", "cost", "seeds", "axes", "arm", "criteria", "expect")
+HEAD = (
+    "schema",
+    "name",
+    "title",
+    "claim",
+    "reference",
+    "cost",
+    "plugins",
+    "seeds",
+    "axes",
+    "arm",
+    "criteria",
+    "expect",
+)
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""
 VARIABLE = tuple(name for name in RUN_TABLES if name != "hardware")
@@ -127,6 +140,9 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return f"{value:g}" if abs(value) < 1e6 else brief(value)
+    if isinstance(value, Mapping):  # a component with its parameters
+        rest = " ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "name")
+        return f"{value.get('name', '')}({rest})" if rest else str(value.get("name", ""))
     if isinstance(value, list | tuple):
         return "x".join(_shown(v) for v in value)
     return str(value)

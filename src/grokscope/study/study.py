@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
-from grokscope.registry import nearest
+from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
@@ -53,14 +53,16 @@ class Study:
         path = find_study(path)
         raw = configio.read_file(path)
         try:
-            return cls.from_dict(raw, path.stem)
+            return cls.from_dict(raw, path.stem, path.parent)
         except ValueError as error:
             raise ValueError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any], name: str = "study") -> "Study":
-        """A study from plain data, as in a file."""
+    def from_dict(cls, raw: Mapping[str, Any], name: str = "study", folder: Path | None = None) -> "Study":
+        """A study from plain data, as in a file. The modules under its ``plugins`` are imported, in this process and in
+        every worker; `folder` is where they may lie beside the file."""
         head, base = spec.split_head(raw)
+        import_plugins(read_plugins(head.get("plugins", [])), folder)
         arms, axes = spec.read_arms(head.get("arm")), spec.read_axes(head.get("axes"))
         seeds = spec.read_seeds(head.get("seeds", [0]))
         entries = tuple(spec.expand(base, axes, arms, seeds))

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from grokscope import configio
+from grokscope import configio, registry
 from grokscope.config import Budget, RunConfig
 from grokscope.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
 from grokscope.seeds import derive
@@ -109,7 +109,7 @@ def train(
     config = as_begun(run, config)
     torch.set_num_threads(config.hardware.threads)
     notes: list[str] = []
-    with recorded_warnings(notes):
+    with recorded_warnings(notes), registry.naming_plugins():
         data = config.task.build(config.seed)
         session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
@@ -208,8 +208,9 @@ class _Session:
             ExitStack() as self.closing,
         ):
             try:
-                self._restore()
-                self._train()
+                with registry.naming_plugins():
+                    self._restore()
+                    self._train()
             except (Interrupted, CannotResume):
                 raise
             except BaseException as error:
@@ -265,6 +266,7 @@ class _Session:
             "schema": SCHEMA,
             "config": configio.dump(self.config),
             "passed": list(self.passed),
+            **({"plugins": plugins} if (plugins := self.config.plugins()) else {}),
             "facts": {
                 "kind": self.kind,
                 "threshold": self.threshold,

@@ -104,7 +104,7 @@ class TorchEngine:
         augment_seed = derive(config.seed, "augment")
         self.augment = Augmentation(regime, self.splits["train"].x, config.task.name, augment_seed)
         self.rate = regime.schedule.build(regime.lr, total_steps)
-        self.filter = regime.grad_filter.build()
+        self.filter = _resumable(regime.grad_filter.build(), f"$.regime.grad_filter: {regime.grad_filter.name!r}")
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.groups = parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
         self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
@@ -375,6 +375,14 @@ class TorchEngine:
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+def _resumable(built: Any, where: str) -> Any:
+    """What a component built, which has to tell its state: a run that is killed continues from it."""
+    missing = [name for name in ("state_dict", "load_state_dict") if not callable(getattr(built, name, None))]
+    if missing:
+        raise ValueError(f"{where}: what its build returns has no {' and no '.join(missing)}, so it cannot be resumed")
+    return built
 
 
 def _to_device(state: Any, device: torch.device) -> Any:
