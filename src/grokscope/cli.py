@@ -9,13 +9,14 @@ import functools
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from grokscope.registry import nearest
 from grokscope.terminal import message as message_line
@@ -234,7 +235,7 @@ def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
 
         return call
 
-    kept = [p.replace(annotation=hints[n]) for n, p in signature.parameters.items() if n not in hidden]
+    kept = [p.replace(annotation=_as_flag(hints[n], p)) for n, p in signature.parameters.items() if n not in hidden]
     as_json = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
     collect.__signature__ = signature.replace(parameters=[*kept, as_json], return_annotation=Any)  # type: ignore[attr-defined]
     collect.__annotations__ = {p.name: p.annotation for p in (*kept, as_json)}
@@ -243,9 +244,22 @@ def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
     return collect
 
 
+def _as_flag(annotation: Any, parameter: inspect.Parameter) -> Any:
+    """The annotation; for a switch that is on by default, which is ``--no-...`` here, without "(default: True)"."""
+    if parameter.default is not True:
+        return annotation
+    import tyro
+
+    return Annotated[annotation, tyro.conf.arg(help_behavior_hint="")]
+
+
+OFF = re.compile(r"^( +\w+: )[^:]*?; if off, (\w)", re.MULTILINE | re.DOTALL)
+"""How a docstring says what a switch does that is on by default; the command line shows what its ``--no-...`` does."""
+
+
 def _help_text(docstring: str) -> str:
     """The docstring as the command line shows it: what it raises is Python's business, ``--json`` is not."""
-    text = docstring.partition("\nRaises:")[0].rstrip()
+    text = OFF.sub(lambda found: f"{found[1]}{found[2].upper()}", docstring.partition("\nRaises:")[0].rstrip())
     if "\nArgs:" not in text:
         text += "\n\nArgs:"
     return f"{text}\n    json: Print the result as JSON."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from grokscope.execute.boards import Lines
+from grokscope.execute.boards import Bars, Lines
 from grokscope.execute.forecast import Forecast, duration
 from grokscope.execute.protocol import Job, Outcome, longest_first
 from tiny import tiny
@@ -38,6 +38,27 @@ def test_ended_runs_cost_nothing_and_resumed_ones_only_the_rest():
     forecast.end(Outcome(forecast.jobs[1], "failed", 95))
     assert forecast.seconds_left() == 0
     assert forecast.count("done") == forecast.count("failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "done"),
+    [("done", 100, 100), ("diverged", 30, 100), ("failed", 30, 30), ("interrupted", 30, 30), ("waiting", 0, 0)],
+)
+def test_a_stopped_run_counts_with_the_steps_that_it_got_to(state, step, done):
+    forecast = Forecast([job(0), job(1)], 1)
+    forecast.end(Outcome(forecast.jobs[0], state, step))
+    assert forecast.done_steps() == done
+
+
+def test_the_bar_of_a_stopped_study_is_not_full():
+    bars = Bars()
+    jobs = [job(0), job(1)]
+    bars.begin(jobs, 1)
+    bars.ended(Outcome(jobs[0], "done", 100))
+    bars.ended(Outcome(jobs[1], "interrupted", 20))
+    percentage = bars.live.tasks[0].percentage
+    bars.close()
+    assert percentage == 60
 
 
 @pytest.mark.parametrize(

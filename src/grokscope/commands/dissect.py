@@ -151,7 +151,7 @@ def dissect(
         image_size: Resize images to this many pixels a side.
         head: Name of the model's last linear layer, where it is not the last one it has.
         out: Where to write, for a model of your own.
-        figures: Draw the four figures as PNG.
+        figures: Draw the four figures as PNG; if off, write the records alone.
     """
     from grokscope.results.settings import Settings
 

@@ -79,7 +79,8 @@ def plan(
         workers: Runs trained at a time; by default one for each usable CPU.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
-        probe: Train each kind of run in memory for up to a second to estimate the time (--no-probe: do not).
+        probe: Train each kind of run in memory for up to a second to estimate the time; if off, train nothing and
+            estimate no time.
     """
     study = _load(file, arms, seeds)
     return Planned(study, study.plan(root, workers=workers, probe=probe))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 from grokscope.execute.forecast import Forecast, duration
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.terminal import one_line
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -38,8 +39,8 @@ def _totals(forecast: Forecast) -> str:
     left = forecast.seconds_left()
     failed = forecast.count("failed")
     return (
-        f"{forecast.count('done', 'diverged')} of {len(forecast.jobs)} done"
-        f"{f', {failed} failed' if failed else ''}{f', about {duration(left)} left' if left else ''}"
+        f"{forecast.count('done', 'diverged'):,} of {len(forecast.jobs):,} done"
+        f"{f', {failed:,} failed' if failed else ''}{f', about {duration(left)} left' if left else ''}"
     )
 
 
@@ -53,7 +54,7 @@ class Lines:
 
     def begin(self, jobs: Sequence[Job], workers: int) -> None:
         self.forecast, self.last = Forecast(jobs, workers), time.monotonic()
-        self.note(f"{_count(len(jobs), 'run')} to train, {_count(workers, 'worker')}")
+        self.note(f"{plural(len(jobs), 'run')} to train, {plural(workers, 'worker')}")
 
     def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None:
         self.forecast.progress(job, step, steps_per_s)
@@ -124,7 +125,3 @@ class Bars:
 
     def _update(self) -> None:
         self.live.update(self.whole, completed=self.forecast.done_steps(), tail=_totals(self.forecast))
-
-
-def _count(n: int, word: str) -> str:
-    return f"1 {word}" if n == 1 else f"{n:,} {word}s"

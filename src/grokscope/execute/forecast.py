@@ -39,7 +39,14 @@ class Forecast:
         return sum(state in states for state in self.ended.values())
 
     def done_steps(self) -> int:
-        return sum(j.total if j.run.name in self.ended else self.steps.get(j.run.name, j.step) for j in self.jobs)
+        """Steps trained, of the sum of all totals. Whoever diverged has nothing left to do; whoever failed or was
+        stopped counts with the steps that it got to, so that a stopped study is not shown as a whole one."""
+        return sum(self._done(job) for job in self.jobs)
+
+    def _done(self, job: Job) -> int:
+        if self.ended.get(job.run.name) in ("done", "diverged"):
+            return job.total
+        return self.steps.get(job.run.name, job.step)
 
     def seconds_left(self) -> float | None:
         """Wall-clock seconds, None before any speed is known: the rest shared by all workers, or the longest single
