@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def render(
 ) -> str:  # fmt: skip
     """The whole of README.md."""
     summaries = [summary_of(run, run.status) for run in runs]
-    splits = in_order({s for summary in summaries for s in summary["splits"]})
+    splits = in_order(set(chain.from_iterable(summary["splits"] for summary in summaries)))
     tasks = list(dict.fromkeys(run.config["task"]["name"] for run in runs))
     title = title or f"grokscope archive: {', '.join(tasks)}"
     regimes = _regimes(runs)
@@ -61,7 +62,7 @@ def render(
         verdicts={s: _counted(_verdicts(summaries, s)) for s in splits},
         regimes=regimes,
         axes=_differing(regimes),
-        axis_names=list(dict.fromkeys(k for axes in regimes.values() for k in axes)),
+        axis_names=list(dict.fromkeys(chain.from_iterable(regimes.values()))),
         seeds=_seeds(runs),
         few=min(_seeds(runs).values()) < ENOUGH_SEEDS,
         weights=weights,
@@ -204,7 +205,7 @@ def _number(value: Any) -> str:
 
 
 def _differing(regimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(k for axes in regimes.values() for k in axes)
+    keys = dict.fromkeys(chain.from_iterable(regimes.values()))
     return [k for k in keys if len({configio.content_hash(axes.get(k)) for axes in regimes.values()}) > 1]
 
 

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,18 @@ Row = dict[str, Any]
 _SPLITS = {split.name: (split.name, *split.aliases) for split in SPLITS}
 _METRICS = {"acc": ("acc", "accuracy"), "loss": ("loss", "ce", "ce_loss"), "irm": ("irm", "irm_penalty")}
 
+
+def _of_a_split() -> dict[str, str]:
+    """Alias -> our column, for each metric of each split: programs write ``val_acc`` and ``acc_val`` alike."""
+    aliases: dict[str, str] = {}
+    for (split, splits), (metric, metrics) in product(_SPLITS.items(), _METRICS.items()):
+        for s, m in product(splits, metrics):
+            aliases[f"{s}_{m}"] = aliases[f"{m}_{s}"] = f"{split}_{metric}"
+    return aliases
+
+
 ALIASES: dict[str, str] = {
-    **{
-        alias: f"{split}_{metric}"
-        for split, splits in _SPLITS.items()
-        for metric, metrics in _METRICS.items()
-        for s, m in product(splits, metrics)
-        for alias in (f"{s}_{m}", f"{m}_{s}")
-    },
+    **_of_a_split(),
     **dict.fromkeys(("epoch", "ep", "epochs"), "epoch"),
     **dict.fromkeys(("lr", "learning_rate"), "lr"),
     "loss": "train_loss",
@@ -120,7 +124,7 @@ def _flat(value: Any, front: str = "") -> Iterator[tuple[str, Any]]:
 
 def check_mapping(mapping: Mapping[str, str], histories: list[list[Row]]) -> None:
     """Raises ValueError for a mapping to a column that is not ours, or from one that no history has."""
-    present = sorted({name for rows in histories for row in rows for name in row})
+    present = sorted(set(chain.from_iterable(chain.from_iterable(histories))))
     for ours, theirs in mapping.items():
         require(is_ours(ours), f"mapping: {ours!r} is no column of grokscope's{nearest(ours, _TARGETS)}")
         require(theirs in present, f"mapping: no history has a field {theirs!r}{nearest(theirs, present)}")
@@ -135,7 +139,7 @@ def plain(name: str) -> str:
 def translate(history: list[Row], mapping: Mapping[str, str]) -> Table:
     """Rows under our names: by `mapping` (ours -> theirs) first, then by exact name, then by alias. Numbers that no
     rule names keep their own name; text is left out. All of it is noted."""
-    present = list(dict.fromkeys(name for row in history for name in row))
+    present = list(dict.fromkeys(chain.from_iterable(history)))
     table = Table([])
     target, how = _targets(present, mapping, table)
     numeric = {name for name in present if any(_is_number(row.get(name)) for row in history)}
@@ -188,7 +192,7 @@ def _is_number(value: Any) -> bool:
 def _set_gappy_losses_aside(table: Table) -> None:
     """A missing loss in an evaluated row means "not finite" to our readers. Here it only means that it was not logged,
     so such a column may not have that name."""
-    losses = {name for row in table.rows for name in row if name.endswith("_loss")}
+    losses = {name for name in chain.from_iterable(table.rows) if name.endswith("_loss")}
     for name in sorted(losses):
         gaps = sum(name not in row for row in table.rows)
         if gaps:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str
             rows += [{**front, **row} for row in measured]
     if rows:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [*HEAD, *(f"{a}_{e}" for a in ARMS for e in EFFECTS)], lineterminator="\n")
+        writer = csv.DictWriter(
+            text, [*HEAD, *(f"{arm}_{effect}" for arm, effect in product(ARMS, EFFECTS))], lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(path, lambda out: out.write(text.getvalue().encode()))
@@ -90,15 +93,17 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     """
     record = NeuronsFile.read(file)
     chosen = rule_label(record.selection)
-    return [
-        {"selection": chosen, "on": done.on, "ablation": done.ablation, "k": k, **_values(done, i)}
-        for done in record.m6.ablations
-        for i, k in enumerate(record.m6.ks)
-    ]
+    rows: list[dict[str, Any]] = []
+    for done in record.m6.ablations:
+        front = {"selection": chosen, "on": done.on, "ablation": done.ablation}
+        rows += [{**front, "k": k, **_values(done, i)} for i, k in enumerate(record.m6.ks)]
+    return rows
 
 
 def _values(done: Ablations, i: int) -> dict[str, float | None]:
     """Column -> value at the i-th K; an empty cell where it is not finite."""
-    arms = [(arm, done.arms[arm].curves) for arm in ARMS]
-    pairs = [(f"{arm}_{effect}", curves[effect][i]) for arm, curves in arms for effect in EFFECTS]
-    return {column: value if isfinite(value) else None for column, value in pairs}
+    values: dict[str, float | None] = {}
+    for arm, effect in product(ARMS, EFFECTS):
+        value = done.arms[arm].curves[effect][i]
+        values[f"{arm}_{effect}"] = value if isfinite(value) else None
+    return values

@@ -1,5 +1,6 @@
 """What the weights of an imported run are held against, and what they tell beyond the history."""
 
+from itertools import chain
 from typing import Any
 
 from grokscope.archive.published import Parsed
@@ -38,7 +39,7 @@ class ResNet18:
     def finish(self) -> None:
         """Add what was measured to the rows of the same epochs."""
         rows = {row["epoch"]: row for row in self.parsed.rows or []}
-        logged = {name for row in rows.values() for name in row}
+        logged = set(chain.from_iterable(rows.values()))
         added: set[str] = set()
         worst = 0.0
         for epoch in self.found.keys() & rows.keys():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from grokscope import configio
@@ -160,7 +161,7 @@ def parse_run(
 def _table(history: list[fields.Row], mapping: Mapping[str, str], scale: float) -> fields.Table:
     table = fields.translate(history, mapping)
     if not any("epoch" in row for row in table.rows):
-        names = ", ".join(dict.fromkeys(name for row in history for name in row))
+        names = ", ".join(dict.fromkeys(chain.from_iterable(history)))
         raise ValueError(f"no field is the epoch; name it with mapping={{'epoch': ...}}; the fields are {names}")
     fields.in_order(table)
     fields.scale_accuracies(table, scale)
@@ -196,7 +197,7 @@ def _assumptions(per_epoch: int, batch: int, n_train: int, sizes: Mapping[str, i
 def _facts(
     s: Mapping[str, Any], per_epoch: int, rows: list[dict[str, Any]], sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    columns = {name for row in rows for name in row}
+    columns = set(chain.from_iterable(rows))
     splits = [TRAIN, *(x for x in HELD_OUT if {f"{x}_acc", f"{x}_loss"} & columns)]
     size = s["img_size"]
     return {

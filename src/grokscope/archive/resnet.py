@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 
 import torch
 
@@ -25,12 +26,16 @@ def resnet18(classes: int) -> tuple[dict[str, tuple[int, ...]], dict[str, list[s
         model = timm_classifier("resnet18", 3, classes, "batch")
     groups: dict[str, list[str]] = {"head": [], "scale_invariant": [], "normalization": []}
     for name, parameter in model.named_parameters():
-        group = "head" if name.startswith("fc.") else "scale_invariant" if parameter.dim() > 1 else "normalization"
-        groups[group].append(name)
+        if name.startswith("fc."):
+            groups["head"].append(name)
+        elif parameter.dim() > 1:  # a batch norm follows every convolution, so its scale changes nothing
+            groups["scale_invariant"].append(name)
+        else:
+            groups["normalization"].append(name)
     return shapes(model.state_dict()), groups, sum(p.numel() for p in model.parameters())
 
 
 def norms(weights: Weights, groups: Mapping[str, list[str]]) -> dict[str, float]:
     """L2 norms of the parameters by group and in total, under the columns' names."""
-    members = {name: weights[name].float() for names in groups.values() for name in names}
+    members = {name: weights[name].float() for name in chain.from_iterable(groups.values())}
     return {key: float(value) for key, value in group_norms(members, groups, "norm").items()}

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -145,7 +146,7 @@ def import_logs(
 
 def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """Each note once, with the number of runs that it is true of where that is not all."""
-    counts = Counter(note for own in notes.values() for note in dict.fromkeys(own))
+    counts = Counter(chain.from_iterable(map(dict.fromkeys, notes.values())))
     return [
         f"note: {'' if count == len(notes) else f'in {count} of {len(notes)} runs: '}{note}"
         for note, count in counts.items()
@@ -187,7 +188,7 @@ def export(
     """
     from grokscope.archive.exporting import export_archive
 
-    found = [run for path in runs for run in find_runs(path)]
+    found = list(chain.from_iterable(map(find_runs, runs)))
     require(bool(runs), "name the runs to export: their folders, or a folder of runs")
     require(bool(found), f"no runs in {', '.join(map(str, runs))}")
     cite = _citation(citation)

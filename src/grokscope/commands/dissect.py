@@ -99,7 +99,9 @@ def _accuracy_cells(a: dict[str, Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return number(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def dissect(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,7 @@ class ExplainedStudy(Result):
     def show(self, console: "Console") -> None:
         console.print(f"{self.title}, {self.split}", style="bold", markup=False)
         print_table(console, ("arm", "runs", "verdicts"), [(a.arm, str(a.n), _counts(a.verdicts)) for a in self.arms])
-        claims = list(dict.fromkeys(claim for arm in self.arms for claim in arm.words))
+        claims = list(dict.fromkeys(chain.from_iterable(arm.words for arm in self.arms)))
         _heading(console, "Runs whose trajectory supports a claim (+), speaks against it (-), or leaves it open (?)")
         header = ("claim", *(arm.arm for arm in self.arms))
         print_table(

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -65,7 +66,9 @@ class Listing(Result):
 
 
 def _time(value: float | None, censored: bool | None) -> str:
-    return "" if value is None else f"{'> ' if censored else ''}{number(value)}"
+    if value is None:
+        return ""
+    return f"> {number(value)}" if censored else number(value)
 
 
 def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | None = None) -> Listing:
@@ -162,7 +165,9 @@ def _show_origin(console: "Console", made: dict[str, Any]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def show(run: Path, /) -> Shown:
@@ -222,7 +227,9 @@ class Compared(Result):
 def _result_text(value: Any) -> str:
     if isinstance(value, dict):
         return milestone_text(value)
-    return number(value) if isinstance(value, int | float) else _shown(value) if value is not None else ""
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, int | float) else _shown(value)
 
 
 def compare(runs: Sequence[Path], /) -> Compared:
@@ -237,7 +244,7 @@ def compare(runs: Sequence[Path], /) -> Compared:
     require(len(runs) >= 2, "compare needs two runs or more")
     found = [open_run(path) for path in runs]
     configs = [configio.flatten(run.config) | _data(run) for run in found]
-    keys = dict.fromkeys(key for config in configs for key in config)
+    keys = dict.fromkeys(chain.from_iterable(configs))
     values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
     splits = [_judge(run, run.status["state"]) for run in found]
@@ -256,7 +263,7 @@ def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:
         "state": [run.status["state"] for run in runs],
         "step": [run.status["step"] for run in runs],
     }
-    names = dict.fromkeys(name for splits in verdicts for name in splits)
+    names = dict.fromkeys(chain.from_iterable(verdicts))
     for split in names:
         own = [splits.get(split) for splits in verdicts]
         front = f"{split} " if len(names) > 1 else ""
@@ -304,26 +311,18 @@ def list_(kind: str | None = None, /) -> Rows:
     from grokscope.study import shipped_studies
 
     kinds = [*get_args(registry.Kind), "recipe", "study", "column", "split"]
-    singular = (
-        None
-        if kind is None
-        else "study"
-        if kind == "studies"
-        else "loss"
-        if kind == "losses"
-        else kind.removesuffix("s")
-    )
-    singular = kind if kind in kinds else singular
+    singular = kind
+    if kind is not None and kind not in kinds:
+        singular = {"studies": "study", "losses": "loss"}.get(kind, kind.removesuffix("s"))
     require(singular is None or singular in kinds, f"unknown kind {kind!r}{registry.nearest(str(kind), kinds)}")
     if singular == "column":
         return Rows([{"name": c.pattern, "meaning": c.meaning, "unit": c.unit, "written": c.writer} for c in COLUMNS])
     if singular == "split":
         return Rows([{"name": s.name, "holds": s.meaning, "unseen": s.unseen, "selects": s.selects} for s in SPLITS])
-    rows = [
-        {"kind": k, "name": e.name, "what": e.summary, "source": e.source}
-        for k in get_args(registry.Kind)
-        for e in registry.entries(k).values()
-    ]
+    rows: list[dict[str, str]] = []
+    for k in get_args(registry.Kind):
+        named = registry.entries(k).values()
+        rows += [{"kind": k, "name": e.name, "what": e.summary, "source": e.source} for e in named]
     rows += [{"kind": "recipe", "name": n, "what": w, "source": s} for n, (w, s) in regimes.ABOUT.items()]
     rows += [{"kind": "study", **_study_row(path)} for path in shipped_studies().values()]
     return Rows([row for row in rows if singular in (None, row["kind"])])

@@ -4,6 +4,7 @@ import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def report(
     from grokscope.report import build_report
 
     require(bool(paths), "report needs run folders, or folders that hold runs")
-    runs = _readable([run for path in paths for run in runs_at(path)])
+    runs = _readable(list(chain.from_iterable(map(runs_at, paths))))
     remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out)])
     return Written(build_report(runs, out, title=title, split=split, remake=remake))
 

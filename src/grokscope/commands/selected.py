@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.logs import as_options
@@ -32,7 +33,7 @@ class Selected(Result):
         return out | {source: {"error": words} for source, words in self.errors.items()}
 
     def show(self, console: "Console") -> None:
-        splits = list(dict.fromkeys(split for _, _, s in self.chosen for split in s.values))
+        splits = list(dict.fromkeys(chain.from_iterable(s.values for _, _, s in self.chosen)))
         header = ["source", "rule", "step", "epoch", *splits, "optimism", "corrected"]
         print_table(console, header, [_selected_cells(*row, splits) for row in self.chosen])
         for source, _, s in self.chosen if len(self.chosen) <= 3 else ():

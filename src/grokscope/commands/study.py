@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,7 +295,7 @@ class Checked(Result):
         for row in self.rows:
             if row.note:
                 console.print(f"{row.where}: {row.note}")
-        for problem in dict.fromkeys(problem for row in self.rows for problem in row.problems):
+        for problem in dict.fromkeys(chain.from_iterable(row.problems for row in self.rows)):
             console.print(problem)
         console.print(answer_of(self.rows))
         console.print(self.standing)

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ class Judged(Result):
     @property
     def exit_code(self) -> int:
         """2 where nothing at all could be judged."""
-        judged = [v["verdict"] for splits in self.sources.values() for v in splits.values()]
+        every = chain.from_iterable(splits.values() for splits in self.sources.values())
+        judged = [v["verdict"] for v in every]
         return 2 if judged and not any(judged) else 0
 
     def show(self, console: "Console") -> None:
@@ -65,7 +67,9 @@ class Judged(Result):
 
     def _show_sources(self, console: "Console") -> None:
         header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "end"]
-        rows = [[source, *_cells(v)] for source, splits in self.sources.items() for v in splits.values()]
+        rows: list[list[str]] = []
+        for source, splits in self.sources.items():
+            rows += [[source, *_cells(v)] for v in splits.values()]
         print_table(console, header, rows)
         for splits in self.sources.values():
             for v in splits.values():
@@ -98,7 +102,7 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
     """Each note once, with the number of sources that it is true of where that is not all."""
     counts: dict[str, int] = {}
     for splits in sources.values():
-        for note in dict.fromkeys(note for v in splits.values() for note in v.get("notes", ())):
+        for note in dict.fromkeys(chain.from_iterable(v.get("notes", ()) for v in splits.values())):
             counts[note] = counts.get(note, 0) + 1
     return [
         f"note: {'' if count == len(sources) else f'in {count} of {len(sources)}: '}{note}"

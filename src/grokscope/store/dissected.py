@@ -3,6 +3,7 @@ these records; dissecting is the business of `grokscope.dissect`."""
 
 import shlex
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def outdated(run: Path) -> dict[str, str]:
     left in a run's folder; empty where there are none."""
     root = run / FOLDER
     commands: dict[str, str] = {}
-    for folder in sorted({p.parent for name in PARTS for p in root.rglob(f"{name}.json")}):
+    files = chain.from_iterable(root.rglob(f"{name}.json") for name in PARTS)
+    for folder in sorted({file.parent for file in files}):
         raw = _raw(folder)
         if raw is None or rules_of(raw) >= RULES:
             continue

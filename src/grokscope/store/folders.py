@@ -45,7 +45,8 @@ class Folders:
             self._require_own(own, wanted)
             return Run(own)
         key = (str(config.task.train_size()), str(config.seed))
-        same = [folder for k in (key, None) for folder in self._holding(k).get(wanted, ())]
+        # a renamed folder does not tell its size and seed: those lie under None
+        same = [*self._holding(key).get(wanted, ()), *self._holding(None).get(wanted, ())]
         if len(same) > 1:
             same.sort(key=lambda folder: (-_step(folder), folder.name))
             others = ", ".join(folder.name for folder in same[1:])

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b, file_digest
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -244,7 +245,7 @@ def _are_stamps(known: Any) -> bool:
     if not isinstance(known, dict):
         return False
     triples = (isinstance(stamp, list) and len(stamp) == 3 for stamp in known.values())
-    return all(triples) and all(type(number) is int for stamp in known.values() for number in stamp)
+    return all(triples) and all(type(number) is int for number in chain.from_iterable(known.values()))
 
 
 def _digest(path: Path) -> str:

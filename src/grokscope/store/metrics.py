@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 from collections.abc import Container, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows -> one array per column: `step` int64, all others float64 with NaN where a row lacks the value."""
-    names = dict.fromkeys(key for row in rows for key in row)
+    names = dict.fromkeys(chain.from_iterable(rows))
     out = {
         name: np.array([_number(row.get(name)) for row in rows], dtype=np.float64) for name in names if name != "step"
     }

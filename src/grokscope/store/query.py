@@ -8,6 +8,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Every key of every row. SQL does not tell columns apart that differ by case only, so the later one is left out,
     with a warning."""
     spelling: dict[str, str] = {}
-    for key in dict.fromkeys(key for row in rows for key in row) or _empty_row():
+    for key in dict.fromkeys(chain.from_iterable(rows)) or _empty_row():
         if not key or not key.isprintable() or spelling.setdefault(key.lower(), key) != key:
             warnings.warn(f"the config value {key!r} cannot be a column of runs and is left out", stacklevel=4)
     return list(spelling.values())

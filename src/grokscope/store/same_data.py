@@ -3,6 +3,7 @@ run records when it begins (``facts.data`` of its config.json)."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from grokscope import identity
@@ -63,7 +64,7 @@ def refuse_mixed(runs: Iterable[tuple[str, Record]]) -> list[str]:
     for name, record in runs:
         if (key := _key(record)) is not None:
             alike.setdefault(key, []).append((name, record))
-    return [name for members in alike.values() for name in _unknown(members)]
+    return list(chain.from_iterable(map(_unknown, alike.values())))
 
 
 def _unknown(members: Sequence[tuple[str, Record]]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
@@ -244,7 +245,7 @@ def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: _Judge) -> Chec
     top, bottom = ([seen(v, e.ratio) for v in group] for group in verdicts)
     ratio = e.seen(top, bottom)
     text = f"{ratio} (medians {median_text(top)} and {median_text(bottom)}, with 95 % intervals)"
-    return _ratio_row(e, _expected(e, [v for group in verdicts for v in group]), text, _decide(ratio, *e.between))
+    return _ratio_row(e, _expected(e, list(chain.from_iterable(verdicts))), text, _decide(ratio, *e.between))
 
 
 def _measured_ratio(e: MeasuredRatio, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
@@ -252,9 +253,10 @@ def _measured_ratio(e: MeasuredRatio, runs: Sequence[StudyRun], judge: _Judge) -
     if not isinstance(groups, tuple):
         return groups
     recorded = [[judge.recorded(s) for s in group] for group in groups]
-    if (todo := e.undone(list({own.id: own for group in recorded for own in group}.values()))) is not None:
+    once = {run.id: run for run in chain.from_iterable(recorded)}  # a run may be in both groups
+    if (todo := e.undone(list(once.values()))) is not None:
         return _ratio_row(e, e.expected(), todo, None, unfinished=True)
-    above, below = ([e.value(own) for own in group] for group in recorded)
+    above, below = ([e.value(run) for run in group] for group in recorded)
     return _ratio_row(e, e.expected(), e.describe(above, below), e.met(e.ratio(above, below)))
 
 

@@ -27,6 +27,7 @@ not: what heads the check then says "Published claim refuted".
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,9 @@ class Seen:
         return self.value >= low and (high == math.inf if self.censored else self.value <= high)
 
     def __str__(self) -> str:
-        return "none" if math.isnan(self.value) else f"{'> ' if self.censored else ''}{number(self.value)}"
+        if math.isnan(self.value):
+            return "none"
+        return f"> {number(self.value)}" if self.censored else number(self.value)
 
 
 def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
@@ -314,7 +317,7 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
         "arm",
         "regime",
         "seed",
-        *dict.fromkeys(k for e in entries for k in configio.flatten(configio.dump(e.config))),
+        *dict.fromkeys(chain.from_iterable(configio.flatten(configio.dump(e.config)) for e in entries)),
     ]
     for key in conditions:
         old = SUPERSEDED.get(key.removeprefix("regime."))
@@ -330,8 +333,8 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
 
 
 def _values(entries: Sequence[Entry], key: str) -> str:
-    found = dict.fromkeys(text(v) for e in entries for v in _of(e, key))
-    return f"; it has {', '.join(list(found)[:12])}"
+    values = dict.fromkeys(map(text, chain.from_iterable(_of(e, key) for e in entries)))
+    return f"; it has {', '.join(list(values)[:12])}"
 
 
 def matches(entry: Entry, where: Mapping[str, Any]) -> bool:

@@ -197,9 +197,12 @@ class MeasuredExpectation(Measure):
     def describe(self, values: Sequence[float]) -> str:
         """``5 of 5: 1.21 to 1.34``; runs without the number are counted, never dropped."""
         known = sorted(v for v in values if not math.isnan(v))
-        spread = "" if not known else f"{known[0]:.3g}" + (f" to {known[-1]:.3g}" if len(known) > 1 else "")
-        missing = f"; none in {len(values) - len(known)}" if len(known) < len(values) else ""
-        return f"{sum(self.met(v) for v in values)} of {len(values)}: {spread}{missing}".replace(": ;", ":")
+        parts: list[str] = []
+        if known:
+            parts.append(f"{known[0]:.3g} to {known[-1]:.3g}" if len(known) > 1 else f"{known[0]:.3g}")
+        if len(known) < len(values):
+            parts.append(f"none in {len(values) - len(known)}")
+        return f"{sum(self.met(v) for v in values)} of {len(values)}: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)

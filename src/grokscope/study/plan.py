@@ -76,7 +76,7 @@ class StudyPlan:
 def make_study_plan(runs: Sequence[StudyRun], workers: int | None, probe: bool) -> StudyPlan:
     """Lay out a study; with `probe`, each kind of run is trained in memory for up to a second to learn its speed."""
     todo = [s for s in runs if not s.finished]
-    costs = probe_all(runs if todo else [], 1.0) if probe else {}
+    costs = probe_all(runs, 1.0) if probe and todo else {}
     workers = max(default_workers(len(todo)) if workers is None else workers, 1)
     return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers)
 

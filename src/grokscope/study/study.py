@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class Study:
         Raises:
             ValueError: for a name or seed that no run has, and for a choice that leaves no run.
         """
-        names = list(dict.fromkeys(name for e in self.entries for name in e.arms))
+        names = list(dict.fromkeys(chain.from_iterable(e.arms for e in self.entries)))
         for arm in arms:
             require(arm in names, f"no arm {arm!r}{nearest(arm, names)}")
         known = sorted({e.config.seed for e in self.entries})

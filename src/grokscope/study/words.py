@@ -27,7 +27,9 @@ def stamped(name: str, split: str | None, follows_from_a_peak: bool, close: str 
 def text(value: Any) -> str:
     if isinstance(value, list):
         return "|".join(text(v) for v in value)
-    return "none" if value is None else number(value) if isinstance(value, float) else str(value)
+    if value is None:
+        return "none"
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def number(value: float) -> str:

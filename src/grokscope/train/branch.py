@@ -54,7 +54,9 @@ def _written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(run: Run, changes: Mapping[str, Any]) -> str:
     """The regime's name, in which a study's axes stand as ``n_train=80``, with the values that are changed."""
-    new = {name: value for key, value in changes.items() for name in (key, key.rpartition(".")[2])}
+    new = dict(changes)
+    for key, value in changes.items():  # axes are named with their last part
+        new[key.rpartition(".")[2]] = value
 
     def renamed(word: str) -> str:
         key, stands, _ = word.partition("=")

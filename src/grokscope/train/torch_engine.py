@@ -135,15 +135,15 @@ class TorchEngine:
         """Mixed precision and compilation, where they were asked for and work here; warns where they do not. Warns also
         of environments that are too small to say anything of."""
         sample = self.splits["train"].x[:8]
-        failed = [self.network.mix(sample)] if config.regime.autocast != "none" else []
-        failed += [self.network.compile(sample)] if config.hardware.compile else []
-        few = [
-            f"{name} has {len(rows)} examples of environment {e}: too few for an invariance penalty, which is missing"
-            for name, split in self.splits.items()
-            for e, rows in split.environments.items()
-            if len(rows) < irm.SMALLEST and self.loss.targets != "real"
-        ]
-        for text in (*filter(None, failed), *few):
+        texts: list[str | None] = []
+        if config.regime.autocast != "none":
+            texts.append(self.network.mix(sample))
+        if config.hardware.compile:
+            texts.append(self.network.compile(sample))
+        if self.loss.targets != "real":  # penalties are for classes
+            for name, split in self.splits.items():
+                texts += _too_few_for_a_penalty(name, split.environments)
+        for text in filter(None, texts):
             warnings.warn(text, stacklevel=3)
 
     def _build_model(self, config: RunConfig, data: TaskData) -> nn.Module:
@@ -383,6 +383,14 @@ def _resumable(built: Any, where: str) -> Any:
     if missing:
         raise ValueError(f"{where}: what its build returns has no {' and no '.join(missing)}, so it cannot be resumed")
     return built
+
+
+def _too_few_for_a_penalty(split: str, environments: dict[int, Tensor]) -> list[str]:
+    return [
+        f"{split} has {len(rows)} examples of environment {e}: too few for an invariance penalty, which is missing"
+        for e, rows in environments.items()
+        if len(rows) < irm.SMALLEST
+    ]
 
 
 def _to_device(state: Any, device: torch.device) -> Any:

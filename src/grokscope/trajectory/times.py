@@ -8,6 +8,7 @@ log-rank test then rejects equal distributions); on the evaluations that all of 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def pooled(parts: Sequence[Times]) -> Times:
         before=np.concatenate([p.before for p in parts]),
         at=np.concatenate([p.at for p in parts]),
         observed=np.concatenate([p.observed for p in parts]),
-        grids=tuple(g for p in parts for g in p.grids or ()) if known else None,
+        grids=tuple(chain.from_iterable(p.grids or () for p in parts)) if known else None,
     )
 
 

@@ -122,8 +122,11 @@ def _differences(patches: Patches, splits: dict[str, int], slides: int, patients
 
 def _patch_files(folder: Path) -> set[str]:
     """All PNG files in the folders of the slides: one directory listing per slide instead of a look at each patch."""
-    slides = [entry for entry in sorted((folder / "patches").glob("*")) if entry.is_dir()]
-    return {f"patches/{s.name}/{e.name}" for s in slides for e in os.scandir(s) if e.name.endswith(".png")}
+    files: set[str] = set()
+    for slide in (folder / "patches").glob("*"):
+        if slide.is_dir():
+            files |= {f"patches/{slide.name}/{e.name}" for e in os.scandir(slide) if e.name.endswith(".png")}
+    return files
 
 
 def _spread(names: list[str], count: int | None) -> list[str]:

@@ -27,7 +27,9 @@ def contact_sheet(data: TaskData, path: str | Path, per_cell: int = 6) -> Path:
         f"a contact sheet needs a task of images (uint8, n x 3 x H x W); this one has {x.dtype} {x.shape}",
     )
     require(per_cell >= 1, f"per_cell must be at least 1, got {per_cell}")
-    rows = [(split, env) for split, s in data.splits.items() for env in _environments(s.env)]
+    rows: list[tuple[str, int | None]] = []
+    for name, split in data.splits.items():
+        rows += [(name, env) for env in _environments(split.env)]
     side = _enlarged(x.shape[2:])
     width, height = per_cell * (side[1] + _GAP) + 2 * _GAP, side[0] + 2 * _GAP
     sheet = Image.new("RGB", (_LEFT + data.classes * width, 2 * _TEXT + len(rows) * (height + _GAP)), "white")

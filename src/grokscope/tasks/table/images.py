@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import chain
 
 import numpy as np
 
@@ -44,13 +45,15 @@ def repeated(
 
 def _equal(splits: Mapping[str, Split], sums: Mapping[str, np.ndarray]) -> list[list[tuple[str, int]]]:
     """(split, position) of the images that are equal, for each image that is there more than once."""
-    places = [(name, i) for name in splits for i in range(len(splits[name]))]
+    places: list[tuple[str, int]] = []
+    for name, split in splits.items():
+        places += [(name, i) for i in range(len(split))]
     total = np.concatenate([sums[name] for name in splits])
     order = np.argsort(total, kind="stable")
     starts = np.flatnonzero(np.diff(total[order], prepend=total[order[:1]] ^ 1))
     groups = (np.split(order, starts[1:])[k] for k in range(len(starts)))
     candidates = [[places[i] for i in group] for group in groups if len(group) > 1]
-    return [same for candidate in candidates for same in _confirmed(candidate, splits)]
+    return list(chain.from_iterable(_confirmed(candidate, splits) for candidate in candidates))
 
 
 def _confirmed(candidate: list[tuple[str, int]], splits: Mapping[str, Split]) -> list[list[tuple[str, int]]]:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -145,7 +146,7 @@ class Table(TaskConfig):
 
     def _require_files(self, chosen: dict[str, ImageRows]) -> None:
         """Raises ValueError naming what is missing of all splits at once, so that it is mended once."""
-        listed = [(row, path) for part in chosen.values() for row, path in zip(part.row, part.path, strict=True)]
+        listed = list(chain.from_iterable(zip(part.row, part.path, strict=True) for part in chosen.values()))
         missing = [(row, path) for row, path in listed if not Path(path).is_file()]
         if missing:
             lines = [f"row {row}, column path: {path}" for row, path in missing[:_LISTED]]
@@ -172,9 +173,10 @@ class Table(TaskConfig):
             except BadImages as error:
                 bad.append(error)
         if bad:
-            every = BadImages([f for error in bad for f in error.faults], sum(len(part) for part in chosen.values()))
-            resize = "" if self.image_size is not None or not any(isinstance(e, WrongSizes) for e in bad) else _RESIZE
-            raise ValueError(f"{every}{resize}")
+            faults = list(chain.from_iterable(error.faults for error in bad))
+            every = BadImages(faults, sum(len(part) for part in chosen.values()))
+            resizing_helps = self.image_size is None and any(isinstance(e, WrongSizes) for e in bad)
+            raise ValueError(f"{every}{_RESIZE}" if resizing_helps else str(every))
         return images
 
 

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None
         ValueError: the log cannot be read at all.
     """
     paths = list(source) if is_several(source) else [source]
-    names = [name for path in paths for name in column_names(path, part=part, max_mb=max_mb)]
+    names = list(chain.from_iterable(column_names(path, part=part, max_mb=max_mb) for path in paths))
     told = " and ".join(map(str, paths)) if isinstance(paths[0], str | Path) else "the log"
     how = "--step, --train and --held-out" if command else "step=, train= and held_out="
     words = f"{told}: name its columns with {how}; it has {listed(names)}"

@@ -72,8 +72,9 @@ def _place(column: str, files: list[Path], names: dict[Path, tuple[str, ...]], p
     if places:
         choices = " or ".join(repr(f"{_stem(path)}:{name}") for path, name in places[:4])
         raise ValueError(f"column {column!r} stands in {len(places)} of the files; say which: {choices}")
-    known = [name for own in names.values() for name in own if own.count(name) == 1]
-    known += [_stem(path) for path in files]
+    known = [_stem(path) for path in files]
+    for columns in names.values():
+        known += [name for name in columns if columns.count(name) == 1]
     raise ValueError(f"no column {column!r} in {listed([str(f) for f in files], 4)}{nearest(column, known)}")
 
 

@@ -6,6 +6,7 @@ holds every asked column is the log; where several parts do, the caller chooses 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from grokscope.registry import nearest
@@ -27,7 +28,7 @@ class _Part:
     def names(self) -> list[str]:
         if self.columns is not None:
             return [str(name) for name in self.columns]
-        return list(dict.fromkeys(name for row in self.rows or () for name in flatten(row)))
+        return list(dict.fromkeys(chain.from_iterable(map(flatten, self.rows or ()))))
 
     def has(self, name: str, pick: Pick) -> bool:
         return len(pick(name, self.names)) == len(pick.asked)
@@ -62,7 +63,8 @@ def _choose(name: str, parts: list[_Part], pick: Pick) -> _Part:
         chosen = next((part for part in parts if part.path == pick.part), None)
         if chosen is not None:
             return chosen
-        if not any(column.startswith(f"{pick.part} - ") for part in parts for column in part.names):
+        columns = chain.from_iterable(part.names for part in parts)
+        if not any(column.startswith(f"{pick.part} - ") for column in columns):
             raise ValueError(f"{name}: no part {pick.part!r}{nearest(pick.part, [p.path or '(top)' for p in parts])}")
     whole = [part for part in parts if part.has(name, pick)] if pick.asked else parts
     if len(whole) == 1 or len(parts) == 1:
@@ -126,7 +128,7 @@ def _holds_rows(value: Any) -> bool:
         _is_list(value)
         and len(value) > 0
         and all(isinstance(row, Mapping) for row in value)
-        and any(_is_plain(cell) for row in value for cell in flatten(row).values())
+        and any(_is_plain(cell) for cell in chain.from_iterable(flatten(row).values() for row in value))
     )
 
 
