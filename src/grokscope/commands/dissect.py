@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.output import Result, Rows, print_table
 from grokscope.config import require
 from grokscope.results.dissection import SAMPLE, Request
+from grokscope.results.sample import Inputs
+from grokscope.results.scores import SplitAccuracy
 from grokscope.store import open_run
 from grokscope.store.dissected import outdated, requests
 from grokscope.terminal import one_line
@@ -39,9 +41,9 @@ class Dissected(Result):
     """Accuracy first, then summaries of the dissected checkpoints, and where the records are."""
 
     rows: list[dict[str, Any]]
-    accuracy: list[dict[str, Any]]
+    accuracy: tuple[SplitAccuracy, ...]
     """Of the last checkpoint, by split."""
-    inputs: dict[str, Any] | None
+    inputs: Inputs | None
     folder: Path
     warnings: list[str]
     reason: str
@@ -50,8 +52,8 @@ class Dissected(Result):
 
     def data(self) -> Any:
         return {
-            "accuracy": self.accuracy,
-            "inputs": self.inputs,
+            "accuracy": [a.to_dict() for a in self.accuracy],
+            "inputs": self.inputs.to_dict() if self.inputs else None,
             "folder": str(self.folder),
             "checkpoints": self.rows,
             "warnings": self.warnings,
@@ -60,9 +62,9 @@ class Dissected(Result):
 
     def show(self, console: "Console") -> None:
         if self.inputs:
-            mapping = ", ".join(f"{label} -> {index}" for label, index in self.inputs["labels"].items())
-            console.print(f"images  {self.inputs['images']}", markup=False)
-            console.print(f"labels  {mapping} ({self.inputs['labels_by']})", markup=False)
+            mapping = ", ".join(f"{label} -> {index}" for label, index in self.inputs.labels.items())
+            console.print(f"images  {self.inputs.images}", markup=False)
+            console.print(f"labels  {mapping} ({self.inputs.labels_by})", markup=False)
         columns = ("split", "n", "accuracy", "95 % interval", "most frequent class", "balanced", "chance", "")
         print_table(console, columns, [_accuracy_cells(a) for a in self.accuracy])
         if not self.silent:
@@ -82,17 +84,16 @@ class Dissected(Result):
                 console.print(f"{name}: {meaning}", markup=False, style="dim")
 
 
-def _accuracy_cells(a: dict[str, Any]) -> list[str]:
-    low, high = a["interval"] or (float("nan"),) * 2
+def _accuracy_cells(a: SplitAccuracy) -> list[str]:
     return [
-        a["name"],
-        f"{a['n']:,}",
-        f"{a['accuracy']:.3f}",
-        f"{low:.3f} to {high:.3f}",
-        f"{a['trivial']:.3f}",
-        f"{a['balanced']:.3f}",
-        f"{a['chance']:.3f}",
-        a["verdict"],
+        a.name,
+        f"{a.n:,}",
+        f"{a.accuracy:.3f}",
+        f"{a.interval[0]:.3f} to {a.interval[1]:.3f}" if a.interval else "-",
+        f"{a.trivial:.3f}",
+        f"{a.balanced:.3f}",
+        f"{a.chance:.3f}",
+        a.verdict,
     ]
 
 
@@ -322,11 +323,10 @@ def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissec
 
     rows = [({} if step is None else {"step": step} | _chosen(result)) | summary(result) for step, result in found]
     last = found[-1][1]
-    whole = last.to_dict()
     return Dissected(
         rows,
-        whole["accuracy"],
-        whole["inputs"],
+        last.accuracy,
+        last.inputs,
         folder,
         list(last.warnings),
         last.where.reason,

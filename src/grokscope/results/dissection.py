@@ -175,3 +175,8 @@ def rules_of(raw: Mapping[str, Any]) -> int:
     """By which version of the rules the data of a file of ours was measured."""
     rules = raw.get("rules", 1)
     return rules if isinstance(rules, int) else 1
+
+
+def selection_of(raw: Mapping[str, Any]) -> str:
+    """Which rule chose the checkpoint, in the data of a file of ours."""
+    return str(raw.get("selection", "final"))

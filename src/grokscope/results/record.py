@@ -5,8 +5,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import numpy as np
-
 from grokscope.files import read_json, write_json
 from grokscope.results.reading import reader, reading
 
@@ -84,10 +82,9 @@ def plain(value: Any) -> Any:
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
+    tolist = getattr(value, "tolist", None)  # numpy's arrays and numbers, without importing numpy
+    if tolist is not None:
+        return tolist()
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return value

@@ -1,13 +1,14 @@
 """Every choice of a dissection, with its reason."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from grokscope.config import require
 from grokscope.results.record import Record
 from grokscope.seeds import derive
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ERASERS = ("mean_diff", "lda", "probe_rows", "leace", "splince")
 RANKINGS = ("standardized_gap", "max_abs_coef")
@@ -85,6 +86,8 @@ class Settings(Record):
         require(0.0 in self.steps and len(self.steps) >= 3, "steps must hold 0 and at least two others")
         require(self.lda_rounds >= 1 and self.halves >= 1 and self.probe_controls >= 1, "counts must be at least 1")
 
-    def rng(self, *purpose: str) -> np.random.Generator:
+    def rng(self, *purpose: str) -> "np.random.Generator":
         """A generator of its own for each purpose, so that adding a control changes no other number."""
-        return np.random.default_rng(derive(self.seed, "dissect", *purpose))
+        from numpy.random import default_rng
+
+        return default_rng(derive(self.seed, "dissect", *purpose))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.files import read_json, write_json
-from grokscope.results.dissection import FOLDER, PARTS, RULES, Request, is_ours, rules_of
+from grokscope.results.dissection import FOLDER, PARTS, RULES, Request, is_ours, rules_of, selection_of
 from grokscope.results.reading import reader, reading
 
 REQUESTS = "requests.json"
@@ -26,7 +26,7 @@ def outdated(run: Path) -> dict[str, str]:
         raw = _raw(folder)
         if raw is None or rules_of(raw) >= RULES:
             continue
-        rule = str(raw.get("selection", "final")) if folder == root else "all"
+        rule = selection_of(raw) if folder == root else "all"
         commands.setdefault(rule, _command(run, rule, raw))
     if "all" in commands:  # redoes the one in the folder itself, which is of the last checkpoint
         commands = {rule: command for rule, command in commands.items() if not rule.startswith("step=")}

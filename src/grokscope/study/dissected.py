@@ -25,6 +25,7 @@ from grokscope.results.dissection import (
     SteeringFile,
     is_ours,
     rules_of,
+    selection_of,
 )
 from grokscope.results.neurons import Arms
 from grokscope.results.probes import Target
@@ -166,10 +167,10 @@ def parse(text: Any, where: str) -> Name:
     """
     require(isinstance(text, str), f"{where}: expected a text such as 'steer.monotone.ood_test', got {text!r}")
     form = _FORM.fullmatch(text)
-    head = form["head"] if form else text.partition("@")[0]
+    head = form.group("head") if form else text.partition("@")[0]
     if form is None or head not in QUANTITIES:
         raise ValueError(f"{where}: unknown number of a dissection {text!r}{nearest(head, list(HEADS))}")
-    place, k, quantity = form["place"], form["k"], QUANTITIES[head]
+    place, k, quantity = form.group("place"), form.group("k"), QUANTITIES[head]
     require(bool(quantity.places) or place is None, f"{where}: {head} takes no further word, got {text!r}")
     if quantity.places == "scene":
         require(
@@ -195,7 +196,7 @@ def undone(run: Path) -> str | None:
     raw = read_json(files[PARTS[0]])
     if not is_ours(raw, PARTS[0]) or rules_of(raw) < RULES:
         return command
-    return None if _is_final(str(raw.get("selection")), run) else command
+    return None if _is_final(selection_of(raw), run) else command
 
 
 def _is_final(rule: str, run: Path) -> bool:
