@@ -1,6 +1,6 @@
 """Text from elsewhere on a terminal: run names, config values, file names and errors must not command it.
 
-A name can hold control characters: escape sequences that move the cursor, colour or rename the window, a line feed that
+A name can hold control characters: escape sequences that move the cursor, color or rename the window, a line feed that
 forges a line, marks that turn the direction of writing. They are shown as Python would write them (``\\x1b``).
 """
 

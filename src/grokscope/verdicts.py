@@ -1,5 +1,5 @@
 """The verdict of a run, computed when it is asked for and kept until its metrics change; and what a rule of selection
-chooses on a run or on anybody's log."""
+chooses on a run or on anyone's log."""
 
 import json
 from pathlib import Path

@@ -117,7 +117,7 @@ def test_the_card_is_one_that_the_hub_reads(published, tmp_path):
         license="cc-by-4.0",
         citation="@misc{x, title={Y}}",
     )
-    assert not any("licence" in p for p in done.problems)
+    assert not any("license" in p for p in done.problems)
     card = hub.ModelCard.load(done.path / "README.md")
     assert card.data.license == "cc-by-4.0"
     assert card.data.library_name == "grokscope"
@@ -135,7 +135,7 @@ def test_the_card_says_what_a_reader_must_know(published, tmp_path):
     assert "0.7336 | 350 | 0.6642 | ungrokked (early-peak)" in line
     for words in (
         "ood_test peak †", "oracle (chosen on ood_test)", "2 ungrokked", "| ood_test | 85,054 | 0.5 |",
-        "differ on 3 axes", "CC0 1.0", "fewer than six", "not chosen a licence",
+        "differ on 3 axes", "CC0 1.0", "fewer than six", "not chosen a license",
         "imported from another archive (archive)",
         'timm.create_model("resnet18"', "no medical device", "Labels are balanced per hospital",
     ):  # fmt: skip

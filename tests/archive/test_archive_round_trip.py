@@ -58,7 +58,7 @@ def same_run(one: Run, two: Run) -> None:
 @pytest.mark.parametrize("weights", ["pt", "safetensors"])
 def test_a_run_comes_back_as_it_went(trained, tmp_path, weights):
     done = export_archive([trained], tmp_path / "out", weights=weights, formats=())
-    assert [p[:26] for p in done.problems] == ["README.md names no licence"]
+    assert [p[:26] for p in done.problems] == ["README.md names no license"]
     found = import_archive(done.path, tmp_path / "runs")
     assert found.problems == ()
     same_run(trained, found[0])

@@ -31,8 +31,8 @@ def test_out_and_in_again(trained, tmp_path, capsys):
 
 
 def test_what_is_missing_is_said_with_exit_code_1(trained, tmp_path, capsys):
-    assert cli(["archive", "export", str(trained.path), "--out", str(tmp_path / "archive")]) == 1  # no licence chosen
-    assert "licence" in capsys.readouterr().out
+    assert cli(["archive", "export", str(trained.path), "--out", str(tmp_path / "archive")]) == 1  # no license chosen
+    assert "license" in capsys.readouterr().out
 
 
 def test_the_card_is_told_its_citation_and_the_figures_their_formats(trained, tmp_path, capsys):

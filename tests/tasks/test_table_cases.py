@@ -246,7 +246,7 @@ def test_grey_images_beside_coloured_ones_are_told(case, folder):
     for i in (0, 2, 20):
         Image.open(folder / "im" / f"{i:02}.png").convert("L").save(folder / "im" / f"{i:02}.png")
     (note,) = build(case("restart", plain))[1]
-    assert "grey images beside coloured ones (2 of 8 in A, 1 of 4 in D)" in note
+    assert "gray images beside colored ones (2 of 8 in A, 1 of 4 in D)" in note
 
 
 def test_all_bad_images_of_all_splits_are_named_at_once(case, folder):

@@ -234,7 +234,7 @@ def test_text_files_of_all_sorts(tmp_path: Path, text: str, notes: str):
         ("0,95", "whether a comma marks decimals or thousands is not guessed"),
         ("1,234", "whether a comma marks decimals or thousands is not guessed"),
         ("1.234,5", "whether a comma"),
-        ("95%", r"leave the per cent sign out and pass scale=0\.01"),
+        ("95%", r"leave the percent sign out and pass scale=0\.01"),
         ("1_000", "'1_000' is not a number"),
         ("9" * 400, r"\(402 characters\) is too large"),
         ("1e400", "'1e400' is too large"),

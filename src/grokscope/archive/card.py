@@ -30,9 +30,9 @@ DATA = {
     "digits": "the handwritten digits of scikit-learn (Alpaydin & Kaynak, doi:10.24432/C50P49), CC BY 4.0. Not in this "
     "archive.",
     "own": "of a training loop of the author's own. Not in this archive, and not described by it.",
-    "table": "images of the archive's author. Not in this archive; ask the author for their licence and consent.",
+    "table": "images of the archive's author. Not in this archive; ask the author for their license and consent.",
 }
-"""Task -> its data and their licence; other tasks are drawn by grokscope's code from the seed, under no licence."""
+"""Task -> its data and their license; other tasks are drawn by grokscope's code from the seed, under no license."""
 DRAWN = "drawn by grokscope's code from the run's seed: there is nothing to download or to license."
 AXES = (
     "optimizer", "lr", "schedule", "weight_decay", "decay_groups", "init_scale", "loss", "grad_filter", "clip_norm",

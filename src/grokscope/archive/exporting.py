@@ -79,7 +79,7 @@ def export_archive(
     problems += m6_table.write(found, names, out / "figures" / "m6_summary.csv")
     problems += _figures(found, out / "figures", tuple(formats))
     if license is None:
-        problems.append("README.md names no licence: choose one (license='cc-by-4.0', say) before you publish")
+        problems.append("README.md names no license: choose one (license='cc-by-4.0', say) before you publish")
     text = card.render(found, names, weights=weights, title=title, license=license, citation=citation, out=out)
     _write_text(out / "README.md", text)
     files = [p for p in out.rglob("*") if p.is_file() and ".cache" not in p.parts]

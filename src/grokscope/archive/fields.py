@@ -244,7 +244,7 @@ def _are_counts(values: list[float], n: int) -> bool:
 
 
 def scale_accuracies(table: Table, scale: float) -> None:
-    """Multiply every accuracy, in place. Raises ValueError where one does not lie in 0..1 afterwards."""
+    """Multiply every accuracy, in place. Raises ValueError where one does not lie in 0..1 afterward."""
     for row in table.rows:
         for name in [k for k in row if k.endswith("_acc")]:
             row[name] *= scale

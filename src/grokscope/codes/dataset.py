@@ -33,7 +33,7 @@ CODE_BYTES = 400
 
 @dataclass(frozen=True)
 class Codes:
-    """N labelled codes: P (N, 6, 6) float32 zero-padded, params (N, 3) int64 rows (n, k, m), log2h (N,) float64."""
+    """N labeled codes: P (N, 6, 6) float32 zero-padded, params (N, 3) int64 rows (n, k, m), log2h (N,) float64."""
 
     P: np.ndarray
     params: np.ndarray
@@ -54,7 +54,7 @@ def make_dataset(
 ) -> Codes:
     """Draw and label `per_group` codes for each (n, k, m) of `groups`.
 
-    P is rounded to float32 before it is labelled, so the label belongs to the numbers that are stored. A code with an
+    P is rounded to float32 before it is labeled, so the label belongs to the numbers that are stored. A code with an
     infinite height has no finite target: it is drawn again and counted in `meta["redrawn"]`. That conditions the
     distribution: never for `uniform` and `gaussian` in practice, for 10 to 17 % of the `integers` codes with m = n-k.
     Raises ValueError for an unknown distribution, an impossible group or a non-positive count.

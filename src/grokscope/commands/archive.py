@@ -57,7 +57,7 @@ def import_(
         folder: The archive, or one run of it.
         root: Folder for the runs.
         map: Column of ours = field of the archive's history, for example ood_test_acc=acc_center2; repeatable.
-        scale: Multiplies every accuracy; 0.01 for a history in per cent.
+        scale: Multiplies every accuracy; 0.01 for a history in percent.
         n: Held-out split = examples, for example ood_test=85054, where the history does not say; repeatable.
     """
     from grokscope.archive.importing import import_archive

@@ -78,7 +78,7 @@ def camelyon17_fetch(dest: Path, /, *, url: str | None = None, keep_archive: boo
 
 
 def _progress() -> Callable[[int, int], None]:
-    """A line on stderr for every whole per cent."""
+    """A line on stderr for every whole percent."""
     import sys
 
     last = -1

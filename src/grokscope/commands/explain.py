@@ -1,4 +1,4 @@
-"""explain: why did it (not) grok? Of a run, of anybody's training log, and of the arms of a study."""
+"""explain: why did it (not) grok? Of a run, of anyone's training log, and of the arms of a study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

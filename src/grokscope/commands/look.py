@@ -98,7 +98,7 @@ def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:
 
 
 def _judge_quickly(run: Run, state: str) -> Splits:
-    """For tables of many runs: without asking what the neighbouring thresholds would say."""
+    """For tables of many runs: without asking what the neighboring thresholds would say."""
     return _judge(run, state, neighbours=False)
 
 

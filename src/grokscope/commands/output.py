@@ -74,7 +74,7 @@ def safe_console(**options: Any) -> "Console":
 
 
 def stdout_console() -> "Console":
-    """Terminal width on a terminal, no wrapping elsewhere. Colours follow NO_COLOR."""
+    """Terminal width on a terminal, no wrapping elsewhere. Colors follow NO_COLOR."""
     return safe_console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ POOLED = "pooled"
 
 def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
     """The statistic is the sum of squares that the environment explains beyond the class: with patients as
-    exchangeable units it keeps its level where hospitals differ in their share of tumours, which the gap itself does
+    exchangeable units it keeps its level where hospitals differ in their share of tumors, which the gap itself does
     not."""
     groups = scene.units if scene.grouped else None
     draws, permuted, smallest = permutations(
@@ -39,7 +39,7 @@ def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
 
 
 def explained(scene: Scene, environments: np.ndarray) -> np.ndarray:
-    """Sum of squares of the centred logits explained by each labelling (B, n) beyond the class -> (B,)."""
+    """Sum of squares of the centered logits explained by each labeling (B, n) beyond the class -> (B,)."""
     z = scene.logits - scene.logits.mean(axis=1, keepdims=True)
     y = np.eye(int(scene.labels.max()) + 1)[scene.labels]
     y = y[:, y.any(axis=0)]

@@ -205,7 +205,7 @@ def prepare_sample(
     head: LinearHead,
     settings: Settings,
 ) -> tuple[Sample, PartsRecord, np.ndarray]:
-    """Codes, parts and weights of n labelled examples; how they were split; and the classes (n,) as the head counts
+    """Codes, parts and weights of n labeled examples; how they were split; and the classes (n,) as the head counts
     them."""
     y, e = _classes(labels, n, head), coded(environments, "environments", n)
     g = None if groups is None else coded(groups, "groups", n)
@@ -215,7 +215,7 @@ def prepare_sample(
 
 
 def mean_rgb(images: "np.ndarray | Tensor") -> np.ndarray | None:
-    """Mean colour (n, 3) of RGB images (n, 3, H, W); None for other inputs. What a probe reads here needs no
+    """Mean color (n, 3) of RGB images (n, 3, H, W); None for other inputs. What a probe reads here needs no
     network."""
     x = np.asarray(images)
     return x.mean(axis=(2, 3), dtype=np.float64) if x.ndim == 4 and x.shape[1] == 3 else None

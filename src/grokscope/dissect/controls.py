@@ -76,7 +76,7 @@ def variance_matched_frames(
     (D,).
 
     spectrum: eigenvalues (d,) and eigenvectors (d, d) of the features' covariance S. A draw is S^(t/2) times a Gaussian
-    matrix; t leans it towards the directions in which the features vary much (t > 0) or little (t < 0) and is found by
+    matrix; t leans it toward the directions in which the features vary much (t > 0) or little (t < 0) and is found by
     bisection. Without `avoid` a shortcut that is itself the largest direction would be compared with itself. Where the
     complement holds less than the target, the draws stop at about its largest directions: compare the second result
     with the target.
@@ -109,7 +109,7 @@ def erase_logits(
 ) -> np.ndarray:
     """Logits (D, n, k) after removing each frame (D, d, r) orthogonally, without forming the edited features.
 
-    logits (n, k), centred features h - mean (n, d), weight (k, d). With `lengths` (n,) every example is moved by that
+    logits (n, k), centered features h - mean (n, d), weight (k, d). With `lengths` (n,) every example is moved by that
     length along its own projection: a control matched in removed norm, example by example.
     """
     draws, _, r = frames.shape

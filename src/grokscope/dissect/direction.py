@@ -22,7 +22,7 @@ class Direction:
 def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Direction:
     """First principal direction of the environment means (weighted by their shares), from h (n, d) and codes z (n,).
 
-    Its sign is fixed on the environments it was fitted to: towards the one whose mean lies farthest out. Never look
+    Its sign is fixed on the environments it was fitted to: toward the one whose mean lies farthest out. Never look
     at an unseen environment to choose it.
     """
     means, shares, centre = class_means(h, z, weights)

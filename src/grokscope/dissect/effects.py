@@ -109,9 +109,9 @@ def describe(scene: Scene) -> SceneRecord:
 def env_gap(scene: Scene, logits: np.ndarray) -> np.ndarray:
     """How far the logits move with the environment at a given class: (..., n, k) -> (...); NaN with one environment.
 
-    Least squares of the centred logits on class and environment together; the root mean square over environments of the
-    environment's part, in units of the difference of two logits. Noise adds to it: logits that ignore the environment
-    still have a gap near their spread divided by the root of the examples (or groups) of an environment.
+    Least squares of the centered logits on class and environment together; the root mean square over environments of
+    the environment's part, in units of the difference of two logits. Noise adds to it: logits that ignore the
+    environment still have a gap near their spread divided by the root of the examples (or groups) of an environment.
     """
     if scene.adjusted is None:
         return np.full(logits.shape[:-2], np.nan)
@@ -141,7 +141,7 @@ def gap_interval(scene: Scene) -> tuple[float, float] | None:
 
 
 def _adjusted(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Rows (e, n) that turn any outcome (n,) into its environment effects adjusted for class, centred over
+    """Rows (e, n) that turn any outcome (n,) into its environment effects adjusted for class, centered over
     environments."""
     one_hot = lambda z: (z[:, None] == np.unique(z)).astype(float)  # noqa: E731
     e, y = one_hot(environments), one_hot(labels)

@@ -234,10 +234,10 @@ def _effects(bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, ot
 
 
 def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
-    """The same eraser fitted to permuted environments: what a meaningless labelling of the same groups removes.
+    """The same eraser fitted to permuted environments: what a meaningless labeling of the same groups removes.
 
     The environments' own means are taken away first, because a permutation of few groups still holds much of the real
-    labelling. Not for the erasers that would cost a hundred refits: `probe_rows`, and `lda` in several rounds.
+    labeling. Not for the erasers that would cost a hundred refits: `probe_rows`, and `lda` in several rounds.
     """
     if name == "probe_rows" or (name == "lda" and bench.settings.lda_rounds > 1):
         return []

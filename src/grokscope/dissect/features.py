@@ -57,7 +57,7 @@ def state_hash(model: nn.Module) -> str:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients; afterwards every module is in the mode it was in.
+    """Evaluation mode and no gradients; afterward every module is in the mode it was in.
 
     Raises:
         RuntimeError: when the network's own forward changed its parameters or buffers: its numbers would depend on the

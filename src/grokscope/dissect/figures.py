@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grokscope.results.scores import Effect
 
 INK, ENVIRONMENT, TASK, RANDOM = "#333333", "#0072B2", "#D55E00", "#999999"
-"""Okabe and Ito's colours: told apart with any colour vision, and in grey."""
+"""Okabe and Ito's colors: told apart with any color vision, and in gray."""
 
 
 def _figure(columns: int, width: float = 4.6, height: float = 3.4) -> "tuple[Figure, list[Axes]]":

@@ -1,7 +1,7 @@
-"""Meaningless labellings of the environments: the null of everything that is fitted to the real one.
+"""Meaningless labelings of the environments: the null of everything that is fitted to the real one.
 
-A control has to be built by the same procedure as what it controls. The real labelling is weighted so that environment
-and class are independent; a permuted one gets weights of its own that do the same for it. With the real labelling's
+A control has to be built by the same procedure as what it controls. The real labeling is weighted so that environment
+and class are independent; a permuted one gets weights of its own that do the same for it. With the real labeling's
 weights a permuted one is associated with the class, what is fitted to it holds a piece of the task, and every real
 effect looks small beside it.
 """
@@ -23,7 +23,7 @@ TRIES = 10
 def random_labels(sample: Sample, settings: Settings) -> list[Labelling]:
     """`settings.draws` permuted environments of the fit part.
 
-    Permutations in which some environment lacks a class cannot be balanced, as the real labelling could; others take
+    Permutations in which some environment lacks a class cannot be balanced, as the real labeling could; others take
     their place. Where too few others exist they are used without weights, which makes the control stricter.
     """
     z, y = sample.target("environment", "fit"), sample.target("task", "fit")

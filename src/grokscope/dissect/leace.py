@@ -5,7 +5,7 @@ does, LEACE changes the features least, in mean square: r(x) = x - W^+ Q W (x - 
 and Q the orthogonal projection on the column space of the whitened cross-covariance W S_xz with the one-hot labels z.
 
 The column space of W S_xz is that of the whitened class offsets W (m_k - m): scaling a column by the class's frequency
-changes nothing in it. Working with the offsets, a class of one per cent weighs as much as any other in the decision of
+changes nothing in it. Working with the offsets, a class of one percent weighs as much as any other in the decision of
 what is zero.
 """
 
@@ -18,7 +18,7 @@ from grokscope.dissect.subspaces import RELATIVE_ZERO, Eraser, class_means
 
 @dataclass(frozen=True)
 class Whitening:
-    """W (d, d) and its pseudo-inverse for one set of features, and their mean: reused for many labellings of them."""
+    """W (d, d) and its pseudo-inverse for one set of features, and their mean: reused for many labelings of them."""
 
     matrix: np.ndarray
     inverse: np.ndarray
@@ -60,12 +60,12 @@ def leace(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Er
 
 
 class ObliqueFitter:
-    """LEACE and SPLINCE for many labellings of the same features, each with weights of its own.
+    """LEACE and SPLINCE for many labelings of the same features, each with weights of its own.
 
-    Every labelling's weights give another covariance, and a decomposition for each would cost minutes. The features
+    Every labeling's weights give another covariance, and a decomposition for each would cost minutes. The features
     are whitened once without weights; in those coordinates a weighted covariance S lies near the identity, and the
     projection W^-1 Q W equals M G^+ R with G = R M, for class offsets M: R = M' S^-1 in LEACE. SPLINCE takes from R
-    what lies along the task's offsets T: R = M' S^-1 - M' S^-1 T (T' S^-1 T)^+ T' S^-1. One solve for each labelling.
+    what lies along the task's offsets T: R = M' S^-1 - M' S^-1 T (T' S^-1 T)^+ T' S^-1. One solve for each labeling.
     """
 
     def __init__(self, h: np.ndarray):

@@ -102,7 +102,7 @@ def within_variance(h: np.ndarray, z: np.ndarray) -> np.ndarray:
 def variance_matched_orders(
     rng: np.random.Generator, variance: np.ndarray, top: np.ndarray, ks: tuple[int, ...], draws: int
 ) -> np.ndarray:
-    """Random orders (D, d) that lean towards neurons of large (or small) variance, so that on average over K > 0 the
+    """Random orders (D, d) that lean toward neurons of large (or small) variance, so that on average over K > 0 the
     first K hold the share of the variance that the first K of `top` hold.
 
     Drawn one after another with probability proportional to variance ** t (Gumbel keys), t found by bisection. Neurons

@@ -167,7 +167,7 @@ def balancing_weights(environments: np.ndarray, labels: np.ndarray) -> np.ndarra
     """Weights (n,), mean 1, under which environment and class are independent and keep their shares: p(e) p(y) / p(e,
     y) (Kamiran & Calders 2012, doi:10.1007/s10115-011-0463-8).
 
-    Without them the direction between environments holds a piece of the task wherever one hospital has more tumours.
+    Without them the direction between environments holds a piece of the task wherever one hospital has more tumors.
     None when some environment lacks a class: no weights make them independent then. Rare cells get large weights, and
     estimates the noise of few examples.
     """

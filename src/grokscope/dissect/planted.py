@@ -109,7 +109,7 @@ def _directions(rng: np.random.Generator, what: Planting, neurons: np.ndarray) -
 
 
 def _levels(what: Planting) -> np.ndarray:
-    """Where each environment lies along each direction (e, r): centred, orthogonal columns, range = separation."""
+    """Where each environment lies along each direction (e, r): centered, orthogonal columns, range = separation."""
     powers = np.vander(np.linspace(-1, 1, what.environments), what.rank + 1, increasing=True)
     levels = np.linalg.qr(powers)[0][:, 1:]
     levels = levels * np.sign(levels[-1])

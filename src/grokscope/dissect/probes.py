@@ -202,7 +202,7 @@ def _per_group(target, h, sample: Sample, settings: Settings, rng) -> Control | 
     assert groups is not None
     units = np.unique(groups, return_inverse=True)[1]
     rank = np.argsort(np.argsort(rng.random(len(rows)) + units, kind="stable"))
-    half = rank % 2 == 0  # neighbours in this order share a group, so each group is halved
+    half = rank % 2 == 0  # neighbors in this order share a group, so each group is halved
 
     def best(labels: np.ndarray, strata: np.ndarray) -> tuple[float, float]:
         path = fit_path(h[rows[half]], labels[half], settings.refit_regularization)

@@ -1,4 +1,4 @@
-"""The labelled sample that every method of the battery shares: codes, parts, weights, and the settings of the
+"""The labeled sample that every method of the battery shares: codes, parts, weights, and the settings of the
 battery."""
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@ test.
 
 Balanced within strata: for the environment, the recall of each environment among the examples of one class, averaged
 over environments and then classes. A guess that knows only the class scores exactly chance, even where hospitals
-differ in their share of tumours.
+differ in their share of tumors.
 
 The test's own statistic is the excess of right guesses over what the strata alone predict, in units of the labels'
 spread within strata. The balanced accuracy would not do: its noise grows with rare cells, which permuted labels fill

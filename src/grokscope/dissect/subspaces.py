@@ -80,7 +80,7 @@ def class_means(
     one_hot[np.arange(len(h)), codes] = w
     total = one_hot.sum(axis=0)
     centre = w @ h / w.sum()
-    # centred before summing: the means differ by little where the features have a large common offset
+    # centered before summing: the means differ by little where the features have a large common offset
     return centre + one_hot.T @ (h - centre) / total[:, None], total / total.sum(), centre
 
 
@@ -95,9 +95,9 @@ def _orthogonal(name: str, basis: np.ndarray, mean: np.ndarray) -> Eraser:
 
 
 def mean_diff(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Eraser:
-    """Removes the span of the centred class means, orthogonally: rank k - 1.
+    """Removes the span of the centered class means, orthogonally: rank k - 1.
 
-    Afterwards the class means of the fitted examples are equal, so no linear probe fitted to them does better than a
+    Afterward the class means of the fitted examples are equal, so no linear probe fitted to them does better than a
     constant. Takes more away than `leace` does where the features are correlated.
     """
     means, shares, centre = class_means(h, z, weights)
@@ -114,7 +114,7 @@ def lda(
     """Removes the discriminant directions S_w^-1 (m_k - m) orthogonally, whitening by the *within-class* covariance
     S_w.
 
-    S_w is shrunk towards a multiple of the identity, by `shrinkage` in [0, 1] or by Ledoit and Wolf's estimate
+    S_w is shrunk toward a multiple of the identity, by `shrinkage` in [0, 1] or by Ledoit and Wolf's estimate
     (doi:10.1016/S0047-259X(03)00096-4), without which it is singular for n < d. k classes have k - 1 discriminants;
     more need `rounds`, each fitted to what the ones before left (as in Ravfogel et al., arXiv:2004.07667). About 35
     dimensions were published for 3 hospitals: one round of LDA cannot give them.
@@ -163,7 +163,7 @@ def probe_rows(rows: np.ndarray, mean: np.ndarray) -> Eraser:
 
     The rows of a multinomial probe sum to zero, so W W' is singular and the published W' (W W')^-1 W does not exist.
 
-    Misleads: the probe is at chance afterwards by construction, whatever information is left for another one.
+    Misleads: the probe is at chance afterward by construction, whatever information is left for another one.
     """
     rows = np.asarray(rows, dtype=np.float64)
     return _orthogonal("probe_rows", row_space(rows, max(len(rows) - 1, 1)), np.asarray(mean, dtype=np.float64))

@@ -20,7 +20,7 @@ def fourier(model: nn.Module, p: int, operation: str, train_pairs: Tensor, train
     """Fourier measures of a network on Z_p.
 
     - ``fourier_embedding_gini``: Gini coefficient of the embedding's power over frequencies 1..(p-1)/2; near 0 at the
-      start, towards 1 when few frequencies carry it. NaN for a network without an ``embedding``.
+      start, toward 1 when few frequencies carry it. NaN for a network without an ``embedding``.
     - ``fourier_key_frequencies``: how many frequencies of the logits, as a function of a + b (or a - b), reach 90 % of
       the power.
     - ``fourier_restricted_loss``: cross-entropy on all p^2 pairs of the logits' part on those frequencies alone.

@@ -9,7 +9,7 @@ ROUNDING = 1e-13
 
 @torch.no_grad()
 def spectra(features: Tensor) -> dict[str, Tensor]:
-    """Dimension counts of features (n, d), centred, from their singular values s.
+    """Dimension counts of features (n, d), centered, from their singular values s.
 
     - ``rank_effective``: exp of the entropy of s / sum(s) (Roy & Vetterli 2007, doi:10.5281/zenodo.40511).
     - ``rank_participation``: (sum s^2)^2 / sum s^4, the participation ratio of the covariance's eigenvalues.

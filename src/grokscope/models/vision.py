@@ -60,7 +60,7 @@ class Timm(ModelConfig):
 
     ``resnet18`` (arXiv:1512.03385; timm's recipes: arXiv:2110.00476) with two classes has 11,177,538 parameters; with
     init scale 4 their L2 norm is about 355. Weights are never downloaded. Cost: a GPU's, for images of any size.
-    Misleads when read as a pretrained network's behaviour; and timm may start the last norm of each block at zero, so
+    Misleads when read as a pretrained network's behavior; and timm may start the last norm of each block at zero, so
     that the init scale of its convolutions shows only later.
     """
 

@@ -20,7 +20,7 @@ def hold_out_groups(
     """Names of the whole groups (patients), sorted, that together hold about `share` of each class in `y`: the best of
     every single group and of `tries` random choices.
 
-    Patients differ much in size and in how much tumour they have, so the share is met only as well as they allow. At
+    Patients differ much in size and in how much tumor they have, so the share is met only as well as they allow. At
     least one group stays on each side. Raises ValueError with fewer than two groups.
     """
     names, code = np.unique(groups, return_inverse=True)

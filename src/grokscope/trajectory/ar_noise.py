@@ -6,7 +6,7 @@ doi:10.1093/biomet/58.3.545), in which the curve's own mean and course cost no b
 be too small by about (1 + 4 rho) / t and by all that the course has swallowed. Weights are those likelihoods, with
 all kinds of shape alike beforehand and `prior_of_rho` for rho.
 
-Time is counted in evaluations, on any grid: what correlates neighbours is not known, and a course that is quick on a
+Time is counted in evaluations, on any grid: what correlates neighbors is not known, and a course that is quick on a
 log-spaced grid is a fall within a few of them.
 """
 
@@ -21,7 +21,7 @@ from grokscope.trajectory.curves import moving
 FEWEST = 12
 """Evaluations below which roughness, correlation and a decline cannot be told apart."""
 MOST = 100
-"""Evaluations kept, by averaging neighbours; more would show the same noise at a finer grain."""
+"""Evaluations kept, by averaging neighbors; more would show the same noise at a finer grain."""
 LEAST_AFTER = 30
 """Evaluations at the end that are looked at however late the peak is (and at least half of the curve), but none from
 before the curve was first at its peak, up to `RISEN` of the drop: the rise is no part of a decay, and what of it is
@@ -158,7 +158,7 @@ def _medians(curves: np.ndarray) -> np.ndarray:
 
 
 def averaged(values: np.ndarray) -> np.ndarray:
-    """At most `MOST` values, each the mean of as many neighbours; the odd ones at the begin are left out."""
+    """At most `MOST` values, each the mean of as many neighbors; the odd ones at the begin are left out."""
     block = -(-len(values) // MOST)
     return values[len(values) % block :].reshape(-1, block).mean(axis=1)
 

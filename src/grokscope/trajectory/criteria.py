@@ -82,7 +82,7 @@ class Criteria:
     slingshot_growth: float = 0.02
     """The head norm must grow by this share in the evaluations before a spike to open a slingshot."""
     slingshot_calm: float = 0.25
-    """And afterwards it may grow at most at this share of that rate: the plateau."""
+    """And afterward it may grow at most at this share of that rate: the plateau."""
     norm_drop: float = 0.1
     """A norm collapse loses this share of the norm ..."""
     norm_drop_speed: float = 3.0
@@ -192,7 +192,7 @@ def _sigma(value: float, up: bool) -> float:
 
 
 def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
-    """How far the neighbour of each verdict threshold lies."""
+    """How far the neighbor of each verdict threshold lies."""
     scores = ("fit", "generalize") if kind == "classification" else ("fit_r2", "generalize_r2")
     return {
         **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor

@@ -68,7 +68,7 @@ def roughness(values: np.ndarray) -> float | None:
 def wander(values: np.ndarray, *, increasing: bool) -> float:
     """Standard deviation of a curve (t,) around the best-fitting monotone one: all that it does besides lasting change.
 
-    Unlike `roughness` it also sees slow drift, in which neighbouring evaluations err together. A monotone fit follows
+    Unlike `roughness` it also sees slow drift, in which neighboring evaluations err together. A monotone fit follows
     part of such drift; where the two disagree the result is therefore raised by their ratio, at most twofold, which
     about restores the right size for first-order autoregressive noise. 0 for a monotone curve, or one too short to
     tell.
@@ -102,7 +102,7 @@ def slope(step: np.ndarray, value: np.ndarray) -> tuple[float, float]:
     """Least-squares slope of a curve (t,) over time, and its standard error.
 
     Each evaluation weighs as much as the time around it, so that a dense burst of rows counts no more than its time.
-    The error is read off the residuals, enlarged where neighbours err together; 0 for two evaluations.
+    The error is read off the residuals, enlarged where neighbors err together; 0 for two evaluations.
     """
     weight = np.gradient(step.astype(float))
     x = step - np.average(step, weights=weight)
@@ -118,7 +118,7 @@ def slope(step: np.ndarray, value: np.ndarray) -> tuple[float, float]:
 
 
 def _correlation(residual: np.ndarray) -> float:
-    """Between neighbours, within 0..0.9; 0 where there are too few to tell."""
+    """Between neighbors, within 0..0.9; 0 where there are too few to tell."""
     power = float((residual**2).sum())
     if len(residual) < 10 or power == 0:
         return 0.0

@@ -60,7 +60,7 @@ def slingshots(
     """Cycles of head-norm growth, then a loss spike, then a norm plateau (arXiv:2206.04817).
 
     For each spike a line is fitted to the norm over the `spike_window` evaluations before and after it, up to the
-    neighbouring spikes. Numbers: `growth` over the evaluations before (relative), `rate_before` and `rate_after`
+    neighboring spikes. Numbers: `growth` over the evaluations before (relative), `rate_before` and `rate_after`
     (relative, per step). Uses the head's norm; without it the total norm, and the note says so: that norm also moves
     with everything else. A spike with fewer than four evaluations on either side cannot be judged and gives no
     slingshot.

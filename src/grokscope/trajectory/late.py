@@ -17,7 +17,7 @@ RECENT = 0.25
 SETTLED_NOISE = 3.0
 """Standard deviations between evaluations up to which a train score has not improved."""
 TREND_ERRORS = 2.0
-"""Standard errors by which the recent gain may be off before "levelled off" or "under way" can be said firmly."""
+"""Standard errors by which the recent gain may be off before "leveled off" or "under way" can be said firmly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Decay:
     lost: bool
     """The threshold was reached, does not hold at the end, and the curve decayed or lies clearly below it."""
     peak_single: bool
-    """The highest value is that of one evaluation: its neighbours are lower by more than noise."""
+    """The highest value is that of one evaluation: its neighbors are lower by more than noise."""
     peak_before_fit: bool
 
 
@@ -90,7 +90,7 @@ class Rise:
     gained_error: float
     """Its standard error."""
     still_rising: bool
-    """That gain is at least `level_share` of the rise: it has not levelled off."""
+    """That gain is at least `level_share` of the rise: it has not leveled off."""
 
 
 def rise(held: Curve, train: Curve, found: Milestones, way: float, criteria: Criteria, lean: float = 0.0) -> Rise:

@@ -25,7 +25,7 @@ def loss_spikes(trajectory: Trajectory, criteria: Criteria | None = None) -> lis
     within `spike_scale` evaluations after its top. The standard deviation is 1.4826 times the median absolute deviation
     of the distances from the trailing median over the `spike_scale` evaluations before, or over those after its end,
     whichever is larger, and at least that of rounding (of a log with few digits, and by `spike_floor` of a float32
-    loss): where a curve starts to jitter for good there is no spike. Neighbouring ones are one.
+    loss): where a curve starts to jitter for good there is no spike. Neighboring ones are one.
 
     Numbers: `loss` at its highest, `median` before it, their `ratio`, `sigmas` (height in robust standard deviations;
     infinite on a curve without jitter), and where the total norm is logged `norm_change`, relative, from the last
@@ -35,7 +35,7 @@ def loss_spikes(trajectory: Trajectory, criteria: Criteria | None = None) -> lis
     Misleads where evaluations are so dense that a spike takes longer to rise than the trailing median to follow.
 
     Measured by `benchmarks/events.py`. Spikes per 1,000 rows where there are none: normal jitter of the log loss with
-    a standard deviation of .02 to .5, correlated by 0 to .95 between neighbours, a log that is quiet and then jitters
+    a standard deviation of .02 to .5, correlated by 0 to .95 between neighbors, a log that is quiet and then jitters
     for good, and full-batch AdamW at every step: 0 (in logs of 61 rows at most .03, and 1.5 where it starts to
     jitter); with heavy tails (t, 3 degrees of
     freedom), 2.5: single rows that do jut out. Planted rises over two evaluations, share found at a jitter of .01, .02

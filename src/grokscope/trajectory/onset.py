@@ -109,7 +109,7 @@ def kept_level(values: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _candidates(step: np.ndarray, since: float) -> list[int]:
-    """Rows from `since` on, neighbours at least `CANDIDATE` apart in their steps."""
+    """Rows from `since` on, neighbors at least `CANDIDATE` apart in their steps."""
     rows, row = [], int(np.searchsorted(step, since))
     while row < len(step):
         rows.append(row)

@@ -1,7 +1,7 @@
 """Selection optimism of a curve's maximum: the best of many noisy evaluations lies above what the network does there.
 
 Noise model. The curve is a slow course (running median over `WINDOW` evaluations) plus first-order autoregressive noise
-with standard deviation sigma and correlation rho between neighbours, plus single evaluations that jut out (spikes). A
+with standard deviation sigma and correlation rho between neighbors, plus single evaluations that jut out (spikes). A
 running median follows part of slow noise and eats part of the variance, so neither is read off the residuals directly:
 rho is the one whose simulated residuals have the observed correlation, sigma the one whose simulated residuals have the
 observed spread (indirect inference, Gourieroux, Monfort & Renault 1993, doi:10.1002/jae.3950080507). Evaluations beside
@@ -73,7 +73,7 @@ from grokscope.trajectory.ar_noise import averaged, flat_drops, noise_after
 
 WINDOW = 15
 """Evaluations in the running median: long enough to see noise with a memory of a few evaluations; a peak narrower than
-this is protected by leaving its neighbours out."""
+this is protected by leaving its neighbors out."""
 SHORTEST = 20
 """Evaluations below which roughness, correlation and a peak cannot be told apart: with 16 the correction is off by as
 much as what it corrects."""
@@ -90,7 +90,7 @@ _EQUAL = 1e-9
 """Scores this close differ in their last bits only."""
 _NORMAL = 0.6745
 """Median of the absolute value of a standard normal variable."""
-TOO_SLOW = "neighbouring evaluations are so much alike that slow noise and a moving course cannot be told apart"
+TOO_SLOW = "neighboring evaluations are so much alike that slow noise and a moving course cannot be told apart"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class PeakBias:
     sigma: float
     """Standard deviation of the noise between evaluations."""
     rho: float
-    """Its correlation between neighbouring evaluations."""
+    """Its correlation between neighboring evaluations."""
     spikes: int
     """Single evaluations that jut out of it, up or down; they are drawn again at the rate at which they were seen."""
     excess: float | None
@@ -230,7 +230,7 @@ def running_median(curves: np.ndarray, window: int) -> np.ndarray:
 
 
 def residuals(curves: np.ndarray, window: int, step: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Spread and neighbour correlation (m,) each of curves (m, t) around their running medians, without the evaluations
+    """Spread and neighbor correlation (m,) each of curves (m, t) around their running medians, without the evaluations
     beside each maximum and without jumps and what is beside them. A score that moves in steps hides what is smaller,
     so its spread is at least that of rounding."""
     rest = curves - running_median(curves, window)
@@ -245,7 +245,7 @@ def residuals(curves: np.ndarray, window: int, step: float = 0.0) -> tuple[np.nd
 
 
 def isolated(curves: np.ndarray, window: int, step: float = 0.0) -> np.ndarray:
-    """Spikes: jumps that come and go at once, with both neighbours less than half as far out on the same side, (m, t).
+    """Spikes: jumps that come and go at once, with both neighbors less than half as far out on the same side, (m, t).
     The maximum may be one; what takes several evaluations (the rise before the fit, a collapse) is the course."""
     rest = curves - running_median(curves, window)
     half = np.abs(rest) > JUMP / 2 * _scale(curves, rest, window, step)

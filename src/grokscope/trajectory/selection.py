@@ -15,7 +15,7 @@ A colon will do for the other mark (``peak:ood_val``, ``oracle:ood_test``, ``ste
 spelling of the table, with the oracle in full.
 
 Model selection decides what domain-generalization numbers mean (Gulrajani & Lopez-Paz, arXiv:2007.01434): a peak chosen
-on the test environment is the score of no procedure that anybody could have followed. It is possible here for
+on the test environment is the score of no procedure that anyone could have followed. It is possible here for
 comparison with published peaks only, and every `Selection` made with it carries ``oracle=True``.
 """
 

@@ -1,4 +1,4 @@
-"""A trajectory: the metrics of one run over its steps, from a grokscope run or from anybody's log."""
+"""A trajectory: the metrics of one run over its steps, from a grokscope run or from anyone's log."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """How often a flat curve drops as far as this one: slow noise makes peaks and declines where nothing happens.
 
-Neighbouring evaluations of a run err together. A flat curve of 61 evaluations whose noise is correlated by .8 between
-neighbours is called `ungrokked` in about a quarter of all runs. So that verdict carries how slow the noise is and how
+Neighboring evaluations of a run err together. A flat curve of 61 evaluations whose noise is correlated by .8 between
+neighbors is called `ungrokked` in about a quarter of all runs. So that verdict carries how slow the noise is and how
 often chance alone gives such a drop.
 
 Noise model. From its lasting peak on the curve is a course, which declines somehow, plus first-order autoregressive
@@ -58,13 +58,13 @@ class DropLuck:
     """What chance does to the drop of one curve."""
 
     evaluations: int
-    """On which it was judged: neighbours are averaged in a long curve."""
+    """On which it was judged: neighbors are averaged in a long curve."""
     drop: float
     """From the highest running median of three to the mean of the end."""
     sigma: float | None = None
     """Standard deviation of the noise between evaluations."""
     rho: float | None = None
-    """Its correlation between neighbours."""
+    """Its correlation between neighbors."""
     rho_high: float | None = None
     """The slowest noise compatible with the curve: 95 % of the weight lies at a smaller correlation."""
     p: float | None = None

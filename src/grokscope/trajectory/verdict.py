@@ -15,7 +15,7 @@ Decision order; the first line that holds gives the verdict:
 7. `grokked`: it reached the threshold after a real delay, far below for most of it, and is still there, or not clearly
    below it.
 8. `semi-grokked`: it ends above the plateau that it had after fitting, by more than noise and `rise_share`, kept
-   `kept_rise` of that rise, and has levelled off (`level_share`).
+   `kept_rise` of that rise, and has leveled off (`level_share`).
 9. `rising`: the same, still under way at the last evaluation (censored).
 10. `ungrokked`, early-peak: its lasting peak lies above the end by more than noise and `drop_share`, and it has been
     nearer to the end for the last `dwell` evaluations or more.
@@ -103,11 +103,11 @@ class Verdict:
     evidence: dict[str, Any]
     """Empty where train or the split was never evaluated."""
     robust: bool
-    """No neighbour says otherwise, and nothing in `fragile` speaks against it."""
+    """No neighbor says otherwise, and nothing in `fragile` speaks against it."""
     fragile: tuple[str, ...]
     """What else makes it fragile, in words: too few evaluations to judge by, or since the threshold was reached."""
     neighbours: dict[str, Name]
-    """What it would be with one threshold moved to its neighbour (``delay_ratio=3``), with the delay as short or as
+    """What it would be with one threshold moved to its neighbor (``delay_ratio=3``), with the delay as short or as
     long as the grid allows (``grid=shortest``, ``grid=longest``), with the recent gain of a late rise as small or as
     large as its error allows (``trend=flattest``, ``trend=steepest``), without the last evaluation
     (``last_row=dropped``) and, for words about the end, with the log cut short (``cut=80%``). Empty if not asked for,
@@ -228,7 +228,7 @@ def _why_not(trajectory: Trajectory, split: str, name: Name, e: Evidence) -> str
 
 
 def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
-    """What makes a verdict fragile besides its neighbours."""
+    """What makes a verdict fragile besides its neighbors."""
     m = e.milestones
     if m.evaluations < c.dwell:
         yield f"only {m.evaluations} held-out evaluations"

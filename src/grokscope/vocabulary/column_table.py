@@ -74,7 +74,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("elr_low", "effective learning rate, lowest", "over scale-invariant tensors", "per step", "log", writer=REPORT),
     Column("elr_high", "effective learning rate, highest", "over scale-invariant tensors", "per step", "log", writer=REPORT),
     Column("effective_lr/{tensor}", "effective learning rate, {tensor}", "learning rate over the tensor's squared norm (Adam: its norm), for scale-invariant tensors", "per step", "log", writer=DIAGNOSED),
-    Column("fourier_embedding_gini", "Gini of the embedding's spectrum", "towards 1: few frequencies carry it (2301.05217)", "0 to 1", writer=DIAGNOSED, panel=True),
+    Column("fourier_embedding_gini", "Gini of the embedding's spectrum", "toward 1: few frequencies carry it (2301.05217)", "0 to 1", writer=DIAGNOSED, panel=True),
     Column("fourier_key_frequencies", "key frequencies", "how many carry 90 % of the logits' power (2301.05217)", "frequencies", writer=DIAGNOSED, panel=True),
     Column("fourier_explained", "share of logits explained", "by a + b (or a − b) alone", _SHARE, writer=DIAGNOSED, panel=True),
     Column("fourier_restricted_loss", "restricted loss", "with the key frequencies only (2301.05217)", "nats", "log", writer=DIAGNOSED, panel=True),

@@ -15,7 +15,7 @@ class Split:
     """Its environments (hospitals, cameras, sites) are none of those that were trained on."""
     selects: bool = True
     """Whether an honest rule may choose an evaluation or a checkpoint by its score. Where not, the split is only
-    reported, and a choice on it is an oracle's: the score of no procedure that anybody could have followed."""
+    reported, and a choice on it is an oracle's: the score of no procedure that anyone could have followed."""
     speaks: int | None = None
     """Place in the order in which splits stand for a run: the verdict of the first one that a run has is the run's.
     An unseen environment says what a shortcut study asks, so a reported split comes before a seen one: a verdict

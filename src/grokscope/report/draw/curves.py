@@ -1,6 +1,6 @@
 """Drawing the hero figure: what every run did, one panel per group, on one shared step axis.
 
-A panel stacks three things: accuracy (train grey, held-out coloured, thin per seed, thick for the median), the way of
+A panel stacks three things: accuracy (train gray, held-out colored, thin per seed, thick for the median), the way of
 each seed from fitting (open circle) to generalizing (its verdict's marker), and the weight norm.
 """
 
@@ -119,7 +119,7 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
 
 
 def _probe(axes: "Axes", panel: Panel, frame: Frame) -> None:
-    """What a fresh readout of the last hidden layer would score: dashed in the colour of the curve that it explains."""
+    """What a fresh readout of the last hidden layer would score: dashed in the color of the curve that it explains."""
     band = panel.bands.get("probe")
     if band is not None:
         x, y = frame.axis.thin(band.step, band.median)

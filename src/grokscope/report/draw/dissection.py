@@ -97,7 +97,7 @@ def _probe(axes: "Axes", x: float, probe: ProbeResult | None, role: str) -> None
 
 
 def short_site(site: str) -> str:
-    """``layer3`` -> ``l3``; the mean colour of the image, which needs no network, is ``colour``."""
+    """``layer3`` -> ``l3``; the mean color of the image, which needs no network, is ``colour``."""
     return "colour" if site == "mean_rgb" else site.replace("layer", "l")
 
 

@@ -1,4 +1,4 @@
-"""Many groups at a glance: one row per group, colour for the median held-out score over steps."""
+"""Many groups at a glance: one row per group, color for the median held-out score over steps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ def _reached(axes: "Axes", row: int, panel: Panel) -> None:
 
 
 def _scale(figure: "FigureBase", axes: "Axes", mesh: object) -> None:
-    """What the colours mean, beneath the right end of the map."""
+    """What the colors mean, beneath the right end of the map."""
     width, height = size_of(figure)
     place = ((width - RIGHT - 130) / width, 13 / height, 130 / width, 7 / height)
     bar = axes.figure.colorbar(mesh, cax=figure.add_axes(place), orientation="horizontal")  # pyright: ignore[reportArgumentType]

@@ -11,7 +11,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 112, 30
 
 
 def pictogram(verdict: str | None) -> Markup:
-    """The typical curve of a verdict: train in grey, held-out in the verdict's colour. Decoration beside the word."""
+    """The typical curve of a verdict: train in gray, held-out in the verdict's color. Decoration beside the word."""
     shown = word(verdict)
     held = f'<path class="p-held" d="{shown.held}"/>' if shown.held else ""
     return Markup(

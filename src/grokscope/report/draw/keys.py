@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
 MOST_GROUPS = 8
-"""Groups that a key names; colours repeat after as many."""
+"""Groups that a key names; colors repeat after as many."""
 SHAPES = {
     "o": '<circle cx="13" cy="7" r="4" {look}/>',
     "D": '<path d="M13 2l5 5-5 5-5-5z" {look}/>',
@@ -25,7 +25,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a key: a line in a palette colour, dashed or not; with a band around it, or a band alone; or a
+    """One entry of a key: a line in a palette color, dashed or not; with a band around it, or a band alone; or a
     marker."""
 
     words: str
@@ -35,7 +35,7 @@ class Entry:
     band: bool = False
     marker: str = ""
     filled: bool = True
-    """Whether the marker is filled with its colour, or with the paper's."""
+    """Whether the marker is filled with its color, or with the paper's."""
 
 
 def inline_svg(entry: Entry) -> Markup:
@@ -93,7 +93,7 @@ def _held(split: str) -> str:
 
 
 def group_key(groups: Sequence[str], most: int = MOST_GROUPS) -> list[Entry]:
-    """The colour and the dash of each group, the same in all figures."""
+    """The color and the dash of each group, the same in all figures."""
     out = []
     for i, name in enumerate(groups[:most]):
         dash = group_dash(i)

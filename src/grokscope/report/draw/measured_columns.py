@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 22.0, 38.0
 def draw_column(
     figure: "FigureBase", described: Described, bands: Mapping[str, Band], order: Sequence[str], axis: StepAxis
 ) -> None:
-    """One panel; `order` gives each group its colour and dash, the same as in other figures."""
+    """One panel; `order` gives each group its color and dash, the same as in other figures."""
     (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
     for name, band in bands.items():
         index = order.index(name)

@@ -17,7 +17,7 @@ POINTS = 1500
 
 
 def draw_scatter(figure: "FigureBase", found: Predictions) -> None:
-    """Predicted against true with the diagonal; colours are groups, repeating after eight."""
+    """Predicted against true with the diagonal; colors are groups, repeating after eight."""
     (axes,) = axes_rows(figure, [196], left=40, right=14, top=22)
     kept = np.linspace(0, len(found.true) - 1, min(len(found.true), POINTS)).astype(int)
     ids = np.zeros(len(found.true), int) if found.group is None else np.unique(found.group, return_inverse=True)[1]

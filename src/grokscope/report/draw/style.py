@@ -1,8 +1,8 @@
-"""One palette for page, SVG, PNG and PDF: every colour has a role, a light and a dark value.
+"""One palette for page, SVG, PNG and PDF: every color has a role, a light and a dark value.
 
 Figures are drawn in the light values. In the page's SVG each of them becomes a CSS variable, so that one drawing serves
 light, dark and paper; the light values are therefore all different. Hues follow Okabe & Ito (2008), darkened until
-text in them has a contrast of at least 4.5 on the page (a test keeps that); colour is never the only sign.
+text in them has a contrast of at least 4.5 on the page (a test keeps that); color is never the only sign.
 """
 
 from typing import Any
@@ -41,10 +41,10 @@ PALETTE: dict[str, tuple[str, str]] = {
     "group-8": ("#4b5563", "#bcc3cf"),
 }
 PROBE_DASH = (0, (3.5, 2))
-"""Of the linear probe, which is drawn in the colour of the curve that it explains."""
+"""Of the linear probe, which is drawn in the color of the curve that it explains."""
 GROUP_COLOURS = 8
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
-"""Line styles that tell groups apart without colour; the style changes with each group, the colour repeats after
+"""Line styles that tell groups apart without color; the style changes with each group, the color repeats after
 eight."""
 
 FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif'

@@ -83,7 +83,7 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
 
 
 def _risk_table(axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
-    """Under each tick the runs still at risk, a row per group behind its line's colour and dash."""
+    """Under each tick the runs still at risk, a row per group behind its line's color and dash."""
     ticks, _, _ = axis.ticks()
     _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
     for i, arm in enumerate(found):

@@ -111,7 +111,7 @@ def _references(root: ET.Element) -> set[str]:
 
 
 def _rewrite(element: ET.Element, key: str, used: set[str], titles: Mapping[str, str]) -> None:
-    """Ids get the prefix or go; numbers keep two decimals; colours become variables; fonts come from the page."""
+    """Ids get the prefix or go; numbers keep two decimals; colors become variables; fonts come from the page."""
     attributes = element.attrib
     identity = attributes.pop("id", None)
     if identity is not None and identity in titles:

@@ -1,4 +1,4 @@
-"""Verdicts as they are shown: word, pictogram, marker and meaning. Colour is never the only sign."""
+"""Verdicts as they are shown: word, pictogram, marker and meaning. Color is never the only sign."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Word:
 
     @property
     def role(self) -> str:
-        """Its colour in the palette; words that are no verdicts share one."""
+        """Its color in the palette; words that are no verdicts share one."""
         return self.name if self.name in VERDICTS else "none"
 
 
@@ -37,7 +37,7 @@ VERDICTS: dict[str, Word] = {
             "d",
             _FIT,
             "M1 15 L14 15 C19 15 18 9 22 9 L27 9",
-            "a delayed, lasting rise that has levelled off below the threshold",
+            "a delayed, lasting rise that has leveled off below the threshold",
         ),
         Word(
             "rising",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tested(subject: Subject, quick: "Verdict", criteria: "Criteria") -> "Verdict":
-    """`quick`, a verdict without neighbours, with what moving each threshold does to it.
+    """`quick`, a verdict without neighbors, with what moving each threshold does to it.
 
     Moving them takes thirty times as long as the verdict itself, so the answer is kept in the run's folder. What is
     kept counts only if it says the same as `quick`: a run that still trains may have gained rows in between.

@@ -9,7 +9,7 @@ from grokscope.report.sections.blocks import Block, Group, Mark, Row, Section, T
 
 PLACE = 10.0
 SIGNS = {"held": ("✓", "grokked"), "refuted": ("✗", "ungrokked")}
-"""Sign and colour of an expectation's outcome; others cannot be told from these runs."""
+"""Sign and color of an expectation's outcome; others cannot be told from these runs."""
 
 
 def section(material: Material) -> Section | None:

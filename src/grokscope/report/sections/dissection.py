@@ -73,7 +73,7 @@ def _chosen(dissected: Mapping[str, Found]) -> list[Block]:
     blocks: list[Block] = [
         Words(f"{plural(len(every), 'run')} dissected, one checkpoint each, chosen by: {listed(rules)}. Everything is "
               "fitted on one part of the data and measured on another, split by patient where there are any. In "
-              "figures of several runs the grey range is the median of theirs.")
+              "figures of several runs the gray range is the median of theirs.")
     ]  # fmt: skip
     if any(d.oracle for d in every):
         blocks.append(Words("oracle: a checkpoint was chosen on data that is only to be reported. Its numbers are "
@@ -170,7 +170,7 @@ def _along(dissected: Mapping[str, Found]) -> list[Block]:
     if not panels:
         return []
     return [Words("Along the training", "h3"),
-            Words("The same analyses at each checkpoint that was dissected; grey: the control that is hardest to "
+            Words("The same analyses at each checkpoint that was dissected; gray: the control that is hardest to "
                   "beat. In the maps each cell is the balanced held-out accuracy of a probe at one layer and one "
                   "checkpoint, the median of the runs: empty at chance, full at 1, a line where it is not known."),
             Plots("along", panels, KEY)]  # fmt: skip
@@ -218,7 +218,7 @@ BATTERIES = (
     ),
     Battery(
         "m5", "M5. Steering", "Accuracy while features are pushed along the dominant direction between "
-        "environments; grey: random directions of the same length. A monotone curve is common for random "
+        "environments; gray: random directions of the same length. A monotone curve is common for random "
         "directions too: see the table.", draw_steering, lambda runs: len(steering_rows(runs)), lambda d: d.m5,
         _told_steering,
     ),

@@ -131,7 +131,7 @@ def rank_blocks(material: Material, groups: Groups) -> list[Block]:
     ]
     return [
         Words("Rank of the pooled features", "h3"),
-        Words("Centred features of train, the same rows at every evaluation. The three are different measures and not "
+        Words("Centered features of train, the same rows at every evaluation. The three are different measures and not "
               "comparable with each other: effective rank counts small directions, the other two hardly do."),
         *([Words(UNEQUAL, "warning")] if unequal else []),
         Plots("rank", panels, key),

@@ -13,7 +13,7 @@ from grokscope.vocabulary.text import plural, score
 
 
 def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
-    """One panel per split, one colour per regime; empty where the size does not vary."""
+    """One panel per split, one color per regime; empty where the size does not vary."""
     found = {split: curves for split, curves in found.items() if curves}
     if not found:
         return []

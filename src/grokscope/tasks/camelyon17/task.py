@@ -1,4 +1,4 @@
-"""Camelyon17-WILDS: tumour or not in real tissue patches, from five hospitals of which two are unseen in training."""
+"""Camelyon17-WILDS: tumor or not in real tissue patches, from five hospitals of which two are unseen in training."""
 
 import os
 import warnings
@@ -41,9 +41,9 @@ _UNSEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Camelyon17(TaskConfig):
-    """Does the middle of a 96 x 96 patch of lymph node hold tumour? Hospitals 0, 3 and 4 train.
+    """Does the middle of a 96 x 96 patch of lymph node hold tumor? Hospitals 0, 3 and 4 train.
 
-    Formula: x is the patch, y = 1 if its central 32 x 32 pixels hold any tumour. Splits: `train`, `id_val` (same
+    Formula: x is the patch, y = 1 if its central 32 x 32 pixels hold any tumor. Splits: `train`, `id_val` (same
     hospitals), `ood_val` (hospital 1, for selection), `ood_test` (hospital 2, only reported). Environment = hospital,
     group = patient. Training subsets are stratified by hospital x class, follow the run's seed, and are nested: a
     larger `n_train` keeps the earlier patches, as a prefix. Held-out subsets follow `split_seed`, so that all runs are
@@ -52,7 +52,7 @@ class Camelyon17(TaskConfig):
     Cost: a second to read the table; a fresh patch decodes in half a millisecond, once (`images.cache`); each later run
     reads the bytes of its patches, 0.1 ms apiece from a warm disk.
 
-    Misleads: as published, `id_val` comes from the training slides, where neighbouring patches overlap; take ``id_val
+    Misleads: as published, `id_val` comes from the training slides, where neighboring patches overlap; take ``id_val
     = "patient"`` for a clean estimate. Labels are balanced per hospital but not per slide, so the slide itself is a
     shortcut. Scores on `ood_test` vary by 6 points between seeds. The threshold is 0.90 because the published ceiling
     is .93.
@@ -135,7 +135,7 @@ class Camelyon17(TaskConfig):
         return order[:n] if name == "train" else np.sort(order[:n])
 
     def build(self, seed: int) -> TaskData:
-        """Splits as above; x (n, 3, image_size, image_size) uint8, y 1 for tumour, env the hospital's own number, group
+        """Splits as above; x (n, 3, image_size, image_size) uint8, y 1 for tumor, env the hospital's own number, group
         the patient's number. Raises ValueError for a folder that breaks a fact of the release, naming file and line,
         and where training could not be judged: nothing held out, or all training patches of one label."""
         chosen = self.select(seed)

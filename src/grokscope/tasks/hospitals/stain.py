@@ -1,8 +1,8 @@
-"""Colour of stained tissue: from the amounts of two stains to the colours that a scanner sees, and back.
+"""Color of stained tissue: from the amounts of two stains to the colors that a scanner sees, and back.
 
 Each stain absorbs light in proportion to its amount, so optical densities add up:
 ``I = WHITE * 10 ** -(h v_h + e v_e)`` (Ruifrok & Johnston 2001, Anal. Quant. Cytol. Histol. 23:291-299).
-Shapes: n patches, s = 2 stains (hematoxylin, eosin), c = 3 colours, H x W pixels.
+Shapes: n patches, s = 2 stains (hematoxylin, eosin), c = 3 colors, H x W pixels.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ WHITE = 245.0
 def laboratory(offset: np.ndarray) -> np.ndarray:
     """Stain vectors (..., s, c), as long as they are strong, of a laboratory that differs by `offset` (..., 4) from
     the published pair: log strength of hematoxylin and of eosin, and the angles (radians) by which hematoxylin turns
-    towards red and eosin towards blue."""
+    toward red and eosin toward blue."""
     pair = np.array([HEMATOXYLIN, EOSIN])
     pair /= np.linalg.norm(pair, axis=1, keepdims=True)
     aim = np.array([[1.0, 0, 0], [0.6, 0, 0.8]])
@@ -29,13 +29,13 @@ def laboratory(offset: np.ndarray) -> np.ndarray:
 
 
 def mix(amounts: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Colours (n, c, H, W) in [0, WHITE] of stain amounts (n, s, H, W) under vectors (n, s, c)."""
+    """Colors (n, c, H, W) in [0, WHITE] of stain amounts (n, s, H, W) under vectors (n, s, c)."""
     density = np.einsum("nsc,nshw->nchw", vectors.astype(amounts.dtype), amounts, optimize=True)
     return WHITE * np.exp(amounts.dtype.type(-np.log(10)) * density)
 
 
 def even_light(colours: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Factors (n, c) for the light of each patch, so that its mean colour is in every channel that of a patch evenly
+    """Factors (n, c) for the light of each patch, so that its mean color is in every channel that of a patch evenly
     stained with the amounts `target` (n, s). `balance` can meet only as many channels as there are stains."""
     even = WHITE * np.exp(-np.log(10) * np.einsum("ns,nsc->nc", target, vectors))
     return even / colours.mean(axis=(2, 3), dtype=np.float64)
@@ -43,7 +43,7 @@ def even_light(colours: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> 
 
 def balance(amounts: np.ndarray, vectors: np.ndarray, target: np.ndarray, rounds: int = 5) -> np.ndarray:
     """Factors (n, s) for the stains of each patch, so that its mean red and green are those of a patch evenly stained
-    with the amounts `target` (n, s): what makes the mean colour say nothing of how the stain is distributed.
+    with the amounts `target` (n, s): what makes the mean color say nothing of how the stain is distributed.
 
     Newton's method on the logarithms, each step at most a factor of e ** 0.7.
     """

@@ -35,10 +35,10 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Hospitals(TaskConfig):
-    """Tumour or not, in drawn tissue from several hospitals: the shortcut is the stain, the signal is the nuclei.
+    """Tumor or not, in drawn tissue from several hospitals: the shortcut is the stain, the signal is the nuclei.
 
     Formula: maps of hematoxylin and eosin (`tissue`), mixed in optical density by the stain vectors of hospital, slide
-    and patch (`stain`). Tumour nuclei are denser, larger and irregular. In the training hospitals P(tumour) is (1 -
+    and patch (`stain`). Tumor nuclei are denser, larger and irregular. In the training hospitals P(tumor) is (1 -
     correlation) / 2 in one half and (1 + correlation) / 2 in the other (a middle one keeps 1/2); in the unseen ones it
     is 1/2. Splits: `train`, `id_val` (same hospitals, same correlation, other patients), `ood_val` (hospital 1),
     `ood_test` (hospital 2). Environment = hospital, group = patient; numbered as in Camelyon17 (slide // 10 is the
@@ -46,7 +46,7 @@ class Hospitals(TaskConfig):
     Source: optical density mixing after Ruifrok & Johnston 2001; the layout after WILDS, arXiv:2012.07421.
     Cost: about a second for 1,000 patches of 48 x 48.
 
-    Misleads: it is a cartoon, whose tumours are far easier than real ones. Camelyon17 itself is balanced per hospital:
+    Misleads: it is a cartoon, whose tumors are far easier than real ones. Camelyon17 itself is balanced per hospital:
     the label-hospital correlation here is planted. `id_val` has it too, so a network that reads only the stain scores
     well there. Held-out patches and the hospitals follow `world_seed`, so that all seeds of a study meet the same
     ones.
@@ -54,7 +54,7 @@ class Hospitals(TaskConfig):
 
     name: ClassVar[str] = "hospitals"
     data_version: ClassVar[int] = 2
-    """2: the mean colour says nothing of the label in blue either (a probe of it had .59 on held-out patches), and the
+    """2: the mean color says nothing of the label in blue either (a probe of it had .59 on held-out patches), and the
     default is 60 patients in each hospital, not 10."""
 
     n_train: int = 1000
@@ -72,9 +72,9 @@ class Hospitals(TaskConfig):
     slide_shift: float = 0.15
     """How much they differ between slides of a hospital, on the same scale."""
     morphology: float = 0.7
-    """Contrast of the signal: 0 draws tumour like normal tissue, 1 draws clearly larger, irregular nuclei."""
+    """Contrast of the signal: 0 draws tumor like normal tissue, 1 draws clearly larger, irregular nuclei."""
     colour_cue: float = 0.0
-    """How much of tumour's own colour (more nuclei, more hematoxylin) is left: at 0 the mean colour of a patch says
+    """How much of tumor's own color (more nuclei, more hematoxylin) is left: at 0 the mean color of a patch says
     nothing about its label beyond what the hospital says, at 1 it is as drawn."""
     patients: int = 60
     """Patients in each hospital: enough for each part of a dissection, which splits by patient."""
@@ -114,7 +114,7 @@ class Hospitals(TaskConfig):
         return self.n_train
 
     def build(self, seed: int) -> TaskData:
-        """Splits train, id_val, ood_val, ood_test; x (n, 3, image_size, image_size) uint8, y 1 for tumour."""
+        """Splits train, id_val, ood_val, ood_test; x (n, 3, image_size, image_size) uint8, y 1 for tumor."""
         bytes_of_all = sum(self._sizes().values()) * 3 * self.image_size**2
         require_memory(bytes_of_all, "$.task.n_train, n_eval or image_size", "images")
         splits = {}
@@ -178,10 +178,10 @@ class Hospitals(TaskConfig):
 
 
 class World:
-    """The hospitals of a config: who trains, how often there is tumour, patients, slides and stains.
+    """The hospitals of a config: who trains, how often there is tumor, patients, slides and stains.
 
     patient, slide (hospitals, slides): numbers per slide of each hospital; node (slides,): a slide's number among
-    those of its patient; prevalence: P(tumour) per hospital.
+    those of its patient; prevalence: P(tumor) per hospital.
     """
 
     def __init__(self, config: Hospitals):

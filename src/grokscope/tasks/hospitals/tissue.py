@@ -1,6 +1,6 @@
-"""Synthetic tissue: maps of hematoxylin and eosin for lymph-node-like and tumour-like patches.
+"""Synthetic tissue: maps of hematoxylin and eosin for lymph-node-like and tumor-like patches.
 
-Normal tissue holds small, round, dark nuclei; tumour holds larger, denser, irregular, paler ones with a nucleolus.
+Normal tissue holds small, round, dark nuclei; tumor holds larger, denser, irregular, paler ones with a nucleolus.
 Sizes are in pixels at about one micrometre per pixel, so a larger patch shows more tissue, not larger nuclei. A
 cartoon: it is good for planting a known shortcut, not for pathology.
 """
@@ -17,7 +17,7 @@ _SPACING = 6.5
 
 @dataclass(frozen=True)
 class Morphology:
-    """Means of what is drawn per patch: normal tissue, tumour, and anything between."""
+    """Means of what is drawn per patch: normal tissue, tumor, and anything between."""
 
     radius: float
     spacing: float
@@ -37,7 +37,7 @@ TUMOUR = Morphology(radius=3.5, spacing=8.1, irregular=0.20, spread=0.25, dark=0
 
 def draw(rng: np.random.Generator, tumour: np.ndarray, size: int, contrast: float) -> np.ndarray:
     """Amounts (n, 2, size, size), float32, of hematoxylin and eosin, for labels `tumour` (n,) in {0, 1}; `contrast` 0
-    draws tumour as normal tissue, 1 draws it as `TUMOUR`."""
+    draws tumor as normal tissue, 1 draws it as `TUMOUR`."""
     n = len(tumour)
     kinds = np.array([astuple(NORMAL), astuple(NORMAL.towards(TUMOUR, contrast))], dtype=np.float32)
     radius, spacing, irregular, spread, dark, nucleolus = kinds[tumour].T
@@ -64,7 +64,7 @@ def _tissue(rng: np.random.Generator, nuclei: np.ndarray) -> np.ndarray:
 
 
 def _places(rng: np.random.Generator, size: int, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (k, 2) of all nuclei that touch their patch, and the patch (k,) of each: a jittered hexagonal grid."""
+    """Centers (k, 2) of all nuclei that touch their patch, and the patch (k,) of each: a jittered hexagonal grid."""
     n = len(spacing)
     side = int(np.ceil((size + 2 * _REACH) / _SPACING)) + 1
     row, col = np.divmod(np.arange(side * side), side)

@@ -1,4 +1,4 @@
-"""Image files as uint8 RGB arrays, and the mean colour of images."""
+"""Image files as uint8 RGB arrays, and the mean color of images."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def read_rgb(
 ) -> np.ndarray:
     """One image as uint8 (3, H, W), turned upright where its EXIF orientation says so.
 
-    Grey, palette and CMYK images become RGB; an alpha channel is dropped, not blended, and colour profiles are not
+    Gray, palette and CMYK images become RGB; an alpha channel is dropped, not blended, and color profiles are not
     applied. With `size` an image of another size is resized to size x size (bilinear with antialiasing; the aspect
     ratio is not kept). `stored`, (width, height), is what the file must hold once upright; `data` its bytes, where they
     have been read before. Form, depth and size are checked in the header, before anything of its size takes memory.
@@ -121,7 +121,7 @@ def _check_header(image: Image.Image, path: str | Path) -> None:
 
 
 def _deeper_than_eight(image: Image.Image) -> bool:
-    """Pillow calls 16-bit colour ``RGB`` and keeps the upper eight bits, which are nearly all 0 where 12 are used."""
+    """Pillow calls 16-bit color ``RGB`` and keeps the upper eight bits, which are nearly all 0 where 12 are used."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
     return any(_DEEP.search(str(tile)) for tile in getattr(image, "tile", ()))
@@ -182,10 +182,10 @@ def image_facts(
 
 
 def mean_rgb(x: np.ndarray) -> np.ndarray:
-    """Mean colour (n, 3), float64 in [0, 255], of uint8 images (n, 3, H, W): what a baseline that sees only colour may
+    """Mean color (n, 3), float64 in [0, 255], of uint8 images (n, 3, H, W): what a baseline that sees only color may
     use.
 
-    It misleads where colour is part of the signal: tumour tissue is often bluer because it has more nuclei, so a good
+    It misleads where color is part of the signal: tumor tissue is often bluer because it has more nuclei, so a good
     score of this baseline on an unseen hospital is no proof of a shortcut.
     """
     if x.ndim != 4 or x.shape[1] != 3:

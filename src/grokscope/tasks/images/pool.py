@@ -40,7 +40,7 @@ class Shard:
     sums: np.ndarray
 
     def pixels(self) -> np.ndarray:
-        """The images (n, 3, H, W), mapped; writing to them changes neither the file nor anybody else's mapping."""
+        """The images (n, 3, H, W), mapped; writing to them changes neither the file nor anyone else's mapping."""
         return np.asarray(np.memmap(self.file, np.uint8, "c", shape=(len(self.keys), *self.shape)))
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""What the pixels of a user's images say about the table: the same image in two splits, and grey beside colour."""
+"""What the pixels of a user's images say about the table: the same image in two splits, and gray beside color."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ def _confirmed(candidate: list[tuple[str, int]], splits: Mapping[str, Split]) ->
 
 
 def grey_beside_colour(splits: Mapping[str, Split], environments: Mapping[str, str], table: str) -> list[str]:
-    """A sentence where some images are grey and others coloured: how many in each environment."""
+    """A sentence where some images are gray and others colored: how many in each environment."""
     grey: dict[int, int] = defaultdict(int)
     total: dict[int, int] = defaultdict(int)
     for split in splits.values():
@@ -79,11 +79,11 @@ def grey_beside_colour(splits: Mapping[str, Split], environments: Mapping[str, s
         return []
     counts = [f"{grey[env]} of {total[env]} in {environments[str(env)]}" for env in sorted(total) if grey[env]]
     return [
-        f"{table}: grey images beside coloured ones ({', '.join(counts)}): whether there is colour tells environments "
+        f"{table}: gray images beside colored ones ({', '.join(counts)}): whether there is color tells environments "
         "apart; store all of them one way"
     ]
 
 
 def _is_grey(x: np.ndarray) -> bool:
-    """Whether the channels of an image (3, H, W) agree; most colour shows in the first row already."""
+    """Whether the channels of an image (3, H, W) agree; most color shows in the first row already."""
     return all(np.array_equal(part[0], part[1]) and np.array_equal(part[0], part[2]) for part in (x[:, 0], x))

@@ -72,7 +72,7 @@ def _remedy(text: str) -> str:
             "separator (or read the file with pandas.read_csv(..., decimal=',') and pass the DataFrame)"
         )
     if text.endswith("%"):
-        return ": leave the per cent sign out and pass scale=0.01"
+        return ": leave the percent sign out and pass scale=0.01"
     return ""
 
 

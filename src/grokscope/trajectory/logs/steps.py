@@ -17,7 +17,7 @@ from grokscope.trajectory.logs.table import Table, listed
 Repeated = Literal["error", "last"]
 REPEATED: tuple[Repeated, ...] = get_args(Repeated)
 _EXACT = 2.0**53
-"""Beyond, neighbouring steps are no longer told apart."""
+"""Beyond, neighboring steps are no longer told apart."""
 
 
 @dataclass(frozen=True)
