@@ -66,24 +66,28 @@ def export_archive(
     Raises:
         ValueError: no runs, two of one name, an unknown format, or a folder in the way.
     """
-    found = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     out = Path(out)
-    require(weights in WEIGHTS, f"weights: no format {weights!r}{nearest(weights, list(WEIGHTS))}")
-    names = [archive_id(run) for run in found]
-    _check(found, names, out)
-    for name in formats:
-        require(name in FORMATS, f"formats: no format {name!r}{nearest(name, list(FORMATS))}")
+    names = [archive_id(run) for run in opened]
+    _check_formats(weights, formats)
+    _check(opened, names, out)
     problems: list[str] = []
-    for run, name in zip(found, names, strict=True):
+    for run, name in zip(opened, names, strict=True):
         problems += [f"{name}: {words}" for words in _export_run(run, out / "runs" / name, weights)]
-    problems += m6_table.write(found, names, out / "figures" / "m6_summary.csv")
-    problems += _figures(found, out / "figures", tuple(formats))
+    problems += m6_table.write(opened, names, out / "figures" / "m6_summary.csv")
+    problems += _figures(opened, out / "figures", tuple(formats))
     if license is None:
         problems.append("README.md names no license: choose one (license='cc-by-4.0', say) before you publish")
-    text = card.render(found, names, weights=weights, title=title, license=license, citation=citation, out=out)
+    text = card.render(opened, names, weights=weights, title=title, license=license, citation=citation, out=out)
     _write_text(out / "README.md", text)
     files = [p for p in out.rglob("*") if p.is_file() and ".cache" not in p.parts]
     return Exported(out, tuple(names), len(files), sum(p.stat().st_size for p in files), tuple(problems))
+
+
+def _check_formats(weights: str, figures: Sequence[str]) -> None:
+    require(weights in WEIGHTS, f"weights: no format {weights!r}{nearest(weights, list(WEIGHTS))}")
+    for name in figures:
+        require(name in FORMATS, f"formats: no format {name!r}{nearest(name, list(FORMATS))}")
 
 
 def archive_id(run: Run) -> str:

@@ -82,7 +82,7 @@ class _Draft:
     problems: list[str] = field(default_factory=list)
 
     @property
-    def own(self) -> bool:
+    def by_grokscope(self) -> bool:
         return isinstance((self.raw or {}).get("grokscope"), dict)
 
     def problem(self, words: str) -> None:
@@ -119,28 +119,38 @@ def import_archive(
         require(split in HELD_OUT, f"n: no held-out split {split!r}{nearest(split, list(HELD_OUT))}")
     archive, options = Path(archive), _Options(mapping or {}, scale, n or {})
     drafts = [_read(source) for source in find_sources(archive)]
-    histories = [d.history for d in drafts if d.history is not None and not d.own]
-    if mapping and (histories or not any(d.own for d in drafts)):
-        fields.check_mapping(mapping, histories)
-    given = [name for name, moved in (("map", bool(mapping)), ("scale", scale != 1), ("n", bool(n))) if moved]
-    require(
-        not given or not drafts or not all(d.own for d in drafts),
-        f"{', '.join(given)}: every run of this archive was written by grokscope and says that itself; leave it out",
-    )
-    runs, problems, changed, refusals = [], [], [], []
+    _require_used(options, drafts)
+    runs: list[Run] = []
+    problems: list[str] = []
+    changed: list[str] = []
+    refusals: list[str] = []
     for draft in drafts:
         try:
-            run, new = _import(draft, archive.resolve().name, Path(root), options)
-        except ValueError as error:
+            run, is_new = _import(draft, archive.resolve().name, Path(root), options)
+        except ValueError as error:  # one run in the way never costs the others theirs
             refusals.append(str(error))
-            run, new = None, False
+            run, is_new = None, False
         problems += draft.problems
         if run is not None:
             runs.append(run)
-            changed += [run.id] if new else []
+        if run is not None and is_new:
+            changed.append(run.id)
     require(bool(runs) or not refusals, "\n".join(refusals))
-    problems += refusals
-    return Imported(tuple(runs), tuple(problems), tuple(_left(archive)), tuple(changed))
+    return Imported(tuple(runs), (*problems, *refusals), tuple(_left(archive)), tuple(changed))
+
+
+def _require_used(options: _Options, drafts: Sequence[_Draft]) -> None:
+    """Refuse options that this archive leaves no room for: they would be taken for something that they did."""
+    foreign = [draft for draft in drafts if not draft.by_grokscope]
+    histories = [draft.history for draft in foreign if draft.history is not None]
+    if options.mapping and (histories or len(foreign) == len(drafts)):
+        fields.check_mapping(options.mapping, histories)
+    given = {"map": bool(options.mapping), "scale": options.scale != 1, "n": bool(options.n)}
+    moved = [name for name, is_given in given.items() if is_given]
+    require(
+        not moved or not drafts or bool(foreign),
+        f"{', '.join(moved)}: every run of this archive was written by grokscope and says that itself; leave it out",
+    )
 
 
 def _left(archive: Path) -> list[str]:
@@ -182,7 +192,7 @@ def _cause(error: ValueError) -> str:
 def _parse(draft: _Draft, options: _Options) -> Parsed | None:
     assert draft.raw is not None
     try:
-        if draft.own:
+        if draft.by_grokscope:
             parsed = parse_own(draft.raw["grokscope"], draft.source.path, draft.history)
         else:
             parsed = parse_run(draft.raw, draft.source.id, draft.history, options.mapping, options.scale, options.n)
@@ -254,11 +264,11 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
         _copy(source, name, run.path / kept)
     _copy(source, LOG, run.path / LOG)
     _copy_mechinterp(run, draft)
-    if not draft.own:  # ours is made of the records that were just copied
+    if not draft.by_grokscope:  # ours is made of the records that were just copied
         keep_rows(source, run.path / FOREIGN, parsed.notes)
     if others := source.others():
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
-    before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.own else None
+    before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.by_grokscope else None
     lineage = {
         "kind": "archive",
         "archive": archive,
@@ -283,7 +293,7 @@ def _copy_mechinterp(run: Run, draft: _Draft) -> None:
     base = draft.source.path
     for path in _mechinterp(draft.source):
         name = path.relative_to(base).as_posix()
-        target = run.path / name if draft.own else run.path / FOREIGN / path.relative_to(base / "mechinterp")
+        target = run.path / name if draft.by_grokscope else run.path / FOREIGN / path.relative_to(base / "mechinterp")
         if target.exists() and digest(target) not in (earlier.get(name), digest(path)):
             draft.problem(f"{name}: the run has another one by now, which stays")
         else:
@@ -325,7 +335,7 @@ def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
 def _network(draft: _Draft, parsed: Parsed) -> Any:
     from grokscope.archive.networks import Alike, ResNet18
 
-    if draft.own:
+    if draft.by_grokscope:
         return Alike(parsed)
     assert draft.raw is not None
     return ResNet18(parsed, int(draft.raw.get("n_classes", 2)))

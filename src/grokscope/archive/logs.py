@@ -7,7 +7,7 @@ importing again adds nothing twice.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,31 +100,52 @@ def import_logs(
     """
     require(re.fullmatch(r"\w[\w.-]*", task) is not None, f"task: {task!r} is no name; use letters, digits, . _ -")
     pattern = None if group is None else Pattern(group)
-    found = find_sources([paths] if isinstance(paths, str | Path) else paths)
-    logs = [source for source in found.sources if source.run is None]
-    problems = [*found.errors.values(), *(f"{s.path}: is a run already" for s in found.sources if s.run is not None)]
-    known = _known(Path(into))
-    runs: dict[str, Run] = {}
-    changed: list[str] = []
-    unmatched: list[str] = []
-    named: dict[tuple[str, int | None], str] = {}
+    sources = find_sources([paths] if isinstance(paths, str | Path) else paths)
+    logs = [source for source in sources.sources if source.run is None]
+    already = [f"{s.path}: is a run already" for s in sources.sources if s.run is not None]
+    keeper = _Keeper(Path(into), pattern, task, columns, [*sources.errors.values(), *already])
     for done, source in enumerate(logs, 1):
-        matched = pattern.match(source.path) if pattern is not None else None
-        if pattern is not None and matched is None:
-            unmatched.append(source.name)
-        own = matched or (source.path.name, None)
-        try:
-            draft = _Draft(source, *own, digest=digest(source.path), place=_place(source.path))
-            problems += _same_seed(named, draft)
-            run, new = _keep(draft, Path(into), known, task, columns, set(runs))
-            runs[run.id] = run
-            changed += [run.id] if new else []
-        except (ValueError, OSError) as error:
-            problems.append(str(error) if source.name in str(error) else f"{source.name}: {error}")
+        keeper.take(source)
         if progress is not None:
             progress(done, len(logs))
-    require(bool(runs), "\n".join(list(dict.fromkeys(problems))[:5]) or "no logs were given")
-    return ImportedLogs(tuple(runs.values()), tuple(problems), tuple(changed), tuple(unmatched), tuple(found.left))
+    require(bool(keeper.runs), "\n".join(list(dict.fromkeys(keeper.problems))[:5]) or "no logs were given")
+    return keeper.result(sources.left)
+
+
+class _Keeper:
+    """Keeps one log after another, and remembers what it has seen: a fault of one never costs the others theirs."""
+
+    def __init__(self, into: Path, pattern: Pattern | None, task: str, columns: dict[str, Any], problems: list[str]):
+        self.into, self.pattern, self.task, self.columns, self.problems = into, pattern, task, columns, problems
+        self.known = _known(into)
+        self.runs: dict[str, Run] = {}
+        self.changed: list[str] = []
+        self.unmatched: list[str] = []
+        self.seeds: dict[tuple[str, int | None], str] = {}
+        """(group, seed) -> the log that had it first."""
+
+    def take(self, source: Source) -> None:
+        try:
+            draft = _Draft(source, *self._group_of(source), digest=digest(source.path), place=_place(source.path))
+            self.problems += _same_seed(self.seeds, draft)
+            run, is_new = _keep(draft, self.into, self.known, self.task, self.columns, set(self.runs))
+        except (ValueError, OSError) as error:
+            self.problems.append(str(error) if source.name in str(error) else f"{source.name}: {error}")
+            return
+        self.runs[run.id] = run
+        if is_new:
+            self.changed.append(run.id)
+
+    def _group_of(self, source: Source) -> tuple[str, int | None]:
+        """(group, seed) of a log; one that the pattern does not match is a group of its own."""
+        matched = None if self.pattern is None else self.pattern.match(source.path)
+        if self.pattern is not None and matched is None:
+            self.unmatched.append(source.name)
+        return matched or (source.path.name, None)
+
+    def result(self, left: Sequence[str]) -> ImportedLogs:
+        runs = tuple(self.runs.values())
+        return ImportedLogs(runs, tuple(self.problems), tuple(self.changed), tuple(self.unmatched), tuple(left))
 
 
 def _known(into: Path) -> _Known:
