@@ -5,14 +5,14 @@ import pytest
 import grokscope as gs
 from grokscope.study.study import Study, find_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory):
     root = tmp_path_factory.mktemp("routes")
     study = Study.load(find_study("two_routes")).only(
-        ["addition, decay 1", "addition, no decay", "digits, decay 0.1", "digits, no decay"], [0]
+        ["addition, decay 1", "addition, no decay", "digits, decay 0.1"], [0]
     )
     study.run(0, root)
     return {state.entry.label: gs.explain(state.run) for state in study.status(root)}
@@ -31,9 +31,9 @@ def test_addition_forms_a_representation_and_digits_recovers_a_readout(explained
 
 def test_decay_had_time_where_it_grokked_and_none_where_there_was_none(explained):
     assert words(explained["addition, decay 1"])["decay time"] == "supports"
-    for arm in ("addition, no decay", "digits, no decay"):
-        assert words(explained[arm])["decay time"] == "supports", "the claim is: it had too little time"
-        assert "decay time" in {f.check for f in explained[arm].fitting}
+    without = explained["addition, no decay"]
+    assert words(without)["decay time"] == "supports", "the claim there: it had too little time"
+    assert "decay time" in {f.check for f in without.fitting}
 
 
 def test_no_excuse_is_offered_that_these_networks_have_not(explained):

@@ -113,7 +113,8 @@ def test_decay_is_found_to_be_what_lacked(tmp_path):
     run = study.status(tmp_path)[0].run
     explanation = gs.explain(run)
     config = configio.load_run(run.config)
-    test = Study.from_dict(counterfactual_study(config, explanation, [0, 1, 2]))
+    whole = Study.from_dict(counterfactual_study(config, explanation, [0, 1]))
+    test = whole.only([AS_IT_WAS, "decay with time", "decay on the head"])
     test.run(0, tmp_path)
     fates = {t.check: t.fate for t in trials(test, tmp_path, explanation)}
     assert fates["decay time"] == "survived"
