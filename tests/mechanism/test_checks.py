@@ -189,3 +189,12 @@ def test_no_check_fails_on_odd_columns(seed):
         for finding in explain(make(setup, **columns)).findings:
             assert finding.word in ("supports", "against", "cannot tell")
             assert "nan" not in finding.evidence
+
+
+@pytest.mark.parametrize("value", [0.0, -1, float("nan"), float("inf"), "fast", None, True, [1]])
+def test_records_that_make_no_sense_are_unknown_and_no_error(value):
+    regime = {"lr": value, "weight_decay": value, "init_scale": value, "optimizer": None}
+    setup = setup_of_config({"regime": regime}, {"parameters": value})
+    assert (setup.lr, setup.init_scale, setup.parameters, setup.optimizer) == (None, None, None, None)
+    assert setup.weight_decay == (0.0 if value == 0.0 else None)
+    explain(memorizing(setup))

@@ -52,20 +52,31 @@ class Setup:
 
 
 def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setup:
-    """The settings of a run of grokscope's own, from its resolved config and its facts."""
+    """The settings of a run, from its resolved config and its facts. What no training can have been run with (a record
+    of another program, a damaged one) is unknown."""
     regime = config.get("regime") or {}
     return Setup(
         optimizer=_name(regime.get("optimizer")),
-        lr=regime.get("lr"),
-        weight_decay=regime.get("weight_decay"),
-        decay_groups=regime.get("decay_groups", "all"),
+        lr=_positive(regime.get("lr")),
+        weight_decay=_number(regime.get("weight_decay")),
+        decay_groups=str(regime.get("decay_groups", "all")),
         loss=_name(regime.get("loss")),
         grad_filter=_name(regime.get("grad_filter")),
-        init_scale=regime.get("init_scale"),
-        irm_weight=regime.get("irm_weight"),
-        parameters=facts.get("parameters"),
+        init_scale=_positive(regime.get("init_scale")),
+        irm_weight=_number(regime.get("irm_weight")),
+        parameters=_positive(facts.get("parameters")),
         group_sizes=facts.get("group_sizes") or {},
     )
+
+
+def _number(value: Any) -> Any:
+    """A finite number of at least 0; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < float("inf") else None
+
+
+def _positive(value: Any) -> Any:
+    return _number(value) or None
 
 
 def _name(component: Any) -> str | None:

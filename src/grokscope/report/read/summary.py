@@ -79,7 +79,7 @@ def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
 
 VERB = {
     "underfit": "never fitted the training data", "unstable": "stayed unstable",
-    "rising": "were still rising", "recovered-to-baseline": "only recovered to the trivial baseline",
+    "rising": "still rising", "recovered-to-baseline": "only recovered to the trivial baseline",
 }  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def _judged(counts: dict[str, int], total: int) -> str:
 
 def _single(reading: Reading) -> str:
     verb = VERB.get(reading.outcome, reading.outcome)
+    verb = f"was {verb}" if reading.outcome == "rising" else verb
     return f"The run {verb}{f': {reading.verdict.reason}' if reading.verdict is not None else ''}."
 
 

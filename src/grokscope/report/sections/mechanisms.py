@@ -1,0 +1,110 @@
+"""Why did it (not) grok: each claim of the mechanism checks, with the groups whose runs support it or speak against
+it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from grokscope.mechanism import Case, Explanation, explain
+from grokscope.mechanism.check import Finding, Word
+from grokscope.mechanism.setup import setup_of_config
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.material import Material
+from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
+from grokscope.vocabulary.text import plural
+
+PLACE = 55.0
+INTRO = (
+    "Each check reads what the runs recorded and trains nothing: “supports” says that a run is as the claim would have "
+    "it, not that the claim is the cause. That takes the arm without it, named below. Claims about which no run says "
+    "anything are left out."
+)
+WORDS: tuple[Word, ...] = ("supports", "against", "cannot tell")
+
+Counts = Mapping[str, Mapping[str, Counter[Word]]]
+"""Claim -> group -> how often each word was said."""
+
+
+def section(material: Material) -> Section | None:
+    """None where no run supports anything."""
+    explained = {name: _explained(readings) for name, readings in material.groups().items()}
+    counts, evidence = _count(explained), _evidence(explained)
+    told = [claim for claim, groups in counts.items() if any(c["supports"] for c in groups.values())]
+    silent = [
+        claim for claim, groups in counts.items() if claim not in told and any(c["against"] for c in groups.values())
+    ]
+    if not told:
+        return None
+    rows = [_row(claim, counts[claim], evidence.get(claim, "")) for claim in (*told, *silent)]
+    blocks: list[Block] = [
+        Words(INTRO),
+        Table("Mechanisms", ["Claim", "Supports", "Against", "Cannot tell"], [Group("", rows)]),
+    ]
+    if arms := _arms([e for group in explained.values() for e in group]):
+        blocks += [Words("What would test them", "h3"), Bullets(arms)]
+    return Section("mechanisms", "Why", "Why: mechanisms that fit, and that do not", blocks)
+
+
+def _explained(readings: Sequence[Reading]) -> list[Explanation]:
+    return [explain(case) for reading in readings if (case := _case(reading)) is not None]
+
+
+def _case(reading: Reading) -> Case | None:
+    """None for a run that has no verdict at all."""
+    if reading.verdict is None or reading.trajectory is None:
+        return None
+    facts = reading.subject.record.get("facts") or {}
+    return Case(reading.trajectory, reading.verdict, setup_of_config(reading.subject.config or {}, facts))
+
+
+def _count(explained: Mapping[str, Sequence[Explanation]]) -> Counts:
+    counts: dict[str, dict[str, Counter[Word]]] = {}
+    for group, explanations in explained.items():
+        for finding in _findings(explanations):
+            counts.setdefault(finding.claim, {}).setdefault(group, Counter())[finding.word] += 1
+    return counts
+
+
+def _findings(explanations: Sequence[Explanation]) -> list[Finding]:
+    """Of claims that apply: a run without a filter says nothing about filters."""
+    return [f for explanation in explanations for f in explanation.findings if f.applies]
+
+
+def _evidence(explained: Mapping[str, Sequence[Explanation]]) -> dict[str, str]:
+    """Claim -> what the first run that supports it recorded."""
+    first: dict[str, str] = {}
+    for group, explanations in explained.items():
+        for finding in _findings(explanations):
+            if finding.word == "supports":
+                first.setdefault(finding.claim, f"{group}: {finding.evidence}")
+    return first
+
+
+def _row(claim: str, groups: Mapping[str, Counter[Word]], evidence: str) -> Row:
+    cells = [_cell(groups, word, evidence if word == "supports" else "") for word in WORDS]
+    return Row(claim, cells)
+
+
+def _cell(groups: Mapping[str, Counter[Word]], word: Word, evidence: str) -> Value:
+    """``all 10 runs``, or the groups and how many of their runs."""
+    total, said = sum(c.total() for c in groups.values()), sum(c[word] for c in groups.values())
+    if not said:
+        return Value("", number=False)
+    if said == total:
+        return Value(f"all {plural(total, 'run')}" if total > 1 else "the one run", evidence, number=False)
+    parts = [f"{name}: {c[word]} of {c.total()}" for name, c in groups.items() if c[word]]
+    return Value("; ".join(parts) if len(parts) <= LISTED else f"{said} of {total} runs", evidence, number=False)
+
+
+LISTED = 6
+"""Groups that a cell names; of more it gives the number of runs."""
+
+
+def _arms(explanations: Sequence[Explanation]) -> list[Text]:
+    """Each arm once, those of claims that fit."""
+    lines: dict[str, Text] = {}
+    for explanation in explanations:
+        for finding in explanation.fitting:
+            if finding.arm is not None and finding.arm.changes:
+                keys = " ".join(f"--{key} {value}" for key, value in finding.arm.changes.items())
+                lines.setdefault(finding.arm.name, [f"{finding.arm.name}: ", Code(keys), f" — {finding.arm.expects}"])
+    return list(lines.values())
