@@ -56,7 +56,9 @@ VERBS = {
     "verdict": Verb(
         "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
     ),
-    "explain": Verb("explain:explain", "why did it (not) grok? which explanations fit, and which arm would tell"),
+    "explain": Verb(
+        "explain:explain", "which explanations fit a trajectory, and which experiment would decide between them"
+    ),
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),

@@ -122,7 +122,7 @@ def _results(
             "metrics": [{
                 "type": "accuracy",
                 "value": round(sum(values) / len(values), 4),
-                "name": f"final accuracy, {regime}, mean of {len(values)} run{'s' * (len(values) > 1)}",
+                "name": f"final accuracy, {regime}, mean of {len(values):,} run{'s' * (len(values) > 1)}",
             }],
         }
         for (task, regime, n, split), values in found.items()

@@ -237,7 +237,7 @@ def history_rows(rows: list[dict[str, Any]], config: Mapping[str, Any]) -> tuple
         return [by_epoch[epoch] for epoch in sorted(set(wanted))], None
     return (
         rows,
-        f"not evaluated at the published epochs (1, 50, 100, ...): history.json holds all {len(rows)} evaluations",
+        f"not evaluated at the published epochs (1, 50, 100, ...): history.json holds all {len(rows):,} evaluations",
     )
 
 

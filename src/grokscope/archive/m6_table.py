@@ -73,12 +73,12 @@ def keep_rows(source: Source, folder: Path, notes: list[str]) -> None:
         return
     mine = [row for row in rows if source.id in row]
     if not mine:
-        notes.append(f"figures/{TABLE}: none of its {len(rows)} rows names this run")
+        notes.append(f"figures/{TABLE}: none of its {len(rows):,} rows names this run")
         return
     column = mine[0].index(source.id)
     runs = {row[column] for row in rows if len(row) > column}
     notes.append(
-        f"figures/{TABLE}: {len(mine)} of its {len(rows)} rows are this run's; it has rows of {len(runs)} runs"
+        f"figures/{TABLE}: {len(mine):,} of its {len(rows):,} rows are this run's; it has rows of {len(runs):,} runs"
     )
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([head, *mine])

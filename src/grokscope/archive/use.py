@@ -43,7 +43,7 @@ def uses(runs: Sequence[Run], names: Sequence[str], out: Path) -> Iterator[Use]:
     for members in kinds.values():
         for run, name in members:
             if (weights := _weights(out, name)) is not None:
-                count = f"{len(members)} run{'s' * (len(members) > 1)}"
+                count = f"{len(members):,} run{'s' * (len(members) > 1)}"
                 yield Use(f"{_what(run)}: {count}", _code(run, weights.relative_to(out)), _inputs(run))
                 break
 

@@ -129,7 +129,7 @@ def import_logs(
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     groups = Counter(run.label for run in done.runs)
-    lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed)} of them written now"]
+    lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed):,} of them written now"]
     lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()] if group is not None else []
     lines += _note_lines({run.id: run.facts.get("notes", [])[1:] for run in done.runs})
     lines += [f"note: {words}" for words in done.left]
@@ -148,7 +148,7 @@ def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """Each note once, with the number of runs that it is true of where that is not all."""
     counts = Counter(chain.from_iterable(map(dict.fromkeys, notes.values())))
     return [
-        f"note: {'' if count == len(notes) else f'in {count} of {len(notes)} runs: '}{note}"
+        f"note: {'' if count == len(notes) else f'in {count} of {len(notes):,} runs: '}{note}"
         for note, count in counts.items()
     ]
 

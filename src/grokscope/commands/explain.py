@@ -149,7 +149,7 @@ class ExplainedStudy(Result):
             print_table(console, ("setting", "from", "to", "runs", "verdicts", "end", "ranges"),
                         [_contrast_cells(c) for c in self.contrasts])  # fmt: skip
             console.print(
-                "Ranges that do not touch happen by luck in one of ten pairs of three runs and three.", style="dim"
+                "Ranges that do not touch happen by chance in one of ten pairs of three runs and three.", style="dim"
             )
         for note in self.notes:
             console.print(f"note: {note}", markup=False)
@@ -325,7 +325,7 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
     members, notes = [], []
     if len(finished) < len(states):
-        notes.append(f"{len(finished)} of {plural(len(states), 'run')} are finished; the others are left out")
+        notes.append(f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are left out")
     for state in finished:
         try:
             members.append(_member(state, split))

@@ -105,7 +105,7 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
         for note in dict.fromkeys(chain.from_iterable(v.get("notes", ()) for v in splits.values())):
             counts[note] = counts.get(note, 0) + 1
     return [
-        f"note: {'' if count == len(sources) else f'in {count} of {len(sources)}: '}{note}"
+        f"note: {'' if count == len(sources) else f'in {count} of {len(sources):,}: '}{note}"
         for note, count in counts.items()
     ]
 
@@ -127,7 +127,7 @@ def show_groups(console: "Console", found: "JudgedLogs") -> None:
 
 
 def _group_cells(group: "Group") -> list[str]:
-    verdicts = ", ".join(f"{count} {label}" for label, count in group.verdicts.items())
+    verdicts = ", ".join(f"{count:,} {label}" for label, count in group.verdicts.items())
     estimate = group.T_gen
     reached, median = ("", "") if estimate is None else (f"{estimate.events} of {estimate.n}", estimate.median_text())
     return [group.name, group.split, str(group.n), verdicts, reached, median]

@@ -136,7 +136,7 @@ class _Reader:
         if not np.isfinite(h).all():
             bad = int((~np.isfinite(h).all(axis=1)).sum())
             raise ValueError(
-                f"sites: {self.site.name!r} has NaN or infinite features in {bad} of {len(h)} examples; "
+                f"sites: {self.site.name!r} has NaN or infinite features in {bad} of {len(h):,} examples; "
                 "the checkpoint has diverged or the images are damaged"
             )
         return h

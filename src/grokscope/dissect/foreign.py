@@ -41,8 +41,10 @@ class Feeding:
     def __post_init__(self) -> None:
         require(bool(self.mean) == bool(self.std), "--mean and --std belong together: give both, or neither")
         require(not (self.mean and self.prepare), "--mean/--std and --prepare are two ways to scale: give one")
-        require(len(self.mean) in (0, 1, 3), f"--mean: one number or one for each of 3 channels, got {len(self.mean)}")
-        require(len(self.std) == len(self.mean), f"--std: {len(self.std)} numbers for {len(self.mean)} of --mean")
+        require(
+            len(self.mean) in (0, 1, 3), f"--mean: one number or one for each of 3 channels, got {len(self.mean):,}"
+        )
+        require(len(self.std) == len(self.mean), f"--std: {len(self.std):,} numbers for {len(self.mean):,} of --mean")
         require(all(s > 0 for s in self.std), f"--std: must be positive, got {self.std}")
 
     @property
@@ -107,7 +109,7 @@ def output_map(names: Sequence[str], outputs: int, order: Sequence[str] = ()) ->
         return {n: int(n) for n in names}, "whole numbers are output indices"
     require(
         len(names) == outputs,
-        f"the table has {len(names)} labels ({', '.join(names[:5])}) and the network {outputs} outputs; name all the "
+        f"the table has {len(names):,} labels ({', '.join(names[:5])}) and the network {outputs} outputs; name all the "
         "labels, in the order of the outputs, with --labels",
     )
     return {n: i for i, n in enumerate(sorted(names))}, "in sorted order; set another with --labels"
@@ -115,7 +117,7 @@ def output_map(names: Sequence[str], outputs: int, order: Sequence[str] = ()) ->
 
 def _ordered(names: Sequence[str], outputs: int, order: Sequence[str]) -> dict[str, int]:
     require(len(set(order)) == len(order), f"--labels: a label is repeated in {', '.join(order)}")
-    require(len(order) == outputs, f"--labels: {len(order)} labels for the network's {outputs} outputs")
+    require(len(order) == outputs, f"--labels: {len(order):,} labels for the network's {outputs} outputs")
     missing = [n for n in names if n not in order]
     require(not missing, f"--labels: lacks {', '.join(missing)}, which the table has")
     return {n: i for i, n in enumerate(order)}

@@ -88,7 +88,7 @@ def _check(environments: Coded, labels: Coded, shares: tuple[float, float, float
         raise ValueError(f"shares must be three positive numbers that sum to 1, got {shares}")
     if len(labels.codes) < 3 * max(labels.k, environments.k):
         raise ValueError(
-            f"{len(labels.codes)} examples for {labels.k} classes and {environments.k} environments "
+            f"{len(labels.codes):,} examples for {labels.k} classes and {environments.k} environments "
             "in three parts: too few"
         )
 

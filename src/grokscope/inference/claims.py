@@ -32,13 +32,13 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     counts = {name: sum(r["word"] == name for r in rows) for name in ("held", "refuted", "open", "cannot tell")}
     claims = [claim_word(r["word"], r.get("published", "")) for r in rows if r.get("published")]
     total = f"{len(rows):,} expectation{'s' * (len(rows) != 1)}"
-    body = f"{counts['held']} of {total} held"
+    body = f"{counts['held']:,} of {total:,} held"
     others = [f"{counts['refuted']} did not" if counts["refuted"] else ""]
     others += [f"{counts['open']} open until their runs are finished" if counts["open"] else ""]
     others += [f"{counts['cannot tell']} cannot be told from these runs" if counts["cannot tell"] else ""]
     body = ", ".join([body, *filter(None, others)])
     if refuted := claims.count("refuted"):
-        which = f" ({refuted} of {len(claims)} claims)" if len(claims) > 1 else ""
+        which = f" ({refuted} of {len(claims):,} claims)" if len(claims) > 1 else ""
         return "refuted", f"Published claim refuted{which}: {body}."
     if counts["refuted"]:
         return "refuted", f"Refuted: {body}."
@@ -65,8 +65,8 @@ def _by_arm(arms: Mapping[str, tuple[int, int]]) -> str:
     """How many runs of each arm have finished."""
     if len(set(arms.values())) == 1:
         n, of = next(iter(arms.values()))
-        return f"{n if n == of else f'{n} of {of}'} in each of {len(arms)} groups"
+        return f"{n if n == of else f'{n} of {of}'} in each of {len(arms):,} groups"
     if len(arms) > NAMED_ARMS:
         whole = sum(n == of for n, of in arms.values())
-        return f"{len(arms)} groups, {whole} of them with all their runs"
+        return f"{len(arms):,} groups, {whole} of them with all their runs"
     return "; ".join(f"{name}: {n if n == of else f'{n} of {of}'}" for name, (n, of) in arms.items())

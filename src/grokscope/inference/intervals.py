@@ -74,7 +74,7 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     units = np.arange(len(x)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if len(units) != len(x):
-        raise ValueError(f"groups: expected {len(x)} values, got {len(units)}")
+        raise ValueError(f"groups: expected {len(x):,} values, got {len(units):,}")
     count = int(units.max()) + 1
     if count < 2:
         raise ValueError("bootstrap: there is only one unit; an interval needs at least two")

@@ -83,7 +83,7 @@ class Leakage(Check):
         both = ~np.isnan(t.train) & ~np.isnan(t.held_out[case.split])
         train, held = t.train[both], t.held_out[case.split][both]
         if len(train) < 3:
-            return Answer("cannot tell", f"only {len(train)} rows hold both")
+            return Answer("cannot tell", f"only {len(train):,} rows hold both")
         if np.array_equal(train, held):
             return Answer("supports", "train and held-out are the same column", {"rows": float(len(train))})
         trivial = t.trivial.get("train", 0.0)

@@ -100,14 +100,14 @@ class PenaltyFollowsLoss(Check):
             return lacking(*[n for n, v in (("train_irm", penalty), ("train_loss", loss)) if v is None])
         common, a, b = _shared(penalty, loss)
         if len(common) < TOO_FEW:
-            return Answer("cannot tell", f"only {len(common)} rows hold both")
+            return Answer("cannot tell", f"only {len(common):,} rows hold both")
         if np.ptp(a) == 0 or np.ptp(b) == 0:
             return Answer("cannot tell", "penalty or loss never changes")
         rho = float(np.asarray(spearmanr(a, b))[0])
         numbers = {"rank_correlation": rho, "penalty_start": float(a[0]), "penalty_end": float(a[-1])}
         evidence = (
             f"penalty {a[0]:.3g} -> {a[-1]:.3g} while the loss went {b[0]:.3g} -> {b[-1]:.3g}; rank correlation "
-            f"{rho:.2f} over {len(common)} rows"
+            f"{rho:.2f} over {len(common):,} rows"
         )
         if not a[-1] < a[0]:
             return Answer("against", evidence, numbers)

@@ -123,7 +123,7 @@ def open_run(path: str | Path) -> Run:
         raise ValueError(f"{path}: no such folder")
     if not _is_run(path):
         inside = find_runs(path) if path.is_dir() else []
-        hint = f"; it holds {len(inside)} runs, for example {inside[0].path}" if inside else ""
+        hint = f"; it holds {len(inside):,} runs, for example {inside[0].path}" if inside else ""
         raise ValueError(f"{path} is not a run (it has no config.json){hint}")
     run = Run(path)
     run.record  # noqa: B018 - a damaged or newer config is an error now, not later

@@ -151,7 +151,7 @@ def _so_far(chosen: Collection[StudyRun]) -> str:
     finished = sum(s.finished for s in chosen)
     bad = [s.run.id for s in chosen if s.state in BAD]
     named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
-    return f"{finished} of {len(chosen)} runs are finished{named}"
+    return f"{finished:,} of {len(chosen):,} runs are finished{named}"
 
 
 def _problems(chosen: Collection[StudyRun]) -> tuple[str, ...]:
@@ -197,7 +197,7 @@ def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
 def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
     names = Counter(_word(v, e) for v in verdicts)
     parts = [
-        f"{met} of {len(verdicts)}: "
+        f"{met} of {len(verdicts):,}: "
         + ", ".join(f"{n} {name}" if len(names) > 1 else name for name, n in names.items())
     ]
     return "; ".join(parts + [f"{name} {_spread([seen(v, name) for v in verdicts])}" for name in e.quantities()])

@@ -163,7 +163,7 @@ class Measure:
         if not commands:
             return None
         more = f" (and {len(commands) - 1} more; all of a study: grokscope study dissect)" if len(commands) > 1 else ""
-        done = f"{len(runs) - len(commands)} of {len(runs)} final checkpoints are dissected"
+        done = f"{len(runs) - len(commands)} of {len(runs):,} final checkpoints are dissected"
         return f"{done}; run: {commands[0]}{more}"
 
     def _column(self, own: Recorded) -> np.ndarray:
@@ -202,7 +202,7 @@ class MeasuredExpectation(Measure):
             parts.append(f"{known[0]:.3g} to {known[-1]:.3g}" if len(known) > 1 else f"{known[0]:.3g}")
         if len(known) < len(values):
             parts.append(f"none in {len(values) - len(known)}")
-        return f"{sum(self.met(v) for v in values)} of {len(values)}: {'; '.join(parts)}"
+        return f"{sum(self.met(v) for v in values)} of {len(values):,}: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +238,7 @@ class MeasuredRatio(Measure):
             return f"none: {missing} of {len(above) + len(below)} runs have no such number"
         ratio = self.ratio(above, below)
         shown = "none" if math.isnan(ratio) else f"{ratio:.3g}"
-        return f"{shown} (medians {median(above):.3g} of {len(above)} and {median(below):.3g} of {len(below)} runs)"
+        return f"{shown} (medians {median(above):.3g} of {len(above):,} and {median(below):.3g} of {len(below):,} runs)"
 
 
 def spike_and_norm(

@@ -28,7 +28,9 @@ class Stopped(Exception):
     def __init__(self, outcomes: Sequence[Outcome]):
         self.outcomes = outcomes
         left = sum(o.state in ("interrupted", "waiting") for o in outcomes)
-        super().__init__(f"stopped with {left} of {len(outcomes)} runs unfinished; run the same command again to go on")
+        super().__init__(
+            f"stopped with {left:,} of {len(outcomes):,} runs unfinished; run the same command again to go on"
+        )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Interrupted(Exception):
     """Training was asked to stop. Everything is saved; the same command continues."""
 
     def __init__(self, run: Run, step: int, total: int):
-        super().__init__(f"{run.id} stopped at step {step} of {total}; run the same command again to continue")
+        super().__init__(f"{run.id} stopped at step {step:,} of {total:,}; run the same command again to continue")
         self.run = run
 
 
@@ -141,7 +141,7 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     if status["state"] == "diverged":
         raise ValueError(f"{run.id} diverged at step {status['step']}: there is nothing to train on from")
     if total <= status["step"]:
-        raise ValueError(f"{run.id} has {status['step']} steps already; a budget of {total} would not extend it")
+        raise ValueError(f"{run.id} has {status['step']:,} steps already; a budget of {total:,} would not extend it")
     if (taken := find_run(run.path.parent, longer)).path.name != run.path.name:
         raise ValueError(f"{run.path}: {taken.path} holds the same run, and would be trained in its place; remove one")
     return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)

@@ -85,7 +85,7 @@ class Plan:
         """The first step after `step` at which something is due. Raises ValueError at the end of the run."""
         following = self.stops.after(step)
         if following is None:
-            raise ValueError(f"step {step} is the end of a run of {self.total} steps")
+            raise ValueError(f"step {step:,} is the end of a run of {self.total:,} steps")
         return following
 
     def checkpoint_name(self, step: int) -> str:

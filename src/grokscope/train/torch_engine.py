@@ -315,7 +315,7 @@ class TorchEngine:
             "have besides": weights.keys() - own.keys(),
             "have in another shape": {k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape},
         }
-        if said := [f"{what} {len(names)} tensors ({min(names)} ...)" for what, names in wrong.items() if names]:
+        if said := [f"{what} {len(names):,} tensors ({min(names)} ...)" for what, names in wrong.items() if names]:
             raise ValueError(f"$.model: the weights to start from do not fit this network: they {', '.join(said)}")
         self.model.load_state_dict(weights)
         if self.decay.targets:
@@ -387,7 +387,7 @@ def _resumable(built: Any, where: str) -> Any:
 
 def _too_few_for_a_penalty(split: str, environments: dict[int, Tensor]) -> list[str]:
     return [
-        f"{split} has {len(rows)} examples of environment {e}: too few for an invariance penalty, which is missing"
+        f"{split} has {len(rows):,} examples of environment {e}: too few for an invariance penalty, which is missing"
         for e, rows in environments.items()
         if len(rows) < irm.SMALLEST
     ]

@@ -94,7 +94,7 @@ def _on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | s
 def _incomparable(a: Times, b: Times) -> str:
     """Why nothing can be told; empty where it can."""
     if min(len(a), len(b)) < 2:
-        return f"groups of {len(a)} and {len(b)} runs, at least 2 each are needed"
+        return f"groups of {len(a):,} and {len(b):,} runs, at least 2 each are needed"
     if not a.events + b.events:
         return "no run of either group reached the milestone"
     if not _at_risk_together(a, b):

@@ -319,7 +319,7 @@ def _rows(trajectory: Trajectory, among: Collection[float] | None) -> np.ndarray
         return np.arange(len(trajectory.step))
     rows = np.flatnonzero(np.isin(trajectory.step, list(among)))
     if not rows.size:
-        raise ValueError(f"no evaluation at any of the {len(among)} steps to choose among")
+        raise ValueError(f"no evaluation at any of the {len(among):,} steps to choose among")
     return rows
 
 

@@ -87,7 +87,7 @@ class DropLuck:
     def words(self) -> str:
         """The clause of a verdict's sentence."""
         if self.p is None:
-            return f"{self.evaluations} evaluations are too few to tell it from slow noise"
+            return f"{self.evaluations:,} evaluations are too few to tell it from slow noise"
         bound = "at most " if self.p <= 1 / (1 + DRAWS) else "up to "
         return (
             f"flat noise as slow (correlation {self.rho:.2g} between evaluations, at most {self.rho_high:.2g}) "

@@ -137,14 +137,14 @@ def _drop_rank(trajectory: Trajectory, spike: Event, criteria: Criteria) -> floa
 
 def _association(loss: np.ndarray, norm: np.ndarray, rank: float | None, seed: int) -> dict[str, Any]:
     if len(loss) < FEWEST_PAIRS:
-        return {"reason": f"{len(loss)} pairs of changes around the spike, fewer than {FEWEST_PAIRS}"}
+        return {"reason": f"{len(loss):,} pairs of changes around the spike, fewer than {FEWEST_PAIRS}"}
     if np.ptp(loss) == 0 or np.ptp(norm) == 0:
         return {"reason": "the train loss or the norm does not change around the spike"}
     x, y = stats.rankdata(loss), stats.rankdata(norm)
     rho = float(np.corrcoef(x, y)[0, 1])
     low, high = _interval(rho, len(x))
     p = _permutation_p(x, y, seed)
-    numbers = f"rank correlation {rho:.2f} [{low:.2f}, {high:.2f}], two-sided p {p:.2g}, {len(x)} pairs"
+    numbers = f"rank correlation {rho:.2f} [{low:.2f}, {high:.2f}], two-sided p {p:.2g}, {len(x):,} pairs"
     named, words = _named(rho, low, high, p, rank)
     return {"rho": rho, "low": low, "high": high, "p": p, "verdict": named, "reason": f"{words}: {numbers}"}
 

@@ -52,7 +52,7 @@ class Survival:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.events} of {self.n} reached it; median {self.median_text()}"
+        return f"{self.events:,} of {self.n:,} reached it; median {self.median_text()}"
 
     def median_text(self) -> str:
         """``480 [440, 610]``, ``> 1,500 [900, open]``: the median with its interval; ``?`` and ``open`` where the runs
@@ -189,7 +189,7 @@ def _first(times: np.ndarray, holds: np.ndarray) -> float | None:
 def _notes(times: Times, confidence: float) -> tuple[str, ...]:
     out = []
     if len(times) < FEW:
-        out.append(f"{len(times)} runs: too few for any claim of significance")
+        out.append(f"{len(times):,} runs: too few for any claim of significance")
     if times.mixed:
         out.append("evaluated on different grids: Turnbull's estimate")
     if not times.events:

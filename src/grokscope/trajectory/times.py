@@ -145,7 +145,7 @@ def coarsened(times: Times, steps: np.ndarray) -> Times:
 
 def _check(at: np.ndarray, observed: np.ndarray) -> None:
     if at.shape != observed.shape:
-        raise ValueError(f"{len(at)} times but {len(observed)} observed flags")
+        raise ValueError(f"{len(at):,} times but {len(observed):,} observed flags")
     if not np.isfinite(at).all():
         raise ValueError(f"times must be finite; a run that did not reach it has its last step, got {at}")
 

@@ -231,7 +231,7 @@ def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
     """What makes a verdict fragile besides its neighbors."""
     m = e.milestones
     if m.evaluations < c.dwell:
-        yield f"only {m.evaluations} held-out evaluations"
+        yield f"only {m.evaluations:,} held-out evaluations"
     if name in ("grokked", "generalized"):
         if not e.stable:
             yield "held-out ends below the threshold, though not clearly"

@@ -84,7 +84,7 @@ def _curves_in(panel: Panel) -> str:
     band = panel.bands.get(panel.splits[0])
     if band is None:
         return "no evaluations"
-    return "1 run" if band.n == 1 else f"median of {band.n} runs"
+    return "1 run" if band.n == 1 else f"median of {band.n:,} runs"
 
 
 def _references(axes: "Axes", panel: Panel) -> list[tuple[float, str, str]]:

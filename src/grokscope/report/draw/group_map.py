@@ -65,7 +65,7 @@ def _reached(axes: "Axes", row: int, panel: Panel) -> None:
     reached = sum(not gen.censored for gen in gens)
     role = word(_most([r.outcome for r in panel.readings])).role
     axes.annotate(
-        f"{reached} of {len(panel.readings)}", (1, row + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
+        f"{reached} of {len(panel.readings):,}", (1, row + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
         textcoords="offset points", fontsize=8.5, va="center", color=colour(role), annotation_clip=False,
     )  # fmt: skip
 

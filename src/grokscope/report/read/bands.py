@@ -31,7 +31,7 @@ class Band:
         if self.kind == "none":
             return "one run"
         whole = self.n == self.total
-        part = f"{self.n} runs" if whole else f"the {self.n} of {self.total} runs that reached the last step"
+        part = f"{self.n:,} runs" if whole else f"the {self.n:,} of {self.total:,} runs that reached the last step"
         band = "smallest to largest" if self.kind == "range" else "95 % interval of the median"
         return f"median of {part}; band: {band}"
 

@@ -127,7 +127,7 @@ def one_answer(rows: Sequence[Mapping[str, Any]]) -> str:
     reasons = {row["reason"] for row in rows}
     if len(rows) < 2 or len(reasons) > 1 or "" in reasons:
         return ""
-    return f"The same for all {len(rows)} pairs of groups: {reasons.pop()}."
+    return f"The same for all {len(rows):,} pairs of groups: {reasons.pop()}."
 
 
 def _p(value: float | None) -> str:

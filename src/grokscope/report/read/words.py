@@ -29,7 +29,7 @@ def interval(moment: "Milestone | None") -> str:
 def tally(readings: Sequence[Reading]) -> str:
     """``3 grokked and 1 still running``: verdicts of finished runs, the state of the others."""
     words = [r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings]
-    return listed([f"{n} {name}" for name, n in Counter(words).items()])
+    return listed([f"{n:,} {name}" for name, n in Counter(words).items()])
 
 
 def spoken_curves(group: str, readings: Sequence[Reading], bands: dict[str, Band], split: str, metric: str) -> str:

@@ -116,7 +116,9 @@ def _left_out(panel: Panel) -> str:
     band = panel.bands.get(panel.splits[0])
     if band is None or band.n == band.total:
         return ""
-    return f"Median and band over the {band.n} of {band.total} runs that reached the last step; the others are dashed."
+    return (
+        f"Median and band over the {band.n:,} of {band.total:,} runs that reached the last step; the others are dashed."
+    )
 
 
 def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
@@ -125,7 +127,7 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
 
     ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
     told = ends if len(ends) <= TOLD else [*ends[:TOLD], f"and {len(ends) - TOLD} more groups"]
-    alt = f"Map of the median held-out score over steps for {len(panels)} groups. {'; '.join(told)}."
+    alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(told)}."
     return blocks.Panel(lambda figure, scale: draw_overview(figure, panels, axis(scale)), overview_size(panels), alt)
 
 

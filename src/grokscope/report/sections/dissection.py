@@ -240,7 +240,7 @@ def _published(published: Mapping[str, Sequence[PublishedTable]]) -> list[Block]
     ]  # fmt: skip
     for run, tables in published.items():
         for t in tables:
-            some = f", the first {MOST_ROWS} of {len(t.rows)} rows" if len(t.rows) > MOST_ROWS else ""
+            some = f", the first {MOST_ROWS} of {len(t.rows):,} rows" if len(t.rows) > MOST_ROWS else ""
             rows = [Row(r[0] if r else "", [Value(v, number=False) for v in r[1:]]) for r in t.rows[:MOST_ROWS]]
             blocks.append(Table(f"{run}, {t.title}{some}", t.head, [Group("", rows)], folded=True))
     return blocks

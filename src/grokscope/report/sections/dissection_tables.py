@@ -123,7 +123,7 @@ def _medians(runs: Sequence[Dissected]) -> Row:
     curves = [curve for d in runs if (curve := d.main_curve) is not None]
     shares = finite(curve.monotone_random for curve in curves)
     null = f"random directions: {np.mean(shares):.0%}" if shares else ""
-    monotone = f"monotone in {sum(curve.monotone for curve in curves)} of {len(curves)}"
+    monotone = f"monotone in {sum(curve.monotone for curve in curves)} of {len(curves):,}"
     scores = [s for d in runs if (s := d.score(POOLED, "environment")) is not None]
     halves = [d.m5.reliability for d in runs if d.m5 and d.m5.reliability]
     return Row(
@@ -154,7 +154,7 @@ def cells_table(groups: Mapping[str, Found]) -> list[Block]:
     seen = {d.cell for d in every}
     names = [cell for cell in CELLS if cell in ALWAYS or cell in seen]
     rows = [
-        Row(group, [Value(f"{[d.cell for d in found.main].count(cell)} of {len(found.main)}") for cell in names])
+        Row(group, [Value(f"{[d.cell for d in found.main].count(cell)} of {len(found.main):,}") for cell in names])
         for group, found in groups.items()
     ]
     blocks: list[Block] = [Words("Readable or not, used or not", "h3")]

@@ -57,4 +57,4 @@ def _cell(rows: Sequence[Mapping[str, Any]], runs: int) -> Value:
     at = [e.at for row in rows for e in row["events"]]
     span = steps(min(at)) if min(at) == max(at) else f"{steps(min(at))} to {steps(max(at))}"
     times = f", {total} times" if total > len(rows) else ""
-    return Value(f"{len(rows)} of {plural(runs, 'run')}{times}", f"step {span}", number=False)
+    return Value(f"{len(rows):,} of {plural(runs, 'run')}{times}", f"step {span}", number=False)

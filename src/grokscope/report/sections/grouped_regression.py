@@ -229,7 +229,7 @@ def _scatter(found: Runs) -> list[Block]:
         Panel(
             lambda figure, _, p=p: draw_scatter(figure, p),
             SIZE,
-            f"{name}, {r.subject.label}: predicted against true target for {len(p.true)} examples, R² {p.r2:.3f}.",
+            f"{name}, {r.subject.label}: predicted against true target for {len(p.true):,} examples, R² {p.r2:.3f}.",
             f"{name}, {r.subject.label}",
             steps=False,
         )

@@ -42,7 +42,7 @@ def section(material: Material) -> Section:
     else:
         blocks += [_fold(detail) for detail in details(groups, material.anchors)]
     criteria = [(k, "none" if v is None else f"{v:g}") for k, v in material.criteria.to_dict().items()]
-    summary = f"The {len(criteria)} thresholds behind every verdict on this page"
+    summary = f"The {len(criteria):,} thresholds behind every verdict on this page"
     blocks += [Words("Criteria", "h3"), Fold(summary, [Pairs(criteria, "settings")], small=True)]
     return Section("runs", "Runs", "Runs", blocks)
 
@@ -79,7 +79,7 @@ def _by_group(material: Material, groups: Mapping[str, list[Reading]]) -> list[B
     for name, members in groups.items():
         inside: list[Block] = [_fold(every[r.subject.name]) for r in members]
         if settings := shared_settings(members):
-            shared = f"The {len(settings)} settings that these runs share (bold: given by the user)"
+            shared = f"The {len(settings):,} settings that these runs share (bold: given by the user)"
             inside.insert(0, Fold(shared, [Pairs(_settings(settings), "settings")], small=True))
         blocks.append(Fold(f"{name}: {plural(len(members), 'run')}", inside))
     return blocks
@@ -104,7 +104,7 @@ def _inside(d: Detail) -> list[Block]:
     if d.origin:
         blocks.append(Pairs(d.origin))
     if d.settings:
-        summary = f"All {len(d.settings)} settings (bold: given by the user)"
+        summary = f"All {len(d.settings):,} settings (bold: given by the user)"
         blocks.append(Fold(summary, [Pairs(_settings(d.settings), "settings")], small=True))
     return blocks
 

@@ -63,7 +63,7 @@ def _plots(material: Material, times: Sequence[Arm], delays: Sequence[Arm]) -> l
     drawn = [(what, found) for what, found in (("T_gen", times), ("delay", delays)) if worth_drawing(found)]
     if not drawn:
         return []
-    key = [*group_key([f"{a.group} (n = {len(a.times)})" for a in times], DRAWN), censored_entry()]
+    key = [*group_key([f"{a.group} (n = {len(a.times):,})" for a in times], DRAWN), censored_entry()]
     panels = [_panel(what, found, unit_of(material.lead)) for what, found in drawn]
     return [Plots("s", panels, key, "wide", 2, "survival")]
 

@@ -30,7 +30,8 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     return [
         Words("How much data it would take", "h3"),
         Words("Runs that differ in task.n_train and the seed only. Open circles are peaks, each run's best of many "
-              "evaluations and so partly luck; filled ones are ends, each the mean of the last evaluations. The lines "
+              "evaluations and so partly selection optimism; filled ones are ends, each the mean of the last "
+              "evaluations. The lines "
               "are means over runs."),
         Plots("sizes", panels, key, wide(panels)),
         *oracle,

@@ -62,7 +62,7 @@ class Camelyon17Report:
         ]
         lines += [f"  slide {s['slide']:>2}: {_tumor(s)}, patient {s['patient']}" for s in self.slides]
         state = "complete" if self.complete else "not the complete release"
-        lines += [f"{state}; {self.decoded} patches opened; {len(self.problems)} problems", *self.problems]
+        lines += [f"{state}; {self.decoded:,} patches opened; {len(self.problems):,} problems", *self.problems]
         lines += [f"differs: {words}" for words in self.differences]
         lines += [f"missing: {name}" for name in self.missing[:20]]
         if len(self.missing) > 20:
@@ -86,7 +86,7 @@ def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -
     there = _patch_files(folder)
     missing = [name for name in names if name not in there]
     if missing:
-        problems.append(f"{len(missing)} of {len(names)} patches are missing, the first is {folder / missing[0]}")
+        problems.append(f"{len(missing):,} of {len(names):,} patches are missing, the first is {folder / missing[0]}")
     chosen = _spread([name for name in names if name in there], decode)
     problems += _undecodable(folder, chosen)
     splits = {name: int((patches.split == k).sum()) for k, name in enumerate(SPLITS)}

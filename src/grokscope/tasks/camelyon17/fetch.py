@@ -113,7 +113,7 @@ def _transfer(url: str, part: Path, have: int, size: int, progress: Progress | N
     with urllib.request.urlopen(request, timeout=60) as answer:
         total = _total(answer, have)
         if total is not None and total != size:
-            raise ValueError(f"{url}: the archive there has {total} bytes, expected {size}; it is another one")
+            raise ValueError(f"{url}: the archive there has {total:,} bytes, expected {size:,}; it is another one")
         resumed = have > 0 and answer.status == 206
         done = have if resumed else 0
         with part.open("ab" if resumed else "wb") as f:

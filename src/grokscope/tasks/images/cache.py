@@ -43,7 +43,7 @@ class BadImages(ValueError):
     def __init__(self, faults: Sequence[str], total: int):
         self.faults, self.total = list(faults), total
         more = "\n..." if len(faults) > _LISTED else ""
-        head = f"{len(faults)} of {total} images cannot be used; mend them or drop their rows:\n"
+        head = f"{len(faults):,} of {total:,} images cannot be used; mend them or drop their rows:\n"
         super().__init__(faults[0] if len(faults) == 1 else head + "\n".join(faults[:_LISTED]) + more)
 
 
@@ -166,7 +166,7 @@ def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
         lines = [f"{where[i]}: {paths[i]}" for i, gone in enumerate(absent) if gone]
         listed = "\n".join(lines[:_LISTED]) + ("\n..." if len(lines) > _LISTED else "")
         raise ValueError(
-            f"{len(lines)} of {len(paths)} image files are missing or cannot be read; restore them or drop their rows:"
+            f"{len(lines):,} of {len(paths):,} image files are missing or unreadable; restore them or drop their rows:"
             f"\n{listed}"
         )
     return keys

@@ -134,7 +134,7 @@ def _require_no_spare_cells(file: Path, columns: int) -> None:
     finally:
         csv.field_size_limit(usual)
     if spare is not None:
-        raise _no_csv(file, f"line {rows.line_num} has {len(spare)} cells under a header of {columns}")
+        raise _no_csv(file, f"line {rows.line_num} has {len(spare):,} cells under a header of {columns}")
 
 
 def _no_csv(file: Path, why: object) -> ValueError:
@@ -176,7 +176,7 @@ def _stripped(columns: dict[str, list[Any]], file: Path) -> tuple[dict[str, list
         changed = [row for row, (old, new) in enumerate(zip(column, bare, strict=True), start=1) if old != new]
         if changed:
             first = brief(column[changed[0] - 1])
-            rows = f"{len(changed)} rows" if len(changed) > 1 else "1 row"
+            rows = f"{len(changed):,} rows" if len(changed) > 1 else "1 row"
             notes.append(
                 f"{file.name}, column {name}: spaces around values stripped in {rows}, first {changed[0]} ({first})"
             )

@@ -33,7 +33,7 @@ def repeated(
                 shared[first, second].append(listed)
     if contrary:
         raise ValueError(
-            f"{table}, column label: {len(contrary)} images stand there with two labels, the first in rows "
+            f"{table}, column label: {len(contrary):,} images stand there with two labels, the first in rows "
             f"{contrary[0]}; keep the right one"
         )
     return [

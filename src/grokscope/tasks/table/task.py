@@ -103,8 +103,8 @@ class Table(TaskConfig):
         train, more = chosen["train"], "raise n_train, or " if self.n_train else ""
         require(
             len(set(train.label)) > 1,
-            f"{self.path}, column label: all {len(train)} training images are {train.label[0]!r}, so there is nothing "
-            f"to learn; {more}list images of a second label",
+            f"{self.path}, column label: all {len(train):,} training images are {train.label[0]!r}, so there is "
+            f"nothing to learn; {more}list images of a second label",
         )
         return self._read(rows, chosen)
 
@@ -152,7 +152,7 @@ class Table(TaskConfig):
             lines = [f"row {row}, column path: {path}" for row, path in missing[:_LISTED]]
             more = "\n..." if len(missing) > _LISTED else ""
             raise ValueError(
-                f"{self.path}: {len(missing)} of {len(listed)} image files are missing, the first in "
+                f"{self.path}: {len(missing):,} of {len(listed):,} image files are missing, the first in "
                 + "\n".join(lines)
                 + f"{more}\nrestore them, or remove their rows"
             )
@@ -216,7 +216,7 @@ def _shared(splits: dict[str, Split], meta: dict[str, Any], table: str) -> tuple
                 " ..." if len(shared) > _LISTED else ""
             )
             notes.append(
-                f"{table}: {len(shared)} groups are in train and in {name}, whose score will be too good: {listed}"
+                f"{table}: {len(shared):,} groups are in train and in {name}, whose score will be too good: {listed}"
                 f"{_places(splits, name, shared, meta)}; keep each on one side"
             )
     return {name: len(shared) for name, shared in both.items()}, notes

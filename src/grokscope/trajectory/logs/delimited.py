@@ -158,7 +158,7 @@ class _Rows:
             raise ValueError(self._length(*self._short))
 
     def _length(self, number: int, count: int) -> str:
-        return f"{self._name}: line {number}: {count} cells under a header of {len(self._head)}"
+        return f"{self._name}: line {number}: {count} cells under a header of {len(self._head):,}"
 
 
 def _twice(names: list[str]) -> frozenset[str]:

@@ -71,7 +71,7 @@ def _place(column: str, files: list[Path], names: dict[Path, tuple[str, ...]], p
         return places[0]
     if places:
         choices = " or ".join(repr(f"{_stem(path)}:{name}") for path, name in places[:4])
-        raise ValueError(f"column {column!r} stands in {len(places)} of the files; say which: {choices}")
+        raise ValueError(f"column {column!r} stands in {len(places):,} of the files; say which: {choices}")
     known = [_stem(path) for path in files]
     for columns in names.values():
         known += [name for name in columns if columns.count(name) == 1]

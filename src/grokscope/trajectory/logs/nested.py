@@ -72,7 +72,7 @@ def _choose(name: str, parts: list[_Part], pick: Pick) -> _Part:
     if whole:
         paths = " and ".join(repr(part.path or "(top)") for part in whole[:5])
         raise ValueError(
-            f"{name}: {len(whole)} parts could be the log: {paths}; choose one with part={whole[-1].path!r}"
+            f"{name}: {len(whole):,} parts could be the log: {paths}; choose one with part={whole[-1].path!r}"
         )
     if not parts:
         raise ValueError(f"{name}: expected a list of rows or an object of equally long columns; it holds neither")

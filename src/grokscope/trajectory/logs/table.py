@@ -104,7 +104,7 @@ class Pick:
         if len(ends) > 1:
             runs = [column.removesuffix(f" - {asked}") for column in ends]
             raise ValueError(
-                f"{name}: {len(ends)} runs have a column {asked!r}: {listed(runs, 10)}; choose one with "
+                f"{name}: {len(ends):,} runs have a column {asked!r}: {listed(runs, 10)}; choose one with "
                 f"part={runs[0]!r}"
             )
         return ends[0] if ends else None
