@@ -45,42 +45,64 @@ def resume(
         CannotResume: when states exist and none will do, when they are gone although some had been saved, or when the
             metrics are damaged; with the remedy.
     """
+    logged = _logged_steps(run)
+    paths = state_paths(run.path / "resume")
+    if not paths:
+        return _begin(run, logged)
+    unreadable: list[str] = []
+    gaps: list[str] = []
+    for path in paths:  # the newest first
+        try:
+            step = _load_into(path, template, load)
+        except _Unreadable as error:
+            unreadable.append(str(error))
+            continue
+        plan = plan_of(step)
+        if gap := _gap(plan, set(logged), step):
+            gaps.append(gap)
+            continue
+        passed_over = [f"{text}; using the state before it" for text in (*unreadable, *gaps)]
+        return Resumed(True, passed_over + _lost_checkpoints(run, plan, step))
+    raise _none_will_do(run, unreadable, gaps)
+
+
+class _Unreadable(ValueError):
+    """A state that cannot be gone on from, in words that name its file."""
+
+
+def _logged_steps(run: Run) -> list[int]:
     try:
-        rows = [row["step"] for row in run.rows()]
+        return [row["step"] for row in run.rows()]
     except ValueError as error:
         raise CannotResume(
             f"{error}; put the whole file back, branch from a checkpoint, or delete the run to train it anew"
         ) from None
-    paths = state_paths(run.path / "resume")
-    if not paths:
-        return _begin(run, rows)
-    warnings, unreadable, gaps = [], [], []
-    for path in paths:
-        try:
-            state = load_state(path)
-            _require_form(template, state)
-            step = load(state)
-            if path.stem != f"state{step:010d}":
-                raise ValueError(f"it holds the state of step {step}")
-        except torch.OutOfMemoryError:
-            raise
-        except KeyError as error:
-            unreadable.append(f"{path.name} is of another version of grokscope (it lacks {error})")
-        except (ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-            unreadable.append(_damaged(path, error))
-        else:
-            plan = plan_of(step)
-            if not (gap := _gap(plan, set(rows), step)):
-                after = "; using the state before it" if unreadable or gaps else ""
-                warnings += [f"{text}{after}" for text in (*unreadable, *gaps)]
-                return Resumed(True, warnings + _lost_checkpoints(run, plan, step))
-            gaps.append(gap)
+
+
+def _load_into(path: Path, template: dict[str, Any], load: Callable[[dict[str, Any]], int]) -> int:
+    """Put one state into the engine; its step."""
+    try:
+        state = load_state(path)
+        _require_form(template, state)
+        step = load(state)
+        if path.stem != f"state{step:010d}":
+            raise ValueError(f"it holds the state of step {step}")
+        return step
+    except torch.OutOfMemoryError:  # no fault of the file: an older state would need as much
+        raise
+    except KeyError as error:
+        raise _Unreadable(f"{path.name} is of another version of grokscope (it lacks {error})") from None
+    except (ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:  # whatever torch makes of damage
+        raise _Unreadable(_damaged(path, error)) from None
+
+
+def _none_will_do(run: Run, unreadable: list[str], gaps: list[str]) -> CannotResume:
     if gaps:
-        raise CannotResume(
+        return CannotResume(
             f"{run.path / METRICS}: {gaps[0]}, and no resume state is from before that; put the whole file back, "
             "branch from a checkpoint, or delete the run to train it anew"
         )
-    raise CannotResume(
+    return CannotResume(
         f"{run.path / 'resume'}: no resume state is readable ({'; '.join(unreadable)}); go on with the version that "
         "wrote it, branch from a checkpoint, or delete the run to start anew"
     )

@@ -85,7 +85,7 @@ def from_log(
     if kind == "regression":
         _require_unset("regression", scale=(scale, 1.0), trivial=(trivial, None))
         score = _r2_scores(log, train, columns, losses, trivial_loss)
-        trivials = dict.fromkeys(score, 0.0)
+        trivials = dict.fromkeys(score, 0.0)  # predicting the mean has an R2 of 0
     else:
         _require_unset("classification", trivial_loss=(trivial_loss, None))
         score = _accuracies(log, train, columns, scale)
@@ -94,6 +94,7 @@ def from_log(
             notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
     held = {s: v for s, v in score.items() if s != "train"}
     counts = _by_split(n, list(held) if is_whole(n) else list(score), "n")
+    # Accuracies that are counts over n carry binomial noise, which the verdict then knows and need not estimate.
     counted = frozenset(s for s, k in counts.items() if kind == "classification" and _snap(score[s], int(k)))
     if "train" in losses:
         losses["train"] = _close_losses(losses["train"], score["train"], log.steps, notes)
@@ -217,24 +218,21 @@ def _accuracy(log: Log, column: str, scale: float) -> np.ndarray:
     values[np.isinf(values)] = np.nan  # an accuracy that is not a number is no evaluation
     for row in np.flatnonzero((values * scale > 1 + FLOAT_TOLERANCE) | (values < 0)):
         value = values[row] * scale
-        remedy = (
-            "; if this log is in percent, pass scale=0.01 for all columns" if scale == 1 and 1 < value <= 100 else ""
-        )
-        raise ValueError(
-            f"{log.name}: {log.rows[row]}, column {column!r}: {value:g} is not an accuracy in 0..1{remedy}"
-        )
+        words = f"{log.name}: {log.rows[row]}, column {column!r}: {value:g} is not an accuracy in 0..1"
+        if scale == 1 and 1 < value <= 100:
+            words += "; if this log is in percent, pass scale=0.01 for all columns"
+        raise ValueError(words)
     return values * scale
 
 
 def _r2_scores(
     log: Log, train: str | None, columns: dict[str, str], losses: dict[str, np.ndarray], trivial_loss: Any
 ) -> dict[str, np.ndarray]:
-    every = {**({"train": train} if train else {}), **columns}
+    every = {"train": train, **columns} if train else columns
+    # an infinite R2 of either sign comes from an infinite loss
     score = {s: np.where(np.isinf(v := log.values(c)), -np.inf, v) for s, c in every.items()}
     wanted = [s for s in losses if s not in score]
-    baselines = _by_split(
-        trivial_loss, wanted if not isinstance(trivial_loss, Mapping) else list(losses), "trivial_loss"
-    )
+    baselines = _by_split(trivial_loss, list(losses) if isinstance(trivial_loss, Mapping) else wanted, "trivial_loss")
     for s in wanted:
         if s not in baselines:
             raise ValueError(
@@ -253,7 +251,10 @@ def _snap(values: np.ndarray, n: int) -> bool:
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     counts = np.round(values * n)
-    if (np.abs(values * n - counts) > max(1e-3, FLOAT_TOLERANCE * n)).any() or FLOAT_TOLERANCE * n > 0.4:
+    tolerance = FLOAT_TOLERANCE * n
+    if tolerance > 0.4:  # of so many examples every accuracy would pass for a count
+        return False
+    if (np.abs(values * n - counts) > max(1e-3, tolerance)).any():
         return False
     values[:] = counts / n
     return True

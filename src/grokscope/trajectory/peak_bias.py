@@ -150,18 +150,24 @@ def peak_bias(values: np.ndarray, n: int | None = None, *, draws: int = 999, see
     window, tail, step = min(WINDOW, t // 2 | 1), min(5, t // 4), resolution(values, n)
     course = running_median(values[None], window)[0]
     spread, correlation = (float(s[0]) for s in residuals(values[None], window, step))
+    # The running median follows slow noise, so what is left of it is smaller and less correlated than the noise was:
+    # both are read backwards from simulated noise that went through the same median.
     rho = float(np.interp(correlation, _binding(t, window), _RHO))
     rng = np.random.default_rng(seed)
     bulk = ar1(rng, rho, draws, t)
     sigma = spread / float(residuals(bulk, window)[0].mean())
+    # Spikes were left out of the spread: they are dealt out again, or the heavy tails of the noise would be missing.
     spikes = (values - course)[isolated(values[None], window, step)[0]]
     noise = sigma * bulk + _again(rng, spikes, draws, t)
     copies = course + noise
+    # What each copy's maximum promises beyond the course at that place, which is known here.
     optimism = float((copies.max(axis=1) - course[copies.argmax(axis=1)]).mean())
-    told = rho < _RHO[-1] or optimism <= NEGLIGIBLE
-    p, p_new = _compared(rng, values, noise, tail, window, step, n) if told else (None, None)
-    if p is not None:
-        p = max(p, _slowly(values, tail, step))
+    # At the end of the scale of rho the noise may be slower than any that was simulated: the numbers would be too low.
+    estimable = rho < _RHO[-1] or optimism <= NEGLIGIBLE
+    p = p_new = None
+    if estimable:
+        p, p_new = _compared(rng, values, noise, tail, window, step, n)
+        p = max(p, _slowly(values, tail, step))  # the more careful of two models of the noise
         p_new = None if p_new is None else max(p_new, p)
     return PeakBias(
         peak=peak,
@@ -170,13 +176,13 @@ def peak_bias(values: np.ndarray, n: int | None = None, *, draws: int = 999, see
         sigma=sigma,
         rho=rho,
         spikes=len(spikes),
-        excess=float(noise.max(axis=1).mean()) if told else None,
-        optimism=optimism if told else None,
+        excess=float(noise.max(axis=1).mean()) if estimable else None,
+        optimism=optimism if estimable else None,
         p=p,
         binomial=_binomial(peak, n) if n else None,
         p_new=p_new,
         draws=draws,
-        cannot_tell=None if told else TOO_SLOW,
+        cannot_tell=None if estimable else TOO_SLOW,
     )
 
 
@@ -190,12 +196,14 @@ def _compared(
     n: int | None,
 ) -> tuple[float, float | None]:
     """(p, p_new): the drop from the maximum to the end against that of flat curves (m, t) of noise."""
-    spread, own = (residuals(curves, window, step)[0] for curves in (values[None], noise))
-    ratio = (noise[:, :-tail].max(axis=1) - noise[:, -tail:].mean(axis=1)) / np.maximum(own, 1e-300)
+    spread, spreads = (residuals(curves, window, step)[0] for curves in (values[None], noise))
+    # Each drop in units of its own curve's spread, so that the error of the spread is in the comparison.
+    ratio = (noise[:, :-tail].max(axis=1) - noise[:, -tail:].mean(axis=1)) / np.maximum(spreads, 1e-300)
     drop = float(values[:-tail].max() - values[-tail:].mean())
     p = _p(ratio, drop / spread[0] if spread[0] > 0 else np.copysign(np.inf, drop))
     if not n:
         return p, None
+    # On new examples both ends would be counted anew: their binomial errors come on top.
     errors = np.hypot(_binomial(float(values.max()), n), _binomial(float(values[-tail:].mean()), n))
     return p, max(_p(ratio * spread[0] + errors * rng.standard_normal(len(noise)), drop), p)
 
@@ -234,6 +242,7 @@ def residuals(curves: np.ndarray, window: int, step: float = 0.0) -> tuple[np.nd
     beside each maximum and without jumps and what is beside them. A score that moves in steps hides what is smaller,
     so its spread is at least that of rounding."""
     rest = curves - running_median(curves, window)
+    # The maximum was chosen for its noise, and a jump is no noise: either would make the spread too large.
     keep = _bulk(curves, rest, window) & ~_beside(jumps(curves, rest, window, step), _reach(window))
     rest = np.where(keep, rest, 0.0)
     square = (rest**2).sum(axis=1) / np.maximum(keep.sum(axis=1), 1)
