@@ -33,6 +33,8 @@ class Column:
     CSV."""
     around: tuple[str, str] | None = None
     """Columns of the lowest and the highest of what this one is the mean of: the band then reaches over them."""
+    losses: tuple[str, ...] = ()
+    """Names of the losses under which it means something, where not under all: the others get no curve of it."""
 
 
 _LOSS = "as the loss (nats for cross-entropy)"
@@ -64,7 +66,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rank_effective", "effective rank", "exp of the entropy of the features' singular values (Roy & Vetterli 2007)", "dimensions", writer=DIAGNOSED, panel=True),
     Column("rank_participation", "participation ratio", "of the features' variance: (Σλ)² / Σλ²", "dimensions", writer=DIAGNOSED, panel=True),
     Column("rank_stable", "stable rank", "of the features: total variance over its largest direction", "dimensions", writer=DIAGNOSED, panel=True),
-    Column("softmax_collapse", "softmax collapse", "share of train rows whose softmax sum is exactly 1 (2501.04697)", _SHARE, writer=DIAGNOSED, panel=True),
+    Column("softmax_collapse", "softmax collapse", "share of train rows whose softmax sum is exactly 1 (2501.04697)", _SHARE, writer=DIAGNOSED, panel=True, losses=("cross_entropy", "stablemax")),
     Column("margin_mean", "mean logit margin", "right class minus best wrong one, on train", "logits", writer=DIAGNOSED, panel=True),
     Column("margin_max", "largest logit margin", "right class minus best wrong one, on train", "logits", writer=DIAGNOSED, panel=True),
     Column("logit_max", "largest logit", "on train", "logits", writer=DIAGNOSED, panel=True),

@@ -26,6 +26,7 @@ class Described:
     writer: str
     panel: bool
     around: tuple[str, str] | None = None
+    losses: tuple[str, ...] = ()
 
     @property
     def every_evaluation(self) -> bool:
@@ -101,6 +102,7 @@ def _filled(row: Column, column: str, words: Mapping[str, str]) -> Described:
         row.writer,
         row.panel,
         around,
+        row.losses,
     )
 
 

@@ -3,11 +3,18 @@
 import re
 
 import numpy as np
+import pytest
 
 from grokscope.recorder import Recorder
 from grokscope.report import build_report
+from grokscope.report.read.judged_run import read
+from grokscope.report.read.measured_columns import group_bands
+from grokscope.report.read.subjects import gather
 from grokscope.report.sections.other_columns import DRAWN
 from grokscope.store import find_runs
+from grokscope.trajectory import Criteria
+from grokscope.vocabulary.columns import panels
+from report.synthetic import GROKKED, write_run
 
 
 def record(folder, seed=0, **own):
@@ -60,3 +67,15 @@ def test_many_columns_are_named_and_the_first_drawn(tmp_path):
 def test_a_column_without_a_number_is_named(tmp_path):
     record(tmp_path / "s0", my_score=lambda row: float(np.nan), mine=lambda row: 1.0)
     assert "1 column without a finite value: my_score." in page_of(tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "drawn"),
+    [("mse", False), ({"name": "mse"}, False), ("cross_entropy", True), ({"name": "stablemax"}, True), (None, True)],
+)
+def test_softmax_collapse_is_drawn_only_where_a_softmax_was_trained(loss, drawn, tmp_path):
+    """None stands for a log whose loss nobody wrote down: what it holds is shown."""
+    write_run(tmp_path, "a", 0, GROKKED, loss=loss)
+    members = read(gather(find_runs(tmp_path)), "id_val", Criteria(), neighbours=False)
+    (collapse,) = panels(["softmax_collapse"], ["id_val"])
+    assert bool(group_bands(collapse, {"a": members})) == drawn

@@ -1,5 +1,6 @@
 """Bands of the measured columns that a report draws. What a column means is said by `grokscope.vocabulary.columns`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,7 @@ def group_bands(described: Described, groups: dict[str, list[Reading]]) -> dict[
 
 def _band(members: list[Reading], described: Described) -> Band | None:
     """Median and band of the column; where it is a mean over parts, the band reaches over all parts of all runs."""
+    members = [r for r in members if _means_something(r, described)]
     made = [_over(members, column, described.scale) for column in (described.column, *(described.around or ()))]
     band, *edges = made
     if band is None or len(edges) != 2 or edges[0] is None or edges[1] is None:
@@ -35,6 +37,14 @@ def _band(members: list[Reading], described: Described) -> Band | None:
 
 def _over(members: list[Reading], column: str, scale: str) -> Band | None:
     return group_band([c for r in members if (c := _curve(r, column, scale)) is not None])
+
+
+def _means_something(reading: Reading, described: Described) -> bool:
+    """Whether the run was trained with a loss under which the column says anything; yes, where the loss is unknown."""
+    regime = (reading.subject.config or {}).get("regime") or {}
+    loss = regime.get("loss")
+    name = loss.get("name") if isinstance(loss, Mapping) else loss
+    return not described.losses or name is None or name in described.losses
 
 
 def _curve(reading: Reading, column: str, scale: str) -> tuple[np.ndarray, np.ndarray] | None:
