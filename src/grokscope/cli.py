@@ -59,6 +59,10 @@ VERBS = {
     "explain": Verb(
         "explain:explain", "which explanations fit a trajectory, and which experiment would decide between them"
     ),
+    "oracle ridge": Verb(
+        "oracle:ridge", "ridge regression in closed form: two clocks, and what the checks say of them"
+    ),
+    "oracle two-weights": Verb("oracle:two_weights", "two weights and one example, in closed form"),
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),
