@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grokscope.inference import fisher, power, sign_flip
-from grokscope.inference.result import interval_words
+from grokscope.results.seed_tests import interval_words
 
 
 def brute_p(d: np.ndarray, shift: float, side: str) -> float:

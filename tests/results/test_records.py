@@ -162,9 +162,20 @@ def test_every_field_says_what_it_is_and_numbers_in_which_unit(cls):
 
 
 def test_every_record_is_among_those_that_are_tested():
-    from grokscope.results import answer, calibration, dissection, erasures, neurons, probes, sample, scores, steering
+    from grokscope.results import (
+        answer,
+        calibration,
+        dissection,
+        erasures,
+        neurons,
+        probes,
+        sample,
+        scores,
+        seed_tests,
+        steering,
+    )
 
-    rooms = (answer, calibration, dissection, erasures, neurons, probes, sample, scores, steering)
+    rooms = (answer, calibration, dissection, erasures, neurons, probes, sample, scores, seed_tests, steering)
     every = {v for room in rooms for v in vars(room).values() if isinstance(v, type) and issubclass(v, Record)}
     plain = {c for c in every if c.__module__.startswith("grokscope.results.") and c.__module__ != Record.__module__}
     assert plain - set(_classes()) == set()

@@ -13,7 +13,7 @@ from grokscope.inference.design import attainable, mann_whitney_p, power, smalle
 from grokscope.inference.families import Registry, holm, load_registry
 from grokscope.inference.intervals import bootstrap_interval, cliffs_delta
 from grokscope.inference.published import published_inference
-from grokscope.inference.result import Alternative, Counts, Power, Result
+from grokscope.results.seed_tests import Alternative, Counts, Power, Result
 
 __all__ = [
     "Alternative",

@@ -10,7 +10,7 @@ from grokscope.config import is_whole
 from grokscope.inference.design import boschloo_p, power, smallest_p
 from grokscope.inference.flips import DRAWS, flips
 from grokscope.inference.intervals import cliffs_delta, numbers, share_interval
-from grokscope.inference.result import Alternative, Counts, Result
+from grokscope.results.seed_tests import Alternative, Counts, Result
 
 EXACT_LIMIT = 200_000
 """So many arrangements are still enumerated."""

@@ -7,7 +7,7 @@ from math import comb, sqrt
 
 import numpy as np
 
-from grokscope.inference.result import Alternative, Counts, Power
+from grokscope.results.seed_tests import Alternative, Counts, Power
 
 SHIFTS = (1.0, 1.5, 2.0)
 FLIP_DRAWS = 1000

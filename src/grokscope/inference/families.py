@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from grokscope.files import to_json, write_atomic
-from grokscope.inference.result import Result
+from grokscope.results.seed_tests import FamilyRow, Result, SeedTest
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -48,32 +48,31 @@ class Registry:
         self.results.append(named)
         return named
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One flat row for each test, with ``p_holm`` and ``family_size``."""
+    def rows(self) -> list[FamilyRow]:
+        """One row for each test, in order, corrected within its family."""
         families = {r.family: [x for x in self.results if x.family == r.family] for r in self.results}
-        adjusted = {f: iter(holm([r.p for r in members])) for f, members in families.items()}
-        return [
-            {
-                **asdict(r),
-                "p_holm": next(adjusted[r.family]),
-                "family_size": len(families[r.family]),
-                "enough": r.enough,
-            }
-            for r in self.results
-        ]
+        adjusted = {family: iter(holm([r.p for r in members])) for family, members in families.items()}
+        return [_row(r, next(adjusted[r.family]), len(families[r.family])) for r in self.results]
 
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON Lines."""
-        text = "".join(to_json(row) + "\n" for row in self.rows())
+        text = "".join(to_json(row.to_dict()) + "\n" for row in self.rows())
         write_atomic(Path(path), lambda file: file.write(text.encode()) and None)
 
 
-def load_registry(path: str | Path) -> list[dict[str, Any]]:
-    """The rows that `Registry.save` wrote. Raises ValueError naming the file and line that cannot be read."""
+def _row(result: Result, p_holm: float, family_size: int) -> FamilyRow:
+    shared = {f.name: getattr(result, f.name) for f in fields(SeedTest)}
+    return FamilyRow(**shared, p_holm=p_holm, family_size=family_size, enough=result.enough)
+
+
+def load_registry(path: str | Path) -> list[FamilyRow]:
+    """The rows that `Registry.save` wrote. Raises ValueError naming the file and line that cannot be read, and the
+    field that does not fit."""
     rows = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         try:
-            rows.append(json.loads(line))
+            raw = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
+        rows.append(FamilyRow.from_dict(raw, f"{path}:{number}: $"))
     return rows

@@ -11,7 +11,7 @@ from math import floor, inf
 
 import numpy as np
 
-from grokscope.inference.result import LEVEL, Alternative
+from grokscope.results.seed_tests import LEVEL, Alternative
 
 EXACT_UP_TO = 17
 """Up to so many pairs all sign patterns are visited."""

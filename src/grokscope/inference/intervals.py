@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.inference.result import LEVEL, Counts
+from grokscope.results.seed_tests import LEVEL, Counts
 
 
 def numbers(x: Sequence[float] | np.ndarray, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The published inference of the shortcut study, recomputed from its counts."""
 
 from grokscope.inference.compare import fisher
-from grokscope.inference.result import Result
+from grokscope.results.seed_tests import Result
 
 
 def published_inference() -> tuple[Result, Result]:

@@ -27,13 +27,15 @@ from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
 from grokscope.results.sample import Inputs, PartsRecord, Site, SiteInfo, SiteWidth
 from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneRecord, Score, SplitAccuracy
+from grokscope.results.seed_tests import FamilyRow, Power, Result, SeedTest
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
 
 RECORDS: tuple[type[Record], ...] = (
     Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, Condition, Control, Curve, Dissection, Effect, Erasure,
-    Inputs, M1, M4, M5, M6, Null, PartsRecord, ProbeResult, Reliability, Reliance, Request, SceneRecord, Score,
-    Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy, Where,
+    FamilyRow, Inputs, M1, M4, M5, M6, Null, PartsRecord, Power, ProbeResult, Reliability, Reliance, Request, Result,
+    SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy,
+    Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

@@ -1,8 +1,10 @@
-"""The record of one test: everything that is needed to read its p-value for what it is."""
+"""Tests over seeds: everything that is needed to read a p-value for what it is, and the rows of a family of tests."""
 
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
+from math import inf, isnan
+from typing import ClassVar, Literal
+
+from grokscope.results.record import Record
 
 Alternative = Literal["two-sided", "greater", "less"]
 Counts = tuple[int, int]
@@ -22,14 +24,15 @@ def interval_words(low: float, high: float, level: float = LEVEL) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power:
-    """Chance of p <= alpha by shift (``"1.5"`` standard deviations), and its standard error where it was simulated, 0
-    where it was computed."""
+class Power(Record):
+    """Chance of p <= alpha by shift (``"1.5"`` standard deviations), and its standard error."""
 
     chance: dict[str, float]
+    """Shift -> chance of p <= alpha. [probability]"""
     error: dict[str, float]
+    """Shift -> standard error of the chance where it was simulated, 0 where it was computed. [probability]"""
     draws: int
-    """Simulated samples; 0 where computed."""
+    """Simulated samples; 0 where computed. [count]"""
 
     def __getitem__(self, shift: str) -> float:
         return self.chance[shift]
@@ -42,30 +45,47 @@ class Power:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """One test of one question."""
+class SeedTest(Record):
+    """What every test of one question says."""
 
     test: str
+    """Its name."""
     question: str = ""
+    """What was asked."""
     family: str = ""
+    """With which others it is corrected."""
     unit: str = "seed"
+    """What is independent."""
     n: tuple[int, ...]
+    """In each arm. [units]"""
     statistic: float
+    """The test's own. [as the test says]"""
     effect: float
+    """How far the arms differ. [as `effect_name` says]"""
     effect_name: str
+    """What the effect is."""
     interval: tuple[float, float] | None
-    """Infinite where so few values bound nothing."""
+    """Of the effect, infinite where so few values bound nothing. [as the effect]"""
     level: float = LEVEL
-    """What the interval really attains; with few values less, or more, than was asked for."""
+    """What the interval really attains; with few values less, or more, than was asked for. [share]"""
     p: float
+    """Of the alternative. [probability]"""
     alternative: Alternative
+    """What was asked for beforehand."""
     p_two_sided: float
+    """The same, two-sided. [probability]"""
     method: str
     """How p was computed: ``exact``, or how many arrangements were drawn."""
     smallest_p: float
-    """The smallest p that this test with these n and this sidedness can give, if all goes as far as it can."""
-    power: "Power | None"
+    """The smallest p that this test with these n and this sidedness can give, if all goes as far as it can.
+    [probability]"""
+    power: Power | None
     """Chance of p <= .05 when the arms differ by so many standard deviations (see `power`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(SeedTest):
+    """One test of one question."""
 
     @property
     def enough(self) -> bool:
@@ -90,3 +110,23 @@ class Result:
             f"{self.effect_name} {self.effect:.3g}{where}, {self.test} p = {self.p:.3g}, {sides}, "
             f"n = {' v '.join(map(str, self.n))} (smallest attainable p {self.smallest_p:.3g}{limit})"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyRow(SeedTest):
+    """A test beside the others of its family, as a line of a file."""
+
+    SCHEMA: ClassVar[int] = 1
+    schema: int = SCHEMA
+    """Version of the layout of the line."""
+    p_holm: float
+    """p, corrected for the family (Holm 1979). [probability]"""
+    family_size: int
+    """Tests of the family. [count]"""
+    enough: bool
+    """Whether the word "significant" may be used at all: six units or more in each arm."""
+
+    def __post_init__(self) -> None:
+        if self.interval is not None:  # in a file null: an end that nothing bounds
+            low, high = self.interval
+            object.__setattr__(self, "interval", (-inf if isnan(low) else low, inf if isnan(high) else high))
