@@ -64,16 +64,16 @@ def _verdict(bounds: tuple[float, float] | None, chance: float) -> str:
     return "below chance" if bounds[1] < chance else "at chance"
 
 
-def silent(found: SplitAccuracy, causes: bool = True) -> str | None:
+def silent(whole: SplitAccuracy, causes: bool = True) -> str | None:
     """Why nothing is said of a network's decisions, with the likely `causes`; None when it is above chance (or nobody
     can tell)."""
-    if found.verdict in ("above chance", "cannot tell"):
+    if whole.verdict in ("above chance", "cannot tell"):
         return None
-    low, high = found.balanced_interval or (float("nan"),) * 2
+    low, high = whole.balanced_interval or (float("nan"),) * 2
     where = (
-        f"the network is {found.verdict} on {found.name}: balanced accuracy {found.balanced:.3f} "
-        f"[{low:.3f}, {high:.3f}], chance {found.chance:.3f}; accuracy {found.accuracy:.3f}, always the most frequent "
-        f"class {found.trivial:.3f}. Nothing is said of its decisions."
+        f"the network is {whole.verdict} on {whole.name}: balanced accuracy {whole.balanced:.3f} "
+        f"[{low:.3f}, {high:.3f}], chance {whole.chance:.3f}; accuracy {whole.accuracy:.3f}, always the most frequent "
+        f"class {whole.trivial:.3f}. Nothing is said of its decisions."
     )
-    turned = "; worse than chance, so the order of the labels comes first" if found.verdict == "below chance" else ""
+    turned = "; worse than chance, so the order of the labels comes first" if whole.verdict == "below chance" else ""
     return f"{where} {CAUSES}{turned}." if causes else where

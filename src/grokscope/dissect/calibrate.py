@@ -111,7 +111,7 @@ def score_planting(name: str, what: Planting, seed: int, settings: Settings) -> 
     )
     angle, cosine = recovery(planted, settings)
     assert result.m6.top is not None
-    found = result.m6.top.environment[: what.neurons]
+    top_ranked = result.m6.top.environment[: what.neurons]
     halves = result.m5.reliability
     return Row(
         condition=name,
@@ -124,7 +124,7 @@ def score_planting(name: str, what: Planting, seed: int, settings: Settings) -> 
         angle=angle,
         cosine=cosine,
         predicted_cosine=halves.cosine_with_truth if halves else None,
-        precision=len(np.intersect1d(found, planted.neurons)) / what.neurons,
+        precision=len(np.intersect1d(top_ranked, planted.neurons)) / what.neurons,
         monotone=result.m5.curve().monotone,
         monotone_random=result.m5.curve().monotone_random,
     )
@@ -207,8 +207,8 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     """95 % interval of a rate k / n (Wilson 1927)."""
     from scipy.stats import binomtest
 
-    found = binomtest(k, n).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    bounds = binomtest(k, n).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
 def overview(rows: Sequence[Row]) -> dict[str, Condition]:

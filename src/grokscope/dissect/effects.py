@@ -206,26 +206,36 @@ def _by_unit(scene: Scene, values: np.ndarray) -> np.ndarray:
 
 
 def gap_draws(scene: Scene, logits: np.ndarray) -> np.ndarray:
-    """`env_gap` of every resample (B,), from the cross-products of each unit."""
+    """`env_gap` of every resample (B,), without fitting a regression in each.
+
+    Least squares needs only the cross-products of its columns, and these are sums over examples. So they are summed
+    once within each unit; a resample of units is then a weighted sum of such tables, one matrix product for all B.
+    """
     if scene.adjusted is None:
         return np.full(len(scene.resamples), np.nan)
     e, y = (np.unique(z, return_inverse=True)[1] for z in (scene.environments, scene.labels))
-    ne, ny = e.max() + 1, y.max() + 1
-    hot_e, hot_y = np.eye(ne)[e], np.eye(ny)[y]
-    z = logits - logits.mean(axis=-1, keepdims=True)
-    pairs = [(hot_e, hot_y), (hot_e, hot_e), (hot_y, hot_y), (hot_e, z), (hot_y, z)]
-    flat = [(a[:, :, None] * b[:, None, :]).reshape(scene.n, -1) for a, b in pairs]
-    ey, ee, yy, ez, yz = (
-        (scene.resamples @ _by_unit(scene, f)).reshape(-1, a.shape[1], b.shape[1])
-        for f, (a, b) in zip(flat, pairs, strict=True)
-    )
+    hot_e, hot_y = np.eye(e.max() + 1)[e], np.eye(y.max() + 1)[y]
+    z = logits - logits.mean(axis=-1, keepdims=True)  # only differences of logits decide
+    ey, ee, yy = (_resampled_products(scene, a, b) for a, b in ((hot_e, hot_y), (hot_e, hot_e), (hot_y, hot_y)))
+    ez, yz = _resampled_products(scene, hot_e, z), _resampled_products(scene, hot_y, z)
+    # Frisch-Waugh: what the class explains is taken out of environments and logits before one is regressed on the
+    # other. Classes do not overlap, so y'y is diagonal and its inverse a division; a class that a resample lost has a
+    # zero there, and zeros above it.
     within = ey / np.maximum(yy.diagonal(axis1=1, axis2=2), 1e-12)[:, None, :]
     rest, moved = ee - within @ ey.transpose(0, 2, 1), ez - within @ yz
+    # environments sum to a constant, which the classes span too: the system is singular by one, always
     effects = np.linalg.pinv(rest, rcond=1e-9, hermitian=True) @ moved
+    # an environment that a resample lost has no effect to speak of; it must not count as one of zero
     seen = ee.diagonal(axis1=1, axis2=2) > 0
     effects = effects - _mean_over(effects, seen)[:, None]
     gap = np.sqrt(2 * _mean_over((effects**2).sum(axis=-1, keepdims=True), seen)[:, 0])
     return np.where(seen.sum(axis=1) >= 2, gap, np.nan)
+
+
+def _resampled_products(scene: Scene, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a'b of every resample: (n, p), (n, q) -> (B, p, q)."""
+    each = (a[:, :, None] * b[:, None, :]).reshape(scene.n, -1)
+    return (scene.resamples @ _by_unit(scene, each)).reshape(-1, a.shape[1], b.shape[1])
 
 
 def _mean_over(values: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -177,15 +177,15 @@ def collect(
     model_hash = sha256((state_hash(model) + repr(model)).encode()).hexdigest()
     data_hash = _data_hash(x, prepare)
     store = _Cache(Path(cache) / f"{CACHED}-{model_hash[:20]}-{data_hash[:20]}") if cache is not None else None
-    found = {name: store.read(site, reduction) for name, site in resolved.items()} if store else {}
+    by_site = {name: store.read(site, reduction) for name, site in resolved.items()} if store else {}
     logits = store.read_logits() if store else None
-    missing = [name for name in names if found.get(name) is None]
+    missing = [name for name in names if by_site.get(name) is None]
     if missing or logits is None:
         new, logits = _run(model, x, [resolved[n] for n in missing], reduction, batch, prepare)
-        found.update(new)
+        by_site.update(new)
         if store:
             store.write(new, logits)
-    pairs = {name: pair for name in names if (pair := found[name]) is not None}
+    pairs = {name: pair for name in names if (pair := by_site[name]) is not None}
     assert logits is not None
     return Features(
         {n: h for n, (h, _) in pairs.items()}, logits, {n: i for n, (_, i) in pairs.items()}, model_hash, data_hash
@@ -209,11 +209,11 @@ def _run(model, x, sites: list[Site], reduction: str, batch: int, prepare: Prepa
     finally:
         for handle in handles:
             handle.remove()
-    found = {}
+    collected = {}
     for reader in readers:
         h = reader.result()
-        found[reader.site.name] = (h, SiteInfo(reader.site, reduction, reader.shape, h.shape[1]))
-    return found, torch.cat(logits).numpy()
+        collected[reader.site.name] = (h, SiteInfo(reader.site, reduction, reader.shape, h.shape[1]))
+    return collected, torch.cat(logits).numpy()
 
 
 def _forward(model: nn.Module, ready: Tensor, raw: Tensor) -> Tensor:
@@ -263,18 +263,18 @@ class _Cache:
         return self.folder / f"{site.module or 'model'}.{site.side}.{reduction}.safetensors"
 
     def read(self, site: Site, reduction: str) -> tuple[np.ndarray, SiteInfo] | None:
-        found = _read(self.path(site, reduction))
-        if found is None:
+        kept = _read(self.path(site, reduction))
+        if kept is None:
             return None
-        h, shape = found
+        h, shape = kept
         return h, SiteInfo(site, reduction, tuple(shape), h.shape[1])
 
     def read_logits(self) -> np.ndarray | None:
-        found = _read(self.folder / "logits.safetensors")
-        return None if found is None else found[0]
+        kept = _read(self.folder / "logits.safetensors")
+        return None if kept is None else kept[0]
 
-    def write(self, found: dict[str, tuple[np.ndarray, SiteInfo]], logits: np.ndarray) -> None:
-        for h, info in found.values():
+    def write(self, collected: dict[str, tuple[np.ndarray, SiteInfo]], logits: np.ndarray) -> None:
+        for h, info in collected.values():
             _write(self.path(info.site, info.reduction), h, info.shape)
         _write(self.folder / "logits.safetensors", logits, logits.shape[1:])
 

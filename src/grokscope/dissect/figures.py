@@ -46,10 +46,10 @@ def probes_figure(result: "Dissection") -> "Figure":
     sites = list(dict.fromkeys(p.site for p in result.m1.probes))
     targets: tuple[tuple[Target, str, float], ...] = (("environment", ENVIRONMENT, -0.08), ("task", TASK, 0.08))
     for target, colour, offset in targets:
-        found = [(i, result.m1.at(site, target)) for i, site in enumerate(sites)]
-        _probe_points(ax, [(i + offset, p) for i, p in found], target, colour)
-        if any(p.test for _, p in found):
-            chance = next(p.test.chance for _, p in found if p.test)
+        at_sites = [(i, result.m1.at(site, target)) for i, site in enumerate(sites)]
+        _probe_points(ax, [(i + offset, p) for i, p in at_sites], target, colour)
+        if any(p.test for _, p in at_sites):
+            chance = next(p.test.chance for _, p in at_sites if p.test)
             ax.axhline(chance, color=colour, lw=0.8, ls=":", label=f"{target}, chance")
     ax.set_xticks(range(len(sites)), sites)
     ax.set_ylim(0, 1.02)
@@ -58,8 +58,8 @@ def probes_figure(result: "Dissection") -> "Figure":
     return figure
 
 
-def _probe_points(ax: "Axes", found: "list[tuple[float, ProbeResult]]", target: str, colour: str) -> None:
-    kept = [(x, p, p.test) for x, p in found if p.test is not None]
+def _probe_points(ax: "Axes", at_sites: "list[tuple[float, ProbeResult]]", target: str, colour: str) -> None:
+    kept = [(x, p, p.test) for x, p in at_sites if p.test is not None]
     if not kept:
         return
     low = [t.balanced - (t.interval or (t.balanced,) * 2)[0] for _, _, t in kept]
@@ -138,23 +138,31 @@ def neurons_figure(result: "Dissection") -> "Figure":
     if not result.m6.ablations:
         axes[0].annotate(result.m6.cannot_tell or "not run", (0.5, 0.5), xycoords="axes fraction", ha="center")
         return figure
-    found = result.m6.on("test", result.settings.ablation)
+    ablations = result.m6.on("test", result.settings.ablation)
     names = {"accuracy_drop": "right answers lost", "env_gap_drop": "environment gap lost"}
     for ax, (effect, title) in zip(axes, names.items(), strict=True):
-        random = found.arms.random
+        random = ablations.arms.random
         assert random.low is not None
         assert random.high is not None
         ax.fill_between(result.m6.ks, random.low[effect], random.high[effect], color=RANDOM, alpha=0.35, lw=0,
                         label="random neurons, 95 %")  # fmt: skip
         for arm, colour in (("environment", ENVIRONMENT), ("task", TASK)):
             ax.plot(
-                result.m6.ks, found.arms[arm].curves[effect], "o-", color=colour, ms=4, lw=1.4, label=f"{arm} neurons"
+                result.m6.ks,
+                ablations.arms[arm].curves[effect],
+                "o-",
+                color=colour,
+                ms=4,
+                lw=1.4,
+                label=f"{arm} neurons",
             )
         ax.set_xscale("symlog", base=2, linthresh=4)
         ax.set_xticks(result.m6.ks, [str(k) for k in result.m6.ks])
         ax.minorticks_off()
         ax.axhline(0, color=INK, lw=0.6)
-        _finish(ax, f"M6  {title}", f"neurons ablated, K ({found.ablation} ablation, test)", effect.replace("_", " "))
+        _finish(
+            ax, f"M6  {title}", f"neurons ablated, K ({ablations.ablation} ablation, test)", effect.replace("_", " ")
+        )
     return figure
 
 

@@ -66,8 +66,8 @@ def head_of(model: nn.Module, pooled: np.ndarray, logits: np.ndarray, name: str 
         weight = module.weight.detach().double().cpu().numpy()
         bias = None if module.bias is None else module.bias.detach().double().cpu().numpy()
     head = make_head(weight, bias)
-    mine, theirs = (z - z.mean(axis=1, keepdims=True) for z in (head.logits(pooled), two_sided(logits)))
-    if mine.shape != theirs.shape or np.abs(mine - theirs).max() > _tolerance(module, pooled, theirs):
+    of_head, of_network = (z - z.mean(axis=1, keepdims=True) for z in (head.logits(pooled), two_sided(logits)))
+    if of_head.shape != of_network.shape or np.abs(of_head - of_network).max() > _tolerance(module, pooled, of_network):
         raise ValueError(
             f"the output of the network is not that of its linear layer {name!r}; something follows it, or the head "
             "is another layer: name it with --head (in Python head=...)"

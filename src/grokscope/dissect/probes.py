@@ -178,10 +178,9 @@ def probe_site(
 
 
 def _controls(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> tuple[Control, ...]:
-    found = [_per_example(target, h, sample, settings, c, real, rng)]
-    if sample.groups is not None and (control := _per_group(target, h, sample, settings, rng)):
-        found.append(control)
-    return tuple(found)
+    per_example = _per_example(target, h, sample, settings, c, real, rng)
+    per_group = None if sample.groups is None else _per_group(target, h, sample, settings, rng)
+    return (per_example,) if per_group is None else (per_example, per_group)
 
 
 def _per_example(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> Control:
@@ -196,29 +195,54 @@ def _per_example(target, h, sample: Sample, settings: Settings, c: float, real: 
 
 
 def _per_group(target, h, sample: Sample, settings: Settings, rng) -> Control | None:
-    """Both the real and the random labels are fitted on one half of every group and scored on the other half, each at
-    its best C: where nothing is to be read, the C chosen for it would hold the control down too."""
-    rows, groups, z = sample.parts.fit, sample.group("fit"), sample.target(target, "fit")
+    """The same probe for labels that are dealt out to whole groups: how far recognizing the patient goes.
+
+    Both the real and the random labels are fitted on one half of every group and scored on the other half, each at
+    its best C: where nothing is to be read, the C chosen for it would hold the control down too. None where a half
+    lacks a target.
+    """
+    rows, groups, labels = sample.parts.fit, sample.group("fit"), sample.target(target, "fit")
     assert groups is not None
     units = np.unique(groups, return_inverse=True)[1]
-    rank = np.argsort(np.argsort(rng.random(len(rows)) + units, kind="stable"))
-    half = rank % 2 == 0  # neighbors in this order share a group, so each group is halved
-
-    def best(labels: np.ndarray, strata: np.ndarray) -> tuple[float, float]:
-        path = fit_path(h[rows[half]], labels[half], settings.refit_regularization)
-        found = [float(balanced(p.guess(h[rows[~half]]), labels[~half], strata[~half])) for p in path]
-        top = int(np.argmax(found))
-        return found[top], float((path[top].guess(h[rows[half]]) == labels[half]).mean())
-
-    own = np.array([np.bincount(z[units == u]).argmax() for u in range(units.max() + 1)])
-    if len(np.unique(own)) < 2:
-        own = np.arange(len(own)) % 2
-    labellings = [rng.permutation(own)[units] for _ in range(settings.probe_controls)]
-    if any(len(np.unique(v[m])) < 2 for v in (z, *labellings) for m in (half, ~half)):
+    half = _half_of_each(units, rng)
+    random_labels = [rng.permutation(_label_of_each(labels, units))[units] for _ in range(settings.probe_controls)]
+    halves = (half, ~half)
+    if any(len(np.unique(one[part])) < 2 for one in (labels, *random_labels) for part in halves):
         return None
-    real = best(z, sample.strata(target, "fit"))[0]
-    scores, fits = zip(*[best(labels, np.zeros_like(labels)) for labels in labellings], strict=True)
-    return _control("per group", real, list(scores), list(fits))
+    fit, score = h[rows[half]], h[rows[~half]]
+    grid = settings.refit_regularization
+    real, _ = _best_of_path(fit, score, labels, half, sample.strata(target, "fit"), grid)
+    # within no strata: a random labeling of groups has nothing to do with the class that they would spare
+    one_stratum = np.zeros_like(labels)
+    random = [_best_of_path(fit, score, drawn, half, one_stratum, grid) for drawn in random_labels]
+    return _control("per group", real, [scored for scored, _ in random], [fitted for _, fitted in random])
+
+
+def _half_of_each(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mask (n,) that holds a random half of the examples of every unit (n,): ranked by unit, and by chance within it,
+    neighbors share a unit, so every other one is half of each."""
+    rank = np.argsort(np.argsort(rng.random(len(units)) + units, kind="stable"))
+    return rank % 2 == 0
+
+
+def _label_of_each(labels: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Each unit's most frequent label (U,), so that dealing them out keeps how frequent the labels are. Where all units
+    have the same one (every patient has both classes) there is nothing to deal out: then two labels alternate."""
+    most_frequent = np.array([np.bincount(labels[units == u]).argmax() for u in range(units.max() + 1)])
+    if len(np.unique(most_frequent)) < 2:
+        return np.arange(len(most_frequent)) % 2
+    return most_frequent
+
+
+def _best_of_path(
+    fit: np.ndarray, score: np.ndarray, labels: np.ndarray, half: np.ndarray, strata: np.ndarray, grid: Sequence[float]
+) -> tuple[float, float]:
+    """(balanced accuracy on the half that is scored, accuracy on the half that was fitted) of the C that scores best;
+    labels and strata (n,) are of both halves."""
+    path = fit_path(fit, labels[half], grid)
+    scores = [float(balanced(p.guess(score), labels[~half], strata[~half])) for p in path]
+    best = int(np.argmax(scores))
+    return scores[best], float((path[best].guess(fit) == labels[half]).mean())
 
 
 def _control(labels: str, real: float, scores: list[float], fits: list[float]) -> Control:

@@ -130,8 +130,8 @@ def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scali
     accuracy = (edited.argmax(axis=-1) == scene.labels).mean(axis=-1)
     random = np.stack([_accuracies(scene, bench.head, u, steps * unit) for u in uniform])
     outer = np.array([steps[0], steps[-1]])
-    own = _outer_effects(scene, steered(scene.logits, bench.head, v[None], outer * unit))
-    theirs = _outer_effects(scene, steered(scene.logits, bench.head, uniform, outer * unit))
+    along_v = _outer_effects(scene, steered(scene.logits, bench.head, v[None], outer * unit))
+    along_random = _outer_effects(scene, steered(scene.logits, bench.head, uniform, outer * unit))
     low, high = np.quantile(random, [0.025, 0.975], axis=0)
     trends = trend(np.concatenate([accuracy[None], random]), steps)
     bounds = fit.min(axis=0), fit.max(axis=0)
@@ -151,8 +151,8 @@ def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scali
         trend_random=null("norm", abs(float(trends[0])), np.abs(trends[1:]), "greater"),
         best_gain=float(accuracy.max() - accuracy[steps == 0][0]),
         signs=_signs(scene, bench.head, v * unit),
-        effects=ByEffect(**{name: null("norm", float(own[name][0]), theirs[name]) for name in EFFECTS}),
-        effect_values=ByEffect(**{name: float(own[name][0]) for name in EFFECTS}),
+        effects=ByEffect(**{name: null("norm", float(along_v[name][0]), along_random[name]) for name in EFFECTS}),
+        effect_values=ByEffect(**{name: float(along_v[name][0]) for name in EFFECTS}),
     )
 
 

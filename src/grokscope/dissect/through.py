@@ -90,8 +90,8 @@ def steer_site(
     shift = lambda z: float(np.abs(margins(z[[0, -1]], y) - base).mean())  # noqa: E731
     with evaluating(model):
         base = margins(two_sided(_logits(model, x, (), batch, prepare, head)), y)
-        own, others = curve(v), [curve(u) for u in random]
-    moved = own[int(np.flatnonzero(steps > 0)[0])] - own[int(np.flatnonzero(steps == 0)[0])]
+        along_v, along_random = curve(v), [curve(u) for u in random]
+    moved = along_v[int(np.flatnonzero(steps > 0)[0])] - along_v[int(np.flatnonzero(steps == 0)[0])]
     moved = moved - moved.mean(axis=1, keepdims=True)
     along = moved @ (moved.mean(axis=0) / max(float(np.linalg.norm(moved.mean(axis=0))), 1e-300))
     low, lower, middle, upper, high = np.quantile(along, [0.05, 0.25, 0.5, 0.75, 0.95])
@@ -101,11 +101,11 @@ def steer_site(
         n=len(rows),
         unit=unit,
         steps=tuple(steps.tolist()),
-        accuracy=right(own),
-        margin=tuple(margins(own, y).mean(axis=-1).tolist()),
-        random_accuracy=tuple(right(z) for z in others),
-        shift=null("norm", shift(own), np.array([shift(z) for z in others]), "greater"),
-        shift_value=shift(own),
+        accuracy=right(along_v),
+        margin=tuple(margins(along_v, y).mean(axis=-1).tolist()),
+        random_accuracy=tuple(right(z) for z in along_random),
+        shift=null("norm", shift(along_v), np.array([shift(z) for z in along_random]), "greater"),
+        shift_value=shift(along_v),
         effects=(float(low), float(lower), float(middle), float(upper), float(high)),
         reversed=float((along < 0).mean()),
     )
