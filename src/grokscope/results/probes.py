@@ -17,7 +17,7 @@ class Control(Record):
     """``per example``: every example has a random label, scored on the test part; ``per group``: every group has one,
     scored on unseen examples of seen groups, where recognizing the patient is enough."""
     draws: int
-    """Random labellings. [count]"""
+    """Random labelings. [count]"""
     real: float
     """Balanced accuracy for the real labels, on the same kind of held-out examples. [share]"""
     random: float

@@ -45,7 +45,7 @@ class Settings(Record):
     """C of the probes refitted on edited features; the most successful one is reported, and its p pays for the
     choice. [1]"""
     probe_controls: int = 2
-    """Random labellings behind each selectivity. [count]"""
+    """Random labelings behind each selectivity. [count]"""
     erasers: tuple[str, ...] = ERASERS
     """Names of the erasers, in the order in which they are reported."""
     lda_rounds: int = 1

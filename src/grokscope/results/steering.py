@@ -35,7 +35,7 @@ class Reliability(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Signs(Record):
-    """What one unit of steering towards the environment v points to does, and what one against it does: declared
+    """What one unit of steering toward the environment v points to does, and what one against it does: declared
     beforehand, so no step is chosen. On an unseen environment, a gain against the direction means that the shortcut
     stood in the way there."""
 
