@@ -91,7 +91,8 @@ class Recorder:
         if self._step is None:
             earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
             self._metrics.keep(earlier, step)
-        require(self._step is None or step > self._step, f"step {step:,} does not follow {self._step:,}")
+        last = -1 if self._step is None else self._step
+        require(step > last, f"step {step:,} does not follow {last:,}")
         row = {name: _number(name, value) for name, value in values.items()}
         if self.model is not None:
             row.setdefault("norm_total", _norm(self.model))

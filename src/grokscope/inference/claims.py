@@ -32,7 +32,7 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     counts = {name: sum(r["word"] == name for r in rows) for name in ("held", "refuted", "open", "cannot tell")}
     claims = [claim_word(r["word"], r.get("published", "")) for r in rows if r.get("published")]
     total = f"{len(rows):,} expectation{'s' * (len(rows) != 1)}"
-    body = f"{counts['held']:,} of {total:,} held"
+    body = f"{counts['held']:,} of {total} held"
     others = [f"{counts['refuted']} did not" if counts["refuted"] else ""]
     others += [f"{counts['open']} open until their runs are finished" if counts["open"] else ""]
     others += [f"{counts['cannot tell']} cannot be told from these runs" if counts["cannot tell"] else ""]
