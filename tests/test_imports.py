@@ -22,6 +22,7 @@ LINE = [
     {"config"},
     {"configio", "identity", "overlay", "regimes"},
     {"results"},
+    {"figures"},
     {"codes"},
     {"tasks"},
     {"measure"},
@@ -230,6 +231,7 @@ LIGHT = [
 NO_TORCH = [
     "vocabulary",
     "results",
+    "figures",
     "tasks",
     "trajectory",
     "codes",

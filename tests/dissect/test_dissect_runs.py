@@ -69,8 +69,8 @@ def test_the_loaded_network_is_the_trained_one(run):
     assert right == run.rows()[-1]["id_val_correct"]
 
 
-def test_all_checkpoints_leave_records_and_a_trajectory(run):
-    steps = [step for step, _ in dissect_run(run, "all", settings=FAST, figures=False)]
+def test_all_checkpoints_leave_records_a_trajectory_and_its_pictures(run):
+    steps = [step for step, _ in dissect_run(run, "all", settings=FAST)]
     folder = run.path / "mechinterp"
     assert steps == [6, 12]
     rows = json.loads((folder / "trajectory.json").read_text())
@@ -79,6 +79,8 @@ def test_all_checkpoints_leave_records_and_a_trajectory(run):
     for part in ("m1", "m4", "m5", "m6"):
         assert (folder / f"{part}.json").exists()
         assert (folder / "step00000006" / f"{part}.json").exists()
+    for name in ("along.png", "layers.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_tasks_without_environments_are_refused(tmp_path):

@@ -11,6 +11,8 @@ from grokscope.dissect.battery import Unseen, dissect
 from grokscope.dissect.progress import Watch
 from grokscope.dissect.saving import save_dissection
 from grokscope.dissect.sentences import TISSUE, Nouns
+from grokscope.figures.checkpoint_view import view_of
+from grokscope.figures.dissection_files import write_pictures_along
 from grokscope.files import write_json
 from grokscope.registry import nearest
 from grokscope.results.dissection import FOLDER, SAMPLE, Dissection, Request
@@ -108,13 +110,14 @@ def dissect_run(
     """Dissect the checkpoints that `rule` names and write ``mechinterp/`` into the run, one result at a time.
 
     For ``all``, each checkpoint's results lie in ``mechinterp/step<n>/``, the last one's also in ``mechinterp/``
-    itself, and ``mechinterp/trajectory.json`` holds a row of summaries for each. What is fitted is fitted on the fit
+    itself, and ``mechinterp/trajectory.json`` holds a row of summaries for each; ``along.png`` and ``layers.png`` show
+    them. What is fitted is fitted on the fit
     part of `split`, which should share the training environments; the unseen environments are only measured. `watch`
     is told of each piece of work, with the share of all checkpoints that is done.
     """
     chosen = chosen_checkpoints(run, rule)
     given = material(run, split)
-    rows, name = [], rule
+    rows, views, name = [], [], rule
     for number, (step, (path, name)) in enumerate(chosen.items()):
         model, prepare = load_network(run, path, given.data, given.config)
         s = given.sample
@@ -140,11 +143,14 @@ def dissect_run(
         if rule == "all":
             result.write(run.path / FOLDER / f"step{step:08d}")
             rows.append({"step": step, **summary(result)})
+            views.append(view_of(result, step))
         if rule != "all" or step == max(chosen):
             save_dissection(result, run.path, figures)
         yield step, result
     if rows:
         write_json(run.path / FOLDER / "trajectory.json", rows)
+    if figures and rule == "all":
+        write_pictures_along(views, run.path / FOLDER, "all checkpoints that were kept")
     request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
     keep_request(run.path, rule if rule == "all" else name, request)
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from grokscope.dissect.figures import write_figures
+from grokscope.figures.checkpoint_view import view_of
+from grokscope.figures.dissection_files import write_pictures
 from grokscope.results.calibration import CALIBRATION, shipped
 from grokscope.results.dissection import FOLDER, Dissection
+from grokscope.trajectory.selection import rule_label
 
 
 def save_dissection(result: Dissection, folder: str | Path, figures: bool = True) -> Path:
@@ -14,5 +16,12 @@ def save_dissection(result: Dissection, folder: str | Path, figures: bool = True
     result.write(out)
     shipped().write(out / CALIBRATION)
     if figures:
-        write_figures(result, out)
+        write_pictures(view_of(result), out, chosen_by(result.selection))
     return out
+
+
+def chosen_by(selection: str) -> str:
+    """Which checkpoint a picture is of; an oracle is stamped wherever its result goes."""
+    if selection.startswith("oracle"):
+        return f"checkpoint chosen by an {rule_label(selection)}: not held out"
+    return f"checkpoint: {selection}"

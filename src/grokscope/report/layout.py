@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from grokscope.figures.canvas import plain, to_svg
+from grokscope.figures.keys import inline_svg
+from grokscope.figures.panel_sheet import Cell, save_sheet
 from grokscope.report.draw.axis import Scale
-from grokscope.report.draw.keys import inline_svg
-from grokscope.report.draw.panel_sheet import Cell, save_sheet
-from grokscope.report.draw.svg import plain, to_svg
 from grokscope.report.sections.blocks import Block, Fold, Hover, Panel, Plots, Section
 from grokscope.vocabulary.text import brief
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from grokscope.figures.canvas import plain
+from grokscope.figures.style import DARK, FONT_STACK, LIGHT, css_variables
 from grokscope.report.draw.icons import pictogram
-from grokscope.report.draw.style import DARK, FONT_STACK, LIGHT, css_variables
-from grokscope.report.draw.svg import plain
 from grokscope.report.layout import laid_out
 from grokscope.report.read.copies import is_import
 from grokscope.report.read.glossary import VERDICTS, word

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from grokscope.figures.canvas import drawn, to_svg
+from grokscope.figures.style import DARK, LIGHT, PALETTE
 from grokscope.report.draw.axis import ZERO_GAP, StepAxis, step_axis, thin
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
-from grokscope.report.draw.style import DARK, LIGHT, PALETTE
-from grokscope.report.draw.svg import drawn, to_svg
 from grokscope.report.read.bands import SMALL, group_band, interval_rank
 from grokscope.report.read.curves import make_panel
 from grokscope.report.read.judged_run import read

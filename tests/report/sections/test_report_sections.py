@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from grokscope.figures.layer_map import layer_map
 from grokscope.report import build_report
-from grokscope.report.draw.layer_map import layer_map
 from grokscope.report.read.dissections import find_dissections
 from grokscope.report.read.grouped_regression import Grouped, code_of
 from grokscope.report.read.judged_run import read

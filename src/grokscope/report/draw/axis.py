@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from grokscope.report.draw.style import colour
+from grokscope.figures.style import colour
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.vocabulary.text import short
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.style import PROBE_DASH, colour
 from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, Frame
-from grokscope.report.draw.style import PROBE_DASH, colour
 from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import NORM_GROUPS, Panel
 from grokscope.report.read.glossary import word

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, heading, size_of
+from grokscope.figures.axes import axes_rows, heading, size_of
+from grokscope.figures.style import colour
 from grokscope.report.draw.axis import StepAxis
-from grokscope.report.draw.style import colour
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
 from grokscope.vocabulary.text import brief

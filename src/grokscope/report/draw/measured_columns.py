@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from grokscope.report.draw.axes import axes_rows, dress_y, heading, ruled
+from grokscope.figures.axes import axes_rows, dress_y, heading, ruled
+from grokscope.figures.style import group_colour, group_dash
 from grokscope.report.draw.axis import StepAxis
-from grokscope.report.draw.style import group_colour, group_dash
 from grokscope.report.read.bands import Band
 from grokscope.vocabulary.columns import Described
 

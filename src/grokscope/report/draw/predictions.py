@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, heading
-from grokscope.report.draw.style import colour, group_colour
+from grokscope.figures.axes import axes_rows, heading
+from grokscope.figures.style import colour, group_colour
 from grokscope.report.read.grouped_regression import Predictions
 
 if TYPE_CHECKING:

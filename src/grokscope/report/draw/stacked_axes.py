@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, dress_y, heading, margin_labels, ruled
+from grokscope.figures.axes import axes_rows, dress_y, heading, margin_labels, ruled
+from grokscope.figures.style import colour
 from grokscope.report.draw.axis import StepAxis
-from grokscope.report.draw.style import colour
 from grokscope.report.read.bands import Band
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.style import colour, group_colour, group_dash
 from grokscope.report.draw.axis import Scale, StepAxis
-from grokscope.report.draw.style import colour, group_colour, group_dash
 from grokscope.report.read.survival import Arm
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.report.draw.style import colour, group_colour, group_dash
+from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.style import colour, group_colour, group_dash
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.vocabulary.splits import is_reported, oracle_label
 

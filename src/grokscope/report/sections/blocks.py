@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from markupsafe import Markup
 
+from grokscope.figures.keys import Entry
 from grokscope.report.draw.axis import Scale, StepAxis
-from grokscope.report.draw.keys import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase

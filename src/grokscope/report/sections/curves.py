@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from grokscope.figures.keys import curve_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis
 from grokscope.report.draw.curve_frame import COMPACT, LEFT, RIGHT, WIDTH, Frame, make_frame
 from grokscope.report.draw.curves import draw_compact, draw_panel
 from grokscope.report.draw.group_map import draw_overview, overview_size
-from grokscope.report.draw.keys import curve_key
 from grokscope.report.read.bands import SMALL
 from grokscope.report.read.curves import VISIBLE, Panel, make_panel
 from grokscope.report.read.judged_run import unit_of

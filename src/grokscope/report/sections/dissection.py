@@ -2,30 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from grokscope.report.draw.dissection import (
-    ENVIRONMENT,
-    RANDOM,
-    TASK,
+from grokscope.figures.checkpoint_view import POOLED, hardest
+from grokscope.figures.dissection import (
+    ERASURE,
+    KEY,
+    NEURONS,
+    PROBES,
+    STEERING,
     WIDTH,
+    Picture,
     draw_along,
-    draw_erasure,
-    draw_neurons,
-    draw_probes,
-    draw_steering,
     height,
-    steering_rows,
 )
-from grokscope.report.draw.keys import Entry
-from grokscope.report.draw.layer_map import draw_layers, told_layers
-from grokscope.report.read.dissections import (
-    POOLED,
-    Dissected,
-    Found,
-    find_dissections,
-    hardest,
-)
+from grokscope.figures.layer_map import draw_layers, told_layers
+from grokscope.report.read.dissections import Dissected, Found, find_dissections
 from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
@@ -42,11 +33,7 @@ from grokscope.results.probes import M1
 from grokscope.results.steering import M5
 from grokscope.vocabulary.text import NONE, listed, plural
 
-if TYPE_CHECKING:
-    from matplotlib.figure import FigureBase
-
 PLACE = 65.0
-KEY = (Entry("environment", ENVIRONMENT), Entry("task", TASK), Entry("random controls, 95 %", RANDOM, band=True))
 
 
 def section(material: Material) -> Section | None:
@@ -115,12 +102,8 @@ def _first(words: Sequence[str], between: str, most: int = 3) -> str:
 class Battery:
     """How one part of the dissections is shown: a panel for each group of runs."""
 
-    name: str
-    title: str
+    picture: Picture
     words: str
-    draw: Callable[["FigureBase", Sequence[Dissected]], None]
-    axes: Callable[[Sequence[Dissected]], int]
-    """How many axes the panel stacks."""
     part: Callable[[Dissected], M1 | M4 | M5 | M6 | None]
     told: Callable[[Dissected], str]
     """One run in words, for who cannot see the figure."""
@@ -138,20 +121,20 @@ def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
         parts = [(d, part) for d in found.main if (part := battery.part(d)) is not None]
         speaking = [d for d, part in parts if not part.cannot_tell]
         reasons = [part.cannot_tell for d, part in parts if part.cannot_tell and part.cannot_tell != d.at_chance]
-        if speaking and battery.axes(speaking):
+        if speaking and battery.picture.axes(speaking):
             panels.append(_panel(battery, group, speaking))
         if reasons:
-            silent.append(Words(f"{battery.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
+            silent.append(Words(f"{battery.picture.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
     if not panels:
         return silent
-    return [*silent, Words(battery.title, "h3"), Words(battery.words), Plots(battery.name, panels, KEY)]
+    return [*silent, Words(battery.picture.title, "h3"), Words(battery.words), Plots(battery.picture.name, panels, KEY)]
 
 
 def _panel(battery: Battery, group: str, runs: Sequence[Dissected]) -> Panel:
     note = f"{plural(len(runs), 'run')}{', selected by an oracle' if any(d.oracle for d in runs) else ''}."
-    size = (WIDTH, height(battery.axes(runs)))
-    alt = f"{battery.title} {group}: {'; '.join(map(battery.told, runs))}."
-    return Panel(lambda figure, _: battery.draw(figure, runs), size, alt, group, note, steps=False)
+    alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.told, runs))}."
+    draw, size = battery.picture.draw, battery.picture.size(runs)
+    return Panel(lambda figure, _: draw(figure, runs), size, alt, group, note, steps=False)
 
 
 def _along(dissected: Mapping[str, Found]) -> list[Block]:
@@ -206,25 +189,25 @@ def _told_neurons(d: Dissected) -> str:
 
 BATTERIES = (
     Battery(
-        "m1", "M1. What can be read", "Linear probes for environment and task at each site, on held-out examples; "
+        PROBES, "Linear probes for environment and task at each site, on held-out examples; "
         "crosses are the same probes fitted to random labels (the gap to them is the selectivity). Readable is not "
-        "used.", draw_probes, lambda _: 1, lambda d: d.m1, _told_probe,
+        "used.", lambda d: d.m1, _told_probe,
     ),
     Battery(
-        "m4", "M4. Erasing a subspace", "Open: before; filled: after, by a probe refitted on edited features (an "
+        ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "
         "old probe at chance proves nothing). Below, what the edit takes, beside random edits of equal dimension "
         "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        draw_erasure, lambda _: 3, lambda d: d.m4, _told_erasure,
+        lambda d: d.m4, _told_erasure,
     ),
     Battery(
-        "m5", "M5. Steering", "Accuracy while features are pushed along the dominant direction between "
+        STEERING, "Accuracy while features are pushed along the dominant direction between "
         "environments; gray: random directions of the same length. A monotone curve is common for random "
-        "directions too: see the table.", draw_steering, lambda runs: len(steering_rows(runs)), lambda d: d.m5,
+        "directions too: see the table.", lambda d: d.m5,
         _told_steering,
     ),
     Battery(
-        "m6", "M6. Ablating neurons", "The K neurons that separate the environments most, against the K of the "
-        "task and random K.", draw_neurons, lambda _: 2, lambda d: d.m6, _told_neurons,
+        NEURONS, "The K neurons that separate the environments most, against the K of the "
+        "task and random K.", lambda d: d.m6, _told_neurons,
     ),
 )  # fmt: skip
 

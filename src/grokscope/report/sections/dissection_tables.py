@@ -6,7 +6,8 @@ from math import isfinite
 
 import numpy as np
 
-from grokscope.report.read.dissections import ALWAYS, POOLED, Dissected, Found, calibration_of, finite, hardest
+from grokscope.figures.checkpoint_view import POOLED, finite, hardest
+from grokscope.report.read.dissections import ALWAYS, Dissected, Found, calibration_of
 from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Row, Table, Value, Words

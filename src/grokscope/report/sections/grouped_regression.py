@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.figures.keys import Entry
 from grokscope.report.draw.axis import Scale, step_axis
-from grokscope.report.draw.keys import Entry
 from grokscope.report.draw.predictions import SIZE, draw_scatter
 from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
 from grokscope.report.read.bands import values_band

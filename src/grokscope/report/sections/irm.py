@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.report.draw.keys import Entry
+from grokscope.figures.keys import Entry
 from grokscope.report.draw.stacked_axes import Line, Part
 from grokscope.report.read.bands import column_band, values_band
 from grokscope.report.read.judged_run import Reading

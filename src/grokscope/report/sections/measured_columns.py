@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from grokscope.figures.keys import group_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
-from grokscope.report.draw.keys import group_key
 from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, WIDTH, draw_column
 from grokscope.report.read.bands import Band
 from grokscope.report.read.material import Material

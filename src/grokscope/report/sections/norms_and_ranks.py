@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.figures.keys import Entry, group_key
 from grokscope.report.draw.axis import Scale, curve_axis, step_axis
-from grokscope.report.draw.keys import Entry, group_key
 from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, draw_column
 from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
 from grokscope.report.read.bands import Band, column_band

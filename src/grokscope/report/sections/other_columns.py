@@ -1,7 +1,7 @@
 """Columns that nobody described: measurements of a user's own. They are drawn all the same, under a plain name."""
 
+from grokscope.figures.keys import group_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
-from grokscope.report.draw.keys import group_key
 from grokscope.report.read.material import Material
 from grokscope.report.read.measured_columns import LINES, group_bands
 from grokscope.report.sections.blocks import Block, Plots, Section, Words

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grokscope.figures.keys import censored_entry, group_key
 from grokscope.report.draw.axis import Scale
-from grokscope.report.draw.keys import censored_entry, group_key
 from grokscope.report.draw.survival import DRAWN, WIDTH, draw_survival, figure_height, survival_axis
 from grokscope.report.read.bands import SMALL
 from grokscope.report.read.judged_run import unit_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from grokscope.report.draw.keys import Entry
+from grokscope.figures.keys import Entry
 from grokscope.report.draw.training_set_size import SIZE, draw_sizes
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from grokscope.report.draw.axes import POINTS
-from grokscope.report.draw.style import LIGHT, PALETTE, RC
+from grokscope.figures.axes import POINTS
+from grokscope.figures.style import LIGHT, PALETTE, RC
+from grokscope.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,8 @@ def write(figure: "Figure", path: Path, formats: tuple[str, ...]) -> list[Path]:
     for suffix in formats:
         target = path.with_suffix(f".{suffix}")
         with mpl.rc_context(RC):
-            figure.savefig(target, format=suffix, dpi=200, facecolor="white", metadata=_UNDATED[suffix])
+            look = {"format": suffix, "dpi": 200, "facecolor": "white", "metadata": _UNDATED[suffix]}
+            write_atomic(target, lambda file, look=look: figure.savefig(file, **look))
         files.append(target)
     return files
 

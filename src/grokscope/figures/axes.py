@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grokscope.report.draw.style import colour
+from grokscope.figures.style import colour
 from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ def axes_rows(
     }  # fmt: skip
     axes = figure.subplots(rows, 1, squeeze=False, height_ratios=heights, gridspec_kw=place)
     return list(axes[:, 0])
-
-
-def place_axes(figure: "FigureBase", left: float, top: float, width: float, height: float) -> "Axes":
-    """Axes at a place in points from the figure's top left corner."""
-    w, h = size_of(figure)
-    return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
 
 
 def ruled(axes: "Axes") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.report.draw.style import GROUP_COLOURS, PROBE_DASH, colour, group_dash
+from grokscope.figures.style import GROUP_COLOURS, PROBE_DASH, colour, group_dash
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

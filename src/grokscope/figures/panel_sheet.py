@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.report.draw.axes import POINTS
-from grokscope.report.draw.keys import Entry, handle
-from grokscope.report.draw.style import colour
-from grokscope.report.draw.svg import drawn, write
+from grokscope.figures.axes import POINTS
+from grokscope.figures.canvas import drawn, write
+from grokscope.figures.keys import Entry, handle
+from grokscope.figures.style import colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import margin_labels
-from grokscope.report.draw.dissection import TARGETS, panel_axes, short_site
-from grokscope.report.draw.style import colour
-from grokscope.report.read.dissections import Dissected, finite, median
+from grokscope.figures.axes import margin_labels
+from grokscope.figures.checkpoint_view import CheckpointView, finite, median
+from grokscope.figures.dissection import TARGETS, panel_axes, short_site
+from grokscope.figures.style import colour
 from grokscope.results.probes import Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-Along = Mapping[str, Sequence[Dissected]]
+Along = Mapping[str, Sequence[CheckpointView]]
 """Run -> its dissected checkpoints, as `Found.along`."""
 MOST_NUMBERS = 7
 """Checkpoints up to which each cell also says its number."""
@@ -63,15 +63,15 @@ def told_layers(along: Along) -> list[str]:
 
 
 def draw_layers(figure: "FigureBase", along: Along) -> None:
-    for index, (target, role, _) in enumerate(TARGETS):
-        found = layer_map(along, target)
-        chance = "chance not known" if found.chance is None else f"chance {found.chance:.2f}"
-        axes = panel_axes(figure, index, f"probe for the {target}; {chance}")
+    maps = [layer_map(along, target) for target, _, _ in TARGETS]
+    chances = ["chance not known" if m.chance is None else f"chance {m.chance:.2f}" for m in maps]
+    titles = [f"probe for the {m.target}; {chance}" for m, chance in zip(maps, chances, strict=True)]
+    rows = panel_axes(figure, titles)
+    for axes, found, (_, role, _) in zip(rows, maps, TARGETS, strict=True):
         axes.grid(False)
         _cells(axes, found, role)
         _scale(axes, found, role)
-        if index == 1:
-            axes.set_xlabel("step", labelpad=2)
+    rows[-1].set_xlabel("step", labelpad=2)
 
 
 def _cells(axes: "Axes", found: LayerMap, role: str) -> None:

@@ -1,14 +1,16 @@
 """Figures of dissections: every curve and point beside its control, seeds visible."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.report.draw.axes import dress_y, heading, margin_labels, place_axes, ruled
-from grokscope.report.draw.style import colour
-from grokscope.report.read.dissections import POOLED, Dissected, finite, hardest, median
+from grokscope.figures.axes import axes_rows, dress_y, heading, margin_labels, ruled
+from grokscope.figures.checkpoint_view import POOLED, CheckpointView, finite, hardest, median
+from grokscope.figures.keys import Entry
+from grokscope.figures.style import colour
 from grokscope.results.erasures import Erasure
 from grokscope.results.neurons import OverK
 from grokscope.results.probes import ProbeResult, Target
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM, PART = 340.0, 44.0, 64.0, 20.0, 42.0, 34.0, 112.0
 ENVIRONMENT, TASK, RANDOM = "held-1", "held-2", "train"
+KEY = (Entry("environment", ENVIRONMENT), Entry("task", TASK), Entry("random controls, 95 %", RANDOM, band=True))
 
 SCORES: tuple[tuple[Callable[[Erasure], Score], str, float, bool], ...] = (
     (lambda e: e.before, ENVIRONMENT, -0.24, False), (lambda e: e.refitted, ENVIRONMENT, -0.06, True),
@@ -29,7 +32,7 @@ SCORES: tuple[tuple[Callable[[Erasure], Score], str, float, bool], ...] = (
 """What M4 shows of each eraser: the score, color, place beside the eraser's tick, filled."""
 TARGETS: tuple[tuple[Target, str, float], ...] = (("environment", ENVIRONMENT, -0.16), ("task", TASK, 0.16))
 """What probes read: color, place beside the site's tick."""
-Seen = Sequence[Dissected]
+Seen = Sequence[CheckpointView]
 """Dissected checkpoints of several runs."""
 
 
@@ -37,12 +40,13 @@ def height(parts: int) -> float:
     return TOP + PART * parts + GAP * (parts - 1) + BOTTOM
 
 
-def panel_axes(figure: "FigureBase", index: int, title: str) -> "Axes":
-    """One of a panel's axes, stacked from the top."""
-    axes = place_axes(figure, LEFT, TOP + index * (PART + GAP), WIDTH - LEFT - RIGHT, PART)
-    ruled(axes)
-    heading(axes, title, role="ink", size=10)
-    return axes
+def panel_axes(figure: "FigureBase", titles: Sequence[str]) -> "list[Axes]":
+    """A panel's axes, stacked from the top under their titles."""
+    rows = axes_rows(figure, [PART] * len(titles), left=LEFT, right=RIGHT, top=TOP, gap=GAP)
+    for axes, title in zip(rows, titles, strict=True):
+        ruled(axes)
+        heading(axes, title, role="ink", size=10)
+    return rows
 
 
 def _names(axes: "Axes", names: Sequence[str]) -> None:
@@ -69,7 +73,7 @@ def _spread(i: int, of: int, width: float = 0.12) -> float:
 
 def draw_probes(figure: "FigureBase", runs: Seen) -> None:
     """M1: balanced held-out accuracy by site; small crosses are probes for random labels."""
-    axes = panel_axes(figure, 0, "balanced accuracy of linear probes")
+    (axes,) = panel_axes(figure, ["balanced accuracy of linear probes"])
     sites = list(dict.fromkeys(s for d in runs for s in d.sites))
     labels: list[tuple[float, str, str]] = []
     for target, role, shift in TARGETS:
@@ -105,7 +109,10 @@ def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
     """M4: what a refitted probe still reads; and what the edit did to the environment gap and to unseen data, each
     beside the range of random edits."""
     names = list(dict.fromkeys(n for d in runs for n in d.erasures))
-    axes = panel_axes(figure, 0, "balanced accuracy: before, and refitted after")
+    on = runs[0].outside
+    titles = ("balanced accuracy: before (open), refitted after (filled)", "environment gap of the logits that is lost",
+              f"right answers lost on {on}")  # fmt: skip
+    axes, gap, lost = panel_axes(figure, titles)
     for x, name in enumerate(names):
         for i, d in enumerate(runs):
             for score_of, role, at, filled in SCORES if name in d.erasures else ():
@@ -116,11 +123,9 @@ def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
         axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
         margin_labels(axes, [(chance, "chance, env.", ENVIRONMENT)], size=9)
     _names(axes, names)
-    on = runs[0].outside
-    gap = panel_axes(figure, 1, "environment gap of the logits that is lost")
     _effects(gap, _effects_by_eraser(runs, names, "test", lambda e: e.env_gap_drop))
-    lost = panel_axes(figure, 2, f"right answers lost on {on}")
     _effects(lost, _effects_by_eraser(runs, names, on, lambda e: e.accuracy_drop))
+    lost.set_xlabel("random edits: d dimension, v variance, n norm, l labels", fontsize=8, labelpad=2)
 
 
 def _effects_by_eraser(
@@ -167,8 +172,8 @@ def draw_steering(figure: "FigureBase", runs: Seen) -> None:
     """M5: accuracy along the direction, inside the band of random directions of the same length."""
     words: dict[Scaling, str] = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
     rows = steering_rows(runs)
-    for k, (scene, scaling) in enumerate(rows):
-        axes = panel_axes(figure, k, f"accuracy on {scene}; {words[scaling]}")
+    parts = panel_axes(figure, [f"accuracy on {scene}; {words[scaling]}" for scene, scaling in rows])
+    for axes, (scene, scaling) in zip(parts, rows, strict=True):
         curves = [c for d in runs if (c := d.curve(scene, scaling)) is not None]
         steps = np.array(curves[0].steps)
         same = [c for c in curves if len(c.steps) == len(steps)]
@@ -178,15 +183,14 @@ def draw_steering(figure: "FigureBase", runs: Seen) -> None:
         _seeds(axes, steps, [c.accuracy for c in same], ENVIRONMENT)
         axes.axvline(0, color=colour("muted"), linewidth=0.8)
         dress_y(axes, log=False)
-        if k == len(rows) - 1:
-            axes.set_xlabel("steps along the direction", labelpad=2)
+    parts[-1].set_xlabel("steps along the direction", labelpad=2)
 
 
 def draw_neurons(figure: "FigureBase", runs: Seen) -> None:
     """M6: what ablating K neurons takes: the environment's and the task's, beside the range of random ones."""
     on = runs[0].outside
-    _ablation(panel_axes(figure, 0, "environment gap lost"), runs, "test", lambda e: e.env_gap_drop)
-    lost = panel_axes(figure, 1, f"right answers lost on {on}")
+    gap, lost = panel_axes(figure, ["environment gap lost", f"right answers lost on {on}"])
+    _ablation(gap, runs, "test", lambda e: e.env_gap_drop)
     _ablation(lost, runs, on, lambda e: e.accuracy_drop)
     lost.set_xlabel("neurons ablated, K", labelpad=2)
 
@@ -224,12 +228,12 @@ def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[Sequence[float]], role:
 
 def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
     """Over checkpoints: what pooled probes read, and the environment gap that erasing takes, beside its control."""
-    reads = panel_axes(figure, 0, "probes at the pooled layer, balanced accuracy")
+    titles = ("probes at the pooled layer, balanced accuracy", "environment gap lost by erasing it")
+    reads, gap = panel_axes(figure, titles)
     for target, role, _ in TARGETS:
         for steps, values in _lines(along, lambda d, t=target: s.balanced if (s := d.score(POOLED, t)) else None):
             reads.plot(steps, values, "o-", color=colour(role), linewidth=1.3, markersize=3)
     reads.set_ylim(0, 1.04)
-    gap = panel_axes(figure, 1, "environment gap lost by erasing it")
     for runs in along.values():
         nulls = [(d.step, c) for d in runs if d.step is not None and (c := hardest(d.gap_effect)) is not None]
         if nulls:
@@ -246,7 +250,7 @@ def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
 
 
 def _lines(
-    along: Mapping[str, Seen], value_of: Callable[[Dissected], float | None]
+    along: Mapping[str, Seen], value_of: Callable[[CheckpointView], float | None]
 ) -> list[tuple[list[int], list[float]]]:
     """Steps and values of each run that has any."""
     lines = []
@@ -255,3 +259,25 @@ def _lines(
         if points:
             lines.append(([step for step, _ in points], [value for _, value in points]))
     return lines
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One part of a dissection as a panel, the same on the page and as a file beside the records."""
+
+    name: str
+    """Of the part."""
+    title: str
+    draw: "Callable[[FigureBase, Seen], None]"
+    axes: Callable[[Seen], int]
+    """How many axes the panel stacks; 0 where there is nothing to show."""
+
+    def size(self, runs: Seen) -> tuple[float, float]:
+        return WIDTH, height(self.axes(runs))
+
+
+PROBES = Picture("m1", "M1. What can be read", draw_probes, lambda runs: int(any(d.sites for d in runs)))
+ERASURE = Picture("m4", "M4. Erasing a subspace", draw_erasure, lambda runs: 3 * any(d.erasures for d in runs))
+STEERING = Picture("m5", "M5. Steering", draw_steering, lambda runs: len(steering_rows(runs)))
+NEURONS = Picture("m6", "M6. Ablating neurons", draw_neurons, lambda _: 2)
+PICTURES = (PROBES, ERASURE, STEERING, NEURONS)

@@ -1,0 +1,40 @@
+"""Pictures beside the records of a dissection: m1.png, m4.png, m5.png and m6.png of one checkpoint, along.png and
+layers.png of several. They are the panels that the report shows, drawn for one run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grokscope.figures.checkpoint_view import CheckpointView
+from grokscope.figures.dissection import KEY, PICTURES, WIDTH, draw_along, height
+from grokscope.figures.layer_map import draw_layers
+from grokscope.figures.panel_sheet import Cell, save_sheet
+
+
+def write_pictures(checkpoint: CheckpointView, folder: Path, words: str) -> None:
+    """One picture for each part that has something to show; `words` stand under its title. A part that cannot tell has
+    none, and a picture of an earlier dissection does not stay behind."""
+    runs = [checkpoint]
+    for picture in PICTURES:
+        part = getattr(checkpoint, picture.name)
+        path = folder / f"{picture.name}.png"
+        if part is None or part.cannot_tell or not picture.axes(runs):
+            path.unlink(missing_ok=True)
+            continue
+        cell = Cell(lambda figure, p=picture: p.draw(figure, runs), picture.title, words)
+        save_sheet([cell], picture.size(runs), path, ("png",), 1, KEY)
+
+
+def write_pictures_along(checkpoints: Sequence[CheckpointView], folder: Path, words: str) -> None:
+    """What changes over the checkpoints of one run, and what probes read layer by checkpoint."""
+    along = {"run": sorted(checkpoints, key=lambda c: c.step or 0)}
+    panels = (
+        ("along", "Along the training", lambda figure: draw_along(figure, along)),
+        ("layers", "What probes read, layer by checkpoint", lambda figure: draw_layers(figure, along)),
+    )
+    for name, title, draw in panels:
+        path = folder / f"{name}.png"
+        if len(checkpoints) < 2 or not any(c.sites for c in checkpoints):
+            path.unlink(missing_ok=True)
+            continue
+        key = KEY if name == "along" else KEY[:2]  # the map shows no controls
+        save_sheet([Cell(draw, title, words)], (WIDTH, height(2)), path, ("png",), 1, key)
