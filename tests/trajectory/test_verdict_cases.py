@@ -142,7 +142,7 @@ def test_a_log_that_begins_after_both_milestones_shows_them_and_gets_no_class():
     assert v.milestones.T_fit.previous is None
     assert v.milestones.T_gen.at == 1000
     assert json.loads(json.dumps(v.to_dict()))["verdict"] is None
-    assert str(v).startswith("held_out: cannot be judged: the log begins at 1000 with train fitted")
+    assert str(v).startswith("held_out: cannot be judged: the log begins at 1,000 with train fitted")
 
 
 def test_what_happens_after_a_late_beginning_is_judged():

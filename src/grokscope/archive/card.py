@@ -195,13 +195,17 @@ def _in_words(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     parameters = ", ".join(f"{k} {_number(v)}" for k, v in value.items() if k != "name")
-    return f"{value.get('name')} ({parameters})" if parameters else str(value.get("name"))
+    if parameters:
+        return f"{value.get('name')} ({parameters})"
+    return str(value.get("name"))
 
 
 def _number(value: Any) -> str:
     if isinstance(value, list):
         return " and ".join(_number(v) for v in value)
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    return str(value).lower()
 
 
 def _differing(regimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -227,7 +231,9 @@ def _counted(counts: Counter[str]) -> str:
 
 def _origin(run: Run) -> str:
     lineage = run.record.get("lineage") or {}
-    return str(lineage.get("archive", "")) if lineage.get("kind") == "archive" else ""
+    if lineage.get("kind") == "archive":
+        return str(lineage.get("archive", ""))
+    return ""
 
 
 def _n_train(run: Run) -> Any:

@@ -160,7 +160,9 @@ def _original(path: Path) -> dict[str, Any]:
         data = read_json(path)
     except ValueError:
         return {}
-    return {k: v for k, v in data.items() if k != "grokscope"} if isinstance(data, dict) else {}
+    if isinstance(data, dict):
+        return {k: v for k, v in data.items() if k != "grokscope"}
+    return {}
 
 
 def _published_config(run: Run) -> dict[str, Any]:

@@ -149,9 +149,12 @@ def translate(history: list[Row], mapping: Mapping[str, str]) -> Table:
     ]
     kept = [target[t] for t in present if t not in how and t in numeric]
     text = [t for t in present if t not in numeric]
-    table.notes += [f"history.json: {'; '.join(read)}"] if read else []
-    table.notes += [f"history.json: kept under their own names: {', '.join(kept)}"] if kept else []
-    table.notes += [f"history.json: left out, no numbers in them: {', '.join(text)}"] if text else []
+    if read:
+        table.notes.append(f"history.json: {'; '.join(read)}")
+    if kept:
+        table.notes.append(f"history.json: kept under their own names: {', '.join(kept)}")
+    if text:
+        table.notes.append(f"history.json: left out, no numbers in them: {', '.join(text)}")
     _set_gappy_losses_aside(table)
     return table
 

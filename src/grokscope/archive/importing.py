@@ -360,7 +360,9 @@ def _reached(parsed: Parsed) -> int:
     """The last point of its checkpoints' cadence, in the cadence's unit, that a run has come to."""
     per_epoch, status = parsed.facts["steps_per_epoch"], parsed.status
     end = round(parsed.last_epoch * per_epoch) if status is None else status["step"]
-    return end // per_epoch if parsed.cadence and parsed.cadence.unit == "epochs" else end
+    if parsed.cadence and parsed.cadence.unit == "epochs":
+        return end // per_epoch
+    return end
 
 
 def _closed(parsed: Parsed) -> list[str]:

@@ -67,7 +67,9 @@ def _config(raw: Any, schema: int) -> tuple[dict[str, Any], Cadence | None, Budg
 def _front(run_id: str, config: Mapping[str, Any]) -> str:
     """A run's id without its hash, where that can be a folder's name."""
     front = run_id.rpartition("-")[0] if re.fullmatch(r".*-[0-9a-f]{8}", run_id) else run_id
-    return front if re.fullmatch(r"\w[\w.-]*", front) else f"{config['task']['name']}_s{config['seed']}"
+    if re.fullmatch(r"\w[\w.-]*", front):
+        return front
+    return f"{config['task']['name']}_s{config['seed']}"
 
 
 def _read_rows(parsed: Parsed, folder: Path, history: list[Row] | None) -> None:

@@ -72,7 +72,9 @@ def _inputs(run: Run) -> str | None:
 
 
 def _listed(values: Any) -> str:
-    return "(" + ", ".join(f"{v:.4g}" for v in values) + ")" if isinstance(values, list) else f"{values:.4g}"
+    if isinstance(values, list):
+        return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"
+    return f"{values:.4g}"
 
 
 def _code(run: Run, weights: Path) -> str:
@@ -118,7 +120,9 @@ def _depends_on_size(architecture: str) -> bool:
 
 
 def _imports(weights: Path) -> list[str]:
-    return ["from safetensors.torch import load_file"] if weights.suffix == ".safetensors" else ["import torch"]
+    if weights.suffix == ".safetensors":
+        return ["from safetensors.torch import load_file"]
+    return ["import torch"]
 
 
 def _read(weights: Path) -> str:

@@ -130,10 +130,12 @@ def import_logs(
         raise ValueError(as_options(str(error))) from None
     groups = Counter(run.label for run in done.runs)
     lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed):,} of them written now"]
-    lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()] if group is not None else []
+    if group is not None:
+        lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()]
     lines += _note_lines({run.id: run.facts.get("notes", [])[1:] for run in done.runs})
     lines += [f"note: {words}" for words in done.left]
-    lines += [f"in no group, as the pattern does not match: {', '.join(done.unmatched)}"] if done.unmatched else []
+    if done.unmatched:
+        lines.append(f"in no group, as the pattern does not match: {', '.join(done.unmatched)}")
     lines.append(f"next  grokscope report {into}")
     facts = {
         "runs": [str(run.path) for run in done.runs],

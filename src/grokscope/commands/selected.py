@@ -53,13 +53,17 @@ def _selected_cells(source: str, epoch: float | None, s: "Selection", splits: Se
 
 
 def _or_empty(value: float | None) -> str:
-    return "" if value is None or value != value else text(value)
+    if value is None or value != value:
+        return ""
+    return text(value)
 
 
 def _optimism(s: "Selection") -> str:
     """How much of a chosen maximum is chance, as a sentence."""
     if s.chosen_on is None:
-        return "chosen without looking at a score" if s.averaged == 1 else f"mean of the last {s.averaged} evaluations"
+        if s.averaged == 1:
+            return "chosen without looking at a score"
+        return f"mean of the last {s.averaged} evaluations"
     if s.bias is None:
         return "selection optimism: not estimable, too few evaluations"
     if s.bias.optimism is None or s.bias.corrected is None or s.bias.p is None:

@@ -228,7 +228,9 @@ class Status(Result):
 def _not_judged(found: Splits | None) -> str | None:
     """Why the split that speaks for a run has no class, although it was evaluated."""
     one = found[speaking(found)] if found else None
-    return one["reason"] if one is not None and one["verdict"] is None else None
+    if one is not None and one["verdict"] is None:
+        return one["reason"]
+    return None
 
 
 def _regime_line(name: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -239,7 +241,9 @@ def _regime_line(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _so_far(row: dict[str, Any]) -> str:
-    return row["verdict"] if row["state"] in ("done", "diverged") else f"{row['verdict']} so far"
+    if row["state"] in ("done", "diverged"):
+        return row["verdict"]
+    return f"{row['verdict']} so far"
 
 
 def status(

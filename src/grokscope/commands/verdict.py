@@ -89,7 +89,9 @@ def _cells(v: Mapping[str, Any]) -> list[str]:
 
 
 def _or_empty(value: float | None) -> str:
-    return "" if value is None or value != value else number(value)
+    if value is None or value != value:
+        return ""
+    return number(value)
 
 
 def _show_neighbours(v: Mapping[str, Any], console: "Console") -> None:

@@ -72,7 +72,9 @@ def load_state(path: Path) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return lines[0][:200] if isinstance(error, ValueError) and lines else type(error).__name__
+    if isinstance(error, ValueError) and lines:
+        return lines[0][:200]
+    return type(error).__name__
 
 
 _MARK = b"\ngrokscope blake2b "

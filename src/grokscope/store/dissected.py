@@ -68,10 +68,14 @@ def _raw(folder: Path) -> Mapping[str, Any] | None:
 def _command(run: Path, rule: str, raw: Mapping[str, Any]) -> str:
     words = ["grokscope", "dissect", str(run), "--checkpoints", rule]
     request = requests(run).get(rule, Request())
-    words += ["--split", request.split] if rule in requests(run) else []
-    words += ["--sites", *request.sites] if request.sites else []
-    words += ["--steer-sites", *request.steer_sites] if request.steer_sites else []
+    if rule in requests(run):
+        words += ["--split", request.split]
+    if request.sites:
+        words += ["--sites", *request.sites]
+    if request.steer_sites:
+        words += ["--steer-sites", *request.steer_sites]
     for key, default in _DEFAULTS.items():
         value = raw["settings"].get(key, default)
-        words += [f"--{key}", str(value)] if value != default else []
+        if value != default:
+            words += [f"--{key}", str(value)]
     return shlex.join(words)

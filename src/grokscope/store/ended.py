@@ -63,4 +63,6 @@ def _fewer_rows(run: Run) -> str:
         recorded = read_json(plain_file(run.path, "results/summary.json"))["evaluations"]
     except (ValueError, KeyError, TypeError):
         return ""
-    return "" if rows == recorded else f"{run.path / METRICS}: {rows:,} rows, but {recorded} when the run ended"
+    if rows == recorded:
+        return ""
+    return f"{run.path / METRICS}: {rows:,} rows, but {recorded} when the run ended"

@@ -81,7 +81,8 @@ def load_metrics(connection: "DuckDBPyConnection", root: Path, runs: Sequence[Ru
         kept = {name: stamp for name, stamp in stamps.items() if name not in in_question}
         if (written := _write_index(connection, index, _union(sources), kept)) is not None:
             file, sources = written, [f"select * from {_parquet(written)}"]
-    sources += [f"select * from {mended}"] if mended else []
+    if mended:
+        sources.append(f"select * from {mended}")
     connection.execute(f"create view metrics as {_union(sources)}")
     return file
 
@@ -159,7 +160,9 @@ def _usual_lines(run: Run) -> bytes | None:
     if len(steps) != data.count(b"\n") + bool(data) or any(b <= a for a, b in itertools.pairwise(steps)):
         return None
     front = b'{"run":' + to_json(text_id(run)).encode() + b","
-    return front + data[1:].replace(b'\n{"step"', b"\n" + front + b'"step"') + b"\n" if data else b""
+    if data:
+        return front + data[1:].replace(b'\n{"step"', b"\n" + front + b'"step"') + b"\n"
+    return b""
 
 
 def _parse(connection: "DuckDBPyConnection", runs: Sequence[Run], scratch: Path) -> tuple[str | None, str | None]:
@@ -214,7 +217,9 @@ def _is_odd(connection: "DuckDBPyConnection", table: str, columns: dict[str, str
     if renamed or not named or any(kind not in _NUMBERS for kind in columns.values()):
         return True
     doubles = [f"bool_or(not isfinite({quoted(c)}))" for c, kind in columns.items() if kind == "DOUBLE"]
-    return any(connection.execute(f"select {', '.join(doubles)} from {table}").fetchall()[0]) if doubles else False
+    if doubles:
+        return any(connection.execute(f"select {', '.join(doubles)} from {table}").fetchall()[0])
+    return False
 
 
 def _runs_in(connection: "DuckDBPyConnection", table: str | None) -> set[str]:

@@ -33,7 +33,9 @@ def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
         return None
     diverged = (state or run.status["state"]) == "diverged"
     times = {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
-    return {"size": stat.st_size, **times, "diverged": diverged} if stat.st_size else None
+    if stat.st_size:
+        return {"size": stat.st_size, **times, "diverged": diverged}
+    return None
 
 
 def recall(run: Run, now: dict[str, Any] | None, *keys: str) -> Splits | None:

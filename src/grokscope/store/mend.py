@@ -39,7 +39,9 @@ def _fault(key: str, value: Any, row: Row, names: Mapping[str, str]) -> str | No
     if value is None or isinstance(value, float):
         return None
     if isinstance(value, int):
-        return None if _float(value) is not None else f"{key} holds an integer too large for a number, which is NULL"
+        if _float(value) is not None:
+            return None
+        return f"{key} holds an integer too large for a number, which is NULL"
     kind = {str: "text", list: "a list", dict: "a table"}[type(value)]
     return f"{key} holds {kind}, which is NULL"
 

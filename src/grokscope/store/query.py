@@ -217,7 +217,9 @@ def _cell(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and abs(value) >= 2**63:
         return str(value) if abs(value) >= 2**1000 else float(value)
-    return value if value is None or isinstance(value, int | float) else str(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    return str(value)
 
 
 def _empty_row() -> list[str]:

@@ -77,7 +77,9 @@ def _unknown(members: Sequence[tuple[str, Record]]) -> list[str]:
                     f"{before} and {name} have one task and seed, but other data in split {split} (digests "
                     f"{known[:8]} and {digest[:8]}): their numbers cannot be pooled; leave one out, or train it anew"
                 )
-    return [name for name, record in members if not digests_of(record)] if len(members) > 1 else []
+    if len(members) > 1:
+        return [name for name, record in members if not digests_of(record)]
+    return []
 
 
 def _key(record: Record) -> str | None:

@@ -76,7 +76,8 @@ def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
         arms[s.entry.label] = done + s.finished, planned + 1
         found = judge.known[s.run.id] if s.finished else {}
         verdict = found[speaking(found)] if found else {"verdict": None}
-        robust += [bool(verdict["robust"])] if verdict["verdict"] else []
+        if verdict["verdict"]:
+            robust.append(bool(verdict["robust"]))
     return standing(arms, len(robust), robust.count(False))
 
 

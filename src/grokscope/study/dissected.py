@@ -71,7 +71,9 @@ def _curve(folder: Path, name: Name) -> Curve | None:
 def _of_curve(value: Callable[[Curve], float]) -> Callable[[Path, Name], float | None]:
     def read(folder: Path, name: Name) -> float | None:
         curve = _curve(folder, name)
-        return None if curve is None else float(value(curve))
+        if curve is None:
+            return None
+        return float(value(curve))
 
     return read
 
@@ -98,7 +100,9 @@ def _separated(folder: Path, name: Name) -> float | None:
     if arms.random.high is None:
         return None
     drop, most = arms.environment.curves.accuracy_drop[k], arms.random.high.accuracy_drop[k]
-    return float(drop > most) if math.isfinite(drop) and math.isfinite(most) else None
+    if math.isfinite(drop) and math.isfinite(most):
+        return float(drop > most)
+    return None
 
 
 def _excess(folder: Path, name: Name) -> float | None:
@@ -217,4 +221,6 @@ def value(run: Path, name: Name) -> float:
         number = QUANTITIES[name.head].read(run / FOLDER, name)
     except ValueError as error:
         raise ValueError(f"{run.name}, {name.head}: {error}") from None
-    return math.nan if number is None else float(number)
+    if number is None:
+        return math.nan
+    return float(number)

@@ -108,7 +108,8 @@ class Expectation:
 
     def expected(self) -> str:
         parts = [" or ".join(self.verdict)] if self.verdict else []
-        parts += [f"route: {' or '.join(self.formation)}"] if self.formation else []
+        if self.formation:
+            parts.append(f"route: {' or '.join(self.formation)}")
         parts += [
             f"{self._called(name)} in [{number(low)}, {number(high)}]" for name, (low, high) in self.ranges.items()
         ]
@@ -163,13 +164,17 @@ def group_median(values: Sequence[Seen]) -> Seen:
     k = _estimate(values)
     if k is None:
         return Seen(math.nan)
-    return Seen(k.bound, censored=True) if k.median is None else Seen(k.median)
+    if k.median is None:
+        return Seen(k.bound, censored=True)
+    return Seen(k.median)
 
 
 def median_text(values: Sequence[Seen]) -> str:
     """``480 [440, 610]``: the median with its 95 % interval."""
     k = _estimate(values)
-    return "none" if k is None else k.median_text()
+    if k is None:
+        return "none"
+    return k.median_text()
 
 
 def _estimate(values: Sequence[Seen]) -> "Survival | None":
@@ -230,7 +235,9 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
 
 def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
     if "measure" in block or "dissection" in block:
-        return MeasuredRatio if {"of", "to"} & block.keys() else MeasuredExpectation
+        if {"of", "to"} & block.keys():
+            return MeasuredRatio
+        return MeasuredExpectation
     return RatioExpectation if "ratio" in block else Expectation
 
 
@@ -356,4 +363,6 @@ def _of(entry: Entry, key: str) -> Sequence[Any]:
 
 
 def _label(verdict: Mapping[str, Any]) -> str:
-    return f"{verdict['verdict']} ({verdict['qualifier']})" if verdict.get("qualifier") else verdict["verdict"]
+    if verdict.get("qualifier"):
+        return f"{verdict['verdict']} ({verdict['qualifier']})"
+    return verdict["verdict"]

@@ -103,7 +103,9 @@ class Recorded:
         from grokscope.trajectory.milestones import milestones
 
         fit = milestones(self.trajectory, self.trajectory.splits[0], self.criteria).T_fit
-        return None if fit.censored else int(np.searchsorted(self._metrics["step"], fit.at))
+        if fit.censored:
+            return None
+        return int(np.searchsorted(self._metrics["step"], fit.at))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +149,17 @@ class Measure:
             return math.nan
         if self.statistic == AT_PEAK:
             accuracy = self._recorded(own, f"{self.split}_acc")[known]
-            return math.nan if np.isnan(accuracy).all() else float(column[known[np.nanargmax(accuracy)]])
+            if np.isnan(accuracy).all():
+                return math.nan
+            return float(column[known[np.nanargmax(accuracy)]])
         if self.statistic == END:
             return own.end(known, column[known])
         if self.statistic != GROWTH:
             return _STATISTICS[self.statistic](column[known])
         after = known[known >= own.fit_row] if own.fit_row is not None else known[:0]
-        return float(column[after[-1]] / column[after[0]]) if len(after) else math.nan
+        if len(after):
+            return float(column[after[-1]] / column[after[0]])
+        return math.nan
 
     def undone(self, runs: Sequence[Recorded]) -> str | None:
         """What must be done before the number can be read, with the command; None where it can."""
@@ -229,7 +235,9 @@ class MeasuredRatio(Measure):
         return median(above) / median(below)
 
     def met(self, ratio: float) -> bool | None:
-        return None if math.isnan(ratio) else self.between[0] <= ratio <= self.between[1]
+        if math.isnan(ratio):
+            return None
+        return self.between[0] <= ratio <= self.between[1]
 
     def describe(self, above: Sequence[float], below: Sequence[float]) -> str:
         """``1.31 (medians 2.1 of 5 and 1.6 of 5 runs)``."""

@@ -58,7 +58,9 @@ class StudyPlan:
     def seconds(self) -> float | None:
         """Wall-clock seconds on this plan's workers; None without a probe."""
         known = [r.seconds for r in self.todo]
-        return None if None in known else makespan([s for s in known if s is not None], self.workers)
+        if None in known:
+            return None
+        return makespan([s for s in known if s is not None], self.workers)
 
     @property
     def bytes(self) -> int | None:

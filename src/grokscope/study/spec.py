@@ -142,7 +142,9 @@ def _shown(value: Any) -> str:
         return f"{value:g}" if abs(value) < 1e6 else brief(value)
     if isinstance(value, Mapping):  # a component with its parameters
         rest = " ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "name")
-        return f"{value.get('name', '')}({rest})" if rest else str(value.get("name", ""))
+        if rest:
+            return f"{value.get('name', '')}({rest})"
+        return str(value.get("name", ""))
     if isinstance(value, list | tuple):
         return "x".join(_shown(v) for v in value)
     return str(value)
@@ -179,7 +181,8 @@ def _require_few(axes: Mapping[str, list[Any]], arms: list[Arm], seeds: tuple[in
     if count <= MAX_RUNS:
         return
     parts = [f"{key}: {len(values):,} values" for key, values in axes.items()]
-    parts += [f"arms: {len(arms):,}"] if len(arms) > 1 else []
+    if len(arms) > 1:
+        parts.append(f"arms: {len(arms):,}")
     parts += [f"seeds: {max(len(arm.seeds or seeds) for arm in arms):,}"]
     raise ValueError(
         f"$.axes, $.arm, $.seeds: {count:,} runs ({'; '.join(parts)}), and a study may have {MAX_RUNS:,}; shorten a "

@@ -34,4 +34,6 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
 
 
 def _constant(y: np.ndarray, data: TaskData) -> float:
-    return float(np.bincount(y).argmax()) if data.kind == "classification" else float(y.astype(np.float64).mean())
+    if data.kind == "classification":
+        return float(np.bincount(y).argmax())
+    return float(y.astype(np.float64).mean())

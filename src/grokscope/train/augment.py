@@ -63,7 +63,9 @@ class Augmentation:
         coins = self._uniform((3, len(x), 1, 1, 1), x.device) < 0.5
         x = torch.where(coins[0], x.flip(-1), x)
         x = torch.where(coins[1], x.flip(-2), x)
-        return torch.where(coins[2], x.transpose(-1, -2), x) if x.shape[-1] == x.shape[-2] else x
+        if x.shape[-1] == x.shape[-2]:
+            return torch.where(coins[2], x.transpose(-1, -2), x)
+        return x
 
     def _crop(self, x: Tensor) -> Tensor:
         """The image shifted by up to `augment_crop` pixels in each direction, its edge continued by reflection."""

@@ -284,7 +284,9 @@ class _Session:
     def _input_probe(self, old: dict[str, Any] | None) -> dict[str, dict[str, float]]:
         """What a linear probe reads off the raw input, per held-out split: fitted once, when the run begins."""
         known = old["facts"].get("input_probe") if old else None
-        return self.engine.input_probe() if known is None else known
+        if known is None:
+            return self.engine.input_probe()
+        return known
 
     def _data_facts(self, old: dict[str, Any] | None) -> dict[str, Any]:
         """Which data this is. Nobody can tell any more what a run without digests began with, so it stays without."""

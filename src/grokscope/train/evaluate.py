@@ -42,7 +42,9 @@ class TensorSplit:
     @cached_property
     def environments(self) -> dict[int, Tensor]:
         """Environment -> its rows, looked up once: asking again would make a GPU wait at every evaluation."""
-        return {} if self.env is None else _rows_of(self.env)
+        if self.env is None:
+            return {}
+        return _rows_of(self.env)
 
     @cached_property
     def cells(self) -> dict[str, Tensor]:
@@ -73,7 +75,9 @@ Row = dict[str, float | int]
 def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Logits (n, k), chunk by chunk: examples at once so that images of any size fit beside each other."""
     size = CHUNK if x.dim() < 4 else IMAGE_CHUNK
-    return network(x) if len(x) <= size else torch.cat([network(part) for part in x.split(size)])
+    if len(x) <= size:
+        return network(x)
+    return torch.cat([network(part) for part in x.split(size)])
 
 
 @torch.inference_mode()

@@ -62,7 +62,9 @@ class Network:
             with torch.no_grad():
                 self(sample)
         except Exception as error:
-            return str(error).splitlines()[0] if str(error) else type(error).__name__
+            if str(error):
+                return str(error).splitlines()[0]
+            return type(error).__name__
         finally:
             self.model.train(training)
         return None

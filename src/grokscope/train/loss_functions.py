@@ -33,7 +33,9 @@ class Mean:
 
     def predict(self, logits: Tensor) -> Tensor:
         """Logits (n, k) -> classes (n,) int64; a single output is class 1 from 0 upwards."""
-        return logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] >= 0).long()
+        if logits.shape[1] > 1:
+            return logits.argmax(1)
+        return (logits[:, 0] >= 0).long()
 
 
 class CrossEntropy(Mean):

@@ -110,7 +110,9 @@ def _none_will_do(run: Run, unreadable: list[str], gaps: list[str]) -> CannotRes
 
 def _damaged(path: Path, error: Exception) -> str:
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return words if words.startswith(path.name) else f"{path.name} is damaged ({words})"
+    if words.startswith(path.name):
+        return words
+    return f"{path.name} is damaged ({words})"
 
 
 # -- rows and checkpoints ---------------------------------------------------------------------------------------------

@@ -171,7 +171,9 @@ class TorchEngine:
 
     def _load_split(self, split: Split) -> TensorSplit:
         def move(array: np.ndarray | None) -> Tensor | None:
-            return None if array is None else torch.as_tensor(array).to(self.device)
+            if array is None:
+                return None
+            return torch.as_tensor(array).to(self.device)
 
         x, y = torch.as_tensor(split.x).to(self.device), torch.as_tensor(split.y).to(self.device)
         return TensorSplit(x, y, self.loss.encode(y), move(split.env), move(split.group))
@@ -295,7 +297,9 @@ class TorchEngine:
         predicted = forward(self.network, split.x[rows])[:, 0]
         self.model.train()
         out = {"true": split.y[rows].tolist(), "predicted": predicted.tolist()}
-        return out if split.group is None else {**out, "group": split.group[rows].tolist()}
+        if split.group is None:
+            return out
+        return {**out, "group": split.group[rows].tolist()}
 
     def finite(self) -> bool:
         """Whether all weights are finite: once one is not, it stays so."""
@@ -399,4 +403,6 @@ def _to_device(state: Any, device: torch.device) -> Any:
         return state.to(device)
     if isinstance(state, dict):
         return {key: _to_device(value, device) for key, value in state.items()}
-    return [_to_device(value, device) for value in state] if isinstance(state, list) else state
+    if isinstance(state, list):
+        return [_to_device(value, device) for value in state]
+    return state

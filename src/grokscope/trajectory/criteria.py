@@ -159,12 +159,16 @@ def _require(ok: bool, key: str, must: str, value: Any, remedy: str = "") -> Non
 
 
 def _percent(value: float | None) -> str:
-    return f"; in percent? write {value / 100:g}" if value is not None and 1 < value <= 100 else ""
+    if value is not None and 1 < value <= 100:
+        return f"; in percent? write {value / 100:g}"
+    return ""
 
 
 def _gap(value: float, up: bool) -> float:
     """A score: its distance to 1 shrinks or grows by half (0.95 -> 0.925 and 0.9667)."""
-    return round(1 - (1 - value) / 1.5, 4) if up else round(max(1 - (1 - value) * 1.5, value / 2), 4)
+    if up:
+        return round(1 - (1 - value) / 1.5, 4)
+    return round(max(1 - (1 - value) * 1.5, value / 2), 4)
 
 
 def _above(floor: float) -> Callable[[float, bool], float]:

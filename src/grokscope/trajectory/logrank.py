@@ -80,7 +80,9 @@ def _on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | s
     """Both groups on the steps that all runs share, with a note where that changed something; or why there are none."""
     both = pooled([a, b])
     if both.grids is None:
-        return "the runs were evaluated on different grids, which are not known" if both.mixed else (a, b, ())
+        if both.mixed:
+            return "the runs were evaluated on different grids, which are not known"
+        return (a, b, ())
     steps = shared_steps(both.grids)
     if not len(steps) or steps[0] > min(a.budgets[-1], b.budgets[-1]):
         return "no evaluation step is shared by all runs"

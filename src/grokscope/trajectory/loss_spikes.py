@@ -132,7 +132,9 @@ def _last_digit(loss: np.ndarray) -> float:
 
 
 def _robust(values: np.ndarray) -> float:
-    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if values.size else 0.0
+    if values.size:
+        return float(1.4826 * np.median(np.abs(values - np.median(values))))
+    return 0.0
 
 
 def _trailing_jitter(away: np.ndarray, scale: int, fewest: int) -> np.ndarray:

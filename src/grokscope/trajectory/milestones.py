@@ -27,11 +27,9 @@ class Milestone:
     def __str__(self) -> str:
         if self.censored:
             return f"not by {whole(self.at)}"
-        return (
-            f"{whole(self.at)} in ({whole(self.previous)}, {whole(self.at)}]"
-            if self.previous is not None
-            else f"{whole(self.at)} or before"
-        )
+        if self.previous is not None:
+            return f"{whole(self.at)} in ({whole(self.previous)}, {whole(self.at)}]"
+        return f"{whole(self.at)} or before"
 
     @property
     def earliest(self) -> float:
@@ -55,11 +53,9 @@ class Span:
     censored: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"> {whole(self.value)}"
-            if self.censored
-            else f"{whole(self.value)} in [{whole(self.low)}, {whole(self.high)}]"
-        )
+        if self.censored:
+            return f"> {whole(self.value)}"
+        return f"{whole(self.value)} in [{whole(self.low)}, {whole(self.high)}]"
 
     def to_dict(self) -> dict[str, Any]:
         return {k: v if np.isfinite(v) else None for k, v in vars(self).items()}

@@ -128,7 +128,9 @@ class PeakBias:
     @property
     def corrected(self) -> float | None:
         """The peak without its optimism: an estimate of what the network at the chosen evaluation does."""
-        return None if self.optimism is None else self.peak - self.optimism
+        if self.optimism is None:
+            return None
+        return self.peak - self.optimism
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"corrected": self.corrected}

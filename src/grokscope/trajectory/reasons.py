@@ -185,7 +185,9 @@ def _kept(e: Evidence) -> str:
 
 
 def _ratio(e: Evidence) -> str:
-    return "unknown" if e.delay_ratio is None else f"{e.delay_ratio:.3g}"
+    if e.delay_ratio is None:
+        return "unknown"
+    return f"{e.delay_ratio:.3g}"
 
 
 def _aside(name: str, e: Evidence) -> str:

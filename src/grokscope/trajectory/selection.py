@@ -79,7 +79,9 @@ class Rule:
     @property
     def label(self) -> str:
         """Its name for tables and figures; an oracle's is its stamp, ``oracle (chosen on ood_test)``."""
-        return oracle_label(str(self.split)) if self.kind == "oracle" else self.name
+        if self.kind == "oracle":
+            return oracle_label(str(self.split))
+        return self.name
 
 
 def parse_rule(rule: str) -> Rule:

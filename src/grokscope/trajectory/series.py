@@ -216,7 +216,9 @@ class Trajectory:
         if loss is None and self.kind == "regression":
             loss = -self.train  # an R2 of -inf is an infinite loss
         at = None if loss is None else self._lost_from(loss)
-        return self.last_step if at is None and self.stopped else at
+        if at is None and self.stopped:
+            return self.last_step
+        return at
 
     def divergence(self, split: str) -> tuple[float, str] | None:
         """(since when, in words) for a verdict on one held-out split, whose own loss may overflow before the train loss
@@ -228,7 +230,9 @@ class Trajectory:
         if loss is None and self.kind == "regression":
             loss = -self.held_out[split]
         at = None if loss is None else self._lost_from(loss)
-        return None if at is None else (at, f"the loss on {split} {_beyond(loss)} from {whole(at)} to the end")
+        if at is None:
+            return None
+        return (at, f"the loss on {split} {_beyond(loss)} from {whole(at)} to the end")
 
     def _lost_from(self, loss: np.ndarray) -> float | None:
         logged = ~np.isnan(loss)
@@ -264,7 +268,9 @@ class Trajectory:
 
 def _beyond(loss: np.ndarray | None) -> str:
     last = np.inf if loss is None or np.isnan(loss).all() else loss[~np.isnan(loss)][-1]
-    return f"has exploded (it ends at {last:.3g})" if EXPLODED_GROWTH < last < np.inf else "is not finite"
+    if EXPLODED_GROWTH < last < np.inf:
+        return f"has exploded (it ends at {last:.3g})"
+    return "is not finite"
 
 
 def _frozen(values: np.ndarray, name: str) -> np.ndarray:
@@ -333,7 +339,9 @@ def from_run(run: RunLike) -> Trajectory:
 def _score(metrics: Mapping[str, np.ndarray], split: str, kind: Kind, facts: Mapping[str, Any]) -> np.ndarray | None:
     if kind == "regression":
         loss, trivial = _loss(metrics, split), facts.get("trivial_loss")
-        return r2(loss, float(trivial)) if loss is not None and trivial is not None else metrics.get(f"{split}_r2")
+        if loss is not None and trivial is not None:
+            return r2(loss, float(trivial))
+        return metrics.get(f"{split}_r2")
     correct = metrics.get(f"{split}_correct")
     if correct is None:
         return metrics.get(f"{split}_acc")

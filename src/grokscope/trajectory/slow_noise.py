@@ -81,7 +81,9 @@ class DropLuck:
         """What makes a verdict that rests on this drop fragile, if anything does."""
         if self.p is None:
             return (self.words,)
-        return (f"slow noise can make such a drop (p {self.p:.2g})",) if self.likely else ()
+        if self.likely:
+            return (f"slow noise can make such a drop (p {self.p:.2g})",)
+        return ()
 
     @property
     def words(self) -> str:

@@ -124,7 +124,9 @@ class Verdict:
         """``ungrokked (early-peak)``."""
         if self.verdict is None:
             return NOT_JUDGED
-        return f"{self.verdict} ({self.qualifier})" if self.qualifier else self.verdict
+        if self.qualifier:
+            return f"{self.verdict} ({self.qualifier})"
+        return self.verdict
 
     def __str__(self) -> str:
         doubt = "" if self.robust or self.verdict is None else ", not robust"
@@ -274,7 +276,9 @@ def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:
     if e.reached:
         if e.lost:
             return "ungrokked", "after-grokking"
-        return ("grokked", None) if delayed(e, c) and lagged(e, c) else ("generalized", None)
+        if delayed(e, c) and lagged(e, c):
+            return ("grokked", None)
+        return ("generalized", None)
     if e.rose_late and e.kept_rise >= c.kept_rise:
         return ("rising", None) if e.still_rising else ("semi-grokked", None)
     return ("ungrokked", "early-peak") if e.decayed else ("memorized", None)

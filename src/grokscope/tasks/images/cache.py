@@ -117,7 +117,9 @@ class WrongSizes(BadImages):
 def _pool_name(size: int | None, stored: Pixels | None) -> str:
     """One pool for each way to decode: the same file gives other pixels, or an error, in another one."""
     whole = "any" if stored is None else f"{stored[0]}x{stored[1]}"
-    return whole if size is None else f"{size}x{size}-of-{whole}"
+    if size is None:
+        return whole
+    return f"{size}x{size}-of-{whole}"
 
 
 def _from_pool(

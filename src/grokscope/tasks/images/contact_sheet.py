@@ -59,7 +59,9 @@ def has_images(data: TaskData) -> bool:
 
 
 def _environments(env: np.ndarray | None) -> list[int | None]:
-    return [None] if env is None else np.unique(env).tolist()
+    if env is None:
+        return [None]
+    return np.unique(env).tolist()
 
 
 def _environment_name(data: TaskData, env: int | None) -> str:

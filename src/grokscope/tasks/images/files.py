@@ -178,7 +178,9 @@ def image_facts(
         "labels": labels,
         "environments": {str(k): str(v) for k, v in environments.items()},
     }
-    return facts if groups is None else facts | {"groups": {str(k): str(v) for k, v in groups.items()}}
+    if groups is None:
+        return facts
+    return facts | {"groups": {str(k): str(v) for k, v in groups.items()}}
 
 
 def mean_rgb(x: np.ndarray) -> np.ndarray:

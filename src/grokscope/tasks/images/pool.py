@@ -107,7 +107,9 @@ def collect(
     on_all_cores(compare, len(keys))
     for s in damaged:
         shards[s].discard()
-    return None if damaged else (x, np.array([shards[s].sums[row] for s, row in at], np.uint32))
+    if damaged:
+        return None
+    return (x, np.array([shards[s].sums[row] for s, row in at], np.uint32))
 
 
 def _together(shards: Sequence[Shard], at: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -209,7 +209,9 @@ def _lookalikes(values: dict[str, list[Any]], file: Path) -> list[str]:
 
 def _folded(value: Any) -> str:
     text = " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
-    return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else text
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return str(int(text))
+    return text
 
 
 def _values(column: list[Any], name: str, file: Path) -> list[Any]:

@@ -82,7 +82,9 @@ def shown(cell: Any) -> str:
         text = repr(cell)
     except (ValueError, RecursionError):  # an integer of more digits than Python prints
         return f"a value of type {type(cell).__name__}"
-    return text if len(text) <= _LONG else f"{text[:_LONG]}... ({len(text):,} characters)"
+    if len(text) <= _LONG:
+        return text
+    return f"{text[:_LONG]}... ({len(text):,} characters)"
 
 
 def compact(text: str) -> float | str:

@@ -42,7 +42,8 @@ class Suggestion:
         """As on the command line: ``--step epoch --train train_acc --held-out val=val_acc``."""
         words: list[str] = []
         for option, value in (("step", self.step), ("train", self.train), ("train-loss", self.train_loss)):
-            words += [f"--{option}", value] if value is not None else []
+            if value is not None:
+                words += [f"--{option}", value]
         for split, column in self.held_out.items():
             words += ["--held-out", f"{split}={column}"]
         return shlex.join(words)

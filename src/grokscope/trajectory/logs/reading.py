@@ -86,7 +86,9 @@ def _from_frame(frame: Any, pick: Pick) -> Table:
     keys = dict(zip(names, frame.columns, strict=True))
 
     def cells(name: str) -> Iterable[Any]:
-        return frame.index.get_level_values(name) if name not in keys else frame[keys[name]]
+        if name not in keys:
+            return frame.index.get_level_values(name)
+        return frame[keys[name]]
 
     if not len(frame):
         raise ValueError("the table: the log has no rows")

@@ -139,7 +139,9 @@ def from_rows(
 def flatten(row: Mapping[Any, Any]) -> Mapping[str, Any]:
     """``{"train": {"acc": 1}}`` -> ``{"train.acc": 1}``. Goes no deeper than five levels: no logger does."""
     if not any(isinstance(value, Mapping) for value in row.values()):
-        return row if all(type(key) is str for key in row) else {str(key): value for key, value in row.items()}
+        if all(type(key) is str for key in row):
+            return row
+        return {str(key): value for key, value in row.items()}
     out: dict[str, Any] = {}
     level: list[tuple[str, Any]] = [(str(key), value) for key, value in row.items()]
     for _ in range(5):
