@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 
-from grokscope.components import Filter
+from grokscope.components import Filter, Measurement
 from grokscope.config import TaskConfig
 from grokscope.task_data import Split, TaskData
 
@@ -78,6 +79,33 @@ class Forgetful(Filter):
 
     def build(self):
         return lambda parameters: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steepness(Measurement):
+    """Norm of the loss's gradient in all weights ``|dL/dw|``, raised to a power; wasteful with what it must leave."""
+
+    name: ClassVar[str] = "steepness"
+    power: float = 1.0
+
+    def __call__(self, view):
+        train = view.splits["train"]
+        view.loss(view.model(train.x), train.target).backward()
+        torch.rand(3)  # a generator that is used
+        square = sum(p.grad.double().square().sum() for p in view.model.parameters())
+        return {"steepness": square.sqrt() ** self.power}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clashing(Measurement):
+    """Takes a name that is taken."""
+
+    name: ClassVar[str] = "clashing"
+    column: str = "logit_max"
+    size: int = 1
+
+    def __call__(self, view):
+        return {self.column: torch.zeros(self.size)}
 
 
 def a_function():

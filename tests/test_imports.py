@@ -50,6 +50,7 @@ LAZY = {
     ("study.study", "report"): 'promised to users: `study.report("report.html")`',
     ("study.study", "report.read.subjects"): "what that call hands to the report",
     ("components", "config"): "types only: what a component is checked against and built from",
+    ("components", "train.evaluate"): "the same: what a measurement sees",
     ("config", "configio"): "a run knows its own identity: `config.run_id()` is promised to users",
     ("config", "identity"): "the same: the identity is computed from the written form of a config",
 }
@@ -225,6 +226,7 @@ LIGHT = [
     "train.filters",
     "train.losses",
     "train.engines",
+    "train.measurements",
     "cli",
     "commands",
 ]

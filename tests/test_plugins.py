@@ -117,6 +117,40 @@ def test_two_plug_ins_of_one_name_are_refused_and_one_may_be_registered_again():
         registry.register(Other)
 
 
+def test_a_measurement_writes_its_column_and_leaves_the_training_alone(tmp_path):
+    for cls in (my_lab.Steepness, my_lab.Clashing):
+        grokscope.register(cls)
+    plain = train(tiny(), tmp_path)
+    run = train(tiny({"measure": ["steepness"]}), tmp_path)
+    measured = [row for row in run.rows() if "steepness" in row]
+    assert [row["step"] for row in measured] == [row["step"] for row in plain.rows() if "logit_max" in row]
+    assert len(measured) > 2
+    assert all(row["steepness"] > 0 for row in measured)
+    kept = [{k: v for k, v in row.items() if k != "steepness"} for row in run.rows()]
+    assert kept == plain.rows(), "the same training, to the last bit"
+    assert tiny({"measure": ["steepness"]}).identity()["measure"] == ["steepness"]
+    squared = tiny({"measure": [{"name": "steepness", "power": 2.0}]})
+    assert squared.identity()["measure"] == [{"name": "steepness", "power": 2}]
+    assert configio.load_run(configio.dump(squared)) == squared
+    assert "measure" not in tiny().identity()
+    (again,) = [r["measure"] for r in run_rows(tmp_path) if r["measure"] != "[]"]
+    assert "steepness" in again
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "'clashing' writes the column 'logit_max', which is there already"),
+        ({"column": "mine_n"}, "'mine_n' must be a single number, under a name that does not end in _correct or _n"),
+        ({"column": "mine", "size": 2}, "'mine' must be a single number"),
+    ],
+)
+def test_a_column_that_cannot_be_is_refused(tmp_path, changes, words):
+    grokscope.register(my_lab.Clashing)
+    with pytest.raises(ValueError, match=words):
+        train(tiny({"measure": [{"name": "clashing", **changes}]}), tmp_path)
+
+
 STUDY = {k: v for k, v in TINY.items() if k != "regime"} | {
     "plugins": ["lab_of_the_study"],
     "seeds": [0, 1],

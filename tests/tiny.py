@@ -47,6 +47,10 @@ COMPILED: dict[str, Any] = {
 """Changes that make the tiny run one of the compiled engine."""
 
 
+STANDARD = ("logits", "probe", "spectra", "fourier")
+"""Measurements that every run takes which they apply to."""
+
+
 def fitting(kind: str, name: str) -> dict[str, Any]:
     """Changes that make the tiny run use the registered thing `name` of this kind."""
     parity = {"task": small_task("parity"), "model": {"name": "mlp", "hidden": [8]}}
@@ -92,6 +96,12 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {}
         case "schedule", _:
             return {"regime.schedule": name, "regime.schedule.warmup_steps": 10}
+        case "measurement", "irm":
+            return {"task": small_task("hospitals"), "model": {"name": "small-resnet", "width": 4}}
+        case "measurement", _ if name in STANDARD:
+            return {}
+        case "measurement", _:
+            return {"measure": [name]}
     raise KeyError((kind, name))
 
 

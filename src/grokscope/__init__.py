@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import branch as branch_run
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
-    from grokscope.components import EngineChoice, Filter, Loss, Optimizer, Schedule
+    from grokscope.components import EngineChoice, Filter, Loss, Measurement, Optimizer, Schedule
     from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
@@ -37,6 +37,7 @@ _WHERE = {
     "Schedule": "components:Schedule",
     "Loss": "components:Loss",
     "Filter": "components:Filter",
+    "Measurement": "components:Measurement",
     "EngineChoice": "components:EngineChoice",
     "TaskData": "task_data:TaskData",
     "Split": "task_data:Split",
@@ -77,6 +78,7 @@ __all__ = [
     "Filter",
     "Hardware",
     "Loss",
+    "Measurement",
     "ModelConfig",
     "Optimizer",
     "Recorder",

@@ -39,7 +39,19 @@ class Verb:
         return getattr(import_module(f"grokscope.commands.{module}"), name)
 
 
-CONFIG = ("task", "model", "regime", "budget", "evaluate", "diagnose", "checkpoint", "engine", "hardware", "seed")
+CONFIG = (
+    "task",
+    "model",
+    "regime",
+    "budget",
+    "evaluate",
+    "diagnose",
+    "measure",
+    "checkpoint",
+    "engine",
+    "hardware",
+    "seed",
+)
 
 VERBS = {
     "demo": Verb("demo:demo", "see two kinds of grokking, on modular addition and on real images, in a minute or two"),

@@ -6,7 +6,7 @@ imports no torch, and so does importing a component: listing names and reading c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from grokscope.config import Regime, RunConfig
     from grokscope.task_data import TaskData
+    from grokscope.train.evaluate import View
 
 Targets = Literal["classes", "binary", "real"]
 """What a loss compares with: any number of classes, two of them behind one output, or real numbers."""
@@ -126,6 +127,20 @@ class EngineChoice(Component):
     @abstractmethod
     def build(self, config: "RunConfig", data: "TaskData", total_steps: int) -> Any:
         """The engine at step 0. Raises ValueError for a config that it cannot train."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement(Component):
+    """Numbers that are taken of a network whenever a run is diagnosed."""
+
+    kind: ClassVar[str] = "measurement"
+    standard: ClassVar[bool] = False
+    """Whether every run takes it, unasked. Only built-in ones are."""
+
+    @abstractmethod
+    def __call__(self, view: "View") -> "Mapping[str, Tensor | float]":
+        """Column -> a number, or a tensor that holds one, on any device; nothing where it does not apply. The network
+        is in eval mode; generators and gradients are put back afterwards, weights must be left alone."""
 
 
 def key_of(field: "Field[Any]") -> str:

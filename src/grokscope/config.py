@@ -16,7 +16,7 @@ from grokscope import registry
 from grokscope.checks import is_whole as is_whole
 from grokscope.checks import require as require
 from grokscope.checks import require_whole as require_whole
-from grokscope.components import Component, EngineChoice, Filter, Loss, Optimizer, Schedule
+from grokscope.components import Component, EngineChoice, Filter, Loss, Measurement, Optimizer, Schedule
 from grokscope.flat_regime import SUPERSEDED
 from grokscope.limits import MAX_STEPS, brief
 
@@ -294,6 +294,8 @@ class RunConfig:
     """When to write a row of metrics."""
     diagnose: Cadence = Cadence(per_decade=5)
     """When a row also holds the costly diagnostics (spectra, gradients, collapse)."""
+    measure: tuple[Measurement, ...] = ()
+    """Measurements beside the built-in ones, each by its name or as a table: numbers in every diagnosed row."""
     checkpoint: Cadence = Cadence(per_decade=2)
     """When to keep the weights for ever."""
     seed: int = 0
@@ -305,12 +307,14 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", _chosen("engine", self.engine, "engine"))
+        measure = tuple(_chosen("measurement", m, f"measure[{i}]") for i, m in enumerate(self.measure))
+        object.__setattr__(self, "measure", measure)
 
     def pieces(self) -> "list[TaskConfig | ModelConfig | Component]":
         """Everything in it that is registered under a name."""
         regime = self.regime
         parts = (regime.optimizer, regime.schedule, regime.loss, regime.grad_filter, self.engine)
-        return [self.task, self.model, *parts]
+        return [self.task, self.model, *parts, *self.measure]
 
     def plugins(self) -> dict[str, str]:
         """``optimizer lion`` -> ``my_lab:Lion``, for whatever is not grokscope's own."""

@@ -18,7 +18,17 @@ from cattrs.errors import IterableValidationNote as IndexNote
 from cattrs.gen import make_dict_structure_fn
 
 from grokscope import flat_regime, registry
-from grokscope.components import Component, EngineChoice, Filter, Loss, Optimizer, Schedule, key_of, parameters
+from grokscope.components import (
+    Component,
+    EngineChoice,
+    Filter,
+    Loss,
+    Measurement,
+    Optimizer,
+    Schedule,
+    key_of,
+    parameters,
+)
 from grokscope.config import ModelConfig, Regime, RunConfig, TaskConfig
 from grokscope.limits import MAX_CONFIG_BYTES, MAX_DEPTH, brief, check_depth, too_deep, whole_number
 from grokscope.overlay import flatten, overlay, resolve
@@ -137,7 +147,9 @@ def _structure_component(kind: registry.Kind) -> Any:
         table = {"name": value} if isinstance(value, str) else value
         if not isinstance(table, Mapping):
             raise ValueError(f"expected a name or a table with a name, got {brief(value)}")
-        name = table.get("name", DEFAULTS[kind])
+        name = table.get("name", DEFAULTS.get(kind))
+        if name is None:
+            raise ValueError(f"a {kind} needs a name{nearest('', list(registry.entries(kind)))}")
         if not isinstance(name, str):
             raise registry.Unknown(kind, name, list(registry.entries(kind)))
         cls = registry.load(kind, name)
@@ -158,6 +170,7 @@ _converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_na
 _converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
 _BASES: dict[type, registry.Kind] = {
     Optimizer: "optimizer", Schedule: "schedule", Loss: "loss", Filter: "filter", EngineChoice: "engine",
+    Measurement: "measurement",
 }  # fmt: skip
 for _base, _of in _BASES.items():
     _converter.register_structure_hook_func(lambda t, base=_base: t is base, _structure_component(_of))
@@ -256,7 +269,9 @@ def _names(cls: type) -> tuple[tuple[str, str], ...]:
 
 def _listed(value: Any) -> Any:
     """Tuples as lists, at every depth: what JSON gives back."""
-    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [dump(v) if is_dataclass(v) else _listed(v) for v in value]
+    return value
 
 
 def content_hash(raw: Any) -> str:

@@ -51,8 +51,11 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     if f.name == "regime":
         return {f.name: _regime_entry(value, known[f.name])}
     if f.name in PLACES:
-        named = _component_entry(f.name, f.name, value)
+        named = _component_entry(PLACES[f.name], f.name, value)
         return {} if named == {f.name: registry.DEFAULTS[PLACES[f.name]]} else named
+    if f.name == "measure":
+        named = [_component_entry("measurement", "", m)[""] for m in value or ()]
+        return {f.name: named} if named else {}
     defaults, _ = _judged_by(RunConfig)
     if f.name in defaults and defaults[f.name] == canonical(value):
         return {}
@@ -63,15 +66,15 @@ def _regime_entry(regime: Mapping[str, Any], cls: type) -> dict[str, Any]:
     """What a regime adds: always the names of its components, and whatever differs from a default."""
     out = _deviations({key: value for key, value in regime.items() if key not in COMPONENTS}, cls)
     for key in COMPONENTS:
-        out |= _component_entry(f"regime.{key}", key, regime[key])
+        out |= _component_entry(PLACES[f"regime.{key}"], key, regime[key])
     return out
 
 
-def _component_entry(place: str, key: str, value: Any) -> dict[str, Any]:
+def _component_entry(kind: registry.Kind, key: str, value: Any) -> dict[str, Any]:
     """A component by its name, and beside it, under the keys they always had, those of its parameters that differ from
     their defaults. Parameters that came later stand in a table with the name."""
     table = _table(value)
-    changed = _deviations(table, registry.load(PLACES[place], table["name"]))
+    changed = _deviations(table, registry.load(kind, table["name"]))
     flat = {FLAT[key, name]: v for name, v in changed.items() if (key, name) in FLAT}
     later = {name: v for name, v in changed.items() if (key, name) not in FLAT}
     return {key: {"name": table["name"], **later} if later else table["name"], **flat}
@@ -97,19 +100,21 @@ def _with_components(config: dict[str, Any]) -> dict[str, Any]:
     """Every component of a config as a table with its name and all parameters."""
     regime = config.get("regime")
     if isinstance(regime, Mapping):
-        parts = {key: _filled_component(f"regime.{key}", regime[key]) for key in COMPONENTS if key in regime}
+        parts = {key: _filled_component(PLACES[f"regime.{key}"], regime[key]) for key in COMPONENTS if key in regime}
         config["regime"] = {**regime, **parts}
     if "engine" in config:
         config["engine"] = _filled_component("engine", config["engine"])
+    if isinstance(config.get("measure"), list):
+        config["measure"] = [_filled_component("measurement", m) for m in config["measure"]]
     return config
 
 
-def _filled_component(place: str, value: Any) -> Any:
+def _filled_component(kind: registry.Kind, value: Any) -> Any:
     table = _table(value)
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         return value  # whoever reads it further on says what is wrong with it
     try:
-        return _filled(table, registry.load(PLACES[place], table["name"]))
+        return _filled(table, registry.load(kind, table["name"]))
     except ValueError:  # a plug-in's that is not installed here
         return dict(table)
 

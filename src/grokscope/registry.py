@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from grokscope.limits import brief
 
-Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine"]
+Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement"]
 C = TypeVar("C", bound=type)
 
 PLACES: dict[str, Kind] = {
@@ -115,7 +115,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
 }  # fmt: skip
-_BUILT_IN |= {kind: {} for kind in DEFAULTS}
+_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement")}
 
 _MODULES: dict[Kind, str] = {
     "optimizer": "grokscope.train.optimizers",
@@ -123,6 +123,7 @@ _MODULES: dict[Kind, str] = {
     "loss": "grokscope.train.losses",
     "filter": "grokscope.train.filters",
     "engine": "grokscope.train.engines",
+    "measurement": "grokscope.train.measurements",
 }
 """Where the built-in components of each kind stand; importing the module registers them."""
 _IN_PROCESS: dict[tuple[str, str], Entry] = {}
@@ -169,7 +170,7 @@ def register(cls: C) -> C:
 def _kind_of(cls: type) -> Kind:
     kind = getattr(cls, "kind", None)
     if kind not in _BUILT_IN:
-        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule or EngineChoice"
+        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice or Measurement"
         raise ValueError(f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases}")
     return cast(Kind, kind)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grokscope import configio
+from grokscope import configio, registry
 from grokscope.study import Study
 from grokscope.train.driver import train
 from grokscope.verdicts import run_verdicts
@@ -21,6 +21,15 @@ def blocks(language):
         for i, text in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.S | re.M)):
             found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{i}"))
     return found
+
+
+@pytest.fixture(autouse=True)
+def forget_what_a_page_registers():
+    before = dict(registry._IN_PROCESS), dict(registry._LOADED)
+    yield
+    for table, old in zip((registry._IN_PROCESS, registry._LOADED), before, strict=True):
+        table.clear()
+        table.update(old)
 
 
 @pytest.mark.parametrize("text", blocks("python"))

@@ -73,7 +73,7 @@ def test_more_decay_groks_sooner(tmp_path):
 def test_the_quadratic_network_generalizes_almost_at_once(tmp_path):
     changes = {
         "model": {"name": "quadratic-mlp", "width": 256},
-        "regime": {"recipe": None, "loss": "mse", "lr": 1e-2, "betas": [0.9, 0.999], "weight_decay": 5.0},
+        "regime": {"recipe": None, "loss": "mse", "lr": 1e-2, "optimizer": "adamw", "weight_decay": 5.0},
         "budget.steps": 300,
         "evaluate.every": 2,
     }

@@ -22,8 +22,8 @@ from tiny import TINY, fitting, same_folder_content, tiny
 SLOW = {("model", "timm")}
 REGISTERED = [
     pytest.param(kind, name, marks=[pytest.mark.slow] if (kind, name) in SLOW else [])
-    for kind in ("optimizer", "loss", "filter", "schedule", "model")
-    for name in registry.built_in(kind)
+    for kind in ("optimizer", "loss", "filter", "schedule", "engine", "measurement", "model")
+    for name in registry.entries(kind)
 ]
 
 

@@ -42,6 +42,8 @@ def _check(config: RunConfig) -> tuple[CompetingFeatures, Linear]:
     task, model, regime = config.task, config.model, config.regime
     if not isinstance(task, CompetingFeatures) or not isinstance(model, Linear) or model.bias:
         raise ValueError("$.engine: 'compiled' trains 'competing-features' with model 'linear' (no bias); use 'torch'")
+    if config.measure:
+        raise ValueError("$.measure: engine 'compiled' takes no further measurements; use engine 'torch'")
     default = Regime()
     for key in vars(default):
         given, usual = getattr(regime, key), getattr(default, key)

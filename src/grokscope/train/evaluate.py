@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,17 +130,29 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
     return row
 
 
-@torch.inference_mode()
-def diagnostics(
-    features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], logits: Tensor, loss: LossFunction, classes: int
-) -> dict[str, Tensor | float]:
-    """Margins, softmax collapse (in the loss dtype) on the training rows, spectra of what the head reads, and, where
-    there is a hidden layer, what a fresh readout of it would score.
+@dataclass(frozen=True)
+class View:
+    """What a measurement sees of a run that is being diagnosed."""
 
-    features: split -> what the head reads in the rows of `feature_rows` (m, d). logits (n, k): of the training rows.
-    classes: how many the probe tells apart; 0 for no probe.
-    """
-    train = splits["train"]
+    model: nn.Module
+    """In eval mode."""
+    splits: Mapping[str, TensorSplit]
+    """Every split, ``train`` first."""
+    logits: Mapping[str, Tensor]
+    """Split -> the network's outputs (n, k)."""
+    features: Mapping[str, Tensor]
+    """Split -> what the last layer reads (m, d), in the rows of `feature_rows`."""
+    loss: LossFunction
+    meta: dict[str, Any]
+    """The task's facts."""
+    probed_classes: int
+    """Classes that a probe of the features can tell apart; 0 where there is no hidden layer, or no classes."""
+    step: int
+
+
+@torch.inference_mode()
+def logit_diagnostics(logits: Tensor, train: TensorSplit, loss: LossFunction) -> dict[str, Tensor | float]:
+    """The largest logit (n, k), margins, and softmax collapse in the loss dtype, on the training rows."""
     out: dict[str, Tensor | float] = {"logit_max": logits.abs().max()}
     if loss.targets != "real":
         m = margins(logits, train.y)
@@ -148,13 +161,18 @@ def diagnostics(
             "margin_max": m.max(),
             "softmax_collapse": softmax_collapse(logits, loss.dtype),
         }
-        if classes:
-            out |= _probes(features, splits, classes)
+    return out
+
+
+@torch.inference_mode()
+def feature_spectra(features: Tensor, train: TensorSplit) -> dict[str, Tensor]:
+    """Dimension counts of what the head reads in the training rows that are kept for it, of `features` (m, d)."""
     rows = feature_rows("train", len(train.y))
-    return out | spectra(features["train"][torch.searchsorted(rows, _rank_rows(len(train.y))).to(train.x.device)])
+    return spectra(features[torch.searchsorted(rows, _rank_rows(len(train.y))).to(train.x.device)])
 
 
-def _probes(
+@torch.inference_mode()
+def probe_columns(
     features: Mapping[str, Tensor], splits: Mapping[str, TensorSplit], classes: int
 ) -> dict[str, Tensor | float]:
     """``{split}_probe_acc`` and its range over strengths; on every held-out split."""
@@ -165,10 +183,10 @@ def _probes(
         at = torch.searchsorted(rows, own).to(split.x.device)
         read[name] = (features[name][at], split.y[own.to(split.x.device)])
     train, labels = read.pop("train")
-    return _probe_columns(probe_scores(train, labels, read, classes))
+    return _score_columns(probe_scores(train, labels, read, classes))
 
 
-def _probe_columns(scores: Mapping[str, ProbeScores]) -> dict[str, Tensor | float]:
+def _score_columns(scores: Mapping[str, ProbeScores]) -> dict[str, Tensor | float]:
     """Columns of a row: ``{split}_probe_acc`` and its range over strengths, ``_low`` and ``_high``."""
     out: dict[str, Tensor | float] = {}
     for name, s in scores.items():

@@ -7,7 +7,7 @@ to a disk, a clock or a person, and no number leaves the device.
 import copy
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from grokscope import registry
+from grokscope.components import Measurement
 from grokscope.config import RunConfig
-from grokscope.measure import fourier, irm
+from grokscope.measure import irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.seeds import derive
@@ -28,7 +30,7 @@ from grokscope.train.evaluate import (
     Row,
     StepWatch,
     TensorSplit,
-    diagnostics,
+    View,
     feature_rows,
     forward,
     forward_with_features,
@@ -110,6 +112,8 @@ class TorchEngine:
         self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
+        standard = [entry.load()() for entry in registry.built_in("measurement").values()]
+        self.measurements: list[Measurement] = [*standard, *config.measure]
         self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
@@ -222,23 +226,31 @@ class TorchEngine:
         values: dict[str, Any] = {"lr": self.rate(max(self.step, 1))}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
-            if diagnose and split.env is not None and self.loss.targets != "real":
-                values |= irm.penalties(self.loss, logits[name], split.target, split.environments, name)
         if self.clean is not None:
             right = self.loss.predict(logits["train"]) == self.clean
             values |= {"train_clean_correct": right.sum(), "train_clean_n": len(right)}
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
-            values |= diagnostics(features, self.splits, logits["train"], self.loss, self.probed_classes)
             values |= self._effective_rates(weights)
-            if fourier.applies(self.meta):
-                train = self.splits["train"]
-                values |= fourier.fourier(self.model, self.meta["p"], self.meta["operation"], train.x, train.y)
+            values |= self._measured(logits, features, values)
             if self.step:
                 values |= self.watch.values
         self.model.train()
         return to_row(values, self.trivial)
+
+    def _measured(self, logits: dict[str, Tensor], features: dict[str, Tensor], taken: Iterable[str]) -> Row:
+        """What the measurements say of the present weights. Generators and gradients are as before, afterwards."""
+        view = View(self.model, self.splits, logits, features, self.loss, self.meta, self.probed_classes, self.step)
+        out: dict[str, Any] = {}
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            for measurement in self.measurements:
+                values = measurement(view)
+                _require_columns(values, measurement.name, {*taken, *out})
+                out |= values
+        for p in self.parameters:
+            p.grad = None
+        return out
 
     def _forward_all(self, with_features: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Logits (n, k) of every split, and on request what the head reads in some rows, from the same forward; for a
@@ -379,6 +391,19 @@ class TorchEngine:
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+
+
+def _require_columns(values: Mapping[str, Any], name: str, taken: Container[str]) -> None:
+    """Raises ValueError for a measurement's column that is there already, or is no single number."""
+    for column, value in values.items():
+        if column in taken:
+            raise ValueError(f"$.measure: {name!r} writes the column {column!r}, which is there already; rename it")
+        single = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float)
+        if not single or column.endswith(("_correct", "_n")):
+            raise ValueError(
+                f"$.measure: {name!r}: {column!r} must be a single number, under a name that does not end in _correct "
+                "or _n, which are counts of examples"
+            )
 
 
 def _resumable(built: Any, where: str) -> Any:
