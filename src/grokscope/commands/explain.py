@@ -1,12 +1,13 @@
 """explain: why did it (not) grok? Of a run, of anyone's training log, and of the arms of a study."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import as_options, columns_of, pairs
+from grokscope.commands.logs import are_named, as_options, columns_of, pairs
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.configio import dump, load_run
@@ -307,7 +308,12 @@ def _of_log(log: Path, split: str | None, known: Mapping[str, Any], columns: Map
     from grokscope.mechanism import Setup, case_of_trajectory
     from grokscope.mechanism import explain as run_checks
     from grokscope.trajectory import from_log
+    from grokscope.trajectory.logs.guess import unnamed
 
+    if not are_named(dict(columns)):
+        part, max_mb = columns["part"], columns["max_mb"]
+        command = f"grokscope explain {shlex.quote(str(log))}"
+        raise ValueError(as_options(unnamed(log, part=part, max_mb=max_mb, command=command)))
     try:
         trajectory = from_log(log, **columns)
     except ValueError as error:
