@@ -54,6 +54,7 @@ class Compatible:
     def p(self, drop: float, null: np.ndarray) -> float:
         """Share of flat curves that drop as far, (1 + #) / (1 + draws), at the upper end of what is compatible; `null`
         as of `flat_drops`."""
+        # Each noise has its own flat curves; they have variance 1, so the drop is measured in this noise's units.
         exceeding = [DRAWS - np.searchsorted(null[i], drop / self.sigma[i]) for i in range(len(RHO))]
         p = (1 + np.array(exceeding)) / (1 + DRAWS)
         return quantile(p.ravel(), self.weight.ravel(), COMPATIBLE)
@@ -64,6 +65,8 @@ def noise_after(curve: np.ndarray, smooth: np.ndarray, top: int, drop: float, ro
     end: judged from the peak on."""
     t = len(curve)
     risen = int(np.argmax(smooth >= smooth[top] - RISEN * drop))
+    # From the peak on, or earlier where too few evaluations follow it; but never from before the rise was over, which
+    # would pass for slow noise.
     since = max(min(top, t - max(LEAST_AFTER, t // 2)), min(risen, t - FEWEST))
     until = max(len(moving(curve)) + KEPT_AT_REST, since + FEWEST)
     return compatible(curve[since:until], rounding)
@@ -72,6 +75,8 @@ def noise_after(curve: np.ndarray, smooth: np.ndarray, top: int, drop: float, ro
 def compatible(values: np.ndarray, rounding: float = 0.0) -> Compatible:
     """How well each correlation and shape of the course fits a curve (t,), and the noise's standard deviation then, at
     least that of rounding."""
+    # Generalized least squares for every correlation at once. A shape is fitted by what it adds to the straight line
+    # alone, so that all shapes share one small system of equations.
     line, shapes, prior = _courses(len(values))
     curve = (values - values.mean())[:, None]
     lines = _products(line, line)
@@ -82,8 +87,10 @@ def compatible(values: np.ndarray, rounding: float = 0.0) -> Compatible:
     free = len(values) - 3
     left = np.maximum(rest - beside_line[..., 0] ** 2 / size, 0.0) / free
     stationary = (1 - RHO**2)[:, None]
+    # A score that moves in steps hides noise below them; without a floor a curve at rest would be sure of everything.
     innovation = np.maximum(left, max(rounding**2, 1e-24) * stationary)
     logdet = np.linalg.slogdet(lines)[1][:, None]
+    # The restricted likelihood: coefficients are integrated out, which pays for a shape that fits the noise.
     likelihood = -0.5 * (free * np.log(innovation) + logdet + np.log(size) - np.log(stationary))
     weight = np.exp(likelihood - likelihood.max()) * prior * prior_of_rho()[:, None]
     return Compatible(weight / weight.sum(), np.sqrt(innovation / stationary))

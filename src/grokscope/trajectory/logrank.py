@@ -63,6 +63,8 @@ def logrank(a: Times | Pair, b: Times | Pair, *, seed: int = 0) -> LogRank:
     a, b, coarse = same
     if reason := _incomparable(a, b):
         return LogRank(n=n, events=events, reason=f"cannot tell: {reason}", notes=(*notes, *coarse))
+    # The normal approximation only gives the statistic its sign and size; with a few seeds its p can lie below any
+    # that is attainable, so the p to quote is that of relabelled runs.
     result = stats.logrank(censored_data(a), censored_data(b))
     p, smallest = _permutation_p(_scores(pooled([a, b])), len(a), seed)
     return LogRank(

@@ -22,6 +22,8 @@ def turnbull(before: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray
     inside = (intervals[:, :1] <= cells[:, 0]) & (cells[:, 1] <= intervals[:, 1:])
     shares = np.full(len(cells), 1 / len(cells))
     for _ in range(MOST):
+        # Each run is dealt out over the cells it may lie in, by their present shares. A cell's gain is the gradient of
+        # the log-likelihood, and none exceeds 1 at the maximum.
         gain = (weights / (inside @ shares)) @ inside
         shares = shares * gain
         if gain.max() - 1 < TOLERANCE:
