@@ -1,6 +1,6 @@
 """CPU seconds and size of a report's page, written twice: the second time moved thresholds are known.
 
-python benchmarks/report.py runs            # a folder that holds runs; their kept verdicts are removed first
+python benchmarks/report_speed.py runs            # a folder that holds runs; their kept verdicts are removed first
 """
 
 import argparse
