@@ -98,9 +98,11 @@ def test_the_calibration_on_the_page_is_complete(page):
     assert all(re.fullmatch(r"\d+%", cell[0]) for row in rows for cell in row)
 
 
-READERS = ("report/read/dissections.py", "report/draw/dissection.py", "report/draw/layer_map.py",
-           "report/sections/dissection.py", "report/sections/dissection_tables.py", "archive/m6_table.py",
-           "study/dissected.py")  # fmt: skip
+READERS = (
+    "report/read/dissections.py", "report/sections/dissection.py", "report/sections/dissection_tables.py",
+    "figures/checkpoint_view.py", "figures/dissection.py", "figures/dissection_files.py", "figures/layer_map.py",
+    "archive/m6_table.py", "study/dissected.py",
+)  # fmt: skip
 """Whoever shows or exports what a dissection measured."""
 
 

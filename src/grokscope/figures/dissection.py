@@ -11,11 +11,11 @@ from grokscope.figures.axes import axes_rows, dress_y, heading, margin_labels, r
 from grokscope.figures.checkpoint_view import POOLED, CheckpointView, finite, hardest, median
 from grokscope.figures.keys import Entry
 from grokscope.figures.style import colour
-from grokscope.results.erasures import Erasure
-from grokscope.results.neurons import OverK
-from grokscope.results.probes import ProbeResult, Target
+from grokscope.results.erasures import M4, Erasure
+from grokscope.results.neurons import M6, OverK
+from grokscope.results.probes import M1, ProbeResult, Target
 from grokscope.results.scores import ByEffect, Effect, Interval, Null, Score
-from grokscope.results.steering import Scaling
+from grokscope.results.steering import M5, Scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -271,13 +271,19 @@ class Picture:
     draw: "Callable[[FigureBase, Seen], None]"
     axes: Callable[[Seen], int]
     """How many axes the panel stacks; 0 where there is nothing to show."""
+    part: Callable[[CheckpointView], M1 | M4 | M5 | M6 | None]
+    """The records that are drawn."""
 
     def size(self, runs: Seen) -> tuple[float, float]:
         return WIDTH, height(self.axes(runs))
 
 
-PROBES = Picture("m1", "M1. What can be read", draw_probes, lambda runs: int(any(d.sites for d in runs)))
-ERASURE = Picture("m4", "M4. Erasing a subspace", draw_erasure, lambda runs: 3 * any(d.erasures for d in runs))
-STEERING = Picture("m5", "M5. Steering", draw_steering, lambda runs: len(steering_rows(runs)))
-NEURONS = Picture("m6", "M6. Ablating neurons", draw_neurons, lambda _: 2)
+PROBES = Picture(
+    "m1", "M1. What can be read", draw_probes, lambda runs: int(any(d.sites for d in runs)), lambda d: d.m1
+)
+ERASURE = Picture(
+    "m4", "M4. Erasing a subspace", draw_erasure, lambda runs: 3 * any(d.erasures for d in runs), lambda d: d.m4
+)
+STEERING = Picture("m5", "M5. Steering", draw_steering, lambda runs: len(steering_rows(runs)), lambda d: d.m5)
+NEURONS = Picture("m6", "M6. Ablating neurons", draw_neurons, lambda _: 2, lambda d: d.m6)
 PICTURES = (PROBES, ERASURE, STEERING, NEURONS)

@@ -15,7 +15,7 @@ def write_pictures(checkpoint: CheckpointView, folder: Path, words: str) -> None
     none, and a picture of an earlier dissection does not stay behind."""
     runs = [checkpoint]
     for picture in PICTURES:
-        part = getattr(checkpoint, picture.name)
+        part = picture.part(checkpoint)
         path = folder / f"{picture.name}.png"
         if part is None or part.cannot_tell or not picture.axes(runs):
             path.unlink(missing_ok=True)

@@ -27,10 +27,6 @@ from grokscope.report.sections.dissection_tables import (
     shown,
     summary_table,
 )
-from grokscope.results.erasures import M4
-from grokscope.results.neurons import M6
-from grokscope.results.probes import M1
-from grokscope.results.steering import M5
 from grokscope.vocabulary.text import NONE, listed, plural
 
 PLACE = 65.0
@@ -104,7 +100,6 @@ class Battery:
 
     picture: Picture
     words: str
-    part: Callable[[Dissected], M1 | M4 | M5 | M6 | None]
     told: Callable[[Dissected], str]
     """One run in words, for who cannot see the figure."""
 
@@ -118,7 +113,7 @@ def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
     panels: list[Panel] = []
     silent: list[Block] = []
     for group, found in dissected.items():
-        parts = [(d, part) for d in found.main if (part := battery.part(d)) is not None]
+        parts = [(d, part) for d in found.main if (part := battery.picture.part(d)) is not None]
         speaking = [d for d, part in parts if not part.cannot_tell]
         reasons = [part.cannot_tell for d, part in parts if part.cannot_tell and part.cannot_tell != d.at_chance]
         if speaking and battery.picture.axes(speaking):
@@ -191,23 +186,22 @@ BATTERIES = (
     Battery(
         PROBES, "Linear probes for environment and task at each site, on held-out examples; "
         "crosses are the same probes fitted to random labels (the gap to them is the selectivity). Readable is not "
-        "used.", lambda d: d.m1, _told_probe,
+        "used.", _told_probe,
     ),
     Battery(
         ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "
         "old probe at chance proves nothing). Below, what the edit takes, beside random edits of equal dimension "
         "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        lambda d: d.m4, _told_erasure,
+        _told_erasure,
     ),
     Battery(
         STEERING, "Accuracy while features are pushed along the dominant direction between "
         "environments; gray: random directions of the same length. A monotone curve is common for random "
-        "directions too: see the table.", lambda d: d.m5,
-        _told_steering,
+        "directions too: see the table.", _told_steering,
     ),
     Battery(
         NEURONS, "The K neurons that separate the environments most, against the K of the "
-        "task and random K.", lambda d: d.m6, _told_neurons,
+        "task and random K.", _told_neurons,
     ),
 )  # fmt: skip
 
