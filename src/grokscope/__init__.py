@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
+    from grokscope.dissect.erasure_methods import ErasureMethod
     from grokscope.foreign import verdicts_of_logs
     from grokscope.mechanism.of_anything import explain
     from grokscope.mechanism.setup import Setup
@@ -37,6 +38,7 @@ _WHERE = {
     "Schedule": "components:Schedule",
     "Loss": "components:Loss",
     "Filter": "components:Filter",
+    "ErasureMethod": "dissect.erasure_methods:ErasureMethod",
     "Measurement": "components:Measurement",
     "EngineChoice": "components:EngineChoice",
     "TaskData": "task_data:TaskData",
@@ -75,6 +77,7 @@ __all__ = [
     "Cadence",
     "Criteria",
     "EngineChoice",
+    "ErasureMethod",
     "Filter",
     "Hardware",
     "Loss",

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from grokscope.limits import brief
 
-Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement"]
+Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "eraser"]
 C = TypeVar("C", bound=type)
 
 PLACES: dict[str, Kind] = {
@@ -115,7 +115,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
 }  # fmt: skip
-_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement")}
+_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement", "eraser")}
 
 _MODULES: dict[Kind, str] = {
     "optimizer": "grokscope.train.optimizers",
@@ -124,6 +124,7 @@ _MODULES: dict[Kind, str] = {
     "filter": "grokscope.train.filters",
     "engine": "grokscope.train.engines",
     "measurement": "grokscope.train.measurements",
+    "eraser": "grokscope.dissect.erasure_methods",
 }
 """Where the built-in components of each kind stand; importing the module registers them."""
 _IN_PROCESS: dict[tuple[str, str], Entry] = {}
@@ -170,7 +171,7 @@ def register(cls: C) -> C:
 def _kind_of(cls: type) -> Kind:
     kind = getattr(cls, "kind", None)
     if kind not in _BUILT_IN:
-        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice or Measurement"
+        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice, Measurement or ErasureMethod"
         raise ValueError(f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases}")
     return cast(Kind, kind)
 

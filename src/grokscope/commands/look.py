@@ -305,8 +305,8 @@ def list_(kind: str | None = None, /) -> Rows:
     Tasks, models, optimizers, losses and so on; on request the columns of metrics, and the splits.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, recipe or study, all if not given;
-            column or split.
+        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, eraser, recipe or study, all if not
+            given; column or split.
     """
     from grokscope.study import shipped_studies
 

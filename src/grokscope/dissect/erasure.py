@@ -4,7 +4,7 @@ An old probe at chance proves nothing: it was fitted to the very directions that
 that of probes refitted on edited features that the eraser never saw.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,48 +18,25 @@ from grokscope.dissect.controls import (
     variance_matched_frames,
 )
 from grokscope.dissect.effects import Scene, effect_records
+from grokscope.dissect.erasure_methods import ErasureMethod, ErasureView, method
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.labelling import Labelling, random_labels
-from grokscope.dissect.leace import ObliqueFitter, Whitening, splince, whiten
+from grokscope.dissect.leace import Whitening, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.sample import Sample
 from grokscope.dissect.scoring import score
-from grokscope.dissect.subspaces import (
-    Eraser,
-    class_means,
-    lda,
-    mean_diff,
-    principal_angles,
-    probe_rows,
-)
+from grokscope.dissect.subspaces import Eraser, class_means, mean_diff, principal_angles
 from grokscope.results.erasures import M4, Erasure
 from grokscope.results.scores import ByEffect, Effect, Score
 from grokscope.results.settings import Settings
 
 
-def fit_erasers(
-    h: np.ndarray,
-    z: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray | None,
-    probe: Probe,
-    settings: Settings,
-    whitening: Whitening,
-) -> tuple[dict[str, Eraser], dict[str, str]]:
-    """The named erasers of the environment z (n,), fitted to h (n, d), and why others could not be; y (n,) is the task
-    that `splince` spares."""
-    means, _, centre = class_means(h, z, weights)
-    fits: dict[str, Callable[[], Eraser]] = {
-        "mean_diff": lambda: mean_diff(h, z, weights),
-        "lda": lambda: lda(h, z, weights, rounds=settings.lda_rounds),
-        "probe_rows": lambda: probe_rows(probe.rows, centre),
-        "leace": lambda: whitening.eraser(means),
-        "splince": lambda: splince(h, z, y, weights),
-    }
+def fit_erasers(view: ErasureView, methods: Mapping[str, ErasureMethod]) -> tuple[dict[str, Eraser], dict[str, str]]:
+    """What each method found, and why others could not."""
     fitted, left_out = {}, {}
-    for name in settings.erasers:
+    for name, erasure_method in methods.items():
         try:
-            fitted[name] = fits[name]()
+            fitted[name] = erasure_method.fit(view)
         except ValueError as error:
             left_out[name] = str(error)
     return fitted, left_out
@@ -88,6 +65,12 @@ class Bench:
         means, _, centre = class_means(self.fit, z, self.sample.weights["fit"])
         return self.fit - means[z] + centre
 
+    def view(self, probe: Probe) -> ErasureView:
+        """What methods of erasure are fitted to."""
+        z, y = self.sample.target("environment", "fit"), self.sample.target("task", "fit")
+        weights = self.sample.weights["fit"]
+        return ErasureView(self.fit, z, y, weights, probe, self.whitening, self.without_environment)
+
     @cached_property
     def random_labels(self) -> list[Labelling]:
         """Permuted environments (n_fit,) of the fit part, the same for every method, each with its own weights."""
@@ -106,12 +89,12 @@ def make_bench(h: np.ndarray, head: LinearHead, sample: Sample, scenes: dict[str
 
 def run_m4(bench: Bench, probe: Probe) -> M4:
     """All erasures with their controls; `probe` reads the environment from the unedited fit part."""
-    fit, weights, settings = bench.fit, bench.sample.weights["fit"], bench.settings
-    z, y = bench.sample.target("environment", "fit"), bench.sample.target("task", "fit")
-    erasers, left_out = fit_erasers(fit, z, y, weights, probe, settings, bench.whitening)
+    view = bench.view(probe)
+    methods = {name: method(name, bench.settings.lda_rounds) for name in bench.settings.erasers}
+    erasers, left_out = fit_erasers(view, methods)
     before = {target: refit(bench, target, None, "select") for target in ("environment", "task")}
-    done = tuple(erase(bench, eraser, probe, before) for eraser in erasers.values())
-    task = mean_diff(fit, y, weights)
+    done = tuple(erase(bench, view, methods[name], eraser, before) for name, eraser in erasers.items())
+    task = mean_diff(view.h, view.y, view.weights)
     named = [*erasers.items(), ("task", task)]
     angles = {
         f"{a} / {b}": principal_angles(x.removed, w.removed)
@@ -145,7 +128,9 @@ def _score(bench: Bench, guesses: np.ndarray, target: str, *purpose: str) -> Sco
     )[0]
 
 
-def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) -> Erasure:
+def erase(
+    bench: Bench, view: ErasureView, erasure_method: ErasureMethod, eraser: Eraser, before: dict[str, Score]
+) -> Erasure:
     """One eraser on every set of examples."""
     sample, settings, fit = bench.sample, bench.settings, bench.fit
     test = bench.h[sample.parts.test]
@@ -156,7 +141,9 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
     frames, matched = variance_matched_frames(
         settings.rng("variance", eraser.name), bench.spectrum, eraser.removed, eraser.rank, target, settings.draws
     )
-    others = random_label_erasers(bench, eraser.name)
+    # What a meaningless labeling of the same groups removes. The environments' own means are taken away first, because
+    # a permutation of few groups still holds much of the real labeling.
+    others = erasure_method.fit_labelings(view, bench.random_labels)
     effects = {name: _effects(bench, eraser, scene, frames, others) for name, scene in bench.scenes.items()}
     low, high = fit.min(axis=0), fit.max(axis=0)
     return Erasure(
@@ -165,11 +152,11 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
         n_fit=len(fit),
         units_fit=sample.units("fit"),
         d=fit.shape[1],
-        guarantee=_guarantee(eraser.name, len(fit), fit.shape[1]),
+        guarantee=_guarantee(erasure_method, len(fit), fit.shape[1]),
         verdict=verdict,
         reason=reason,
         before=before["environment"],
-        old_probe=_score(bench, probe.guess(edited)[None], "environment", "old", eraser.name),
+        old_probe=_score(bench, view.probe.guess(edited)[None], "environment", "old", eraser.name),
         refitted=refitted,
         refitted_on_fit=refit(bench, "environment", eraser, "fit"),
         task_before=before["task"],
@@ -185,8 +172,8 @@ def erase(bench: Bench, eraser: Eraser, probe: Probe, before: dict[str, Score]) 
     )
 
 
-def _guarantee(name: str, n: int, d: int) -> str:
-    if name in ("lda", "probe_rows"):
+def _guarantee(erasure_method: ErasureMethod, n: int, d: int) -> str:
+    if erasure_method.means_stay:
         return "none: the class means stay apart"
     exact = "exact for linear probes on the fit part"
     return exact + (
@@ -231,20 +218,3 @@ def _effects(bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, ot
     if others:
         controls["labels"] = np.stack([erased_logits(bench.head, other, scene) for other in others])
     return effect_records(scene, erased_logits(bench.head, eraser, scene), controls)
-
-
-def random_label_erasers(bench: Bench, name: str) -> list[Eraser]:
-    """The same eraser fitted to permuted environments: what a meaningless labeling of the same groups removes.
-
-    The environments' own means are taken away first, because a permutation of few groups still holds much of the real
-    labeling. Not for the erasers that would cost a hundred refits: `probe_rows`, and `lda` in several rounds.
-    """
-    if name == "probe_rows" or (name == "lda" and bench.settings.lda_rounds > 1):
-        return []
-    rest, draws = bench.without_environment, bench.random_labels
-    if name in ("leace", "splince"):
-        fitter = ObliqueFitter(rest)
-        task = bench.sample.target("task", "fit") if name == "splince" else None
-        return [fitter.fit(z, weights, task) for z, weights in draws]
-    fit = lda if name == "lda" else mean_diff
-    return [fit(rest, z, weights) for z, weights in draws]

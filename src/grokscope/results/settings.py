@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from grokscope import registry
 from grokscope.config import require
 from grokscope.results.record import Record
 from grokscope.seeds import derive
@@ -79,8 +80,8 @@ class Settings(Record):
         for key in ("regularization", "refit_regularization"):
             values = getattr(self, key)
             require(len(values) > 0 and min(values, default=0) > 0, f"{key} must be positive numbers, got {values}")
-        unknown = [e for e in self.erasers if e not in ERASERS]
-        require(not unknown, f"erasers: unknown {unknown}; known: {', '.join(ERASERS)}")
+        unknown = [e for e in self.erasers if e not in ERASERS and e not in registry.entries("eraser")]
+        require(not unknown, f"erasers: unknown {unknown}; known: {', '.join(registry.entries('eraser'))}")
         require(self.ranking in RANKINGS, f"ranking: unknown {self.ranking!r}; known: {', '.join(RANKINGS)}")
         require(all(k >= 0 for k in self.ks) and any(self.ks), f"ks must be counts, one above 0, got {self.ks}")
         require(0.0 in self.steps and len(self.steps) >= 3, "steps must hold 0 and at least two others")
