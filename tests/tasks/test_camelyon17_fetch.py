@@ -135,7 +135,9 @@ def test_what_is_no_address_is_refused(tmp_path):
 
 
 def test_another_archive_is_refused(host, tmp_path):
-    with pytest.raises(ValueError, match=rf"has {len(ARCHIVE)} bytes, expected {len(ARCHIVE) + 1}; it is another one"):
+    with pytest.raises(
+        ValueError, match=rf"has {len(ARCHIVE):,} bytes, expected {len(ARCHIVE) + 1:,}; it is another one"
+    ):
         fetch(host, tmp_path, size=len(ARCHIVE) + 1)
     host.content = pack([("else.txt", b"x")])
     with pytest.raises(ValueError, match=r"holds no RELEASE.*not the camelyon17 archive"):
