@@ -102,6 +102,16 @@ def test_oracle_by_check(check, expected, case):
     assert word(case, check) == expected
 
 
+def test_a_norm_that_fell_has_not_grown_by_more_than_noise():
+    """A full-batch gradient is no noise: under strong decay the norm settles far above the null, and has fallen."""
+    setup = adamw(weight_decay=1.0, lr=1e-2)
+    fallen = memorizing(setup, norm_total=np.linspace(62.8, 53.9, ROWS))
+    finding = {f.check: f for f in explain(fallen).findings}["more than diffusion"]
+    assert finding.word == "against"
+    assert not finding.applies
+    assert "did not grow" in finding.evidence
+
+
 def test_every_check_has_a_case_of_its_own():
     assert {c.title() for c in CHECKS} - set(CASES) == {"readout"}, "readout is tested on networks that were trained"
 

@@ -71,7 +71,7 @@ class Leakage(Check):
     share: float = 0.5
 
     name = "leakage"
-    claim = "Held-out is no better held out than train: the splits share rows, or the two are evaluated differently."
+    claim = "The splits leak: held-out was ahead of train while train was being learned."
     source = "arXiv:2201.02177"
     misleads = (
         "Random augmentation and label noise make train harder than held-out honestly; duplicates among rows that "

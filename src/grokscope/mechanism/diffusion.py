@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from grokscope.mechanism.case import Case, Series
-from grokscope.mechanism.check import Answer, Check, lacking, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
 from grokscope.mechanism.norms import ratio_text
 
 
@@ -79,6 +79,9 @@ class MoreThanDiffusion(Check):
 
     def _against_noise(self, norm: Series, walk: "_Walk") -> Answer:
         start, end = float(norm.value[0]), float(norm.value[-1])
+        if end <= start:
+            # Decay against a gradient that is more than noise can settle above the null without any growth.
+            return not_applicable(f"{start:.4g} -> {end:.4g}: the norm did not grow")
         last = norm.since(norm.time_at(0.95)).value  # the end is as sure as the last records agree
         low, high = walk.fitted_u(start, float(last.min())), walk.fitted_u(start, float(last.max()))
         by_noise = walk.norm(start, self.noise)
