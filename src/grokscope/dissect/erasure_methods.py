@@ -1,4 +1,5 @@
-"""The registered ways to erase an environment. A new one is a class in this file, or in a package of yours.
+"""The registered ways to erase an environment. A new one is a class in this file, or in a package of yours. Listing
+them imports no torch: what a method needs is imported when it is fitted.
 
 Shapes: n examples of the fit part, d features.
 """
@@ -6,35 +7,37 @@ Shapes: n examples of the fit part, d features.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from grokscope.components import Component
-from grokscope.dissect.labelling import Labelling
-from grokscope.dissect.leace import ObliqueFitter, Whitening, splince
-from grokscope.dissect.probes import Probe
-from grokscope.dissect.subspaces import Eraser, class_means, lda, mean_diff, probe_rows
 from grokscope.registry import load, register
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from grokscope.dissect.labelling import Labelling
+    from grokscope.dissect.leace import Whitening
+    from grokscope.dissect.probes import Probe
+    from grokscope.dissect.subspaces import Eraser
 
 
 @dataclass(frozen=True)
 class ErasureView:
     """What a method is fitted to: the fit part of a sample."""
 
-    h: np.ndarray
+    h: "np.ndarray"
     """Features (n, d)."""
-    z: np.ndarray
+    z: "np.ndarray"
     """Environments (n,), codes 0, 1, ..."""
-    y: np.ndarray
+    y: "np.ndarray"
     """Classes of the task (n,): what must be spared."""
-    weights: np.ndarray | None
+    weights: "np.ndarray | None"
     """(n,), such that environment and class are independent; None: all alike."""
-    probe: Probe
+    probe: "Probe"
     """Reads the environment from these features."""
-    whitening: Whitening
+    whitening: "Whitening"
     """Of these features with these weights, computed once for all methods."""
-    without_environment: np.ndarray
+    without_environment: "np.ndarray"
     """Features (n, d) with every environment moved to the common mean: what permuted labelings are fitted to."""
 
 
@@ -48,10 +51,10 @@ class ErasureMethod(Component):
     examples that were fitted."""
 
     @abstractmethod
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
         """The map that removes the environment from features like the view's. Raises ValueError where there is none."""
 
-    def fit_labelings(self, view: ErasureView, labelings: Sequence[Labelling]) -> list[Eraser]:
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
         """The same for permuted environments, each with weights of its own: the control ``labels``, to be fitted to the
         view's features without the environment. Without it (an empty list) the method has its other controls only."""
         del view, labelings
@@ -69,10 +72,14 @@ class MeanDifference(ErasureMethod):
     name = "mean_diff"
     source = "arXiv:2306.03819"
 
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
+        from grokscope.dissect.subspaces import mean_diff
+
         return mean_diff(view.h, view.z, view.weights)
 
-    def fit_labelings(self, view: ErasureView, labelings: Sequence[Labelling]) -> list[Eraser]:
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+        from grokscope.dissect.subspaces import mean_diff
+
         return [mean_diff(view.without_environment, z, weights) for z, weights in labelings]
 
 
@@ -93,10 +100,14 @@ class Discriminants(ErasureMethod):
     rounds: int = 1
     """Each is fitted to what the ones before left; k classes have k - 1 discriminants in a round."""
 
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
+        from grokscope.dissect.subspaces import lda
+
         return lda(view.h, view.z, view.weights, rounds=self.rounds)
 
-    def fit_labelings(self, view: ErasureView, labelings: Sequence[Labelling]) -> list[Eraser]:
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+        from grokscope.dissect.subspaces import lda
+
         if self.rounds > 1:  # a hundred labelings, each with as many inverses as there are rounds
             return []
         return [lda(view.without_environment, z, weights) for z, weights in labelings]
@@ -116,7 +127,9 @@ class ProbeRows(ErasureMethod):
     source = "arXiv:2004.07667"
     means_stay = True
 
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
+        from grokscope.dissect.subspaces import class_means, probe_rows
+
         return probe_rows(view.probe.rows, class_means(view.h, view.z, view.weights)[2])
 
 
@@ -134,10 +147,14 @@ class Leace(ErasureMethod):
     summary = "the smallest change after which no linear probe reads the classes"
     source = "arXiv:2306.03819"
 
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
+        from grokscope.dissect.subspaces import class_means
+
         return view.whitening.eraser(class_means(view.h, view.z, view.weights)[0])
 
-    def fit_labelings(self, view: ErasureView, labelings: Sequence[Labelling]) -> list[Eraser]:
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+        from grokscope.dissect.leace import ObliqueFitter
+
         fitter = ObliqueFitter(view.without_environment)
         return [fitter.fit(z, weights) for z, weights in labelings]
 
@@ -155,10 +172,14 @@ class Splince(ErasureMethod):
     summary = "LEACE that leaves the covariance with the task as it was"
     source = "arXiv:2506.10703"
 
-    def fit(self, view: ErasureView) -> Eraser:
+    def fit(self, view: ErasureView) -> "Eraser":
+        from grokscope.dissect.leace import splince
+
         return splince(view.h, view.z, view.y, view.weights)
 
-    def fit_labelings(self, view: ErasureView, labelings: Sequence[Labelling]) -> list[Eraser]:
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+        from grokscope.dissect.leace import ObliqueFitter
+
         fitter = ObliqueFitter(view.without_environment)
         return [fitter.fit(z, weights, view.y) for z, weights in labelings]
 
