@@ -5,6 +5,7 @@ import pytest
 from mechanism_cases import ROWS, STEPS, adamw, constructed, grokking, memorizing, norms_of_noise, published
 
 from grokscope.mechanism import CHECKS, Setup, case_of_trajectory, explain
+from grokscope.mechanism.arms import Member, contrasts
 from grokscope.mechanism.setup import setup_of_config
 from grokscope.trajectory import from_log
 
@@ -208,3 +209,23 @@ def test_records_that_make_no_sense_are_unknown_and_no_error(value):
     assert (setup.lr, setup.init_scale, setup.parameters, setup.optimizer) == (None, None, None, None)
     assert setup.weight_decay == (0.0 if value == 0.0 else None)
     explain(memorizing(setup))
+
+
+def test_arms_with_other_components_differ_in_one_setting():
+    """The parameters that come with another optimizer or filter are no further differences."""
+    explained = explain(memorizing())
+    plain = {"regime.lr": 1e-3, "regime.grad_filter": "none"}
+    filtered = {**plain, "regime.grad_filter": "grokfast_ema", "regime.grad_filter.alpha": 0.98}
+    slower = {**filtered, "regime.grad_filter.alpha": 0.9}
+    both = {**filtered, "regime.lr": 1.0}
+    members = [
+        Member(arm, settings, explained, 0.5)
+        for arm, settings in (("plain", plain), ("filtered", filtered), ("slower", slower), ("both", both))
+    ]
+    found = {c.arms: c.key for c in contrasts(members)}
+    assert found == {
+        ("plain", "filtered"): "regime.grad_filter",
+        ("plain", "slower"): "regime.grad_filter",
+        ("filtered", "slower"): "regime.grad_filter.alpha",
+        ("filtered", "both"): "regime.lr",
+    }

@@ -7,10 +7,12 @@ import pytest
 
 import grokscope as gs
 from grokscope import cli, configio
+from grokscope.mechanism import explain
 from grokscope.mechanism.check import Arm
 from grokscope.study import Study
 from grokscope.study.counterfactual import AS_IT_WAS, _trial, counterfactual_study, to_toml
 from grokscope.train.driver import train
+from mechanism.mechanism_cases import adamw, memorizing
 from tiny import tiny
 
 
@@ -119,3 +121,21 @@ def test_decay_is_found_to_be_what_lacked(tmp_path):
     fates = {t.check: t.fate for t in trials(test, tmp_path, explanation)}
     assert fates["decay time"] == "survived"
     assert "survived" not in {fate for check, fate in fates.items() if check == "head growth"}
+
+
+def test_all_that_makes_a_run_is_in_the_study():
+    """Engine, components with parameters, measurements and cadences: as it was, it is the same run."""
+    config = configio.load_run(
+        {
+            "task": {"name": "competing-features", "n_train": 64, "n_test": 32},
+            "model": {"name": "linear"},
+            "regime": {"optimizer": "sgd", "loss": "logistic", "batch_size": 1, "lr": 0.05, "weight_decay": 1e-3},
+            "budget": {"epochs": 30},
+            "engine": "compiled",
+        }
+    )
+    other = tiny({"regime.optimizer": {"name": "adamw", "betas": [0.9, 0.98]}, "diagnose.every": 30})
+    for whole in (config, other):
+        study = counterfactual_study(whole, explain(memorizing(adamw())), [whole.seed])
+        made = Study.from_dict(tomllib.loads(to_toml(study)))
+        assert next(e for e in made.entries if e.label == AS_IT_WAS).config.identity() == whole.identity()

@@ -93,7 +93,10 @@ def contrasts(members: Sequence[Member]) -> tuple[Contrast, ...]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return sorted(k for k in one.keys() | other.keys() if one.get(k) != other.get(k))
+    """Dotted keys in which two arms differ. Where they have other components, their parameters are no difference of
+    their own."""
+    differing = [k for k in one.keys() | other.keys() if one.get(k) != other.get(k)]
+    return sorted(k for k in differing if not any(k.startswith(f"{whole}.") for whole in differing))
 
 
 def _contrast(key: str, one: tuple[str, list[Member]], other: tuple[str, list[Member]]) -> Contrast:

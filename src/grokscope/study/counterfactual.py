@@ -12,15 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from grokscope import configio
-from grokscope.config import RunConfig, require
+from grokscope.config import Regime, RunConfig, require
 from grokscope.identity import canonical, frozen_defaults
 from grokscope.inference.compare import sign_flip
 from grokscope.mechanism import Arm, Explanation, case_of_run
-from grokscope.study.spec import SCHEMA
+from grokscope.study.spec import SCHEMA, VARIABLE
 from grokscope.study.study import Study
 
 AS_IT_WAS = "as it was"
-TABLES = ("task", "model", "regime", "budget", "evaluate", "diagnose", "checkpoint")
 
 Fate = Literal["survived", "refuted", "open"]
 
@@ -67,18 +66,18 @@ def counterfactual_study(config: RunConfig, explanation: Explanation, seeds: Seq
     Raises:
         ValueError: no claim that stands or is open names an arm.
     """
-    arms = {name: arm for name, (_, _, arm) in testable(explanation).items() if _is_possible(config, arm)}
+    arms = {name: told for name, told in testable(explanation).items() if _is_possible(config, told[-1])}
     require(bool(arms), "no explanation that fits or is open names an arm that this run's config could state")
     return {
         "schema": SCHEMA,
         "name": "counterfactual",
         "title": f"What would have happened without: {', '.join(arms)}",
-        "claim": "; ".join(claim for name, (_, claim, _) in testable(explanation).items() if name in arms),
+        "claim": "; ".join(claim for _, claim, _ in arms.values()),
         "seeds": list(seeds),
-        **{table: _told(getattr(config, table)) for table in TABLES},
+        **_base(config),
         "arm": [
             {"name": AS_IT_WAS, "regime.lr": config.regime.lr},
-            *({"name": name, **arm.changes} for name, arm in arms.items()),
+            *({"name": name, **arm.changes} for name, (_, _, arm) in arms.items()),
         ],
     }
 
@@ -93,31 +92,34 @@ def _is_possible(config: RunConfig, arm: Arm) -> bool:
     return True
 
 
-def _told(table: Any) -> dict[str, Any]:
-    """A table of a config with its name and what differs from its defaults."""
-    values = configio.dump(table)
-    defaults = frozen_defaults(type(table))
+def _base(config: RunConfig) -> dict[str, Any]:
+    """All that an arm could change, as the run has it; what is at its default is left out."""
+    raw, defaults = configio.dump(config), frozen_defaults(RunConfig)
+    base = {key: raw[key] for key in VARIABLE if key not in defaults or defaults[key] != canonical(raw[key])}
     return {
-        key: value
-        for key, value in values.items()
+        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else value
+        for key, value in base.items()
         if value is not None
-        and (key not in defaults or defaults[key] != canonical(value))
-        and not _is_label(table, key)
     }
 
 
-def _is_label(table: Any, key: str) -> bool:
-    """A regime's name is a label, which the arms give; those of task and model say what they are."""
-    return key == "name" and not hasattr(type(table), "build")
+def _told(values: Mapping[str, Any], table: Any) -> dict[str, Any]:
+    """What of a table differs from its defaults, and its name: that of a regime is a label, which the arms give."""
+    defaults = frozen_defaults(type(table))
+    apart = ("name",) if isinstance(table, Regime) else ()
+    return {
+        key: value
+        for key, value in values.items()
+        if value is not None and key not in apart and (key not in defaults or defaults[key] != canonical(value))
+    }
 
 
 def to_toml(study: Mapping[str, Any]) -> str:
     """The file of such a study. Values are texts, numbers, lists and tables, which TOML mostly writes as JSON does."""
-    plain = {key: value for key, value in study.items() if key not in (*TABLES, "arm")}
-    lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
-    for table in TABLES:
-        if study.get(table):
-            lines += ["", f"[{table}]", *(f"{key} = {_value(value)}" for key, value in study[table].items())]
+    tables = {key: value for key, value in study.items() if isinstance(value, Mapping)}
+    lines = [f"{key} = {_value(value)}" for key, value in study.items() if key not in tables and key != "arm"]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
     for arm in study["arm"]:
         lines += ["", "[[arm]]", *(f"{key} = {_value(value)}" for key, value in arm.items())]
     return "\n".join(lines) + "\n"
