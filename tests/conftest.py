@@ -2,6 +2,21 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture
+def registered_here_only():
+    """What a test registers, others do not see."""
+    from grokscope import registry
+
+    tables = (registry._IN_PROCESS, registry._LOADED)
+    before = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)

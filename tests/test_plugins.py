@@ -24,14 +24,7 @@ from tiny import TINY, tiny
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def clean():
-    """What a test registers, others do not see."""
-    before = dict(registry._IN_PROCESS), dict(registry._LOADED)
-    yield
-    for table, old in zip((registry._IN_PROCESS, registry._LOADED), before, strict=True):
-        table.clear()
-        table.update(old)
+pytestmark = pytest.mark.usefixtures("registered_here_only")
 
 
 def test_what_is_registered_in_process_trains_and_is_recorded(tmp_path, capsys):

@@ -143,6 +143,11 @@ class Measurement(Component):
         is in eval mode; generators and gradients are put back afterwards, weights must be left alone."""
 
 
+def name_in(value: Any) -> Any:
+    """The name of a component as configs write it: a bare name, or a table of its parameters with its name."""
+    return value.get("name") if isinstance(value, Mapping) else value
+
+
 def key_of(field: "Field[Any]") -> str:
     """A field as files call it. ``lambda`` is a word of Python's, so that field is called ``lambda_``."""
     return field.name.removesuffix("_")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grokscope import configio, registry
+from grokscope import configio
 from grokscope.study import Study
 from grokscope.train.driver import train
 from grokscope.verdicts import run_verdicts
@@ -23,13 +23,7 @@ def blocks(language):
     return found
 
 
-@pytest.fixture(autouse=True)
-def forget_what_a_page_registers():
-    before = dict(registry._IN_PROCESS), dict(registry._LOADED)
-    yield
-    for table, old in zip((registry._IN_PROCESS, registry._LOADED), before, strict=True):
-        table.clear()
-        table.update(old)
+pytestmark = pytest.mark.usefixtures("registered_here_only")
 
 
 @pytest.mark.parametrize("text", blocks("python"))

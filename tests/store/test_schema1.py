@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from golden.record import machine
 from grokscope import configio, flat_regime
 from grokscope.archive.importing import import_archive
 from grokscope.cli import run as cli
@@ -22,6 +21,7 @@ from grokscope.study.study import Study
 from grokscope.train.branch import branch
 from grokscope.train.driver import extend, train
 from grokscope.verdicts import run_verdicts
+from stored_runs import assert_same_numbers
 from tiny import same_folder_content
 
 CASES = Path(__file__).parents[1] / "cases" / "schema1"
@@ -49,24 +49,6 @@ def holds(now, then):
     if isinstance(then, dict):
         return all(key in now and holds(now[key], value) for key, value in then.items())
     return now == then
-
-
-def on_the_same_machine(run):
-    made = run.record["provenance"]
-    here = machine()
-    return made["processor"] == here["processor"][0] and made["packages"]["torch"] == here["packages"]["torch"]
-
-
-def assert_same_numbers(one, two):
-    """Every bit on the machine that the stored run was made on; the same curve elsewhere."""
-    a, b = open_run(one).rows(), open_run(two).rows()
-    assert [r["step"] for r in a] == [r["step"] for r in b]
-    if on_the_same_machine(open_run(two)):
-        assert [{k: x[k] for k in y} for x, y in zip(a, b, strict=True)] == b, "later versions may add columns"
-        final = Path("checkpoints") / "final.safetensors"
-        assert (one / final).read_bytes() == (two / final).read_bytes()
-    for x, y in zip(a, b, strict=True):
-        assert x["train_loss"] == pytest.approx(y["train_loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from golden.record import machine
 from grokscope import configio
 from grokscope.archive.exporting import export_archive
 from grokscope.archive.importing import import_archive
@@ -26,6 +25,7 @@ from grokscope.train.driver import extend, train
 from grokscope.train.filters import GrokfastEMA, GrokfastMA
 from grokscope.train.optimizers import SGD, AdamW, Muon
 from grokscope.train.schedules import Warmup
+from stored_runs import assert_same_numbers
 
 CASES = Path(__file__).parents[1] / "cases" / "schema2"
 NAMES = json.loads((CASES / "names.json").read_text())
@@ -43,19 +43,6 @@ def stored(root, kind):
 
 def config_of(run):
     return configio.load_run(run.config)
-
-
-def assert_same_numbers(one, two):
-    """Every bit on the machine that the stored run was made on; the same curve elsewhere."""
-    a, b = open_run(one).rows(), open_run(two).rows()
-    assert [r["step"] for r in a] == [r["step"] for r in b]
-    made, here = open_run(two).record["provenance"], machine()
-    if made["processor"] == here["processor"][0] and made["packages"]["torch"] == here["packages"]["torch"]:
-        assert [{k: x[k] for k in y} for x, y in zip(a, b, strict=True)] == b
-        final = Path("checkpoints") / "final.safetensors"
-        assert (one / final).read_bytes() == (two / final).read_bytes()
-    for x, y in zip(a, b, strict=True):
-        assert x["train_loss"] == pytest.approx(y["train_loss"], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.logs import are_named, as_options, columns_of, pairs
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
-from grokscope.configio import dump, load_run
+from grokscope.configio import dump, flatten, load_run
 from grokscope.store import open_run
 from grokscope.store.ended import require_whole
 from grokscope.vocabulary.text import number, plural
@@ -95,9 +95,8 @@ class Explained(Result):
         if arms:
             _heading(console, "What to train next")
         for finding, arm in arms:
-            changes = " ".join(f"--{key} {value}" for key, value in arm.changes.items())
-            console.print(f"  {arm.name}{f' ({changes})' if changes else ''}: {arm.expects}  [tests: {finding.check}]",
-                          markup=False)  # fmt: skip
+            how = f" ({arm.options})" if arm.changes else ""
+            console.print(f"  {arm.name}{how}: {arm.expects}  [tests: {finding.check}]", markup=False)
         if self.explanation.missing:
             missing = ", ".join(self.explanation.missing)
             _heading(console, f"Not known here, and needed by further checks: {missing}", "dim")
@@ -350,21 +349,10 @@ def _member(state: Any, split: str | None) -> "Member":
 
     case = case_of_run(state.run, split)
     config = state.entry.config
-    settings = {key: value for key, value in _flat(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
+    settings = {key: value for key, value in flatten(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
     settings.pop("regime.name")
     return Member(config.regime.name, settings, run_checks(case), float(case.verdict.milestones.end))
 
 
 NO_SETTING = ("seed", "hardware", "evaluate", "diagnose", "checkpoint")
 """Tables of a config that are no part of an arm: what was watched, and where."""
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

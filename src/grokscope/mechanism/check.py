@@ -22,6 +22,11 @@ class Arm:
     raises: bool = True
     """Whether held-out should then end higher than in the run as it was, or lower."""
 
+    @property
+    def options(self) -> str:
+        """The changes as a command line has them."""
+        return " ".join(f"--{key} {value}" for key, value in self.changes.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from grokscope.components import name_in
 from grokscope.config import require
 
 DECOUPLED = ("adamw", "sgd", "muon")
@@ -56,12 +57,12 @@ def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setu
     of another program, a damaged one) is unknown."""
     regime = config.get("regime") or {}
     return Setup(
-        optimizer=_name(regime.get("optimizer")),
+        optimizer=name_in(regime.get("optimizer")),
         lr=_positive(regime.get("lr")),
         weight_decay=_number(regime.get("weight_decay")),
         decay_groups=str(regime.get("decay_groups", "all")),
-        loss=_name(regime.get("loss")),
-        grad_filter=_name(regime.get("grad_filter")),
+        loss=name_in(regime.get("loss")),
+        grad_filter=name_in(regime.get("grad_filter")),
         init_scale=_positive(regime.get("init_scale")),
         irm_weight=_number(regime.get("irm_weight")),
         parameters=_positive(facts.get("parameters")),
@@ -77,8 +78,3 @@ def _number(value: Any) -> Any:
 
 def _positive(value: Any) -> Any:
     return _number(value) or None
-
-
-def _name(component: Any) -> str | None:
-    """A component is written by its name, or as a table of its parameters with its name."""
-    return component.get("name") if isinstance(component, Mapping) else component

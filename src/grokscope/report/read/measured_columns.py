@@ -1,10 +1,10 @@
 """Bands of the measured columns that a report draws. What a column means is said by `grokscope.vocabulary.columns`."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from grokscope.components import name_in
 from grokscope.report.read.bands import Band, group_band
 from grokscope.report.read.judged_run import Reading
 from grokscope.vocabulary.columns import Described
@@ -42,8 +42,7 @@ def _over(members: list[Reading], column: str, scale: str) -> Band | None:
 def _means_something(reading: Reading, described: Described) -> bool:
     """Whether the run was trained with a loss under which the column says anything; yes, where the loss is unknown."""
     regime = (reading.subject.config or {}).get("regime") or {}
-    loss = regime.get("loss")
-    name = loss.get("name") if isinstance(loss, Mapping) else loss
+    name = name_in(regime.get("loss"))
     return not described.losses or name is None or name in described.losses
 
 

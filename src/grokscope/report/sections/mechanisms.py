@@ -105,6 +105,7 @@ def _arms(explanations: Sequence[Explanation]) -> list[Text]:
     for explanation in explanations:
         for finding in explanation.fitting:
             if finding.arm is not None and finding.arm.changes:
-                keys = " ".join(f"--{key} {value}" for key, value in finding.arm.changes.items())
-                lines.setdefault(finding.arm.name, [f"{finding.arm.name}: ", Code(keys), f" — {finding.arm.expects}"])
+                lines.setdefault(
+                    finding.arm.name, [f"{finding.arm.name}: ", Code(finding.arm.options), f" — {finding.arm.expects}"]
+                )
     return list(lines.values())
