@@ -85,6 +85,7 @@ def test_a_plan_says_the_decay_budget(study):
     ("argv", "words"),
     [
         (["explain", "nowhere"], "nowhere"),
+        (["explain", "digits", "--lr", "0.1"], "--lr: only for a log"),
         (["explain", "LOG"], "--step epoch --train train_acc --held-out"),
         (["explain", "LOG", "--step", "epoch", "--train", "train_ac", "--held-out", "val_acc"], "train_acc"),
         (["explain", "LOG", *OPTIONS, "--measured", "rnk=norm"], "rank"),

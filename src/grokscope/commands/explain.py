@@ -263,6 +263,8 @@ def explain(
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
         return _of_log(source, split, known, columns | {"measured": pairs(measured, str)})
+    given = [f"--{name.replace('_', '-')}" for name in known] + (["names of columns"] if are_named(columns) else [])
+    require(not given, f"{', '.join(given)}: only for a log; the runs of a study know how they were trained")
     return _of_study(source, root, split)
 
 

@@ -15,7 +15,7 @@ class RankCollapse(Check):
 
     name = "rank collapse"
     claim = "The features lose rank."
-    source = "Roy and Vetterli, EUSIPCO 2007"
+    source = "doi:10.5281/zenodo.40511"
     misleads = (
         "Rank falls in runs that grok too: it describes a regime, and tells regimes apart only beside one another."
     )
