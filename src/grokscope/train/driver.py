@@ -111,7 +111,7 @@ def train(
     notes: list[str] = []
     with recorded_warnings(notes), registry.naming_plugins():
         data = config.task.build(config.seed)
-        session = _Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
+        session = Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
     with lock.exclusive(run.path):
         if not _complete(run, config):
@@ -157,7 +157,7 @@ def _complete(run: Run, config: RunConfig) -> bool:
     return not changed_since(run, status, thorough=True)  # with rows missing there is something left to do
 
 
-class _Session:
+class Session:
     """One process's work on one run."""
 
     def __init__(

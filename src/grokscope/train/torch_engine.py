@@ -221,6 +221,10 @@ class TorchEngine:
 
     def row(self, diagnose: bool) -> Row:
         """The evaluation of the present weights. Leaves weights, buffers and generators untouched."""
+        return to_row(self.row_values(diagnose), self.trivial)
+
+    def row_values(self, diagnose: bool) -> dict[str, Any]:
+        """What a row is made of, still on the device."""
         self.model.eval()
         logits, features = self._forward_all(diagnose)
         values: dict[str, Any] = {"lr": self.rate(max(self.step, 1))}
@@ -237,7 +241,7 @@ class TorchEngine:
             if self.step:
                 values |= self.watch.values
         self.model.train()
-        return to_row(values, self.trivial)
+        return values
 
     def _measured(self, logits: dict[str, Tensor], features: dict[str, Tensor], taken: Iterable[str]) -> Row:
         """What the measurements say of the present weights. Generators and gradients are as before, afterwards."""
