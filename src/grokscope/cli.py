@@ -69,7 +69,9 @@ VERBS = {
         "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
     ),
     "explain": Verb(
-        "explain:explain", "which explanations fit a trajectory, and which experiment would decide between them"
+        "explain:explain",
+        "which explanations fit a trajectory, and which experiment would decide between them",
+        ("criteria",),
     ),
     "oracle ridge": Verb(
         "oracle:ridge", "ridge regression in closed form: two clocks, and what the checks say of them"

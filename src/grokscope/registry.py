@@ -98,6 +98,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("digits", "tasks.digits:Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
         ("parity", "tasks.parity:Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
         ("competing-features", "tasks.competing:CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
+        ("ridge", "tasks.ridge:RidgeTask", "a linear teacher with more weights than examples (regression)", "arXiv:2601.19791"),
         ("mheight", "tasks.mheight:MHeight", "log2 m-height of a linear code from its matrix (regression)", "arXiv:2602.20366"),
         ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in training", "arXiv:2012.07421"),
         ("camelyon17", "tasks.camelyon17:Camelyon17", "tumour in real tissue of five hospitals, from a WILDS folder", "arXiv:2012.07421"),

@@ -98,3 +98,37 @@ def test_wrong_input_is_one_message(log, argv, words, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
+
+
+def test_what_a_run_recorded_is_not_overridden(study, capsys):
+    run = next(iter(sorted((study[1] / "runs").iterdir())))
+    lr = json.loads((run / "config.json").read_text())["config"]["regime"]["lr"]
+    assert cli.run(["explain", str(run), "--lr", str(3 * lr)]) == 2
+    assert f"lr {3 * lr!r}: the run {run.name} was trained with {lr!r}" in capsys.readouterr().err
+    assert cli.run(["explain", str(run), "--lr", str(lr)]) == 0
+    assert cli.run(["explain", str(run), "--lr", str(lr), "--test", "why.toml"]) == 2
+    assert "--lr: a test trains the run as it was recorded" in capsys.readouterr().err
+
+
+def test_thresholds_reach_what_is_explained(study, log, capsys):
+    run = next(iter(sorted((study[1] / "runs").iterdir())))
+    assert cli.run(["explain", str(run), "--criteria.fit", "0.5", "--criteria.fit_loss", "1e-30", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "underfit"
+    assert cli.run(["explain", str(log), *OPTIONS, "--criteria.generalize", "0.2"]) == 0
+    assert "generalized" in capsys.readouterr().out
+    assert cli.run(["explain", "digits", "--criteria.fit", "0.5"]) == 2
+    assert "under [criteria]" in capsys.readouterr().err
+
+
+def test_the_thresholds_of_a_study_are_those_of_its_file(study, capsys, monkeypatch):
+    from dataclasses import replace
+
+    from grokscope.trajectory import Criteria
+
+    made, root = study
+    strict = replace(made, criteria=Criteria(fit_loss=1e-30))
+    monkeypatch.setattr("grokscope.study.study.find_study", lambda file: file)
+    monkeypatch.setattr("grokscope.study.study.Study.load", lambda file: strict)
+    assert cli.run(["explain", "two", "--root", str(root / "runs"), "--json"]) == 0
+    arms = json.loads(capsys.readouterr().out)["arms"]
+    assert all(set(arm["verdicts"]) == {"underfit"} for arm in arms)

@@ -42,6 +42,8 @@ EVENTS_ONLY = {
         ({"spike_rise": 0.1}, "spike_rise"),
         ({"spike_sigmas": -1}, "spike_sigmas"),
         ({"spike_scale": 0}, "spike_scale"),
+        ({"fit_loss": 0.0}, "fit_loss must be positive and finite"),
+        ({"generalize_loss": float("inf")}, "generalize_loss"),
     ],
 )
 def test_impossible_thresholds_are_refused(change: dict[str, Any], message: str):
@@ -54,7 +56,7 @@ def test_every_threshold_of_a_verdict_moves_down_and_up(kind: Any):
     t = grokked() if kind == "classification" else trajectory([1, 2], [0, 1], [0, 1], kind=kind, trivial=0.0)
     moved = [label.split("=")[0] for label, _ in Criteria().neighbours(t, "id_val")]
     other = {"fit_r2", "generalize_r2"} if kind == "classification" else {"fit", "generalize"}
-    expected = {f.name for f in fields(Criteria)} - EVENTS_ONLY - other - {"zero_loss"}
+    expected = {f.name for f in fields(Criteria)} - EVENTS_ONLY - other - {"zero_loss", "fit_loss", "generalize_loss"}
     assert set(moved) == expected
     assert moved.count("in_a_row") == 1  # one evaluation is the fewest
     assert all(moved.count(key) == 2 for key in expected - {"in_a_row"})

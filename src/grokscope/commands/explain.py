@@ -1,13 +1,13 @@
 """explain: why did it (not) grok? Of a run, of anyone's training log, and of the arms of a study."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import are_named, as_options, columns_of, pairs
+from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.configio import dump, flatten, load_run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from grokscope.mechanism import Explanation, Finding
     from grokscope.mechanism.arms import ArmWords, Contrast, Member
     from grokscope.study.counterfactual import Trial
+    from grokscope.trajectory import Criteria
 
 
 @dataclass
@@ -206,12 +207,14 @@ def explain(
     seeds: tuple[int, ...] = (),
     go: bool = False,
     workers: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Explained | ExplainedStudy | Tested:
     """Why did it (not) grok? Which explanations fit a run, which are excluded, and which arm would tell.
 
     ``grokscope explain runs/NAME``; ``grokscope explain STUDY.toml`` compares the arms of a study; of a log of your own
-    name the columns as for `verdict`, and how it was trained: ``--lr 1e-3 --weight-decay 1``. Checks read trajectories
-    and train nothing, but for ``--test``, which puts the diagnosis of a run to the test.
+    name the columns as for `verdict`, and how it was trained: ``--lr 1e-3 --weight-decay 1``; a run takes only those of
+    these that its record lacks. Thresholds are set by ``--criteria.fit 0.98`` and so on, those of a study by its file.
+    Checks read trajectories and train nothing, but for ``--test``, which puts the diagnosis of a run to the test.
 
     Args:
         source: A run folder, a study file (or the name of a shipped study), or a training log.
@@ -249,42 +252,57 @@ def explain(
         workers: Runs trained at a time.
 
     Raises:
-        ValueError: neither run nor study nor log; a missing column (the nearest is named); a run without evaluations.
+        ValueError: neither run nor study nor log; a missing column (the nearest is named); a run without evaluations;
+            a setting that contradicts what a run recorded.
     """
+    criteria = criteria_of(overrides or {})
     known = {name: value for name, value in locals().items() if name in SETUP and value is not None}
     columns = columns_of(locals())
     require(test is not None or not (go or seeds), "--go and --seeds belong to --test FILE")
     if source.is_dir():
         require(not columns["train"], "--train names a column of a log; a run knows its own")
         if test is not None:
-            return _put_to_the_test(source, split, test, seeds, root, workers if go else None, go)
-        return _of_run(source, split, known)
+            require(not known, f"{_options(known)}: a test trains the run as it was recorded")
+            return _put_to_the_test(source, split, criteria, test, seeds, root, workers if go else None, go)
+        return _of_run(source, split, criteria, known)
     require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
-        return _of_log(source, split, known, columns | {"measured": pairs(measured, str)})
-    given = [f"--{name.replace('_', '-')}" for name in known] + (["names of columns"] if are_named(columns) else [])
-    require(not given, f"{', '.join(given)}: only for a log; the runs of a study know how they were trained")
+        return _of_log(source, split, criteria, known, columns | {"measured": pairs(measured, str)})
+    given = ", ".join(filter(None, (_options(known), "names of columns" if are_named(columns) else "")))
+    require(not given, f"{given}: only for a log; the runs of a study know how they were trained")
+    require(criteria is None, "criteria: a study's thresholds stand in its file, under [criteria]")
     return _of_study(source, root, split)
 
 
-def _of_run(folder: Path, split: str | None, known: Mapping[str, Any]) -> Explained:
+def _options(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _of_run(folder: Path, split: str | None, criteria: "Criteria | None", known: Mapping[str, Any]) -> Explained:
     from grokscope.mechanism import case_of_run
     from grokscope.mechanism import explain as run_checks
 
     run = open_run(folder)
     require_whole(run)
-    return Explained(run.id, run_checks(case_of_run(run, split, **known)))
+    return Explained(run.id, run_checks(case_of_run(run, split, criteria, **known)))
 
 
 def _put_to_the_test(
-    folder: Path, split: str | None, file: Path, seeds: Sequence[int], root: Path, workers: int | None, go: bool
+    folder: Path,
+    split: str | None,
+    criteria: "Criteria | None",
+    file: Path,
+    seeds: Sequence[int],
+    root: Path,
+    workers: int | None,
+    go: bool,
 ) -> Tested:
     """Write the study (or take the one that is there), train it where that is asked for, and judge what is finished."""
     from grokscope.study.counterfactual import counterfactual_study, to_toml, trials
     from grokscope.study.study import Study
 
-    explained = _of_run(folder, split, {})
+    explained = _of_run(folder, split, criteria, {})
     config = load_run(open_run(folder).config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
     text = to_toml(counterfactual_study(config, explained.explanation, chosen))
@@ -305,7 +323,13 @@ def _put_to_the_test(
     return Tested(explained, file, root, len(states), finished, left, trials(study, root, explained.explanation))
 
 
-def _of_log(log: Path, split: str | None, known: Mapping[str, Any], columns: Mapping[str, Any]) -> Explained:
+def _of_log(
+    log: Path,
+    split: str | None,
+    criteria: "Criteria | None",
+    known: Mapping[str, Any],
+    columns: Mapping[str, Any],
+) -> Explained:
     from grokscope.mechanism import Setup, case_of_trajectory
     from grokscope.mechanism import explain as run_checks
     from grokscope.trajectory import from_log
@@ -319,7 +343,7 @@ def _of_log(log: Path, split: str | None, known: Mapping[str, Any], columns: Map
         trajectory = from_log(log, **columns)
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
-    return Explained(str(log), run_checks(case_of_trajectory(trajectory, Setup(**known), split)))
+    return Explained(str(log), run_checks(case_of_trajectory(trajectory, Setup(**known), split, criteria)))
 
 
 def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
@@ -335,7 +359,7 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
         notes.append(f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are left out")
     for state in finished:
         try:
-            members.append(_member(state, split))
+            members.append(_member(state, split, study.criteria))
         except ValueError as error:
             notes.append(str(error))
     require(bool(members), "\n".join(notes))
@@ -344,12 +368,12 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     )
 
 
-def _member(state: Any, split: str | None) -> "Member":
+def _member(state: Any, split: str | None, criteria: "Criteria | None") -> "Member":
     from grokscope.mechanism import case_of_run
     from grokscope.mechanism import explain as run_checks
     from grokscope.mechanism.arms import Member
 
-    case = case_of_run(state.run, split)
+    case = case_of_run(state.run, split, criteria)
     config = state.entry.config
     settings = {key: value for key, value in flatten(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
     settings.pop("regime.name")

@@ -4,9 +4,12 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokscope.config import require
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria
 
 _OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step)=('?)([^'\s;,?]+)\2")
 _UNNAMED = ("train", "held_out", "train_loss", "held_out_loss")
@@ -40,6 +43,17 @@ def are_named(columns: dict[str, Any]) -> bool:
 def as_options(words: str) -> str:
     """A message that names Python's arguments, with the command line's options: ``scale=0.01`` -> ``--scale 0.01``."""
     return _OPTIONS.sub(lambda m: f"--{m[1].replace('_', '-')} {m[2]}{m[3]}{m[2]}", words)
+
+
+def criteria_of(overrides: Mapping[str, Any]) -> "Criteria | None":
+    """``--criteria.fit 0.98`` and so on as criteria; None where none was given. Raises ValueError naming a wrong
+    one."""
+    if not overrides:
+        return None
+    from grokscope import configio
+    from grokscope.trajectory import Criteria
+
+    return configio.structure({k.removeprefix("criteria."): v for k, v in overrides.items()}, Criteria, "criteria")
 
 
 class Ticker:

@@ -11,6 +11,8 @@ from grokscope.vocabulary.text import number
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from grokscope.trajectory import Criteria
+
 
 @dataclass
 class Known(Result):
@@ -51,12 +53,13 @@ def ridge(
         decay: Weight decay lambda.
         lr: Step of gradient descent.
         steps: Steps that are looked at.
-        loss: Both clocks stop at this loss.
+        loss: Both clocks stop at this loss, and T_fit and T_gen are read at it.
         seed: Of data, teacher and start.
     """
     import math
 
     from grokscope.mechanism.oracles import Ridge
+    from grokscope.trajectory import Criteria
 
     model = Ridge(n=n, m=m, nu=nu, decay=decay, lr=lr, steps=steps, seed=seed)
     t1, t2 = model.first_below(loss)
@@ -68,7 +71,7 @@ def ridge(
         "t2_law": "ln((1 - n/m) nu^2 / loss) / (2 lr decay)",
         "t2_times_decay": "the same for every decay",
     }
-    return Known(facts, meanings, _explained("ridge", model))
+    return Known(facts, meanings, _explained("ridge", model, Criteria(fit_loss=loss, generalize_loss=loss)))
 
 
 def two_weights(*, decay: float = 0.01, lr: float = 0.1, steps: int = 5000) -> Known:
@@ -94,8 +97,8 @@ def two_weights(*, decay: float = 0.01, lr: float = 0.1, steps: int = 5000) -> K
     return Known(facts, meanings, _explained("two weights", model))
 
 
-def _explained(name: str, model: Any) -> Explained:
+def _explained(name: str, model: Any, criteria: "Criteria | None" = None) -> Explained:
     from grokscope.mechanism import case_of_trajectory
     from grokscope.mechanism import explain as run_checks
 
-    return Explained(name, run_checks(case_of_trajectory(model.trajectory(), model.setup())))
+    return Explained(name, run_checks(case_of_trajectory(model.trajectory(), model.setup(), criteria=criteria)))

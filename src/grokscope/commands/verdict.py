@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import Ticker, are_named, as_options, columns_of
+from grokscope.commands.logs import Ticker, are_named, as_options, columns_of, criteria_of
 from grokscope.commands.output import Result, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
@@ -222,7 +222,7 @@ def verdict(
         require(not overrides, "--rule looks at no thresholds; leave the criteria out")
         require(group is None, "--group and --rule cannot be combined")
         return selections(found, rule, lambda source: _read(source, columns))
-    criteria = _criteria(overrides or {})
+    criteria = criteria_of(overrides or {})
     if group is not None:
         return _grouped(paths, found, group, criteria, columns, join)
     return _each(found, criteria, columns)
@@ -313,15 +313,6 @@ def _of_run(run: Run, criteria: "Criteria | None") -> Splits:
     found = run_verdicts(run, criteria)
     require(bool(found), f"{run.path}: no evaluations yet")
     return found
-
-
-def _criteria(overrides: Mapping[str, Any]) -> "Criteria | None":
-    if not overrides:
-        return None
-    from grokscope import configio
-    from grokscope.trajectory import Criteria
-
-    return configio.structure({k.removeprefix("criteria."): v for k, v in overrides.items()}, Criteria, "criteria")
 
 
 def runs_at(path: Path) -> list[Run]:

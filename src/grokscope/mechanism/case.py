@@ -138,8 +138,14 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
     """The case of a run of grokscope's own. `known` adds to its setup what its record lacks (an imported run).
 
     Raises:
-        ValueError: a run without evaluations, an unknown split.
+        ValueError: a run without evaluations, an unknown split, a setting that is not what the run recorded.
     """
     recorded = setup_of_config(run.config, run.facts)
+    for key, value in known.items():
+        there = getattr(recorded, key)
+        if value is not None and there is not None and there != value:
+            raise ValueError(
+                f"{key} {value!r}: the run {run.id} was trained with {there!r}, as its record says; leave it out"
+            )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
     return case_of_trajectory(from_run(run), Setup(**settings), split, criteria)

@@ -13,7 +13,7 @@ from typing import Any
 from grokscope.files import plain_file, read_json, to_json
 from grokscope.store.run import METRICS, Run
 
-VERSION = 7
+VERSION = 8
 """Raise it when a verdict's rules, fields or sentences change: what older versions kept is then judged anew."""
 DEFAULT = "default"
 """Key of the default criteria."""

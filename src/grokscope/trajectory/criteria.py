@@ -1,5 +1,6 @@
 """Every threshold behind a verdict, in one frozen object that is printed with it."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -23,6 +24,12 @@ class Criteria:
     """Train R2 that counts as fitted: a tenth of the variance left. Hard regressions touch 0.93 when they memorize."""
     generalize_r2: float | None = None
     """Held-out R2 that counts as generalized; none means the task's own threshold (0.9 unless it states another)."""
+    fit_loss: float | None = None
+    """Train loss from which downward train counts as fitted, in the loss's own unit and in place of `fit` or `fit_r2`;
+    none: the score decides. Theories of grokking often state their times so."""
+    generalize_loss: float | None = None
+    """Held-out loss from which downward held-out counts as generalized, in place of the score. Where the trivial
+    predictor's loss is no higher, reaching it is no generalization: the split gets its milestones and no class."""
     delay_ratio: float = 2.0
     """T_gen / T_fit from which a delay is real: held-out lags train by some percent in any training."""
     plateau_level: float = 0.8
@@ -124,6 +131,9 @@ class Criteria:
             value = getattr(self, key)
             _require(is_whole(value) and value >= 1, key, "be a whole number of at least 1", value)
             object.__setattr__(self, key, int(value))  # numpy's are none of JSON's
+        for key in ("fit_loss", "generalize_loss"):
+            value = getattr(self, key)
+            _require(value is None or 0 < value < math.inf, key, "be positive and finite", value)
         for key in ("noise_sigmas", "zero_loss", "spike_sigmas", "spike_floor", "spike_reach"):
             _require(getattr(self, key) >= 0, key, "not be negative", getattr(self, key))
         _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)
@@ -141,13 +151,22 @@ class Criteria:
         The generalization threshold moves down at most halfway to the trivial predictor."""
         for key, move in _moves(trajectory.kind).items():
             value = getattr(self, key)
-            if key.startswith("generalize"):
+            if self._is_unused(key):
+                continue
+            if key in ("generalize", "generalize_r2"):
                 value = self.thresholds(trajectory)[1]
                 move = _above(trajectory.trivial.get(split, 0.0))
             for up in (False, True):
                 near = move(value, up)
                 if near != value:
                     yield f"{key}={near:g}", replace(self, **{key: near})
+
+    def _is_unused(self, key: str) -> bool:
+        """Whether a threshold has no say: that of a loss that is not asked for, or of a score whose loss is."""
+        if key in ("fit_loss", "generalize_loss"):
+            return getattr(self, key) is None
+        name = key.removesuffix("_r2")
+        return name in ("fit", "generalize") and getattr(self, f"{name}_loss") is not None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -179,6 +198,11 @@ def _factor(value: float, up: bool) -> float:
     return round(value * 1.5 if up else max(value / 1.5, min(value, 1.0)), 4)
 
 
+def _loss(value: float, up: bool) -> float:
+    """Down is the stricter one; losses are small, so three digits and not four places."""
+    return float(f"{value * 1.5 if up else value / 1.5:.3g}")
+
+
 def _small_share(value: float, up: bool) -> float:
     return round(min(value * 1.5, 1.0) if up else value / 1.5, 4)
 
@@ -199,6 +223,7 @@ def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
     """How far the neighbor of each verdict threshold lies."""
     scores = ("fit", "generalize") if kind == "classification" else ("fit_r2", "generalize_r2")
     return {
+        **dict.fromkeys(("fit_loss", "generalize_loss"), _loss),
         **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor
         "delay_ratio": _factor,
         **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth", "lasting_share"), _share),

@@ -8,6 +8,7 @@ import numpy as np
 from grokscope.trajectory.collapse import Collapses, collapses
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.late import TREND_ERRORS, Decay, Rise, decay, rise
+from grokscope.trajectory.marks import mark
 from grokscope.trajectory.milestones import Milestones, milestones, ratio
 from grokscope.trajectory.series import Curve, Trajectory
 
@@ -88,7 +89,7 @@ def gather(trajectory: Trajectory, split: str, criteria: Criteria, reading: Read
     held, train = trajectory.curve(split), trajectory.curve("train")
     trivial = trajectory.trivial.get(split)
     train_trivial = trajectory.trivial.get("train", trivial)
-    fit = criteria.thresholds(trajectory)[0]
+    fit = mark(trajectory, "train", criteria).score
     if trivial is not None and trivial >= found.threshold:
         raise NothingToShow(
             f"{split}: the trivial predictor has {trivial:.4g}, so reaching {found.threshold:g} shows nothing; "

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from grokscope.trajectory.criteria import Criteria
+from grokscope.trajectory.marks import trivial_loss
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.series import Trajectory
 from grokscope.vocabulary.text import whole
@@ -19,6 +21,35 @@ def never_measured(trajectory: Trajectory, split: str) -> str | None:
             except ValueError as error:
                 return str(error)
     return None
+
+
+def worthless_loss(trajectory: Trajectory, split: str, found: Milestones, criteria: Criteria) -> str | None:
+    """Why a loss that was asked for shows no generalization: a trivial predictor has it as well, or held-out had it
+    with no better a score. None where it may show something, and where no loss was asked for."""
+    goal = criteria.generalize_loss
+    if goal is None:
+        return None
+    when = "" if found.T_gen.censored else f" (reached at {whole(found.T_gen.at)})"
+    if trajectory.kind == "regression":
+        trivial = trivial_loss(trajectory, split)
+        if not trivial <= goal:
+            return None
+        return (
+            f"a held-out loss of {goal:g}{when} is {goal / trivial:.3g} times the trivial predictor's {trivial:.3g}, "
+            "so reaching it is no generalization"
+        )
+    floor = trajectory.trivial.get(split)
+    if floor is None or found.T_gen_lasting.censored:
+        return None
+    held = trajectory.curve(split)
+    row = max(int(np.searchsorted(held.step, found.T_gen_lasting.at, side="right")) - 1, 0)
+    score = float(held.value[row])
+    if score > floor + criteria.baseline_share * (found.threshold - floor):
+        return None
+    return (
+        f"held-out had a loss of {goal:g}{when} with a score of {score:.3g}, no better than the trivial predictor's "
+        f"{floor:.3g}, so reaching it is no generalization"
+    )
 
 
 def unjudgeable(trajectory: Trajectory, split: str, found: Milestones) -> str | None:
@@ -43,7 +74,7 @@ def left_censored(found: Milestones) -> str | None:
     if fit.censored or gen.censored or fit.previous is not None or gen.previous is not None:
         return None
     return (
-        f"the log begins at {whole(max(fit.at, gen.at))} with train fitted and held-out at {found.threshold:g}: both "
+        f"the log begins at {whole(max(fit.at, gen.at))} with train fitted and held-out at {found.goal}: both "
         f"milestones lie at or before it, so whether one came late is not known{_since(found)}"
     )
 

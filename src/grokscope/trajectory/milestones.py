@@ -8,6 +8,7 @@ import numpy as np
 from grokscope.registry import nearest
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.curves import runs_of, stretches, time_weights
+from grokscope.trajectory.marks import mark
 from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
 from grokscope.vocabulary.text import whole
@@ -94,6 +95,9 @@ class Milestones:
 
     split: str
     threshold: float
+    """Held-out score that counts as generalized; of a regression judged by its loss, the R2 of that loss."""
+    generalize_loss: float | None = None
+    """Held-out loss that counts in its place."""
     evaluations: int
     last_step: float
     grids: dict[str, np.ndarray] = field(repr=False, compare=False)
@@ -102,9 +106,9 @@ class Milestones:
     in_a_row: int
     """Evaluations in a row that T_fit and T_gen ask for."""
     T_fit: Milestone
-    """First evaluation with the train score at the fit threshold (the first of `in_a_row`)."""
+    """First evaluation with the train score, or loss, at the fit threshold (the first of `in_a_row`)."""
     T_gen: Milestone
-    """First evaluation with the held-out score at the threshold (the first of `in_a_row`)."""
+    """First evaluation with the held-out score, or loss, at the threshold (the first of `in_a_row`)."""
     T_gen_lasting: Milestone
     """The same, flickers left out: from here on it holds for `dwell` evaluations (dips shorter than that aside) or to
     the end."""
@@ -134,6 +138,11 @@ class Milestones:
     noise: Noise
 
     @property
+    def goal(self) -> str:
+        """What held-out had to reach, in words."""
+        return f"{self.threshold:g}" if self.generalize_loss is None else f"a loss of {self.generalize_loss:g}"
+
+    @property
     def drop(self) -> float:
         """From the peak to the end."""
         return self.peak - self.end
@@ -159,28 +168,28 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     """
     criteria = criteria or Criteria()
     split = trajectory.split(split)
-    held, train = trajectory.curve(split), trajectory.curve("train")
-    fit, threshold = criteria.thresholds(trajectory)
-    above = runs_of(held.reaches(threshold), criteria.in_a_row)
+    held, fit, goal = trajectory.curve(split), mark(trajectory, "train", criteria), mark(trajectory, split, criteria)
+    above = runs_of(goal.holds, criteria.in_a_row)
     runs = stretches(above, criteria.dwell)
     lasting = [r for r in runs if r.open or r.count >= criteria.dwell]
-    T_fit, T_gen = first(train, runs_of(train.reaches(fit), criteria.in_a_row)), first(held, above)
+    T_fit, T_gen = first(fit.curve, runs_of(fit.holds, criteria.in_a_row)), first(goal.curve, above)
     top, top_lasting = int(np.argmax(held.value)), _median_row(held.value, held.smooth)
-    stable = _at_row(held, runs[-1].start if runs and runs[-1].open else None)
+    stable = _at_row(goal.curve, runs[-1].start if runs and runs[-1].open else None)
     start = _end_from(held, stable, criteria.end_share)
     weights = time_weights(held.step, start)
     return Milestones(
         split=split,
-        threshold=threshold,
+        threshold=goal.score,
+        generalize_loss=criteria.generalize_loss,
         evaluations=len(held),
         last_step=held.step[-1].item(),
-        grids={"train": train.step, "held_out": held.step},
+        grids={"train": fit.curve.step, "held_out": goal.curve.step},
         in_a_row=criteria.in_a_row,
         T_fit=T_fit,
         T_gen=T_gen,
-        T_gen_lasting=_at_row(held, lasting[0].start if lasting else None),
+        T_gen_lasting=_at_row(goal.curve, lasting[0].start if lasting else None),
         T_gen_stable=stable,
-        T_grok=_T_grok(trajectory, held, threshold, criteria),
+        T_grok=_T_grok(trajectory, held, goal.score, criteria),
         delay=_delay(T_fit, T_gen),
         delay_ratio=_ratio(T_fit, T_gen),
         peak=held.value[top].item(),
@@ -202,6 +211,7 @@ def unmeasured(trajectory: Trajectory, split: str, criteria: Criteria) -> Milest
     return Milestones(
         split=split,
         threshold=criteria.thresholds(trajectory)[1],
+        generalize_loss=criteria.generalize_loss,
         evaluations=0,
         last_step=trajectory.last_step,
         grids={"train": np.empty(0), "held_out": np.empty(0)},

@@ -29,9 +29,7 @@ def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
 
 def _diverged(e: Evidence, c: Criteria) -> str:
     before = (
-        f"; held-out had reached {e.milestones.threshold:g} at {whole(e.milestones.T_gen_lasting.at)}"
-        if e.reached
-        else ""
+        f"; held-out had reached {e.milestones.goal} at {whole(e.milestones.T_gen_lasting.at)}" if e.reached else ""
     )
     return f"{e.diverged}{before}"
 
@@ -52,9 +50,9 @@ def _held_out(e: Evidence) -> str:
     """What held-out reached, and whether it kept it."""
     m = e.milestones
     if e.stable:
-        return f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and holds it (ends at {m.end:.3g})"
+        return f"held-out reached {m.goal} at {whole(m.T_gen_lasting.at)} and holds it (ends at {m.end:.3g})"
     if e.reached:
-        return f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and lost it (ends at {m.end:.3g})"
+        return f"held-out reached {m.goal} at {whole(m.T_gen_lasting.at)} and lost it (ends at {m.end:.3g})"
     kept = "kept that" if m.peak_lasting - m.end <= m.noise.band else "lost it"
     highest = f"at best {m.peak_lasting:.3g} (step {whole(m.peak_lasting_step)}) and {kept} (ends at {m.end:.3g})"
     return f"held-out {_never(e)} and stood {highest}"
@@ -64,8 +62,8 @@ def _never(e: Evidence) -> str:
     """That the threshold was not reached, or only by a flicker."""
     m = e.milestones
     if m.T_gen.censored:
-        return f"never reached {m.threshold:g}"
-    return f"reached {m.threshold:g} only for a moment, at {whole(m.T_gen.at)}"
+        return f"never reached {m.goal}"
+    return f"reached {m.goal} only for a moment, at {whole(m.T_gen.at)}"
 
 
 def _recovered(e: Evidence, c: Criteria) -> str:
@@ -76,16 +74,17 @@ def _recovered(e: Evidence, c: Criteria) -> str:
     else:
         level = (
             f"which is the level of the trivial predictor ({e.trivial:.3g}): within {c.baseline_share:.0%} of the "
-            f"chance-corrected range, from there to {m.threshold:g}"
+            f"chance-corrected range, from there to {m.goal}"
         )
     return f"held-out rose late, from {e.base:.3g} to {m.end:.3g}, {level}{'' if e.fitted else '; ' + _train(e, c)}"
 
 
 def _train(e: Evidence, c: Criteria) -> str:
     """How far a train score got that never fitted."""
+    fit = f"{e.fit_threshold:g}" if c.fit_loss is None else f"a loss of {c.fit_loss:g}"
     got = (
         f"train never fitted by {whole(e.milestones.T_fit.at)}: it got to {e.train_peak:.3g} at "
-        f"{whole(e.train_peak_step)} (fit threshold {e.fit_threshold:g})"
+        f"{whole(e.train_peak_step)} (fit threshold {fit})"
     )
     if e.train_trivial is None:
         return got
@@ -97,7 +96,7 @@ def _train(e: Evidence, c: Criteria) -> str:
 def _underfit(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     if e.reached:
-        held = f"held-out did reach {m.threshold:g} at {whole(m.T_gen_lasting.at)}, so question the fit threshold"
+        held = f"held-out did reach {m.goal} at {whole(m.T_gen_lasting.at)}, so question the fit threshold"
     else:
         held = f"held-out ends at {m.end:.3g}"
     return f"{_train(e, c)}; {held}"
@@ -105,7 +104,7 @@ def _underfit(e: Evidence, c: Criteria) -> str:
 
 def _generalized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    when = f"held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)}, train fitted at {whole(m.T_fit.at)}"
+    when = f"held-out reached {m.goal} at {whole(m.T_gen_lasting.at)}, train fitted at {whole(m.T_fit.at)}"
     if e.delay_ratio is None or e.delay_ratio < c.delay_ratio:
         return f"{when}: no real delay (ratio {_ratio(e)} < {c.delay_ratio:g}){_kept(e)}"
     return f"{when}: late, but far below ({e.low_level:.3g}) for only {e.low_share:.0%} of the delay{_kept(e)}"
@@ -114,21 +113,21 @@ def _generalized(e: Evidence, c: Criteria) -> str:
 def _grokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     return (
-        f"train fitted at {whole(m.T_fit.at)}, held-out reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} "
+        f"train fitted at {whole(m.T_fit.at)}, held-out reached {m.goal} at {whole(m.T_gen_lasting.at)} "
         f"(ratio {_ratio(e)}), below {e.low_level:.3g} for {e.low_share:.0%} of the delay{_kept(e)}"
     )
 
 
 def _semi(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    return f"{_rose(e)}, and has leveled off below {m.threshold:g} by {whole(m.last_step)}{_task(e)}"
+    return f"{_rose(e)}, and has leveled off below {m.goal} by {whole(m.last_step)}{_task(e)}"
 
 
 def _rising(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     share = f"{e.gained_lately / e.rise:.0%} of the rise in the last quarter of the time since it began"
     return (
-        f"{_rose(e)}, below {m.threshold:g}, and is still rising at {whole(m.last_step)} ({share}): censored there, "
+        f"{_rose(e)}, below {m.goal}, and is still rising at {whole(m.last_step)} ({share}): censored there, "
         "a longer run says whether it groks"
     )
 
@@ -144,7 +143,7 @@ def _ungrokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     if e.reached:
         return (
-            f"held-out had reached {m.threshold:g} at {whole(m.T_gen_lasting.at)} and peaked at {m.peak_lasting:.3g} "
+            f"held-out had reached {m.goal} at {whole(m.T_gen_lasting.at)} and peaked at {m.peak_lasting:.3g} "
             f"(step {whole(m.peak_lasting_step)}); it ends at {m.end:.3g}, a loss beyond noise"
         )
     return (
@@ -155,9 +154,9 @@ def _ungrokked(e: Evidence, c: Criteria) -> str:
 
 def _memorized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    flicker = "" if m.T_gen.censored else f" (a flicker reached {m.threshold:g} at {whole(m.T_gen.at)})"
+    flicker = "" if m.T_gen.censored else f" (a flicker reached {m.goal} at {whole(m.T_gen.at)})"
     return (
-        f"train fitted at {whole(m.T_fit.at)}; held-out ends at {m.end:.3g} (threshold {m.threshold:g}) and has not "
+        f"train fitted at {whole(m.T_fit.at)}; held-out ends at {m.end:.3g} (threshold {m.goal}) and has not "
         f"left its plateau by {whole(m.last_step)}{flicker}: censored there, a longer run may still grok{_task(e)}"
     )
 

@@ -27,8 +27,8 @@ and 7 because what was lost was not kept. 8 and 10 can both hold for a late rise
 decides.
 
 No class at all (`verdict` is None, and `reason` says why): train and held-out are one column, train was evaluated once
-or not where it matters, or both milestones lie before the log begins, so that nothing is known of a delay; what
-happened after them (1, 2, 5) is judged all the same.
+or not where it matters, a loss was asked for that a trivial predictor has as well, or both milestones lie before the
+log begins, so that nothing is known of a delay; what happened after them (1, 2, 5) is judged all the same.
 
 A peak of one evaluation (an untrained network that happens to be right, logged at epoch 1) is reported with
 `peak_single` and never makes a run `ungrokked`: that verdict rests on the lasting peak, a running median of three
@@ -55,8 +55,8 @@ import numpy as np
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
 from grokscope.trajectory.formation import Formation, formation
-from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable
-from grokscope.trajectory.milestones import Milestones, unmeasured
+from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable, worthless_loss
+from grokscope.trajectory.milestones import Milestones, milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
@@ -159,6 +159,11 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
     missing = never_measured(trajectory, split)
     if missing is not None:
         return _unmeasured(trajectory, split, criteria, missing)
+    if criteria.generalize_loss is not None:
+        found = milestones(trajectory, split, criteria)
+        worthless = worthless_loss(trajectory, split, found, criteria)
+        if worthless is not None:
+            return _verdict(split, None, None, worthless, found, {}, criteria)
     evidence = gather(trajectory, split, criteria)
     name, qualifier = decide(evidence, criteria)
     why_not = _why_not(trajectory, split, name, evidence)
