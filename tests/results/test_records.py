@@ -14,13 +14,18 @@ import pytest
 from grokscope.dissect.battery import Unseen, dissect_features
 from grokscope.dissect.calibrate import BASE
 from grokscope.dissect.planted import plant
+from grokscope.files import to_json
 from grokscope.results import RECORDS, Dissection, Settings
 from grokscope.results.calibration import shipped
 from grokscope.results.dissection import FILES, RULES, NeuronsFile, NotOurs, Outdated, ProbesFile
+from grokscope.results.mechanisms import Arm as CauseArm
+from grokscope.results.mechanisms import Explanation, Finding
+from grokscope.results.predictions import Predictions
 from grokscope.results.reading import reader
 from grokscope.results.record import Record
 from grokscope.results.sample import Id
 from grokscope.results.scores import ByEffect, Null
+from grokscope.results.trials import Trial
 from results import samples
 
 EXAMPLE = Path(__file__).parents[1] / "cases" / "dissection"
@@ -114,6 +119,51 @@ def test_records_made_by_hand_are_of_the_same_layout(tmp_path):
     assert Dissection.read(tmp_path) == silent
 
 
+def an_explanation() -> Explanation:
+    arm = CauseArm(name="no filter", changes={"regime.grad_filter": "none"}, expects="the head grows less")
+    finding = Finding(
+        check="filter feeds head", claim="the filter made the head grow", word="supports", evidence="x 3.2",
+        numbers={"growth": 3.2, "share": None}, explains=True, applies=True, missing=("norm_head",), arm=arm,
+        misleads="the head grows without a filter too", source="here",
+    )  # fmt: skip
+    return Explanation(
+        split="ood_test", verdict="memorized", happened="held-out stayed", findings=(finding,), missing=("norm_head",)
+    )
+
+
+def test_an_explanation_is_read_back_and_says_what_does_not_fit(tmp_path):
+    path = tmp_path / "explanation.json"
+    an_explanation().write(path)
+    back = Explanation.read(path)
+    assert back == an_explanation()
+    assert back.next_arms()[0][1].options == "--regime.grad_filter none"
+    changed(path, lambda r: r["findings"][0].update(word="perhaps"))
+    with pytest.raises(ValueError, match=r"explanation.json: \$\.findings\[0\]\.word: unknown value"):
+        Explanation.read(path)
+
+
+def test_a_trial_keeps_ends_of_its_interval_that_nothing_bounds():
+    trial = Trial(
+        check="c", arm="no decay", claim="decay", fate="open", n=2, differences=(0.1, 0.2), noise=0.05,
+        interval=(-math.inf, math.inf), p=0.5, smallest_p=0.5, verdicts=(("grokked", "memorized"),) * 2, sentence="s",
+    )  # fmt: skip
+    assert Trial.from_dict(json.loads(to_json(trial.to_dict()))) == trial
+
+
+def test_predictions_of_before_there_were_versions_are_read(tmp_path):
+    path = tmp_path / "predictions.json"
+    path.write_text(json.dumps({"true": [0, 1, 2, 3], "predicted": [0, 1, 2, 4]}))
+    old = Predictions.read(path)
+    assert (old.schema, old.split, old.group) == (0, None, None)
+    assert old.r2 == pytest.approx(0.8)
+    new = replace(old, schema=1, split="id_val", group=(1, 1, 2, 2))
+    new.write(path)
+    assert Predictions.read(path) == new
+    changed(path, lambda r: r["group"].pop())
+    with pytest.raises(ValueError, match="as long as each other"):
+        Predictions.read(path)
+
+
 def test_values_under_fixed_names():
     values = samples.each_effect(1.0)
     assert values["flips"] == values.flips == 1.0
@@ -167,15 +217,21 @@ def test_every_record_is_among_those_that_are_tested():
         calibration,
         dissection,
         erasures,
+        mechanisms,
         neurons,
+        predictions,
         probes,
         sample,
         scores,
         seed_tests,
         steering,
+        trials,
     )
 
-    rooms = (answer, calibration, dissection, erasures, neurons, probes, sample, scores, seed_tests, steering)
+    rooms = (
+        answer, calibration, dissection, erasures, mechanisms, neurons, predictions, probes, sample, scores, seed_tests,
+        steering, trials,
+    )  # fmt: skip
     every = {v for room in rooms for v in vars(room).values() if isinstance(v, type) and issubclass(v, Record)}
     plain = {c for c in every if c.__module__.startswith("grokscope.results.") and c.__module__ != Record.__module__}
     assert plain - set(_classes()) == set()

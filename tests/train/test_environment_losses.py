@@ -28,15 +28,15 @@ def test_losses_by_environment_add_up():
 
 
 def test_a_regression_leaves_its_predictions(tmp_path):
-    import json
-
+    from grokscope.results.predictions import PREDICTIONS, Predictions
     from grokscope.train.driver import train
 
     task = {"name": "mheight", "train_per_group": 6, "val_per_group": 9, "pool_per_group": 60, "groups": [[9, 4, 2]]}
     model = {"name": "code-resnet", "channels": 2, "blocks": 1, "hidden": 4}
     run = train(tiny({"task": task, "model": model, "regime.loss": "squared_error"}), tmp_path)
-    found = json.loads((run.path / "results" / "predictions.json").read_text())
-    errors = np.subtract(found["true"], found["predicted"])
+    kept = Predictions.read(run.path / PREDICTIONS)
+    errors = np.subtract(kept.true, kept.predicted)
     assert len(errors) == 9
     assert (errors**2).mean() == pytest.approx(run.rows()[-1]["id_val_loss"], rel=1e-4)
-    assert set(found["group"]) == {942}
+    assert set(kept.group or ()) == {942}
+    assert kept.split == "id_val"

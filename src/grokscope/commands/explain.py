@@ -18,9 +18,9 @@ from grokscope.vocabulary.text import number, plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.mechanism import Explanation, Finding
     from grokscope.mechanism.arms import ArmWords, Contrast, Member
-    from grokscope.study.counterfactual import Trial
+    from grokscope.results.mechanisms import Explanation, Finding
+    from grokscope.results.trials import Trial
     from grokscope.trajectory import Criteria
 
 

@@ -6,9 +6,10 @@ explanation is true. That takes the arm without the cause.
 """
 
 from grokscope.mechanism.case import Case, case_of_run, case_of_trajectory
-from grokscope.mechanism.check import Arm, Check, Finding
-from grokscope.mechanism.explain import CHECKS, Explanation, explain
+from grokscope.mechanism.check import Check
+from grokscope.mechanism.explain import CHECKS, explain
 from grokscope.mechanism.setup import Setup
+from grokscope.results.mechanisms import Arm, Explanation, Finding
 
 __all__ = [
     "CHECKS",

@@ -1,57 +1,12 @@
-"""What a check is, and what it finds."""
+"""What a check is, and how it finds what `grokscope.results.mechanisms` holds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from grokscope.mechanism.case import Case, Outcome
-
-Word = Literal["supports", "against", "cannot tell"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """A regime that differs from the run's in what an explanation blames, so that training it puts it to the test."""
-
-    name: str
-    changes: Mapping[str, Any]
-    """Dotted keys of a config and their values."""
-    expects: str
-    """What should be seen if the explanation is true."""
-    raises: bool = True
-    """Whether held-out should then end higher than in the run as it was, or lower."""
-
-    @property
-    def options(self) -> str:
-        """The changes as a command line has them."""
-        return " ".join(f"--{key} {value}" for key, value in self.changes.items())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What one check says of one run."""
-
-    check: str
-    claim: str
-    """A sentence about the run that is true or false."""
-    word: Word
-    """``supports``: the trajectory is as the claim would have it; ``against``: it is not."""
-    evidence: str
-    """The numbers, in a sentence."""
-    numbers: Mapping[str, float | None]
-    explains: bool
-    """Whether the claim, if true, is a reason for this run's verdict."""
-    applies: bool
-    """Whether the run has what the claim is about at all (a filter, a softmax)."""
-    missing: tuple[str, ...] = ()
-    """Columns and settings without which the check is silent."""
-    arm: Arm | None = None
-    misleads: str
-    source: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+from grokscope.results.mechanisms import Arm, Finding, Word
 
 
 @dataclass(frozen=True)
@@ -113,7 +68,7 @@ class Check(ABC):
             claim=self.claim_for(case),
             word=answer.word,
             evidence=answer.evidence,
-            numbers=answer.numbers,
+            numbers=dict(answer.numbers),
             explains=case.outcome in self.explains,
             applies=answer.applies,
             missing=answer.missing,

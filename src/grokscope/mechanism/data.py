@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, word_of
+from grokscope.results.mechanisms import Arm
 
 
 @dataclass(frozen=True)

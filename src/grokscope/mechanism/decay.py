@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable, without_start, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
+from grokscope.results.mechanisms import Arm
 
 
 def decay_budget(case: Case, start: float, end: float) -> float | None:

@@ -2,11 +2,10 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Arm, Check, Finding
+from grokscope.mechanism.check import Check
 from grokscope.mechanism.data import Leakage, NothingMemorized, TooLittleData
 from grokscope.mechanism.decay import DecayGrip, DecayTime, DecayTooStrong
 from grokscope.mechanism.diffusion import MoreThanDiffusion
@@ -14,6 +13,7 @@ from grokscope.mechanism.features import RankCollapse, Readout
 from grokscope.mechanism.head import FilterFeedsHead, HeadGrowth
 from grokscope.mechanism.logits import LogitScale, PenaltyFollowsLoss, SoftmaxCollapse
 from grokscope.mechanism.norms import InitScaleUndone, NormGrowth
+from grokscope.results.mechanisms import Explanation
 
 CHECKS: tuple[Check, ...] = (
     NothingMemorized(),
@@ -38,58 +38,6 @@ CHECKS: tuple[Check, ...] = (
 else holds trivially where it had not."""
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What the checks say of one held-out split of one run."""
-
-    split: str
-    verdict: str
-    happened: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def fitting(self) -> tuple[Finding, ...]:
-        """Claims that the trajectory supports and that would be a reason for the verdict."""
-        return tuple(f for f in self.findings if f.word == "supports" and f.explains)
-
-    @property
-    def also_seen(self) -> tuple[Finding, ...]:
-        """Claims that hold, and are no reason for this verdict."""
-        return tuple(f for f in self.findings if f.word == "supports" and not f.explains)
-
-    @property
-    def excluded(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.word == "against" and f.applies)
-
-    @property
-    def not_applicable(self) -> tuple[Finding, ...]:
-        """Claims about something that the run does not have."""
-        return tuple(f for f in self.findings if not f.applies)
-
-    @property
-    def open(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.word == "cannot tell")
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Columns and settings that would let further checks speak."""
-        return tuple(dict.fromkeys(name for f in self.findings for name in f.missing))
-
-    def next_arms(self) -> tuple[tuple[Finding, Arm], ...]:
-        """What to train next, the arms of fitting claims first."""
-        return tuple((f, f.arm) for f in (*self.fitting, *self.open) if f.arm is not None and f.explains)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "split": self.split,
-            "verdict": self.verdict,
-            "happened": self.happened,
-            "findings": [f.to_dict() for f in self.findings],
-            "missing": list(self.missing),
-        }
-
-
 def explain(case: Case, checks: Sequence[Check] = CHECKS) -> Explanation:
     """Run the checks on a case. They read one trajectory: what fits is not thereby the cause."""
     with warnings.catch_warnings():
@@ -100,4 +48,5 @@ def explain(case: Case, checks: Sequence[Check] = CHECKS) -> Explanation:
         verdict=case.verdict.label,
         happened=case.verdict.reason,
         findings=findings,
+        missing=tuple(dict.fromkeys(chain.from_iterable(finding.missing for finding in findings))),
     )

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, without_start, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, without_start, word_of
+from grokscope.results.mechanisms import Arm
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable, without_start, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
 from grokscope.mechanism.setup import GROKFAST
+from grokscope.results.mechanisms import Arm
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from grokscope.mechanism.case import Case, Series
-from grokscope.mechanism.check import Answer, Arm, Check, lacking, not_applicable, without_start, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
+from grokscope.results.mechanisms import Arm
 
 TOO_FEW = 6
 """Values below which a rank correlation says nothing."""

@@ -22,7 +22,10 @@ from grokscope.results.answer import Reliance, Where
 from grokscope.results.calibration import Calibration, Condition
 from grokscope.results.dissection import Dissection, Request
 from grokscope.results.erasures import M4, Erasure
+from grokscope.results.mechanisms import Arm as CauseArm
+from grokscope.results.mechanisms import Explanation, Finding
 from grokscope.results.neurons import M6, Ablations, Arm, Arms
+from grokscope.results.predictions import Predictions
 from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
 from grokscope.results.sample import Inputs, PartsRecord, Site, SiteInfo, SiteWidth
@@ -30,12 +33,13 @@ from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneReco
 from grokscope.results.seed_tests import FamilyRow, Power, Result, SeedTest
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
+from grokscope.results.trials import Trial
 
 RECORDS: tuple[type[Record], ...] = (
-    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, Condition, Control, Curve, Dissection, Effect, Erasure,
-    FamilyRow, Inputs, M1, M4, M5, M6, Null, PartsRecord, Power, ProbeResult, Reliability, Reliance, Request, Result,
-    SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy,
-    Where,
+    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Dissection, Effect,
+    Erasure, Explanation, FamilyRow, Finding, Inputs, M1, M4, M5, M6, Null, PartsRecord, Power, Predictions,
+    ProbeResult, Reliability, Reliance, Request, Result, SceneRecord, Score, SeedTest, Settings, Signs, Site,
+    SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy, Trial, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

@@ -41,7 +41,7 @@ def reading(where: str) -> Iterator[None]:
 @cache
 def reader(kind: Any) -> Reader:
     """The function that reads values of a type: dataclasses (generic ones too), dict, tuple, list, Literal, unions,
-    str, int, float and bool."""
+    str, int, float and bool; Any is plain data as it stands, such as a value of a config."""
     origin = get_origin(kind)
     if is_dataclass(origin or kind):
         return _record_reader(kind)
@@ -82,6 +82,7 @@ _SCALARS: dict[Any, Reader] = {
     int: _exactly(int, "a whole number"),
     str: _exactly(str, "a text"),
     bool: _exactly(bool, "true or false"),
+    Any: lambda value: value,
 }
 
 

@@ -23,6 +23,14 @@ def interval_words(low: float, high: float, level: float = LEVEL) -> str:
     return f"{words}, no width: the values agree, which is no certainty" if low == high else words
 
 
+def with_open_ends(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval as it was before a file wrote null for each end that nothing bounds, which is read as NaN."""
+    if interval is None:
+        return None
+    low, high = interval
+    return (-inf if isnan(low) else low, inf if isnan(high) else high)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Power(Record):
     """Chance of p <= alpha by shift (``"1.5"`` standard deviations), and its standard error."""
@@ -127,6 +135,4 @@ class FamilyRow(SeedTest):
     """Whether the word "significant" may be used at all: six units or more in each arm."""
 
     def __post_init__(self) -> None:
-        if self.interval is not None:  # in a file null: an end that nothing bounds
-            low, high = self.interval
-            object.__setattr__(self, "interval", (-inf if isnan(low) else low, inf if isnan(high) else high))
+        object.__setattr__(self, "interval", with_open_ends(self.interval))

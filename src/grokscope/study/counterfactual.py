@@ -5,9 +5,8 @@ Arms share their seeds, so that data, initial weights and batch order are paired
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,40 +14,13 @@ from grokscope import configio
 from grokscope.config import Regime, RunConfig, require
 from grokscope.identity import canonical, frozen_defaults
 from grokscope.inference.compare import sign_flip
-from grokscope.mechanism import Arm, Explanation, case_of_run
+from grokscope.mechanism import case_of_run
+from grokscope.results.mechanisms import Arm, Explanation
+from grokscope.results.trials import Fate, Trial
 from grokscope.study.spec import SCHEMA, VARIABLE
 from grokscope.study.study import Study
 
 AS_IT_WAS = "as it was"
-
-Fate = Literal["survived", "refuted", "open"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What became of one explanation when its cause was taken away."""
-
-    check: str
-    arm: str
-    claim: str
-    fate: Fate
-    """``survived``: held-out moved as the explanation says in every pair, by more than its noise; ``refuted``: in none;
-    ``open``: in some, or too few pairs are finished."""
-    n: int
-    differences: tuple[float, ...]
-    """Held-out at the end, arm minus run as it was, by seed."""
-    noise: float
-    """Differences up to this are what evaluation alone makes."""
-    interval: tuple[float, float] | None
-    p: float | None
-    """Sign-flip test of the paired differences, exact, two-sided."""
-    smallest_p: float | None
-    verdicts: tuple[tuple[str, str], ...]
-    """(as it was, in the arm), by seed."""
-    sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:

@@ -21,6 +21,7 @@ from grokscope.config import RunConfig
 from grokscope.measure import irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.measure.probe import input_features, probe_rows, probe_scores
+from grokscope.results.predictions import Predictions
 from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
@@ -301,21 +302,23 @@ class TorchEngine:
             return 0
         return max(int(split.x.max()) for split in self.splits.values()) + 1
 
-    def predictions(self) -> dict[str, list[float]] | None:
+    def predictions(self) -> Predictions | None:
         """Of a regression, predicted against true on a held-out split, at most `SHOWN_PREDICTIONS` examples evenly
         spread; None for classes."""
-        name = next((n for n in self.splits if n != "train"), "train")
         if self.loss.targets != "real":
             return None
+        name = next((n for n in self.splits if n != "train"), "train")
         split = self.splits[name]
         rows = torch.linspace(0, len(split.y) - 1, min(SHOWN_PREDICTIONS, len(split.y)), device=split.x.device).long()
         self.model.eval()
         predicted = forward(self.network, split.x[rows])[:, 0]
         self.model.train()
-        out = {"true": split.y[rows].tolist(), "predicted": predicted.tolist()}
-        if split.group is None:
-            return out
-        return {**out, "group": split.group[rows].tolist()}
+        return Predictions(
+            split=name,
+            true=tuple(split.y[rows].tolist()),
+            predicted=tuple(predicted.tolist()),
+            group=None if split.group is None else tuple(split.group[rows].tolist()),
+        )
 
     def finite(self) -> bool:
         """Whether all weights are finite: once one is not, it stays so."""

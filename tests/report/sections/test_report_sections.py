@@ -258,6 +258,17 @@ def test_codes_stand_beside_their_own_trivial_predictor(tmp_path):
     assert "[9,4] m = 5" in html
 
 
+def test_predictions_that_are_damaged_are_named_and_cost_the_other_runs_nothing(tmp_path):
+    whole, damaged = (write_codes(tmp_path / "runs", seed) for seed in (0, 1))
+    table = {"true": [0, 1, 2, 3], "predicted": [0, 1, 2, 4], "group": [942, 942, 945, 945]}
+    (whole / "results" / "predictions.json").write_text(json.dumps(table))
+    (damaged / "results" / "predictions.json").write_text(json.dumps(table | {"predicted": [0, 1, 2]}))
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert "R² 0.800" in html
+    words = "true, predicted and group must be as long as each other, and not empty"
+    assert re.search(rf"Predictions that are damaged, and not shown: seed 1: [^<]*predictions.json: \$: {words}", html)
+
+
 def test_groups_of_unequal_size_are_not_averaged(tmp_path):
     folder = write_codes(tmp_path)
     path = folder / "results" / "metrics.jsonl"

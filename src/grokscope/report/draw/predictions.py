@@ -6,7 +6,7 @@ import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading
 from grokscope.figures.style import colour, group_colour
-from grokscope.report.read.grouped_regression import Predictions
+from grokscope.results.predictions import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
@@ -16,16 +16,18 @@ POINTS = 1500
 """At most so many predictions are drawn."""
 
 
-def draw_scatter(figure: "FigureBase", found: Predictions) -> None:
+def draw_scatter(figure: "FigureBase", kept: Predictions) -> None:
     """Predicted against true with the diagonal; colors are groups, repeating after eight."""
     (axes,) = axes_rows(figure, [196], left=40, right=14, top=22)
-    kept = np.linspace(0, len(found.true) - 1, min(len(found.true), POINTS)).astype(int)
-    ids = np.zeros(len(found.true), int) if found.group is None else np.unique(found.group, return_inverse=True)[1]
-    for g in np.unique(ids[kept]):
-        own = kept[ids[kept] == g]
-        axes.plot(found.true[own], found.predicted[own], ".", markersize=2.5, alpha=0.6, color=group_colour(int(g)),
+    true, predicted = np.array(kept.true), np.array(kept.predicted)
+    groups = np.zeros(len(true), int) if kept.group is None else np.unique(kept.group, return_inverse=True)[1]
+    drawn = np.linspace(0, len(true) - 1, min(len(true), POINTS)).astype(int)
+    for group in np.unique(groups[drawn]):
+        rows = drawn[groups[drawn] == group]
+        axes.plot(true[rows], predicted[rows], ".", markersize=2.5, alpha=0.6, color=group_colour(int(group)),
                   rasterized=True)  # fmt: skip
-    low, high = float(min(found.true.min(), found.predicted.min())), float(max(found.true.max(), found.predicted.max()))
-    axes.plot([low, high], [low, high], color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+    finite = np.concatenate([true, predicted[np.isfinite(predicted)]])  # a network that diverged predicts no numbers
+    ends = [float(finite.min()), float(finite.max())]
+    axes.plot(ends, ends, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_xlabel("true", labelpad=2)
-    heading(axes, f"predicted; R² {found.r2:.3f}".replace("-", "−"), role="ink", size=10.5)
+    heading(axes, f"predicted; R² {kept.r2:.3f}".replace("-", "−"), role="ink", size=10.5)

@@ -1,6 +1,5 @@
 """Regressions with groups: what each group's loss does beside its own trivial predictor, and the table of decays."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grokscope.files import plain_file
 from grokscope.report.read.judged_run import Reading
+from grokscope.results.predictions import PREDICTIONS, Predictions
 
 if TYPE_CHECKING:
     from grokscope.trajectory import SpikeLink
@@ -132,29 +133,13 @@ def grouped(groups: Mapping[str, Sequence[Reading]], split: str) -> dict[str, li
     return out
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a network predicts: `true`, `predicted` (n,), and the group of each example where it is known."""
-
-    true: np.ndarray
-    predicted: np.ndarray
-    group: np.ndarray | None
-
-    @property
-    def r2(self) -> float:
-        spread = float(((self.true - self.true.mean()) ** 2).sum())
-        return 1 - float(((self.true - self.predicted) ** 2).sum()) / spread if spread > 0 else float("nan")
-
-
 def predictions(reading: Reading) -> Predictions | None:
-    """``results/predictions.json`` of a run; None where there is none, or it is no such table."""
+    """What a run kept of its predictions; None where it kept none.
+
+    Raises:
+        ValueError: the file is a link or damaged.
+    """
     if reading.subject.path is None:
         return None
-    try:
-        raw = json.loads((Path(reading.subject.path) / "results" / "predictions.json").read_text(encoding="utf-8"))
-        true, predicted = (np.array(raw[k], float) for k in ("true", "predicted"))
-        group = np.array(raw["group"]) if raw.get("group") is not None else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    fits = true.ndim == 1 and true.shape == predicted.shape and len(true) and (group is None or len(group) == len(true))
-    return Predictions(true, predicted, group) if fits else None
+    file = plain_file(Path(reading.subject.path), PREDICTIONS)
+    return Predictions.read(file) if file.exists() else None

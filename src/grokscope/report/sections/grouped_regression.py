@@ -14,6 +14,7 @@ from grokscope.report.read.grouped_regression import Grouped, group_name, groupe
 from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words, wide
+from grokscope.results.predictions import Predictions
 from grokscope.vocabulary.text import NONE, plural, score, steps
 
 PLACE = 70.0
@@ -221,18 +222,25 @@ def _group_row(group: int, first: Grouped, found: Runs) -> Row:
 
 
 def _scatter(found: Runs) -> list[Block]:
-    runs = [(name, r.reading) for name, members in found.items() for r in members]
-    kept = [(name, reading, p) for name, reading in runs if (p := predictions(reading)) is not None]
-    if not kept:
-        return []
-    panels = [
-        Panel(
-            lambda figure, _, p=p: draw_scatter(figure, p),
-            SIZE,
-            f"{name}, {r.subject.label}: predicted against true target for {len(p.true):,} examples, R² {p.r2:.3f}.",
-            f"{name}, {r.subject.label}",
-            steps=False,
-        )
-        for name, r, p in kept
-    ]
-    return [Words("Predicted and true", "h3"), Plots("scatter", panels)]
+    """Predicted against true of every run that kept its predictions; files that are damaged are named."""
+    panels: list[Panel] = []
+    damaged: list[str] = []
+    for name, runs in found.items():
+        for run in runs:
+            try:
+                kept = predictions(run.reading)
+            except ValueError as error:
+                damaged.append(f"{run.reading.subject.label}: {error}")
+                continue
+            if kept is not None:
+                panels.append(_scatter_panel(f"{name}, {run.reading.subject.label}", kept))
+    blocks: list[Block] = [Plots("scatter", panels)] if panels else []
+    if damaged:
+        blocks.append(Words(f"Predictions that are damaged, and not shown: {'; '.join(damaged)}.", "warning"))
+    return [Words("Predicted and true", "h3"), *blocks] if blocks else []
+
+
+def _scatter_panel(run: str, kept: Predictions) -> Panel:
+    on = "" if kept.split is None else f" on {kept.split}"
+    words = f"{run}: predicted against true target{on} for {len(kept.true):,} examples, R² {kept.r2:.3f}."
+    return Panel(lambda figure, _: draw_scatter(figure, kept), SIZE, words, run, steps=False)

@@ -4,12 +4,12 @@ it."""
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from grokscope.mechanism import Case, Explanation, explain
-from grokscope.mechanism.check import Finding, Word
+from grokscope.mechanism import Case, explain
 from grokscope.mechanism.setup import setup_of_config
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
+from grokscope.results.mechanisms import Explanation, Finding, Word
 from grokscope.vocabulary.text import plural
 
 PLACE = 55.0
