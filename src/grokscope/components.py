@@ -62,7 +62,9 @@ class Optimizer(Component):
 
 class GradientFilter(Protocol):
     """Called once in each step, between backward and clip, with the parameters: edits their ``.grad`` in place. Its
-    state is tensors and numbers in nested tables and lists, so that a resumed run continues bit for bit."""
+    state is tensors and numbers in nested tables and lists, so that a resumed run continues bit for bit. One that runs
+    the same operations in every step after its first may say so by an attribute ``capturable = True``; it then becomes
+    part of a step that is captured on a GPU."""
 
     def __call__(self, parameters: "list[nn.Parameter]") -> None: ...
     def state_dict(self) -> dict[str, Any]: ...

@@ -262,6 +262,13 @@ class Hardware:
     """Seconds between full resume states."""
     compile: bool = False
     """Compile the network with torch; where that fails, the run goes on without and says so."""
+    step: Literal["auto", "eager", "graph"] = "auto"
+    """How a GPU makes a step: launched operation by operation, replayed from a captured graph, or whichever a short
+    trial finds faster with the same numbers. Where a graph cannot be had, the run goes on without and says so."""
+    tf32: bool = False
+    """Multiply in TF32 on a GPU that has it, with ten bits of mantissa: faster, and to about three digits."""
+    deterministic: bool = True
+    """Use kernels that add in a fixed order, where a GPU has them: without, a run repeats only approximately."""
 
     def __post_init__(self) -> None:
         known = re.fullmatch(r"cpu|auto|cuda(:\d+)?", self.device)

@@ -131,8 +131,8 @@ def elsewhere(engine: TorchEngine) -> TorchEngine:
 def test_a_step_and_a_diagnosed_row_stay_on_one_device(monkeypatch, changes):
     config = tiny({**fitting("task", "hospitals"), **changes})
     engine = elsewhere(TorchEngine(config, config.task.build(0), 60))
-    engine._one_step(engine.watch)
-    engine._one_step(None)
+    engine.eager_step(engine.watch)
+    engine.eager_step(None)
     seen = {}
     monkeypatch.setattr(torch_engine, "to_row", lambda values, _: seen.update(values))
     engine.row(diagnose=True)

@@ -244,7 +244,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(tmp_path, change
 
 def test_a_crash_is_recorded_and_the_next_call_goes_on(tmp_path, monkeypatch):
     whole = train(tiny(), tmp_path / "whole")
-    original = TorchEngine._one_step
+    original = TorchEngine.eager_step
 
     def fails_at_33(self, watch):
         if self.step == 33:
@@ -252,7 +252,7 @@ def test_a_crash_is_recorded_and_the_next_call_goes_on(tmp_path, monkeypatch):
         original(self, watch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TorchEngine, "_one_step", fails_at_33)
+        patch.setattr(TorchEngine, "eager_step", fails_at_33)
         with pytest.raises(RuntimeError, match="hiccuped"):
             train(tiny(), tmp_path / "crash")
     run = open_run(tmp_path / "crash" / tiny().run_id())
@@ -395,7 +395,7 @@ def test_heartbeats_come_while_nothing_is_due(tmp_path, monkeypatch):
 
 
 def test_a_second_ctrl_c_is_an_interruption_and_no_failure(tmp_path, monkeypatch):
-    original = TorchEngine._one_step
+    original = TorchEngine.eager_step
 
     def impatient(self, watch):
         if self.step == 33:
@@ -403,7 +403,7 @@ def test_a_second_ctrl_c_is_an_interruption_and_no_failure(tmp_path, monkeypatch
         original(self, watch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TorchEngine, "_one_step", impatient)
+        patch.setattr(TorchEngine, "eager_step", impatient)
         with pytest.raises(KeyboardInterrupt):
             train(tiny(), tmp_path)
     (run,) = find_runs(tmp_path)

@@ -4,11 +4,15 @@ import heapq
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.study.run_state import StudyRun
 from grokscope.train.plan import Plan
+
+if TYPE_CHECKING:
+    from grokscope.train.driver import Engine
 
 ROW_BYTES = 700
 """A row of metrics, plain or diagnosed, on average; written twice (metrics.jsonl and history.json)."""
@@ -66,21 +70,27 @@ def probe(config: RunConfig, seconds: float = 1.0) -> Cost:
     import torch
 
     from grokscope.train.driver import make_engine
+    from grokscope.train.process_state import deterministic, precision
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.hardware.threads)
+    before, hardware = torch.get_num_threads(), config.hardware
+    torch.set_num_threads(hardware.threads)
     try:
-        _, engine = make_engine(config, config.task.build(config.seed))
-        engine.advance(3, False, lambda: False)  # the first steps allocate
-        end = time.perf_counter() + seconds
-        first, start = engine.step, time.perf_counter()
-        engine.advance(1 << 40, False, lambda: time.perf_counter() >= end)
-        step_s = (time.perf_counter() - start) / max(engine.step - first, 1)
-        plain, diagnosed = (_time(engine.row, flag) for flag in (False, True))
-        weights = sum(t.numel() * t.element_size() for t in engine.weights().values())
-        return Cost(step_s, plain, max(diagnosed - plain, 0.0), weights, _size(engine.state_dict()))
+        with deterministic(0, hardware.deterministic), precision(hardware.tf32):
+            return _measured(make_engine(config, config.task.build(config.seed))[1], seconds)
     finally:
         torch.set_num_threads(before)
+
+
+def _measured(engine: "Engine", seconds: float) -> Cost:
+    engine.advance(3, False, lambda: False)  # the first steps allocate
+    end = time.perf_counter() + seconds
+    first, start = engine.step, time.perf_counter()
+    engine.advance(1 << 40, False, lambda: time.perf_counter() >= end)
+    engine.finite()  # a GPU is behind with its work; the answer waits for it
+    step_s = (time.perf_counter() - start) / max(engine.step - first, 1)
+    plain, diagnosed = (_time(engine.row, flag) for flag in (False, True))
+    weights = sum(t.numel() * t.element_size() for t in engine.weights().values())
+    return Cost(step_s, plain, max(diagnosed - plain, 0.0), weights, _size(engine.state_dict()))
 
 
 def _time(call, argument) -> float:

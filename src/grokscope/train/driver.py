@@ -37,7 +37,7 @@ from grokscope.task_data import TaskData
 from grokscope.tasks.digest import split_digests
 from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
 from grokscope.train.plan import Plan, make_plan
-from grokscope.train.process_state import deterministic, recorded_warnings, stop_on_signals
+from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
 from grokscope.train.resume import CannotResume, resume
 
 HEARTBEAT_S = 2.0
@@ -204,7 +204,8 @@ class Session:
     def go(self) -> None:
         seed = derive(self.config.seed, "training")
         with (
-            deterministic(seed),
+            deterministic(seed, self.config.hardware.deterministic),
+            precision(self.config.hardware.tf32),
             stop_on_signals(self._request_stop),
             ExitStack() as self.closing,
         ):

@@ -61,6 +61,7 @@ class TensorSplit:
         """Inputs, targets and environments of a batch; None takes all examples."""
         if index is None:
             return self.x, self.target, self.env
+        index = index.to(self.x.device)  # once, not once for each of the three
         return self.x[index], self.target[index], None if self.env is None else self.env[index]
 
 

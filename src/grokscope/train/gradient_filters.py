@@ -32,12 +32,16 @@ class Stateless:
 class Unchanged(Stateless):
     """Leaves the gradient alone."""
 
+    capturable = True
+
     def __call__(self, parameters: list[nn.Parameter]) -> None:
         """Edit every ``.grad`` in place."""
 
 
 class AddedAverage:
     """Adds `amplify` times an exponential average with memory `alpha`."""
+
+    capturable = True  # once the average is there, which is after the first step
 
     def __init__(self, alpha: float, amplify: float):
         self.alpha, self.amplify = alpha, amplify
@@ -65,7 +69,8 @@ class AddedWindow:
     """Adds `amplify` times the mean of the last `window` gradients.
 
     Gradients are copied into a ring, never aliased. The sum is updated in place and taken afresh each time the ring
-    wraps, so that rounding does not build up.
+    wraps, so that rounding does not build up. Which slot comes next is decided in Python, so it is no part of a
+    captured step.
     """
 
     def __init__(self, window: int, amplify: float):
@@ -106,6 +111,8 @@ PARALLEL = 1e-5
 
 class Orthogonal(Stateless):
     """Takes away, in each tensor, the part of the gradient along the weights, and restores its norm."""
+
+    capturable = True
 
     @torch.no_grad()
     def __call__(self, parameters: list[nn.Parameter]) -> None:

@@ -23,12 +23,15 @@ def recorded_warnings(notes: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def deterministic(seed: int) -> Iterator[None]:
+def deterministic(seed: int, on: bool = True) -> Iterator[None]:
     """Deterministic kernels, and torch's own generator (dropout) seeded, for as long as a run trains. A GPU has none
-    for some operations; there torch warns and goes on."""
+    for some operations; there torch warns and goes on. Where `on` is false, a GPU tries convolutions and keeps the
+    fastest, whatever order they add in."""
     settings: Any = torch.utils.deterministic  # filling fresh memory would cost time and guard against nothing we do
     before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    trying = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(on, warn_only=torch.cuda.is_available())
+    torch.backends.cudnn.benchmark = not on
     settings.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng():
@@ -36,7 +39,25 @@ def deterministic(seed: int) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = trying
         settings.fill_uninitialized_memory = before[1]
+
+
+@contextmanager
+def precision(tf32: bool) -> Iterator[None]:
+    """Products of float32 on a GPU in TF32, whose operands have ten bits of mantissa, or in float32. Torch by itself
+    uses TF32 in convolutions alone."""
+    cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
+    places = (cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = "tf32" if tf32 else "ieee"
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
 
 
 @contextmanager

@@ -39,9 +39,11 @@ from grokscope.train.evaluate import (
     split_metrics,
     to_row,
 )
+from grokscope.train.graphed import GraphedSteps
 from grokscope.train.inputs import Network
 from grokscope.train.losses import make_loss
 from grokscope.train.order import BatchOrder
+from grokscope.train.step_choice import choose_step
 
 SHOWN_PREDICTIONS = 2000
 """Points of a figure of predicted against true."""
@@ -118,6 +120,9 @@ class TorchEngine:
         self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
+        self.graph: GraphedSteps | None = None
+        """Steps replayed from a captured graph, where that was chosen."""
+        self.chosen_step = choose_step(self, config.hardware)
 
     def _refuse_batches_of_one(self, n: int) -> None:
         """Raises ValueError where some batch holds one example, and batch normalization has nothing to take a variance
@@ -188,27 +193,39 @@ class TorchEngine:
     def advance(self, until: int, watch_last: bool, paused: Callable[[], bool]) -> None:
         """Train up to step `until`, or until `paused` says so after a step; watch the last step when asked."""
         while self.step < until:
-            self._one_step(self.watch if watch_last and self.step == until - 1 else None)
+            watched = watch_last and self.step == until - 1
+            if self.graph is None or watched:
+                self.eager_step(self.watch if watched else None)
+            else:
+                self.graph.one_step()
             if paused():
                 return
 
-    def _one_step(self, watch: StepWatch | None) -> None:
+    def eager_step(self, watch: StepWatch | None = None) -> None:
+        """One step, launched operation by operation."""
         x, target, env = self.splits["train"].take(self.order.next())
-        logits = self.network(self.augment(x))
+        self.gradient(self.augment(x), target, env)
+        if watch:
+            watch.before_filter()
+        self.step += 1
+        self.update(self.rate(self.step), watch)
+
+    def gradient(self, x: Tensor, target: Tensor, env: Tensor | None) -> None:
+        """Leave the gradient of a batch's loss in ``.grad``."""
+        logits = self.network(x)
         loss = self.loss(logits, target)
         if self.regime.irm_weight and env is not None:
             penalty = irm.penalty(self.loss, logits, target, env, self.environments, self.regime.irm_estimator)
             loss = loss + self._irm_weight() * penalty
         loss.backward()
-        if watch:
-            watch.before_filter()
+
+    def update(self, lr: float, watch: StepWatch | None = None) -> None:
+        """What is made of the gradient: filter, clip, decay and update at this learning rate."""
         self.filter(self.parameters)
         if watch:
             watch.before_update()
         if self.regime.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.regime.clip_norm)
-        self.step += 1
-        lr = self.rate(self.step)
         self.decay.apply(lr)
         self.optimizer.step(lr)
         if watch:
@@ -341,6 +358,8 @@ class TorchEngine:
         if said := [f"{what} {len(names):,} tensors ({min(names)} ...)" for what, names in wrong.items() if names]:
             raise ValueError(f"$.model: the weights to start from do not fit this network: they {', '.join(said)}")
         self.model.load_state_dict(weights)
+        if self.graph is not None:
+            self.graph.forget()
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
 
@@ -364,6 +383,7 @@ class TorchEngine:
             "meta": self.meta,
             "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
             "device": str(self.device),
+            **({"step": self.chosen_step.facts()} if self.chosen_step else {}),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -387,6 +407,8 @@ class TorchEngine:
         return more
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.graph is not None:
+            self.graph.forget()
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
