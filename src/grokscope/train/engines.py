@@ -23,7 +23,9 @@ class Torch(EngineChoice):
     def build(self, config: "RunConfig", data: "TaskData", total_steps: int) -> Any:
         from grokscope.train.torch_engine import TorchEngine
 
-        return TorchEngine(config, data, total_steps)
+        engine = TorchEngine(config, data, total_steps)
+        engine.choose_step(config.hardware)
+        return engine
 
 
 @register

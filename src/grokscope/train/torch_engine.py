@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from grokscope import registry
 from grokscope.components import Measurement
-from grokscope.config import RunConfig
+from grokscope.config import Hardware, RunConfig
 from grokscope.measure import irm
 from grokscope.measure.groups import group_norms, parameter_groups
 from grokscope.measure.probe import input_features, probe_rows, probe_scores
@@ -43,7 +43,7 @@ from grokscope.train.graphed import GraphedSteps
 from grokscope.train.inputs import Network
 from grokscope.train.losses import make_loss
 from grokscope.train.order import BatchOrder
-from grokscope.train.step_choice import choose_step
+from grokscope.train.step_choice import StepChoice, choose_step
 
 SHOWN_PREDICTIONS = 2000
 """Points of a figure of predicted against true."""
@@ -122,7 +122,7 @@ class TorchEngine:
         self.step = 0
         self.graph: GraphedSteps | None = None
         """Steps replayed from a captured graph, where that was chosen."""
-        self.chosen_step = choose_step(self, config.hardware)
+        self.chosen_step: StepChoice | None = None
 
     def _refuse_batches_of_one(self, n: int) -> None:
         """Raises ValueError where some batch holds one example, and batch normalization has nothing to take a variance
@@ -189,6 +189,10 @@ class TorchEngine:
         return TensorSplit(x, y, self.loss.encode(y), move(split.env), move(split.group))
 
     # -- training ---------------------------------------------------------------------------------------------------
+
+    def choose_step(self, hardware: Hardware) -> None:
+        """Try on a GPU whether steps are better replayed from a graph, and make them so from now on."""
+        self.chosen_step = choose_step(self, hardware)
 
     def advance(self, until: int, watch_last: bool, paused: Callable[[], bool]) -> None:
         """Train up to step `until`, or until `paused` says so after a step; watch the last step when asked."""
