@@ -28,6 +28,7 @@ SMALL_TASKS: dict[str, dict[str, Any]] = {
     "digits": {"n_train": 30},
     "parity": {"n": 8, "k": 2, "n_train": 40, "n_val": 20},
     "competing-features": {"n_train": 24, "n_test": 16},
+    "ridge": {"m": 12, "n_train": 6, "n_val": 20},
     "mheight": {"train_per_group": 6, "val_per_group": 4, "pool_per_group": 20, "groups": [[9, 4, 2], [9, 5, 2]]},
     "hospitals": {"n_train": 24, "n_eval": 16, "image_size": 16, "patients": 2, "slides": 2},
 }
@@ -62,6 +63,8 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
     match kind, name:
         case "task", "digits" | "parity" | "competing-features":
             return {"task": small_task(name), "model": {"name": "mlp", "hidden": [8]}}
+        case "task", "ridge":
+            return {"task": small_task(name), "model": {"name": "linear"}, "regime.loss": "squared_error"}
         case ("task", "mheight") | ("model", "code-resnet") | ("loss", "squared_error"):
             return codes
         case ("task", "hospitals") | ("model", "small-resnet"):

@@ -83,6 +83,16 @@ CASES = {
     "leakage": [
         ("supports", constructed(np.minimum(1.0, STEPS / 2000 + 0.1), train=np.minimum(1.0, STEPS / 3000))),
         ("against", constructed(np.minimum(1.0, STEPS / 3000), train=np.minimum(1.0, STEPS / 2000))),
+        ("supports", constructed(np.minimum(1.0, STEPS / 3000), Setup(rows_in_train={"ood_val": 7}))),
+        ("against", constructed(0.6 * FLAT, Setup(rows_in_train={"ood_val": 0}))),
+        ("supports", constructed(np.minimum(1.0, STEPS / 3000), train=np.minimum(1.0, STEPS / 3000))),
+    ],
+    "evaluation mode": [
+        ("supports", constructed(0.95 * FLAT, train=0.85 * FLAT)),
+        ("against", constructed(0.6 * FLAT)),
+        ("cannot tell", constructed(0.9 + 0.05 * np.sin(STEPS), train=0.9 - 0.05 * np.sin(STEPS))),
+        ("against", constructed(0.95 * FLAT, Setup(label_noise=0.15), train=0.85 * FLAT)),
+        ("against", constructed(0.95 * FLAT, Setup(evaluated_alike=True), train=0.85 * FLAT)),
     ],
     "decay too strong": [
         ("supports", constructed(0.6 * FLAT, adamw(weight_decay=3.0), train=np.where(STEPS // 400 % 3 == 1, 0.4, 1.0))),
@@ -111,6 +121,23 @@ def test_a_norm_that_fell_has_not_grown_by_more_than_noise():
     assert finding.word == "against"
     assert not finding.applies
     assert "did not grow" in finding.evidence
+
+
+def test_rows_of_train_that_stand_in_held_out_are_counted_in_words():
+    case = constructed(np.minimum(1.0, STEPS / 3000), Setup(rows_in_train={"ood_val": 7}))
+    finding = {f.check: f for f in explain(case).findings}["leakage"]
+    assert finding.evidence == "7 rows of ood_val stand in train as well"
+
+
+def test_two_held_out_splits_that_are_one_column_are_named():
+    held = np.minimum(1.0, STEPS / 3000)
+    trajectory = from_log(
+        {"step": STEPS, "train": np.minimum(1.0, STEPS / 300), "a": held, "b": held},
+        step="step", train="train", held_out={"ood_val": "a", "ood_test": "b"},
+    )  # fmt: skip
+    finding = {f.check: f for f in explain(case_of_trajectory(trajectory, Setup())).findings}["leakage"]
+    assert finding.word == "supports"
+    assert finding.evidence == "ood_test and ood_val are the same column"
 
 
 def test_every_check_has_a_case_of_its_own():

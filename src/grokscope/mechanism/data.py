@@ -1,11 +1,12 @@
-"""What the data allow: was anything memorized, do the splits leak, and is there too little of it?"""
+"""What the data allow: was anything memorized, do the splits leak, are they scored alike, and is there too little of
+it?"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Check, lacking, word_of
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
 from grokscope.results.mechanisms import Arm
 
 
@@ -65,30 +66,53 @@ class NothingMemorized(Check):
 
 @dataclass(frozen=True)
 class Leakage(Check):
-    """Held-out at least as good as train while train is still being learned: rows in both splits, the same column
-    twice, or two ways of evaluating (dropout, augmentation, batch statistics)."""
+    """Rows of train that stand in held-out, where the data was compared; else held-out at least as good as train while
+    train is still being learned, or one column under two names."""
 
     ahead: float = 0.02
     share: float = 0.5
+    many: float = 0.05
+    """Share of held-out rows that stand in train, from which they could carry a rise."""
 
     name = "leakage"
-    claim = "The splits leak: held-out was ahead of train while train was being learned."
+    claim = "The splits leak: rows of train stand in held-out, or held-out was ahead of train while train was learned."
     source = "arXiv:2201.02177"
     misleads = (
-        "Random augmentation and label noise make train harder than held-out honestly; duplicates among rows that "
-        "are learned "
-        "late do not show in curves, so compare the data itself."
+        "Rows are compared bit for bit: near copies and other recordings of one thing are not seen. In curves, "
+        "augmentation and label noise make train harder than held-out honestly, and duplicates among rows that are "
+        "learned late do not show."
     )
     explains = frozenset({"at once", "not judged", "late"})
 
     def read(self, case: Case) -> Answer:
+        same = _same_columns(case)
+        if same:
+            return Answer("supports", f"{same} are the same column", {"rows": float(len(case.trajectory.step))})
+        known = case.setup.rows_in_train.get(case.split)
+        if known:
+            return self._of_rows(case, known)
+        curves = self._of_curves(case)
+        if known is None or curves.word == "supports":
+            return curves
+        evidence = f"no row of {case.split} stands in train; {curves.evidence}"
+        return Answer("against", evidence, {**curves.numbers, "rows_in_train": 0.0})
+
+    def _of_rows(self, case: Case, known: int) -> Answer:
+        n = case.trajectory.n.get(case.split)
+        share = known / n if n else None
+        numbers = {"rows_in_train": float(known), "share_in_train": share}
+        of = f"{known:,} rows" if share is None else f"{known:,} of {n:,} rows ({share:.1%})"
+        evidence = f"{of} of {case.split} stand in train as well"
+        # A few shared rows are a fault of the data, and still too few to have carried what is to be explained.
+        word = word_of(supports=share is None or share >= self.many, against=False)
+        return Answer(word, evidence, numbers)
+
+    def _of_curves(self, case: Case) -> Answer:
         t = case.trajectory
         both = ~np.isnan(t.train) & ~np.isnan(t.held_out[case.split])
         train, held = t.train[both], t.held_out[case.split][both]
         if len(train) < 3:
             return Answer("cannot tell", f"only {len(train):,} rows hold both")
-        if np.array_equal(train, held):
-            return Answer("supports", "train and held-out are the same column", {"rows": float(len(train))})
         trivial = t.trivial.get("train", 0.0)
         learning = (train > trivial + 0.05) & (train < 0.95)
         count = int(learning.sum())
@@ -97,6 +121,58 @@ class Leakage(Check):
         ahead = float((held[learning] > train[learning] + self.ahead).mean())
         numbers = {"rows": float(count), "share_ahead": ahead}
         evidence = f"held-out is ahead of train in {ahead:.0%} of the {count} rows in which train was being learned"
+        return Answer(word_of(supports=ahead >= self.share, against=ahead <= 0.1), evidence, numbers)
+
+
+def _same_columns(case: Case) -> str | None:
+    """Train, or another held-out split, that has the same scores as this one in every row: ``train and id_val``. None
+    where there is none, or where scores are too few or too alike for equality to mean anything."""
+    t = case.trajectory
+    held = t.held_out[case.split]
+    others = {"train": t.train} | {name: values for name, values in t.held_out.items() if name != case.split}
+    for name, values in others.items():
+        both = ~np.isnan(values) & ~np.isnan(held)
+        distinct = np.unique(held[both])
+        if both.sum() >= 3 and np.array_equal(values[both], held[both]) and len(distinct) > 2:
+            return f"{name} and {case.split}"
+    return None
+
+
+@dataclass(frozen=True)
+class EvaluationMode(Check):
+    """Whether train and held-out are scored in the same way. Of two samples of one distribution train cannot stay the
+    harder one once it is learned; where it does, it is scored with dropout, augmentation or batch statistics on, as an
+    average over an epoch, or against noisy labels."""
+
+    ahead: float = 0.02
+    share: float = 0.8
+
+    name = "evaluation mode"
+    claim = "Train is scored in another way than held-out: in training mode, or while it is learned."
+    source = "arXiv:1502.03167"
+    misleads = (
+        "A held-out set that is easier than train looks the same; a score that is averaged over an epoch shows only "
+        "where scores move fast."
+    )
+    explains = frozenset({"at once", "failed", "not judged"})
+
+    def read(self, case: Case) -> Answer:
+        t, noise = case.trajectory, case.setup.label_noise
+        if noise:
+            return not_applicable(f"{noise:.0%} of the training labels are wrong, so train is honestly the harder one")
+        if case.setup.evaluated_alike:
+            return not_applicable("both are scored in eval mode, over all rows, without augmentation")
+        both = ~np.isnan(t.train) & ~np.isnan(t.held_out[case.split])
+        late = both & (t.step >= t.step[0] + 0.75 * (t.step[-1] - t.step[0]))
+        train, held = t.train[late], t.held_out[case.split][late]
+        if len(train) < 3:
+            return Answer("cannot tell", f"only {len(train):,} rows of the last quarter hold both")
+        gap = float(np.median(held - train))
+        ahead = float((held > train + self.ahead).mean())
+        numbers = {"share_ahead": ahead, "median_gap": gap}
+        evidence = (
+            f"in the last quarter held-out is ahead of train in {ahead:.0%} of {len(train):,} rows (median {gap:+.3f})"
+        )
         return Answer(word_of(supports=ahead >= self.share, against=ahead <= 0.1), evidence, numbers)
 
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Check
-from grokscope.mechanism.data import Leakage, NothingMemorized, TooLittleData
+from grokscope.mechanism.data import EvaluationMode, Leakage, NothingMemorized, TooLittleData
 from grokscope.mechanism.decay import DecayGrip, DecayTime, DecayTooStrong
 from grokscope.mechanism.diffusion import MoreThanDiffusion
 from grokscope.mechanism.features import RankCollapse, Readout
@@ -18,6 +18,7 @@ from grokscope.results.mechanisms import Explanation
 CHECKS: tuple[Check, ...] = (
     NothingMemorized(),
     Leakage(),
+    EvaluationMode(),
     DecayTime(),
     NormGrowth(),
     MoreThanDiffusion(),

@@ -34,6 +34,13 @@ class Setup:
     group_sizes: Mapping[str, int] = field(default_factory=dict)
     """Number of weights by group (``head``, ``scale_invariant``, ...)."""
     steps_per_unit: float = 1.0
+    rows_in_train: Mapping[str, int] = field(default_factory=dict)
+    """Held-out split -> how many of its rows stand in train as well; without an entry this is unknown."""
+    label_noise: float | None = None
+    """Share of training labels that were replaced: train scores are then honestly lower."""
+    evaluated_alike: bool = False
+    """Whether train and held-out are known to be scored in the same way: in eval mode, without augmentation, over all
+    rows. It is so in runs of grokscope's own."""
 
     def __post_init__(self) -> None:
         for key in ("lr", "steps_per_unit", "init_scale", "parameters"):
@@ -67,7 +74,14 @@ def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setu
         irm_weight=_number(regime.get("irm_weight")),
         parameters=_positive(facts.get("parameters")),
         group_sizes=facts.get("group_sizes") or {},
+        rows_in_train=_counts((facts.get("data") or {}).get("rows_in_train")),
+        label_noise=_number(regime.get("label_noise")),
+        evaluated_alike="digests" in (facts.get("data") or {}),
     )
+
+
+def _counts(value: Any) -> Mapping[str, int]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: Any) -> Any:

@@ -1,10 +1,16 @@
-"""What a task drew, as short digests: two runs learned from the same examples if, and only if, these agree."""
+"""What a task drew, as short digests: two runs learned from the same examples if, and only if, these agree. And whether
+its splits share examples, for then held-out is not held out."""
 
 from hashlib import blake2b
 
 import numpy as np
 
 from grokscope.task_data import Split, TaskData
+from grokscope.vocabulary.splits import TRAIN
+
+COMPARED = 256 * 2**20
+"""Bytes of inputs up to which rows are compared one by one: a quarter of a second. Larger sets of images come from
+files, whose reader warns of one that stands in two splits."""
 
 
 def split_digests(data: TaskData) -> dict[str, str]:
@@ -28,3 +34,19 @@ def _digest(split: Split) -> str:
         else:
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
+
+
+def rows_in_train(data: TaskData) -> dict[str, int]:
+    """Held-out split -> how many of its rows have an input that stands in train as well, bit for bit.
+
+    Empty where the inputs are too large to be compared. Misleads about near copies, crops or other recordings of the
+    same thing, which no digest sees.
+    """
+    if sum(split.x.nbytes for split in data.splits.values()) > COMPARED:
+        return {}
+    known = set(_rows(data.splits[TRAIN].x))
+    return {name: sum(row in known for row in _rows(split.x)) for name, split in data.splits.items() if name != TRAIN}
+
+
+def _rows(x: np.ndarray) -> list[bytes]:
+    return [blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(x)]

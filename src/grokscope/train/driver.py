@@ -34,7 +34,7 @@ from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
 from grokscope.task_data import TaskData
-from grokscope.tasks.digest import split_digests
+from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
 from grokscope.train.plan import Plan, make_plan
 from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
@@ -175,7 +175,7 @@ class Session:
         self.threshold, self.kind = data.threshold, data.kind
         self.n_train = len(data.splits["train"])
         self.plan, self.engine = make_engine(config, data)
-        self.digests = split_digests(data)
+        self.digests, self.rows_in_train = split_digests(data), rows_in_train(data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
         self._warn_of_easy_splits()
@@ -295,7 +295,8 @@ class Session:
         version = self.config.task.data_version
         if old is not None and old["facts"].get("splits") and not digests_of(old):
             return {"version": version}
-        return {"version": version, "digests": self.digests}
+        shared = {"rows_in_train": self.rows_in_train} if self.rows_in_train else {}
+        return {"version": version, "digests": self.digests, **shared}
 
     def _warn_of_easy_splits(self) -> None:
         """A threshold that a constant reaches makes a verdict impossible: better said before training than after."""
