@@ -101,6 +101,8 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {"regime.schedule": name, "regime.schedule.warmup_steps": 10}
         case "measurement", "irm":
             return {"task": small_task("hospitals"), "model": {"name": "small-resnet", "width": 4}}
+        case "measurement", "rotation" | "mechanisms":
+            return {**fitting("task", "hospitals"), "measure": [name]}
         case "measurement", _ if name in STANDARD:
             return {}
         case "measurement", _:

@@ -138,6 +138,14 @@ class Measurement(Component):
     kind: ClassVar[str] = "measurement"
     standard: ClassVar[bool] = False
     """Whether every run takes it, unasked. Only built-in ones are."""
+    needs: ClassVar[frozenset[Literal["initial", "update"]]] = frozenset()
+    """What it reads of a view that a run keeps on request only: the initial weights, the last update."""
+
+    def reasons(self, view: "View") -> Mapping[str, str]:
+        """Name of a measurement -> why it says nothing of this network; empty where it does. Known before training:
+        logits, features, update and step are not to be asked."""
+        del view
+        return {}
 
     @abstractmethod
     def __call__(self, view: "View") -> "Mapping[str, Tensor | float]":

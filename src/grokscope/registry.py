@@ -156,7 +156,7 @@ def register(cls: C) -> C:
     kind, target = _kind_of(cls), f"{cls.__module__}:{cls.__qualname__}"
     _require_usable(cls, target)
     summary, source = getattr(cls, "summary", "") or _first_sentence(cls), getattr(cls, "source", "-")
-    entry = Entry(kind, cls.name, target, summary, source, cls.__module__ in _MODULES.values(), cls)
+    entry = Entry(kind, cls.name, target, summary, source, cls.__module__.startswith("grokscope."), cls)
     if entry.built_in:
         _BUILT_IN[kind][entry.name] = entry
         return cls

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grokscope.measure.logits import margins, softmax_collapse
+from grokscope.measure.logits import logit_scale, margins, normalized_margins, softmax_collapse
 
 
 def test_margins_are_right_minus_the_largest_other():
@@ -59,3 +59,26 @@ def test_many_small_others_add_up_before_they_vanish():
 
 def test_one_output_has_no_softmax():
     assert math.isnan(softmax_collapse(torch.zeros(3, 1), torch.float32).item())
+
+
+def test_the_scale_of_the_logits_ignores_what_the_softmax_ignores():
+    z = torch.tensor([[3.0, -3.0], [4.0, -4.0]])
+    assert float(logit_scale(z)) == pytest.approx(math.sqrt(2) * 3.5)
+    assert float(logit_scale(z + 100)) == pytest.approx(math.sqrt(2) * 3.5)
+    assert float(logit_scale(torch.tensor([[2.0], [-4.0]]))) == 3.0
+
+
+def test_a_temperature_changes_the_scale_and_no_normalized_margin():
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(101, 7, generator=generator), torch.randint(7, (101,), generator=generator)
+    plain, hot = normalized_margins(logits, labels), normalized_margins(10 * logits, labels)
+    assert {k: float(v) for k, v in plain.items()} == pytest.approx({k: float(v) for k, v in hot.items()}, rel=1e-6)
+    raw = margins(logits, labels)
+    assert float(plain["median"]) == pytest.approx(float(raw.median() / logit_scale(logits)), rel=1e-6)
+    assert plain["min"] < plain["q10"] < plain["median"]
+    moved = normalized_margins(logits + torch.nn.functional.one_hot(labels, 7) * 5, labels)
+    assert moved["min"] > plain["min"], "better separated classes do move them"
+
+
+def test_equal_logits_have_no_normalized_margin():
+    assert all(math.isnan(float(v)) for v in normalized_margins(torch.ones(4, 3), torch.arange(4) % 3).values())

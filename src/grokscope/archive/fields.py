@@ -16,7 +16,7 @@ from typing import Any
 from grokscope.config import require
 from grokscope.files import read_json
 from grokscope.registry import nearest
-from grokscope.vocabulary.column_table import COLUMNS, DIAGNOSED, EVALUATION
+from grokscope.vocabulary.column_table import COLUMNS, DIAGNOSED, EVALUATION, REQUESTED
 from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.splits import SPLITS
 
@@ -81,7 +81,7 @@ _TARGETS = sorted({*ALIASES.values(), *(c.pattern for c in COLUMNS if "{" not in
 def is_ours(name: str) -> bool:
     """Whether a column of that name is one that a run of grokscope's writes at its evaluations."""
     column = describe(name)
-    return column is not None and column.writer in (EVALUATION, DIAGNOSED) and name != "step"
+    return column is not None and column.writer in (EVALUATION, DIAGNOSED, REQUESTED) and name != "step"
 
 
 @dataclass

@@ -77,6 +77,12 @@ def _normalization(model: nn.Module) -> set[str]:
     return layers | magnitudes
 
 
+def running_averages(model: nn.Module) -> bool:
+    """Whether some layer evaluates with averages that it took while training."""
+    batch = nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm
+    return any(isinstance(m, batch) and m.track_running_stats for m in model.modules())
+
+
 @torch.no_grad()
 def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: float = 1e-3) -> set[str]:
     """Those of the named parameters whose scale the logits do not feel although they feel their direction.

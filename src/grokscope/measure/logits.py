@@ -25,3 +25,22 @@ def softmax_collapse(logits: Tensor, dtype: torch.dtype) -> Tensor:
         return logits.new_tensor(float("nan"))
     z = logits.to(dtype)
     return ((z - z.max(1, keepdim=True).values).exp().sum(1) == 1).double().mean()
+
+
+@torch.no_grad()
+def logit_scale(logits: Tensor) -> Tensor:
+    """Mean size of the logits (n, k): L2 norm of a row without its mean, which the softmax ignores; with one output
+    its absolute value."""
+    if logits.shape[1] == 1:
+        return logits.abs().double().mean()
+    return (logits - logits.mean(1, keepdim=True)).double().norm(dim=1).mean()
+
+
+@torch.no_grad()
+def normalized_margins(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Least, lowest tenth, median and mean of the margins over the `logit_scale` of logits (n, k): whatever multiplies
+    all logits drops out. NaN where all logits are equal."""
+    scale = logit_scale(logits)
+    share = margins(logits, labels).double() / torch.where(scale > 0, scale, float("nan"))
+    tenth, median = torch.quantile(share, torch.tensor([0.1, 0.5], dtype=share.dtype, device=share.device)).unbind()
+    return {"min": share.min(), "q10": tenth, "median": median, "mean": share.mean()}

@@ -6,7 +6,7 @@ Everything stays on the device until the row is complete; counts are integers, b
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from grokscope.components import LossFunction
+from grokscope.config import Regime
 from grokscope.measure.groups import find_head, group_norms
+from grokscope.measure.hidden import Hidden, hidden_layers
 from grokscope.measure.logits import margins, softmax_collapse
 from grokscope.measure.probe import ProbeScores, probe_rows, probe_scores
 from grokscope.measure.spectra import spectra
@@ -24,6 +26,9 @@ CHUNK = 4096
 
 IMAGE_CHUNK = 256
 """Images in one evaluation batch."""
+
+HIDDEN_ROWS = 256
+"""Training rows whose hidden activations are looked at in every layer."""
 
 RANK_ROWS = 512
 """Spectra use at most this many training rows, always the same ones: dimension counts compare at equal n only."""
@@ -149,6 +154,39 @@ class View:
     probed_classes: int
     """Classes that a probe of the features can tell apart; 0 where there is no hidden layer, or no classes."""
     step: int
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
+    """Parameter group -> names of its parameters."""
+    prepare: Callable[[Tensor], Tensor] = torch.clone
+    """What a split stores (n, ...) -> what the model itself takes: images are stored as bytes."""
+    regime: Regime | None = None
+    lr: float = float("nan")
+    """Of the step just taken."""
+    initial: Mapping[str, Tensor] | None = None
+    """Parameter -> its value before the first step; None where nobody knows it."""
+    initial_learned: bool = False
+    """Whether the run began with trained weights: it was branched off another one."""
+    update: Mapping[str, Tensor] | None = None
+    """Parameter -> its change in the step just taken; None where no step was watched."""
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """Parameter -> its present value."""
+        return {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def sample(self, rows: int) -> TensorSplit:
+        """At most so many training examples, always the same ones, with x as the model takes it."""
+        train = self.splits["train"]
+        at = torch.linspace(0, len(train.y) - 1, min(rows, len(train.y))).long().to(train.x.device)
+        return TensorSplit(self.prepare(train.x[at]), train.y[at], train.target[at])
+
+    @property
+    def has_hidden_layer(self) -> bool:
+        return has_hidden_layer(self.model)
+
+    @cached_property
+    def hidden(self) -> dict[str, Hidden]:
+        """Layer -> what it reads of what the network has learned, on a sample: of every layer but the first."""
+        return hidden_layers(self.model, self.sample(HIDDEN_ROWS).x)
 
 
 @torch.inference_mode()
@@ -256,6 +294,9 @@ class StepWatch:
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.groups = groups
         self.values: dict[str, Tensor] = {}
+        self.keep_update = False
+        """Whether the step's change of every weight is kept until `forget`."""
+        self.update: dict[str, Tensor] | None = None
 
     @torch.no_grad()
     def before_filter(self) -> None:
@@ -281,4 +322,10 @@ class StepWatch:
     def after_update(self) -> None:
         change = torch._foreach_sub([p.detach() for p in self.parameters.values()], self._kept)
         self.values["update_norm"] = torch.stack(torch._foreach_norm(change)).double().square().sum().sqrt()
+        if self.keep_update:
+            self.update = dict(zip(self.parameters, change, strict=True))
         del self._kept
+
+    def forget(self) -> None:
+        """The step has been described: its update is as large as the network."""
+        self.update = None

@@ -115,14 +115,32 @@ class TorchEngine:
         self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
-        standard = [entry.load()() for entry in registry.built_in("measurement").values()]
-        self.measurements: list[Measurement] = [*standard, *config.measure]
+        built_in = [entry.load() for entry in registry.built_in("measurement").values()]
+        self.measurements: list[Measurement] = [*(m() for m in built_in if m.standard), *config.measure]
+        self._keep_for(self.measurements)
+        self.initial_learned = config.start is not None
         self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
         self.graph: GraphedSteps | None = None
         """Steps replayed from a captured graph, where that was chosen."""
         self.chosen_step: StepChoice | None = None
+        self._warn_of_silence(config.measure)
+
+    def _keep_for(self, measurements: Iterable[Measurement]) -> None:
+        """Keep what only some measurements read: the weights before the first step, the last update."""
+        needs = frozenset().union(*(m.needs for m in measurements))
+        self.initial: dict[str, Tensor] | None = None
+        if "initial" in needs:
+            self.initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        self.watch.keep_update = "update" in needs
+
+    def _warn_of_silence(self, measurements: Iterable[Measurement]) -> None:
+        """A measurement that was asked for and says nothing here leaves a note on why its columns are missing."""
+        view = self.view({}, {})
+        for measurement in measurements:
+            for name, why in measurement.reasons(view).items():
+                warnings.warn(f"$.measure: {name} is missing from the rows: {why}", stacklevel=4)
 
     def _refuse_batches_of_one(self, n: int) -> None:
         """Raises ValueError where some batch holds one example, and batch normalization has nothing to take a variance
@@ -267,7 +285,7 @@ class TorchEngine:
 
     def _measured(self, logits: dict[str, Tensor], features: dict[str, Tensor], taken: Iterable[str]) -> Row:
         """What the measurements say of the present weights. Generators and gradients are as before, afterwards."""
-        view = View(self.model, self.splits, logits, features, self.loss, self.meta, self.probed_classes, self.step)
+        view = self.view(logits, features)
         out: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             for measurement in self.measurements:
@@ -276,7 +294,28 @@ class TorchEngine:
                 out |= values
         for p in self.parameters:
             p.grad = None
+        self.watch.forget()
         return out
+
+    def view(self, logits: dict[str, Tensor], features: dict[str, Tensor]) -> View:
+        """What measurements see of the present weights, whose outputs are given."""
+        return View(
+            self.model,
+            self.splits,
+            logits,
+            features,
+            self.loss,
+            self.meta,
+            self.probed_classes,
+            self.step,
+            groups=self.groups,
+            prepare=self.network.prepare,
+            regime=self.regime,
+            lr=self.rate(max(self.step, 1)),
+            initial=self.initial,
+            initial_learned=self.initial_learned,
+            update=self.watch.update,
+        )
 
     def _forward_all(self, with_features: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Logits (n, k) of every split, and on request what the head reads in some rows, from the same forward; for a
@@ -364,6 +403,8 @@ class TorchEngine:
         self.model.load_state_dict(weights)
         if self.graph is not None:
             self.graph.forget()
+        if self.initial is not None:
+            self.initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
 
@@ -404,6 +445,8 @@ class TorchEngine:
     def _further_generators(self) -> dict[str, Any]:
         """The states of generators that not every run has."""
         more: dict[str, Any] = {}
+        if self.initial_learned and self.initial is not None:  # otherwise the seed tells
+            more["initial"] = self.initial
         if self.augment.changes:
             more["augment"] = self.augment.state_dict()
         if self.device.type == "cuda":
@@ -419,6 +462,8 @@ class TorchEngine:
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
         self.decay.load_state_dict(_to_device(state["decay"], self.device))
         self.order.load_state_dict(state["order"])
+        if "initial" in state and self.initial is not None:
+            self.initial = _to_device(state["initial"], self.device)
         if self.augment.changes:
             self.augment.load_state_dict(state["augment"])
         torch.set_rng_state(state["rng"])

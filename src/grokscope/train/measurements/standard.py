@@ -1,9 +1,4 @@
-"""What is measured when a run is diagnosed, beside the scores and norms of every evaluation. Importing it imports no
-torch.
-
-The built-in measurements are taken in every run that they apply to; those that a config names under ``measure`` come
-after them.
-"""
+"""What is measured in every run that it applies to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
