@@ -65,6 +65,7 @@ VERBS = {
     "study check": Verb("study:check", "compare what happened with what the study expects"),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
+    "worker": Verb("worker:worker", "train the runs of a study that nobody else trains: one process of many"),
     "verdict": Verb(
         "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
     ),

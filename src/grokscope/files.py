@@ -5,7 +5,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,12 +17,40 @@ class NotPlain(ValueError):
     """A link, FIFO, socket or device where a file or folder of a run should be. It was not opened."""
 
 
+_guards: dict[str, Callable[[], None]] = {}
+"""Folder -> what to ask before anything in it is written. Here and not passed along, for no writer may forget it."""
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile every write below `folder` by this module, and every one that asks `require_writable`, first calls
+    `check`, which raises where the folder has become somebody else's."""
+    key = os.path.abspath(folder)
+    _guards[key] = check
+    try:
+        yield
+    finally:
+        del _guards[key]
+
+
+def require_writable(path: Path) -> None:
+    """Raise what the guard of a folder above `path` raises. For writers that do not go through `write_atomic`."""
+    if not _guards:
+        return
+    above = os.path.abspath(path)
+    while above != (parent := os.path.dirname(above)):
+        if check := _guards.get(parent):
+            check()
+        above = parent
+
+
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Create or replace `path` with what `write` puts into a binary file: readers see the old content or the new.
 
     Raises:
         OSError: with the path and the remedy when the disk is full; the old content is then still there.
     """
+    require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,6 +59,7 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        require_writable(path)
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

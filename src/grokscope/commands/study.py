@@ -1,17 +1,19 @@
 """study plan, run, status, extend, check, report: many runs as one."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.commands.output import Result, print_table, states
 from grokscope.execute.forecast import duration
+from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
 from grokscope.store.kept_verdicts import Splits
-from grokscope.study import Study
+from grokscope.study import Study, find_study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
 from grokscope.study.run_state import BAD, StudyRun
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 def _load(file: Path, arms: Sequence[str], seeds: Sequence[int]) -> Study:
     study = Study.load(file)
     return study.only(arms, seeds) if arms or seeds else study
+
+
+@dataclass
+class Commands(Result):
+    """Shell lines for a launcher, and nothing else, so that they can be piped into one."""
+
+    lines: list[str]
+
+    def data(self) -> Any:
+        return {"commands": self.lines}
+
+    def show(self, console: "Console") -> None:
+        for line in self.lines:
+            console.print(line)
 
 
 @dataclass
@@ -71,7 +87,8 @@ def plan(
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     probe: bool = True,
-) -> Planned:
+    commands: Literal["none", "workers", "runs"] = "none",
+) -> Planned | Commands:
     """List the runs of a study, the disk and the time they will take, before anything trains.
 
     Args:
@@ -82,9 +99,18 @@ def plan(
         seeds: Only these seeds.
         probe: Train each kind of run in memory for up to a second to estimate the time; if off, train nothing and
             estimate no time.
+        commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
+            `workers` workers, or one for each run that is not finished.
     """
     study = _load(file, arms, seeds)
-    return Planned(study, study.plan(root, workers=workers, probe=probe))
+    if commands == "none":
+        return Planned(study, study.plan(root, workers=workers, probe=probe))
+    todo = [s for s in study.status(root) if not s.finished]
+    chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
+    line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
+    if commands == "workers":
+        return Commands([shlex.join([*line, *chosen])] * min(workers or default_workers(len(todo)), len(todo)))
+    return Commands([shlex.join([*line, "--runs", s.entry.config.run_id()]) for s in todo])
 
 
 @dataclass
@@ -343,8 +369,6 @@ def report(
         arms: Only these arms or regimes.
         seeds: Only these seeds.
     """
-    import shlex
-
     from grokscope.commands.report import Written
 
     chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]

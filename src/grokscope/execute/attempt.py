@@ -69,12 +69,13 @@ def _step(run: Run) -> int:
         return 0
 
 
-def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error: BaseException | str) -> None:
+def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error: BaseException | str) -> bool:
     """See to it that a failed run is in the manifest: with its config, and a status that says what went wrong.
 
     Training records its own failures; this covers what happens before it (data that cannot be built) and to it (a
     worker that was killed). Nothing is written where another process holds the run, on a full disk, or over a run that
-    has ended: what it ended with stays true although it could not be trained longer.
+    has ended: what it ended with stays true although it could not be trained longer. Returns whether the run is now
+    known to have failed.
     """
     try:
         path = find_run(root, config).path
@@ -84,11 +85,12 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
             old, said = _status(path), _describe(error)
             known = old.get("error") or {}
             if old.get("state") in ENDED:
-                return
+                return False
             if old.get("state") != "failed" or known.get("message") != said["message"]:
                 write_json(path / "status.json", {**old, "state": "failed", "error": said})
+            return True
     except (OSError, ValueError):
-        return
+        return False
 
 
 def _record(config: RunConfig, passed: tuple[str, ...]) -> dict[str, Any]:

@@ -1,5 +1,10 @@
-"""One writer for a run folder. The system drops the lock when the process ends, however it ends."""
+"""One writer for a run folder: the system's lock, which ends with its process, and a claim, which other machines see.
 
+The lock says at once that a holder died; where it does not work, or does not reach the holder's machine, the claim's
+heartbeat says so after a while.
+"""
+
+import errno
 import fcntl
 import os
 import socket
@@ -7,45 +12,108 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from grokscope.files import plain_file
+from grokscope.files import guarded, plain_file
+from grokscope.store import claims
+from grokscope.store.claims import Claim, ClaimLost, Held
 
+__all__ = ["Claim", "ClaimLost", "Held", "claimed", "exclusive", "is_held"]
 
-class Held(ValueError):
-    """Another process trains this run."""
+Lock = Literal["ours", "refused", "absent"]
+"""What became of asking for the system's lock; `absent` where the file system has none."""
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises Held (a ValueError) naming the holder when another process trains this run, and
-    ValueError where the lock is no regular file."""
+    """Hold the folder's lock, for work whose length only its caller knows. Raises Held (a ValueError) naming the holder
+    when another process trains this run, and ValueError where the lock is no regular file."""
+    with _lock(folder) as lock:
+        _require_free(folder, claims.newest(folder), lock)
+        if lock == "refused":
+            raise Held(_said(folder, None))
+        yield
+
+
+@contextmanager
+def claimed(folder: Path, expires_s: float = claims.EXPIRES_S) -> Iterator[Claim]:
+    """Hold the folder for training: by its lock where that works, and by a claim with a heartbeat.
+
+    While it is held, every write to the folder first asks whether the claim still stands. A process that was stopped
+    for longer than `expires_s` and wakes finds that it does not, and writes nothing.
+
+    Raises:
+        Held: (a ValueError) naming the holder, when another process trains this run.
+        ClaimLost: from the write at which it is found out.
+    """
+    with _lock(folder) as lock:
+        newest = claims.newest(folder)
+        _require_free(folder, newest, lock)
+        claim = claims.take(folder, newest, expires_s)
+        with claims.beating(claim), guarded(folder, claim.require):
+            try:
+                yield claim
+            finally:
+                claims.release(claim)
+
+
+def _require_free(folder: Path, claim: Claim | None, lock: Lock) -> None:
+    """Raise Held where somebody may still be at work in the folder."""
+    if claim is None or claim.released:
+        free = lock != "refused"  # a holder without a claim: a recorder, an import, an older version
+    elif lock == "ours" and claim.is_here:
+        free = True  # on its own machine a living holder would have the lock
+    else:
+        free = claim.expired  # on another machine, or here and stopped
+    if not free:
+        raise Held(_said(folder, claim))
+
+
+def _said(folder: Path, claim: Claim | None) -> str:
+    holder = claim.holder if claim is not None and not claim.released else _holder(folder)
+    return f"{folder} is being trained by {holder}; wait for it or stop it"
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[Lock]:
+    """Ask for the folder's lock, and hold it for the block where it is ours."""
     folder.mkdir(parents=True, exist_ok=True)
     plain_file(folder, ".lock")
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
-        if not _taken(handle):
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            raise Held(f"{folder} is being trained by {holder}; wait for it or stop it")
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
+        lock = _asked(handle)
+        if lock == "ours":
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        yield lock
     finally:
         os.close(handle)
 
 
-def _taken(handle: int) -> bool:
-    """Whether the lock is ours now. `is_held` takes it for an instant, so only a refusal that lasts is one."""
+def _holder(folder: Path) -> str:
+    try:
+        return (folder / ".lock").read_text(errors="replace")[:200].strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+def _asked(handle: int) -> Lock:
+    """`is_held` takes the lock for an instant, so only a refusal that lasts is one."""
     for wait in (0.01, 0.03, 0.1, 0):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            return "ours"
         except BlockingIOError:
             time.sleep(wait)
-    return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            return "absent"
+    return "refused"
 
 
 def is_held(folder: Path) -> bool:
-    """Whether some process holds the folder's lock now."""
+    """Whether some process of this machine holds the folder's lock now."""
     try:
         handle = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # there is none, or what lies there is no file of ours: a link, a socket

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.files import explain_full_disk, to_json, write_atomic
+from grokscope.files import explain_full_disk, require_writable, to_json, write_atomic
 
 
 class Damaged(ValueError):
@@ -28,6 +28,7 @@ class MetricsWriter:
 
     def append(self, row: Mapping[str, Any]) -> None:
         line = (to_json(dict(row)) + "\n").encode()
+        require_writable(self.path)
         try:
             if self._file.write(line) < len(line):  # a nearly full disk takes a part and reports no error
                 raise OSError(errno.ENOSPC, "the row was written in part")
@@ -40,7 +41,9 @@ class MetricsWriter:
         the last step kept, -1 for none."""
         rows = [r for r in read_rows(self.path) if r["step"] <= last and r["step"] in wanted]
         text = "".join(to_json(r) + "\n" for r in rows).encode()
-        if len(text) != self.path.stat().st_size:
+        if rows or self.path.stat().st_size:
+            # Always a new file: a process that was stopped in the middle of a write, and whose run this one took over,
+            # then writes into the old one, which nobody reads.
             write_atomic(self.path, lambda file: file.write(text))
             self._file.close()
             self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - the old handle is the replaced file's

@@ -22,7 +22,14 @@ from torch import Tensor
 
 from grokscope import configio, registry
 from grokscope.config import Budget, RunConfig
-from grokscope.files import explain_full_disk, read_json, remove_leftovers, require_plain_folder, write_json
+from grokscope.files import (
+    explain_full_disk,
+    read_json,
+    remove_leftovers,
+    require_plain_folder,
+    require_writable,
+    write_json,
+)
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
 from grokscope.store import lock
@@ -114,7 +121,7 @@ def train(
         data = config.task.build(config.seed)
         session = Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
-    with lock.exclusive(run.path):
+    with lock.claimed(run.path):
         if not _complete(run, config):
             session.require_same_data()
             session.go()
@@ -213,7 +220,7 @@ class Session:
                 with registry.naming_plugins():
                     self._restore()
                     self._train()
-            except (Interrupted, CannotResume):
+            except (Interrupted, CannotResume, lock.Held):
                 raise
             except BaseException as error:
                 self._write_failure(error)
@@ -422,6 +429,7 @@ class Session:
         warnings.warn(text, stacklevel=2)
 
     def _log(self, line: str) -> None:
+        require_writable(self.log_path)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(self.log_path, "a", encoding="utf-8") as file:

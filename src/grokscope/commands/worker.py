@@ -1,0 +1,113 @@
+"""worker: one process of many on a study, started by hand or by any launcher."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from grokscope.commands.study import Ran
+from grokscope.config import require
+from grokscope.execute.protocol import Board, Silent
+from grokscope.study import Stopped, Study
+from grokscope.study.spec import Entry
+from grokscope.study.worker import Worker, listening, stopping_at
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+@dataclass
+class Worked(Ran):
+    """What one worker did."""
+
+
+def worker(
+    file: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    arms: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    runs: tuple[str, ...] = (),
+    until: str | None = None,
+    wait: bool = False,
+    retry: bool = False,
+    board: Board | None = None,
+) -> Worked:
+    """Train the runs of a study that nobody else is training, one after the other, and end when none is left.
+
+    The folder of runs is the queue: start as many workers as you like, on every machine that shares the folder. Each
+    run is claimed by one of them; what a worker that died leaves is taken over, at once on its own machine and two
+    minutes after its last heartbeat on another. Three deaths in a row on one run mark it failed.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+        runs: Only these runs, by the names that `study plan` prints.
+        until: Stop by then and save the state: a time (08:30, 2030-01-31T08:30) or a duration (90m, 11h30m).
+        wait: Stay until every run is finished, to take over what other workers leave.
+        retry: Train also runs that are marked failed.
+
+    Raises:
+        grokscope.study.Stopped: after Ctrl-C, SIGTERM, SIGHUP or at `until`, with everything saved.
+    """
+    study = Study.load(file)
+    study = study.only(arms, seeds) if arms or seeds else study
+    finished = sum(s.finished for s in study.status(root))
+    entries = _chosen(study, runs)
+    seconds = None if until is None else seconds_until(until, datetime.now().astimezone())
+    one = Worker(entries, root, board or Silent(), wait=wait, retry=retry)
+    try:
+        with listening(one), stopping_at(seconds):
+            outcomes = one.work()
+    finally:
+        one.board.close()
+    if one.stopping:
+        raise Stopped(outcomes)
+    return Worked(study, root, outcomes, finished)
+
+
+def _chosen(study: Study, runs: Sequence[str]) -> Sequence[Entry]:
+    """The entries with these ids, all without any. Raises ValueError naming one that the study does not have."""
+    if not runs:
+        return study.entries
+    by_id = {entry.config.run_id(): entry for entry in study.entries}
+    for name in runs:
+        require(name in by_id, f"--runs: {study.name!r} has no run {name!r}; see grokscope study plan")
+    return [by_id[name] for name in dict.fromkeys(runs)]
+
+
+def seconds_until(text: str, now: datetime) -> float:
+    """Seconds from `now` to a time of day (the next such), a date with time, or the end of a duration.
+
+    Raises:
+        ValueError: for another text, and for a date that is over.
+    """
+    match = _DURATION.fullmatch(text)
+    if text and match:
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+    then = _time_of_day(text, now) or _date(text, now)
+    require(then > now, f"--until: {text} is over; it is {now:%Y-%m-%dT%H:%M}")
+    return (then - now).total_seconds()
+
+
+def _time_of_day(text: str, now: datetime) -> datetime | None:
+    if not re.fullmatch(r"\d{1,2}:\d{2}", text):
+        return None
+    hour, minute = map(int, text.split(":"))
+    require(hour < 24 and minute < 60, f"--until: {text} is no time of day")
+    then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return then if then > now else then + timedelta(days=1)
+
+
+def _date(text: str, now: datetime) -> datetime:
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"--until: {text!r} is no time: give 08:30, 2030-01-31T08:30, or a duration such as 90m or 11h30m"
+        ) from None
+    return then if then.tzinfo else then.replace(tzinfo=now.tzinfo)

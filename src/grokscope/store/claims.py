@@ -1,0 +1,213 @@
+"""Claims: who may write a run's folder, told by files alone, so that it holds on file systems whose locks do not reach
+other machines.
+
+A claim is a file ``.claim-000007.json`` in the folder: its number grows with every taking, and it is created by
+``O_EXCL``, so one process gets it. Its time of change is the holder's heartbeat. Whoever takes the next number deletes
+the file of the number before; a holder whose file is gone has lost the folder and writes nothing more.
+"""
+
+import json
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+EXPIRES_S = 120.0
+"""Seconds without a heartbeat after which a claim may be taken over. Twelve heartbeats, and twice as long as a network
+file system keeps what it knows of a file without asking."""
+BEATS = 12
+"""Heartbeats in that time."""
+_SAID = ("holder", "machine", "expires_s", "deaths", "released")
+_NAME = re.compile(r"\.claim-(\d+)\.json")
+
+
+class Held(ValueError):
+    """Another process trains this run."""
+
+
+class ClaimLost(Held):
+    """This process was silent for longer than its claim allowed, and another one took the run over. Nothing was
+    written since."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One taking of a folder, as its file says. What was not written yet is unknown."""
+
+    path: Path
+    number: int
+    holder: str = "another process"
+    machine: str = ""
+    """The system that the holder runs on: its boot, for names of machines are not unique."""
+    expires_s: float = EXPIRES_S
+    deaths: int = 0
+    """Holders in a row, before this one, that ended without releasing the folder."""
+    released: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its holder runs, or ran, on this machine since it was started."""
+        return self.machine == this_machine()
+
+    def silent_s(self) -> float:
+        """Seconds since its last heartbeat, by the clock of the file system. Infinite where it is gone."""
+        try:
+            return _now(self.path.parent) - _changed(self.path)
+        except FileNotFoundError:
+            return float("inf")
+
+    @property
+    def expired(self) -> bool:
+        return self.silent_s() > self.expires_s
+
+    def require(self) -> None:
+        """Raises ClaimLost where another process has taken the folder over.
+
+        Opening the file asks the server of a network file system; a mere look might be answered from memory.
+        """
+        try:
+            os.close(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW))
+        except OSError:
+            raise ClaimLost(
+                f"{self.path.parent}: another process took this run over, for nothing was heard of this one for more "
+                f"than {self.expires_s:g} s; it ends here and has written nothing since"
+            ) from None
+
+
+def newest(folder: Path) -> Claim | None:
+    """The claim with the highest number; None in a folder that nobody ever claimed."""
+    numbers = _numbers(folder)
+    while numbers:
+        path = _path(folder, numbers.pop())
+        with suppress(FileNotFoundError):  # its successor came between the look and the reading
+            return _read(path)
+        numbers = _numbers(folder)
+    return None
+
+
+def deaths(folder: Path) -> int:
+    """Holders in a row that ended without releasing the folder, the last one included where it is dead or silent."""
+    claim = newest(folder)
+    if claim is None or claim.released:
+        return 0
+    return claim.deaths + 1
+
+
+def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
+    """The next claim of the folder, ours. The caller knows that the one `before` is over.
+
+    Raises:
+        Held: another process was faster.
+    """
+    number = before.number + 1 if before else 1
+    deaths = 0 if before is None or before.released else before.deaths + 1
+    path = _path(folder, number)
+    holder, machine = f"pid {os.getpid()} on {socket.gethostname()}", this_machine()
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    except FileExistsError:
+        raise Held(f"{folder} was just taken by another process") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        words = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
+        file.write(json.dumps(words) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if max(_numbers(folder)) > number:  # others took, trained and left while this process slept before the open
+        path.unlink()
+        raise Held(f"{folder} was taken by other processes meanwhile")
+    for old in _numbers(folder):
+        if old < number:
+            _path(folder, old).unlink(missing_ok=True)
+    return Claim(path, number, holder, machine, expires_s, deaths)
+
+
+def release(claim: Claim) -> None:
+    """Say that the folder is free. The file stays, so that numbers go on growing."""
+    with suppress(OSError):
+        handle = os.open(claim.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write('{"released": true}\n')
+
+
+@contextmanager
+def beating(claim: Claim) -> Iterator[None]:
+    """Renew the claim's time from a thread, for a step or an evaluation may last longer than a heartbeat."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(claim.expires_s / BEATS):
+            try:
+                os.utime(claim.path)  # without a time of ours: the file system's own clock
+            except OSError:  # it is lost, which the next write finds out
+                return
+
+    thread = threading.Thread(target=beat, name="claim", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@cache
+def this_machine() -> str:
+    """Names this machine since it was started: its boot where the system tells, else its host name."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return socket.gethostname()
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The numbers of the claims in a folder, ascending."""
+    matches = (_NAME.fullmatch(name) for name in os.listdir(folder))
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f".claim-{number:06d}.json"
+
+
+def _read(path: Path) -> Claim:
+    """A claim as far as it is written: its holder may be between creating the file and filling it."""
+    number = int(_NAME.fullmatch(path.name)[1])  # type: ignore[index]
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
+        lines = [_parsed(line) for line in file.read(4096).splitlines()]
+    said: dict[str, Any] = {}
+    for line in lines:
+        said |= {key: line[key] for key in _SAID if key in line}
+    return Claim(path, number, **said)
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _changed(path: Path) -> float:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return os.fstat(handle).st_mtime
+    finally:
+        os.close(handle)
+
+
+def _now(folder: Path) -> float:
+    """What the file system's clock says: that of another machine may be minutes off."""
+    clock = folder / ".clock"
+    handle = os.open(clock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        os.utime(clock)
+        return os.fstat(handle).st_mtime
+    finally:
+        os.close(handle)

@@ -1,0 +1,157 @@
+"""A worker: takes the next unfinished run of a study, trains it, takes the next. The folder of runs is the queue.
+
+Any number of workers, on any machines that share the folder, started by any launcher, work on one study; each run is
+trained by one of them. A worker that dies leaves a claim that the next one takes over.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grokscope.execute.attempt import attempt, record_failure
+from grokscope.execute.protocol import Board, Job, Outcome, Silent
+from grokscope.store import claims
+from grokscope.store.folders import Folders
+from grokscope.study.run_state import BAD, StudyRun, read_study_run
+from grokscope.study.spec import Entry
+
+MOST_DEATHS = 3
+"""Workers in a row that may die on one run before it is marked failed: the fourth would die as well."""
+ASK_AGAIN_S = 5.0
+"""How often a worker that waits looks whether a run of another worker has become free."""
+
+
+@dataclass
+class Worker:
+    """One process's work on a study."""
+
+    entries: Sequence[Entry]
+    root: Path
+    board: Board = field(default_factory=Silent)
+    wait: bool = False
+    """Stay until every run is finished, to take over what other workers leave."""
+    retry: bool = False
+    """Train also runs that are marked failed."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """How each run ended that this worker tried."""
+    stopping: bool = False
+
+    def work(self) -> list[Outcome]:
+        """Train what nobody else trains, until nothing is left or somebody asks to stop. Returns one outcome for each
+        run that was tried, and for each that was left to other workers."""
+        left = self._in_order()
+        self.board.begin([s.job() for s in left], 1)
+        try:
+            left = self._once(left)
+            while left and self.wait and not self.stopping:
+                time.sleep(ASK_AGAIN_S)
+                left = self._once(left)
+        except KeyboardInterrupt:
+            self.stopping = True
+        tried = {o.job.run for o in self.outcomes}
+        return self.outcomes + [self._left(s) for s in left if s.run.path not in tried]
+
+    def _once(self, study_runs: Sequence[StudyRun]) -> list[StudyRun]:
+        """Ask for each run once; returns those that other workers have, and those not asked for when told to stop."""
+        left: list[StudyRun] = []
+        for number, study_run in enumerate(study_runs):
+            if self.stopping:
+                return left + list(study_runs[number:])
+            outcome = self._try(study_run.entry)
+            if outcome is not None and outcome.state == "elsewhere":
+                left.append(study_run)
+            elif outcome is not None:
+                self.board.ended(outcome)
+                self.outcomes.append(outcome)
+                self.stopping = self.stopping or outcome.state == "interrupted"
+        return left
+
+    def _in_order(self) -> list[StudyRun]:
+        """What is left, longest first; runs of one length in an order of this worker's own, so that workers that start
+        together do not all ask for the same one."""
+        folders = Folders(self.root)
+        left = [s for s in (read_study_run(entry, folders) for entry in self.entries) if not s.finished]
+        own = random.Random(os.urandom(8))  # not a seed of training, and not to be repeated
+        own.shuffle(left)
+        return sorted(left, key=lambda s: min(s.step, s.total) - s.total)
+
+    def _try(self, entry: Entry) -> Outcome | None:
+        """Train one run if it is still to be trained; None where another worker has finished it, or marked it
+        failed."""
+        now = read_study_run(entry, Folders(self.root))
+        job = now.job()
+        if now.finished or (now.state == "failed" and not self.retry):
+            return None
+        if now.state in BAD:
+            return Outcome(job, "failed", now.step, now.message)
+        if not self.retry and (died := self._died(job)):
+            return died
+        try:
+            return Outcome(job, *attempt(job.config, job.root, job.passed, self._progress(job)))
+        except KeyboardInterrupt:  # before training had begun to listen
+            return Outcome(job, "interrupted", job.step)
+
+    def _died(self, job: Job) -> Outcome | None:
+        """The run marked failed where worker after worker died on it; None where it may be tried."""
+        if not job.run.is_dir() or (deaths := claims.deaths(job.run)) < MOST_DEATHS:
+            return None
+        words = (
+            f"{deaths} workers in a row died on this run (out of memory? see logs/train.log in its folder); "
+            "grokscope worker --retry tries it again"
+        )
+        if not record_failure(job.config, job.root, job.passed, words):
+            return Outcome(job, "elsewhere", job.step, "another process trains this run")
+        return Outcome(job, "failed", job.step, words)
+
+    def _progress(self, job: Job) -> Callable[[int, int, float], None]:
+        return lambda step, total, speed: self.board.progress(job, step, total, speed)
+
+    def _left(self, study_run: StudyRun) -> Outcome:
+        """The outcome of a run that this worker did not train."""
+        job = study_run.job()
+        if self.stopping:
+            return Outcome(job, "waiting", job.step)
+        return Outcome(job, "elsewhere", job.step, "another process trains this run")
+
+
+@contextmanager
+def stopping_at(seconds: float | None) -> Iterator[None]:
+    """Ask this process to stop after so many seconds, as SIGTERM would: what trains saves its state and ends."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(max(seconds, 0), os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def listening(worker: Worker) -> Iterator[None]:
+    """SIGTERM, SIGHUP and Ctrl-C end the worker where no run is being trained; where one is, training listens, saves
+    its state and says that it was interrupted."""
+
+    def ask(number: int, frame: object) -> None:
+        worker.stopping = True
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # under nohup it outlives its terminal
+    stopping = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
+    before = {s: signal.signal(s, ask) for s in stopping}
+    try:
+        yield
+    finally:
+        for s, old in before.items():
+            signal.signal(s, old)

@@ -1,0 +1,227 @@
+"""Workers on one study: each run once, whoever dies, is stopped or comes late."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from grokscope import cli
+from grokscope.commands.worker import seconds_until
+from grokscope.commands.worker import worker as worker_verb
+from grokscope.store import Run, claims, lock
+from grokscope.study import Stopped, Study
+from grokscope.study import worker as room
+from grokscope.study.worker import Worker
+from tiny import TINY, same_folder_content
+
+FILE = """
+seeds = {seeds}
+[task]
+name = "modular"
+p = 7
+[model]
+name = "embedding-mlp"
+embedding = 4
+hidden = [8]
+[regime]
+lr = 1e-2
+weight_decay = 0.1
+batch_size = 8
+[budget]
+steps = {steps}
+[evaluate]
+every = 7
+at = [0]
+[diagnose]
+every = 20
+[checkpoint]
+every = {keep}
+[hardware]
+resume_every_s = 0.0
+"""
+
+
+def write_study(folder: Path, seeds: list[int], steps: int = 60, keep: int = 15) -> Path:
+    path = folder / "study.toml"
+    path.write_text(FILE.format(seeds=seeds, steps=steps, keep=keep))
+    return path
+
+
+def start(file: Path, root: Path, *more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "grokscope.cli", "worker", str(file), "--root", str(root), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def log_of(run: Path) -> str:
+    return (run / "logs" / "train.log").read_text()
+
+
+def study(**more: object) -> Study:
+    return Study.from_dict({**TINY, "seeds": [0, 1, 2], **more})
+
+
+def test_a_worker_trains_what_a_study_run_would(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    study().run(workers=0, root=here)
+    outcomes = Worker(study().entries, there).work()
+    assert [o.state for o in outcomes] == ["done"] * 3
+    for run in here.iterdir():
+        same_folder_content(run, there / run.name)
+    assert Worker(study().entries, there).work() == []
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path):
+    held = tmp_path / study().entries[1].config.run_id()
+    with lock.claimed(held):
+        outcomes = Worker(study().entries, tmp_path).work()
+    assert sorted((o.state, o.job.config.seed) for o in outcomes) == [("done", 0), ("done", 2), ("elsewhere", 1)]
+    assert [o.state for o in Worker(study().entries, tmp_path).work()] == ["done"]
+
+
+def test_a_worker_that_waits_takes_over_what_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "ASK_AGAIN_S", 0.01)
+    held = lock.claimed(tmp_path / study().entries[1].config.run_id())
+    held.__enter__()
+
+    class LettingGo(room.Silent):
+        def ended(self, outcome: object) -> None:
+            del outcome
+            if len(one.outcomes) == 1:  # one of three is trained, the second is being told of
+                held.__exit__(None, None, None)
+
+    one = Worker(study().entries, tmp_path, LettingGo(), wait=True)
+    assert [o.state for o in one.work()] == ["done"] * 3
+
+
+def test_three_deaths_in_a_row_mark_a_run_failed_and_retry_tries_it_again(tmp_path):
+    one = Study.from_dict({**TINY, "seeds": [5]})
+    folder = tmp_path / one.entries[0].config.run_id()
+    code = (
+        "import os, sys; from pathlib import Path; from grokscope.store import lock\n"
+        "with lock.claimed(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    (outcome,) = Worker(one.entries, tmp_path).work()
+    assert outcome.state == "failed"
+    assert "3 workers in a row died on this run" in outcome.message
+    assert Run(folder).status["state"] == "failed"
+    assert one.status(tmp_path)[0].message == outcome.message
+    assert Worker(one.entries, tmp_path).work() == [], "it stays failed"
+    assert [o.state for o in Worker(one.entries, tmp_path, retry=True).work()] == ["done"]
+    assert claims.deaths(folder) == 0
+
+
+def test_two_deaths_do_not(tmp_path):
+    one = Study.from_dict({**TINY, "seeds": [5]})
+    folder = tmp_path / one.entries[0].config.run_id()
+    folder.mkdir(parents=True)
+    words = {"machine": claims.this_machine(), "deaths": 1, "expires_s": 120.0}
+    (folder / ".claim-000002.json").write_text(json.dumps(words) + "\n")
+    assert [o.state for o in Worker(one.entries, tmp_path).work()] == ["done"]
+
+
+def test_sigterm_saves_the_run_and_leaves_the_rest(tmp_path):
+    file = write_study(tmp_path, [0, 1], steps=10_000_000, keep=10_000_000)
+    worker = start(file, tmp_path / "runs", "--json")
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*/resume/state*.pt")):
+            assert worker.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        worker.terminate()
+        said = worker.communicate(timeout=60)[1]
+    finally:
+        worker.kill()
+    assert worker.returncode == 130
+    assert "2 of 2 runs unfinished" in said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert Run(run).status["state"] == "interrupted"
+    newest = claims.newest(run)
+    assert newest is not None
+    assert newest.released
+
+
+def test_a_worker_stops_at_its_time(tmp_path):
+    file = write_study(tmp_path, [0], steps=10_000_000, keep=10_000_000)
+    with pytest.raises(Stopped, match="1 of 1 runs unfinished"):
+        worker_verb(file, root=tmp_path / "runs", until="1s")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert Run(run).status["state"] == "interrupted"
+
+
+NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90m", 5400), ("1h30m", 5400), ("2d", 172_800), ("20s", 20), ("12:30", 1800), ("11:30", 23.5 * 3600),
+     ("2030-01-31T13:00", 3600), ("2030-01-31T13:00+01:00", None), ("2030-01-31T11:59", None), ("25:00", None),
+     ("soon", None), ("", None), ("-5m", None)],
+)  # fmt: skip
+def test_until(text, seconds):
+    if seconds is None:
+        with pytest.raises(ValueError, match="--until"):
+            seconds_until(text, NOON)
+    else:
+        assert seconds_until(text, NOON) == seconds
+
+
+def test_commands_for_a_launcher(tmp_path, capsys):
+    file = write_study(tmp_path, [0, 1, 2])
+    root = tmp_path / "runs"
+    assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith(f"grokscope worker {file} --root {root} --runs ") for line in lines)
+    assert cli.run(lines[1].split()[1:]) == 0
+    assert [path.name for path in root.iterdir()] == [lines[1].split()[-1]]
+    capsys.readouterr()
+    assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "workers", "--workers", "8"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"grokscope worker {file} --root {root}"] * 2  # two are left
+    assert cli.run(["worker", str(file), "--root", str(root), "--runs", "other"]) == 2
+    assert "has no run 'other'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_by_four_workers_with_twenty_kills(tmp_path):
+    """Each run is complete, bit for bit what an undisturbed one is, and was trained once."""
+    file = write_study(tmp_path, list(range(200)), steps=150, keep=50)
+    root, calm = tmp_path / "runs", tmp_path / "calm"
+    rng, kills, workers = random.Random(0), 0, [start(file, root) for _ in range(4)]
+    deadline = time.monotonic() + 900
+    while kills < 20 or any(w.poll() is None for w in workers):
+        assert time.monotonic() < deadline
+        time.sleep(rng.uniform(0.3, 1.5))
+        for number, one in enumerate(workers):
+            if one.poll() is not None and len(done_of(root)) < 200:
+                assert one.returncode in (0, -signal.SIGKILL), one.communicate()[1]
+                workers[number] = start(file, root)
+        if kills < 20 and done_of(root):
+            os.kill(rng.choice([w for w in workers if w.poll() is None]).pid, signal.SIGKILL)
+            kills += 1
+    for one in workers:
+        one.communicate()
+    left = start(file, root)
+    assert left.wait(timeout=300) == 0, left.communicate()[1]
+    left.communicate()
+    loaded = Study.load(file)
+    assert {s.state for s in loaded.status(root)} == {"done"}
+    some = loaded.only(seeds=rng.sample(range(200), 20))
+    some.run(workers=0, root=calm)
+    for run in calm.iterdir():
+        same_folder_content(run, root / run.name)
+    for run in root.iterdir():
+        assert log_of(run).count("done at step 150") == 1, log_of(run)
+
+
+def done_of(root: Path) -> list[Path]:
+    return list(root.glob("*/results/summary.json"))
