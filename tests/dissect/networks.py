@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from grokscope.dissect.intervention import Steer
+from grokscope.dissect.planted import Planted
+
 
 class TinyResNet(nn.Module):
     """The module names of a ResNet, a few channels wide."""
@@ -54,3 +57,21 @@ def stained(n: int = 240, size: int = 8, seed: int = 0):
     x += tint[environments][:, :, None, None]
     x[labels == 1, :, 2:5, 2:5] += 1.5
     return x, labels, np.array([3, 0, 4])[environments], np.array([f"p{g:02d}" for g in groups])
+
+
+def planted_network(planted: Planted) -> nn.Module:
+    """A network whose input is the planted features (n, d) and whose last layer, ``fc``, is the planted head; its
+    module ``body`` is the identity."""
+    fc = nn.Linear(planted.features.shape[1], len(planted.head.weight))
+    with torch.no_grad():
+        fc.weight.copy_(torch.from_numpy(planted.head.weight))
+        fc.bias.copy_(torch.from_numpy(planted.head.bias))
+    network = nn.Sequential()
+    network.add_module("body", nn.Identity())
+    network.add_module("fc", fc)
+    return network
+
+
+def step_along(site: str, v: np.ndarray, step: float) -> Steer:
+    """One unit of steering along v (d,) of any length."""
+    return Steer(site=site, direction=tuple((v / np.linalg.norm(v)).tolist()), step=step)

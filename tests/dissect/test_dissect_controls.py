@@ -167,7 +167,7 @@ def test_env_gap_is_the_least_squares_effect_and_ignores_the_class():
 
 def test_one_environment_has_no_gap_and_says_nan():
     scene, head = scene_of(environments=1)
-    found = effect_records(scene, head.logits(scene.h * 0.5), {"x": np.stack([scene.logits] * 5)})
+    found = effect_records(scene, head.logits(scene.h * 0.5), {"x": np.stack([scene.logits] * 5)}, {})
     assert np.isnan(found["env_gap_drop"].value)
     assert found["env_gap_drop"].interval is None
     assert np.isnan(found["env_gap_drop"].controls["x"].p)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import stained, tiny_resnet
+from networks import stained, step_along, tiny_resnet
 from torch import nn
 
 from grokscope.dissect.battery import dissect
@@ -11,7 +11,6 @@ from grokscope.dissect.features import collect
 from grokscope.dissect.head import head_of
 from grokscope.dissect.intervention import Ablate, Steer
 from grokscope.dissect.sites import candidates, default_sites, resolve
-from grokscope.dissect.steering import steer_intervention
 from grokscope.dissect.subspaces import mean_diff
 from grokscope.dissect.through import logits_with
 from grokscope.results.settings import Settings
@@ -182,7 +181,7 @@ def test_edits_of_maps_with_channels_last_edit_channels(site):
     h = collect(model, x, ["pooled", site])
     np.testing.assert_allclose(h.sites[site], h.sites["pooled"], atol=1e-6)
     v = np.random.default_rng(0).standard_normal(8)
-    push = steer_intervention(site, v, 1.7)
+    push = step_along(site, v, 1.7)
     eraser = mean_diff(h.sites[site], np.arange(24) % 3)
     off = Ablate(site=site, neurons=(2,), values=(0.5,))
     edited = {

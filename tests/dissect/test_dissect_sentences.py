@@ -70,43 +70,46 @@ def test_shares_are_fractions_in_words(share, words):
 def test_use_is_withheld_with_the_reason_and_with_what_would_decide_it():
     value = float(np.sort(DRAWS)[-9])  # eight draws above it, and itself
     near = effect(value + 1e-9, (0.2, 3.0))
-    text = _used("cannot tell", Removal(near), reliance(), Settings(), TISSUE)
+    text = _used("cannot tell", Removal(near), reliance(), Settings(), TISSUE, 3)
     assert text.startswith("We withhold 'used' because 8 of 99 random labelings do as much; with about ")
     assert " patients per hospital instead of 20 this would be decided if the effect is as large as it looks." in text
     assert "We withhold 'unused' because its part may be above 25% of what a tumor does." in text
 
 
 def test_an_effect_behind_its_controls_is_not_promised_to_be_decided():
-    text = _used("cannot tell", Removal(effect(-0.5, (-1.0, 0.1))), reliance(), Settings(), Nouns())
+    text = _used("cannot tell", Removal(effect(-0.5, (-1.0, 0.1))), reliance(), Settings(), Nouns(), 3)
     assert "no realistic amount of data would decide this" in text
     assert "per environment" not in text
 
 
 def test_an_interval_over_zero_names_how_many_more():
     wide = effect(5.0, (-1.0, 11.0))
-    text = _used("cannot tell", Removal(wide), reliance(), Settings(), Nouns())
+    text = _used("cannot tell", Removal(wide), reliance(), Settings(), Nouns(), 3)
     assert "because what its removal takes away may be nothing; with about" in text
     assert " groups per environment instead of 20 " in text
 
 
 def test_too_few_units_are_counted_in_their_own_name():
-    text = _used("cannot tell", Removal(effect(5.0, (-1.0, 11.0))), reliance(fewest=2), Settings(), TISSUE)
+    text = _used("cannot tell", Removal(effect(5.0, (-1.0, 11.0))), reliance(fewest=2), Settings(), TISSUE, 3)
     assert "the rarest of the hospitals has only 2 patients in the test part" in text
     single = effect(5.0, (-1.0, 11.0), unit="example")
-    assert "only 2 examples" in _used("cannot tell", Removal(single), reliance(fewest=2), Settings(), TISSUE)
+    assert "only 2 examples" in _used("cannot tell", Removal(single), reliance(fewest=2), Settings(), TISSUE, 3)
 
 
 def test_too_few_draws_are_the_obstacle_before_anything_else():
-    text = _used("cannot tell", Removal(effect(5.0, (1.0, 9.0), DRAWS[:9])), reliance(), Settings(), TISSUE)
+    few = Settings(draws=9)
+    text = _used("cannot tell", Removal(effect(5.0, (1.0, 9.0), DRAWS[:9])), reliance(), few, TISSUE, 3)
     assert "9 random labelings cannot show that something is rare; raise draws" in text
 
 
 def test_used_says_how_many_random_edits_it_beats():
     clear = effect(float(DRAWS.max()) + 1, (2.0, 6.0))
-    assert "than all 99 random labelings do." in _used("used", Removal(clear), reliance(), Settings(), TISSUE)
+    assert "than all 99 random labelings do." in _used("used", Removal(clear), reliance(), Settings(), TISSUE, 3)
     second = effect(float(np.sort(DRAWS)[-2]) + 1e-9, (2.0, 6.0))
-    assert "than all but 1 of 99 random labelings do." in _used("used", Removal(second), reliance(), Settings(), TISSUE)
-    little = _used("used, negligibly", Removal(clear), reliance(), Settings(), TISSUE)
+    assert "than all but 1 of 99 random labelings do." in _used(
+        "used", Removal(second), reliance(), Settings(), TISSUE, 3
+    )
+    little = _used("used, negligibly", Removal(clear), reliance(), Settings(), TISSUE, 3)
     assert "but little" in little
     assert "less than 25% of what a tumor does" in little
 

@@ -13,6 +13,7 @@ from grokscope.results.neurons import M6
 from grokscope.results.probes import M1
 from grokscope.results.sample import PartsRecord
 from grokscope.results.settings import Settings
+from grokscope.results.steering import M5
 
 POOLED = "pooled"
 
@@ -22,8 +23,9 @@ def measure_reliance(scene: Scene, settings: Settings) -> Reliance:
     exchangeable units it keeps its level where hospitals differ in their share of tumors, which the gap itself does
     not."""
     groups = scene.units if scene.grouped else None
+    rng = settings.rng("reliance")
     draws, permuted, smallest = permutations(
-        settings.rng("reliance"), scene.environments, scene.labels, groups, settings.permutations
+        rng, scene.environments, scene.labels, groups, settings.permutations, named=False
     )
     observed, *random = explained(scene, np.concatenate([scene.environments[None], draws]))
     return Reliance(
@@ -58,7 +60,14 @@ FEW, SMEARED = 1 / 16, 1 / 4
 
 
 def summarize(
-    m1: M1, m4: M4, m6: M6, reliance: Reliance, parts: PartsRecord, settings: Settings, nouns: Nouns | None = None
+    m1: M1,
+    m4: M4,
+    m5: M5,
+    m6: M6,
+    reliance: Reliance,
+    parts: PartsRecord,
+    settings: Settings,
+    nouns: Nouns | None = None,
 ) -> Where:
     """The four cells and the form, from the eraser that `main_eraser` names."""
     read = m1.at(POOLED, "environment")
@@ -83,7 +92,7 @@ def summarize(
         form=_form(share, use in ("used", "used, negligibly")),
         half_k=half,
         half_share=share,
-        reason=explain(read, use, erasure, reliance, settings, nouns or Nouns()),
+        reason=explain(read, use, erasure, m5, reliance, settings, nouns or Nouns(), len(parts.environments)),
     )
 
 

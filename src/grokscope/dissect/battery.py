@@ -12,12 +12,13 @@ import numpy as np
 
 from grokscope.dissect.accuracy import measure_accuracy, silent
 from grokscope.dissect.answer import POOLED, measure_reliance, summarize, unknown
+from grokscope.dissect.controls import MIN_DRAWS
 from grokscope.dissect.effects import Scene, describe, make_scene
-from grokscope.dissect.erasure import make_bench, run_m4
+from grokscope.dissect.erasure import Bench, make_bench, run_m4
 from grokscope.dissect.head import LinearHead, head_of
 from grokscope.dissect.neurons import run_m6
 from grokscope.dissect.parts import Coded, coded, split_parts
-from grokscope.dissect.probes import TARGETS, run_m1, usable
+from grokscope.dissect.probes import TARGETS, Probe, run_m1, usable
 from grokscope.dissect.progress import Progress, Watch
 from grokscope.dissect.sample import Sample, make_sample
 from grokscope.dissect.sentences import Nouns
@@ -255,9 +256,14 @@ def dissect_features(
     if reason is None or at_chance == "probes":
         m1, probes = run_m1({name: np.asarray(h) for name, h in features.items()}, sample, settings)
     if reason is None:
-        m4, m5, m6 = _interventions(pooled, head, sample, scenes, settings, probes, record.environments, progress)
+        unusable = usable(pooled[sample.parts.fit])
+        if unusable is None:
+            bench = make_bench(pooled, head, sample, scenes, settings)
+            m4, m5, m6 = _interventions(bench, probes, record.environments, progress)
+        else:
+            m4, m5, m6 = _nothing(unusable)
         reliance = measure_reliance(scenes["test"], settings)
-        where = summarize(m1, m4, m6, reliance, record, settings, nouns)
+        where = summarize(m1, m4, m5, m6, reliance, record, settings, nouns)
     else:
         m4, m5, m6 = _nothing(reason)
         reliance, where = None, unknown(None, reason)
@@ -356,12 +362,11 @@ def _unseen_scene(name: str, unseen: Unseen, head: LinearHead, drawn: Mapping[st
 
 
 def _interventions(
-    pooled, head, sample: Sample, scenes, settings: Settings, probes, names, progress: Progress
+    bench: Bench,
+    probes: Mapping[tuple[str, str], Probe],
+    names: tuple[str | int | float, ...],
+    progress: Progress,
 ) -> tuple[M4, M5, M6]:
-    reason = usable(pooled[sample.parts.fit])
-    if reason:
-        return _nothing(reason)
-    bench = make_bench(pooled, head, sample, scenes, settings)
     pooled_probes = {target: probes[POOLED, target] for target in TARGETS}
     progress.begin("erasure")
     m4 = run_m4(bench, pooled_probes["environment"])
@@ -383,7 +388,7 @@ def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection
         warnings.append("some environment lacks a class: environment and class could not be made independent")
     if record.association > 0.3:
         warnings.append(f"environment and class are associated (Cramér's V {record.association:.2f})")
-    if settings.draws < 99:
+    if settings.draws < MIN_DRAWS:
         warnings.append(
             f"only {settings.draws} random draws: no p against them below {2 / (1 + settings.draws):.2g} is possible"
         )

@@ -41,6 +41,8 @@ CONDITIONS: dict[str, Planting] = {
     "unequal scales": replace(BASE, scale_spread=0.5),
     "few groups": replace(BASE, groups_per_environment=6),
     "few groups, none": replace(BASE, separation=0.0, groups_per_environment=6),
+    "few groups, two hospitals, none": replace(BASE, separation=0.0, environments=2, groups_per_environment=8),
+    "few groups, five hospitals, none": replace(BASE, separation=0.0, environments=5, groups_per_environment=6),
     "wide": replace(BASE, n=1000, d=512),
     "wide, none": replace(BASE, n=1000, d=512, separation=0.0),
 }

@@ -12,11 +12,13 @@ from grokscope.results.steering import Reliability
 
 @dataclass(frozen=True)
 class Direction:
-    """v (d,) of length 1, the share of the between-environment variance along it, and the environment it points to."""
+    """v (d,) of length 1, the share of the between-environment variance along it, the environment it points to, and
+    how far the environments' means lie apart along it (root mean square, in the features' units)."""
 
     v: np.ndarray
     share: float
     towards: int
+    spread: float
 
 
 def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -> Direction:
@@ -32,7 +34,7 @@ def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None 
         raise ValueError("all environments have the same mean features: there is no direction between them")
     along = offsets @ vt[0]
     towards = int(np.abs(along).argmax())
-    return Direction(vt[0] * np.sign(along[towards]), float(s[0] ** 2 / (s**2).sum()), towards)
+    return Direction(vt[0] * np.sign(along[towards]), float(s[0] ** 2 / (s**2).sum()), towards, float(s[0]))
 
 
 def reliability(

@@ -244,21 +244,22 @@ def _mean_over(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def effect_records(
-    scene: Scene, edited: np.ndarray, controls: Mapping[str, np.ndarray], level: float = LEVEL
+    scene: Scene, edited: np.ndarray, controls: Mapping[str, np.ndarray], floors: Mapping[str, float]
 ) -> ByEffect[Effect]:
-    """The four effects of one edit, logits (n, k), each against every control's draws (D, n, k)."""
+    """The four effects of one edit, logits (n, k), each against every control's draws (D, n, k). `floors`: as `null`
+    takes them, for the controls that have one."""
     values, bounds = measure(scene, edited[None]), intervals(scene, edited)
     draws = {name: measure(scene, logits) for name, logits in controls.items()}
 
     def record(name: EffectName) -> Effect:
         value = float(values[name][0])
-        nulls: dict[str, Null] = {c: null(c, value, d[name], SIDES[name]) for c, d in draws.items()}
+        nulls: dict[str, Null] = {c: null(c, value, d[name], SIDES[name], floors.get(c, 0.0)) for c, d in draws.items()}
         return Effect(
             name=name,
             on=scene.name,
             value=value,
             interval=bounds[name],
-            level=level,
+            level=LEVEL,
             unit="group" if scene.grouped else "example",
             n=scene.n,
             n_units=scene.n_units,

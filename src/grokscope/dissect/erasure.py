@@ -20,7 +20,7 @@ from grokscope.dissect.controls import (
 from grokscope.dissect.effects import Scene, effect_records
 from grokscope.dissect.erasure_methods import ErasureMethod, ErasureView, method
 from grokscope.dissect.head import LinearHead
-from grokscope.dissect.labelling import Labelling, random_labels
+from grokscope.dissect.labelling import Labelling, random_labels, smallest_p
 from grokscope.dissect.leace import Whitening, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.sample import Sample
@@ -217,4 +217,6 @@ def _effects(bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, ot
     }
     if others:
         controls["labels"] = np.stack([erased_logits(bench.head, other, scene) for other in others])
-    return effect_records(scene, erased_logits(bench.head, eraser, scene), controls)
+    # few patients can be dealt to hospitals in few ways: a hundred draws then hold the same labelings many times
+    floors = {"labels": smallest_p(bench.sample)}
+    return effect_records(scene, erased_logits(bench.head, eraser, scene), controls, floors)

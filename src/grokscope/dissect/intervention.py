@@ -7,7 +7,6 @@ bit for bit.
 """
 
 import json
-import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -207,13 +206,6 @@ def to_toml(intervention: Intervention) -> str:
     """One ``key = value`` a line. Numbers are written with all their digits."""
     # JSON's strings, numbers and arrays are TOML's too, and a record of these holds nothing else
     return "".join(f"{key} = {json.dumps(value, allow_nan=False)}\n" for key, value in to_data(intervention).items())
-
-
-def from_toml(text: str) -> Intervention:
-    try:
-        return from_data(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"not readable as TOML: {error}") from None
 
 
 def save(intervention: Intervention, path: str | Path) -> None:

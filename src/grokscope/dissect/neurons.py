@@ -25,7 +25,6 @@ from grokscope.dissect.effects import (
     measure,
 )
 from grokscope.dissect.erasure import Bench
-from grokscope.dissect.intervention import Ablate
 from grokscope.dissect.probes import Probe
 from grokscope.dissect.subspaces import class_means
 from grokscope.results.neurons import M6, Ablation, Ablations, Arm, Arms, OverK, RandomArm, summary_key
@@ -314,8 +313,3 @@ def _causal(main: Ablations, alpha: float) -> bool | None:
     if any(not np.isfinite(n.p) or n.smallest_p > alpha for n in nulls):
         return None
     return bool(max(max(n.p, n.smallest_p) for n in nulls) <= alpha and bounds[0] > 0)
-
-
-def ablation_intervention(site: str, neurons: np.ndarray, values: np.ndarray) -> Ablate:
-    """The ablation of these neurons, set to these values, as storable data."""
-    return Ablate(site=site, neurons=tuple(int(j) for j in neurons), values=tuple(float(v) for v in values))

@@ -140,21 +140,3 @@ def _labels(rng: np.random.Generator, what: Planting, e: np.ndarray) -> np.ndarr
 def _noise(rng: np.random.Generator, what: Planting, g: np.ndarray) -> np.ndarray:
     offsets = what.group_sd * rng.standard_normal((g.max() + 1, what.d))
     return rng.standard_normal((what.n, what.d)) + (offsets[g] if what.groups_per_environment else 0)
-
-
-def planted_network(planted: Planted):
-    """A torch network whose input is the features and whose last layer is the planted head: (n, d) -> (n, 2).
-
-    Its module ``body`` is the identity, its head ``fc``: for calibrating whatever works on networks.
-    """
-    import torch
-    from torch import nn
-
-    fc = nn.Linear(planted.features.shape[1], len(planted.head.weight))
-    with torch.no_grad():
-        fc.weight.copy_(torch.from_numpy(planted.head.weight))
-        fc.bias.copy_(torch.from_numpy(planted.head.bias))
-    network = nn.Sequential()
-    network.add_module("body", nn.Identity())
-    network.add_module("fc", fc)
-    return network

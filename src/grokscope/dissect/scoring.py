@@ -12,7 +12,7 @@ up.
 Shapes: n examples, B permutations or resamples, U units, k targets, s strata.
 """
 
-from math import lgamma
+import math
 
 import numpy as np
 
@@ -67,42 +67,80 @@ def chance_level(target: np.ndarray, strata: np.ndarray) -> float:
 
 
 def permutations(
-    rng: np.random.Generator, target: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, count: int
+    rng: np.random.Generator,
+    target: np.ndarray,
+    strata: np.ndarray,
+    groups: np.ndarray | None,
+    count: int,
+    named: bool = True,
 ) -> tuple[np.ndarray, str, float]:
     """Permuted targets (B, n), how they were permuted, and the smallest p that so many distinct ones allow.
 
     Where every group has one target (a patient lies in one hospital), targets move between whole groups, as independent
-    units; where targets vary inside groups they move within each group; without groups, within each stratum.
+    units; where targets vary inside groups they move within each group; without groups, within each stratum. `named`:
+    see `log_distinct`.
     """
+    smallest = max(1 / (1 + count), math.exp(-log_ways(target, strata, groups, named)))
     if groups is None:
-        draws, log_count = _within(rng, target, strata, count)
-        return draws, "examples", _smallest(count, log_count)
+        return _within(rng, target, strata, count), "examples", smallest
+    home = homes(target, groups)
+    if home is None:
+        return _within(rng, target, groups, count), "within groups", smallest
+    first, units = home
+    order = rng.random((count, len(first))).argsort(axis=1)
+    return first[order][:, units], "groups", smallest
+
+
+def log_ways(target: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, named: bool) -> float:
+    """log of the number of different ways in which `permutations` can deal these targets."""
+    if groups is None:
+        return log_distinct(_counts(strata, target), named)
+    home = homes(target, groups)
+    return log_distinct(_counts(groups, target) if home is None else np.bincount(home[0])[None], named)
+
+
+def homes(target: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(the target of each unit (U,), the unit of each example (n,)) where every group has one target, else None."""
     units = np.unique(groups, return_inverse=True)[1]
     first = np.zeros(units.max() + 1, dtype=np.int16)
     first[units] = target
-    if (first[units] == target).all():
-        order = rng.random((count, len(first))).argsort(axis=1)
-        return first[order][:, units], "groups", _smallest(count, _log_multinomial(np.bincount(first)))
-    draws, log_count = _within(rng, target, units, count)
-    return draws, "within groups", _smallest(count, log_count)
+    return (first, units) if (first[units] == target).all() else None
 
 
-def _within(rng: np.random.Generator, target: np.ndarray, block: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+def _within(rng: np.random.Generator, target: np.ndarray, block: np.ndarray, count: int) -> np.ndarray:
     order = np.argsort(block, kind="stable")
     ordered = block[order]
     shuffled = np.argsort(rng.random((count, len(target))) + ordered, axis=1)
     draws = np.empty((count, len(target)), dtype=np.int16)
     draws[:, order] = target[order][shuffled]
-    return draws, sum(_log_multinomial(np.bincount(target[block == b])) for b in np.unique(block))
+    return draws
+
+
+def _counts(block: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """How many of each target lie in each block: (b, k)."""
+    rows = np.unique(block, return_inverse=True)[1]
+    table = np.zeros((int(rows.max()) + 1, int(target.max()) + 1), dtype=np.int64)
+    np.add.at(table, (rows, target), 1)
+    return table
+
+
+def log_distinct(table: np.ndarray, named: bool) -> float:
+    """log of the number of different ways to deal targets within blocks, from their counts (b, k).
+
+    Not `named`: a statistic that is the same whatever the targets are called cannot tell labelings apart in which
+    targets of the same counts have exchanged their names. Two hospitals of three patients each can be dealt in 20
+    ways, but only 10 of them differ, and no p is below .1.
+    """
+    ways = sum(_log_multinomial(row) for row in table)
+    if named:
+        return ways
+    columns, alike = np.unique(table, axis=1, return_counts=True)
+    return ways - sum(math.lgamma(n + 1) for n in alike[columns.any(axis=0)])
 
 
 def _log_multinomial(counts: np.ndarray) -> float:
     """log of the number of distinct arrangements of so many things of each kind."""
-    return lgamma(counts.sum() + 1) - sum(lgamma(c + 1) for c in counts)
-
-
-def _smallest(count: int, log_distinct: float) -> float:
-    return float(max(1 / (1 + count), np.exp(-log_distinct)))
+    return math.lgamma(counts.sum() + 1) - sum(math.lgamma(c + 1) for c in counts)
 
 
 def score(

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grokscope.dissect.controls import smallest_empirical_p
+from grokscope.dissect.labelling import units_needed
 from grokscope.dissect.probes import MIN_UNITS
 from grokscope.results.answer import Use
 from grokscope.results.erasures import Erasure
 from grokscope.results.probes import ProbeResult
 from grokscope.results.scores import Effect, Null
 from grokscope.results.settings import Settings
+from grokscope.results.steering import M5
 
 if TYPE_CHECKING:
     from grokscope.results.answer import Reliance
@@ -41,13 +44,24 @@ def explain(
     read: ProbeResult,
     use: Use,
     erasure: Erasure,
+    steering: M5,
     reliance: "Reliance",
     settings: Settings,
     nouns: Nouns,
+    environments: int,
 ) -> str:
-    """What is readable, how far the environment moves the decision, and why use is claimed, denied or withheld."""
-    words = [_readable(read, nouns), _moves(reliance, settings, nouns), _used(use, erasure, reliance, settings, nouns)]
+    """What is readable, how far the environment moves the decision, why use is claimed, denied or withheld, and whether
+    steering agrees; `environments` is their number."""
+    words = [
+        _readable(read, nouns),
+        _moves(reliance, settings, nouns),
+        _used(use, erasure, reliance, settings, nouns, environments),
+    ]
     numbers = [_numbers_of_probe(read), _numbers_of_gap(reliance), _numbers_of_erasure(erasure, reliance)]
+    if steering.slope_controls is not None:
+        unit = _drop(erasure).unit
+        words.append(_steered(steering.causal, steering.slope_controls.labels, unit, environments, settings, nouns))
+        numbers.append(_numbers_of_slope(steering, steering.slope_controls.labels))
     return f"{' '.join(words)} In numbers: {'; '.join(numbers)}."
 
 
@@ -93,7 +107,7 @@ def _fraction(share: float) -> str:
     return next((words for most, words in FRACTIONS if share < most), f"{share:.1f} times")
 
 
-def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
+def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, nouns: Nouns, environments: int) -> str:
     worst = _hardest(_drop(erasure))
     if use == "used":
         return f"The network uses it: removing it takes more of that away than {_beaten(worst)}."
@@ -109,7 +123,7 @@ def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, 
         )
     drop = _drop(erasure)
     return (
-        f"We withhold 'used' because {_obstacle(drop, worst, reliance, settings, nouns)}. "
+        f"We withhold 'used' because {_obstacle(drop, worst, reliance, settings, nouns, environments)}. "
         f"We withhold 'unused' because {_open(drop.unit, reliance, settings, nouns)}."
     )
 
@@ -142,11 +156,14 @@ def _as_much(control: Null) -> int:
     return round(control.p * (1 + control.draws)) - 1
 
 
-def _obstacle(effect: Effect, worst: Null | None, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
+def _obstacle(
+    effect: Effect, worst: Null | None, reliance: "Reliance", settings: Settings, nouns: Nouns, environments: int
+) -> str:
     if worst is None or not np.isfinite(worst.p):
         return "the removal cannot be measured on this set"
-    if worst.smallest_p > settings.alpha:
-        return f"{worst.draws} {_edits(worst)} cannot show that something is rare; raise draws"
+    coarsest = max(effect.controls.values(), key=lambda control: control.smallest_p)
+    if coarsest.smallest_p > settings.alpha:
+        return _too_coarse(coarsest, effect.unit, environments, settings, nouns)
     if worst.p > settings.alpha:
         reason = f"{_as_much(worst)} of {worst.draws} {_edits(worst)} do as much"
         return reason + _deciding(units_beyond_chance(effect, worst, settings.alpha), effect, reliance, settings, nouns)
@@ -154,11 +171,46 @@ def _obstacle(effect: Effect, worst: Null | None, reliance: "Reliance", settings
     return reason + _deciding(units_above_zero(effect), effect, reliance, settings, nouns)
 
 
+def _too_coarse(control: Null, unit: str, environments: int, settings: Settings, nouns: Nouns) -> str:
+    """Why a control can show nothing at the level, and what would change that."""
+    if smallest_empirical_p(settings.draws, "greater") > settings.alpha:
+        return f"{settings.draws} {_edits(control)} cannot show that something is rare; raise draws"
+    needed = math.ceil(units_needed(environments, settings.alpha) / settings.shares[0])
+    units = nouns.counted(unit)
+    return (
+        f"the {units} at hand can be dealt to {environments} {nouns.environments} in only "
+        f"{round(1 / control.smallest_p)} different ways, too few for the level of {settings.alpha:g}; with "
+        f"{needed} {units} per {_singular(nouns)} this can be decided"
+    )
+
+
 def _open(unit: str, reliance: "Reliance", settings: Settings, nouns: Nouns) -> str:
     if reliance.fewest_units < MIN_UNITS:
         count = f"{reliance.fewest_units} {nouns.counted(unit)}"
         return f"the rarest of the {nouns.environments} has only {count} in the test part"
     return f"its part may be above {settings.negligible:.0%} of what {nouns.decided} does"
+
+
+def _steered(causal: bool | None, control: Null, unit: str, environments: int, settings: Settings, nouns: Nouns) -> str:
+    """Whether a step along the direction between environments moves the decision farther than along directions between
+    units that were dealt to environments at random (`control`)."""
+    others = f"directions between {nouns.counted(unit)} dealt to {nouns.environments} at random"
+    direction = f"the direction between {nouns.environments}"
+    if causal:
+        exceptions = f"but {_as_much(control)} of " if _as_much(control) else ""
+        return (
+            f"A step along {direction} moves the decision farther than along all {exceptions}{control.draws} {others}."
+        )
+    if causal is not None:
+        return (
+            f"A step along {direction} moves the decision no farther than chance may: {_as_much(control)} of "
+            f"{control.draws} {others} do as much."
+        )
+    if not np.isfinite(control.p):
+        obstacle = f"no other way to deal them leaves every class in each of the {nouns.environments}"
+    else:
+        obstacle = _too_coarse(control, unit, environments, settings, nouns)
+    return f"Whether a step along {direction} moves the decision farther than chance is not known: {obstacle}."
 
 
 # -- how many more would decide it ------------------------------------------------------------------------------------
@@ -243,6 +295,13 @@ def _numbers_of_erasure(erasure: Erasure, reliance: "Reliance") -> str:
     if worst is not None:
         text += f"; hardest control: {worst.control}, p {worst.p:.3g} (one-sided, {worst.draws} draws)"
     return f"{text}; {effect.n_units} {effect.unit}s in the test part"
+
+
+def _numbers_of_slope(steering: M5, control: Null) -> str:
+    return (
+        f"steering moves the logits by {steering.slope_size:.3g} a step, p {control.p:.3g} (one-sided, "
+        f"{control.draws} draws)"
+    )
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

@@ -18,7 +18,7 @@ from grokscope.vocabulary.splits import SEEN
 
 FOLDER = "mechinterp"
 """Of a run, where its dissections lie."""
-RULES = 3
+RULES = 4
 """Version of how a dissection measures and concludes. Raise it when either changes: what older versions wrote is then
 shown as outdated. Records of before there were versions count as 1."""
 

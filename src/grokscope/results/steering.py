@@ -133,15 +133,17 @@ class SiteCurve(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class SlopeControls(Keyed[Null]):
-    """Length of the slope against directions of the same step, one-sided. Uniform directions miss the few in which
-    real features vary, and hit neurons of small scale hard: only `labels` keeps its level in both cases."""
+    """Length of the slope against that of other directions, one-sided. Uniform directions miss the few in which real
+    features vary, and hit neurons of small scale hard: only `labels` keeps its level in both cases."""
 
     norm: Null
-    """Uniform directions."""
+    """Uniform directions, of the same step."""
     variance: Null
-    """Directions matched in spread along them."""
+    """Directions matched in spread along them, of the same step."""
     labels: Null
-    """Directions fitted to permuted environments."""
+    """Directions fitted to environments that were dealt anew to the same groups, each with a step in proportion to how
+    far apart its environments lie: an exact test of whether the environments matter to the head. No p lies below one
+    in the number of ways to deal them, see `smallest_p`."""
 
 
 @dataclass(frozen=True, kw_only=True)
