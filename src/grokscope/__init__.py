@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grokscope.dissect.battery import dissect
     from grokscope.dissect.erasure_methods import ErasureMethod
     from grokscope.foreign import verdicts_of_logs
-    from grokscope.mechanism.of_anything import explain
+    from grokscope.mechanism.of_anything import delay_law, explain
     from grokscope.mechanism.setup import Setup
     from grokscope.recorder import Recorder
     from grokscope.registry import register
@@ -49,6 +49,7 @@ _WHERE = {
     "train_run": "commands.train:train_run",
     "dissect": "dissect.battery:dissect",
     "Setup": "mechanism.setup:Setup",
+    "delay_law": "mechanism.of_anything:delay_law",
     "explain": "mechanism.of_anything:explain",
     "Budget": "config:Budget",
     "Cadence": "config:Cadence",
@@ -99,6 +100,7 @@ __all__ = [
     "Verdict",
     "branch_run",
     "build_report",
+    "delay_law",
     "dissect",
     "explain",
     "extend_run",

@@ -192,6 +192,15 @@ def test_the_told_m_height_log_memorized_nothing():
     assert e.findings[0] in e.fitting
 
 
+def test_time_and_grip_are_told_in_plain_words():
+    findings = {f.check: f.evidence for f in explain(memorizing(adamw(weight_decay=2.5e-3))).findings}
+    assert findings["decay time"].startswith("decay had 1.5 % of the time it needs: lr x decay x steps is 0.015")
+    held = np.sqrt(0.97) * RISING
+    invariant = memorizing(adamw(), norm_total=RISING, norm_scale_invariant=held, norm_head=0.1 * FLAT)
+    findings = {f.check: f.evidence for f in explain(invariant).findings}
+    assert findings["decay grip"].startswith("decay has no grip: 97% of the squared norm is in scale-invariant weights")
+
+
 def test_what_is_no_reason_is_not_told_as_one():
     e = explain(grokking(adamw(), rank_effective=FALLING**2, norm_head=RISING))
     assert {f.check for f in e.also_seen} == {"rank collapse", "head growth"}

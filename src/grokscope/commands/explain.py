@@ -2,174 +2,25 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.commands.explained import Explained, ExplainedStudy, Tested
 from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
-from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.configio import dump, flatten, load_run
 from grokscope.store import open_run
 from grokscope.store.ended import require_whole
-from grokscope.vocabulary.text import number, plural
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from grokscope.mechanism.arms import ArmWords, Contrast, Member
-    from grokscope.results.mechanisms import Explanation, Finding
-    from grokscope.results.trials import Trial
+    from grokscope.mechanism import Case
+    from grokscope.mechanism.arms import Member
+    from grokscope.mechanism.delay_law import DelayLaw
+    from grokscope.study.run_state import StudyRun
     from grokscope.trajectory import Criteria
 
-
-@dataclass
-class Tested(Result):
-    """A diagnosis and the study that puts it to the test: what is written, what is left to train, what came of it."""
-
-    explained: "Explained"
-    file: Path
-    root: Path
-    runs: int
-    finished: int
-    steps_left: int
-    trials: "tuple[Trial, ...]"
-
-    def data(self) -> Any:
-        return {
-            "source": self.explained.source,
-            "split": self.explained.explanation.split,
-            "verdict": self.explained.explanation.verdict,
-            "study": str(self.file),
-            "runs": self.runs,
-            "finished": self.finished,
-            "steps_left": self.steps_left,
-            "trials": [trial.to_dict() for trial in self.trials],
-        }
-
-    def show(self, console: "Console") -> None:
-        e = self.explained.explanation
-        console.print(f"{self.explained.source}, {e.split}: {e.verdict}", style="bold")
-        for trial in self.trials:
-            _heading(console, f"{trial.fate}: {trial.claim}")
-            console.print(f"  {trial.sentence}", markup=False)
-            if trial.p is not None and trial.smallest_p is not None:
-                console.print(f"  sign-flip p {number(trial.p)} (two-sided, exact; smallest attainable "
-                              f"{number(trial.smallest_p)} with {trial.n} pairs)", style="dim")  # fmt: skip
-        _heading(console, f"{self.file}: {self.finished} of {plural(self.runs, 'run')} finished, "
-                          f"{self.steps_left:,} steps left", "dim")  # fmt: skip
-        if self.finished < self.runs:
-            console.print(f"what it costs: grokscope study plan {self.file}; train it: the same command with --go",
-                          style="dim", markup=False)  # fmt: skip
-
-
 SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters")
-
-
-@dataclass
-class Explained(Result):
-    """One page on one held-out split of one run."""
-
-    source: str
-    explanation: "Explanation"
-
-    def data(self) -> Any:
-        return {"source": self.source, **self.explanation.to_dict()}
-
-    def show(self, console: "Console") -> None:
-        e = self.explanation
-        console.print(f"{self.source}, {e.split}: {e.verdict}", style="bold")
-        console.print(e.happened, markup=False)
-        _show(console, "What fits", e.fitting)
-        _show(console, "Also seen, and no reason for this verdict", e.also_seen)
-        _show(console, "What is excluded", e.excluded)
-        _show(console, "What cannot be told", [f for f in e.open if not f.missing])
-        if e.not_applicable:
-            names = ", ".join(f.check for f in e.not_applicable)
-            _heading(console, f"Does not apply: {names}", "dim")
-        self._show_next(console)
-        _heading(console, "What fits is not thereby the cause: the arm without it tells.", "dim")
-
-    def _show_next(self, console: "Console") -> None:
-        arms = self.explanation.next_arms()
-        if arms:
-            _heading(console, "What to train next")
-        for finding, arm in arms:
-            how = f" ({arm.options})" if arm.changes else ""
-            console.print(f"  {arm.name}{how}: {arm.expects}  [tests: {finding.check}]", markup=False)
-        if self.explanation.missing:
-            missing = ", ".join(self.explanation.missing)
-            _heading(console, f"Not known here, and needed by further checks: {missing}", "dim")
-
-
-def _heading(console: "Console", text: str, style: str = "bold") -> None:
-    console.print()
-    console.print(text, style=style, markup=False)
-
-
-def _show(console: "Console", title: str, findings: "Sequence[Finding]") -> None:
-    if not findings:
-        return
-    _heading(console, title)
-    for finding in findings:
-        console.print(f"  {finding.claim}", markup=False)
-        console.print(f"    {finding.evidence}", markup=False, style="dim")
-
-
-@dataclass
-class ExplainedStudy(Result):
-    """What the checks say in each arm, and what single settings did."""
-
-    title: str
-    split: str
-    arms: "tuple[ArmWords, ...]"
-    contrasts: "tuple[Contrast, ...]"
-    notes: list[str] = field(default_factory=list)
-
-    def data(self) -> Any:
-        return {
-            "title": self.title,
-            "split": self.split,
-            "arms": [asdict(arm) for arm in self.arms],
-            "contrasts": [c.to_dict() for c in self.contrasts],
-            "notes": self.notes,
-        }
-
-    def show(self, console: "Console") -> None:
-        console.print(f"{self.title}, {self.split}", style="bold", markup=False)
-        print_table(console, ("arm", "runs", "verdicts"), [(a.arm, str(a.n), _counts(a.verdicts)) for a in self.arms])
-        claims = list(dict.fromkeys(chain.from_iterable(arm.words for arm in self.arms)))
-        _heading(console, "Runs whose trajectory supports a claim (+), speaks against it (-), or leaves it open (?)")
-        header = ("claim", *(arm.arm for arm in self.arms))
-        print_table(
-            console, header, [(claim, *(_signs(arm.words.get(claim, {})) for arm in self.arms)) for claim in claims]
-        )
-        if self.contrasts:
-            _heading(console, "What single settings did")
-            print_table(console, ("setting", "from", "to", "runs", "verdicts", "end", "ranges"),
-                        [_contrast_cells(c) for c in self.contrasts])  # fmt: skip
-            console.print(
-                "Ranges that do not touch happen by chance in one of ten pairs of three runs and three.", style="dim"
-            )
-        for note in self.notes:
-            console.print(f"note: {note}", markup=False)
-
-
-def _counts(verdicts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in verdicts.items())
-
-
-def _signs(words: Mapping[str, int]) -> str:
-    signs = {"supports": "+", "against": "-", "cannot tell": "?"}
-    return " ".join(f"{words[word]}{sign}" for word, sign in signs.items() if words.get(word))
-
-
-def _contrast_cells(c: "Contrast") -> tuple[str, ...]:
-    ends = " -> ".join(f"{number(low)} to {number(high)}" for low, high in c.ends)
-    verdicts = " -> ".join(_counts(v) for v in c.verdicts)
-    values = tuple(str(v) for v in c.values)
-    return (c.key, *values, f"{c.n[0]}, {c.n[1]}", verdicts, ends, "apart" if c.apart else "overlap")
 
 
 def explain(
@@ -203,6 +54,7 @@ def explain(
     repeated: str = "error",
     part: str | None = None,
     max_mb: float | None = None,
+    calibrate: tuple[Path, ...] = (),
     test: Path | None = None,
     seeds: tuple[int, ...] = (),
     go: bool = False,
@@ -245,6 +97,8 @@ def explain(
         repeated: Where steps go back: error, or last for a resumed log.
         part: Which part of nested JSON is the log.
         max_mb: Largest log that is read, in megabytes (512).
+        calibrate: Folders of runs of the same task, network and loss that grokked: they calibrate the delay law, which
+            then says how long this run would have to be. A study calibrates itself.
         test: Of a run: write the study that would test the diagnosis to this file: the run as it was, and an arm
             without each cause that fits or is open, over the same seeds. What is finished of it is judged.
         seeds: Seeds of the test; by default the run's own and the two after it.
@@ -264,13 +118,15 @@ def explain(
         if test is not None:
             require(not known, f"{_options(known)}: a test trains the run as it was recorded")
             return _put_to_the_test(source, split, criteria, test, seeds, root, workers if go else None, go)
-        return _of_run(source, split, criteria, known)
+        return _of_run(source, split, criteria, known, calibrate)
     require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
+        require(not calibrate, "--calibrate is for runs: their records hold the decay and the norm that the law needs")
         return _of_log(source, split, criteria, known, columns | {"measured": pairs(measured, str)})
     given = ", ".join(filter(None, (_options(known), "names of columns" if are_named(columns) else "")))
     require(not given, f"{given}: only for a log; the runs of a study know how they were trained")
+    require(not calibrate, "--calibrate is for a run; a study calibrates itself")
     require(criteria is None, "criteria: a study's thresholds stand in its file, under [criteria]")
     return _of_study(source, root, split)
 
@@ -279,13 +135,21 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def _of_run(folder: Path, split: str | None, criteria: "Criteria | None", known: Mapping[str, Any]) -> Explained:
-    from grokscope.mechanism import case_of_run
-    from grokscope.mechanism import explain as run_checks
+def _of_run(
+    folder: Path,
+    split: str | None,
+    criteria: "Criteria | None",
+    known: Mapping[str, Any],
+    calibrate: Sequence[Path] = (),
+) -> Explained:
+    from grokscope.mechanism import case_of_run, explain_by
+    from grokscope.mechanism.of_anything import delay_law
 
     run = open_run(folder)
     require_whole(run)
-    return Explained(run.id, run_checks(case_of_run(run, split, criteria, **known)))
+    case = case_of_run(run, split, criteria, **known)
+    law = delay_law(*calibrate, split=case.split, criteria=criteria) if calibrate else None
+    return Explained(run.id, explain_by(case, law))
 
 
 def _put_to_the_test(
@@ -348,36 +212,53 @@ def _of_log(
 
 def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     from grokscope.mechanism.arms import contrasts, words_by_arm
+    from grokscope.mechanism.delay_law import calibrated
     from grokscope.study.study import Study, find_study
 
     study = Study.load(find_study(file))
     states = study.status(root)
     finished = [state for state in states if state.finished]
     require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
-    members, notes = [], []
+    cases, notes = _cases(finished, split, study.criteria)
     if len(finished) < len(states):
-        notes.append(f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are left out")
-    for state in finished:
+        unfinished = f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are left out"
+        notes.insert(0, unfinished)
+    require(bool(cases), "\n".join(notes))
+    cells: dict[str, list[Case]] = {}
+    for state, case in cases:
+        cells.setdefault(state.entry.label, []).append(case)
+    law = calibrated(cells)
+    members = [_member(state, case, None if law is None else law.law) for state, case in cases]
+    arms = words_by_arm(members)
+    title = study.title or study.name
+    return ExplainedStudy(title, members[0].explanation.split, arms, contrasts(members), notes, law)
+
+
+def _cases(
+    states: "Sequence[StudyRun]", split: str | None, criteria: "Criteria | None"
+) -> "tuple[list[tuple[StudyRun, Case]], list[str]]":
+    """Each run that can be read, and what is wrong with the others: one bad run does not cost the others theirs."""
+    from grokscope.mechanism import case_of_run
+
+    cases, notes = [], []
+    for state in states:
         try:
-            members.append(_member(state, split, study.criteria))
+            cases.append((state, case_of_run(state.run, split, criteria)))
         except ValueError as error:
             notes.append(str(error))
-    require(bool(members), "\n".join(notes))
-    return ExplainedStudy(
-        study.title or study.name, members[0].explanation.split, words_by_arm(members), contrasts(members), notes
-    )
+    return cases, notes
 
 
-def _member(state: Any, split: str | None, criteria: "Criteria | None") -> "Member":
-    from grokscope.mechanism import case_of_run
-    from grokscope.mechanism import explain as run_checks
+def _member(state: "StudyRun", case: "Case", law: "DelayLaw | None") -> "Member":
+    from grokscope.mechanism import explain_by
     from grokscope.mechanism.arms import Member
 
-    case = case_of_run(state.run, split, criteria)
     config = state.entry.config
     settings = {key: value for key, value in flatten(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
     settings.pop("regime.name")
-    return Member(config.regime.name, settings, run_checks(case), float(case.verdict.milestones.end))
+    is_own = law is not None and law.cell == config.regime.name  # a law predicts nothing of what it was made from
+    explanation = explain_by(case, None if is_own else law)
+    return Member(config.regime.name, settings, explanation, float(case.verdict.milestones.end))
 
 
 NO_SETTING = ("seed", "hardware", "evaluate", "diagnose", "checkpoint")

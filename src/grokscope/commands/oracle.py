@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.explain import Explained
+from grokscope.commands.explained import Explained
 from grokscope.commands.output import Result
 from grokscope.vocabulary.text import number
 

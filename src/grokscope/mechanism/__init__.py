@@ -7,7 +7,8 @@ explanation is true. That takes the arm without the cause.
 
 from grokscope.mechanism.case import Case, case_of_run, case_of_trajectory
 from grokscope.mechanism.check import Check
-from grokscope.mechanism.explain import CHECKS, explain
+from grokscope.mechanism.delay_law import DelayLaw, law_of
+from grokscope.mechanism.explain import CHECKS, explain, explain_by
 from grokscope.mechanism.setup import Setup
 from grokscope.results.mechanisms import Arm, Explanation, Finding
 
@@ -16,10 +17,13 @@ __all__ = [
     "Arm",
     "Case",
     "Check",
+    "DelayLaw",
     "Explanation",
     "Finding",
     "Setup",
     "case_of_run",
     "case_of_trajectory",
     "explain",
+    "explain_by",
+    "law_of",
 ]

@@ -70,6 +70,9 @@ class DecayTime(Check):
             f"lr x decay x steps is {_short(budget)} {where}, in units of 1/e: decay alone would have left "
             f"{math.exp(-budget):.0%} of the weights"
         )
+        if budget < self.little:
+            share = f"{100 * budget / self.enough:.2g} %" if budget else "none"
+            evidence = f"decay had {share} of the time it needs: {evidence}"
         had_time, had_none = budget >= self.enough, budget < self.little
         if case.outcome in ("late", "at once"):
             return Answer(word_of(supports=had_time, against=had_none), evidence, numbers, arm=WITHOUT_DECAY)
@@ -132,6 +135,8 @@ class DecayGrip(Check):
         if case.setup.weight_decay == 0:
             return Answer("cannot tell", f"there was no decay; {evidence}", numbers)
         word = word_of(supports=min(shares) >= self.most, against=max(shares) <= self.few)
+        if word == "supports":
+            evidence = f"decay has no grip: {evidence}"
         return Answer(word, evidence, numbers, arm=WITHOUT_NORM)
 
 

@@ -8,6 +8,7 @@ from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Check
 from grokscope.mechanism.data import EvaluationMode, Leakage, NothingMemorized, TooLittleData
 from grokscope.mechanism.decay import DecayGrip, DecayTime, DecayTooStrong
+from grokscope.mechanism.delay_law import Delay, DelayLaw
 from grokscope.mechanism.diffusion import MoreThanDiffusion
 from grokscope.mechanism.features import RankCollapse, Readout
 from grokscope.mechanism.head import FilterFeedsHead, HeadGrowth
@@ -51,3 +52,8 @@ def explain(case: Case, checks: Sequence[Check] = CHECKS) -> Explanation:
         findings=findings,
         missing=tuple(dict.fromkeys(chain.from_iterable(finding.missing for finding in findings))),
     )
+
+
+def explain_by(case: Case, law: DelayLaw | None = None) -> Explanation:
+    """Run the checks, and where the delay law was calibrated on other runs the one that it makes possible."""
+    return explain(case, CHECKS if law is None else (*CHECKS, Delay(law)))

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.mechanism.case import case_of_run, case_of_trajectory
-from grokscope.mechanism.explain import Explanation
-from grokscope.mechanism.explain import explain as run_checks
+from grokscope.mechanism.delay_law import DelayLaw, law_of
+from grokscope.mechanism.explain import Explanation, explain_by
 from grokscope.mechanism.setup import Setup
 from grokscope.store import Run, open_run
 from grokscope.store.ended import require_whole
@@ -20,6 +20,7 @@ def explain(
     split: str | None = None,
     setup: Setup | None = None,
     criteria: "Criteria | None" = None,
+    law: DelayLaw | None = None,
     **columns: Any,
 ) -> Explanation:
     """Why did it (not) grok? Which explanations fit one held-out split of a run, and which are excluded.
@@ -32,6 +33,8 @@ def explain(
         split: the held-out split; by default ood_val, then ood_test, then id_val, then the first one.
         setup: how a log was trained. A run knows its own.
         criteria: thresholds of the verdict that is explained.
+        law: the delay law as other runs calibrated it (`grokscope.mechanism.law_of`); then it says how long a run that
+            has not arrived would have to be.
         columns: for a log, see `grokscope.trajectory.from_log`; `measured` names further columns.
 
     Misleads: checks read one trajectory. What fits is not thereby the cause; each finding names the arm that would
@@ -44,14 +47,35 @@ def explain(
     from grokscope.trajectory import Trajectory, from_log
 
     if isinstance(source, Trajectory):
-        return run_checks(case_of_trajectory(source, setup or Setup(), split, criteria))
+        return explain_by(case_of_trajectory(source, setup or Setup(), split, criteria), law)
     if columns or not _is_run(source):
-        return run_checks(case_of_trajectory(from_log(source, **columns), setup or Setup(), split, criteria))
+        return explain_by(case_of_trajectory(from_log(source, **columns), setup or Setup(), split, criteria), law)
     if setup is not None:
         raise ValueError("setup is for logs; a run knows how it was trained")
     run = source if isinstance(source, Run) else open_run(source)
     require_whole(run)
-    return run_checks(case_of_run(run, split, criteria))
+    return explain_by(case_of_run(run, split, criteria), law)
+
+
+def delay_law(*runs: "Run | str | Path", split: str | None = None, criteria: "Criteria | None" = None) -> DelayLaw:
+    """The delay law as runs of one family calibrate it, for `explain`'s `law`: those of a regime's name are one cell,
+    and with several the law knows how far off it is.
+
+        law = gs.delay_law("runs/decay-1_s0", "runs/decay-2_s0")
+        gs.explain("runs/decay-0.1_s0", law=law)
+
+    Misleads for another task, network, loss or optimizer than these runs have.
+
+    Raises:
+        ValueError: none of them grokked under decoupled decay with its norm recorded and falling.
+    """
+    cells = []
+    for source in runs:
+        run = source if isinstance(source, Run) else open_run(source)
+        require_whole(run)
+        name = str((run.config.get("regime") or {}).get("name", run.id))
+        cells.append((name, case_of_run(run, split, criteria)))
+    return law_of(cells)
 
 
 def _is_run(source: Any) -> bool:

@@ -1,0 +1,278 @@
+"""The delay law: held-out rises when decay has brought the squared norm from where it was at the fit to a level that
+generalizes. One cell tells the two constants; every other run is a prediction that can fail.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from grokscope.mechanism.case import Case
+from grokscope.mechanism.check import Answer, Check, lacking, not_applicable
+from grokscope.mechanism.decay import decay_budget
+from grokscope.results.mechanisms import Arm
+from grokscope.vocabulary.text import plural, whole
+
+SOURCE = "arXiv:2605.18845"
+FEWEST_ERRORS = 3
+"""Predictions of other cells from which an interval is made of their errors; with fewer it is a factor of `UNTESTED`
+both ways."""
+UNTESTED = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What the law reads of one run: two squared norms, and the decay between the two milestones."""
+
+    fitted_at: float
+    V_mem: float
+    """Squared weight norm at the fit."""
+    V_end: float
+    """Squared weight norm at T_gen, or at the end of a run that has not generalized."""
+    rate: float
+    """Learning rate times decay, on average since the fit, in one unit of the trajectory's own time."""
+    delay: float | None
+    """T_gen - T_fit in the trajectory's own time; None where held-out has not arrived."""
+
+
+def passage_of(case: Case) -> Passage | None:
+    """None for a run without a fit, a norm, or decoupled decay of known size."""
+    norm, fitted = case.series("norm_total"), case.fitted_at
+    if norm is None or fitted is None or case.setup.decoupled is False or norm.at(fitted) <= 0:
+        return None
+    until = case.until
+    if until <= fitted:
+        return None
+    budget = decay_budget(case, fitted, until)
+    if not budget:
+        return None
+    arrived = not case.verdict.milestones.T_gen.censored
+    return Passage(
+        fitted_at=fitted,
+        V_mem=norm.at(fitted) ** 2,
+        V_end=norm.at(until) ** 2,
+        rate=budget / (until - fitted),
+        delay=until - fitted if arrived else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayLaw:
+    """T_gen - T_fit = log(V_mem / V*) / (2 kappa eta lambda), with its two constants and how far off it was elsewhere.
+
+    Misleads outside the family of runs that it was calibrated on: another task, network, loss or optimizer has another
+    V*, and a held-out curve that rises by its readout need not wait for the norm at all.
+    """
+
+    cell: str
+    """What it was calibrated on."""
+    n: int
+    """Runs of that cell."""
+    kappa: float
+    """How many times as fast as decay alone the squared norm falls; below 1 where the gradient works against it."""
+    V_star: float
+    """Squared norm at which held-out has arrived."""
+    errors: tuple[float, ...] = ()
+    """Seen delay over predicted, of runs of other cells."""
+
+    def delay(self, passage: Passage) -> float | None:
+        """In the trajectory's own time; None where the norm at the fit is at that level already, so that the law has
+        nothing to say."""
+        if passage.V_mem <= self.V_star:
+            return None
+        return math.log(passage.V_mem / self.V_star) / (2 * self.kappa * passage.rate)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Factors within which the seen delay lay of the predicted one: 95 % of a log-normal through the errors."""
+        if len(self.errors) < FEWEST_ERRORS:
+            return 1 / UNTESTED, UNTESTED
+        logs = np.log(self.errors)
+        middle, wide = float(logs.mean()), 1.96 * float(logs.std(ddof=1))
+        return math.exp(middle - wide), math.exp(middle + wide)
+
+    @property
+    def mean_error(self) -> float | None:
+        """Mean of |predicted / seen - 1| over runs of other cells, the published measure (17.7 % over 26 runs)."""
+        if not self.errors:
+            return None
+        return float(np.mean(np.abs(1 / np.array(self.errors) - 1)))
+
+
+def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
+    """The law from the runs of one cell that were late and arrived: the median of each constant. None where there are
+    none, or their norm did not fall."""
+    passages = [p for case in cases if case.outcome == "late" and (p := passage_of(case)) is not None]
+    arrived = [p for p in passages if p.delay]
+    if not arrived:
+        return None
+    V_star = math.exp(median(math.log(p.V_end) for p in arrived))
+    kappas = [math.log(p.V_mem / V_star) / (2 * p.rate * p.delay) for p in arrived if p.delay]
+    kappa = median(kappas)
+    if kappa <= 0:
+        return None
+    return DelayLaw(cell=cell, n=len(arrived), kappa=kappa, V_star=V_star)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One run that the law was not calibrated on."""
+
+    cell: str
+    predicted: float | None
+    """Delay; None where the law says that there is none to wait for."""
+    seen: float | None
+    """Delay; None where held-out has not arrived by the end."""
+    censored_at: float
+    """Time from the fit to the last evaluation."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Seen over predicted."""
+        if self.seen is None or self.predicted is None:
+            return None
+        return self.seen / self.predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """The law from one cell of a study, and what it says of the others."""
+
+    law: DelayLaw
+    predictions: tuple[Prediction, ...]
+    other_errors: Mapping[str, float]
+    """Mean error where another cell is the calibrated one: whether the choice of the cell was luck."""
+
+    def to_dict(self) -> dict[str, Any]:
+        own = {key: value for key, value in asdict(self.law).items() if key != "errors"}
+        predictions = [{**asdict(p), "ratio": p.ratio} for p in self.predictions]
+        low, high = self.law.spread
+        return {
+            **own,
+            "mean_error": self.law.mean_error,
+            "spread": [low, high],
+            "predictions": predictions,
+            "other_errors": dict(self.other_errors),
+        }
+
+
+def calibrated(cells: Mapping[str, Sequence[Case]]) -> Calibrated | None:
+    """Calibrate on the cell with the most runs that grokked (the first of several) and predict every other run.
+
+    None where fewer than two cells have runs that the law can read, or none of them grokked.
+    """
+    laws = {name: law for name, cases in cells.items() if (law := calibrate(name, cases)) is not None}
+    if not laws:
+        return None
+    chosen = max(laws, key=lambda name: laws[name].n)
+    predictions = _predict(laws[chosen], cells)
+    if not predictions:
+        return None
+    others = {name: _with_errors(laws[name], _predict(laws[name], cells)) for name in laws if name != chosen}
+    errors = {name: law.mean_error for name, law in others.items() if law.mean_error is not None}
+    return Calibrated(law=_with_errors(laws[chosen], predictions), predictions=predictions, other_errors=errors)
+
+
+def _predict(law: DelayLaw, cells: Mapping[str, Sequence[Case]]) -> tuple[Prediction, ...]:
+    predictions: list[Prediction] = []
+    for name, cases in cells.items():
+        if name == law.cell:
+            continue
+        for case in cases:
+            passage = passage_of(case)
+            if passage is not None and case.outcome in ("late", "failed", "at once"):
+                left = float(case.trajectory.last_step) - passage.fitted_at
+                predicted = law.delay(passage)
+                predictions.append(Prediction(cell=name, predicted=predicted, seen=passage.delay, censored_at=left))
+    return tuple(predictions)
+
+
+def _with_errors(law: DelayLaw, predictions: Sequence[Prediction]) -> DelayLaw:
+    errors = tuple(p.ratio for p in predictions if p.ratio is not None)
+    return DelayLaw(cell=law.cell, n=law.n, kappa=law.kappa, V_star=law.V_star, errors=errors)
+
+
+def law_of(runs: Iterable[tuple[str, Case]]) -> DelayLaw:
+    """The law of runs that grokked, each with the name of its cell. With two cells or more it knows how far off it is.
+
+    Raises:
+        ValueError: none of them was late and arrived with a norm that fell.
+    """
+    cells: dict[str, list[Case]] = {}
+    for name, case in runs:
+        cells.setdefault(name, []).append(case)
+    several = calibrated(cells)
+    law = several.law if several is not None else next(filter(None, map(calibrate, cells, cells.values())), None)
+    if law is None:
+        raise ValueError(
+            "none of these runs can calibrate the delay law: it takes one that grokked under decoupled decay, with its "
+            "weight norm recorded and falling"
+        )
+    return law
+
+
+@dataclass(frozen=True)
+class Delay(Check):
+    """Whether the delay is as a law that was calibrated elsewhere has it; and, of a run that has not arrived, how long
+    it would take."""
+
+    law: DelayLaw
+
+    name = "delay law"
+    claim = "The run ended before the norm had fallen far enough: the delay law predicts a later T_gen."
+    source = SOURCE
+    misleads = (
+        "The law has one level of the norm for a family of runs: another task, network, loss or optimizer has another. "
+        "Where a readout recovers, held-out need not wait for the norm."
+    )
+    explains = frozenset({"failed", "late"})
+
+    def claim_for(self, case: Case) -> str:
+        if case.outcome in ("late", "at once"):
+            return "The delay is as long as decay needs to bring the norm down, by the delay law."
+        return self.claim
+
+    def read(self, case: Case) -> Answer:
+        if case.setup.weight_decay == 0:
+            return not_applicable("without decay the law has no clock")
+        passage = passage_of(case)
+        if passage is None:
+            return lacking("norm_total", "lr", "weight_decay", "a fit")
+        predicted = self.law.delay(passage)
+        if predicted is None:
+            return Answer(
+                "against",
+                f"the squared norm at the fit, {passage.V_mem:.4g}, is below {self.law.V_star:.4g} already, where the "
+                "law expects no delay",
+            )
+        low, high = (passage.fitted_at + predicted * factor for factor in self.law.spread)
+        return self._compare(case, passage, passage.fitted_at + predicted, low, high)
+
+    def _compare(self, case: Case, passage: Passage, at: float, low: float, high: float) -> Answer:
+        law = self.law
+        numbers = {"predicted": at, "low": low, "high": high, "kappa": law.kappa, "V_star": law.V_star}
+        off = "" if law.mean_error is None else f", off by {law.mean_error:.0%} on average elsewhere"
+        basis = f"(calibrated on {plural(law.n, 'run')} of {law.cell}{off})"
+        span = f"T_gen at {whole(round(at))}, within {whole(round(low))} and {whole(round(high))} {basis}"
+        if passage.delay is not None:
+            seen = passage.fitted_at + passage.delay
+            word = "supports" if low <= seen <= high else "against"
+            return Answer(word, f"predicted {span}; seen at {whole(seen)}", numbers)
+        last = float(case.trajectory.last_step)
+        if last > high:
+            return Answer("against", f"predicted {span}; it ran to {whole(last)} and has not arrived", numbers)
+        arm = Arm(
+            name=f"extended to {whole(_up(high))} steps",
+            changes={"budget.steps": _up(case.steps(0.0, high))},
+            expects=f"held-out arrives at about {whole(round(at))}",
+        )
+        return Answer("supports", f"extend it to about {whole(_up(high))}: predicted {span}", numbers, arm=arm)
+
+
+def _up(steps: float) -> int:
+    """Rounded up to two digits: nobody trains 23,417 steps because a law says so."""
+    scale = 10 ** max(math.floor(math.log10(max(steps, 1))) - 1, 0)
+    return math.ceil(steps / scale) * scale
