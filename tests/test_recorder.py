@@ -28,7 +28,7 @@ def test_what_was_logged_is_read_and_judged(tmp_path):
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     assert run.metrics()["norm_total"][0] == pytest.approx(float(weights.norm()))
     assert np.array_equal(run.metrics()["step"], np.arange(10, 610, 10))
-    assert run_verdicts(run)["id_val"]["verdict"] == "grokked"
+    assert run_verdicts(run)["id_val"].verdict == "grokked"
 
 
 def test_a_second_recording_replaces_from_its_first_step_on(tmp_path):

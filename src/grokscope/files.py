@@ -98,16 +98,17 @@ def explain_full_disk(error: BaseException, path: Path) -> None:
 
 def to_json(data: Any, indent: int | None = None) -> str:
     """Strict JSON: non-finite floats become null, because JSON has no word for them."""
-    return json.dumps(_finite(data), indent=indent, allow_nan=False)
+    return json.dumps(finite(data), indent=indent, allow_nan=False)
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """Plain data in which floats that are not finite are None."""
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, dict):
-        return {k: _finite(v) for k, v in data.items()}
+        return {k: finite(v) for k, v in data.items()}
     if isinstance(data, list | tuple):
-        return [_finite(v) for v in data]
+        return [finite(v) for v in data]
     return data
 
 

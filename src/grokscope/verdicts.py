@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.files import to_json
+from grokscope.results.verdict import VerdictRecord
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import require_whole
 from grokscope.store.run import Run, open_run
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def run_verdicts(
     run: Run, criteria: "Criteria | None" = None, *, state: str | None = None, neighbours: bool = True
 ) -> kept_verdicts.Splits:
-    """Held-out split -> its verdict as plain data (`grokscope.trajectory.Verdict.to_dict`); empty before the first row.
+    """Held-out split -> its verdict (`grokscope.trajectory.Verdict.record`); empty before the first row.
 
     Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the status.
     Without `neighbours` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
@@ -54,22 +55,21 @@ def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> kept_verd
 
     if not run.rows():
         return {}
-    plain = {split: v.to_dict() for split, v in verdicts(from_run(run), criteria, neighbours=neighbours).items()}
-    return json.loads(to_json(plain))  # the first answer looks like the kept one
+    judged = verdicts(from_run(run), criteria, neighbours=neighbours)
+    # through plain data, so that the first answer looks like the kept one
+    return {split: VerdictRecord.from_dict(json.loads(to_json(v.to_dict()))) for split, v in judged.items()}
 
 
-def verdict_line(verdict: dict[str, Any]) -> str:
+def verdict_line(verdict: VerdictRecord) -> str:
     """``id_val: grokked, not robust: reached 0.9 at ...``: one split's verdict for people."""
-    if verdict["verdict"] is None:
-        return f"{verdict['split']}: cannot be judged: {verdict['reason']}"
-    label = f"{verdict['verdict']} ({verdict['qualifier']})" if verdict["qualifier"] else verdict["verdict"]
-    shows_peak = "peaked" in verdict["reason"] or "highest value" in verdict["reason"]
-    split = verdict["split"]
-    stamp = f"; this peak is an {oracle_label(split)}" if is_reported(split) and shows_peak else ""
-    doubt = "" if verdict["robust"] else ", not robust"
-    route = verdict.get("formation")
-    formed = f"; {route['route']}: {route['reason']}" if route else ""
-    return f"{verdict['split']}: {label}{doubt}: {verdict['reason']}{stamp}{formed}"
+    if verdict.verdict is None:
+        return f"{verdict.split}: cannot be judged: {verdict.reason}"
+    shows_peak = "peaked" in verdict.reason or "highest value" in verdict.reason
+    stamp = f"; this peak is an {oracle_label(verdict.split)}" if is_reported(verdict.split) and shows_peak else ""
+    doubt = "" if verdict.robust else ", not robust"
+    route = verdict.formation
+    formed = "" if route is None else f"; {route.route}: {route.reason}"
+    return f"{verdict.split}: {verdict.label}{doubt}: {verdict.reason}{stamp}{formed}"
 
 
 def verdict(

@@ -47,8 +47,8 @@ def test_the_first_run_of_the_start_page_groks(tmp_path):
     text = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "start.md").read_text(), re.S | re.M)[0]
     run = train(configio.load_run(tomllib.loads(text)), tmp_path)
     judged = run_verdicts(run)["id_val"]
-    fit, gen = (judged["milestones"][name]["at"] for name in ("T_fit", "T_gen"))
-    assert judged["verdict"] == "grokked"
+    fit, gen = (judged.milestones.T_fit.at, judged.milestones.T_gen.at)
+    assert judged.verdict == "grokked"
     assert fit <= 50
     assert 400 <= gen - fit <= 650
 

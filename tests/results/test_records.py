@@ -20,13 +20,15 @@ from grokscope.results.calibration import shipped
 from grokscope.results.dissection import FILES, RULES, NeuronsFile, NotOurs, Outdated, ProbesFile
 from grokscope.results.mechanisms import Arm as CauseArm
 from grokscope.results.mechanisms import Explanation, Finding
+from grokscope.results.milestones import Span
 from grokscope.results.predictions import Predictions
 from grokscope.results.reading import reader
 from grokscope.results.record import Record
 from grokscope.results.sample import Id
 from grokscope.results.scores import ByEffect, Null
 from grokscope.results.trials import Trial
-from results import samples
+from grokscope.results.verdict import Formation, VerdictRecord
+from results import samples, verdict_samples
 
 EXAMPLE = Path(__file__).parents[1] / "cases" / "dissection"
 SMALL = Settings(
@@ -150,6 +152,19 @@ def test_a_trial_keeps_ends_of_its_interval_that_nothing_bounds():
     assert Trial.from_dict(json.loads(to_json(trial.to_dict()))) == trial
 
 
+def test_a_verdict_is_read_back_with_what_is_not_finite():
+    never = Span(math.inf, 12.5, math.inf, censored=True)
+    judged = verdict_samples.verdict(
+        None, delay_ratio=never, formation=Formation(route="readout", reason="0.9 against 0.5", step=40)
+    )
+    written = to_json(judged.to_dict())
+    back = VerdictRecord.from_dict(json.loads(written))
+    assert back == judged
+    assert back.milestones.delay_ratio == never
+    assert back.label == "cannot be judged"
+    assert to_json(back.to_dict()) == written, "whole steps stay whole"
+
+
 def test_predictions_of_before_there_were_versions_are_read(tmp_path):
     path = tmp_path / "predictions.json"
     path.write_text(json.dumps({"true": [0, 1, 2, 3], "predicted": [0, 1, 2, 4]}))
@@ -218,6 +233,7 @@ def test_every_record_is_among_those_that_are_tested():
         dissection,
         erasures,
         mechanisms,
+        milestones,
         neurons,
         predictions,
         probes,
@@ -226,11 +242,12 @@ def test_every_record_is_among_those_that_are_tested():
         seed_tests,
         steering,
         trials,
+        verdict,
     )
 
     rooms = (
-        answer, calibration, dissection, erasures, mechanisms, neurons, predictions, probes, sample, scores, seed_tests,
-        steering, trials,
+        answer, calibration, dissection, erasures, mechanisms, milestones, neurons, predictions, probes, sample, scores,
+        seed_tests, steering, trials, verdict,
     )  # fmt: skip
     every = {v for room in rooms for v in vars(room).values() if isinstance(v, type) and issubclass(v, Record)}
     plain = {c for c in every if c.__module__.startswith("grokscope.results.") and c.__module__ != Record.__module__}

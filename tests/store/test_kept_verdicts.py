@@ -21,13 +21,17 @@ def run(tmp_path: Path) -> Run:
 
 def kept_by_an_older_version(run: Run) -> Path:
     """The file as version 1 left it: without T_grok."""
+    return _kept_without_T_grok(run, 1)
+
+
+def _kept_without_T_grok(run: Run, version: int) -> Path:
     run_verdicts(run)
     path = run.path / "results" / "verdict.json"
     data = json.loads(path.read_text())
     for splits in data["by_criteria"].values():
         for verdict in splits.values():
             del verdict["milestones"]["T_grok"]
-    data |= {"version": 1, "check": kept_verdicts._check(data["by_criteria"])}
+    data |= {"version": version, "check": kept_verdicts._check(data["by_criteria"])}
     path.write_text(json.dumps(data))
     return path
 
@@ -40,16 +44,26 @@ def test_an_older_verdict_is_judged_anew_exactly_once(run: Run, monkeypatch: pyt
     answers = [run_verdicts(run) for _ in range(3)]
     assert len(judgments) == 1
     assert answers[0] == answers[1] == answers[2]
-    assert answers[0]["id_val"]["milestones"]["T_grok"]["at"] > 0
+    T_grok = answers[0]["id_val"].milestones.T_grok
+    assert T_grok is not None
+    assert T_grok.at > 0
     assert json.loads(path.read_text())["version"] == kept_verdicts.VERSION > 1
 
 
-def test_the_same_file_of_this_version_would_not_be_judged(run: Run, monkeypatch: pytest.MonkeyPatch):
-    """It is the version that says so, and not the missing field."""
-    path = kept_by_an_older_version(run)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": kept_verdicts.VERSION}))
+def test_the_version_alone_has_a_verdict_judged_anew(run: Run, monkeypatch: pytest.MonkeyPatch):
+    run_verdicts(run)
+    path = run.path / "results" / "verdict.json"
     monkeypatch.setattr(verdicts, "_judge", None)
-    assert "T_grok" not in run_verdicts(run)["id_val"]["milestones"]
+    assert run_verdicts(run)["id_val"].verdict == "grokked"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": kept_verdicts.VERSION - 1}))
+    with pytest.raises(TypeError):
+        run_verdicts(run)
+
+
+def test_a_kept_verdict_without_a_field_is_no_verdict_of_this_version(run: Run):
+    right = run_verdicts(run)
+    _kept_without_T_grok(run, kept_verdicts.VERSION)
+    assert run_verdicts(run) == right
 
 
 def test_t_grok_stands_beside_the_other_milestones(run: Run, capsys: pytest.CaptureFixture[str]):

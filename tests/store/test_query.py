@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_kept_verdict_from_elsewhere_is_judged_anew(root, tmp_path):
 
     run = find_runs(root)[0]
     right = run_verdicts(run)
-    forged = {split: {**v, "verdict": "grokked", "reason": "so they say"} for split, v in right.items()}
+    forged = {split: replace(v, verdict="grokked", reason="so they say") for split, v in right.items()}
     kept_verdicts.keep(run, kept_verdicts.stamp(run), forged)
     copied = shutil.copytree(root, tmp_path / "copied")
     assert run_verdicts(find_runs(copied)[0]) == right

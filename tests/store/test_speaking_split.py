@@ -5,6 +5,7 @@ import pytest
 from grokscope.store.query import run_rows
 from grokscope.store.run import Run
 from grokscope.vocabulary.splits import speaking
+from results.verdict_samples import verdict
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_a_run_without_ood_val_is_listed_by_what_happened_on_ood_test(tmp_path):
 
     def judge(_run, _state):
         names = {"id_val": "generalized", "ood_test": "ungrokked"}
-        return {s: {"verdict": v, "robust": True, "milestones": {}} for s, v in names.items()}
+        return {split: verdict(name, split) for split, name in names.items()}
 
     (row,) = run_rows(tmp_path, judge)
     assert (row["split"], row["verdict"]) == ("ood_test", "ungrokked")

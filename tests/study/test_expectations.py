@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from grokscope.results.milestones import Milestone
+from grokscope.results.verdict import Formation
 from grokscope.study import Study
 from grokscope.study.check import _decide, _expected
 from grokscope.study.expect import Expectation, RatioExpectation, Seen, group_median, matches, seen
+from results.verdict_samples import verdict
 from tiny import TINY
 
 
@@ -16,15 +19,6 @@ def study(*expect: dict[str, Any], **more: Any) -> Study:
     return Study.from_dict(
         {**TINY, "schema": 2, "axes": {"regime.lr": [0.1, 0.2]}, "seeds": [0, 1], "expect": list(expect), **more}
     )
-
-
-def milestone(at: float, censored: bool = False) -> dict[str, Any]:
-    return {"at": at, "previous": None, "censored": censored}
-
-
-def verdict(name: str = "grokked", **more: Any) -> dict[str, Any]:
-    found = {"T_gen": milestone(500), "delay": {"value": 450, "low": 1, "high": 2, "censored": False}, "peak": 0.97}
-    return {"verdict": name, "qualifier": None, "milestones": {**found, **more}}
 
 
 def test_where_matches_config_keys_arms_regimes_and_seeds():
@@ -66,20 +60,20 @@ def test_a_run_meets_an_expectation_only_if_all_of_it_holds():
     wanted = Expectation(where={}, verdict=("grokked",), ranges={"T_gen": (400, 600), "peak": (0.9, 1)})
     assert wanted.met(verdict())
     assert not wanted.met(verdict("memorized"))
-    assert not wanted.met(verdict(T_gen=milestone(601)))
+    assert not wanted.met(verdict(T_gen=Milestone(601)))
     assert not wanted.met(verdict(peak=0.5))
-    assert wanted.met(verdict(T_gen=milestone(400)))  # the ends belong to the range
+    assert wanted.met(verdict(T_gen=Milestone(400)))  # the ends belong to the range
 
 
 def test_a_censored_milestone_lies_in_no_bounded_range():
     wanted = Expectation(where={}, ranges={"T_gen": (400, 600)})
-    assert not wanted.met(verdict(T_gen=milestone(500, censored=True)))
-    assert Expectation(where={}, ranges={"T_gen": (400, math.inf)}).met(verdict(T_gen=milestone(500, censored=True)))
+    assert not wanted.met(verdict(T_gen=Milestone(500, censored=True)))
+    assert Expectation(where={}, ranges={"T_gen": (400, math.inf)}).met(verdict(T_gen=Milestone(500, censored=True)))
 
 
 def test_expecting_censoring_means_not_reached():
     wanted = Expectation(where={}, ranges={}, censored=("T_gen",))
-    assert wanted.met(verdict(T_gen=milestone(1000, censored=True)))
+    assert wanted.met(verdict(T_gen=Milestone(1000, censored=True)))
     assert not wanted.met(verdict())
 
 
@@ -109,7 +103,7 @@ def test_what_is_expected_names_its_split_and_stamps_peaks(block: dict[str, Any]
 @pytest.mark.parametrize(("splits", "stamped"), [({"ood_test"}, True), ({"ood_test", "id_val"}, False)])
 def test_an_unnamed_split_that_is_only_reported_is_named(splits: set[str], stamped: bool):
     """With no other unseen environment it is `ood_test` that speaks for a run."""
-    found = _expected(Expectation(where={}, ranges={"peak": (0.0, 1.0)}), [{"split": s} for s in splits])
+    found = _expected(Expectation(where={}, ranges={"peak": (0.0, 1.0)}), [verdict(split=s) for s in splits])
     assert ("on ood_test: peak, oracle (chosen on ood_test)," in found) == stamped
 
 
@@ -117,17 +111,17 @@ def test_the_route_of_a_late_rise_can_be_expected():
     e = study({"verdict": "grokked", "formation": ["representation", "cannot tell"]}).expectations[0]
     assert isinstance(e, Expectation)
     assert e.expected() == "grokked; route: representation or cannot tell"
-    assert e.met(verdict() | {"formation": {"route": "representation"}})
-    assert not e.met(verdict() | {"formation": {"route": "readout"}})
-    assert not e.met(verdict() | {"formation": None})  # no probe says nothing
+    assert e.met(verdict(formation=Formation(route="representation", reason="")))
+    assert not e.met(verdict(formation=Formation(route="readout", reason="")))
+    assert not e.met(verdict())  # no probe says nothing
     with pytest.raises(ValueError, match=r"formation: unknown route 'read-out'; did you mean 'readout'\?"):
         study({"formation": "read-out"})
 
 
 def test_a_qualified_verdict_can_be_expected_by_its_full_name():
     wanted = Expectation(where={}, verdict=("ungrokked (early-peak)",), ranges={})
-    assert wanted.met({**verdict("ungrokked"), "qualifier": "early-peak"})
-    assert not wanted.met({**verdict("ungrokked"), "qualifier": "after-grokking"})
+    assert wanted.met(verdict("ungrokked", qualifier="early-peak"))
+    assert not wanted.met(verdict("ungrokked", qualifier="after-grokking"))
 
 
 def test_the_median_of_a_group_is_censored_when_it_falls_on_a_censored_value():
@@ -179,10 +173,10 @@ def test_a_refuted_published_claim_heads_the_check():
 def test_the_explainers_milestone_can_be_expected():
     """T_grok needs a train loss; a run without one neither meets the range nor counts as censored."""
     ranged = Expectation(where={}, ranges={"T_grok": (400, 600)})
-    assert ranged.met(verdict(T_grok=milestone(500)))
-    assert not ranged.met(verdict(T_grok=milestone(2000, censored=True)))
+    assert ranged.met(verdict(T_grok=Milestone(500)))
+    assert not ranged.met(verdict(T_grok=Milestone(2000, censored=True)))
     assert not ranged.met(verdict(T_grok=None))
     never = Expectation(where={}, ranges={}, censored=("T_grok",))
-    assert never.met(verdict(T_grok=milestone(2000, censored=True)))
+    assert never.met(verdict(T_grok=Milestone(2000, censored=True)))
     assert not never.met(verdict(T_grok=None))
     assert study({"T_grok": [1, 5000]}).expectations[0].ranges == {"T_grok": (1, 5000)}  # type: ignore[union-attr]

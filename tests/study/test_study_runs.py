@@ -120,7 +120,7 @@ def test_check_is_open_until_the_runs_are_finished_then_says_what_was_seen(tmp_p
 def test_share_is_how_many_runs_must_agree(tmp_path):
     made = study(seeds=[0])
     made.run(workers=0, root=tmp_path)
-    verdicts = [run_verdicts(s.run)["id_val"]["milestones"]["end"] for s in made.status(tmp_path)]
+    verdicts = [run_verdicts(s.run)["id_val"].milestones.end for s in made.status(tmp_path)]
     low, high = sorted(verdicts)
     assert low != high
     half = {"end": [(low + high) / 2, 1], "share": 0.5}
@@ -152,7 +152,7 @@ def test_a_kept_verdict_is_used_until_the_metrics_change(tmp_path, monkeypatch):
         assert run_verdicts(run) == first
     metrics = run.path / "results" / "metrics.jsonl"
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:-3]))
-    assert run_verdicts(run)["id_val"]["milestones"]["last_step"] < first["id_val"]["milestones"]["last_step"]
+    assert run_verdicts(run)["id_val"].milestones.last_step < first["id_val"].milestones.last_step
 
 
 def test_a_folder_that_cannot_be_written_is_judged_all_the_same(tmp_path, monkeypatch):

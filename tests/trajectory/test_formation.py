@@ -87,7 +87,7 @@ def test_a_grokked_verdict_says_by_which_route_and_others_do_not():
     assert grokked.formation is not None
     assert grokked.formation.route == "readout"
     assert grokked.to_dict()["formation"]["probe_at_end"] == pytest.approx(0.93)
-    assert "readout: the representation was there" in verdict_line(grokked.to_dict())
+    assert "readout: the representation was there" in verdict_line(grokked.record())
     memorized = verdict(planted(np.full(len(STEP), 0.93), held_out={"test": STEP * 0.0 + 0.1}))
     assert memorized.verdict == "memorized"
     assert memorized.to_dict()["formation"] is None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.results.verdict import VerdictRecord
 from grokscope.store import Run
 from grokscope.trajectory import Trajectory, from_run
 from grokscope.trajectory.selection import peak_rule
@@ -40,7 +41,7 @@ def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
     return out | _flat(trajectory, out["splits"])
 
 
-def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: Mapping[str, Any] | None) -> dict[str, Any]:
+def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: VerdictRecord | None) -> dict[str, Any]:
     values = trajectory.held_out[split]
     found: dict[str, Any] = {"score": "accuracy" if trajectory.kind == "classification" else "r2"}
     if np.isfinite(values).any():
@@ -54,8 +55,9 @@ def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: Mapping[
             "final": float(values[last]),
         }
     found["trivial"] = trajectory.trivial.get(split)
-    if verdict:
-        found |= {k: verdict[k] for k in ("verdict", "qualifier", "robust", "reason")}
+    if verdict is not None:
+        found |= {"verdict": verdict.verdict, "qualifier": verdict.qualifier}
+        found |= {"robust": verdict.robust, "reason": verdict.reason}
     return found
 
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
 from grokscope.commands.output import Result, Rows, print_table, states
-from grokscope.commands.verdict import milestone_text
+from grokscope.commands.verdict import moment_text
 from grokscope.config import require
+from grokscope.files import finite
+from grokscope.results.milestones import Milestone, MilestonesRecord, Span
+from grokscope.results.record import plain
 from grokscope.store import Run, open_run
 from grokscope.store.dissected import outdated
 from grokscope.store.ended import changed_since
@@ -118,7 +121,7 @@ class Shown(Result):
             "path": str(self.run.path),
             "status": self.status,
             **self.run.record,
-            "verdicts": self.verdicts,
+            "verdicts": plain(self.verdicts),
             "outdated_dissections": outdated(self.run.path),
             "problems": list(self.problems),
         }
@@ -133,7 +136,7 @@ class Shown(Result):
             console.print(f"problem: {problem}")
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
-            console.print(f"  {_times(verdict['milestones'])}")
+            console.print(f"  {_times(verdict.milestones)}")
         for note in facts.get("notes", []):
             console.print(f"note: {note}")
         for split, info in facts.get("splits", {}).items():
@@ -154,9 +157,10 @@ class Shown(Result):
         console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
 
 
-def _times(milestones: dict[str, Any]) -> str:
+def _times(milestones: MilestonesRecord) -> str:
     """``T_fit 400, T_gen > 2000, ...``; T_grok only where there is a train loss."""
-    return ", ".join(f"{name} {milestone_text(milestones[name])}" for name in TIMES if milestones[name] is not None)
+    moments = {name: getattr(milestones, name) for name in TIMES}
+    return ", ".join(f"{name} {moment_text(moment)}" for name, moment in moments.items() if moment is not None)
 
 
 def _show_origin(console: "Console", made: dict[str, Any]) -> None:
@@ -205,7 +209,7 @@ class Compared(Result):
     """Quantity -> its value in each run."""
 
     def data(self) -> Any:
-        return {"runs": self.runs, "config": self.config, "results": self.results}
+        return {"runs": self.runs, "config": self.config, "results": finite(plain(self.results))}
 
     def show(self, console: "Console") -> None:
         names = [f"({i})" for i in range(1, len(self.runs) + 1)]
@@ -225,9 +229,9 @@ class Compared(Result):
 
 
 def _result_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return milestone_text(value)
-    if value is None:
+    if isinstance(value, Milestone | Span):
+        return moment_text(value)
+    if value is None or value != value:
         return ""
     return number(value) if isinstance(value, int | float) else _shown(value)
 
@@ -265,10 +269,10 @@ def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:
     }
     names = dict.fromkeys(chain.from_iterable(verdicts))
     for split in names:
-        own = [splits.get(split) for splits in verdicts]
+        judged = [splits.get(split) for splits in verdicts]
         front = f"{split} " if len(names) > 1 else ""
-        out[f"{front}verdict"] = [v and v["verdict"] for v in own]
-        out |= {f"{front}{key}": [v and v["milestones"][key] for v in own] for key in (*STEPS, *LEVELS)}
+        out[f"{front}verdict"] = [v and v.verdict for v in judged]
+        out |= {f"{front}{key}": [v and getattr(v.milestones, key) for v in judged] for key in (*STEPS, *LEVELS)}
     return out
 
 

@@ -236,7 +236,7 @@ class Status(Result):
         found = self.verdicts.get(s.run.id)
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
-            "total_steps": s.total, "verdict": found[speaking(found)]["verdict"] if found else None,
+            "total_steps": s.total, "verdict": found[speaking(found)].verdict if found else None,
             "error": s.message or self.problems.get(s.run.id) or _not_judged(found),
         }  # fmt: skip
 
@@ -254,8 +254,8 @@ class Status(Result):
 def _not_judged(found: Splits | None) -> str | None:
     """Why the split that speaks for a run has no class, although it was evaluated."""
     one = found[speaking(found)] if found else None
-    if one is not None and one["verdict"] is None:
-        return one["reason"]
+    if one is not None and one.verdict is None:
+        return one.reason
     return None
 
 

@@ -10,6 +10,7 @@ from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.registry import import_plugins, read_plugins
+from grokscope.results.record import plain
 from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
 from grokscope.store.kept_verdicts import Splits
@@ -35,7 +36,7 @@ class Trained(Result):
         status = self.run.status
         return {
             "run": self.run.id, "path": str(self.run.path), "state": status["state"], "step": status["step"],
-            "trained_steps": self.steps, "verdicts": self.verdicts, "notes": self.run.facts.get("notes", []),
+            "trained_steps": self.steps, "verdicts": plain(self.verdicts), "notes": self.run.facts.get("notes", []),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:

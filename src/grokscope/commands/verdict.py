@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from grokscope.commands.logs import Ticker, are_named, as_options, columns_of, c
 from grokscope.commands.output import Result, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
+from grokscope.results.milestones import Milestone, Span
+from grokscope.results.record import plain
+from grokscope.results.verdict import VerdictRecord
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.ended import require_whole
 from grokscope.store.kept_verdicts import Splits
@@ -20,7 +24,7 @@ from grokscope.vocabulary.text import number, plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.foreign import Comparison, Group, JudgedLogs
+    from grokscope.foreign import Comparison, Group, JudgedLog, JudgedLogs
     from grokscope.foreign.sources import Found, Source
     from grokscope.trajectory import Criteria
 
@@ -38,7 +42,8 @@ class Judged(Result):
     """Where a pattern of groups was given."""
 
     def data(self) -> Any:
-        found = {**self.sources, **{name: {"error": words} for name, words in self.errors.items()}}
+        found: dict[str, Any] = {name: plain(splits) for name, splits in self.sources.items()}
+        found |= {name: {"error": words} for name, words in self.errors.items()}
         if self.grouped is None:
             return found
         return {
@@ -52,7 +57,7 @@ class Judged(Result):
     def exit_code(self) -> int:
         """2 where nothing at all could be judged."""
         every = chain.from_iterable(splits.values() for splits in self.sources.values())
-        judged = [v["verdict"] for v in every]
+        judged = [v.verdict for v in every]
         return 2 if judged and not any(judged) else 0
 
     def show(self, console: "Console") -> None:
@@ -73,29 +78,26 @@ class Judged(Result):
         print_table(console, header, rows)
         for splits in self.sources.values():
             for v in splits.values():
-                if len(rows) <= 3 or v["verdict"] is None:
+                if len(rows) <= 3 or v.verdict is None:
                     console.print(verdict_line(v))
                     _show_neighbours(v, console)
         for line in _note_lines(self.sources):
             console.print(line)
 
 
-def _cells(v: Mapping[str, Any]) -> list[str]:
-    m = v["milestones"]
-    label = f"{v['verdict']} ({v['qualifier']})" if v["qualifier"] else v["verdict"] or "cannot be judged"
-    steps = [milestone_text(m[k]) for k in ("T_fit", "T_gen", "delay_ratio")]
-    levels = [_or_empty(m["peak"]), m["peak_rule"], _or_empty(m["end"])]
-    return [v["split"], label, "yes" if v["robust"] else "no", *steps, *levels]
+def _cells(v: VerdictRecord) -> list[str]:
+    m = v.milestones
+    steps = [moment_text(moment) for moment in (m.T_fit, m.T_gen, m.delay_ratio)]
+    robust = "yes" if v.robust else "no"
+    return [v.split, v.label, robust, *steps, _or_empty(m.peak), m.peak_rule, _or_empty(m.end)]
 
 
-def _or_empty(value: float | None) -> str:
-    if value is None or value != value:
-        return ""
-    return number(value)
+def _or_empty(value: float) -> str:
+    return "" if isnan(value) else number(value)
 
 
-def _show_neighbours(v: Mapping[str, Any], console: "Console") -> None:
-    other = {k: name for k, name in v["neighbours"].items() if name != v["verdict"]}
+def _show_neighbours(v: VerdictRecord, console: "Console") -> None:
+    other = {k: name for k, name in v.neighbours.items() if name != v.verdict}
     if other:
         console.print("  with " + ", ".join(f"{k}: {name}" for k, name in other.items()))
 
@@ -104,7 +106,7 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
     """Each note once, with the number of sources that it is true of where that is not all."""
     counts: dict[str, int] = {}
     for splits in sources.values():
-        for note in dict.fromkeys(chain.from_iterable(v.get("notes", ()) for v in splits.values())):
+        for note in dict.fromkeys(chain.from_iterable(v.notes for v in splits.values())):
             counts[note] = counts.get(note, 0) + 1
     return [
         f"note: {'' if count == len(sources) else f'in {count} of {len(sources):,}: '}{note}"
@@ -145,12 +147,12 @@ def _comparison_line(test: "Comparison", named: bool) -> str:
     return f"{front}log-rank p = {number(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"
 
 
-def milestone_text(m: Mapping[str, Any] | None) -> str:
+def moment_text(moment: Milestone | Span | None) -> str:
     """``2,200``; ``> 10,000`` where it was not reached; empty where it does not exist."""
-    if m is None:
+    if moment is None:
         return ""
-    value = m["at"] if "at" in m else m["value"]
-    return f"{'> ' if m['censored'] else ''}{'inf' if value is None else number(value)}"
+    value = moment.at if isinstance(moment, Milestone) else moment.value
+    return f"{'> ' if moment.censored else ''}{number(value) if isfinite(value) else 'inf'}"
 
 
 def verdict(
@@ -274,9 +276,7 @@ def _each(found: "Found", criteria: "Criteria | None", columns: dict[str, Any]) 
         else:
             log = judge_source(source, None, criteria, columns)
             if log.error is None:
-                judged.sources[source.name] = {
-                    s: {**v.to_dict(), "notes": list(log.notes)} for s, v in log.verdicts.items()
-                }
+                judged.sources[source.name] = _records(log)
             else:
                 judged.errors[source.name] = as_options(log.error)
         tick(done, len(found.sources))
@@ -300,12 +300,12 @@ def _grouped(
         logs = verdicts_of_logs(paths, group=group, criteria=criteria, progress=Ticker("judged"), **columns)
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
-    sources = {
-        log.name: {s: {**v.to_dict(), "notes": list(log.notes)} for s, v in log.verdicts.items()}
-        for log in logs
-        if log.error is None
-    }
+    sources = {log.name: _records(log) for log in logs if log.error is None}
     return Judged(sources, {k: as_options(v) for k, v in logs.errors.items()}, logs.left, logs)
+
+
+def _records(log: "JudgedLog") -> Splits:
+    return {split: replace(verdict.record(), notes=log.notes) for split, verdict in log.verdicts.items()}
 
 
 def _of_run(run: Run, criteria: "Criteria | None") -> Splits:

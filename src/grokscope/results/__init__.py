@@ -24,6 +24,7 @@ from grokscope.results.dissection import Dissection, Request
 from grokscope.results.erasures import M4, Erasure
 from grokscope.results.mechanisms import Arm as CauseArm
 from grokscope.results.mechanisms import Explanation, Finding
+from grokscope.results.milestones import Milestone, MilestonesRecord, Noise, Span
 from grokscope.results.neurons import M6, Ablations, Arm, Arms
 from grokscope.results.predictions import Predictions
 from grokscope.results.probes import M1, Control, ProbeResult
@@ -34,12 +35,14 @@ from grokscope.results.seed_tests import FamilyRow, Power, Result, SeedTest
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
 from grokscope.results.trials import Trial
+from grokscope.results.verdict import Formation, VerdictRecord
 
 RECORDS: tuple[type[Record], ...] = (
     Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Dissection, Effect,
-    Erasure, Explanation, FamilyRow, Finding, Inputs, M1, M4, M5, M6, Null, PartsRecord, Power, Predictions,
-    ProbeResult, Reliability, Reliance, Request, Result, SceneRecord, Score, SeedTest, Settings, Signs, Site,
-    SiteCurve, SiteInfo, SiteWidth, SlopeControls, SplitAccuracy, Trial, Where,
+    Erasure, Explanation, FamilyRow, Finding, Formation, Inputs, M1, M4, M5, M6, Milestone, MilestonesRecord, Noise,
+    Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result, SceneRecord, Score,
+    SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, Trial,
+    VerdictRecord, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

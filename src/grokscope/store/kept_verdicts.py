@@ -11,6 +11,7 @@ import zlib
 from typing import Any
 
 from grokscope.files import plain_file, read_json, to_json
+from grokscope.results.verdict import VerdictRecord
 from grokscope.store.run import METRICS, Run
 
 VERSION = 8
@@ -18,7 +19,8 @@ VERSION = 8
 DEFAULT = "default"
 """Key of the default criteria."""
 
-Splits = dict[str, dict[str, Any]]
+Splits = dict[str, VerdictRecord]
+"""Held-out split -> its verdict."""
 
 
 def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
@@ -40,16 +42,23 @@ def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
 
 def recall(run: Run, now: dict[str, Any] | None, *keys: str) -> Splits | None:
     """The kept verdicts by held-out split, by the first of the keys of criteria (the default ones if none is given)
-    that there are any of; None where none fit the present evidence."""
+    that there are any of; None where none fit the present evidence, or they are no verdicts of this version."""
     kept = _kept(run, now)
-    return next((kept[key] for key in keys or (DEFAULT,) if key in kept), None)
+    plain = next((kept[key] for key in keys or (DEFAULT,) if key in kept), None)
+    if plain is None:
+        return None
+    try:
+        return {split: VerdictRecord.from_dict(verdict) for split, verdict in plain.items()}
+    except ValueError:
+        return None
 
 
 def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> None:
     """Keep verdicts; those by other criteria stay while the evidence is the same. A folder that cannot be written is
     left as it is."""
     path = run.path / "results" / "verdict.json"
-    kept = {**_kept(run, now), key: splits}
+    plain = json.loads(to_json({split: verdict.to_dict() for split, verdict in splits.items()}))
+    kept = {**_kept(run, now), key: plain}
     data = {"version": VERSION, "evidence": now, "check": _check(kept), "by_criteria": kept}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:  # whole or absent, but not pushed to disk: what a crash loses is judged again
@@ -62,7 +71,7 @@ def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> N
         return
 
 
-def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, Splits]:
+def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
     try:
         data = read_json(plain_file(run.path, "results/verdict.json"))
     except ValueError:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
-from grokscope.files import plain_file, to_json
+from grokscope.files import finite, plain_file, to_json
 from grokscope.flat_regime import SUPERSEDED
+from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
@@ -83,20 +84,29 @@ def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str,
 
 
 def _verdict_columns(splits: kept_verdicts.Splits) -> dict[str, Any]:
-    split = speaking(splits) if splits else None
-    verdict = splits[split] if split else {"milestones": {}}
-    found = verdict["milestones"]
-    out = {"split": split, "verdict": verdict.get("verdict"), "qualifier": verdict.get("qualifier")}
-    out["reason"] = verdict.get("reason")
-    out["robust"] = verdict["robust"] if verdict.get("neighbours") else None  # unknown where it was not asked
-    out["formation"] = (verdict.get("formation") or {}).get("route")
+    """The columns of the split that speaks for a run; all None where there is none."""
+    verdict = splits[speaking(splits)] if splits else None
+    if verdict is None:
+        moments = [column for name in MILESTONES for column in (name, f"{name}_censored")]
+        return dict.fromkeys(("split", "verdict", "qualifier", "reason", "robust", "formation", *moments, *LEVELS))
+    out = {
+        "split": verdict.split,
+        "verdict": verdict.verdict,
+        "qualifier": verdict.qualifier,
+        "reason": verdict.reason,
+        "robust": verdict.robust if verdict.tested else None,
+        "formation": None if verdict.formation is None else verdict.formation.route,
+    }
     for name in MILESTONES:
-        moment = found.get(name) or {}
-        out |= {name: moment.get("at"), f"{name}_censored": moment.get("censored")}
-    for name in LEVELS:
-        value = found.get(name)
-        out[name] = value["value"] if isinstance(value, dict) else value
-    return out
+        moment: Milestone | None = getattr(verdict.milestones, name)
+        out |= {name: moment and moment.at, f"{name}_censored": moment and moment.censored}
+    return out | {name: level(verdict.milestones, name) for name in LEVELS}
+
+
+def level(milestones: MilestonesRecord, name: str) -> float | str | None:
+    """One of `LEVELS`; None for a number that is not finite."""
+    value = getattr(milestones, name)
+    return finite(value.value if isinstance(value, Span) else value)
 
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:

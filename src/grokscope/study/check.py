@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
 from grokscope.registry import nearest
+from grokscope.results.verdict import NOT_JUDGED, VerdictRecord
 from grokscope.store.kept_verdicts import Splits
 from grokscope.store.same_data import refuse_mixed
 from grokscope.study.expect import (
@@ -75,9 +76,8 @@ def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
         found = judge.known[s.run.id] if s.finished else {}
-        verdict = found[speaking(found)] if found else {"verdict": None}
-        if verdict["verdict"]:
-            robust.append(bool(verdict["robust"]))
+        if found and found[speaking(found)].verdict is not None:
+            robust.append(found[speaking(found)].robust)
     return standing(arms, len(robust), robust.count(False))
 
 
@@ -128,7 +128,7 @@ class _Judge:
             return replace(study_run, state="damaged", message=str(error))
         return study_run
 
-    def __call__(self, study_run: StudyRun, split: str | None) -> dict[str, Any]:
+    def __call__(self, study_run: StudyRun, split: str | None) -> VerdictRecord:
         found = self.known[study_run.run.id]
         if split is not None and split not in found:
             raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
@@ -187,15 +187,15 @@ def _plain(e: Expectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow 
     return _row(e, _expected(e, verdicts), _describe(e, verdicts, met), held)
 
 
-def _expected(e: AnyExpectation, verdicts: Sequence[dict[str, Any]]) -> str:
+def _expected(e: AnyExpectation, verdicts: Sequence[VerdictRecord]) -> str:
     """What was expected. Where no split is named and the one that spoke for every run is only to be reported, it is
     named, and a peak on it stamped."""
-    spoke = {v["split"] for v in verdicts}
+    spoke = {v.split for v in verdicts}
     unsaid = e.split is None and len(spoke) == 1 and spoke <= set(REPORTED)
     return (replace(e, split=spoke.pop()) if unsaid else e).expected()
 
 
-def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> str:
+def _describe(e: Expectation, verdicts: Sequence[VerdictRecord], met: int) -> str:
     names = Counter(_word(v, e) for v in verdicts)
     parts = [
         f"{met} of {len(verdicts):,}: "
@@ -204,9 +204,9 @@ def _describe(e: Expectation, verdicts: Sequence[dict[str, Any]], met: int) -> s
     return "; ".join(parts + [f"{name} {_spread([seen(v, name) for v in verdicts])}" for name in e.quantities()])
 
 
-def _word(verdict: dict[str, Any], e: Expectation) -> str:
+def _word(verdict: VerdictRecord, e: Expectation) -> str:
     """A run's verdict, with its route where the expectation asks for one."""
-    name = verdict["verdict"] or "cannot be judged"
+    name = verdict.verdict or NOT_JUDGED
     return f"{name} ({route(verdict) or 'no route'})" if e.formation else name
 
 

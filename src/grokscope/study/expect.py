@@ -38,6 +38,8 @@ from grokscope.flat_regime import SUPERSEDED
 from grokscope.inference.claims import PUBLISHED
 from grokscope.limits import brief
 from grokscope.registry import nearest
+from grokscope.results.milestones import Milestone, Span
+from grokscope.results.verdict import VerdictRecord
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.spec import Entry
 from grokscope.study.words import describe_where, number, on, stamped, text
@@ -75,18 +77,22 @@ class Seen:
         return f"> {number(self.value)}" if self.censored else number(self.value)
 
 
-def seen(verdict: Mapping[str, Any], quantity: str) -> Seen:
-    """A quantity read off a verdict's plain data."""
-    value = verdict["milestones"][quantity]
-    if isinstance(value, Mapping):
-        at = value["at"] if "at" in value else value["value"]
-        return Seen(math.inf if at is None else at, value["censored"], value.get("previous"))
-    return Seen(math.nan if value is None else value)
+def seen(verdict: VerdictRecord, quantity: str) -> Seen:
+    """A quantity read off a verdict's milestones."""
+    match getattr(verdict.milestones, quantity):
+        case Milestone() as moment:
+            return Seen(moment.at, moment.censored, moment.previous)
+        case Span() as span:
+            return Seen(span.value, span.censored)
+        case None:
+            return Seen(math.nan)
+        case level:
+            return Seen(level)
 
 
-def route(verdict: Mapping[str, Any]) -> str | None:
+def route(verdict: VerdictRecord) -> str | None:
     """By which route held-out rose late; None for other verdicts, and without probes."""
-    return (verdict.get("formation") or {}).get("route")
+    return None if verdict.formation is None else verdict.formation.route
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +126,10 @@ class Expectation:
     def _called(self, name: str) -> str:
         return stamped(name, self.split, name in PEAKS, ",")
 
-    def met(self, verdict: Mapping[str, Any]) -> bool:
+    def met(self, verdict: VerdictRecord) -> bool:
         """Whether one run shows all of it."""
         return (
-            (not self.verdict or verdict["verdict"] in self.verdict or _label(verdict) in self.verdict)
+            (not self.verdict or verdict.verdict in self.verdict or verdict.label in self.verdict)
             and (not self.formation or route(verdict) in self.formation)
             and all(seen(verdict, name).within(*bounds) for name, bounds in self.ranges.items())
             and all(seen(verdict, name).censored for name in self.censored)
@@ -265,13 +271,13 @@ def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], 
 
 
 def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
-    from grokscope.trajectory.verdict import QUALIFIED, VERDICTS
+    from grokscope.results.verdict import QUALIFIED, VERDICTS
 
     return _known_names(raw, where, "verdict", [*VERDICTS, *QUALIFIED])
 
 
 def _routes(raw: Any, where: str) -> tuple[str, ...]:
-    from grokscope.trajectory.formation import ROUTES
+    from grokscope.results.verdict import ROUTES
 
     return _known_names(raw, where, "route", list(ROUTES))
 
@@ -360,9 +366,3 @@ def _of(entry: Entry, key: str) -> Sequence[Any]:
         return entry.arms
     flat = configio.flatten(configio.dump(entry.config))
     return (flat.get("regime.name" if key == "regime" else key),)
-
-
-def _label(verdict: Mapping[str, Any]) -> str:
-    if verdict.get("qualifier"):
-        return f"{verdict['verdict']} ({verdict['qualifier']})"
-    return verdict["verdict"]

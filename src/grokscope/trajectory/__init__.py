@@ -1,21 +1,23 @@
 """Reading trajectories: milestones, verdicts, events and survival over seeds. numpy and scipy only; works on foreign
 logs."""
 
+from grokscope.results.milestones import Milestone, Noise, Span
+from grokscope.results.verdict import VERDICTS, Formation
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.event import Event
 from grokscope.trajectory.events import events, norm_collapses, slingshots, transition, unseen
 from grokscope.trajectory.foreign import from_log
-from grokscope.trajectory.formation import Formation, formation
+from grokscope.trajectory.formation import formation
 from grokscope.trajectory.logrank import LogRank, logrank
 from grokscope.trajectory.loss_spikes import loss_spikes
-from grokscope.trajectory.milestones import Milestone, Milestones, Noise, Span, milestones
+from grokscope.trajectory.milestones import Milestones, milestones
 from grokscope.trajectory.peak_bias import PeakBias, peak_bias
 from grokscope.trajectory.selection import RULES, Selection, select
 from grokscope.trajectory.series import Curve, Trajectory, from_run
 from grokscope.trajectory.spikes import SpikeLink, spike_links
 from grokscope.trajectory.survival import Survival, km, survival
 from grokscope.trajectory.times import Times, delays_of, from_milestones, times_of
-from grokscope.trajectory.verdict import VERDICTS, Verdict, verdict, verdicts
+from grokscope.trajectory.verdict import Verdict, verdict, verdicts
 
 __all__ = [
     "RULES",

@@ -1,16 +1,11 @@
 """Was it there all along? Whether a late rise of a held-out curve is a representation that forms, or a readout that
 stops spoiling one."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
-
 import numpy as np
 
+from grokscope.results.verdict import Formation, Route
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.series import Trajectory
-
-Route = Literal["representation", "readout", "cannot tell"]
-ROUTES: tuple[Route, ...] = get_args(Route)
 
 FORMED = 0.5
 """The probe rose by at least this share of the network's own rise: a representation formed. Judged with the best
@@ -21,33 +16,6 @@ THERE = 0.25
 
 HALF_WAY = 0.5
 """A diagnosis stands for the time of the fit if the network has not yet made more than this share of its rise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Formation:
-    """By which route a network came to generalize late. Scores are accuracies on the held-out split."""
-
-    route: Route
-    reason: str
-    probe_at_fit: float | None = None
-    """Of the linear probe at the first diagnosis after the fit."""
-    probe_at_fit_low: float | None = None
-    """The same with the worst of the probe's strengths, ..."""
-    probe_at_fit_high: float | None = None
-    """... and with the best one, chosen on this very split."""
-    probe_at_end: float | None = None
-    """At the last diagnosis."""
-    network_at_fit: float | None = None
-    network_at_end: float | None = None
-    share: float | None = None
-    """Rise of the probe over rise of the network."""
-    step: float | None = None
-    """Step of the diagnosis that stands for the fit."""
-    raw_input: float | None = None
-    """What the same probe reads off the raw input, if it was recorded."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def formation(trajectory: Trajectory, split: str, milestones: Milestones) -> Formation | None:

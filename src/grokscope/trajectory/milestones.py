@@ -1,163 +1,34 @@
 """Milestones: when something first holds, known only to the evaluation grid, and censored where it was not reached."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from grokscope.registry import nearest
+from grokscope.results.milestones import Milestone, MilestonesRecord, Noise, Span
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.curves import runs_of, stretches, time_weights
 from grokscope.trajectory.marks import mark
 from grokscope.trajectory.selection import peak_rule
 from grokscope.trajectory.series import Curve, Trajectory
-from grokscope.vocabulary.text import whole
-
-
-@dataclass(frozen=True)
-class Milestone:
-    """A step known to lie in ``(previous, at]``; right-censored: not reached by `at`, the last evaluation.
-
-    `previous` is None where it held at the first evaluation (it happened at or before `at`) and where it is censored.
-    """
-
-    at: float
-    previous: float | None = None
-    censored: bool = False
-
-    def __str__(self) -> str:
-        if self.censored:
-            return f"not by {whole(self.at)}"
-        if self.previous is not None:
-            return f"{whole(self.at)} in ({whole(self.previous)}, {whole(self.at)}]"
-        return f"{whole(self.at)} or before"
-
-    @property
-    def earliest(self) -> float:
-        """Lower end of what is known; 0 where it held at the first evaluation."""
-        return self.at if self.censored else self.previous or 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"at": self.at, "previous": self.previous, "censored": self.censored}
-
-
-@dataclass(frozen=True)
-class Span:
-    """A quantity made of two milestones: `value` from their `at`, and what the grid leaves open, [low, high].
-
-    Censored: at least `value` (T_gen was not reached), so `high` is infinite.
-    """
-
-    value: float
-    low: float
-    high: float
-    censored: bool = False
-
-    def __str__(self) -> str:
-        if self.censored:
-            return f"> {whole(self.value)}"
-        return f"{whole(self.value)} in [{whole(self.low)}, {whole(self.high)}]"
-
-    def to_dict(self) -> dict[str, Any]:
-        return {k: v if np.isfinite(v) else None for k, v in vars(self).items()}
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How much of a difference between two levels of a held-out curve can be chance.
-
-    - `binomial`: standard error of one evaluation from n examples (None if n is unknown, or in regression). Evaluations
-      of one run share their examples, so it overstates the noise of changes; it is the right size for new examples.
-    - `roughness`: evaluation-to-evaluation standard deviation, from second differences by their median, which neither a
-      trend nor a few jumps inflate; None below five evaluations. It misses slow drift, for which a verdict adds the
-      `wander` around a lasting rise or decay.
-    - `averaged`: share of an evaluation's variance that the mean at the end leaves.
-    - `band`: differences up to this are not beyond noise.
-    """
-
-    binomial: float | None
-    roughness: float | None
-    band: float
-    averaged: float = 1.0
-
-    def around(self, spread: float, sigmas: float) -> float:
-        """The band beside a lasting rise, around which the curve has the standard deviation `spread`. On a
-        coarse grid the transition itself looks like roughness, so the smaller of the two is the noise between
-        evaluations."""
-        sampling = np.sqrt(2) * (self.binomial or 0.0)
-        wobble = np.sqrt(0.45 + self.averaged) * min(self.roughness or 0.0, spread)
-        return float(sigmas * max(sampling, wobble, spread))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Milestones:
-    """All that is read off one held-out split before any class is named. Steps are in the log's own unit."""
+class Milestones(MilestonesRecord):
+    """All that is read off one held-out split before any class is named, with the grids it was read from. Steps are in
+    the log's own unit."""
 
-    split: str
-    threshold: float
-    """Held-out score that counts as generalized; of a regression judged by its loss, the R2 of that loss."""
-    generalize_loss: float | None = None
-    """Held-out loss that counts in its place."""
-    evaluations: int
-    last_step: float
     grids: dict[str, np.ndarray] = field(repr=False, compare=False)
     """The steps of evaluation: of ``train`` (for T_fit) and of ``held_out``. What one grid saw, a coarser one cannot
-    have seen, so comparisons between runs need them; they are no part of the plain data."""
-    in_a_row: int
-    """Evaluations in a row that T_fit and T_gen ask for."""
-    T_fit: Milestone
-    """First evaluation with the train score, or loss, at the fit threshold (the first of `in_a_row`)."""
-    T_gen: Milestone
-    """First evaluation with the held-out score, or loss, at the threshold (the first of `in_a_row`)."""
-    T_gen_lasting: Milestone
-    """The same, flickers left out: from here on it holds for `dwell` evaluations (dips shorter than that aside) or to
-    the end."""
-    T_gen_stable: Milestone
-    """From here on it holds to the end, dips shorter than `dwell` evaluations aside."""
-    T_grok: Milestone | None
-    """First held-out evaluation at the threshold with the train loss near zero (`Criteria.zero_loss`), whatever comes
-    after it; None without a train loss."""
-    delay: Span | None
-    """T_gen - T_fit; None if train never fitted."""
-    delay_ratio: Span | None
-    """T_gen / T_fit; infinite for a fit at step 0."""
-    peak: float
-    peak_step: float
-    peak_lasting: float
-    """Highest running median of three evaluations: what the curve reached without the help of a single evaluation."""
-    peak_lasting_step: float
-    end: float
-    """Mean over the last `Criteria.end_share` of the steps (after `T_gen_stable` where there is one), each evaluation
-    weighted by the time since the one before."""
-    end_from: float
-    """The mean begins after this step."""
-    end_rows: int
-    """Evaluations in the mean; 1 where the grid is coarser than it."""
-    final: float
-    """The last evaluation alone."""
-    noise: Noise
-
-    @property
-    def goal(self) -> str:
-        """What held-out had to reach, in words."""
-        return f"{self.threshold:g}" if self.generalize_loss is None else f"a loss of {self.generalize_loss:g}"
-
-    @property
-    def drop(self) -> float:
-        """From the peak to the end."""
-        return self.peak - self.end
+    have seen, so comparisons between runs need them; they are no part of the record."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; ``peak_rule`` names what looking up the peak amounts to, on `ood_test` the oracle's."""
-        plain = {k: v for k, v in vars(self).items() if k != "grids"}
-        out = {k: v.to_dict() if isinstance(v, Milestone | Span) else v for k, v in plain.items()}
-        out = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in out.items()}
-        return {
-            **out,
-            "noise": vars(self.noise),
-            "drop": self.drop if np.isfinite(self.drop) else None,
-            "peak_rule": peak_rule(self.split),
-        }
+        return self.record().to_dict()
+
+    def record(self) -> MilestonesRecord:
+        """What is kept and printed of it."""
+        return MilestonesRecord(**{f.name: getattr(self, f.name) for f in fields(MilestonesRecord)})
 
 
 def milestones(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> Milestones:
@@ -177,6 +48,7 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     stable = _at_row(goal.curve, runs[-1].start if runs and runs[-1].open else None)
     start = _end_from(held, stable, criteria.end_share)
     weights = time_weights(held.step, start)
+    end = float(weights @ held.value)
     return Milestones(
         split=split,
         threshold=goal.score,
@@ -196,11 +68,13 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
         peak_step=held.step[top].item(),
         peak_lasting=held.value[top_lasting].item(),
         peak_lasting_step=held.step[top_lasting].item(),
-        end=float(weights @ held.value),
+        end=end,
         end_from=start,
         end_rows=int((weights > 0).sum()),
         final=held.value[-1].item(),
         noise=_noise(trajectory, split, held, float((weights**2).sum()), criteria),
+        drop=held.value[top].item() - end,
+        peak_rule=peak_rule(split),
     )
 
 
@@ -220,9 +94,11 @@ def unmeasured(trajectory: Trajectory, split: str, criteria: Criteria) -> Milest
         T_grok=None,
         delay=None,
         delay_ratio=None,
-        **dict.fromkeys(("peak", "peak_step", "peak_lasting", "peak_lasting_step", "end", "end_from", "final"), nan),
+        **dict.fromkeys(("peak", "peak_step", "peak_lasting", "peak_lasting_step"), nan),
+        **dict.fromkeys(("end", "end_from", "final", "drop"), nan),
         end_rows=0,
         noise=Noise(None, None, 0.0),
+        peak_rule=peak_rule(split),
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.trajectory.milestones import Milestone, Milestones, milestone
+from grokscope.results.milestones import Milestone
+from grokscope.trajectory.milestones import Milestones, milestone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

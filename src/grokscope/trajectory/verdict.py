@@ -48,35 +48,20 @@ spans both).
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
+from grokscope.results.verdict import Formation, Name, Qualifier, VerdictRecord, label_of
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
-from grokscope.trajectory.formation import Formation, formation
+from grokscope.trajectory.formation import formation
 from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable, worthless_loss
 from grokscope.trajectory.milestones import Milestones, milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
 
-Name = Literal[
-    "diverged",
-    "underfit",
-    "generalized",
-    "grokked",
-    "semi-grokked",
-    "rising",
-    "memorized",
-    "ungrokked",
-    "unstable",
-    "recovered-to-baseline",
-]
-Qualifier = Literal["early-peak", "after-grokking", "cyclic", "lasting"]
-VERDICTS: tuple[Name, ...] = get_args(Name)
-QUALIFIED = ("ungrokked (early-peak)", "ungrokked (after-grokking)", "unstable (cyclic)", "unstable (lasting)")
-"""Labels of verdicts that have a qualifier."""
 ABOUT_THE_END: frozenset[Name] = frozenset(
     ("unstable", "ungrokked", "semi-grokked", "recovered-to-baseline", "underfit")
 )
@@ -85,7 +70,6 @@ LATE_RISES: frozenset[Name] = frozenset(("grokked", "semi-grokked", "rising"))
 """Verdicts of which it is asked by which route held-out rose."""
 CUTS = (0.8, 0.9, 0.95)
 """Shares of the time at which it is cut for that."""
-NOT_JUDGED = "cannot be judged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,22 +106,32 @@ class Verdict:
     @property
     def label(self) -> str:
         """``ungrokked (early-peak)``."""
-        if self.verdict is None:
-            return NOT_JUDGED
-        if self.qualifier:
-            return f"{self.verdict} ({self.qualifier})"
-        return self.verdict
+        return label_of(self.verdict, self.qualifier)
 
     def __str__(self) -> str:
         doubt = "" if self.robust or self.verdict is None else ", not robust"
         return f"{self.split}: {self.label}{doubt}: {self.reason}"
 
+    def record(self) -> VerdictRecord:
+        """What is kept and printed of it."""
+        return VerdictRecord(
+            split=self.split,
+            verdict=self.verdict,
+            qualifier=self.qualifier,
+            reason=self.reason,
+            evidence=self.evidence,
+            robust=self.robust,
+            fragile=self.fragile,
+            neighbours=self.neighbours,
+            notes=self.notes,
+            milestones=self.milestones.record(),
+            criteria=self.criteria.to_dict(),
+            formation=self.formation,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        own = {k: v for k, v in vars(self).items() if k not in ("milestones", "criteria", "formation")}
-        plain: dict[str, Any] = {"milestones": self.milestones.to_dict(), "criteria": self.criteria.to_dict()}
-        plain["formation"] = self.formation and self.formation.to_dict()
-        return {**own, "fragile": list(self.fragile), "notes": list(self.notes), **plain}
+        return self.record().to_dict()
 
 
 def verdict(

@@ -22,10 +22,8 @@ def tested(subject: Subject, quick: "Verdict", criteria: "Criteria") -> "Verdict
     from grokscope.trajectory import verdict
 
     kept = _kept(subject, criteria).get(quick.split)
-    if kept is not None and (kept["verdict"], kept["reason"]) == (quick.verdict, quick.reason):
-        return replace(
-            quick, robust=kept["robust"], fragile=tuple(kept["fragile"]), neighbours=dict(kept["neighbours"])
-        )
+    if kept is not None and (kept.verdict, kept.reason) == (quick.verdict, quick.reason):
+        return replace(quick, robust=kept.robust, fragile=kept.fragile, neighbours=kept.neighbours)
     assert subject.trajectory is not None
     return verdict(subject.trajectory, quick.split, criteria)
 
