@@ -15,7 +15,7 @@ ROOT = Path(grokscope.__file__).parent
 
 LINE = [
     {"limits", "seeds", "terminal"},
-    {"checks", "files", "headers", "registry"},
+    {"checks", "files", "fit_rule", "headers", "moment", "registry"},
     {"vocabulary"},
     {"task_data"},
     {"components", "flat_regime"},
@@ -51,6 +51,7 @@ LAZY = {
     ("study.study", "report.read.subjects"): "what that call hands to the report",
     ("components", "config"): "types only: what a component is checked against and built from",
     ("components", "train.evaluate"): "the same: what a measurement sees",
+    ("components", "train.interventions.base"): "the same, and the object that does nothing at any hook",
     ("config", "configio"): "a run knows its own identity: `config.run_id()` is promised to users",
     ("config", "identity"): "the same: the identity is computed from the written form of a config",
 }

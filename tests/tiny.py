@@ -52,6 +52,20 @@ STANDARD = ("logits", "probe", "spectra", "fourier")
 """Measurements that every run takes which they apply to."""
 
 
+INTERVENING: dict[str, dict[str, Any]] = {
+    "hold_norm": {"rho": 0.9},
+    "temperature": {"temperature": 1.5},
+    "subtract_initial": {},
+    "decay_head": {"weight_decay": 0.5},
+    "freeze": {"of": ["head", "embedding.weight"]},
+    "project_gradient": {},
+    "reinitialize": {"of": "weights"},
+    "train_subset": {"share": 0.5},
+    "switch": {"to": {"optimizer": {"name": "sgd", "momentum": 0.9}, "grad_filter": "grokfast_ema", "loss": "mse"}},
+}
+"""Each built-in intervention with parameters under which it does something."""
+
+
 def fitting(kind: str, name: str) -> dict[str, Any]:
     """Changes that make the tiny run use the registered thing `name` of this kind."""
     parity = {"task": small_task("parity"), "model": {"name": "mlp", "hidden": [8]}}
@@ -107,6 +121,8 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {}
         case "measurement", _:
             return {"measure": [name]}
+        case "intervention", _:
+            return {"regime.interventions": [{"name": name, "from": 5, "until": 50, **INTERVENING[name]}]}
     raise KeyError((kind, name))
 
 
@@ -118,7 +134,10 @@ def same_folder_content(one: Any, two: Any) -> None:
     assert names[0] == names[1]
     for name in names[0]:
         assert (one / "checkpoints" / name).read_bytes() == (two / "checkpoints" / name).read_bytes(), name
-    for name in ("metrics.jsonl", "history.json", "summary.json"):
+    for name in ("metrics.jsonl", "history.json", "summary.json", "interventions.json"):
+        assert (one / "results" / name).exists() == (two / "results" / name).exists(), name
+        if not (one / "results" / name).exists():
+            continue
         assert (one / "results" / name).read_bytes() == (two / "results" / name).read_bytes(), name
     states = [torch.load(sorted((f / "resume").glob("*.pt"))[-1], weights_only=True) for f in (one, two)]
     assert_same(*states)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import branch as branch_run
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
-    from grokscope.components import EngineChoice, Filter, Loss, Measurement, Optimizer, Schedule
+    from grokscope.components import EngineChoice, Filter, Intervention, Loss, Measurement, Optimizer, Schedule
     from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
@@ -39,6 +39,7 @@ _WHERE = {
     "Loss": "components:Loss",
     "Filter": "components:Filter",
     "ErasureMethod": "dissect.erasure_methods:ErasureMethod",
+    "Intervention": "components:Intervention",
     "Measurement": "components:Measurement",
     "EngineChoice": "components:EngineChoice",
     "TaskData": "task_data:TaskData",
@@ -81,6 +82,7 @@ __all__ = [
     "ErasureMethod",
     "Filter",
     "Hardware",
+    "Intervention",
     "Loss",
     "Measurement",
     "ModelConfig",

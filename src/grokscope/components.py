@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grokscope.config import Regime, RunConfig
     from grokscope.task_data import TaskData
     from grokscope.train.evaluate import View
+    from grokscope.train.interventions.base import Acting, Training
 
 Targets = Literal["classes", "binary", "real"]
 """What a loss compares with: any number of classes, two of them behind one output, or real numbers."""
@@ -151,6 +152,37 @@ class Measurement(Component):
     def __call__(self, view: "View") -> "Mapping[str, Tensor | float]":
         """Column -> a number, or a tensor that holds one, on any device; nothing where it does not apply. The network
         is in eval mode; generators and gradients are put back afterwards, weights must be left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention(Component):
+    """A change of the training while it goes on: it acts in every step after `from_` up to and including `until`.
+
+    What it can change: the settings of the regime (`settings`), and whatever the object that `build` returns does at
+    its hooks: the batch, the logits that the loss is taken of, the gradient between filter and clip, the weights after
+    the update.
+    """
+
+    kind: ClassVar[str] = "intervention"
+
+    from_: int | str = 0
+    """The last step without it: a step, ``"20 epochs"``, ``"T_fit"`` or ``"T_fit + 50"``; ``from`` in files."""
+    until: int | str | None = None
+    """The last step with it, written alike; none means the end of the run."""
+
+    def check(self, regime: "Regime") -> None:
+        """Raise ValueError for a regime that it cannot act in."""
+
+    def settings(self, regime: "Regime") -> "Regime":
+        """The settings that are in force while it acts, from those that would be without it."""
+        return regime
+
+    def build(self, training: "Training") -> "Acting":
+        """What acts, before its first step. Raises ValueError where it does not fit the network or the data."""
+        from grokscope.train.interventions.base import Acting
+
+        del training
+        return Acting()
 
 
 def name_in(value: Any) -> Any:

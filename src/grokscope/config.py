@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,9 +16,19 @@ from grokscope import registry
 from grokscope.checks import is_whole as is_whole
 from grokscope.checks import require as require
 from grokscope.checks import require_whole as require_whole
-from grokscope.components import Component, EngineChoice, Filter, Loss, Measurement, Optimizer, Schedule
+from grokscope.components import (
+    Component,
+    EngineChoice,
+    Filter,
+    Intervention,
+    Loss,
+    Measurement,
+    Optimizer,
+    Schedule,
+)
 from grokscope.flat_regime import SUPERSEDED
 from grokscope.limits import MAX_STEPS, brief
+from grokscope.moment import read_moment
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,7 +98,8 @@ class Regime:
     Optimizer, schedule, loss and gradient filter are components with parameters of their own; each may be given as its
     name, ``"sgd"``, as a table, ``{"name": "sgd", "momentum": 0.9}``, or as the component, ``SGD(momentum=0.9)``.
 
-    Order of one step: forward, loss, backward, gradient filter, clip, weight decay and update.
+    Order of one step: forward, loss, backward, gradient filter, clip, weight decay and update, interventions on the
+    weights.
     """
 
     superseded: ClassVar[dict[str, str]] = SUPERSEDED
@@ -130,6 +141,8 @@ class Regime:
     """Steps over which the penalty's weight rises linearly from 0."""
     autocast: Literal["none", "bfloat16"] = "none"
     """Run the network in mixed precision; the loss keeps `loss_dtype`."""
+    interventions: tuple[Intervention, ...] = ()
+    """Changes of the training while it goes on, each with a beginning and an end, applied in the order of the list."""
 
     def __post_init__(self) -> None:
         for key in ("optimizer", "schedule", "loss", "grad_filter"):
@@ -145,6 +158,37 @@ class Regime:
             self.clip_norm is None or self.clip_norm > 0, f"clip_norm must be positive or none, got {self.clip_norm}"
         )
         self.optimizer.check(self)
+        self._check_interventions()
+
+    def _check_interventions(self) -> None:
+        """Each as a component, with a beginning before its end, and settings that can be."""
+        given = self.interventions
+        require(isinstance(given, list | tuple), f"interventions: expected a list of tables, got {brief(given)}")
+        chosen = [_chosen("intervention", each, f"regime.interventions[{i}]") for i, each in enumerate(given)]
+        object.__setattr__(self, "interventions", tuple(chosen))
+        if not chosen:
+            return
+        plain = replace(self, interventions=())
+        for i, intervention in enumerate(chosen):
+            where = f"interventions[{i}]"
+            _require_order(intervention, where)
+            try:
+                intervention.check(plain)
+                intervention.settings(plain)
+            except ValueError as error:
+                raise ValueError(f"{where}: {intervention.name!r}: {error}") from None
+
+
+def _require_order(intervention: Intervention, where: str) -> None:
+    """Raises ValueError for an end that certainly does not come after the beginning."""
+    begin = read_moment(intervention.from_, f"{where}.from")
+    if intervention.until is None:
+        return
+    end = read_moment(intervention.until, f"{where}.until")
+    require(
+        not end.not_after(begin),
+        f"{where}: until ({intervention.until}) must come after from ({intervention.from_}), or it never acts",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +365,7 @@ class RunConfig:
         """Everything in it that is registered under a name."""
         regime = self.regime
         parts = (regime.optimizer, regime.schedule, regime.loss, regime.grad_filter, self.engine)
-        return [self.task, self.model, *parts, *self.measure]
+        return [self.task, self.model, *parts, *regime.interventions, *self.measure]
 
     def plugins(self) -> dict[str, str]:
         """``optimizer lion`` -> ``my_lab:Lion``, for whatever is not grokscope's own."""

@@ -22,6 +22,7 @@ from grokscope.components import (
     Component,
     EngineChoice,
     Filter,
+    Intervention,
     Loss,
     Measurement,
     Optimizer,
@@ -31,10 +32,20 @@ from grokscope.components import (
 )
 from grokscope.config import ModelConfig, Regime, RunConfig, TaskConfig
 from grokscope.limits import MAX_CONFIG_BYTES, MAX_DEPTH, brief, check_depth, too_deep, whole_number
-from grokscope.overlay import flatten, overlay, resolve
+from grokscope.overlay import flatten, overlay, resolve, with_items
 from grokscope.registry import DEFAULTS, PLACES, nearest
 
-__all__ = ["content_hash", "dump", "flatten", "load_run", "overlay", "read_file", "structure", "structure_component"]
+__all__ = [
+    "content_hash",
+    "dump",
+    "flatten",
+    "load_run",
+    "overlay",
+    "read_file",
+    "structure",
+    "structure_component",
+    "with_items",
+]
 
 _LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}""")
 
@@ -122,8 +133,39 @@ def _is_optional(t: Any) -> bool:
 
 
 def _structure_optional(value: Any, t: Any) -> Any:
-    inner = next(a for a in get_args(t) if a is not type(None))
-    return None if value is None or value == "none" else _converter.structure(value, inner)
+    if value is None or value == "none":
+        return None
+    inner = [a for a in get_args(t) if a is not type(None)]
+    rest: Any = inner[0] if len(inner) == 1 else Union[tuple(inner)]  # noqa: UP007
+    return _converter.structure(value, rest)
+
+
+def _is_choice(t: Any) -> bool:
+    return get_origin(t) in (Union, UnionType) and not _is_optional(t)
+
+
+def _structure_choice(value: Any, t: Any) -> Any:
+    """One of several plain types, such as ``float | str``: text where that is one of them, else what fits first."""
+    kinds = get_args(t)
+    if isinstance(value, str) and str in kinds:
+        return value
+    faults: list[str] = []
+    for kind in kinds:
+        if kind is str:
+            continue
+        try:
+            return _converter.structure(value, kind)
+        except Exception as error:
+            faults += _faults(error, "")
+    words = [fault.removeprefix(": ") for fault in faults]
+    raise ValueError("; or ".join(dict.fromkeys(words)))
+
+
+def _structure_table(value: Any, t: Any) -> Any:
+    """A table whose keys somebody else reads."""
+    if not isinstance(value, Mapping):
+        raise _unexpected("a table", value)
+    return dict(value)
 
 
 def _structure_named(kind: registry.Kind) -> Any:
@@ -166,11 +208,13 @@ _converter.register_structure_hook_factory(is_dataclass, _structure_dataclass)
 _converter.register_structure_hook_func(lambda t: get_origin(t) is tuple, _structure_tuple)
 _converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, _structure_literal)
 _converter.register_structure_hook_func(_is_optional, _structure_optional)
+_converter.register_structure_hook_func(_is_choice, _structure_choice)
+_converter.register_structure_hook_func(lambda t: get_origin(t) is Mapping, _structure_table)
 _converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_named("task"))
 _converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
 _BASES: dict[type, registry.Kind] = {
     Optimizer: "optimizer", Schedule: "schedule", Loss: "loss", Filter: "filter", EngineChoice: "engine",
-    Measurement: "measurement",
+    Measurement: "measurement", Intervention: "intervention",
 }  # fmt: skip
 for _base, _of in _BASES.items():
     _converter.register_structure_hook_func(lambda t, base=_base: t is base, _structure_component(_of))

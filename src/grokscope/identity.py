@@ -64,10 +64,12 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
 
 def _regime_entry(regime: Mapping[str, Any], cls: type) -> dict[str, Any]:
     """What a regime adds: always the names of its components, and whatever differs from a default."""
-    out = _deviations({key: value for key, value in regime.items() if key not in COMPONENTS}, cls)
+    apart = (*COMPONENTS, "interventions")
+    out = _deviations({key: value for key, value in regime.items() if key not in apart}, cls)
     for key in COMPONENTS:
         out |= _component_entry(PLACES[f"regime.{key}"], key, regime[key])
-    return out
+    acting = [_component_entry("intervention", "", i)[""] for i in regime.get("interventions") or ()]
+    return {**out, "interventions": acting} if acting else out
 
 
 def _component_entry(kind: registry.Kind, key: str, value: Any) -> dict[str, Any]:
@@ -101,6 +103,8 @@ def _with_components(config: dict[str, Any]) -> dict[str, Any]:
     regime = config.get("regime")
     if isinstance(regime, Mapping):
         parts = {key: _filled_component(PLACES[f"regime.{key}"], regime[key]) for key in COMPONENTS if key in regime}
+        if isinstance(regime.get("interventions"), list):
+            parts["interventions"] = [_filled_component("intervention", i) for i in regime["interventions"]]
         config["regime"] = {**regime, **parts}
     if "engine" in config:
         config["engine"] = _filled_component("engine", config["engine"])
@@ -176,6 +180,12 @@ def plain(value: Any) -> Any:
 def frozen_defaults(cls: type) -> dict[str, Any]:
     """Field -> its default in canonical form, of all fields that are part of a run's identity and have one."""
     return {key_of(f): _frozen(_default(f)) for f in fields(cls) if _counts(f) and _has_default(f)}
+
+
+def short_form(component: Component) -> Any:
+    """A component as plain data, as short as it can be written: its name, or a table with what differs from the
+    defaults."""
+    return _frozen(component)
 
 
 def _frozen(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grokscope.regimes import RECIPES
-from grokscope.registry import DEFAULTS, PLACES, nearest
+from grokscope.registry import DEFAULTS, LISTS, PLACES, nearest
 
 
 def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
@@ -18,6 +18,18 @@ def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     for key, value in raw.items():
         path = _without_name(f"{front}{key}")
         out |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return out
+
+
+def with_items(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys with those of the listed components beside their list: ``regime.interventions.0`` is the name of the
+    first, ``regime.interventions.0.rho`` a parameter of it. For conditions and tables; changes use `overlay`."""
+    out = dict(flat)
+    for place in LISTS.keys() & flat.keys():
+        for number, item in enumerate(flat[place] if isinstance(flat[place], list) else ()):
+            table = item if isinstance(item, Mapping) else {"name": item}
+            own = flatten({key: value for key, value in table.items() if key != "name"}, f"{place}.{number}.")
+            out |= {f"{place}.{number}": table.get("name"), **own}
     return out
 
 
@@ -56,6 +68,9 @@ def _nested(changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     for key, value in sorted(changes.items(), key=lambda item: not _is_name(front + item[0])):
         head, _, rest = key.partition(".")
         path = front + head
+        if path in LISTS:
+            out[head] = _merge_list(path, out.get(head), {rest: value} if rest else value)
+            continue
         below = _as_table(path, {rest: value} if rest else value)
         if isinstance(below, Mapping):
             inner = _as_table(path, out.get(head))
@@ -67,7 +82,7 @@ def _nested(changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
 
 
 def _is_name(path: str) -> bool:
-    return path.endswith(".name") or path in PLACES
+    return path.endswith(".name") or path in PLACES or path in LISTS
 
 
 def _as_table(path: str, value: Any) -> Any:
@@ -79,6 +94,9 @@ def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any], front: str = "") 
     out = {k: (_merge(v, {}, f"{front}{k}.") if isinstance(v, Mapping) else v) for k, v in raw.items()}
     for head, change in changes.items():
         path = front + head
+        if path in LISTS:
+            out[head] = _merge_list(path, out.get(head), change)
+            continue
         value = _as_table(path, change)
         if not isinstance(value, Mapping):
             out[head] = value
@@ -88,6 +106,36 @@ def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any], front: str = "") 
         merged = _merge(inner if kept else {}, value, f"{path}.")
         out[head] = merged["name"] if path in PLACES and merged.keys() == {"name"} else merged
     return out
+
+
+def _merge_list(path: str, old: Any, change: Any) -> Any:
+    """A list of components after a change: another list takes its place, a table of ``number.parameter`` changes single
+    items. Where the list itself is not known yet, the table waits for it.
+
+    Raises ValueError for the number of an item that is not there."""
+    if not isinstance(change, Mapping):
+        return change if not isinstance(old, Mapping) else _merge_list(path, change, old)
+    if not isinstance(old, list | tuple):
+        return {**(old if isinstance(old, Mapping) else {}), **change}
+    items = list(old)
+    for key, value in change.items():
+        number, _, parameter = str(key).partition(".")
+        if not number.isdecimal() or int(number) >= len(items):
+            raise ValueError(f"$.{path}.{number}: there are {len(items)} items, counted from 0")
+        items[int(number)] = _changed_item(items[int(number)], parameter or "name", value)
+    return items
+
+
+def _changed_item(item: Any, parameter: str, value: Any) -> Any:
+    """A listed component with one parameter changed; another name drops the old parameters."""
+    if parameter == "name" and isinstance(value, Mapping):
+        for key, inner in flatten(value).items():
+            item = _changed_item(item, key, inner)
+        return item
+    table = dict(item) if isinstance(item, Mapping) else {"name": item}
+    if parameter == "name":
+        return table if table.get("name") == value else {"name": value}
+    return _merge(table, _nested({parameter: value}))
 
 
 def _replaces(path: str, table: Mapping[str, Any], changes: Mapping[str, Any], parent: Mapping[str, Any]) -> bool:

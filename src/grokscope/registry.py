@@ -24,7 +24,9 @@ from typing import Any, Literal, TypeVar, cast
 
 from grokscope.limits import brief
 
-Kind = Literal["task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "eraser"]
+Kind = Literal[
+    "task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "intervention", "eraser"
+]
 C = TypeVar("C", bound=type)
 
 PLACES: dict[str, Kind] = {
@@ -44,6 +46,9 @@ DEFAULTS: dict[Kind, str] = {
     "engine": "torch",
 }
 """The component of each kind where none is named."""
+LISTS: dict[str, Kind] = {"regime.interventions": "intervention"}
+"""Dotted key -> the kind of components that stand there in a list, each as a name or as a table. An item is changed
+under its number: ``regime.interventions.0.rho``."""
 ENVIRONMENT = "GROKSCOPE_PLUGINS"
 """Environment variable: modules to import for what they register, separated by commas."""
 
@@ -116,7 +121,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
 }  # fmt: skip
-_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement", "eraser")}
+_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement", "intervention", "eraser")}
 
 _MODULES: dict[Kind, str] = {
     "optimizer": "grokscope.train.optimizers",
@@ -125,6 +130,7 @@ _MODULES: dict[Kind, str] = {
     "filter": "grokscope.train.filters",
     "engine": "grokscope.train.engines",
     "measurement": "grokscope.train.measurements",
+    "intervention": "grokscope.train.interventions.components",
     "eraser": "grokscope.dissect.erasure_methods",
 }
 """Where the built-in components of each kind stand; importing the module registers them."""
@@ -172,8 +178,10 @@ def register(cls: C) -> C:
 def _kind_of(cls: type) -> Kind:
     kind = getattr(cls, "kind", None)
     if kind not in _BUILT_IN:
-        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice, Measurement or ErasureMethod"
-        raise ValueError(f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases}")
+        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice, Measurement, Intervention"
+        raise ValueError(
+            f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases} or ErasureMethod"
+        )
     return cast(Kind, kind)
 
 

@@ -22,7 +22,7 @@ from tiny import TINY, fitting, same_folder_content, tiny
 SLOW = {("model", "timm")}
 REGISTERED = [
     pytest.param(kind, name, marks=[pytest.mark.slow] if (kind, name) in SLOW else [])
-    for kind in ("optimizer", "loss", "filter", "schedule", "engine", "measurement", "model")
+    for kind in ("optimizer", "loss", "filter", "schedule", "engine", "measurement", "intervention", "model")
     for name in registry.entries(kind)
 ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
+from grokscope.commands.intervened import print_interventions
 from grokscope.commands.output import Result, Rows, print_table, states
 from grokscope.commands.verdict import moment_text
 from grokscope.config import require
@@ -17,6 +18,7 @@ from grokscope.results.record import plain
 from grokscope.store import Run, open_run
 from grokscope.store.dissected import outdated
 from grokscope.store.ended import changed_since
+from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
@@ -122,6 +124,7 @@ class Shown(Result):
             "status": self.status,
             **self.run.record,
             "verdicts": plain(self.verdicts),
+            "interventions": interventions_of(self.run).get("interventions", []),
             "outdated_dissections": outdated(self.run.path),
             "problems": list(self.problems),
         }
@@ -137,6 +140,7 @@ class Shown(Result):
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
             console.print(f"  {_times(verdict.milestones)}")
+        print_interventions(console, self.run)
         for note in facts.get("notes", []):
             console.print(f"note: {note}")
         for split, info in facts.get("splits", {}).items():
@@ -247,7 +251,7 @@ def compare(runs: Sequence[Path], /) -> Compared:
     """
     require(len(runs) >= 2, "compare needs two runs or more")
     found = [open_run(path) for path in runs]
-    configs = [configio.flatten(run.config) | _data(run) for run in found]
+    configs = [configio.with_items(configio.flatten(run.config)) | _data(run) for run in found]
     keys = dict.fromkeys(chain.from_iterable(configs))
     values = {key: [config.get(key, "-") for config in configs] for key in keys}
     differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
@@ -309,8 +313,8 @@ def list_(kind: str | None = None, /) -> Rows:
     Tasks, models, optimizers, losses and so on; on request the columns of metrics, and the splits.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, eraser, recipe or study, all if not
-            given; column or split.
+        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, intervention, eraser, recipe
+            or study, all if not given; column or split.
     """
     from grokscope.study import shipped_studies
 

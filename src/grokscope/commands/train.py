@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
+from grokscope.commands.intervened import print_interventions
 from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
@@ -13,6 +14,7 @@ from grokscope.registry import import_plugins, read_plugins
 from grokscope.results.record import plain
 from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
+from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
 from grokscope.vocabulary.text import plural
@@ -37,6 +39,7 @@ class Trained(Result):
         return {
             "run": self.run.id, "path": str(self.run.path), "state": status["state"], "step": status["step"],
             "trained_steps": self.steps, "verdicts": plain(self.verdicts), "notes": self.run.facts.get("notes", []),
+            "interventions": interventions_of(self.run).get("interventions", []),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
@@ -45,6 +48,7 @@ class Trained(Result):
         console.print(f"{status['state']} at step {status['step']:,} ({did})")
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
+        print_interventions(console, self.run)
         console.print(f"run folder   {self.run.path}")
         console.print(f"metrics      {self.run.path / 'results' / 'metrics.jsonl'}")
         console.print(

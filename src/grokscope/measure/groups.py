@@ -83,6 +83,13 @@ def running_averages(model: nn.Module) -> bool:
     return any(isinstance(m, batch) and m.track_running_stats for m in model.modules())
 
 
+def depends_on_batch(model: nn.Module) -> bool:
+    """Whether training sees an example otherwise than evaluation does: with the statistics of its batch, or with parts
+    dropped at random."""
+    batchwise = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    return any(isinstance(module, batchwise) for module in model.modules())
+
+
 @torch.no_grad()
 def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: float = 1e-3) -> set[str]:
     """Those of the named parameters whose scale the logits do not feel although they feel their direction.

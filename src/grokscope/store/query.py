@@ -110,7 +110,7 @@ def level(milestones: MilestonesRecord, name: str) -> float | str | None:
 
 
 def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
-    flat = configio.flatten(config)
+    flat = configio.with_items(configio.flatten(config))
     return {k: v if not isinstance(v, list) else str(v) for k, v in flat.items() if k != "seed"}
 
 

@@ -330,7 +330,9 @@ def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, An
         "arm",
         "regime",
         "seed",
-        *dict.fromkeys(chain.from_iterable(configio.flatten(configio.dump(e.config)) for e in entries)),
+        *dict.fromkeys(
+            chain.from_iterable(configio.with_items(configio.flatten(configio.dump(e.config))) for e in entries)
+        ),
     ]
     for key in conditions:
         old = SUPERSEDED.get(key.removeprefix("regime."))
@@ -364,5 +366,5 @@ def _fits(own: Sequence[Any], wanted: Any) -> bool:
 def _of(entry: Entry, key: str) -> Sequence[Any]:
     if key == "arm":
         return entry.arms
-    flat = configio.flatten(configio.dump(entry.config))
+    flat = configio.with_items(configio.flatten(configio.dump(entry.config)))
     return (flat.get("regime.name" if key == "regime" else key),)

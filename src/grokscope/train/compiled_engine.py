@@ -44,6 +44,10 @@ def _check(config: RunConfig) -> tuple[CompetingFeatures, Linear]:
         raise ValueError("$.engine: 'compiled' trains 'competing-features' with model 'linear' (no bias); use 'torch'")
     if config.measure:
         raise ValueError("$.measure: engine 'compiled' takes no further measurements; use engine 'torch'")
+    for i, intervention in enumerate(regime.interventions):
+        raise ValueError(
+            f"$.regime.interventions[{i}]: engine 'compiled' cannot carry out {intervention.name!r}; use engine 'torch'"
+        )
     default = Regime()
     for key in vars(default):
         given, usual = getattr(regime, key), getattr(default, key)
@@ -145,6 +149,14 @@ class CompiledEngine:
             return linear_theory.max_margin_direction(train.x, train.y)
         except ValueError:
             return np.full(len(self.w), np.nan)
+
+    def fitted(self, step: int) -> None:
+        """Nothing here waits for the fit."""
+
+    def intervened(self, over: bool) -> list[dict[str, Any]]:
+        """Nothing intervenes here."""
+        del over
+        return []
 
     def input_probe(self) -> dict[str, dict[str, float]]:
         """Empty: the network is itself a linear probe of its input."""

@@ -18,9 +18,19 @@ class Optimizers:
     """The torch optimizers of one run, which step together (Muon takes matrices only and needs a second for the
     rest)."""
 
-    def __init__(self, parts: Sequence[torch.optim.Optimizer]):
+    def __init__(self, parts: Sequence[torch.optim.Optimizer], kept: "Optimizers | None" = None):
+        """`kept` is the same optimizer under other settings, whose moments go on."""
         self.parts = tuple(parts)
         self._lr: float | None = None
+        if kept is not None:
+            for part, before in zip(self.parts, kept.parts, strict=True):
+                part.state.update(before.state)
+
+    def forget(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Drop the moments of some parameters, which then begin as they did before the first step."""
+        for part in self.parts:
+            for parameter in parameters:
+                part.state.pop(parameter, None)
 
     def step(self, lr: float) -> None:
         """One update at this learning rate; gradients are cleared."""
@@ -39,6 +49,14 @@ class Optimizers:
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
         self._lr = None
+
+
+def same_update(one: Regime, two: Regime) -> bool:
+    """Whether the same optimizer and decay carry out both regimes; their learning rate is set in each step."""
+    keys = ("optimizer", "weight_decay", "decay_groups", "decay_target")
+    return all(getattr(one, key) == getattr(two, key) for key in keys) and (
+        one.optimizer.decays(one) == two.optimizer.decays(two)
+    )
 
 
 def decay_groups(model: nn.Module, regime: Regime) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,12 +30,14 @@ from grokscope.files import (
     require_writable,
     write_json,
 )
+from grokscope.fit_rule import fit_step
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
 from grokscope.store import lock
 from grokscope.store.checkpoints import load_weights, save_state, save_weights
 from grokscope.store.ended import ENDED, changed_since
 from grokscope.store.folders import as_begun, find_run
+from grokscope.store.intervened import never_began, write_interventions
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
@@ -73,6 +75,8 @@ class Engine(Protocol):
     def load_weights(self, weights: dict[str, Tensor]) -> None: ...
     def facts(self) -> dict[str, Any]: ...
     def input_probe(self) -> dict[str, dict[str, float]]: ...
+    def fitted(self, step: int) -> None: ...
+    def intervened(self, over: bool) -> list[dict[str, Any]]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -190,6 +194,9 @@ class Session:
         self.notes: list[str] = []
         """What building data and engine warned of: it belongs to the run."""
         self.bad_rows = 0
+        self.fitted_at: int | None = None
+        """`T_fit`, by the rule that verdicts have too, on the rows that the cadences ask for: the closing row of a run
+        that lies off them does not count, for a longer run has none there."""
         self.saved_step: int | None = None
         """Step of the newest resume state."""
         self.stop = False
@@ -244,6 +251,7 @@ class Session:
             self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
         self.metrics = self.closing.enter_context(closing(MetricsWriter(self.metrics_path)))
         self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if found.state else -1)
+        self._notice_fit(row for row in self.run.rows() if row["step"] in self.plan.grid)
         for text in found.warnings:
             self._warn(text)
         self._log(f"{'resumed at' if found.state else 'started at'} step {self.engine.step} of {self.plan.total}")
@@ -346,10 +354,19 @@ class Session:
             self.bad_rows = 0 if finite else self.bad_rows + 1
             if not finite and not self.engine.finite():
                 self.bad_rows = DIVERGED_AFTER
+            if step in self.plan.grid:
+                self._notice_fit([{"step": step, **row}])
         if step in self.plan.checkpoint:
             save_weights(
                 self.run.path / "checkpoints" / f"{self.plan.checkpoint_name(step)}.safetensors", self.engine.weights()
             )
+
+    def _notice_fit(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Look for `T_fit` in rows that follow those looked at before."""
+        if self.fitted_at is None:
+            self.fitted_at = fit_step(list(rows), self.kind)
+            if self.fitted_at is not None:
+                self.engine.fitted(self.fitted_at)
 
     def _paused(self) -> bool:
         """Whether the engine should give way after this step: somebody asked, or it is time to look up."""
@@ -382,6 +399,8 @@ class Session:
         )
         self._write_status(state)
         self._log(f"{state} at step {self.engine.step}")
+        for entry in never_began(self.run):
+            self._log(f"intervention {entry['name']} never began: {entry['why']}")
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -389,6 +408,11 @@ class Session:
         self.metrics.sync()
         save_state(self.run.path / "resume", self.engine.step, {**self.engine.state_dict(), "bad_rows": self.bad_rows})
         self.saved_step = self.engine.step
+
+    def _write_interventions(self, over: bool) -> None:
+        record = self.engine.intervened(over)
+        if record:
+            write_interventions(self.run, self.fitted_at, self.kind, record)
 
     def _write_status(self, state: str, error: dict[str, str] | None = None) -> None:
         elapsed = time.time() - self.started
@@ -405,6 +429,8 @@ class Session:
             "saved_step": self.saved_step,
             "error": error,
         }
+        if hasattr(self, "metrics"):  # an error before that has no step to speak of
+            self._write_interventions(state in ENDED)
         if state in ENDED:
             status["metrics_bytes"] = self.metrics_path.stat().st_size
         write_json(self.run.path / "status.json", status)

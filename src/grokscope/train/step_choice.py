@@ -95,6 +95,8 @@ def choose_step(engine: Choosing, hardware: Hardware, record: Record | None = No
 
 def refusal(engine: Choosing) -> str | None:
     """Why an engine's step cannot be captured; None where it can be tried."""
+    if engine.regime.interventions:
+        return "interventions change what a step is made of"
     if engine.regime.irm_weight:
         return "the weight of the invariance penalty changes from step to step"
     return None

@@ -1,7 +1,7 @@
 """The training loop proper: the experiment, short enough to read.
 
-One step is: forward, loss, backward, gradient filter, clip, decay and update. `advance` repeats it; nothing in it talks
-to a disk, a clock or a person, and no number leaves the device.
+One step is: forward, loss, backward, gradient filter, clip, decay and update, and then what interventions do to the
+weights. `advance` repeats it; nothing in it talks to a disk, a clock or a person, and no number leaves the device.
 """
 
 import copy
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 from grokscope import registry
 from grokscope.components import Measurement
-from grokscope.config import Hardware, RunConfig
+from grokscope.config import Hardware, Regime, RunConfig
 from grokscope.measure import irm
-from grokscope.measure.groups import group_norms, parameter_groups
+from grokscope.measure.groups import depends_on_batch, group_norms, parameter_groups
 from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.results.predictions import Predictions
 from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.augment import Augmentation
-from grokscope.train.decay import Decay, Optimizers
+from grokscope.train.decay import Decay, Optimizers, same_update
 from grokscope.train.evaluate import (
     Row,
     StepWatch,
@@ -41,6 +41,8 @@ from grokscope.train.evaluate import (
 )
 from grokscope.train.graphed import GraphedSteps
 from grokscope.train.inputs import Network
+from grokscope.train.interventions.base import Training
+from grokscope.train.interventions.schedule import Interventions
 from grokscope.train.losses import make_loss
 from grokscope.train.order import BatchOrder
 from grokscope.train.step_choice import StepChoice, choose_step
@@ -91,9 +93,9 @@ class TorchEngine:
     def __init__(self, config: RunConfig, data: TaskData, total_steps: int):
         regime = config.regime
         self.device = pick_device(config.hardware.device)
-        self.classes = data.classes
+        self.classes, self.kind = data.classes, data.kind
         self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
-        self.model = self._build_model(config, data)
+        self.model = self._build_model(config, data, derive(config.seed, "init"))
         self.network = Network(self.model, data.meta)
         self.splits, self.clean = self._load_data(config, data)
         self.regime = regime
@@ -101,15 +103,15 @@ class TorchEngine:
         self._try_out(config)
         self.trivial = trivial_metrics(data)
         self.meta = data.meta
-        if regime.irm_weight and self.splits["train"].env is None:
-            raise ValueError("$.regime.irm_weight: the penalty needs environments, this task has none")
+        self._require_environments(regime)
         self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
 
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
         augment_seed = derive(config.seed, "augment")
         self.augment = Augmentation(regime, self.splits["train"].x, config.task.name, augment_seed)
+        self.total_steps = total_steps
         self.rate = regime.schedule.build(regime.lr, total_steps)
-        self.filter = _resumable(regime.grad_filter.build(), f"$.regime.grad_filter: {regime.grad_filter.name!r}")
+        self.filter = _build_filter(regime)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.groups = parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
         self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
@@ -125,7 +127,51 @@ class TorchEngine:
         self.graph: GraphedSteps | None = None
         """Steps replayed from a captured graph, where that was chosen."""
         self.chosen_step: StepChoice | None = None
+        self.base_regime, self.base_loss = regime, self.loss
+        """As configured: `regime` and `loss` are those in force, which interventions may switch."""
+        self.interventions = self._build_interventions(config, data)
+        if self.interventions:  # else nothing is to be built again, and the data need not stay in memory twice
+            self._built_from = (config, data)
         self._warn_of_silence(config.measure)
+
+    def _build_interventions(self, config: RunConfig, data: TaskData) -> Interventions:
+        """Those of the config, at the present weights, before any of them begins."""
+        chosen = config.regime.interventions
+        for i, intervention in enumerate(chosen):
+            self._require_possible(intervention.settings(config.regime), f"$.regime.interventions[{i}]")
+
+        def fresh_weights(seed: int) -> dict[str, Tensor]:
+            return {n: p.detach() for n, p in self._build_model(config, data, seed).named_parameters()}
+
+        training = Training(
+            model=self.model,
+            network=self.network,
+            groups=self.groups,
+            splits=self.splits,
+            batch_size=config.regime.batch_size,
+            fixed_inputs=not self.augment.changes and not depends_on_batch(self.model),
+            seed=config.seed,
+            fresh_weights=fresh_weights,
+            forget_moments=lambda parameters: self.optimizer.forget(parameters),
+        )
+        return Interventions(chosen, training, self.order.steps_per_epoch)
+
+    def _require_environments(self, regime: Regime) -> None:
+        if regime.irm_weight and self.splits["train"].env is None:
+            raise ValueError("$.regime.irm_weight: the penalty needs environments, this task has none")
+
+    def _require_possible(self, regime: Regime, where: str) -> None:
+        """Raises ValueError for settings that this training cannot be switched to."""
+        try:
+            self._require_environments(regime)
+            loss = make_loss(regime.loss, regime.loss_dtype, self.kind, self.classes)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        if loss.outputs() != self.base_loss.outputs():
+            raise ValueError(
+                f"{where}: loss {regime.loss.name!r} reads {loss.outputs()} outputs, and this network has "
+                f"{self.base_loss.outputs()}"
+            )
 
     def _keep_for(self, measurements: Iterable[Measurement]) -> None:
         """Keep what only some measurements read: the weights before the first step, the last update."""
@@ -174,9 +220,9 @@ class TorchEngine:
         for text in filter(None, texts):
             warnings.warn(text, stacklevel=3)
 
-    def _build_model(self, config: RunConfig, data: TaskData) -> nn.Module:
+    def _build_model(self, config: RunConfig, data: TaskData, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(config.seed, "init"))
+            torch.manual_seed(seed)
             model = config.model.build(data, self.loss.outputs())
         scale_weights(model, config.regime.init_scale)
         if data.splits["train"].x.ndim == 4:
@@ -225,7 +271,9 @@ class TorchEngine:
 
     def eager_step(self, watch: StepWatch | None = None) -> None:
         """One step, launched operation by operation."""
-        x, target, env = self.splits["train"].take(self.order.next())
+        if self.interventions and self.interventions.before_step(self.step):
+            self.switch(self.interventions.settings(self.base_regime))
+        x, target, env = self.splits["train"].take(self.interventions.batch(self.order.next()))
         self.gradient(self.augment(x), target, env)
         if watch:
             watch.before_filter()
@@ -234,7 +282,7 @@ class TorchEngine:
 
     def gradient(self, x: Tensor, target: Tensor, env: Tensor | None) -> None:
         """Leave the gradient of a batch's loss in ``.grad``."""
-        logits = self.network(x)
+        logits = self.interventions.logits(self.network(x))
         loss = self.loss(logits, target)
         if self.regime.irm_weight and env is not None:
             penalty = irm.penalty(self.loss, logits, target, env, self.environments, self.regime.irm_estimator)
@@ -244,14 +292,39 @@ class TorchEngine:
     def update(self, lr: float, watch: StepWatch | None = None) -> None:
         """What is made of the gradient: filter, clip, decay and update at this learning rate."""
         self.filter(self.parameters)
+        self.interventions.gradient()
         if watch:
             watch.before_update()
         if self.regime.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.regime.clip_norm)
         self.decay.apply(lr)
         self.optimizer.step(lr)
+        self.interventions.after_step()
         if watch:
             watch.after_update()
+
+    def switch(self, regime: Regime) -> None:
+        """Go on under other settings. What they do not touch is kept, moments of the same optimizer too."""
+        before, self.regime = self.regime, regime
+        if (regime.loss, regime.loss_dtype) != (before.loss, before.loss_dtype):
+            self.loss = make_loss(regime.loss, regime.loss_dtype, self.kind, self.classes)
+            self.splits = {n: replace(s, target=self.loss.encode(s.y)) for n, s in self.splits.items()}
+        if regime.grad_filter != before.grad_filter:
+            self.filter = _build_filter(regime)
+        if not same_update(regime, before):
+            kept = self.optimizer if regime.optimizer == before.optimizer else None
+            self.optimizer = Optimizers(regime.optimizer.build(self.model, regime), kept)
+            self.decay = Decay(self.model, regime)
+        self.rate = regime.schedule.build(regime.lr, self.total_steps)
+        self.adaptive = regime.optimizer.adaptive
+
+    def fitted(self, step: int) -> None:
+        """Told by the driver: `step` is `T_fit`. What waits for it can begin with the next step."""
+        self.interventions.fitted_at = step
+
+    def intervened(self, over: bool) -> list[dict[str, Any]]:
+        """What the interventions did so far, as plain data; `over` where the run ends here."""
+        return self.interventions.record(self.step, over)
 
     def _irm_weight(self) -> float:
         """Rises linearly over the annealing steps, counted from the step about to be made."""
@@ -267,12 +340,14 @@ class TorchEngine:
         """What a row is made of, still on the device."""
         self.model.eval()
         logits, features = self._forward_all(diagnose)
+        logits = self.interventions.evaluated(logits, self.step)
         values: dict[str, Any] = {"lr": self.rate(max(self.step, 1))}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
         if self.clean is not None:
             right = self.loss.predict(logits["train"]) == self.clean
             values |= {"train_clean_correct": right.sum(), "train_clean_n": len(right)}
+        values |= self.interventions.columns(logits["train"], self.splits["train"], self.loss, self.step)
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
@@ -371,7 +446,7 @@ class TorchEngine:
         split = self.splits[name]
         rows = torch.linspace(0, len(split.y) - 1, min(SHOWN_PREDICTIONS, len(split.y)), device=split.x.device).long()
         self.model.eval()
-        predicted = forward(self.network, split.x[rows])[:, 0]
+        predicted = self._shown_logits(name, rows)[:, 0]
         self.model.train()
         return Predictions(
             split=name,
@@ -379,6 +454,13 @@ class TorchEngine:
             predicted=tuple(predicted.tolist()),
             group=None if split.group is None else tuple(split.group[rows].tolist()),
         )
+
+    def _shown_logits(self, name: str, rows: Tensor) -> Tensor:
+        """Logits (m, k) of some rows of a split, as an evaluation takes them."""
+        split = self.splits[name]
+        if not self.interventions:
+            return forward(self.network, split.x[rows])
+        return self.interventions.evaluated({name: forward(self.network, split.x)}, self.step)[name][rows]
 
     def finite(self) -> bool:
         """Whether all weights are finite: once one is not, it stays so."""
@@ -407,6 +489,8 @@ class TorchEngine:
             self.initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
+        if self.interventions:
+            self.interventions = self._build_interventions(*self._built_from)
 
     def _group_sizes(self) -> dict[str, int]:
         """Number of weights in each parameter group."""
@@ -426,7 +510,7 @@ class TorchEngine:
             "group_sizes": self._group_sizes(),
             "splits": splits,
             "meta": self.meta,
-            "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
+            "loss_dtype": str(self.base_loss.dtype).removeprefix("torch."),
             "device": str(self.device),
             **({"step": self.chosen_step.facts()} if self.chosen_step else {}),
         }
@@ -440,13 +524,15 @@ class TorchEngine:
             "decay": self.decay.state_dict(),
             "order": self.order.state_dict(),
             "rng": torch.get_rng_state(),
-        } | self._further_generators()
+        } | self._further_state()
 
-    def _further_generators(self) -> dict[str, Any]:
-        """The states of generators that not every run has."""
+    def _further_state(self) -> dict[str, Any]:
+        """What not every run has: interventions, and further generators."""
         more: dict[str, Any] = {}
         if self.initial_learned and self.initial is not None:  # otherwise the seed tells
             more["initial"] = self.initial
+        if self.interventions:
+            more["interventions"] = self.interventions.state_dict()
         if self.augment.changes:
             more["augment"] = self.augment.state_dict()
         if self.device.type == "cuda":
@@ -457,6 +543,9 @@ class TorchEngine:
         if self.graph is not None:
             self.graph.forget()
         self.step = state["step"]
+        if self.interventions:
+            self.interventions.load_state_dict(_to_device(state["interventions"], self.device))
+        self.switch(self.interventions.settings(self.base_regime))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
@@ -482,6 +571,10 @@ def _require_columns(values: Mapping[str, Any], name: str, taken: Container[str]
                 f"$.measure: {name!r}: {column!r} must be a single number, under a name that does not end in _correct "
                 "or _n, which are counts of examples"
             )
+
+
+def _build_filter(regime: Regime) -> Any:
+    return _resumable(regime.grad_filter.build(), f"$.regime.grad_filter: {regime.grad_filter.name!r}")
 
 
 def _resumable(built: Any, where: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from grokscope.config import is_whole
+from grokscope.fit_rule import FIT_ACCURACY, FIT_R2
 from grokscope.trajectory.series import Kind, Trajectory
 
 
@@ -15,12 +16,12 @@ class Criteria:
     trivial predictor up to the generalization threshold: shares of it mean the same at chance 0.01 and at chance 0.5.
     """
 
-    fit: float = 0.99
+    fit: float = FIT_ACCURACY
     """Train accuracy that counts as fitted: all but the odd ambiguous example."""
     generalize: float | None = None
     """Held-out accuracy that counts as generalized; none means the task's own threshold (0.95 unless it states
     another)."""
-    fit_r2: float = 0.9
+    fit_r2: float = FIT_R2
     """Train R2 that counts as fitted: a tenth of the variance left. Hard regressions touch 0.93 when they memorize."""
     generalize_r2: float | None = None
     """Held-out R2 that counts as generalized; none means the task's own threshold (0.9 unless it states another)."""

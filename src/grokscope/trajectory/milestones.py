@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.fit_rule import first_in_a_row
 from grokscope.registry import nearest
 from grokscope.results.milestones import Milestone, MilestonesRecord, Noise, Span
 from grokscope.trajectory.criteria import Criteria
@@ -43,7 +44,8 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     above = runs_of(goal.holds, criteria.in_a_row)
     runs = stretches(above, criteria.dwell)
     lasting = [r for r in runs if r.open or r.count >= criteria.dwell]
-    T_fit, T_gen = first(fit.curve, runs_of(fit.holds, criteria.in_a_row)), first(goal.curve, above)
+    fitted = first_in_a_row(fit.holds, criteria.in_a_row)
+    T_fit, T_gen = _at_row(fit.curve, fitted), first(goal.curve, above)
     top, top_lasting = int(np.argmax(held.value)), _median_row(held.value, held.smooth)
     stable = _at_row(goal.curve, runs[-1].start if runs and runs[-1].open else None)
     start = _end_from(held, stable, criteria.end_share)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from grokscope.fit_rule import reaches
 from grokscope.registry import nearest
 from grokscope.trajectory.curves import roughness, running_median
 from grokscope.vocabulary.text import whole
@@ -63,7 +64,7 @@ class Curve:
 
     def reaches(self, level: float) -> np.ndarray:
         """(t,) bool: value >= level."""
-        return self.value >= level - self.slack
+        return reaches(self.value, level, self.slack)
 
     @cached_property
     def smooth(self) -> np.ndarray:
