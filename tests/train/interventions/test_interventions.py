@@ -261,8 +261,8 @@ def test_from_the_fit_it_begins_at_the_step_after_the_evaluation_that_met_the_ru
 
 def test_verdicts_and_training_agree_on_the_fit(tmp_path):
     run = train(acting({"name": "temperature", "temperature": 2.0, "from": "T_fit"}, **FITTING), tmp_path)
-    milestone = run_verdicts(run)["id_val"]["milestones"]["T_fit"]
-    assert (milestone["at"], milestone["censored"]) == (interventions_of(run)["T_fit"], False)
+    milestone = run_verdicts(run)["id_val"].milestones.T_fit
+    assert (milestone.at, milestone.censored) == (interventions_of(run)["T_fit"], False)
 
 
 def test_a_fit_in_a_closing_row_off_the_grid_does_not_count_for_a_longer_run_has_no_such_row(tmp_path):
