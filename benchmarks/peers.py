@@ -45,7 +45,7 @@ def recipes(scale: float) -> dict[str, RunConfig]:
 def ours(config: RunConfig) -> float | None:
     """T_gen of a run that is trained, stored and judged."""
     with tempfile.TemporaryDirectory() as root:
-        verdict = next(iter(run_verdicts(train(config, root)).values()))
+        verdict = next(iter(run_verdicts(train(config, root)).values())).to_dict()
     milestone = verdict["milestones"]["T_gen"]
     return None if milestone["censored"] else milestone["at"]
 
