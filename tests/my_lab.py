@@ -9,6 +9,7 @@ import torch
 from grokscope.components import Filter, Measurement
 from grokscope.config import TaskConfig
 from grokscope.task_data import Split, TaskData
+from grokscope.vocabulary.column_table import Column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,9 @@ class Steepness(Measurement):
     """Norm of the loss's gradient in all weights ``|dL/dw|``, raised to a power; wasteful with what it must leave."""
 
     name: ClassVar[str] = "steepness"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("steepness", "steepness of the loss", "norm of its gradient", "loss per weight", "log", panel=True),
+    )
     power: float = 1.0
 
     def __call__(self, view):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from grokscope.task_data import Split, TaskData
     from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
     from grokscope.verdicts import select, verdict
+    from grokscope.vocabulary.column_table import Column
 
 _WHERE = {
     "register": "registry:register",
@@ -41,6 +42,7 @@ _WHERE = {
     "ErasureMethod": "dissect.erasure_methods:ErasureMethod",
     "Intervention": "components:Intervention",
     "Measurement": "components:Measurement",
+    "Column": "vocabulary.column_table:Column",
     "EngineChoice": "components:EngineChoice",
     "TaskData": "task_data:TaskData",
     "Split": "task_data:Split",
@@ -77,6 +79,7 @@ _WHERE = {
 __all__ = [
     "Budget",
     "Cadence",
+    "Column",
     "Criteria",
     "EngineChoice",
     "ErasureMethod",

@@ -11,6 +11,8 @@ from dataclasses import Field, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from grokscope.vocabulary.column_table import Column
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -139,6 +141,9 @@ class Measurement(Component):
     kind: ClassVar[str] = "measurement"
     standard: ClassVar[bool] = False
     """Whether every run takes it, unasked. Only built-in ones are."""
+    columns: ClassVar[tuple[Column, ...]] = ()
+    """What its columns are: title, unit, axis and meaning, for the page and for ``grokscope list column``. One that is
+    not described is drawn under "Other columns". When they are written need not be said."""
     needs: ClassVar[frozenset[Literal["initial", "update"]]] = frozenset()
     """What it reads of a view that a run keeps on request only: the initial weights, the last update."""
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import my_lab
+from grokscope import registry
 from grokscope.measure.groups import GROUPS
 from grokscope.train.driver import train
-from grokscope.vocabulary.column_table import COLUMNS, PARAMETER_GROUPS
+from grokscope.vocabulary.column_table import COLUMNS, PARAMETER_GROUPS, REQUESTED, Column
 from grokscope.vocabulary.columns import describe, panels, plain_name, undescribed
 from grokscope.vocabulary.reference import page
 from tiny import SMALL_TASKS, fitting, tiny
@@ -120,3 +122,35 @@ def test_each_row_describes_its_own_columns():
 def test_the_reference_is_current():
     written = Path(__file__).parents[2] / "docs" / "reference" / "columns.md"
     assert written.read_text(encoding="utf-8") == page(), "run: make reference"
+
+
+def test_a_registered_measurement_describes_its_own_columns(registered_here_only):
+    assert describe("steepness") is None
+    registry.register(my_lab.Steepness)
+    described = describe("steepness")
+    assert described is not None
+    assert (described.title, described.unit, described.scale) == ("steepness of the loss", "loss per weight", "log")
+    assert described.writer == REQUESTED
+    assert [d.column for d in panels(["steepness", "norm_head"], ["id_val"])] == ["steepness"]
+    assert "steepness of the loss" not in page(), "the reference is of grokscope alone"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pattern": "x_{spilt}"}, r"unknown placeholder \{spilt\} in its pattern; there are split, held_out"),
+        ({"title": "of {env}"}, r"unknown placeholder \{env\} in its title"),
+        ({"around": ("low_{env}", "high")}, r"unknown placeholder \{env\} in its around"),
+    ],
+)
+def test_a_placeholder_that_there_is_not_is_named(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Column(**{"pattern": "x", "title": "x", "meaning": "m", "unit": "u"} | changes)
+
+
+def test_a_measurement_that_cannot_be_imported_describes_nothing(monkeypatch):
+    broken = registry.Entry("measurement", "broken", "no_such_module:Broken", "", "-", built_in=False)
+    monkeypatch.setattr(registry, "_plugins", lambda kind: {"broken": broken} if kind == "measurement" else {})
+    with pytest.warns(UserWarning, match="not described: plug-in measurement 'broken'"):
+        assert describe("broken_column") is None
+    assert describe("norm_total") is not None

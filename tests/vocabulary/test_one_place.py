@@ -60,7 +60,19 @@ def test_the_finder_of_lists_sees_what_it_should(code, count, tmp_path):
     assert len(lists_of_splits(file)) == count
 
 
-A_NEW_COLUMN = '    Column("my_margin", "margin of mine", "as I measure it", "logits", panel=True),\n'
+A_NEW_MEASUREMENT = '''
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MyMargin(Measurement):
+    """A number that is always 2."""
+
+    name: ClassVar[str] = "my_margin"
+    columns = (Column("my_margin", "margin of mine", "as I measure it", "logits", panel=True),)
+
+    def __call__(self, view: "View") -> Mapping[str, Any]:
+        return {"my_margin": 2.0}
+'''
 A_NEW_SPLIT = (
     '    Split("ood_far", "a third unseen environment, only reported", unseen=True, selects=False, speaks=4),\n'
 )
@@ -84,7 +96,7 @@ names = {"train": 100, "id_val": 500, "ood_far": 500}
 with Recorder(folder, n=names, trivial=dict.fromkeys(names, 0.1)) as rec:
     for step in range(1, 61):
         late = 0.1 if step < 40 else 0.99
-        own = {"ood_far_acc": late, "my_margin": 2.0, "not_described": 3.0}
+        own = {"ood_far_acc": late, "not_described": 3.0}
         rec.log(step * 10, train_acc=min(1.0, step / 5), train_loss=1 / step, id_val_acc=late, **own)
 run = gs.open_run(folder)
 judged = gs.verdict(run, split="ood_far")["ood_far"]
@@ -98,7 +110,11 @@ except ValueError as error:
     assert "possible only as 'oracle=ood_far'" in str(error), error
 else:
     raise AssertionError("a reported split must not be chosen on")
-build_report([run], page, formats=())
+tables = {"task": {"name": "modular", "p": 7}, "model": {"name": "embedding-mlp"}, "budget": {"steps": 20},
+          "measure": ["my_margin"]}
+trained = gs.train_run(gs.load_run(tables), folder + "s").run
+assert trained.rows()[-1]["my_margin"] == 2.0
+build_report([run, trained], page, formats=())
 html = open(page, encoding="utf-8").read()
 assert "oracle (chosen on ood_far)" in html
 described, others = html.index("margin of mine against step"), html.index("not described against step")
@@ -106,10 +122,10 @@ assert html.index('id="diagnostics"') < described < html.index('id="other-column
 """
 
 
-def test_a_new_split_and_a_new_column_are_one_row_each(tmp_path):
-    """A copy of the package with one split and one column more: tasks, recorder, rules of selection, verdicts,
-    expectations, archives and the page know the split, and the page draws the column as described. What remains is the
-    task or the measurement that makes them and, by ``make reference``, the reference."""
+def test_a_new_split_and_a_new_measurement_are_one_file_each(tmp_path):
+    """A copy of the package with one split and one measurement more: tasks, recorder, rules of selection, verdicts,
+    expectations, archives and the page know the split, a run takes the measurement and the page draws its column as it
+    says. What remains is the task that makes the split and, by ``make reference``, the reference."""
     package = tmp_path / "grokscope"
     shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
     table = package / "vocabulary" / "splits.py"
@@ -120,8 +136,10 @@ def test_a_new_split_and_a_new_column_are_one_row_each(tmp_path):
         )
     )
     assert table.read_text() != before
-    columns = package / "vocabulary" / "column_table.py"
-    columns.write_text(columns.read_text().replace('    Column("lr",', A_NEW_COLUMN + '    Column("lr",'))
+    measurements = package / "train" / "measurements" / "standard.py"
+    imports = "from grokscope.vocabulary.column_table import Column\n"
+    code = measurements.read_text().replace("from grokscope.registry", imports + "from grokscope.registry", 1)
+    measurements.write_text(code + A_NEW_MEASUREMENT)
     script = tmp_path / "uses.py"
     script.write_text(USES)
     command = [sys.executable, str(script), str(tmp_path / "runs" / "mine"), str(tmp_path / "page.html")]

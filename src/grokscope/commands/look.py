@@ -23,7 +23,7 @@ from grokscope.store.kept_verdicts import Splits
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
-from grokscope.vocabulary.column_table import COLUMNS
+from grokscope.vocabulary.columns import table
 from grokscope.vocabulary.splits import REPORTED, SPLITS, oracle_label
 from grokscope.vocabulary.text import number, plural
 
@@ -324,7 +324,7 @@ def list_(kind: str | None = None, /) -> Rows:
         singular = {"studies": "study", "losses": "loss"}.get(kind, kind.removesuffix("s"))
     require(singular is None or singular in kinds, f"unknown kind {kind!r}{registry.nearest(str(kind), kinds)}")
     if singular == "column":
-        return Rows([{"name": c.pattern, "meaning": c.meaning, "unit": c.unit, "written": c.writer} for c in COLUMNS])
+        return Rows([{"name": c.pattern, "meaning": c.meaning, "unit": c.unit, "written": c.writer} for c in table()])
     if singular == "split":
         return Rows([{"name": s.name, "holds": s.meaning, "unseen": s.unseen, "selects": s.selects} for s in SPLITS])
     rows: list[dict[str, str]] = []

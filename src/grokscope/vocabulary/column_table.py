@@ -1,8 +1,10 @@
 """Every column that grokscope writes, a row for each kind: what it means, its unit, who writes it, how it is drawn.
 
-A new measurement describes its columns here; the page, ``grokscope list column`` and docs/reference/columns.md follow.
+A registered measurement may describe its columns in its own class instead (`grokscope.components.Measurement.columns`);
+the page, ``grokscope list column`` and docs/reference/columns.md follow either way.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +39,24 @@ class Column:
     """Columns of the lowest and the highest of what this one is the mean of: the band then reaches over them."""
     losses: tuple[str, ...] = ()
     """Names of the losses under which it means something, where not under all: the others get no curve of it."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a placeholder that there is not, or that the pattern does not have."""
+        words = {"title": self.title, "meaning": self.meaning}
+        words |= {"around": " ".join(self.around or ()), "pattern": self.pattern}
+        for where, text in words.items():
+            known = PLACEHOLDERS if where == "pattern" else _placeholders(self.pattern)
+            for name in _placeholders(text):
+                if name not in known:
+                    have = f"; there are {', '.join(known)}" if known else ""
+                    raise ValueError(f"column {self.pattern!r}: unknown placeholder {{{name}}} in its {where}{have}")
+
+
+PLACEHOLDERS = ("split", "held_out", "env", "cls", "group", "part", "weights", "tensor")
+
+
+def _placeholders(text: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", text)
 
 
 _LOSS = "as the loss (nats for cross-entropy)"

@@ -1,13 +1,15 @@
-"""What a column of metrics.jsonl is, by its name. One that no row of the table describes is a user's own: it reaches
-the page all the same, under "Other columns"."""
+"""What a column of metrics.jsonl is, by its name. One that neither the table nor a registered measurement describes is
+a user's own: it reaches the page all the same, under "Other columns"."""
 
 import re
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from grokscope.vocabulary.column_table import COLUMNS, EVALUATION, PARAMETER_GROUPS, Column
+from grokscope import registry
+from grokscope.vocabulary.column_table import COLUMNS, DIAGNOSED, EVALUATION, PARAMETER_GROUPS, REQUESTED, Column
 from grokscope.vocabulary.splits import NAMES, TRAIN
 
 USER = "a user"
@@ -34,6 +36,28 @@ class Described:
         return self.writer == EVALUATION
 
 
+def table(plugins: bool = True) -> tuple[Column, ...]:
+    """Every described column in the order of its panels: grokscope's table, then what registered measurements say of
+    their own, those of plug-ins first."""
+    known = registry.entries("measurement") if plugins else registry.built_in("measurement")
+    return COLUMNS + _of_measurements(tuple(known.values()))
+
+
+@cache
+def _of_measurements(entries: tuple[registry.Entry, ...]) -> tuple[Column, ...]:
+    """A plug-in that cannot be imported describes nothing, with a warning: its columns are undescribed ones."""
+    described: list[Column] = []
+    for entry in entries:
+        try:
+            measurement = entry.load()
+        except registry.PluginError as error:
+            warnings.warn(f"the columns of a measurement are not described: {error}", stacklevel=4)
+            continue
+        writer = DIAGNOSED if measurement.standard else REQUESTED
+        described += [replace(column, writer=writer) for column in measurement.columns]
+    return tuple(described)
+
+
 def describe(column: str, splits: Collection[str] = NAMES) -> Described | None:
     """What a column is; None for one that no row describes.
 
@@ -42,27 +66,28 @@ def describe(column: str, splits: Collection[str] = NAMES) -> Described | None:
         splits: names that may stand for ``{split}``, of a foreign log too. ``my_loss`` is no split's loss where there
             is no split `my`.
     """
-    row, words = _row(column, _expressions(tuple(splits)))
-    return None if row is None else _filled(COLUMNS[row], column, words)
+    rows = table()
+    row, words = _row(column, _expressions(rows, tuple(splits)))
+    return None if row is None else _filled(rows[row], column, words)
 
 
 def panels(columns: Iterable[str], splits: Sequence[str]) -> list[Described]:
-    """Of these columns those that have a panel of their own, in the order of `COLUMNS`; those of one row by split, and
+    """Of these columns those that have a panel of their own, in the order of `table`; those of one row by split, and
     then by name with numbers by size.
 
     Args:
         splits: held-out splits of the runs, in the order in which they are to be shown.
     """
-    order = [TRAIN, *splits]
-    expressions = _expressions(tuple(order))
+    order, rows = [TRAIN, *splits], table()
+    expressions = _expressions(rows, tuple(order))
     chosen = []
     for column in set(columns):
         row, words = _row(column, expressions)
-        if row is None or not COLUMNS[row].panel:
+        if row is None or not rows[row].panel:
             continue
         split = words.get("split") or words.get("held_out")
         place = order.index(split) if split else 0
-        chosen.append(((row, place, _natural(column)), _filled(COLUMNS[row], column, words)))
+        chosen.append(((row, place, _natural(column)), _filled(rows[row], column, words)))
     return [described for _, described in sorted(chosen, key=lambda pair: pair[0])]
 
 
@@ -106,7 +131,7 @@ def _filled(row: Column, column: str, words: Mapping[str, str]) -> Described:
     )
 
 
-def _expressions(splits: tuple[str, ...]) -> list[re.Pattern[str]]:
+def _expressions(rows: Iterable[Column], splits: tuple[str, ...]) -> list[re.Pattern[str]]:
     """The rows' patterns as regular expressions, whose groups are the placeholders."""
     named = {
         "split": _any(splits),
@@ -118,7 +143,7 @@ def _expressions(splits: tuple[str, ...]) -> list[re.Pattern[str]]:
         "weights": _any(PARAMETER_GROUPS),
         "tensor": ".+",
     }
-    return [_expression(row.pattern, tuple(named.items())) for row in COLUMNS]
+    return [_expression(row.pattern, tuple(named.items())) for row in rows]
 
 
 @cache

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from grokscope.vocabulary.column_table import COLUMNS, PARAMETER_GROUPS
+from grokscope.vocabulary.column_table import PARAMETER_GROUPS
+from grokscope.vocabulary.columns import table
 from grokscope.vocabulary.splits import SPLITS, Split
 
 HEAD = """# Columns and splits
@@ -25,7 +26,9 @@ elsewhere, or stands in tables and in the CSV.
 
 def page() -> str:
     """The whole of the Markdown file."""
-    columns = ([f"`{c.pattern}`", c.meaning, c.unit, c.scale, c.writer, "yes" if c.panel else ""] for c in COLUMNS)
+    rows = (
+        [f"`{c.pattern}`", c.meaning, c.unit, c.scale, c.writer, "yes" if c.panel else ""] for c in table(plugins=False)
+    )
     groups = ", ".join(PARAMETER_GROUPS)
     return "\n".join(
         [
@@ -34,7 +37,7 @@ def page() -> str:
             *_table(("split", "holds", "environments", "may choose", "read as, in other logs"), map(_split, SPLITS)),
             "\n## Columns\n",
             PLACEHOLDERS.format(groups=groups),
-            *_table(("column", "meaning", "unit", "axis", "written at", "panel"), columns),
+            *_table(("column", "meaning", "unit", "axis", "written at", "panel"), rows),
             "",
         ]
     )

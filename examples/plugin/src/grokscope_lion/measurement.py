@@ -14,6 +14,9 @@ class WeightSigns(gs.Measurement):
 
     name: ClassVar[str] = "weight_signs"
     summary: ClassVar[str] = "share of positive weights"
+    columns: ClassVar[tuple[gs.Column, ...]] = (
+        gs.Column("weight_signs_positive", "positive weights", "share of all matrices", "share, 0 to 1", panel=True),
+    )
 
     threshold: float = 0.0
 
