@@ -4,7 +4,7 @@ The plain loop is what one writes in an afternoon: the same network from the sam
 accuracies at the same steps in a list, and a threshold looked up at the end. Ours writes a run folder with checkpoints
 and diagnostics, and judges it with every threshold moved. Both must find the same step; the numbers are ratios.
 
-How to run the field's own scripts for the same comparison: docs/how-to/speed.md.
+How to run the field's own scripts for the same comparison: docs/how-to/peers.md.
 
     python benchmarks/peers.py [--pairs 3] [--scale 1.0]
 """
