@@ -162,11 +162,13 @@ class View:
     lr: float = float("nan")
     """Of the step just taken."""
     initial: Mapping[str, Tensor] | None = None
-    """Parameter -> its value before the first step; None where nobody knows it."""
+    """Parameter or buffer -> its value before the first step; None where nobody knows it."""
     initial_learned: bool = False
     """Whether the run began with trained weights: it was branched off another one."""
     update: Mapping[str, Tensor] | None = None
     """Parameter -> its change in the step just taken; None where no step was watched."""
+    outputs_changed: bool = False
+    """Whether an intervention changes what the training loss sees: it is not `loss` of the model's own outputs."""
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:

@@ -178,7 +178,7 @@ class TorchEngine:
         needs = frozenset().union(*(m.needs for m in measurements))
         self.initial: dict[str, Tensor] | None = None
         if "initial" in needs:
-            self.initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+            self.initial = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
         self.watch.keep_update = "update" in needs
 
     def _warn_of_silence(self, measurements: Iterable[Measurement]) -> None:
@@ -352,18 +352,32 @@ class TorchEngine:
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
             values |= self._effective_rates(weights)
-            values |= self._measured(logits, features, values)
+            values |= self._measured(self.measurements, logits, features, values)
             if self.step:
                 values |= self.watch.values
         self.model.train()
         return values
 
-    def _measured(self, logits: dict[str, Tensor], features: dict[str, Tensor], taken: Iterable[str]) -> Row:
+    def measured(self, measurements: Iterable[Measurement]) -> Row:
+        """What these measurements say of the present weights, as numbers."""
+        self.model.eval()
+        logits, features = self._forward_all(True)
+        values = self._measured(measurements, logits, features, ())
+        self.model.train()
+        return to_row(values, {})
+
+    def _measured(
+        self,
+        measurements: Iterable[Measurement],
+        logits: dict[str, Tensor],
+        features: dict[str, Tensor],
+        taken: Iterable[str],
+    ) -> dict[str, Any]:
         """What the measurements say of the present weights. Generators and gradients are as before, afterwards."""
         view = self.view(logits, features)
         out: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            for measurement in self.measurements:
+            for measurement in measurements:
                 values = measurement(view)
                 _require_columns(values, measurement.name, {*taken, *out})
                 out |= values
@@ -390,6 +404,7 @@ class TorchEngine:
             initial=self.initial,
             initial_learned=self.initial_learned,
             update=self.watch.update,
+            outputs_changed=self.interventions.overrides("logits") or self.interventions.overrides("evaluated"),
         )
 
     def _forward_all(self, with_features: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -486,7 +501,7 @@ class TorchEngine:
         if self.graph is not None:
             self.graph.forget()
         if self.initial is not None:
-            self.initial = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+            self.initial = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
         if self.decay.targets:
             self.decay.load_state_dict({"targets": [p.detach().clone() for p in self.decay.parameters]})
         if self.interventions:

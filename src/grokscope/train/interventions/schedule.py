@@ -6,7 +6,7 @@ can feel it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -52,6 +52,10 @@ class Interventions:
 
     def __bool__(self) -> bool:
         return bool(self.slots)
+
+    def overrides(self, hook: Literal["logits", "evaluated"]) -> bool:
+        """Whether any of them changes the outputs at some step: those of the training loss, or of evaluation."""
+        return any(getattr(type(slot.acting), hook) is not getattr(Acting, hook) for slot in self.slots)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from grokscope.checks import require
 from grokscope.components import Measurement
 from grokscope.registry import register
-from grokscope.train.measurements.needs import NO_CLASSES, NO_START, Need
+from grokscope.train.measurements.needs import NO_CLASSES, NO_START, OTHER_OUTPUTS, Need
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,12 @@ class DescriptionLength(Measurement):
         require(self.rows > 0, f"rows must be positive, got {self.rows}")
         require(self.rise > 0, f"rise must be positive, got {self.rise}")
 
+    def reasons(self, view: "View") -> Mapping[str, str]:
+        return {self.name: OTHER_OUTPUTS} if view.outputs_changed else {}
+
     def __call__(self, view: "View") -> Mapping[str, Any]:
+        if view.outputs_changed:
+            return {}
         import torch
         from torch.func import functional_call
 
@@ -98,6 +103,8 @@ class PACBayes(Measurement):
 
         if view.loss.targets == "real":
             return NO_CLASSES
+        if view.outputs_changed:
+            return OTHER_OUTPUTS
         if view.initial is None:
             return NO_START
         if view.initial_learned:
