@@ -34,6 +34,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "weight_decay": 1.0,
         "batch_size": 0,
     },
+    # One-layer transformers on modular arithmetic: the usual rate and decay of the reports that read their circuits.
+    "modular-transformer": {
+        "optimizer": {"name": "adamw", "betas": [0.9, 0.98]},
+        "lr": 1e-3,
+        "weight_decay": 1.0,
+        "batch_size": 0,
+    },
     # Images that grok by their readout: MSE because it groks more easily than cross-entropy; scale 8 puts the start far
     # outside the generalizing shell, and spoils what a linear probe of the hidden layer could read all along.
     "large-init": {
@@ -52,6 +59,7 @@ ABOUT: dict[str, tuple[str, str]] = {
     "standard": ("AdamW with next to no decay: the baseline of the shortcut study", _SHORTCUTS),
     "grokking-favorable": ("fifty times its decay, a fourfold start and Grokfast-EMA, all at once", _SHORTCUTS),
     "modular": ("full batch, decay 1: groks modular addition in some 500 steps", "arXiv:2201.02177"),
+    "modular-transformer": ("full batch, lr 1e-3, decay 1: a one-layer transformer groks", "arXiv:2301.05217"),
     "large-init": ("MSE from an eightfold start: images, whose readout recovers late", "arXiv:2210.01117"),
 }
 """What each recipe is, and its source."""

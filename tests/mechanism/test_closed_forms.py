@@ -67,3 +67,10 @@ def test_a_recorded_learning_rate_goes_before_the_setups():
 
 def test_a_budget_of_what_is_unknown_is_unknown():
     assert decay_budget(memorizing(), 0.0, 6000.0) is None
+
+
+def test_a_decay_that_was_switched_off_counts_up_to_there():
+    setup = adamw(weight_decay=1.0, switched_decay=((2000.0, 4000.0, 0.0), (4000.0, math.inf, 3.0)))
+    case = memorizing(setup)
+    assert decay_budget(case, 0.0, 6000.0) == pytest.approx(2.0 + 0.0 + 6.0)
+    assert decay_budget(case, 1000.0, 3000.0) == pytest.approx(1.0)

@@ -54,6 +54,17 @@ def test_a_law_that_does_not_hold_says_how_far_off_it_is():
     assert found.law.mean_error == pytest.approx((0.5 + 1.0) / 2, rel=0.1)
 
 
+def test_another_family_is_not_predicted():
+    """Another filter or number of examples has another level of the norm; only learning rate and decay may differ."""
+    from dataclasses import replace
+
+    filtered = case(2.0)
+    filtered = replace(filtered, setup=replace(filtered.setup, grad_filter="grokfast_ema"))
+    found = calibrated({"1": [case(1.0)] * 2, "2": [case(2.0)], "filtered": [filtered]})
+    assert {p.cell for p in found.predictions} == {"2"}
+    assert calibrated({"1": [case(1.0)], "filtered": [filtered]}) is None
+
+
 def test_the_interval_is_made_of_the_errors():
     factors = [0.7, 0.9, 1.2, 1.4]
     cells = {"1": [case(1.0)] * 5, **{str(f): [case(0.5, factor=f)] for f in factors}}
@@ -117,9 +128,20 @@ def test_the_command_needs_runs_for_it(tmp_path, capsys):
     assert "--calibrate is for runs" in capsys.readouterr().err
 
 
+def test_a_law_that_failed_elsewhere_predicts_nothing():
+    cells = [("1", case(1.0)), ("1", case(1.0)), ("2", case(2.0, factor=5.0)), ("0.5", case(0.5, factor=0.2))]
+    law = law_of(cells)
+    assert law.mean_error > 0.5
+    finding = explain_by(case(0.2, last=2000), law).findings[-1]
+    assert finding.word == "cannot tell"
+    assert "the law did not hold elsewhere (mean error" in finding.evidence
+    assert finding.arm is None
+
+
 @pytest.mark.slow
-def test_on_modular_addition_it_predicts_other_decays(tmp_path, capsys):
-    """Trained: calibrated on one decay, the delay at another is off by less than half."""
+def test_on_modular_addition_the_law_fails_and_is_told_to(tmp_path, capsys):
+    """Trained: between fit and T_gen the norm hardly falls there, and at twice the decay it is below the level at the
+    fit already, while held-out still waits for hundreds of steps."""
     from grokscope.study.study import Study, find_study
 
     study = Study.load(find_study("modular_addition")).only(["decay 1", "decay 2"], [0])
@@ -129,4 +151,5 @@ def test_on_modular_addition_it_predicts_other_decays(tmp_path, capsys):
     assert cli.run(command) == 0
     finding = json.loads(capsys.readouterr().out)["findings"][-1]
     assert finding["check"] == "delay law"
-    assert finding["word"] == "supports"
+    assert finding["word"] == "against"
+    assert "below" in finding["evidence"]

@@ -126,6 +126,8 @@ def _show_law(console: "Console", found: "Calibrated") -> None:
         return
     of = plural(len(law.errors), "run")
     console.print(f"mean error over {of} of other arms: {law.mean_error:.0%}", markup=False)
+    if law.denied:
+        console.print(f"not in it: {plural(law.denied, 'run')} with a delay where the law has none", markup=False)
     if found.other_errors:
         low, high = min(found.other_errors.values()), max(found.other_errors.values())
         console.print(f"calibrated on another arm instead: {low:.0%} to {high:.0%}", style="dim", markup=False)

@@ -16,7 +16,12 @@ def decay_budget(case: Case, start: float, end: float) -> float | None:
     lr = case.lr()
     if lr is None or case.setup.weight_decay is None:
         return None
-    return case.setup.weight_decay * _integral(lr.step, lr.value, start, end) * case.setup.steps_per_unit
+    total = case.setup.weight_decay * _integral(lr.step, lr.value, start, end)
+    for after, up_to, decay in case.setup.switched_decay:
+        begin, stop = max(after, start), min(up_to, end)
+        if begin < stop:
+            total += (decay - case.setup.weight_decay) * _integral(lr.step, lr.value, begin, stop)
+    return total * case.setup.steps_per_unit
 
 
 def _integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> float:

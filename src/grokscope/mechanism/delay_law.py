@@ -4,7 +4,7 @@ generalizes. One cell tells the two constants; every other run is a prediction t
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -21,6 +21,8 @@ FEWEST_ERRORS = 3
 """Predictions of other cells from which an interval is made of their errors; with fewer it is a factor of `UNTESTED`
 both ways."""
 UNTESTED = 2.0
+TRUSTED = 0.5
+"""Mean error elsewhere up to which a prediction is told: the law was published with .18."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,20 @@ class Passage:
     """Learning rate times decay, on average since the fit, in one unit of the trajectory's own time."""
     delay: float | None
     """T_gen - T_fit in the trajectory's own time; None where held-out has not arrived."""
+
+
+def family_of(case: Case) -> tuple[Any, ...]:
+    """What two runs must share for one law to hold of both: all that is known of them but learning rate and decay."""
+    s = case.setup
+    return (
+        s.optimizer,
+        s.loss,
+        s.grad_filter,
+        s.init_scale,
+        s.parameters,
+        s.interventions,
+        case.trajectory.n.get("train"),
+    )
 
 
 def passage_of(case: Case) -> Passage | None:
@@ -77,6 +93,8 @@ class DelayLaw:
     """Squared norm at which held-out has arrived."""
     errors: tuple[float, ...] = ()
     """Seen delay over predicted, of runs of other cells."""
+    denied: int = 0
+    """Runs of other cells with a delay where the law has none."""
 
     def delay(self, passage: Passage) -> float | None:
         """In the trajectory's own time; None where the norm at the fit is at that level already, so that the law has
@@ -100,6 +118,11 @@ class DelayLaw:
         if not self.errors:
             return None
         return float(np.mean(np.abs(1 / np.array(self.errors) - 1)))
+
+
+def is_trusted(law: DelayLaw) -> bool:
+    """Whether it held where it was tried; True where it was tried nowhere."""
+    return law.denied == 0 and (law.mean_error is None or law.mean_error <= TRUSTED)
 
 
 def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
@@ -160,18 +183,23 @@ class Calibrated:
 
 
 def calibrated(cells: Mapping[str, Sequence[Case]]) -> Calibrated | None:
-    """Calibrate on the cell with the most runs that grokked (the first of several) and predict every other run.
+    """Calibrate on the cell with the most runs that grokked (the first of several) and predict every other run of its
+    family: those that differ from it in learning rate and decay alone.
 
-    None where fewer than two cells have runs that the law can read, or none of them grokked.
+    None where no other cell of a family has runs that the law can read, or none grokked.
     """
     laws = {name: law for name, cases in cells.items() if (law := calibrate(name, cases)) is not None}
     if not laws:
         return None
     chosen = max(laws, key=lambda name: laws[name].n)
+    family = family_of(cells[chosen][0])
+    cells = {name: cases for name, cases in cells.items() if family_of(cases[0]) == family}
     predictions = _predict(laws[chosen], cells)
     if not predictions:
         return None
-    others = {name: _with_errors(laws[name], _predict(laws[name], cells)) for name in laws if name != chosen}
+    others = {
+        name: _with_errors(law, _predict(law, cells)) for name, law in laws.items() if name in cells and name != chosen
+    }
     errors = {name: law.mean_error for name, law in others.items() if law.mean_error is not None}
     return Calibrated(law=_with_errors(laws[chosen], predictions), predictions=predictions, other_errors=errors)
 
@@ -192,7 +220,8 @@ def _predict(law: DelayLaw, cells: Mapping[str, Sequence[Case]]) -> tuple[Predic
 
 def _with_errors(law: DelayLaw, predictions: Sequence[Prediction]) -> DelayLaw:
     errors = tuple(p.ratio for p in predictions if p.ratio is not None)
-    return DelayLaw(cell=law.cell, n=law.n, kappa=law.kappa, V_star=law.V_star, errors=errors)
+    denied = sum(p.seen is not None and p.predicted is None for p in predictions)
+    return replace(law, errors=errors, denied=denied)
 
 
 def law_of(runs: Iterable[tuple[str, Case]]) -> DelayLaw:
@@ -242,6 +271,8 @@ class Delay(Check):
         if passage is None:
             return lacking("norm_total", "lr", "weight_decay", "a fit")
         predicted = self.law.delay(passage)
+        if passage.delay is None and not is_trusted(self.law):
+            return Answer("cannot tell", f"the law did not hold elsewhere ({_misses(self.law)}): no prediction")
         if predicted is None:
             return Answer(
                 "against",
@@ -270,6 +301,13 @@ class Delay(Check):
             expects=f"held-out arrives at about {whole(round(at))}",
         )
         return Answer("supports", f"extend it to about {whole(_up(high))}: predicted {span}", numbers, arm=arm)
+
+
+def _misses(law: DelayLaw) -> str:
+    words = [] if law.mean_error is None else [f"mean error {law.mean_error:.0%} over {plural(len(law.errors), 'run')}"]
+    if law.denied:
+        words.append(f"{plural(law.denied, 'run')} with a delay where it has none")
+    return ", ".join(words)
 
 
 def _up(steps: float) -> int:

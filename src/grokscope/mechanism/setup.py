@@ -34,6 +34,10 @@ class Setup:
     group_sizes: Mapping[str, int] = field(default_factory=dict)
     """Number of weights by group (``head``, ``scale_invariant``, ...)."""
     steps_per_unit: float = 1.0
+    interventions: tuple[str, ...] = ()
+    """Names of what changed the training while it went on."""
+    switched_decay: tuple[tuple[float, float, float], ...] = ()
+    """(after this step, up to this one, the decay in force between), where it was not always the same."""
     rows_in_train: Mapping[str, int] = field(default_factory=dict)
     """Held-out split -> how many of its rows stand in train as well; without an entry this is unknown."""
     label_noise: float | None = None
