@@ -61,6 +61,7 @@ INTERVENING: dict[str, dict[str, Any]] = {
     "project_gradient": {},
     "reinitialize": {"of": "weights"},
     "train_subset": {"share": 0.5},
+    "radial_penalty": {"strength": 1.0},
     "switch": {"to": {"optimizer": {"name": "sgd", "momentum": 0.9}, "grad_filter": "grokfast_ema", "loss": "mse"}},
 }
 """Each built-in intervention with parameters under which it does something."""

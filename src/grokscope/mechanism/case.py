@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grokscope.mechanism.setup import Setup, setup_of_config
+from grokscope.mechanism.setup import Setup, setup_of_config, switched_decay
 from grokscope.store import Run
+from grokscope.store.intervened import interventions_of
 from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
 from grokscope.trajectory.series import from_run
 from grokscope.vocabulary.splits import speaking
@@ -148,4 +149,6 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
                 f"{key} {value!r}: the run {run.id} was trained with {there!r}, as its record says; leave it out"
             )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
+    if recorded.interventions:
+        settings["switched_decay"] = switched_decay(interventions_of(run))
     return case_of_trajectory(from_run(run), Setup(**settings), split, criteria)

@@ -1,5 +1,6 @@
 """How a run was trained, as far as it is known: what the checks need beside the trajectory."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,7 @@ def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setu
         irm_weight=_number(regime.get("irm_weight")),
         parameters=_positive(facts.get("parameters")),
         group_sizes=facts.get("group_sizes") or {},
+        interventions=tuple(str(name_in(each)) for each in regime.get("interventions") or ()),
         rows_in_train=_counts((facts.get("data") or {}).get("rows_in_train")),
         label_noise=_number(regime.get("label_noise")),
         evaluated_alike="digests" in (facts.get("data") or {}),
@@ -96,3 +98,23 @@ def _number(value: Any) -> Any:
 
 def _positive(value: Any) -> Any:
     return _number(value) or None
+
+
+def switched_decay(record: Mapping[str, Any]) -> tuple[tuple[float, float, float], ...]:
+    """When interventions put another weight decay in force, and which, from a run's record of them
+    (`grokscope.store.intervened`). One that decays the head alone leaves the rest without."""
+    spans = []
+    for entry in record.get("interventions", []):
+        began, ended, decay = entry.get("began"), entry.get("ended"), _decay_put(entry)
+        if decay is not None and began is not None:
+            spans.append((float(began), math.inf if ended is None else float(ended), decay))
+    return tuple(spans)
+
+
+def _decay_put(entry: Mapping[str, Any]) -> float | None:
+    if entry.get("name") == "decay_head":
+        return 0.0
+    settings = entry.get("to")
+    if entry.get("name") != "switch" or not isinstance(settings, Mapping):
+        return None
+    return _number(settings.get("weight_decay"))

@@ -47,6 +47,7 @@ NOTHING = {
     "project_gradient": {"strength": 0.0},
     "reinitialize": {"of": "total", "strength": 0.0},
     "train_subset": {"share": 1.0},
+    "radial_penalty": {"strength": 0.0},
     "switch": {"to": {"optimizer": "adamw", "weight_decay": 0.1, "lr": 0.01, "grad_filter": "none"}},
 }
 BASES = {"decay_head": {"regime__decay_groups": "head"}}

@@ -4,6 +4,7 @@ Each is written as a table, ``{ name = "hold_norm", rho = 1.0, from = 400 }``, a
 value that its docstring names. ``from`` is the last step without it and ``until`` the last with it (`Intervention`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -287,6 +288,37 @@ class TrainSubset(Intervention):
             raise ValueError(f"share {self.share} of {n} training examples is none; raise it")
         rows = nested_rows(n, m, derive(training.seed, f"train-subset/{self.draw}"))
         return OnSubset(train, rows, training.batch_size, derive(training.seed, f"train-subset-order/{self.draw}"))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class RadialPenalty(Intervention):
+    """Adds ``strength * mean (|h| / sqrt(d) - 1)^2`` to the training loss, h (d,) what the head reads: features are
+    drawn to the sphere of radius sqrt(d) (after arXiv:2606.32000). Identity at strength 0.
+
+    Recorded losses are those without the penalty. Cost: one norm an example. Misleads in its strength: the source
+    states the sphere, and the unit chosen here is its radius; and features that start far from the sphere are first of
+    all rescaled, which acts like another learning rate.
+    """
+
+    name: ClassVar[str] = "radial_penalty"
+    summary: ClassVar[str] = "draws what the head reads to the sphere of radius sqrt(d)"
+    source: ClassVar[str] = "arXiv:2606.32000"
+
+    strength: float = 0.1
+
+    def check(self, regime: Regime) -> None:
+        del regime
+        require(0 <= self.strength < math.inf, f"strength must be finite and not negative, got {self.strength}")
+
+    def build(self, training: "Training") -> "Acting":
+        from grokscope.measure.groups import find_head
+        from grokscope.train.interventions.radial import RadiusPenalized
+
+        name, head = find_head(training.model)
+        if not name:
+            raise ValueError("the network is its head, and reads the data themselves: there is nothing to be drawn")
+        return RadiusPenalized(head, self.strength)
 
 
 SWITCHABLE = (
