@@ -8,9 +8,11 @@
 #   c  the published m-height study, resumable; share of the card's TF32 rate
 #   d  ResNet-18 at 96 pixels: steps per second, then the published regimes and control arms
 #   e  the study hospitals_decay by several processes at once, resumable
+#   g  the m-height network compiled: seconds of a step
 #
-# --side FILE runs its shell commands beside all parts on idle CPU threads. A part that fails does not stop the next.
-# DIR gets results.tar.gz (all JSON and logs), mheight.tar.gz and hospitals-*.tar.gz.
+# --side FILE runs its shell commands beside all parts on idle CPU threads; runs that they leave in $RUNS are packed too.
+# A part that fails does not stop the next. DIR gets results.tar.gz (all JSON and logs), mheight.tar.gz,
+# hospitals-*.tar.gz and side-*.tar.gz.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 here=$PWD
@@ -24,13 +26,14 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     --tiny) tiny=--tiny; shift ;;
-    [a-e] | [a-e]:[0-9]*) parts+=("$1"); shift ;;
-    *) echo "gpu.sh: unknown $1 (parts are a b c d e, each with :SECONDS if wanted)" >&2; exit 2 ;;
+    [a-eg] | [a-eg]:[0-9]*) parts+=("$1"); shift ;;
+    *) echo "gpu.sh: unknown $1 (parts are a b c d e g, each with :SECONDS if wanted)" >&2; exit 2 ;;
   esac
 done
-[ ${#parts[@]} -gt 0 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
-declare -A name=([a]=a_correct [b]=b_stacked [c]=c_mheight [d]=d_resnet [e]=e_hospitals)
+[ ${#parts[@]} -gt 0 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2; }
+declare -A name=([a]=a_correct [b]=b_stacked [c]=c_mheight [d]=d_resnet [e]=e_hospitals [g]=g_compiled)
 mkdir -p "$out" "$work/json"
+export RUNS=$work/side # for the commands of --side
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export PYTHONPATH=$here/src${PYTHONPATH:+:$PYTHONPATH}
 
@@ -72,7 +75,7 @@ for p in "${parts[@]}"; do
   echo "== $letter: exit code ${PIPESTATUS[0]}"
   case $letter in
     c) tar czf "$out/mheight.tar.gz" -C "$work" mheight ;;
-    e) "$python" benchmarks/gpu/pack.py "$work/hospitals" "$out/hospitals" --files 3 --mib 14 ;;
+    e) "$python" benchmarks/gpu/pack.py "$work/hospitals" "$out/hospitals" --files 2 --mib 14 ;;
   esac
   keep
 done
@@ -80,5 +83,6 @@ for job in "${others[@]}"; do
   kill -TERM "$job" 2>/dev/null
 done
 wait
+[ ! -d "$work/side" ] || "$python" benchmarks/gpu/pack.py "$work/side" "$out/side" --files 1 --mib 14
 keep
 echo "== done after $SECONDS s"

@@ -1,6 +1,6 @@
 """Part f: shell commands from a file, a line each, on CPU threads that the card leaves idle: at low priority, without
-the card, at most so many at a time. What each prints goes to ``side/<number>.log``; ``$SIDE`` is the folder for files
-of its own. Lines that are empty or begin with # are left out.
+the card, at most so many at a time. What each prints goes to ``side/<number>.log``; ``$SIDE`` is the folder for small
+files of its own, ``$RUNS`` for folders of runs. Lines that are empty or begin with # are left out.
 
 Cost: as long as it is given; commands that are not over by then are ended, and what they wrote stays.
 """

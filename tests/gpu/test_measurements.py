@@ -128,8 +128,8 @@ def test_commands_are_read_a_line_each(tmp_path):
 
 
 def test_a_wrong_word_is_refused_and_parts_without_time_are_left_out(tmp_path):
-    refused = script(tmp_path, "g")
-    assert (refused.returncode, "unknown g" in refused.stderr) == (2, True)
+    refused = script(tmp_path, "x")
+    assert (refused.returncode, "unknown x" in refused.stderr) == (2, True)
     assert script(tmp_path).returncode == 2
     late = script(tmp_path, "--total", "15", "e")
     assert "e: left out" in late.stdout

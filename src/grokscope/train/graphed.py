@@ -67,8 +67,13 @@ class CudaGraphs:
 
     def __call__(self, work: Callable[[], None]) -> Replayed:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-            work()
+        with torch.cuda.device(self.device):
+            before = torch.cuda.current_stream()
+            try:
+                with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+                    work()
+            finally:
+                torch.cuda.set_stream(before)  # torch stays on the other stream where a capture fails
         return graph
 
 
