@@ -232,6 +232,7 @@ def test_every_record_is_among_those_that_are_tested():
         calibration,
         dissection,
         erasures,
+        hypothesis,
         mechanisms,
         milestones,
         neurons,
@@ -246,7 +247,7 @@ def test_every_record_is_among_those_that_are_tested():
     )
 
     rooms = (
-        answer, calibration, dissection, erasures, mechanisms, milestones, neurons, predictions, probes, sample, scores,
+        answer, calibration, dissection, erasures, hypothesis, mechanisms, milestones, neurons, predictions, probes, sample, scores,
         seed_tests, steering, trials, verdict,
     )  # fmt: skip
     every = {v for room in rooms for v in vars(room).values() if isinstance(v, type) and issubclass(v, Record)}

@@ -10,7 +10,9 @@ from grokscope.results.milestones import Milestone
 from grokscope.results.verdict import Formation
 from grokscope.study import Study
 from grokscope.study.check import _decide, _expected
-from grokscope.study.expect import Expectation, RatioExpectation, Seen, group_median, matches, seen
+from grokscope.study.conditions import matches
+from grokscope.study.expect import Expectation, RatioExpectation, group_median
+from grokscope.study.seen import Seen, seen
 from results.verdict_samples import verdict
 from tiny import TINY
 

@@ -8,7 +8,7 @@ import pytest
 from grokscope import configio
 from grokscope.commands import demo
 from grokscope.study import Study, shipped_studies
-from grokscope.study.expect import matches
+from grokscope.study.conditions import matches
 from tiny import TINY
 
 

@@ -1,4 +1,4 @@
-"""study plan, run, status, extend, check, report: many runs as one."""
+"""study plan, run, status, extend, check, test, report: many runs as one."""
 
 import shlex
 from collections import Counter
@@ -8,10 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from grokscope.commands.hypotheses import show_answers, show_details
 from grokscope.commands.output import Result, print_table, states
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
+from grokscope.results.hypothesis import Hypotheses
 from grokscope.store.kept_verdicts import Splits
 from grokscope.study import Study, find_study
 from grokscope.study.check import CheckRow, answer_of
@@ -304,22 +306,31 @@ class Checked(Result):
     rows: list[CheckRow]
     standing: str
     """How much of the study this rests on."""
+    hypotheses: Hypotheses
 
     @property
     def exit_code(self) -> int:
-        """1 unless every expectation was met: an unfinished study confirms nothing."""
-        return int(not all(row.held for row in self.rows))
+        """1 unless every expectation was met: an unfinished study confirms nothing. A hypothesis that is tested and not
+        shown is a result, and no failure."""
+        return int(not all(row.held for row in self.rows) or any(h.unfinished for h in self.hypotheses.results))
 
     def data(self) -> Any:
         return {
             "study": self.study.name,
             "held": self.exit_code == 0,
-            "answer": answer_of(self.rows),
+            "answer": answer_of(self.rows) if self.rows else "",
             "standing": self.standing,
             "rows": [row.to_dict() for row in self.rows],
+            "hypotheses": [h.to_dict() for h in self.hypotheses.results],
         }
 
     def show(self, console: "Console") -> None:
+        show_answers(console, self.hypotheses)
+        if self.rows:
+            self._show_expectations(console)
+        console.print(self.standing)
+
+    def _show_expectations(self, console: "Console") -> None:
         lines = [[r.word, r.where, r.expected, r.seen] for r in self.rows]
         print_table(console, ["outcome", "where", "expected", "seen"], lines)
         for row in self.rows:
@@ -328,13 +339,13 @@ class Checked(Result):
         for problem in dict.fromkeys(chain.from_iterable(row.problems for row in self.rows)):
             console.print(problem)
         console.print(answer_of(self.rows))
-        console.print(self.standing)
 
 
 def check(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Checked:
-    """Compare what happened with what the study expects; the exit code is 1 unless every expectation was met.
+    """Compare what happened with what the study expects, and test its hypotheses; the exit code is 1 unless every
+    expectation was met and every hypothesis could be tested.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -346,9 +357,56 @@ def check(
         ValueError: where the study expects nothing.
     """
     study = _load(file, arms, seeds)
-    if not study.expectations:
-        raise ValueError(f"{file} has no [[expect]] block, so there is nothing to check")
-    return Checked(study, study.check(root), study.standing(root))
+    if not (study.expectations or study.hypotheses):
+        raise ValueError(f"{file} has no [[expect]] and no [[hypothesis]] block, so there is nothing to check")
+    return Checked(study, study.check(root), study.standing(root), study.test(root))
+
+
+@dataclass
+class Tested(Result):
+    """The hypotheses of a study, each with its answer and what it rests on."""
+
+    study: Study
+    hypotheses: Hypotheses
+
+    @property
+    def exit_code(self) -> int:
+        """1 while one of them waits for runs; a hypothesis that is not shown is a result."""
+        return int(any(h.unfinished for h in self.hypotheses.results))
+
+    def data(self) -> Any:
+        return self.hypotheses.to_dict()
+
+    def show(self, console: "Console") -> None:
+        show_answers(console, self.hypotheses)
+        for h in self.hypotheses.results:
+            console.print("")
+            show_details(console, h)
+        known = self.hypotheses
+        console.print("")
+        console.print(f"{plural(known.planned, 'run')}: {known.finished:,} finished, {known.failed:,} failed, "
+                      f"{known.waiting:,} waiting")  # fmt: skip
+
+
+def put_to_test(
+    file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
+) -> Tested:
+    """Test the hypotheses of a study: effects with intervals, exact p, how many seeds would decide, and whether all was
+    declared before the runs began.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+
+    Raises:
+        ValueError: where the study has no hypothesis.
+    """
+    study = _load(file, arms, seeds)
+    if not study.hypotheses:
+        raise ValueError(f"{file} has no [[hypothesis]] block, so there is nothing to test")
+    return Tested(study, study.test(root))
 
 
 def report(

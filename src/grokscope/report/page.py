@@ -21,11 +21,14 @@ from grokscope.report.read.summary import headline, reconciliation, stands, summ
 from grokscope.report.read.tables import expectation_rows, expectation_verdict
 from grokscope.report.sections.blocks import Section
 from grokscope.report.sections.curves import PANELS
+from grokscope.results.hypothesis import results_of
 from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+ANSWERED = 4
+"""So many hypotheses are answered before anything else; all are in their section."""
 TILES = 24
 """Up to this many runs in a group are shown as tiles."""
 
@@ -85,6 +88,7 @@ def _header(material: Material) -> dict[str, Any]:
     return {
         "answer": headline(summary, int((material.study or {}).get("planned", 0))),
         "expectation": dict(zip(("role", "sentence"), expectation_verdict(rows), strict=True)) if rows else None,
+        "hypotheses": [h.answer for h in results_of((material.study or {}).get("hypotheses"))][:ANSWERED],
         "standing": (material.study or {}).get("standing") or stands(groups),
         "tally": _tally(material),
         "matrix": _matrix(material, groups),

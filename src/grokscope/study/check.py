@@ -1,30 +1,23 @@
 """Expected against seen."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
-from grokscope.registry import nearest
 from grokscope.results.verdict import NOT_JUDGED, VerdictRecord
-from grokscope.store.kept_verdicts import Splits
 from grokscope.store.same_data import refuse_mixed
-from grokscope.study.expect import (
-    AnyExpectation,
-    Expectation,
-    RatioExpectation,
-    Seen,
-    matches,
-    median_text,
-    route,
-    seen,
-)
-from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, Recorded
-from grokscope.study.run_state import BAD, StudyRun
+from grokscope.study.answers import seen_words
+from grokscope.study.conditions import matches
+from grokscope.study.expect import AnyExpectation, ComparedExpectation, Expectation, RatioExpectation, median_text
+from grokscope.study.judge import Judge, problems_of, so_far
+from grokscope.study.measured import MeasuredExpectation, MeasuredRatio
+from grokscope.study.run_state import StudyRun
+from grokscope.study.seen import Seen, route, seen
+from grokscope.study.testing import members, one_result
 from grokscope.study.words import describe_where
-from grokscope.verdicts import run_verdicts
 from grokscope.vocabulary.splits import REPORTED, speaking
 
 if TYPE_CHECKING:
@@ -71,7 +64,7 @@ def answer_of(rows: Sequence[CheckRow]) -> str:
 def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
     """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile."""
     arms = {s.entry.label: (0, 0) for s in runs}
-    robust, judge = [], _Judge(criteria)
+    robust, judge = [], Judge(criteria)
     for s in map(judge.sound, runs):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
@@ -91,15 +84,17 @@ def check(
         ValueError: a split or column that the runs do not have, or runs of one task and seed that learned from other
             data.
     """
-    judge = _Judge(criteria)
+    judge = Judge(criteria)
     runs = [judge.sound(s) for s in runs]
     refuse_mixed((s.run.id, s.run.record) for s in runs if s.finished)
     rows = [_check_one(e, runs, judge) for e in expectations]
     return [row for row in rows if row is not None]
 
 
-def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: "_Judge") -> CheckRow | None:
+def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
     match e:
+        case ComparedExpectation():
+            return _compared(e, runs, judge)
         case RatioExpectation():
             return _ratio(e, runs, judge)
         case MeasuredRatio():
@@ -110,53 +105,14 @@ def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: "_Judge") -> 
             return _plain(e, runs, judge)
 
 
-class _Judge:
-    """Each run's verdicts and metrics, read once."""
-
-    def __init__(self, criteria: "Criteria | None"):
-        self.criteria = criteria
-        self.known: dict[str, Splits] = {}
-        self.read: dict[str, Recorded] = {}
-
-    def sound(self, study_run: StudyRun) -> StudyRun:
-        """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
-        if not study_run.finished:
-            return study_run
-        try:
-            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria)
-        except ValueError as error:
-            return replace(study_run, state="damaged", message=str(error))
-        return study_run
-
-    def __call__(self, study_run: StudyRun, split: str | None) -> VerdictRecord:
-        found = self.known[study_run.run.id]
-        if split is not None and split not in found:
-            raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
-        return found[split or speaking(found)]
-
-    def recorded(self, study_run: StudyRun) -> Recorded:
-        return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))
-
-
 def _chosen(e: Expectation | MeasuredExpectation, runs: Sequence[StudyRun]) -> list[StudyRun] | CheckRow | None:
     """The runs an expectation speaks of; a row that decides nothing while some are unfinished; None where there are
     none."""
     chosen = [s for s in runs if matches(s.entry, e.where)]
     if not all(s.finished for s in chosen):
-        row = _row(e, e.expected(), _so_far(chosen), None, unfinished=True)
-        return replace(row, problems=_problems(chosen))
+        row = _row(e, e.expected(), so_far(chosen), None, unfinished=True)
+        return replace(row, problems=problems_of(chosen))
     return chosen or None
-
-
-def _so_far(chosen: Collection[StudyRun]) -> str:
-    finished = sum(s.finished for s in chosen)
-    bad = [s.run.id for s in chosen if s.state in BAD]
-    named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
-    return f"{finished:,} of {len(chosen):,} runs are finished{named}"
-
-
-def _problems(chosen: Collection[StudyRun]) -> tuple[str, ...]:
-    return tuple(f"{s.state}: {s.run.id}: {s.message}" for s in chosen if s.state in BAD)
 
 
 def _row(
@@ -165,7 +121,20 @@ def _row(
     return CheckRow(describe_where(e.where), expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
-def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+def _compared(e: ComparedExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
+    h = e.hypothesis
+    groups = members(h, runs)
+    if not all(groups):
+        return None
+    result = one_result(h, runs, judge)
+    held = {"shown": True, "opposite": False}.get(result.outcome)
+    row = CheckRow(" against ".join(h.names), e.expected(), seen_words(result), held, e.note, e.split, e.published)
+    if not result.unfinished:
+        return row
+    return replace(row, unfinished=True, problems=problems_of(list(chain.from_iterable(groups))))
+
+
+def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
     chosen = _chosen(e, runs)
     if not isinstance(chosen, list):
         return chosen
@@ -177,7 +146,7 @@ def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: _Judge) -
     return _row(e, e.expected(), e.describe(values), held)
 
 
-def _plain(e: Expectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+def _plain(e: Expectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
     finished = _chosen(e, runs)
     if not isinstance(finished, list):
         return finished
@@ -226,8 +195,8 @@ def _groups(
         return None
     both = {s.run.id: s for s in (*above, *below)}.values()
     if not all(s.finished for s in both):
-        row = _ratio_row(e, e.expected(), _so_far(both), None, unfinished=True)
-        return replace(row, problems=_problems(both))
+        row = _ratio_row(e, e.expected(), so_far(both), None, unfinished=True)
+        return replace(row, problems=problems_of(both))
     return above, below
 
 
@@ -238,7 +207,7 @@ def _ratio_row(
     return CheckRow(where, expected, seen, held, e.note, e.split, e.published, unfinished)
 
 
-def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
     groups = _groups(e, runs)
     if not isinstance(groups, tuple):
         return groups
@@ -249,7 +218,7 @@ def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: _Judge) -> Chec
     return _ratio_row(e, _expected(e, list(chain.from_iterable(verdicts))), text, _decide(ratio, *e.between))
 
 
-def _measured_ratio(e: MeasuredRatio, runs: Sequence[StudyRun], judge: _Judge) -> CheckRow | None:
+def _measured_ratio(e: MeasuredRatio, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
     groups = _groups(e, runs)
     if not isinstance(groups, tuple):
         return groups

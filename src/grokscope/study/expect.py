@@ -17,6 +17,15 @@ or two groups and the ratio of their medians:
     to = { "regime.weight_decay" = 0.5 }
     between = [3, 6]
 
+or two groups of which one is earlier, later, larger or smaller than the other, or equal to it within a margin, by an
+exact test over seeds (the words are those of `grokscope.study.hypothesis`):
+
+    [[expect]]
+    quantity = "T_gen"
+    of = { "regime.weight_decay" = 0.5 }
+    to = { "regime.weight_decay" = 0.1 }
+    direction = "earlier"                     # or within = 1.25, a ratio of the medians
+
 or a number that the runs recorded, of each run or of one group against another (`grokscope.study.measured`).
 
 A claim that does not replicate is stated as what is really seen, with a `note` that says so. ``published = "claim"``
@@ -27,72 +36,30 @@ not: what heads the check then says "Published claim refuted".
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grokscope import configio
 from grokscope.config import is_whole, require
-from grokscope.flat_regime import SUPERSEDED
 from grokscope.inference.claims import PUBLISHED
 from grokscope.limits import brief
 from grokscope.registry import nearest
-from grokscope.results.milestones import Milestone, Span
 from grokscope.results.verdict import VerdictRecord
+from grokscope.study.conditions import check_where, known_names, known_verdicts, names_in
+from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
+from grokscope.study.read_hypothesis import KEYS as COMPARED
+from grokscope.study.read_hypothesis import read_hypothesis
+from grokscope.study.seen import LEVELS, PEAKS, STEPS, Seen, route, seen
 from grokscope.study.spec import Entry
-from grokscope.study.words import describe_where, number, on, stamped, text
+from grokscope.study.words import describe_where, number, on, stamped
 from grokscope.vocabulary.splits import HELD_OUT
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Survival
 
-STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "T_grok", "delay", "delay_ratio")
-"""Milestones: known to the evaluation grid, and right-censored where they were not reached."""
-LEVELS = ("peak", "peak_step", "peak_lasting", "peak_lasting_step", "drop", "end", "final")
-PEAKS = LEVELS[:5]
-"""Numbers that follow from the highest evaluation."""
 QUANTITIES = (*STEPS, *LEVELS)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One quantity of one run; censored: it is at least `value`. NaN where it does not exist (no delay without a
-    fit)."""
-
-    value: float
-    censored: bool = False
-    before: float | None = None
-    """The evaluation before it, at which it was not reached yet; None for what is known exactly, or held from the
-    start."""
-
-    def within(self, low: float, high: float) -> bool:
-        """Whether it surely lies in [low, high]: a censored one only where there is no upper end."""
-        return self.value >= low and (high == math.inf if self.censored else self.value <= high)
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "none"
-        return f"> {number(self.value)}" if self.censored else number(self.value)
-
-
-def seen(verdict: VerdictRecord, quantity: str) -> Seen:
-    """A quantity read off a verdict's milestones."""
-    match getattr(verdict.milestones, quantity):
-        case Milestone() as moment:
-            return Seen(moment.at, moment.censored, moment.previous)
-        case Span() as span:
-            return Seen(span.value, span.censored)
-        case None:
-            return Seen(math.nan)
-        case level:
-            return Seen(level)
-
-
-def route(verdict: VerdictRecord) -> str | None:
-    """By which route held-out rose late; None for other verdicts, and without probes."""
-    return None if verdict.formation is None else verdict.formation.route
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +131,24 @@ class RatioExpectation:
         return Seen(top.value / bottom.value, top.censored)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparedExpectation:
+    """An ``[[expect]]`` block with `direction` or `within`: one group earlier, larger ... than another, or equal to it,
+    by the exact test of a hypothesis of the same words. It is met where its p is at most .05, and not met where that of
+    the opposite is; between the two these runs cannot tell."""
+
+    hypothesis: Hypothesis
+    note: str = ""
+    published: str = ""
+
+    @property
+    def split(self) -> str | None:
+        return self.hypothesis.quantity.split
+
+    def expected(self) -> str:
+        return self.hypothesis.asked()
+
+
 def group_median(values: Sequence[Seen]) -> Seen:
     """Median of right-censored values, as the report has it: itself censored where it was not reached. NaN where a run
     has no such number."""
@@ -193,7 +178,7 @@ def _estimate(values: Sequence[Seen]) -> "Survival | None":
     return survival(Times(before=before, at=at, observed=np.array([not s.censored for s in values], dtype=bool)))
 
 
-AnyExpectation = Expectation | RatioExpectation | MeasuredExpectation | MeasuredRatio
+AnyExpectation = Expectation | RatioExpectation | ComparedExpectation | MeasuredExpectation | MeasuredRatio
 
 
 def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectation, ...]:
@@ -208,6 +193,8 @@ def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectatio
 
 def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> AnyExpectation:
     require(isinstance(block, Mapping), f"{where}: expected a table, got {brief(block)}")
+    if "direction" in block or "within" in block:
+        return _read_compared(block, where, entries)
     kind = _kind(block)
     known = [f.name for f in fields(kind) if f.name != "ranges"] + (list(QUANTITIES) if kind is Expectation else [])
     for key in block:
@@ -216,8 +203,7 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     split = block.get("split", HELD_OUT[0])
     require(split in HELD_OUT, f"{where}.split: unknown held-out split {split!r}{nearest(split, list(HELD_OUT))}")
-    published = block.get("published", PUBLISHED[0])
-    require(published in PUBLISHED, f"{where}.published: expected {' or '.join(PUBLISHED)}, got {published!r}")
+    _check_published(block, where)
     common = {key: block[key] for key in ("split", "note", "published") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)
@@ -225,8 +211,8 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         return _read_measure(block, where, entries, common)
     ranges = {name: _bounds(block[name], f"{where}.{name}") for name in QUANTITIES if name in block}
     expectation = Expectation(
-        where=_check_where(block.get("where", {}), f"{where}.where", entries),
-        verdict=_verdicts(block.get("verdict", []), f"{where}.verdict"),
+        where=check_where(block.get("where", {}), f"{where}.where", entries),
+        verdict=known_verdicts(block.get("verdict", []), f"{where}.verdict"),
         formation=_routes(block.get("formation", []), f"{where}.formation"),
         ranges=ranges,
         censored=_censored(block.get("censored", []), f"{where}.censored"),
@@ -237,6 +223,22 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         bool(expectation.expected()), f"{where}: says where to look but not what to expect; give verdict or a range"
     )
     return expectation
+
+
+def _check_published(block: Mapping[str, Any], where: str) -> None:
+    published = block.get("published", PUBLISHED[0])
+    require(published in PUBLISHED, f"{where}.published: expected {' or '.join(PUBLISHED)}, got {published!r}")
+
+
+def _read_compared(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> ComparedExpectation:
+    """Without a name, a family and looks: an expectation is tested by itself, and once."""
+    known = [key for key in (*COMPARED, "published") if key not in ("name", "family", "looks")]
+    for key in block:
+        require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
+    _check_published(block, where)
+    asked = {key: value for key, value in block.items() if key != "published"}
+    hypothesis = read_hypothesis(asked, where, entries, needs_name=False)
+    return ComparedExpectation(hypothesis=hypothesis, note=hypothesis.note, published=block.get("published", ""))
 
 
 def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
@@ -252,11 +254,11 @@ def _read_measure(block: Mapping[str, Any], where: str, entries: Sequence[Entry]
     common = {**common, "between": _bounds(block["between"], f"{where}.between")}
     if not {"of", "to"} & block.keys():
         common["share"] = _share(block.get("share", 1.0), f"{where}.share")
-        common["where"] = _check_where(block.get("where", {}), f"{where}.where", entries)
+        common["where"] = check_where(block.get("where", {}), f"{where}.where", entries)
         return MeasuredExpectation(**read_measured(block, where), **common)
     for key in ("of", "to"):
         require(key in block, f"{where}.{key}: missing; a ratio of measures needs both groups, of and to")
-        common[key] = _check_where(block[key], f"{where}.{key}", entries)
+        common[key] = check_where(block[key], f"{where}.{key}", entries)
     return MeasuredRatio(**read_measured(block, where), **common)
 
 
@@ -266,40 +268,18 @@ def _read_ratio(block: Mapping[str, Any], where: str, entries: Sequence[Entry], 
     name = block["ratio"]
     known = isinstance(name, str) and name in QUANTITIES
     require(known, f"{where}.ratio: unknown quantity {brief(name)}{nearest(brief(name), list(QUANTITIES))}")
-    of, to = (_check_where(block[key], f"{where}.{key}", entries) for key in ("of", "to"))
+    of, to = (check_where(block[key], f"{where}.{key}", entries) for key in ("of", "to"))
     return RatioExpectation(ratio=name, of=of, to=to, between=_bounds(block["between"], f"{where}.between"), **common)
-
-
-def _verdicts(raw: Any, where: str) -> tuple[str, ...]:
-    from grokscope.results.verdict import QUALIFIED, VERDICTS
-
-    return _known_names(raw, where, "verdict", [*VERDICTS, *QUALIFIED])
 
 
 def _routes(raw: Any, where: str) -> tuple[str, ...]:
     from grokscope.results.verdict import ROUTES
 
-    return _known_names(raw, where, "route", list(ROUTES))
-
-
-def _known_names(raw: Any, where: str, what: str, known: list[str]) -> tuple[str, ...]:
-    """One name, or a list of names, all of them known; an unknown one is told the nearest."""
-    names = tuple(_names(raw, where))
-    for name in names:
-        require(name in known, f"{where}: unknown {what} {name!r}{nearest(name, known)}")
-    return names
-
-
-def _names(raw: Any, where: str) -> list[str]:
-    """One name, or a list of names."""
-    names = [raw] if isinstance(raw, str) else raw
-    ok = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    require(ok, f"{where}: expected a name or a list of names, got {brief(raw)}")
-    return names
+    return known_names(raw, where, "route", list(ROUTES))
 
 
 def _censored(raw: Any, where: str) -> tuple[str, ...]:
-    names = {True: ["T_gen"], False: []}[raw] if isinstance(raw, bool) else _names(raw, where)
+    names = {True: ["T_gen"], False: []}[raw] if isinstance(raw, bool) else names_in(raw, where)
     for name in names:
         require(name in STEPS, f"{where}: unknown milestone {name!r}{nearest(name, list(STEPS))}")
     return tuple(names)
@@ -319,52 +299,3 @@ def _share(raw: Any, where: str) -> float:
     ok = isinstance(raw, int | float) and not isinstance(raw, bool) and 0 < raw <= 1
     require(ok, f"{where}: expected a share in (0, 1], got {brief(raw)}")
     return float(raw)
-
-
-def _check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    require(
-        isinstance(raw, Mapping), f'{where}: expected a table such as {{ "regime.weight_decay" = 0.1 }}, got {raw!r}'
-    )
-    conditions = configio.flatten(raw)
-    known = [
-        "arm",
-        "regime",
-        "seed",
-        *dict.fromkeys(
-            chain.from_iterable(configio.with_items(configio.flatten(configio.dump(e.config))) for e in entries)
-        ),
-    ]
-    for key in conditions:
-        old = SUPERSEDED.get(key.removeprefix("regime."))
-        require(key in known or old is None, f"{where}.{key} {old}")
-        require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
-    for key, value in conditions.items():
-        met = any(matches(e, {key: value}) for e in entries)
-        require(met, f"{where}.{key}: no run of this study has {text(value)}{_values(entries, key)}")
-    require(
-        any(matches(e, conditions) for e in entries), f"{where}: no run of this study fits {describe_where(conditions)}"
-    )
-    return conditions
-
-
-def _values(entries: Sequence[Entry], key: str) -> str:
-    values = dict.fromkeys(map(text, chain.from_iterable(_of(e, key) for e in entries)))
-    return f"; it has {', '.join(list(values)[:12])}"
-
-
-def matches(entry: Entry, where: Mapping[str, Any]) -> bool:
-    """Whether a run fits all conditions; a list means any of its values."""
-    return all(_fits(_of(entry, key), value) for key, value in where.items())
-
-
-def _fits(own: Sequence[Any], wanted: Any) -> bool:
-    if wanted in own:
-        return True
-    return isinstance(wanted, list) and any(w in own for w in wanted)
-
-
-def _of(entry: Entry, key: str) -> Sequence[Any]:
-    if key == "arm":
-        return entry.arms
-    flat = configio.with_items(configio.flatten(configio.dump(entry.config)))
-    return (flat.get("regime.name" if key == "regime" else key),)

@@ -29,6 +29,7 @@ HEAD = (
     "arm",
     "criteria",
     "expect",
+    "hypothesis",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""

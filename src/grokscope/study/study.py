@@ -13,12 +13,16 @@ from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
+from grokscope.study.declared import declare
 from grokscope.study.expect import AnyExpectation, read_expectations
+from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.plan import StudyPlan, make_study_plan
+from grokscope.study.read_hypothesis import read_hypotheses
 from grokscope.study.run_state import StudyRun, read_study_run
 
 if TYPE_CHECKING:
     from grokscope.report.read.subjects import Subject
+    from grokscope.results.hypothesis import Hypotheses
     from grokscope.trajectory.criteria import Criteria
 
 
@@ -44,6 +48,7 @@ class Study:
     reference: str = ""
     cost: str = ""
     expectations: tuple[AnyExpectation, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
     criteria: "Criteria | None" = None
 
     @classmethod
@@ -75,6 +80,7 @@ class Study:
             entries,
             **texts,
             expectations=read_expectations(head.get("expect"), entries),
+            hypotheses=read_hypotheses(head.get("hypothesis"), entries),
             criteria=_criteria(head.get("criteria")),
         )
 
@@ -121,7 +127,8 @@ class Study:
         board: Board | None = None,
         executor: Executor | None = None,
     ) -> list[Outcome]:
-        """Train whatever is not finished, and return how each of those runs ended.
+        """Train whatever is not finished, and return how each of those runs ended. The study's hypotheses are declared
+        first, beside the runs.
 
         A run that fails does not stop the others; one that another process is training is left alone. `workers` are
         processes with a CPU thread each (default: one for each usable CPU); 0 trains in this process.
@@ -129,7 +136,7 @@ class Study:
         Raises:
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
-        return _carry_out(self.status(root), workers, board, executor)
+        return _carry_out(self._declared(root), workers, board, executor)
 
     def extend(
         self,
@@ -147,7 +154,13 @@ class Study:
             Stopped: as `run`.
         """
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
-        return _carry_out(longer.status(root), workers, board, None)
+        return _carry_out(longer._declared(root), workers, board, None)
+
+    def _declared(self, root: str | Path) -> list[StudyRun]:
+        """Where every run stands, after what is asked of them was put on record."""
+        runs = self.status(root)
+        declare(self.name, self.hypotheses, runs, root)
+        return runs
 
     def with_budget(self, budget: Budget) -> "Study":
         """The same runs with another budget. Raises ValueError where that would make them other runs."""
@@ -167,12 +180,24 @@ class Study:
         """Compare what happened with what was expected, one row for each ``[[expect]]`` block."""
         return check(self.expectations, self.status(root), self.criteria)
 
+    def test(self, root: str | Path = "runs") -> "Hypotheses":
+        """Every ``[[hypothesis]]`` put to the test, where its runs are finished: effects with intervals, exact p,
+        corrected in families, and how many seeds would decide.
+
+        Raises:
+            ValueError: a split, column, site or K that the runs do not have.
+        """
+        from grokscope.study.testing import tests_of
+
+        return tests_of(self.name, self.hypotheses, self.status(root), self.criteria, root)
+
     def standing(self, root: str | Path = "runs") -> str:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
         return standing_of(self.status(root), self.criteria)
 
     def report(self, out: str | Path = "report.html", root: str | Path = "runs", remake: str | None = None) -> Path:
-        """Write one HTML page on all runs of the study that have begun, with the check of its expectations.
+        """Write one HTML page on all runs of the study that have begun, with the check of its expectations and the
+        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too.
 
         Raises:
             ValueError: when none has begun.
@@ -181,7 +206,8 @@ class Study:
 
         runs = [_subject(s) for s in self.status(root) if s.state != "new"]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
-        return build_report(
+        tested = self.test(root)
+        page = build_report(
             runs,
             out,
             title=self.title or self.name,
@@ -190,11 +216,15 @@ class Study:
                 "expect": [e.expected() for e in self.expectations],
                 "standing": self.standing(root),
                 "planned": len(self.entries),
+                "hypotheses": [result.to_dict() for result in tested.results],
             },
             expectations=[row.for_report() for row in self.check(root)],
             criteria=self.criteria,
             remake=remake,
         )
+        if tested.results:
+            tested.write(page.with_name(f"{page.stem}_hypotheses.json"))
+        return page
 
 
 def _subject(s: StudyRun) -> "Subject":

@@ -57,7 +57,7 @@ def logrank(a: Times | Pair, b: Times | Pair, *, seed: int = 0) -> LogRank:
     notes = _notes(a, b)
     if min(n) < 1:
         return LogRank(n=n, events=events, reason="cannot tell: a group has no run")
-    same = _on_one_grid(a, b)
+    same = on_one_grid(a, b)
     if isinstance(same, str):
         return LogRank(n=n, events=events, reason=f"cannot tell: {same}", notes=notes)
     a, b, coarse = same
@@ -78,7 +78,7 @@ def logrank(a: Times | Pair, b: Times | Pair, *, seed: int = 0) -> LogRank:
     )
 
 
-def _on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | str:
+def on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | str:
     """Both groups on the steps that all runs share, with a note where that changed something; or why there are none."""
     both = pooled([a, b])
     if both.grids is None:

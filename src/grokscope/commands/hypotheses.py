@@ -1,0 +1,44 @@
+"""Hypotheses on the terminal: the answers, and what each rests on."""
+
+from typing import TYPE_CHECKING
+
+from grokscope.commands.output import print_table
+from grokscope.results.hypothesis import Hypotheses, HypothesisArm, HypothesisResult, RunNumber
+from grokscope.vocabulary.text import number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_answers(console: "Console", hypotheses: Hypotheses) -> None:
+    """A sentence each, before anything else."""
+    for h in hypotheses.results:
+        console.print(f"{h.name}: {h.answer}")
+        if h.standing == "exploratory":
+            console.print(f"  exploratory: {'; '.join(h.departures)}")
+
+
+def show_details(console: "Console", h: HypothesisResult) -> None:
+    """Runs and values by arm, and the test with all that its p depends on."""
+    declared = f"declared on {h.declared} UTC" if h.declared else "not declared yet"
+    console.print(f"{h.name} ({h.standing}, {declared})", style="bold")
+    heads = ["arm", "planned", "finished", "failed", "middle", "values"]
+    print_table(console, heads, [_arm_line(arm) for arm in h.arms])
+    if h.test is not None:
+        console.print(f"{h.test.test}, {h.test.method}; two-sided p {number(h.test.p_two_sided)}")
+        if h.test.power is not None:
+            console.print(f"{h.test.power} (p <= {number(h.alpha / max(len(h.looks), 1))})")
+        if h.family_size > 1 and h.p_adjusted is not None:
+            console.print(f"p {number(h.p_adjusted)} by Holm over {h.family_size} hypotheses of {h.family!r}")
+    for note in h.notes:
+        console.print(note)
+
+
+def _arm_line(arm: HypothesisArm) -> list[str]:
+    middle = "not reached" if arm.middle is None and arm.numbers else "" if arm.middle is None else number(arm.middle)
+    counts = [str(count) for count in (arm.planned, arm.finished, arm.failed)]
+    return [arm.name, *counts, middle, " ".join(map(_shown, arm.numbers))]
+
+
+def _shown(run: RunNumber) -> str:
+    return number(run.value) if run.reached else f">{number(run.value)}"

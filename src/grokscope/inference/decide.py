@@ -1,0 +1,282 @@
+"""One question, answered: which p was asked for, the interval that goes with it, and how many seeds would decide.
+
+Every exact test here knows its p at any assumed effect, so that direction, equivalence within a margin (two one-sided
+tests, Schuirmann 1987, doi:10.1007/BF01068419) and interval follow in the same way and cannot contradict each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, sqrt
+from typing import Protocol
+
+import numpy as np
+
+from grokscope.inference.compare import boschloo, fisher, mann_whitney
+from grokscope.inference.design import smallest_p
+from grokscope.inference.flips import Flips, flips
+from grokscope.inference.needed import Kind, power_of, seeds_for_shares, seeds_for_shift
+from grokscope.inference.ranks import TimedArms
+from grokscope.inference.shares import TwoShares
+from grokscope.inference.swaps import swaps
+from grokscope.results.hypothesis import HypothesisTest, Sidedness
+from grokscope.results.seed_tests import Alternative, Counts, Power, Result
+
+BOTH = 0.9
+"""Power asked of each of the two tests of a margin, so that both together have .8."""
+
+
+class Inverted(Protocol):
+    """A test that knows its p at every assumed effect."""
+
+    @property
+    def null(self) -> float: ...
+    @property
+    def n(self) -> tuple[int, ...]: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def estimate(self) -> tuple[float | None, str]: ...
+    def p(self, shift: float | None = None) -> dict[Alternative, float]: ...
+    def interval(self, side: float) -> tuple[tuple[float, float] | None, float]: ...
+
+
+@dataclass(frozen=True)
+class ShiftTest:
+    """Of a mean difference or a slope, from its critical shifts."""
+
+    shifts: Flips
+    effect: float
+    n: tuple[int, ...]
+    what: str
+    null = 0.0
+
+    @property
+    def method(self) -> str:
+        return f"exact, all {self.shifts.total:,} {self.what}" if self.shifts.exact else f"19,999 random {self.what}"
+
+    @property
+    def estimate(self) -> tuple[float | None, str]:
+        return self.effect, ""
+
+    def p(self, shift: float | None = None) -> dict[Alternative, float]:
+        return self.shifts.p(shift or 0.0)
+
+    def interval(self, side: float) -> tuple[tuple[float, float] | None, float]:
+        return self.shifts.interval("two-sided", 1 - 2 * side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What was asked: a direction, or a margin up to which arms count as equal."""
+
+    sidedness: Sidedness
+    margin: float | None = None
+    alpha: float = 0.05
+    """Of one test at one look: what intervals and power go by."""
+    together: int = 1
+    """Tests of the family: the seeds that would decide are those that pass the strictest step of its correction."""
+
+    @property
+    def strict(self) -> float:
+        return self.alpha / self.together
+
+    @property
+    def side(self) -> float:
+        """The level of each one-sided test behind it: intervals are of 1 - 2 side."""
+        return self.alpha / 2 if self.sidedness == "two-sided" else self.alpha
+
+    def bounds(self, null: float) -> tuple[float, float]:
+        """The margin's ends: 1/m and m around a ratio of 1, -m and m around 0."""
+        assert self.margin is not None
+        return (1 / self.margin, self.margin) if null == 1.0 else (-self.margin, self.margin)
+
+
+def between_times(arms: TimedArms, question: Question) -> HypothesisTest | None:
+    """Of milestones; None where neither median was reached, for then nothing is known of any effect."""
+    kind: Kind = "sign-flip" if arms.paired else "mann-whitney"
+    name = "paired rank test" if arms.paired else "rank test"
+    effect = "ratio of medians" if arms.effect == "ratio" else "difference of medians"
+    return _test(arms, question, kind, name, effect, arms.paired, lambda at: _rank_shift(arms, at))
+
+
+def between_values(a: np.ndarray, b: np.ndarray, question: Question, *, paired: bool, effect: str) -> HypothesisTest:
+    """Of numbers a (n,) and b (m,): their mean difference; pairs are in the same place in both."""
+    if paired:
+        test = ShiftTest(flips(a - b), float((a - b).mean()), (len(a),), "sign patterns")
+    else:
+        test = ShiftTest(swaps(a, b), float(a.mean() - b.mean()), (len(a), len(b)), "arrangements")
+    kind: Kind = "sign-flip" if paired else "permutation"
+    name = "sign-flip test" if paired else "permutation test"
+    done = _test(test, question, kind, name, effect, paired, lambda at: _mean_shift(a, b, paired, at))
+    assert done is not None
+    return done
+
+
+def between_shares(a: Counts, b: Counts, question: Question, test: str) -> HypothesisTest:
+    """Of (successes, trials), by ``unconditional``, ``boschloo`` or ``fisher``; the last two know no margin."""
+    if test == "unconditional":
+        known = TwoShares(a, b)
+        done = _test(known, question, "shares", "exact unconditional test", "difference of shares", False, None)
+        assert done is not None
+        seeds = seeds_for_shares(a, b, _side(question), question.strict) if question.margin is None else None
+        return replace(done, seeds_to_decide=seeds)
+    alternative = _side(question)
+    result = (fisher if test == "fisher" else boschloo)(a, b, alternative)
+    one_sided = _opposite((fisher if test == "fisher" else boschloo), a, b, alternative)
+    return _named(result, one_sided, seeds_for_shares(a, b, alternative, question.strict))
+
+
+def by_ranks(a: np.ndarray, b: np.ndarray, question: Question) -> HypothesisTest:
+    """Of numbers a (n,) and b (m,): Cliff's delta, by the exact Mann-Whitney test."""
+    alternative = _side(question)
+    result = mann_whitney(a, b, alternative)
+    shift = _from_delta(result.effect)
+    seeds = seeds_for_shift("mann-whitney", shift, alternative, question.strict)
+    return _named(result, _opposite(mann_whitney, a, b, alternative), seeds)
+
+
+def of_slope(shifts: Flips, slope: float, n: int, question: Question, *, paired: bool) -> HypothesisTest:
+    """Of a slope over an axis."""
+    what = "permutations within seeds" if paired else "permutations"
+    done = _test(ShiftTest(shifts, slope, (n,), what), question, None, "permutation test", "slope", paired, None)
+    assert done is not None
+    return done
+
+
+def _side(question: Question) -> Alternative:
+    if question.sidedness == "within":
+        raise ValueError("this test knows no margin")
+    return question.sidedness
+
+
+def _test(
+    known: Inverted,
+    question: Question,
+    kind: Kind | None,
+    name: str,
+    effect_name: str,
+    paired: bool,
+    shift_at: Callable[[float], float] | None,
+) -> HypothesisTest | None:
+    effect, sign = known.estimate
+    if effect is None:
+        return None
+    interval, level = known.interval(question.side)
+    p, opposite = _ps(known, question)
+    alternative: Alternative = "greater" if question.sidedness == "within" else question.sidedness
+    seeds = _seeds(question, kind, known.null, shift_at) if kind is not None and shift_at is not None else None
+    return HypothesisTest(
+        test=name,
+        method=known.method,
+        paired=paired,
+        n=known.n,
+        effect=effect,
+        effect_sign="" if sign == "" else ">" if sign == ">" else "<",
+        effect_name=effect_name,
+        null=known.null,
+        interval=interval,
+        level=level,
+        p=p,
+        p_two_sided=known.p()["two-sided"],
+        p_opposite=opposite,
+        smallest_p=_smallest(known, kind, alternative),
+        power=_power(question, kind, known.n, alternative),
+        seeds_to_decide=seeds,
+    )
+
+
+def _ps(known: Inverted, question: Question) -> tuple[float, float]:
+    """(p of what was asked, one-sided p of the opposite)."""
+    if question.margin is not None:
+        low, high = question.bounds(known.null)
+        above, below = known.p(low), known.p(high)
+        beyond = min(1.0, 2 * min(below["greater"], above["less"]))
+        return max(above["greater"], below["less"]), beyond
+    ps = known.p()
+    if question.sidedness == "two-sided":
+        return ps["two-sided"], 1.0
+    return (ps["greater"], ps["less"]) if question.sidedness == "greater" else (ps["less"], ps["greater"])
+
+
+def _smallest(known: Inverted, kind: Kind | None, alternative: Alternative) -> float:
+    if kind is None:
+        assert isinstance(known, ShiftTest)
+        return min(1.0, (2 if alternative == "two-sided" else 1) / known.shifts.total)
+    if kind == "shares":
+        return smallest_p("boschloo", known.n, alternative)
+    return smallest_p("mann-whitney" if kind == "permutation" else kind, known.n, alternative)
+
+
+def _power(question: Question, kind: Kind | None, n: tuple[int, ...], alternative: Alternative) -> Power | None:
+    if kind is None or question.margin is not None:
+        return None
+    return power_of(kind, n, alternative, question.alpha)
+
+
+def _seeds(question: Question, kind: Kind, null: float, shift_at: Callable[[float], float]) -> int | None:
+    if question.margin is None:
+        return seeds_for_shift(kind, shift_at(null), _side(question), question.strict)
+    low, high = question.bounds(null)
+    above = seeds_for_shift(kind, shift_at(low), "greater", question.strict, BOTH)
+    below = seeds_for_shift(kind, shift_at(high), "less", question.strict, BOTH)
+    return None if above is None or below is None else max(above, below)
+
+
+def _rank_shift(arms: TimedArms, at: float) -> float:
+    """Standard deviations between the arms, from how often runs of one are sooner than those of the other moved by
+    `at`; for pairs those of the differences of scores."""
+    scores, n = arms.scores(at), len(arms.a)
+    if arms.paired:
+        return _standardized(scores[:n] - scores[n:])
+    return _from_delta(float(scores[:n].sum()) / (n * (len(scores) - n)))
+
+
+def _from_delta(delta: float) -> float:
+    """The shift of two normal distributions with this Cliff's delta."""
+    from scipy.stats import norm
+
+    return float(sqrt(2) * norm.ppf((delta + 1) / 2))
+
+
+def _mean_shift(a: np.ndarray, b: np.ndarray, paired: bool, at: float) -> float:
+    if paired:
+        return _standardized(a - b - at)
+    difference = float(a.mean() - b.mean()) - at
+    spread = sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(len(a), len(b)) > 1 else 0.0
+    return difference / spread if spread > 0 else float(np.sign(difference)) * inf if difference else 0.0
+
+
+def _standardized(differences: np.ndarray) -> float:
+    mean = float(differences.mean())
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if spread > 0:
+        return mean / spread
+    return float(np.sign(mean)) * inf if mean else 0.0
+
+
+def _opposite(test: Callable[..., Result], a: object, b: object, alternative: Alternative) -> float:
+    if alternative == "two-sided":
+        return 1.0
+    return test(a, b, "less" if alternative == "greater" else "greater").p
+
+
+def _named(result: Result, opposite: float, seeds: int | None) -> HypothesisTest:
+    """Of a test with an interval of its own kind: Newcombe's for shares and for Cliff's delta."""
+    return HypothesisTest(
+        test=f"{result.test} test",
+        method=result.method,
+        paired=False,
+        n=result.n,
+        effect=result.effect,
+        effect_sign="",
+        effect_name=result.effect_name,
+        null=0.0,
+        interval=result.interval,
+        level=result.level,
+        p=result.p,
+        p_two_sided=result.p_two_sided,
+        p_opposite=opposite,
+        smallest_p=result.smallest_p,
+        power=result.power,
+        seeds_to_decide=seeds,
+    )

@@ -1,0 +1,57 @@
+"""Each run of a study judged once, however many blocks look at it."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grokscope.registry import nearest
+from grokscope.results.verdict import VerdictRecord
+from grokscope.store.kept_verdicts import Splits
+from grokscope.study.measured import Recorded
+from grokscope.study.run_state import BAD, StudyRun
+from grokscope.verdicts import run_verdicts
+from grokscope.vocabulary.splits import speaking
+
+if TYPE_CHECKING:
+    from grokscope.trajectory.criteria import Criteria
+
+
+class Judge:
+    """Each run's verdicts and metrics, read once."""
+
+    def __init__(self, criteria: "Criteria | None"):
+        self.criteria = criteria
+        self.known: dict[str, Splits] = {}
+        self.read: dict[str, Recorded] = {}
+
+    def sound(self, study_run: StudyRun) -> StudyRun:
+        """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
+        if not study_run.finished:
+            return study_run
+        try:
+            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria)
+        except ValueError as error:
+            return replace(study_run, state="damaged", message=str(error))
+        return study_run
+
+    def __call__(self, study_run: StudyRun, split: str | None) -> VerdictRecord:
+        found = self.known[study_run.run.id]
+        if split is not None and split not in found:
+            raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
+        return found[split or speaking(found)]
+
+    def recorded(self, study_run: StudyRun) -> Recorded:
+        return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))
+
+
+def so_far(chosen: Collection[StudyRun]) -> str:
+    """How many of them are finished, and which cannot be judged."""
+    finished = sum(s.finished for s in chosen)
+    bad = [s.run.id for s in chosen if s.state in BAD]
+    named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
+    return f"{finished:,} of {len(chosen):,} runs are finished{named}"
+
+
+def problems_of(chosen: Collection[StudyRun]) -> tuple[str, ...]:
+    """Which of them cannot be judged, and why."""
+    return tuple(f"{s.state}: {s.run.id}: {s.message}" for s in chosen if s.state in BAD)
