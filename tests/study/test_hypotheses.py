@@ -223,7 +223,7 @@ def test_shares_of_a_verdict_levels_and_measured_numbers(tmp_path):
     made = study(
         {"name": "share", "verdict": ["grokked", "generalized"], **groups},
         {"name": "end", "quantity": "end", **groups},
-        {"name": "norm", "measure": "norm_total", "statistic": "end", **groups},
+        {"name": "norm", "measure": "norm_total", **groups},
         {"name": "delta", "measure": "norm_total", "paired": False, "test": "mann-whitney", **groups},
         {"name": "fisher", "verdict": "grokked", "test": "fisher", **groups},
     )

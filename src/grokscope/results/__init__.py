@@ -39,7 +39,7 @@ from grokscope.results.predictions import Predictions
 from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
 from grokscope.results.sample import Inputs, PartsRecord, Site, SiteInfo, SiteWidth
-from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, RunNumber, SceneRecord, Score, SplitAccuracy
+from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneRecord, Score, SplitAccuracy
 from grokscope.results.seed_tests import FamilyRow, Power, Result, SeedTest
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
@@ -47,11 +47,12 @@ from grokscope.results.trials import Trial
 from grokscope.results.verdict import Formation, VerdictRecord
 
 RECORDS: tuple[type[Record], ...] = (
-    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Declaration, Declarations, Dissection, Effect,
-    Erasure, Explanation, FamilyRow, Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6, Milestone, MilestonesRecord, Noise,
-    Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result, RunNumber, SceneRecord, Score,
-    SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, Trial,
-    VerdictRecord, Where,
+    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Declaration,
+    Declarations, Dissection, Effect, Erasure, Explanation, FamilyRow, Finding, Formation, Hypotheses,
+    HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6, Milestone, MilestonesRecord, Noise,
+    Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result, RunNumber,
+    SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span,
+    SplitAccuracy, Trial, VerdictRecord, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

@@ -186,7 +186,7 @@ class Declaration(Record):
     date: str
     """When (UTC)."""
     seeds: dict[str, tuple[int, ...]]
-    """Arm -> the seeds planned for it."""
+    """Arm -> the seeds planned for it. [as numbered]"""
     runs: tuple[str, ...]
     """Folders of its runs."""
     begun: int
