@@ -62,14 +62,24 @@ def stack(given: argparse.Namespace) -> None:
     """Train and judge `count` seeds from `first` on, as one stack, and write what came of it."""
     from grokscope.train.stacked.driver import train_stack
 
-    begin = time.perf_counter()
+    begin, clock = time.perf_counter(), time.time()
     configs = [config_of(seed, given.device, given.tiny) for seed in range(given.first, given.first + given.count)]
     ended = train_stack(configs, given.work / "stacked")
     trained = time.perf_counter() - begin
     runs = [judged(e.run) for e in ended if e.state == "done"]
     out = {"first": given.first, "count": given.count, "train_s": trained, "all_s": time.perf_counter() - begin}
-    out |= {"states": Counter(e.state for e in ended), "errors": [str(e.error) for e in ended if e.error][:3]}
+    out |= {"states": Counter(e.state for e in ended), "steps": max(e.step for e in ended)}
+    out |= {"errors": sorted({str(e.error) for e in ended if e.error})[:3], **_phases(ended, clock, trained)}
     (given.out / f"b_part_{given.mode}_{given.first}.json").write_text(json.dumps({**out, "runs": runs}))
+
+
+def _phases(ended: list[Any], clock: float, trained: float) -> dict[str, float]:
+    """Seconds of building all members, of beginning their folders, and of all that follows."""
+    started = [s for e in ended if (s := e.run.status.get("started"))] if ended else []
+    if not started:
+        return {}
+    built, begun = min(started) - clock, max(started) - clock
+    return {"build_s": built, "begin_s": begun - built, "steps_rows_and_closing_s": trained - begun}
 
 
 def singly(given: argparse.Namespace) -> None:
@@ -118,7 +128,11 @@ def end_all(processes: list[Any], seconds: float) -> None:
         except subprocess.TimeoutExpired:
             process.terminate()
     for process in processes:
-        process.wait(20)
+        try:
+            process.wait(12)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def parts(folder: Path, mode: str) -> list[dict[str, Any]]:
