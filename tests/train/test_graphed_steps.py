@@ -249,6 +249,8 @@ def test_random_networks_and_moving_penalties_are_refused(monkeypatch):
     penalized = engine_of({**fitting("task", "hospitals"), "regime.irm_weight": 1.0})
     assert "invariance penalty" in chosen(penalized)[0].why
     assert penalized.graph is None
+    changed = engine_of({"regime.interventions": [{"name": "temperature", "temperature": 2.0}]})
+    assert chosen(changed)[0].why == "interventions change what a step is made of"
 
 
 def test_on_a_cpu_nothing_is_tried_and_what_was_asked_for_is_told(tmp_path):
