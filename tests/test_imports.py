@@ -15,7 +15,7 @@ ROOT = Path(grokscope.__file__).parent
 
 LINE = [
     {"limits", "seeds", "terminal"},
-    {"checks", "files", "fit_rule", "headers", "moment", "registry"},
+    {"checks", "files", "fit_rule", "headers", "moment", "registry", "tomlio"},
     {"vocabulary"},
     {"task_data"},
     {"components", "flat_regime"},

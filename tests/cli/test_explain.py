@@ -82,6 +82,37 @@ def test_a_plan_says_the_decay_budget(study):
 
 
 @pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", 50.0),
+        ({"name": "warmup", "warmup_steps": 60}, 50.0 * 61 / 120),
+        ({"name": "cosine", "warmup_steps": 0}, 25.0),
+    ],
+)
+def test_a_planned_budget_follows_the_schedule(schedule, expected, tmp_path):
+    """Sum of lr x decay over the steps: a warm-up to the end has half of it, a cosine half."""
+    raw = {**TINY, "schema": 2, "name": "one", "seeds": [0]}
+    raw["regime"] = {**TINY["regime"], "weight_decay": 50.0, "schedule": schedule}
+    [planned] = Study.from_dict(raw).plan(tmp_path, workers=1, probe=False).runs
+    assert planned.decay_budget == pytest.approx(0.01 * 60 * expected, rel=0.03)
+
+
+def test_mean_rates_of_long_schedules_are_sampled():
+    from grokscope.study.plan import mean_rate
+
+    assert mean_rate(lambda step: step, 10) == pytest.approx(5.5)
+    assert mean_rate(lambda step: min(1.0, step / 10**6), 10**7) == pytest.approx(0.95, rel=1e-3)
+
+
+def test_a_budget_that_an_intervention_changes_is_not_planned(tmp_path):
+    raw = {**TINY, "schema": 2, "name": "one", "seeds": [0]}
+    off = [{"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0}}]
+    raw["regime"] = {**TINY["regime"], "interventions": off}
+    [planned] = Study.from_dict(raw).plan(tmp_path, workers=1, probe=False).runs
+    assert planned.decay_budget is None
+
+
+@pytest.mark.parametrize(
     ("argv", "words"),
     [
         (["explain", "nowhere"], "nowhere"),

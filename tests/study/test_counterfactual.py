@@ -3,6 +3,7 @@
 import json
 import tomllib
 
+import numpy as np
 import pytest
 
 import grokscope as gs
@@ -10,10 +11,13 @@ from grokscope import cli, configio
 from grokscope.mechanism import explain
 from grokscope.mechanism.check import Arm
 from grokscope.study import Study
-from grokscope.study.counterfactual import AS_IT_WAS, _trial, counterfactual_study, to_toml
+from grokscope.study.counterfactual import AS_IT_WAS, Seen, _trial, counterfactual_study
+from grokscope.tomlio import to_toml
 from grokscope.train.driver import train
-from mechanism.mechanism_cases import adamw, memorizing
+from mechanism.mechanism_cases import ROWS, adamw, memorizing
 from tiny import tiny
+
+RISING = np.linspace(1, 2, ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ UP, DOWN = Arm(name="more", changes={}, expects=""), Arm(name="less", changes={}
 
 
 def ends(*values):
-    return {seed: (value, 0.02, "memorized") for seed, value in enumerate(values)}
+    return {seed: Seen(value, 0.02, "memorized") for seed, value in enumerate(values)}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,9 @@ def test_fates(arm, before, after, fate):
 
 
 def test_only_pairs_count():
-    trial = _trial("check", "claim", UP, ends(0.5, 0.5, 0.5), {0: (0.9, 0.02, "grokked"), 7: (0.1, 0.02, "memorized")})
+    trial = _trial(
+        "check", "claim", UP, ends(0.5, 0.5, 0.5), {0: Seen(0.9, 0.02, "grokked"), 7: Seen(0.1, 0.02, "memorized")}
+    )
     assert trial.n == 1
     assert trial.fate == "open"
 
@@ -139,3 +145,66 @@ def test_all_that_makes_a_run_is_in_the_study():
         study = counterfactual_study(whole, explain(memorizing(adamw())), [whole.seed])
         made = Study.from_dict(tomllib.loads(to_toml(study)))
         assert next(e for e in made.entries if e.label == AS_IT_WAS).config.identity() == whole.identity()
+
+
+SOONER = Arm(name="sooner", changes={}, expects="", by="T_gen")
+LATER = Arm(name="later", changes={}, expects="", raises=False, by="T_gen")
+
+
+def arriving(*times, last=1000):
+    """Runs on a grid of 10 that arrive at these times; None: not by the end."""
+    return {
+        seed: Seen(0.99, 0.02, "grokked", at, at - 10, last) if at else Seen(0.1, 0.02, "memorized", last_step=last)
+        for seed, at in enumerate(times)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arm", "before", "after", "fate"),
+    [
+        (SOONER, (500, 600), (100, 200), "survived"),
+        (SOONER, (500, 600), (500, 610), "refuted"),
+        (SOONER, (None, None), (500, 600), "survived"),
+        (SOONER, (None, None), (None, None), "refuted"),
+        (SOONER, (500, 600), (100, 700), "open"),
+        (LATER, (500, 600), (None, None), "survived"),
+        (LATER, (500, 600), (100, 200), "refuted"),
+        (SOONER, (500, 600), (495, 598), "refuted"),  # within the grid
+    ],
+)
+def test_fates_by_the_time_of_arrival(arm, before, after, fate):
+    """At the end both are at the top, so only the time can tell."""
+    assert _trial("check", "claim", arm, arriving(*before), arriving(*after)).fate == fate
+
+
+def test_an_arm_that_begins_at_the_fit_is_the_run_until_there_bit_for_bit(tmp_path):
+    """So what differs afterwards is the intervention's, as in a fork from the state at the fit."""
+    base = {"task.p": 11, "model.hidden": [64], "regime.batch_size": 0, "budget.steps": 300, "evaluate.every": 10}
+    plain = train(tiny(base), tmp_path / "plain")
+    arm = [{"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0}}]
+    forked = train(tiny({**base, "regime.interventions": arm}), tmp_path / "forked")
+    fit = gs.verdict(plain)["id_val"].milestones.T_fit
+    assert not fit.censored
+    until = [row for row in plain.rows() if row["step"] <= fit.at]
+    assert until == [row for row in forked.rows() if row["step"] <= fit.at]
+    assert plain.rows()[-1] != forked.rows()[-1]
+
+
+def test_interventions_of_the_run_stay_beside_those_of_an_arm():
+    held = [{"name": "hold_norm", "rho": 1.5, "from": 100}]
+    config = tiny({"regime.interventions": held})
+    explanation = explain(memorizing(adamw(), norm_head=RISING, norm_total=RISING))
+    study = counterfactual_study(config, explanation, [0])
+    arms = {arm["name"]: arm for arm in study["arm"]}
+    names = [each["name"] for each in arms["decay on the head"]["regime.interventions"]]
+    assert names == ["hold_norm", "decay_head"]
+    assert tomllib.loads(to_toml(study)) == unflat(study)
+    labels = {e.label: e.config for e in Study.from_dict(tomllib.loads(to_toml(study))).entries}
+    assert labels[AS_IT_WAS].identity() == config.identity()
+    assert [i.name for i in labels["decay on the head"].regime.interventions] == ["hold_norm", "decay_head"]
+
+
+def test_plug_ins_of_the_run_are_named():
+    study = counterfactual_study(tiny(), explain(memorizing(adamw())), [0], plugins=["my_lab"])
+    assert tomllib.loads(to_toml(study))["plugins"] == ["my_lab"]
+    assert "plugins" not in counterfactual_study(tiny(), explain(memorizing(adamw())), [0])

@@ -9,7 +9,8 @@ from grokscope.commands.explained import Explained, ExplainedStudy, Tested
 from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
 from grokscope.config import require
 from grokscope.configio import dump, flatten, load_run
-from grokscope.store import open_run
+from grokscope.registry import import_plugins
+from grokscope.store import Run, open_run
 from grokscope.store.ended import require_whole
 from grokscope.vocabulary.text import plural
 
@@ -163,13 +164,16 @@ def _put_to_the_test(
     go: bool,
 ) -> Tested:
     """Write the study (or take the one that is there), train it where that is asked for, and judge what is finished."""
-    from grokscope.study.counterfactual import counterfactual_study, to_toml, trials
+    from grokscope.study.counterfactual import counterfactual_study, trials
     from grokscope.study.study import Study
+    from grokscope.tomlio import to_toml
 
     explained = _of_run(folder, split, criteria, {})
+    plugins = _plugin_modules(open_run(folder))
+    import_plugins(plugins)
     config = load_run(open_run(folder).config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
-    text = to_toml(counterfactual_study(config, explained.explanation, chosen))
+    text = to_toml(counterfactual_study(config, explained.explanation, chosen, plugins))
     require(
         not file.exists() or file.read_text() == text,
         f"{file}: is there already and holds something else; name another file",
@@ -185,6 +189,12 @@ def _put_to_the_test(
     left = sum(state.total - min(state.step, state.total) for state in states if not state.finished)
     finished = sum(state.finished for state in states)
     return Tested(explained, file, root, len(states), finished, left, trials(study, root, explained.explanation))
+
+
+def _plugin_modules(run: Run) -> list[str]:
+    """The modules that registered what is not grokscope's own in a run."""
+    targets = (run.record.get("plugins") or {}).values()
+    return list(dict.fromkeys(str(target).partition(":")[0] for target in targets))
 
 
 def _of_log(

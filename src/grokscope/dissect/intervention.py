@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from grokscope import tomlio
 from grokscope.config import require
 from grokscope.configio import dump, read_file, structure
 from grokscope.dissect.sites import channels_last, resolve
@@ -204,8 +205,7 @@ def from_data(raw: dict[str, Any]) -> Intervention:
 
 def to_toml(intervention: Intervention) -> str:
     """One ``key = value`` a line. Numbers are written with all their digits."""
-    # JSON's strings, numbers and arrays are TOML's too, and a record of these holds nothing else
-    return "".join(f"{key} = {json.dumps(value, allow_nan=False)}\n" for key, value in to_data(intervention).items())
+    return tomlio.to_toml(to_data(intervention))
 
 
 def save(intervention: Intervention, path: str | Path) -> None:

@@ -97,10 +97,11 @@ class DecayTime(Check):
 
 
 WITHOUT_DECAY = Arm(
-    name="no decay",
-    changes={"regime.weight_decay": 0.0},
+    name="no decay after the fit",
+    changes={"regime.interventions": [{"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0}}]},
     expects="held-out does not rise within the same number of steps",
     raises=False,
+    by="T_gen",
 )
 
 

@@ -62,6 +62,11 @@ class Readout(Check):
             "network_at_fit": route.network_at_fit,
             "network_at_end": route.network_at_end,
         }
-        arm = Arm(name="initial logits subtracted", changes={}, expects="trained on f - f0, held-out is high at once")
+        arm = Arm(
+            name="initial logits subtracted",
+            changes={"regime.interventions": [{"name": "subtract_initial"}]},
+            expects="trained on f - f0, held-out is high at once",
+            by="T_gen",
+        )
         word = word_of(supports=route.route == "readout", against=route.route == "representation")
         return Answer(word, route.reason, numbers, arm=arm)

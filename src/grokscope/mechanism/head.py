@@ -47,7 +47,7 @@ class HeadGrowth(Check):
 
 DECAYED_HEAD = Arm(
     name="decay on the head",
-    changes={"regime.decay_groups": "head", "regime.weight_decay": 1.0},
+    changes={"regime.interventions": [{"name": "decay_head", "weight_decay": 1.0, "from": "T_fit"}]},
     expects="the head stops growing; held-out rises if its growth was the reason",
 )
 

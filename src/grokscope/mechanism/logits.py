@@ -1,6 +1,6 @@
 """What the loss does to the logits: collapse of the softmax, their scale, and the penalty that falls with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -74,7 +74,15 @@ class LogitScale(Check):
         growth = scale.at(case.until) / scale.at(start)
         numbers = {"growth_after_fit": growth}
         evidence = f"the logits grew by x {growth:.3g} from the fit on"
-        return Answer(word_of(supports=False, against=growth <= self.still), evidence, numbers)
+        arm = COOLED if case.outcome == "failed" else replace(COOLED, by="T_gen")
+        return Answer(word_of(supports=False, against=growth <= self.still), evidence, numbers, arm=arm)
+
+
+COOLED = Arm(
+    name="logits at a temperature of 2",
+    changes={"regime.interventions": [{"name": "temperature", "temperature": 2.0, "from": "T_fit"}]},
+    expects="with the same norm and smaller logits in the loss, held-out comes sooner",
+)
 
 
 @dataclass(frozen=True)

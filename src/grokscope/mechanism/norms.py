@@ -1,12 +1,14 @@
 """The weight norm: does it shrink after the fit, and does normalization undo a larger start?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from grokscope.mechanism.case import Case, Series
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
 from grokscope.mechanism.decay import DecayTime, decay_budget
+from grokscope.results.mechanisms import Arm
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,26 @@ class NormGrowth(Check):
             evidence += f"; decay had no time to shrink it (budget {budget:.2g})"
         shrank, stayed = high < 1 - self.moved, low > 1 - self.moved
         if case.outcome in ("late", "at once"):
-            return Answer(word_of(supports=shrank, against=stayed), evidence, numbers)
-        return Answer(word_of(supports=stayed, against=shrank), evidence, numbers)
+            return Answer(word_of(supports=shrank, against=stayed), evidence, numbers, arm=HELD)
+        return Answer(word_of(supports=stayed, against=shrank), evidence, numbers, arm=SHRUNK)
+
+
+def _held_norm(rho: float) -> dict[str, Any]:
+    return {"regime.interventions": [{"name": "hold_norm", "rho": rho, "from": "T_fit"}]}
+
+
+HELD = Arm(
+    name="norm held at the fit",
+    changes=_held_norm(1.0),
+    expects="held-out comes later, or not within the same number of steps",
+    raises=False,
+    by="T_gen",
+)
+SHRUNK = Arm(
+    name="norm held at half of the fit's",
+    changes=_held_norm(0.5),
+    expects="held-out rises if the norm's growth was the reason",
+)
 
 
 def _ratios(series: Series, start: float, end: float) -> tuple[float, float]:

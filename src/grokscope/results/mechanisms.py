@@ -19,7 +19,10 @@ class Arm(Record):
     expects: str
     """What should be seen if the explanation is true."""
     raises: bool = True
-    """Whether held-out should then end higher than in the run as it was, or lower."""
+    """Whether held-out should then end higher than in the run as it was, or lower; judged by T_gen, whether it should
+    come sooner or later."""
+    by: Literal["end", "T_gen"] = "end"
+    """What is compared: held-out at the end, or, where the run generalized, when it did."""
 
     @property
     def options(self) -> str:

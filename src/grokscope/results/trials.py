@@ -22,10 +22,13 @@ class Trial(Record):
     fate: Fate
     """``survived``: held-out moved as the explanation says in every pair, by more than its noise; ``refuted``: in none;
     ``open``: in some, or too few pairs are finished."""
+    by: Literal["end", "T_gen"] = "end"
+    """What was compared: held-out at the end, or how soon it came."""
     n: int
     """Finished pairs. [seeds]"""
     differences: tuple[float, ...]
-    """Held-out at the end, arm minus run as it was, by seed. [share, or R2]"""
+    """Held-out at the end, arm minus run as it was, by seed; or how much sooner it came in the arm. [share, or R2; by
+    T_gen, doublings of time]"""
     noise: float
     """Differences up to this are what evaluation alone makes. [as `differences`]"""
     interval: tuple[float, float] | None

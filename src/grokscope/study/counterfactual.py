@@ -3,10 +3,10 @@
 Arms share their seeds, so that data, initial weights and batch order are paired wherever the arm leaves them alone.
 """
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from grokscope.study.spec import SCHEMA, VARIABLE
 from grokscope.study.study import Study
 
 AS_IT_WAS = "as it was"
+INTERVENTIONS = "regime.interventions"
 
 
 def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:
@@ -32,8 +33,14 @@ def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:
     return arms
 
 
-def counterfactual_study(config: RunConfig, explanation: Explanation, seeds: Sequence[int]) -> dict[str, Any]:
+def counterfactual_study(
+    config: RunConfig, explanation: Explanation, seeds: Sequence[int], plugins: Sequence[str] = ()
+) -> dict[str, Any]:
     """The study as plain data: arm `AS_IT_WAS`, and one for each testable claim that this run's config can state.
+    `plugins` are the modules without which its pieces have no meaning.
+
+    An arm whose intervention begins at ``T_fit`` is up to there the run as it was, bit for bit, so that what differs
+    afterwards is the intervention's.
 
     Raises:
         ValueError: no claim that stands or is open names an arm.
@@ -45,20 +52,37 @@ def counterfactual_study(config: RunConfig, explanation: Explanation, seeds: Seq
         "name": "counterfactual",
         "title": f"What would have happened without: {', '.join(arms)}",
         "claim": "; ".join(claim for _, claim, _ in arms.values()),
+        **({"plugins": list(plugins)} if plugins else {}),
         "seeds": list(seeds),
         **_base(config),
         "arm": [
             {"name": AS_IT_WAS, "regime.lr": config.regime.lr},
-            *({"name": name, **arm.changes} for name, (_, _, arm) in arms.items()),
+            *({"name": name, **_changes(config, arm)} for name, (_, _, arm) in arms.items()),
         ],
     }
+
+
+def _changes(config: RunConfig, arm: Arm) -> dict[str, Any]:
+    """The arm's changes, its interventions after those that the run had."""
+    changes = dict(arm.changes)
+    if INTERVENTIONS in changes:
+        there = configio.dump(config)["regime"].get("interventions") or []
+        changes[INTERVENTIONS] = _written([*there, *changes[INTERVENTIONS]])
+    return changes
+
+
+def _written(value: Any) -> Any:
+    """A value as a file has it: what is none in a table is left out."""
+    if isinstance(value, Mapping):
+        return {key: _written(inner) for key, inner in value.items() if inner is not None}
+    return [_written(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _is_possible(config: RunConfig, arm: Arm) -> bool:
     """Whether the config takes the arm's keys and values: a task without `n_train` has no arm with more data."""
     raw = configio.dump(config)
     try:
-        configio.load_run(configio.overlay(raw, dict(arm.changes)))
+        configio.load_run(configio.overlay(raw, _changes(config, arm)))
     except ValueError:
         return False
     return True
@@ -69,7 +93,7 @@ def _base(config: RunConfig) -> dict[str, Any]:
     raw, defaults = configio.dump(config), frozen_defaults(RunConfig)
     base = {key: raw[key] for key in VARIABLE if key not in defaults or defaults[key] != canonical(raw[key])}
     return {
-        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else value
+        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else _written(value)
         for key, value in base.items()
         if value is not None
     }
@@ -80,29 +104,10 @@ def _told(values: Mapping[str, Any], table: Any) -> dict[str, Any]:
     defaults = frozen_defaults(type(table))
     apart = ("name",) if isinstance(table, Regime) else ()
     return {
-        key: value
+        key: _written(value)
         for key, value in values.items()
         if value is not None and key not in apart and (key not in defaults or defaults[key] != canonical(value))
     }
-
-
-def to_toml(study: Mapping[str, Any]) -> str:
-    """The file of such a study. Values are texts, numbers, lists and tables, which TOML mostly writes as JSON does."""
-    tables = {key: value for key, value in study.items() if isinstance(value, Mapping)}
-    lines = [f"{key} = {_value(value)}" for key, value in study.items() if key not in tables and key != "arm"]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items())]
-    for arm in study["arm"]:
-        lines += ["", "[[arm]]", *(f"{key} = {_value(value)}" for key, value in arm.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(inner) for inner in value)}]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------
@@ -123,29 +128,57 @@ def trials(study: Study, root: str | Path, explanation: Explanation) -> tuple[Tr
     )
 
 
-def _ends(study: Study, root: str | Path, split: str) -> dict[str, dict[int, tuple[float, float, str]]]:
-    """Arm -> seed -> (end, noise, verdict) of every run that is finished."""
-    ends: dict[str, dict[int, tuple[float, float, str]]] = {entry.label: {} for entry in study.entries}
+class Seen(NamedTuple):
+    """What one finished run came to."""
+
+    end: float
+    noise: float
+    verdict: str
+    T_gen: float = math.inf
+    """Infinite where held-out never arrived."""
+    T_gen_before: float = math.inf
+    """The evaluation before it, at which it had not."""
+    last_step: float = 1.0
+
+    @property
+    def arrived_by(self) -> float:
+        """T_gen, or the last step of a run that has not arrived: it comes no sooner than that."""
+        return max(min(self.T_gen, self.last_step), 1.0)
+
+    @property
+    def grid(self) -> float:
+        """How far T_gen is open by the evaluation grid, in doublings."""
+        return 0.0 if math.isinf(self.T_gen) else math.log2(self.arrived_by / max(self.T_gen_before, 1.0))
+
+
+def _ends(study: Study, root: str | Path, split: str) -> dict[str, dict[int, Seen]]:
+    """Arm -> seed -> what every finished run came to."""
+    ends: dict[str, dict[int, Seen]] = {entry.label: {} for entry in study.entries}
     for state in study.status(root):
         if not state.finished:
             continue
-        verdict = case_of_run(state.run, split).verdict
-        milestones = verdict.milestones
-        seen = (float(milestones.end), float(milestones.noise.band), verdict.label)
+        verdict = case_of_run(state.run, split, study.criteria).verdict
+        m = verdict.milestones
+        T_gen = math.inf if m.T_gen.censored else float(m.T_gen.at)
+        before = float(m.T_gen.earliest)
+        seen = Seen(float(m.end), float(m.noise.band), verdict.label, T_gen, before, float(m.last_step))
         ends[state.entry.label][state.entry.config.seed] = seen
     return ends
 
 
-def _trial(
-    check: str,
-    claim: str,
-    arm: Arm,
-    base: Mapping[int, tuple[float, float, str]],
-    without: Mapping[int, tuple[float, float, str]],
-) -> Trial:
+def _moves(arm: Arm, base: Seen, without: Seen) -> tuple[float, float]:
+    """(how far held-out moved, up to which it may be chance): at the end; or how much sooner it came, in doublings of
+    time, where a run that has not arrived counts with its last step, the least that its T_gen can be."""
+    if arm.by == "T_gen":
+        return math.log2(base.arrived_by / without.arrived_by), max(base.grid, without.grid)
+    return without.end - base.end, max(base.noise, without.noise)
+
+
+def _trial(check: str, claim: str, arm: Arm, base: Mapping[int, Seen], without: Mapping[int, Seen]) -> Trial:
     seeds = sorted(base.keys() & without.keys())
-    differences = np.array([without[s][0] - base[s][0] for s in seeds])
-    noise = max((max(base[s][1], without[s][1]) for s in seeds), default=float("nan"))
+    moves = [_moves(arm, base[s], without[s]) for s in seeds]
+    differences = np.array([difference for difference, _ in moves])
+    noise = max((chance for _, chance in moves), default=float("nan"))
     moved = differences * (1 if arm.raises else -1) > noise
     fate: Fate = "open"
     if len(seeds) >= FEWEST and moved.all():
@@ -158,13 +191,14 @@ def _trial(
         arm=arm.name,
         claim=claim,
         fate=fate,
+        by=arm.by,
         n=len(seeds),
         differences=tuple(float(d) for d in differences),
         noise=noise,
         interval=None if test is None else test.interval,
         p=None if test is None else test.p,
         smallest_p=None if test is None else test.smallest_p,
-        verdicts=tuple((base[s][2], without[s][2]) for s in seeds),
+        verdicts=tuple((base[s].verdict, without[s].verdict) for s in seeds),
         sentence=_sentence(fate, arm, differences, noise),
     )
 
@@ -178,8 +212,14 @@ def _sentence(fate: Fate, arm: Arm, differences: np.ndarray, noise: float) -> st
     if n < FEWEST:
         return f"{n} of the pairs are finished: nothing can be said yet"
     low, high = differences.min(), differences.max()
-    seen = f"held-out ends {low:+.3f} to {high:+.3f} against the run as it was, over {n} pairs (noise {noise:.3f})"
-    expected = "rises" if arm.raises else "falls"
+    if arm.by == "T_gen":
+        seen = (
+            f"it comes 2^{low:+.2f} to 2^{high:+.2f} times as soon, over {n} pairs (the grid leaves 2^{noise:.2f} open)"
+        )
+        expected = "comes sooner" if arm.raises else "comes later"
+    else:
+        seen = f"held-out ends {low:+.3f} to {high:+.3f} against the run as it was, over {n} pairs (noise {noise:.3f})"
+        expected = "rises" if arm.raises else "falls"
     words = {
         "survived": f"with '{arm.name}' held-out {expected} in every pair, as the explanation has it",
         "refuted": f"with '{arm.name}' held-out {expected} in no pair: this was not the reason, or not it alone",

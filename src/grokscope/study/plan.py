@@ -1,8 +1,9 @@
 """What a study will do, laid out before anything trains."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from grokscope.configio import dump
@@ -21,14 +22,17 @@ class PlannedRun:
 
     @property
     def decay_budget(self) -> float | None:
-        """lr x decay x steps at the full learning rate: how often decay alone would divide the weights by e. Far below
-        1 the norm cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient."""
+        """Sum of lr x decay over all steps: how often decay alone would divide the weights by e. Far below 1 the norm
+        cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient, and where an
+        intervention puts other settings in force."""
         from grokscope.mechanism.setup import setup_of_config
 
-        setup = setup_of_config(dump(self.study_run.entry.config), {})
-        if not setup.decoupled or setup.lr is None or setup.weight_decay is None:
+        config = self.study_run.entry.config
+        setup = setup_of_config(dump(config), {})
+        if not setup.decoupled or setup.weight_decay is None or {"switch", "decay_head"} & set(setup.interventions):
             return None
-        return setup.lr * setup.weight_decay * self.study_run.total
+        total = self.study_run.total
+        return setup.weight_decay * mean_rate(config.regime.schedule.build(config.regime.lr, total), total) * total
 
     def to_dict(self) -> dict[str, Any]:
         s = self.study_run
@@ -37,6 +41,17 @@ class PlannedRun:
             "step": s.step, "total_steps": s.total, "seconds": self.seconds, "bytes": self.bytes,
             "error": s.message or None, "decay_budget": self.decay_budget,
         }  # fmt: skip
+
+
+SAMPLED = 10_000
+"""Steps at which a schedule is read to know its mean: all of a shorter run."""
+
+
+def mean_rate(rate: Callable[[int], float], total: int) -> float:
+    """Mean learning rate over steps 1 to `total`, of many from an even sample of them."""
+    count = min(total, SAMPLED)
+    width = total / count
+    return fmean(rate(round(0.5 + (i + 0.5) * width)) for i in range(count))
 
 
 @dataclass(frozen=True)
