@@ -32,6 +32,7 @@ LINE = [
     {"recorder"},
     {"trajectory"},
     {"verdicts"},
+    {"measuring"},
     {"mechanism"},
     {"dissect"},
     {"inference"},
@@ -49,6 +50,7 @@ FORBIDDEN = {"report": {"train", "dissect", "study", "execute"}, "trajectory": {
 LAZY = {
     ("study.study", "report"): 'promised to users: `study.report("report.html")`',
     ("study.study", "report.read.subjects"): "what that call hands to the report",
+    ("measure", "measuring.checkpoints"): "promised to users: `gs.measure(run, ...)`, under the name of the room",
     ("components", "config"): "types only: what a component is checked against and built from",
     ("components", "train.evaluate"): "the same: what a measurement sees",
     ("components", "train.interventions.base"): "the same, and the object that does nothing at any hook",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grokscope.dissect.battery import dissect
     from grokscope.dissect.erasure_methods import ErasureMethod
     from grokscope.foreign import verdicts_of_logs
+    from grokscope.measuring.checkpoints import measure
     from grokscope.mechanism.of_anything import delay_law, explain
     from grokscope.mechanism.setup import Setup
     from grokscope.recorder import Recorder
@@ -60,6 +61,7 @@ _WHERE = {
     "Regime": "config:Regime",
     "RunConfig": "config:RunConfig",
     "load_run": "configio:load_run",
+    "measure": "measuring.checkpoints:measure",
     "verdicts_of_logs": "foreign:verdicts_of_logs",
     "Recorder": "recorder:Recorder",
     "build_report": "report:build_report",
@@ -112,6 +114,7 @@ __all__ = [
     "find_runs",
     "import_logs",
     "load_run",
+    "measure",
     "open_run",
     "register",
     "select",

@@ -79,6 +79,7 @@ VERBS = {
         "oracle:ridge", "ridge regression in closed form: two clocks, and what the checks say of them"
     ),
     "oracle two-weights": Verb("oracle:two_weights", "two weights and one example, in closed form"),
+    "measure": Verb("measure:measure", "take measurements of a run's checkpoints, after the run"),
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),

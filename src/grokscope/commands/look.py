@@ -20,6 +20,7 @@ from grokscope.store.dissected import outdated
 from grokscope.store.ended import changed_since
 from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
+from grokscope.store.measured import measured_summary
 from grokscope.store.metrics import Damaged
 from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
@@ -126,6 +127,7 @@ class Shown(Result):
             "verdicts": plain(self.verdicts),
             "interventions": interventions_of(self.run).get("interventions", []),
             "outdated_dissections": outdated(self.run.path),
+            "measured": measured_summary(self.run.path),
             "problems": list(self.problems),
         }
 
@@ -158,7 +160,17 @@ class Shown(Result):
             _show_origin(console, made)
         for command in outdated(self.run.path).values():
             console.print(f"outdated dissection, by older rules; redo it: {command}")
+        for measured in measured_summary(self.run.path):
+            _show_measured(console, measured)
         console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
+
+
+def _show_measured(console: "Console", measured: dict[str, Any]) -> None:
+    columns = ", ".join(measured["columns"]) or "nothing"
+    where = f"{plural(measured['checkpoints'], 'checkpoint')} up to step {measured['last_step'] or 0:,}"
+    console.print(f"measured afterwards: {measured['measurement']} of {where}: {columns}")
+    for what, why in measured["reasons"].items():
+        console.print(f"  not there: {what}: {why}")
 
 
 def _times(milestones: MilestonesRecord) -> str:
@@ -281,7 +293,9 @@ def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:
 
 
 def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
-    """Ask SQL of all runs: the views are `runs` (a row for each run) and `metrics` (a row for each evaluation).
+    """Ask SQL of all runs: the views are `runs`, `metrics` (a row for each evaluation) and `measured`.
+
+    `measured` has a row for each checkpoint that was measured after its run.
 
     ``grokscope sql "select regime, count(*), median(T_gen) from runs group by regime"``. Columns of a config have
     dots and need double quotes: "regime.lr". The views meet in the run's name: ``select r.verdict, m.step, m.train_acc

@@ -31,6 +31,7 @@ from grokscope.results.hypothesis import (
     HypothesisTest,
     RunNumber,
 )
+from grokscope.results.measured import Measured, MeasuredCheckpoint
 from grokscope.results.mechanisms import Arm as CauseArm
 from grokscope.results.mechanisms import Explanation, Finding
 from grokscope.results.milestones import Milestone, MilestonesRecord, Noise, Span
@@ -49,9 +50,9 @@ from grokscope.results.verdict import Formation, VerdictRecord
 RECORDS: tuple[type[Record], ...] = (
     Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Declaration,
     Declarations, Dissection, Effect, Erasure, Explanation, FamilyRow, Finding, Formation, Hypotheses,
-    HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6, Milestone, MilestonesRecord, Noise,
-    Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result, RunNumber,
-    SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span,
+    HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6, Measured, MeasuredCheckpoint, Milestone,
+    MilestonesRecord, Noise, Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result,
+    RunNumber, SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span,
     SplitAccuracy, Trial, VerdictRecord, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""

@@ -19,6 +19,7 @@ from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
+from grokscope.store.measured import measured_rows
 from grokscope.store.run import METRICS, Run, find_runs
 from grokscope.vocabulary.splits import speaking
 
@@ -115,10 +116,11 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
-    """Ask SQL of the views `runs` (see `run_rows`) and `metrics` (`run`, `step` and every column of every run's rows,
-    NULL where a row lacks it). Non-finite values were written as null and are NULL.
+    """Ask SQL of the views `runs` (see `run_rows`), `metrics` (`run`, `step` and every column of every run's rows,
+    NULL where a row lacks it) and `measured` (the same of checkpoints that were measured after their run). Non-finite
+    values were written as null and are NULL.
 
-    A query sees these two and nothing else: no file can be read or written, no extension loaded, no setting changed.
+    A query sees these and nothing else: no file can be read or written, no extension loaded, no setting changed.
     Runs whose metrics are damaged are left out of `metrics`, and values that are no numbers are NULL; a warning names
     each.
 
@@ -144,6 +146,8 @@ def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
             file = None
             if re.search(r"\bruns\b", query, re.IGNORECASE):
                 _load_runs(connection, run_rows(root, judge), Path(scratch))
+            if re.search(r"\bmeasured\b", query, re.IGNORECASE):
+                _load_measured(connection, find_runs(root), Path(scratch))
             if re.search(r"\bmetrics\b", query, re.IGNORECASE):
                 file = load_metrics(connection, root, find_runs(root), Path(scratch))
             _lock_down(connection, file, Path(scratch))
@@ -209,6 +213,22 @@ def _load_runs(connection: "DuckDBPyConnection", rows: Sequence[dict[str, Any]],
             connection.execute(f"alter table runs alter {quoted(name)} type varchar using {text}")
     if not rows:
         connection.execute("delete from runs")
+
+
+def _load_measured(connection: "DuckDBPyConnection", runs: Sequence[Run], scratch: Path) -> None:
+    """The table `measured`: run, step, and a column for everything that was measured of any checkpoint."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        rows += [{"run": run.id, "step": step, **values} for step, values in measured_rows(run.path).items()]
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name not in ("run", "step")]
+    kinds = "".join(f", {quoted(name)} double" for name in names)
+    connection.execute(f"create table measured (run varchar, step bigint{kinds})")
+    if rows:
+        blank = {"run": None, "step": None, **dict.fromkeys(names)}
+        feed = scratch / "measured.jsonl"
+        with open(feed, "wb") as file:
+            file.writelines((to_json({**blank, **row}) + "\n").encode() for row in rows)
+        connection.execute(f"insert into measured by name select * from {read_json_lines(feed)}")
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:

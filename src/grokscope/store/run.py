@@ -13,6 +13,7 @@ from grokscope import configio, flat_regime, identity
 from grokscope.files import plain_file, read_json
 from grokscope.store import lock
 from grokscope.store.checked import checked_record, checked_status
+from grokscope.store.measured import with_measured
 from grokscope.store.metrics import columns, read_rows
 
 SCHEMA = configio.SCHEMA
@@ -80,8 +81,9 @@ class Run:
         return read_rows(plain_file(self.path, METRICS))
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value."""
-        return columns(self.rows())
+        """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value. What
+        was measured of checkpoints later stands among them, at the steps that were evaluated."""
+        return with_measured(self.path, columns(self.rows()))
 
     def checkpoints(self) -> dict[int, Path]:
         """Step -> weights file of every kept checkpoint, in order of step. Warns of one that is no regular file, which

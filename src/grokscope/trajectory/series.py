@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from grokscope.fit_rule import reaches
 from grokscope.registry import nearest
 from grokscope.trajectory.curves import roughness, running_median
+from grokscope.vocabulary.column_table import REQUESTED
+from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import whole
 
 Kind = Literal["classification", "regression"]
@@ -327,7 +329,7 @@ def from_run(run: RunLike) -> Trajectory:
         norm=norms.pop("total", None),
         norm_groups=norms,
         **{f"probe{end}": _probes(metrics, held_out, end) for end in ("", "_low", "_high")},
-        measured={k: v for k, v in metrics.items() if k in MEASURED},
+        measured={k: v for k, v in metrics.items() if k in MEASURED or _on_request(k)},
         input_probe={s: float(p["acc"]) for s, p in (facts.get("input_probe") or {}).items()},
         trivial=_trivial_of(splits, kind),
         threshold=float(facts.get("threshold") or DEFAULT_THRESHOLD[kind]),
@@ -335,6 +337,13 @@ def from_run(run: RunLike) -> Trajectory:
         stopped=(getattr(run, "status", None) or {}).get("state") == "diverged",
         notes=tuple(f"split {s} has facts but no metrics" for s in splits if s not in score),
     )
+
+
+@cache
+def _on_request(column: str) -> bool:
+    """Whether a column is one of a measurement that a run, or somebody after it, asked for."""
+    described = describe(column)
+    return described is not None and described.writer == REQUESTED
 
 
 def _score(metrics: Mapping[str, np.ndarray], split: str, kind: Kind, facts: Mapping[str, Any]) -> np.ndarray | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from grokscope import configio
 from grokscope.store.ended import changed_since
+from grokscope.store.measured import with_measured
 from grokscope.store.metrics import columns
 from grokscope.store.same_data import version_of
 
@@ -115,7 +116,7 @@ def subject_from_run(run: "Run") -> Subject:
         rows, status = run.rows(), run.status
         if changed := changed_since(run, status):
             return replace(base, problem=changed)
-        table = columns(rows)
+        table = with_measured(run.path, columns(rows))
         trajectory = from_run(_Loaded(run.id, run.facts, status, table)) if rows else None
     except ValueError as error:
         return replace(base, problem=str(error))
