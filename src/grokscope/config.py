@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -271,6 +271,20 @@ class Cadence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checkpoints(Cadence):
+    """When to keep the weights for ever, and when the full state beside them."""
+
+    states: tuple[int | str, ...] = field(default=(), metadata=APART)
+    """Moments whose full state is kept, with optimizer, filter and batch order, for exact forks: ``["T_fit", 800]``.
+    Each costs as much disk as a resume state. They change no number, so they are no part of a run's identity."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for moment in self.states:
+            read_moment(moment, "checkpoint.states")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """How long to train: exactly one of the two. Not part of a run's identity, so a larger budget extends a run."""
 
@@ -323,14 +337,17 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Where a branched run took its weights from. Written by `branch`, not by hand: the weights lie in the run's own
-    folder as ``checkpoints/start.safetensors``."""
+    """Where a branched run took its weights from, or its whole state. Written by `branch`, not by hand: weights lie in
+    the run's own folder as ``checkpoints/start.safetensors``, a state as its first resume state."""
 
     run: str = field(metadata=APART)
     """Folder of the run that was left; it may be renamed, so it is not part of the identity."""
     step: int
     digest: str
-    """Of the weights file, so that a branch from other weights is another run."""
+    """Of the weights file, or of the full state, so that a branch from others is another run."""
+    exact: bool = False
+    """Whether everything was taken over, not the weights alone: optimizer, filter, generators, batch order, step count
+    and the rows up to there. Without any change the run is then what its parent would have been."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,8 +364,8 @@ class RunConfig:
     """When a row also holds the costly diagnostics (spectra, gradients, collapse)."""
     measure: tuple[Measurement, ...] = ()
     """Measurements beside the built-in ones, each by its name or as a table: numbers in every diagnosed row."""
-    checkpoint: Cadence = Cadence(per_decade=2)
-    """When to keep the weights for ever."""
+    checkpoint: Checkpoints = Checkpoints(per_decade=2)
+    """When to keep the weights for ever, and at which moments the full state."""
     seed: int = 0
     engine: EngineChoice = field(default_factory=partial(registry.default, "engine"))
     """The loop that trains: the general one, or ``compiled``, the as-published single-example SGD of the
@@ -358,6 +375,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", _chosen("engine", self.engine, "engine"))
+        if not isinstance(self.checkpoint, Checkpoints):  # a plain cadence, given from Python
+            cadence = {f.name: getattr(self.checkpoint, f.name) for f in fields(Cadence)}
+            object.__setattr__(self, "checkpoint", Checkpoints(**cadence))
         measure = tuple(_chosen("measurement", m, f"measure[{i}]") for i, m in enumerate(self.measure))
         object.__setattr__(self, "measure", measure)
 

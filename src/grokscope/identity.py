@@ -57,9 +57,17 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
         named = [_component_entry("measurement", "", m)[""] for m in value or ()]
         return {f.name: named} if named else {}
     defaults, _ = _judged_by(RunConfig)
-    if f.name in defaults and defaults[f.name] == canonical(value):
+    if f.name in defaults and _counted_part(f.name, defaults[f.name], known) == _counted_part(f.name, value, known):
         return {}
     return {f.name: _deviations(value, known[f.name]) if isinstance(value, Mapping) else canonical(value)}
+
+
+def _counted_part(key: str, value: Any, known: Classes) -> Any:
+    """A value of a config in canonical form, without what in a table changes no number."""
+    if key not in known or not isinstance(value, Mapping):
+        return canonical(value)
+    apart = _judged_by(known[key])[1]
+    return {k: canonical(v) for k, v in value.items() if k not in apart}
 
 
 def _regime_entry(regime: Mapping[str, Any], cls: type) -> dict[str, Any]:

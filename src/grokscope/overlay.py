@@ -62,6 +62,16 @@ def resolve(regime: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, **_merge(RECIPES[name], rest, "regime.")}
 
 
+def written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes as dotted keys, a recipe among them as the fields it stands for: laid over a resolved config, whose own
+    values would win over a recipe's."""
+    flat = flatten(changes)
+    if "regime.recipe" not in flat:
+        return flat
+    raw = overlay({}, flat)
+    return flatten({**raw, "regime": resolve(raw["regime"])})
+
+
 def _nested(changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     """Dotted keys as nested tables: all changes to a table have to be seen at once, a new name first."""
     out: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The interventions of a run, as `train`, `branch` and `show` print them."""
+"""Where a run began and how it was intervened in, as `train`, `branch` and `show` print them."""
 
 from typing import TYPE_CHECKING
 
@@ -14,3 +14,16 @@ def print_interventions(console: "Console", run: Run) -> None:
     record = interventions_of(run)
     for entry in record.get("interventions", []):
         console.print(f"intervention {intervention_line(entry, record.get('T_fit'))}")
+
+
+def lineage_line(run: Run) -> str:
+    """Which run a branched one left, where, and with what; empty for others."""
+    lineage = run.record.get("lineage") or {}
+    if "step" not in lineage or "run" not in lineage:
+        return ""
+    if lineage.get("exact"):
+        return (
+            f"forked exactly from {lineage['run']} at step {lineage['step']:,}: up to there its rows, and milestones "
+            "within them, are that run's"
+        )
+    return f"branched from {lineage['run']} at step {lineage['step']:,}, by its weights alone: steps count from 0"

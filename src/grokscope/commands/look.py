@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
-from grokscope.commands.intervened import print_interventions
+from grokscope.commands.intervened import lineage_line, print_interventions
 from grokscope.commands.output import Result, Rows, print_table, states
 from grokscope.commands.verdict import moment_text
 from grokscope.config import require
@@ -135,6 +135,8 @@ class Shown(Result):
         status, facts, record = self.status, self.run.facts, self.run.record
         console.print(f"{self.run.id}")
         console.print(f"{status['state']} at step {status['step']:,} of {status.get('total_steps') or 0:,}")
+        if origin := lineage_line(self.run):
+            console.print(origin)
         if status.get("error"):
             console.print(f"error: {status['error'].get('message')}")
         for problem in self.problems:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
-from grokscope.commands.intervened import print_interventions
+from grokscope.commands.intervened import lineage_line, print_interventions
 from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
@@ -46,6 +46,8 @@ class Trained(Result):
         status = self.run.status
         did = f"{plural(self.steps, 'step')} trained" if self.steps else "nothing left to train"
         console.print(f"{status['state']} at step {status['step']:,} ({did})")
+        if origin := lineage_line(self.run):
+            console.print(origin)
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
         print_interventions(console, self.run)
@@ -164,6 +166,8 @@ def branch(
     /,
     *,
     step: int | None = None,
+    exact: bool = False,
+    at: str | None = None,
     root: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     board: Board | None = None,
@@ -172,19 +176,30 @@ def branch(
 
     Only the weights are taken over; optimizer state, batch order and step count start fresh, and the budget counts from
     there. Any key can be overridden: ``grokscope branch RUN --step 3000 --regime.weight_decay 0 --budget.steps 2000``.
+    With ``--exact --at T_fit`` everything is taken over, from a full state that the run has kept, and steps count on:
+    without a change the branch is bit-identical to its parent.
 
     Args:
         run: Folder of the run to start from.
         step: Step of the checkpoint; the final one if not given.
+        exact: Take over optimizer, filter, batch order and step count too; the budget then counts from the run's start.
+        at: With --exact: the moment of the full state, such as T_fit or 800; the newest if not given.
         root: Folder for the new run; that of the old one if not given.
 
     Raises:
-        ValueError: when there is no checkpoint at that step (the others are named), or a change does not fit.
+        ValueError: when there is no checkpoint or full state at that step (the others are named), or a change does not
+            fit.
         grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
-    from grokscope.train.branch import branch as prepare
+    from grokscope.train.branch import branch as from_weights
+    from grokscope.train.fork import fork
 
+    require(exact or at is None, "--at names a full state, of which an exact branch begins; add --exact, or use --step")
+    require(step is None or at is None, "--step and --at both say where to begin; give one of them")
     source = open_run(run)
     root = root or source.path.parent
-    config = prepare(source, overrides or {}, step=step, root=root)
+    if exact:
+        config = fork(source, overrides or {}, at=step if at is None else at, root=root)
+    else:
+        config = from_weights(source, overrides or {}, step=step, root=root)
     return train_run(config, root, passed=tuple(sorted({*source.record["passed"], *(overrides or {})})), board=board)

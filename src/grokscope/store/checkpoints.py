@@ -1,4 +1,5 @@
-"""Weights as safetensors, kept for ever; full resume states, the last two. Nothing is ever unpickled."""
+"""Weights as safetensors, kept for ever; full resume states, the last two; and beside them, for ever, the full states
+that were asked for. Nothing is ever unpickled."""
 
 from hashlib import blake2b
 from io import BytesIO
@@ -13,6 +14,8 @@ from grokscope.files import plain_file, write_atomic
 from grokscope.headers import check_safetensors, check_zip
 
 KEEP_STATES = 2
+KEPT = "states"
+"""Folder of a run with the full states that it was asked to keep, for ever."""
 
 
 def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
@@ -36,14 +39,23 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write a resume state, with the digest of its bytes behind them, and forget all but the last two: if the newest is
-    cut short, the one before still resumes. What reads `torch.save`'s files reads these."""
+    """Write a resume state and forget all but the last two: if the newest is cut short, the one before still
+    resumes."""
+    keep_state(folder, step, state)
+    for old in state_paths(folder)[KEEP_STATES:]:
+        old.unlink(missing_ok=True)
+
+
+def keep_state(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write a full state, with the digest of its bytes behind them. What reads `torch.save`'s files reads these."""
     buffer = BytesIO()
     torch.save(state, buffer)
     data = buffer.getbuffer()
-    write_atomic(folder / f"state{step:010d}.pt", lambda file: (file.write(data), file.write(_trailer(data))))
-    for old in state_paths(folder)[KEEP_STATES:]:
-        old.unlink(missing_ok=True)
+    write_atomic(state_path(folder, step), lambda file: (file.write(data), file.write(_trailer(data))))
+
+
+def state_path(folder: Path, step: int) -> Path:
+    return folder / f"state{step:010d}.pt"
 
 
 def state_paths(folder: Path) -> list[Path]:

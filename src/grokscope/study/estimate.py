@@ -25,6 +25,7 @@ SPEED_KEYS = (
     "batch_size",
     "decay_groups",
     "decay_target",
+    "interventions",
 )
 """What in a regime changes the speed; its learning rate does not."""
 
@@ -45,7 +46,8 @@ class Cost:
         return (plan.total - from_step) * self.step_s + rows * self.row_s + diagnosed * self.diagnosed_s
 
     def bytes(self, plan: Plan) -> int:
-        return (plan.checkpoint.about() + 1) * self.weights + 2 * self.state + 2 * plan.evaluate.about() * ROW_BYTES
+        states = (2 + plan.kept_states) * self.state
+        return (plan.checkpoint.about() + 1) * self.weights + states + 2 * plan.evaluate.about() * ROW_BYTES
 
 
 def kind_of(config: RunConfig) -> str:

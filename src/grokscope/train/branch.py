@@ -8,7 +8,7 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.files import write_atomic
-from grokscope.overlay import resolve
+from grokscope.overlay import written_out
 from grokscope.store.checkpoints import load_weights
 from grokscope.store.folders import find_run
 from grokscope.store.run import Run
@@ -21,8 +21,9 @@ def branch(
     """Prepare a run that starts from `run`'s weights at `step` (its last ones when None) with dotted `changes` to its
     config.
 
-    Only weights are taken over: optimizer, filter and batch order start fresh, the init scale is not applied, steps
-    count from 0, and decay towards ``init`` means towards these weights. Train the returned config in the same root.
+    Only weights are taken over (`grokscope.train.fork.fork` takes all): optimizer, filter and batch order start fresh,
+    the init scale is not applied, steps count from 0, and decay towards ``init`` means towards these weights. Train the
+    returned config in the same root.
 
     Raises:
         ValueError: when there is no checkpoint at that step (the nearest ones are named), a change does not fit, or the
@@ -31,9 +32,10 @@ def branch(
     source = _checkpoint(run, step)
     weights = load_weights(source)  # a damaged file is an error now, not when the branch trains
     taken = run.status["step"] if step is None else step
-    start = {"run": run.id, "step": taken, "digest": blake2b(source.read_bytes(), digest_size=8).hexdigest()}
-    written = _written_out(changes)
-    raw = configio.overlay(run.config, {"regime.name": _renamed(run, written), **written, "start": start})
+    start = {"run": run.id, "step": taken, "exact": False}
+    start["digest"] = blake2b(source.read_bytes(), digest_size=8).hexdigest()
+    written = written_out(changes)
+    raw = configio.overlay(run.config, {"regime.name": renamed(run, written), **written, "start": start})
     config = configio.load_run(raw)
     parent = configio.load_run(run.config)
     if (config.model, config.task) != (parent.model, parent.task):  # before there is a folder
@@ -43,16 +45,7 @@ def branch(
     return config
 
 
-def _written_out(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe among the changes as the fields it stands for; otherwise the resolved config's own values would win."""
-    flat = configio.flatten(changes)
-    if "regime.recipe" not in flat:
-        return flat
-    raw = configio.overlay({}, flat)
-    return configio.flatten({**raw, "regime": resolve(raw["regime"])})
-
-
-def _renamed(run: Run, changes: Mapping[str, Any]) -> str:
+def renamed(run: Run, changes: Mapping[str, Any]) -> str:
     """The regime's name, in which a study's axes stand as ``n_train=80``, with the values that are changed."""
     new = dict(changes)
     for key, value in changes.items():  # axes are named with their last part

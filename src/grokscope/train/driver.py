@@ -34,7 +34,7 @@ from grokscope.fit_rule import fit_step
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
 from grokscope.store import lock
-from grokscope.store.checkpoints import load_weights, save_state, save_weights
+from grokscope.store.checkpoints import load_weights, save_state, save_weights, state_paths
 from grokscope.store.ended import ENDED, changed_since
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.intervened import never_began, write_interventions
@@ -45,6 +45,7 @@ from grokscope.store.same_data import OtherData, digests_of, require_digests, re
 from grokscope.task_data import TaskData
 from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
+from grokscope.train.kept_states import KeptStates
 from grokscope.train.plan import Plan, make_plan
 from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
 from grokscope.train.resume import CannotResume, resume
@@ -117,6 +118,7 @@ def train(
     run = find_run(root, config)
     require_plain_folder(run.path)
     if _complete(run, config):
+        _tell_of_missing_states(run, config)
         return run
     config = as_begun(run, config)
     torch.set_num_threads(config.hardware.threads)
@@ -169,6 +171,18 @@ def _complete(run: Run, config: RunConfig) -> bool:
     return not changed_since(run, status, thorough=True)  # with rows missing there is something left to do
 
 
+def _tell_of_missing_states(run: Run, config: RunConfig) -> None:
+    """A complete run keeps no further states: whoever asks for them is told, not left to find out."""
+    if not config.checkpoint.states:
+        return
+    kept = KeptStates(config.checkpoint.states, run.facts["steps_per_epoch"])
+    rows = run.rows()
+    fitted_at = fit_step(rows, run.facts["kind"])
+    forked_at = config.start.step if config.start is not None and config.start.exact else 0
+    for text in kept.missing(run, run.status["step"] + 1, fitted_at, forked_at):
+        warnings.warn(f"{run.id}: {text}; delete the run to train it anew", stacklevel=3)
+
+
 class Session:
     """One process's work on one run."""
 
@@ -186,6 +200,7 @@ class Session:
         self.threshold, self.kind = data.threshold, data.kind
         self.n_train = len(data.splits["train"])
         self.plan, self.engine = make_engine(config, data)
+        self.kept = KeptStates(config.checkpoint.states, self.plan.steps_per_epoch)
         self.digests, self.rows_in_train = split_digests(data), rows_in_train(data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
         self.log_path = run.path / "logs" / "train.log"
@@ -238,7 +253,8 @@ class Session:
     def _restore(self) -> None:
         """Go back to the newest resume state that will do and forget the rows after it, or begin. Until that is known
         nothing is written."""
-        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load)
+        self._start_from_weights()
+        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at())
         self.notes += found.warnings
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)
@@ -248,16 +264,40 @@ class Session:
             self.saved_step = self.engine.step
             self.plan = self._plan_of(self.engine.step)
         elif self.config.start is not None:
-            self.engine.load_weights(load_weights(self.run.path / "checkpoints" / "start.safetensors"))
+            self.engine.load_weights(load_weights(self._start_file))
         self.metrics = self.closing.enter_context(closing(MetricsWriter(self.metrics_path)))
         self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if found.state else -1)
         self._notice_fit(row for row in self.run.rows() if row["step"] in self.plan.grid)
-        for text in found.warnings:
+        passed = self.kept.missing(self.run, self.engine.step, self.fitted_at, self._forked_at())
+        for text in (*found.warnings, *passed):
             self._warn(text)
         self._log(f"{'resumed at' if found.state else 'started at'} step {self.engine.step} of {self.plan.total}")
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")
+
+    @property
+    def _start_file(self) -> Path:
+        return self.run.path / "checkpoints" / "start.safetensors"
+
+    def _start_from_weights(self) -> None:
+        """What interventions call the initial weights are those that a branch began with, after a restart too."""
+        if self.config.regime.interventions and self._start_file.exists():
+            self.engine.load_weights(load_weights(self._start_file))
+
+    def _forked_at(self) -> int:
+        """The step at which an exact fork left its parent, with the parent's rows before it; 0 for other runs.
+
+        Raises CannotResume where its first state is gone, from which alone it can begin."""
+        start = self.config.start
+        if start is None or not start.exact:
+            return 0
+        if not state_paths(self.run.path / "resume"):
+            raise CannotResume(
+                f"{self.run.path}: an exact fork begins with the state of its parent, which is not here; fork again: "
+                f"grokscope branch {start.run} --exact --at {start.step}"
+            )
+        return start.step
 
     def _plan_of(self, step: int) -> Plan:
         """The plan of a run that is at `step`: one that is further than asked for is closed where it is."""
@@ -338,7 +378,8 @@ class Session:
             self._events()
         while self.engine.step < self.plan.total and self.bad_rows < DIVERGED_AFTER:
             self._housekeeping()
-            target = min(self.plan.next_event(self.engine.step), self.interrupt_at)
+            kept = self.kept.after(self.engine.step, self.fitted_at)[:1]
+            target = min(self.plan.next_event(self.engine.step), self.interrupt_at, *kept)
             self.engine.advance(target, target in self.plan.diagnose, self._paused)
             if self.engine.step == target:
                 self._events()
@@ -360,6 +401,9 @@ class Session:
             save_weights(
                 self.run.path / "checkpoints" / f"{self.plan.checkpoint_name(step)}.safetensors", self.engine.weights()
             )
+        if self.kept.due(step, self.fitted_at):
+            self.metrics.sync()
+            self.kept.keep(self.run, step, self._state())
 
     def _notice_fit(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Look for `T_fit` in rows that follow those looked at before."""
@@ -399,14 +443,19 @@ class Session:
         )
         self._write_status(state)
         self._log(f"{state} at step {self.engine.step}")
+        for text in self.kept.never_came(self.engine.step, self.fitted_at):
+            self._log(text)
         for entry in never_began(self.run):
             self._log(f"intervention {entry['name']} never began: {entry['why']}")
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def _state(self) -> dict[str, Any]:
+        return {**self.engine.state_dict(), "bad_rows": self.bad_rows}
+
     def _save_state(self) -> None:
         self.metrics.sync()
-        save_state(self.run.path / "resume", self.engine.step, {**self.engine.state_dict(), "bad_rows": self.bad_rows})
+        save_state(self.run.path / "resume", self.engine.step, self._state())
         self.saved_step = self.engine.step
 
     def _write_interventions(self, over: bool) -> None:

@@ -74,6 +74,8 @@ class Plan:
     checkpoint_unit: str
     stops: Grid
     """Where any of them is due."""
+    kept_states: int = 0
+    """How many full states are to be kept for ever, at most."""
 
     @property
     def evaluate(self) -> Grid:
@@ -113,4 +115,5 @@ def make_plan(config: RunConfig, n_train: int) -> Plan:
         checkpoint=lay(config.checkpoint),
         checkpoint_unit=config.checkpoint.unit,
         stops=lay(config.evaluate, config.diagnose, config.checkpoint, closing=True),
+        kept_states=len(config.checkpoint.states),
     )

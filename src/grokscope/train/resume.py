@@ -18,6 +18,8 @@ from grokscope.train.plan import Plan
 
 ELEMENTWISE = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """What optimizers keep for each weight, by their names."""
+FORK = "fork"
+"""Entry of the first state of an exact fork: the settings under which its parent saved it."""
 WEIGHTS = ("model", "w", "w0")
 """Entries of a state whose tensors have the shapes of the network."""
 
@@ -36,10 +38,15 @@ class Resumed:
 
 
 def resume(
-    run: Run, plan_of: Callable[[int], Plan], template: dict[str, Any], load: Callable[[dict[str, Any]], int]
+    run: Run,
+    plan_of: Callable[[int], Plan],
+    template: dict[str, Any],
+    load: Callable[[dict[str, Any]], int],
+    forked_at: int = 0,
 ) -> Resumed:
     """Load the newest state that can be gone on from. `load` puts a state into the engine and returns its step;
-    `template` is the engine's state at step 0; `plan_of` gives the plan of a run that is at a step.
+    `template` is the engine's state at step 0; `plan_of` gives the plan of a run that is at a step; up to the step
+    `forked_at` the checkpoints are its parent's.
 
     Raises:
         CannotResume: when states exist and none will do, when they are gone although some had been saved, or when the
@@ -62,7 +69,7 @@ def resume(
             gaps.append(gap)
             continue
         passed_over = [f"{text}; using the state before it" for text in (*unreadable, *gaps)]
-        return Resumed(True, passed_over + _lost_checkpoints(run, plan, step))
+        return Resumed(True, passed_over + _lost_checkpoints(run, plan, step, forked_at))
     raise _none_will_do(run, unreadable, gaps)
 
 
@@ -137,10 +144,11 @@ def _gap(plan: Plan, rows: Collection[int], step: int) -> str:
     return f"{count} missing up to step {step:,} (the first at step {missing[0]:,})"
 
 
-def _lost_checkpoints(run: Run, plan: Plan, step: int) -> list[str]:
+def _lost_checkpoints(run: Run, plan: Plan, step: int, forked_at: int) -> list[str]:
     """A note on checkpoints that were deleted: nothing depends on them, but they will not come back."""
     there = run.checkpoints()
-    lost = [due for due in _due(plan, plan.checkpoint, step) if due not in there]
+    since = forked_at or -1
+    lost = [due for due in _due(plan, plan.checkpoint, step) if due not in there and due > since]
     if not lost:
         return []
     some = ", ".join(f"{s:,}" for s in lost[:6]) + (f" and {len(lost) - 6:,} more" if len(lost) > 6 else "")
@@ -192,7 +200,7 @@ def _require_form(template: dict[str, Any], state: dict[str, Any]) -> None:
     """Raise KeyError for an entry that is missing, ValueError for one of another kind or shape. States have digests
     now; this is for those that were written before, and for those of another network."""
     for key, own in template.items():
-        if key == "cuda_rng":
+        if key == "cuda_rng" or (FORK in state and key not in WEIGHTS):  # a parent's optimizer may be another one
             continue
         _require_kind(own, state[key], key, shapes=key in WEIGHTS)
     if isinstance(state.get("model"), dict) and "optimizer" in state:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokscope import registry
+from grokscope import configio, registry
 from grokscope.components import Measurement
 from grokscope.config import Hardware, Regime, RunConfig
 from grokscope.measure import irm
@@ -45,6 +45,7 @@ from grokscope.train.interventions.base import Training
 from grokscope.train.interventions.schedule import Interventions
 from grokscope.train.losses import make_loss
 from grokscope.train.order import BatchOrder
+from grokscope.train.resume import FORK
 from grokscope.train.step_choice import StepChoice, choose_step
 
 SHOWN_PREDICTIONS = 2000
@@ -558,9 +559,11 @@ class TorchEngine:
         if self.graph is not None:
             self.graph.forget()
         self.step = state["step"]
-        if self.interventions:
+        if self.interventions and "interventions" in state:  # a parent may have had none
             self.interventions.load_state_dict(_to_device(state["interventions"], self.device))
-        self.switch(self.interventions.settings(self.base_regime))
+        fork = state.get(FORK)  # the state of a parent, saved under its own settings
+        own = self.interventions.settings(self.base_regime)
+        self.switch(configio.structure(fork["regime"], Regime) if fork else own)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
@@ -570,6 +573,7 @@ class TorchEngine:
             self.initial = _to_device(state["initial"], self.device)
         if self.augment.changes:
             self.augment.load_state_dict(state["augment"])
+        self.switch(own)
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)

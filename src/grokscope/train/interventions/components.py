@@ -155,7 +155,7 @@ class DecayHead(Intervention):
         return _switched(regime, {"decay_groups": "head", "weight_decay": decay})
 
     def check(self, regime: Regime) -> None:
-        _require_switchable(regime, ("decay_groups",))
+        require_switchable(regime, ("decay_groups",))
 
 
 @register
@@ -364,15 +364,16 @@ class Switch(Intervention):
         object.__setattr__(self, "to", {key: _normal(key, value) for key, value in sorted(self.to.items())})
 
     def check(self, regime: Regime) -> None:
-        _require_switchable(regime, tuple(self.to))
+        require_switchable(regime, tuple(self.to), "to.")
 
     def settings(self, regime: Regime) -> Regime:
         return _switched(regime, self.to)
 
 
-def _require_switchable(regime: Regime, keys: tuple[str, ...]) -> None:
+def require_switchable(regime: Regime, keys: tuple[str, ...], front: str = "") -> None:
+    """Raise ValueError for a key of the regime that cannot change while a run goes on; `front` stands before it."""
     for key in keys:
-        require(key in SWITCHABLE, f"to.{key} cannot change while a run goes on{nearest(key, list(SWITCHABLE))}")
+        require(key in SWITCHABLE, f"{front}{key} cannot change while a run goes on{nearest(key, list(SWITCHABLE))}")
     decays = [key for key in keys if key in ("weight_decay", "decay_groups")]
     if decays and regime.decay_target == "init":
         raise ValueError(
