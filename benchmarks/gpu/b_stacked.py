@@ -88,6 +88,8 @@ def singly(given: argparse.Namespace) -> None:
 
     from grokscope.train.driver import train
 
+    warm = config_of(0, given.device, True)  # what is loaded and compiled once is no run's own
+    judged(train(warm, given.work / f"{given.mode}-warm-{given.first}"))
     runs: list[dict[str, Any]] = []
     path = given.out / f"b_part_{given.mode}_{given.first}.json"
     for seed in range(given.first, given.first + given.count):
@@ -171,7 +173,8 @@ def main() -> None:
 
     budget = left(given) - 3
     several = given.cpu_workers
-    others = [start(given, "cpu", 100_000 + 100 * i, 100, budget, device="cpu") for i in range(several)]
+    most = 3 if given.tiny else 100
+    others = [start(given, "cpu", 100_000 + 100 * i, most, budget, device="cpu") for i in range(several)]
     others += [start(given, "alone", 0, 3, budget, step="auto"), start(given, "eager", 0, 2, budget, step="eager")]
     end_all(others, budget)
     for mode in ("alone", "eager", "cpu"):
