@@ -46,6 +46,8 @@ class MoreThanDiffusion(Check):
     """None: the whole network."""
     noise: float = 1.0
     """u of pure noise."""
+    margin: float = 0.1
+    """How far above that u may lie in a run of pure noise: momentum and the first steps move it by some percent."""
 
     name = "more than diffusion"
     claim = "The norm grew by more than uncorrelated steps would make it."
@@ -90,7 +92,8 @@ class MoreThanDiffusion(Check):
             f"{start:.4g} -> {end:.4g}; steps of pure noise would lead to {by_noise:.4g} (u = 1), and "
             f"u = {ratio_text(low, high)} leads to what is seen"
         )
-        return Answer(word_of(supports=low > self.noise, against=high <= self.noise), evidence, numbers)
+        most = self.noise + self.margin
+        return Answer(word_of(supports=low > most, against=high <= most), evidence, numbers)
 
 
 @dataclass(frozen=True)

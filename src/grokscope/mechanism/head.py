@@ -25,6 +25,8 @@ class HeadGrowth(Check):
 
     def read(self, case: Case) -> Answer:
         head, loss = case.series("norm_head"), case.setup.loss
+        if case.setup.grows_logits is False:
+            return not_applicable(f"{loss} does not fall with the size of the logits")
         if head is None:
             return lacking("norm_head")
         if case.fitted_at is None:
@@ -37,8 +39,6 @@ class HeadGrowth(Check):
         evidence = f"the head grew by x {growth:.3g} after the fit, by x {late:.3g} in the last quarter"
         if growth <= self.still:
             return Answer("against", evidence, numbers)
-        if case.setup.grows_logits is False:
-            return Answer("against", f"{evidence}, but {loss} does not fall with the size of the logits", numbers)
         if loss is None:
             return Answer("cannot tell", evidence, numbers, missing=("loss",))
         goes_on = growth >= self.grew and late > 1.0
