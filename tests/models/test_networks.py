@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from grokscope.measure.groups import parameter_groups
 from grokscope.models.config import MLP, EmbeddingMLP, Linear, QuadraticMLP, Transformer
 from grokscope.models.resnet import timm_classifier
 from grokscope.models.vision import CodeResNet, SmallResNet, Timm
@@ -48,6 +49,7 @@ FITTING = [
     (Transformer(width=8, heads=2, mlp_width=16), TOKENS),
     (Transformer(width=8, heads=2, mlp_width=16, norm="layer", layers=2), TOKENS),
     (Transformer(width=8, heads=4, mlp_width=16, norm="rms", norm_position="post"), TOKENS),
+    (Transformer(width=8, heads=2, mlp_width=16, layers=2, residual="sphere", head="cosine"), TOKENS),
     (SmallResNet(width=8), IMAGES),
     (SmallResNet(width=8, blocks=2, norm="group"), IMAGES),
     (SmallResNet(width=4, norm="none"), IMAGES),
@@ -182,6 +184,41 @@ def test_norms_stand_where_they_were_asked_for(position, count):
     assert sum(isinstance(m, nn.LayerNorm) for m in model.modules()) == count
 
 
+@pytest.mark.parametrize("position", ["pre", "post"])
+def test_on_the_sphere_every_residual_sum_has_one_length(position):
+    model = build(Transformer(width=8, heads=2, layers=2, residual="sphere", norm_position=position), TOKENS)
+    lengths = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda _, inputs, out: lengths.extend([inputs[0].norm(dim=-1), out.norm(dim=-1)]))
+    model(torch.tensor([[1, 5], [3, 3]]))
+    assert len(lengths) == 4
+    for length in lengths:
+        torch.testing.assert_close(length, torch.full_like(length, 8**0.5))
+
+
+def test_a_cosine_head_gives_bounded_logits_that_no_weight_norm_moves():
+    model = build(Transformer(width=8, heads=2, head="cosine", cosine_scale=4.0), TOKENS)
+    tokens = torch.tensor([[1, 5], [3, 3], [6, 0]])
+    seen = []
+    model.head.register_forward_hook(lambda _, inputs, out: seen.append(inputs[0]))
+    logits = model(tokens)
+    (h,), w = seen, model.head.weight
+    torch.testing.assert_close(logits, 4 * (h @ w.T) / h.norm(dim=1, keepdim=True) / w.norm(dim=1))
+    with torch.no_grad():
+        model.head.weight.mul_(50)
+    torch.testing.assert_close(model(tokens), logits)
+    assert float(logits.detach().abs().max()) <= 4
+    assert parameter_groups(model, tokens)["head"] == ["head.weight"]
+
+
+def test_bounded_geometry_is_off_by_default_and_starts_from_the_same_weights():
+    plain = build(Transformer(width=8, heads=2), TOKENS)
+    bounded = build(Transformer(width=8, heads=2, residual="sphere", head="cosine"), TOKENS)
+    assert_same(dict(plain.state_dict()), dict(bounded.state_dict()))
+    tokens = torch.tensor([[1, 5]])
+    assert not torch.allclose(plain(tokens), bounded(tokens))
+
+
 # -- image networks ---------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +282,8 @@ def test_a_model_that_cannot_read_the_task_says_which_can(config, data, message)
         (QuadraticMLP, {"width": 0}, "width must be positive"),
         (Transformer, {"width": 10, "heads": 4}, "multiple of heads"),
         (Transformer, {"layers": 0}, "layers must be at least 1"),
+        (Transformer, {"head": "cosine", "cosine_scale": 0}, "cosine_scale must be positive"),
+        (Transformer, {"cosine_scale": 5.0}, "belongs to head = 'cosine'"),
         (Linear, {"signal_dims": -1}, "must not be negative"),
         (SmallResNet, {"width": 12, "norm": "group"}, "divisible by 8"),
         (SmallResNet, {"blocks": 0}, "at least 1"),

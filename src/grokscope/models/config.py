@@ -173,6 +173,10 @@ class QuadraticMLP(ModelConfig):
         return Network(vocabulary, length, self.width, outputs)
 
 
+COSINE_SCALE = 10.0
+"""Largest logit of a cosine head where no other is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transformer(ModelConfig):
     """Tokens (n, t) and a closing ``=`` -> (n, t + 1, width) -> blocks of attention and MLP -> last position -> (n,
@@ -182,6 +186,12 @@ class Transformer(ModelConfig):
     no norm, is the network whose Fourier circuit Nanda et al. read (arXiv:2301.05217); it attends without a mask, since
     only the last position is read. Cost: minutes to half an hour for a prime of about 100. Misleads on restricted loss
     with a norm: logits are then no longer linear in what the MLP writes.
+
+    Bounded geometry (arXiv:2603.05228): with ``residual = "sphere"`` the stream is put to length sqrt(width), at each
+    position, after the embedding and after every residual sum; with ``head = "cosine"`` logits are ``cosine_scale *
+    cos(h, w_k)``. With both, no growth of weights makes the logits larger, and decay is only a learning rate. Misleads
+    when compared at another ``cosine_scale``, which is the temperature of the softmax. The radius and the fixed scale
+    are this library's choice.
     """
 
     name: ClassVar[str] = "transformer"
@@ -192,8 +202,17 @@ class Transformer(ModelConfig):
     norm: Literal["none", "layer", "rms"] = "none"
     norm_position: Literal["pre", "post"] = "pre"
     activation: Literal["relu", "gelu", "tanh"] = "relu"
+    residual: Literal["free", "sphere"] = "free"
+    """Where the residual stream lives: anywhere, or on the sphere of radius sqrt(width)."""
+    head: Literal["linear", "cosine"] = "linear"
+    cosine_scale: float = COSINE_SCALE
+    """Of a cosine head: logits lie within this of zero. At 10, some hundred classes can be told apart with a
+    cross-entropy below .01."""
 
     def __post_init__(self) -> None:
+        require(self.cosine_scale > 0, f"cosine_scale must be positive, got {self.cosine_scale}")
+        unused = self.head != "cosine" and self.cosine_scale != COSINE_SCALE
+        require(not unused, "cosine_scale belongs to head = 'cosine'; add that")
         require_whole("layers", self.layers, 1, MAX_LAYERS)
         require(self.mlp_width > 0, f"mlp_width must be positive, got {self.mlp_width}")
         require(
@@ -222,4 +241,6 @@ class Transformer(ModelConfig):
             norm=self.norm,
             norm_position=self.norm_position,
             activation=self.activation,
+            residual=self.residual,
+            cosine_scale=self.cosine_scale if self.head == "cosine" else None,
         )
