@@ -13,6 +13,7 @@ from grokscope.commands.output import Result, print_table, states
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
+from grokscope.execute.stacks import Way
 from grokscope.results.hypothesis import Hypotheses
 from grokscope.store.kept_verdicts import Splits
 from grokscope.study import Study, find_study
@@ -63,6 +64,8 @@ class Planned(Result):
         console.print(f"{plural(len(rows), 'run')}: {states(self.plan.states)}")
         if self.plan.bytes is not None:
             console.print(f"disk when all are done: about {size(self.plan.bytes)}")
+        for stack in self.plan.stacks:
+            console.print(_stack_line(stack))
         if not self.plan.todo:
             console.print("nothing left to train")
         elif self.plan.seconds is not None:
@@ -71,6 +74,14 @@ class Planned(Result):
         for r in self.plan.runs:
             if r.study_run.message:
                 console.print(f"{r.study_run.state}: {r.study_run.run.id}: {r.study_run.message}")
+
+
+def _stack_line(stack: dict[str, Any]) -> str:
+    """What is trained together, and by the probe how much faster; or why it is not."""
+    if stack["runs"] == 1:
+        return f"alone: {plural(stack['count'], 'run')} of {stack['regime']}: {stack['reason']}"
+    faster = "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many run-steps as one by one"
+    return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {stack['regime']}{faster}"
 
 
 def _plan_line(r: PlannedRun) -> list[str]:
@@ -89,6 +100,8 @@ def plan(
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     probe: bool = True,
+    engine: Way = "one",
+    stack: int | None = None,
     commands: Literal["none", "workers", "runs"] = "none",
 ) -> Planned | Commands:
     """List the runs of a study, the disk and the time they will take, before anything trains.
@@ -101,12 +114,14 @@ def plan(
         seeds: Only these seeds.
         probe: Train each kind of run in memory for up to a second to estimate the time; if off, train nothing and
             estimate no time.
+        engine: As for ``study run``; shows which runs would be stacked.
+        stack: Runs of a stack, at most.
         commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
             `workers` workers, or one for each run that is not finished.
     """
     study = _load(file, arms, seeds)
     if commands == "none":
-        return Planned(study, study.plan(root, workers=workers, probe=probe))
+        return Planned(study, study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack))
     todo = [s for s in study.status(root) if not s.finished]
     chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
@@ -158,6 +173,8 @@ def run(
     *,
     root: Path = Path("runs"),
     workers: int | None = None,
+    engine: Way = "one",
+    stack: int | None = None,
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
@@ -171,6 +188,9 @@ def run(
         root: Folder that holds the runs.
         workers: Processes, each training one run on one CPU thread; by default one for each usable CPU; 0 trains in
             this process.
+        engine: ``one`` trains every run alone, ``stacked`` runs of one architecture together, ``auto`` where a short
+            probe finds that faster.
+        stack: Runs of a stack, at most; by default 16 on a CPU and 1,024 on a GPU.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -179,7 +199,7 @@ def run(
     """
     study = _load(file, arms, seeds)
     finished = sum(s.finished for s in study.status(root))
-    return Ran(study, root, study.run(workers, root, board=board), finished)
+    return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
 
 
 def extend(
@@ -190,6 +210,8 @@ def extend(
     epochs: int | None = None,
     root: Path = Path("runs"),
     workers: int | None = None,
+    engine: Way = "one",
+    stack: int | None = None,
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
@@ -204,6 +226,8 @@ def extend(
         epochs: New length in epochs, in all.
         root: Folder that holds the runs.
         workers: Runs trained at a time.
+        engine: As for ``study run``.
+        stack: As for ``study run``.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -214,7 +238,7 @@ def extend(
 
     study = _load(file, arms, seeds).with_budget(Budget(steps=steps, epochs=epochs))
     finished = sum(s.finished for s in study.status(root))
-    return Ran(study, root, study.run(workers, root, board=board), finished)
+    return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
 
 
 @dataclass

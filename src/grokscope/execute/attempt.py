@@ -5,9 +5,9 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.config import RunConfig
@@ -19,6 +19,10 @@ from grokscope.store.folders import find_run
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData
+
+if TYPE_CHECKING:
+    from grokscope.train.driver import Progress
+    from grokscope.train.stacked.sessions import Ended
 
 Result = tuple[State, int, str]
 """State, step, message."""
@@ -49,6 +53,72 @@ def attempt(
         return "failed", _step(run), f"{type(error).__name__}: {error}"
     state = run.status["state"]
     return ("diverged" if state == "diverged" else "done"), _step(run), ""
+
+
+def attempt_stack(
+    configs: Sequence[RunConfig],
+    root: Path,
+    passed: Sequence[tuple[str, ...]],
+    progress: Callable[[int, int, int, float], None],
+    fall_back: bool,
+) -> list[Result]:
+    """Train several runs as one stack, judge each, and say how each went; `progress` is told the place of a run too.
+    Runs that cannot be stacked have failed, or are trained one after the other where `fall_back` says so. Raises
+    nothing but KeyboardInterrupt and SystemExit."""
+    from grokscope.train.stacked.driver import train_stack
+    from grokscope.train.stacked.stackable import CannotStack
+
+    places = {_folder(root, config): i for i, config in enumerate(configs)}
+
+    def watch(p: "Progress") -> None:
+        progress(places[p.run], p.step, p.total, p.steps_per_s)
+
+    try:
+        ended = train_stack(configs, root, passed=passed, watcher=watch)
+    except CannotStack as error:
+        if fall_back:
+            return _one_by_one(configs, root, passed, progress)
+        return [("failed", 0, str(error))] * len(configs)
+    except Exception as error:
+        return [("failed", 0, str(error))] * len(configs)
+    return [_result(e, config, root, own) for e, config, own in zip(ended, configs, passed, strict=True)]
+
+
+def _one_by_one(
+    configs: Sequence[RunConfig],
+    root: Path,
+    passed: Sequence[tuple[str, ...]],
+    progress: Callable[[int, int, int, float], None],
+) -> list[Result]:
+    results: list[Result] = []
+    for i, (config, own) in enumerate(zip(configs, passed, strict=True)):
+        if results and results[-1][0] in ("interrupted", "waiting"):
+            results.append(("waiting", 0, ""))
+        else:
+            results.append(attempt(config, root, own, lambda *news, i=i: progress(i, *news)))
+    return results
+
+
+def _folder(root: Path, config: RunConfig) -> Path:
+    """The folder that holds this run, or would."""
+    try:
+        return find_run(root, config).path
+    except ValueError:
+        return root / config.run_id()
+
+
+def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ...]) -> Result:
+    """How one member of a stack went."""
+    from grokscope.train.resume import CannotResume
+
+    if ended.state in ("done", "diverged"):
+        _judge(ended.run)
+    if ended.error is None:
+        return ended.state, ended.step, ""
+    if ended.state == "failed" and not isinstance(ended.error, CannotResume | OtherData | NotPlain):
+        record_failure(config, root, passed, ended.error)
+        return "failed", ended.step, f"{type(ended.error).__name__}: {ended.error}"
+    return ended.state, ended.step, str(ended.error)
 
 
 def _judge(run: Run) -> None:

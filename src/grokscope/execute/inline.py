@@ -1,33 +1,50 @@
-"""One run after the other, in this process: for notebooks, debuggers and machines without processes to spare."""
+"""One run, or one stack of runs, after the other, in this process: for notebooks, debuggers and machines without
+processes to spare."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from grokscope.execute.attempt import Result, attempt
+from grokscope.execute.attempt import Result, attempt, attempt_stack
 from grokscope.execute.protocol import Board, Job, Outcome
+from grokscope.execute.stacks import Unit, Way, arrange
 
 
 @dataclass(frozen=True)
 class Inline:
-    """Trains in the calling process; Ctrl-C saves the running run and stops."""
+    """Trains in the calling process, one run or one stack of runs at a time; Ctrl-C saves what is running and stops."""
+
+    way: Way = "one"
+    stack: int | None = None
+    """Runs of a stack, at most (`grokscope.execute.stacks`)."""
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+        outcomes: dict[Path, Outcome] = {}
+        units = arrange(jobs, self.way, self.stack)
         board.begin(jobs, 1)
-        for job in jobs:
-            if outcomes and outcomes[-1].state in ("interrupted", "waiting"):
-                outcome = Outcome(job, "waiting", job.step)
-            else:
-                outcome = Outcome(job, *self._attempt(job, board))
-            board.ended(outcome)
-            outcomes.append(outcome)
-        return outcomes
+        stopped = False
+        for unit in units:
+            results = _waiting(unit) if stopped else self._attempt(unit, board)
+            for job, result in zip(unit.jobs, results, strict=True):
+                outcomes[job.run] = Outcome(job, *result)
+                board.ended(outcomes[job.run])
+            stopped = stopped or any(state == "interrupted" for state, _, _ in results)
+        return [outcomes[job.run] for job in jobs]
 
-    def _attempt(self, job: Job, board: Board) -> Result:
-        def progress(step: int, total: int, speed: float) -> None:
-            board.progress(job, step, total, speed)
+    def _attempt(self, unit: Unit, board: Board) -> Sequence[Result]:
+        jobs = unit.jobs
+
+        def progress(place: int, step: int, total: int, speed: float) -> None:
+            board.progress(jobs[place], step, total, speed)
 
         try:
-            return attempt(job.config, job.root, job.passed, progress)
+            if not unit.stacked:
+                return [attempt(jobs[0].config, jobs[0].root, jobs[0].passed, lambda *news: progress(0, *news))]
+            configs, passed = [j.config for j in jobs], [j.passed for j in jobs]
+            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back)
         except KeyboardInterrupt:  # before training had begun to listen
-            return "interrupted", job.step, ""
+            return [("interrupted", job.step, "") for job in jobs]
+
+
+def _waiting(unit: Unit) -> list[Result]:
+    return [("waiting", job.step, "") for job in unit.jobs]

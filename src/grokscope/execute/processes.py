@@ -14,7 +14,7 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -22,6 +22,7 @@ from typing import IO, Any
 from grokscope import configio, registry
 from grokscope.execute.attempt import record_failure, signal_name
 from grokscope.execute.protocol import Board, Job, Outcome
+from grokscope.execute.stacks import Unit, Way, arrange
 from grokscope.store.run import Run
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -32,14 +33,14 @@ POLL_S = 0.2
 
 @dataclass
 class _Worker:
-    """A worker process, the end of the pipe on which it answers, and the job it is on."""
+    """A worker process, the end of the pipe on which it answers, and the jobs it is on: one, or those of a stack."""
 
     process: subprocess.Popen[bytes]
     answers: IO[bytes]
     said: IO[bytes]
     """What it printed: of interest only if it dies."""
-    job: int | None = None
-    step: int = 0
+    steps: dict[int, int] = field(default_factory=dict)
+    """Number of each job that it is on -> how far that one is."""
     asked: bool = False
     """Whether it was asked to stop."""
     rest: bytes = b""
@@ -60,15 +61,17 @@ class _Worker:
         os.close(writing)
         return cls(process, os.fdopen(reading, "rb", buffering=0), said)
 
-    def give(self, number: int, job: Job) -> None:
-        order = {
-            "job": number,
-            "config": configio.dump(job.config),
-            "root": str(job.root),
-            "passed": list(job.passed),
-            "plugins": registry.modules_here(),
-        }
-        self.job, self.step = number, job.step
+    @property
+    def idle(self) -> bool:
+        return not self.steps
+
+    def give(self, jobs: Mapping[int, Job], fall_back: bool) -> None:
+        orders = [
+            {"job": number, "config": configio.dump(job.config), "root": str(job.root), "passed": list(job.passed)}
+            for number, job in jobs.items()
+        ]
+        order = {"jobs": orders, "plugins": registry.modules_here(), "fall_back": fall_back}
+        self.steps = {number: job.step for number, job in jobs.items()}
         assert self.process.stdin is not None
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
@@ -100,9 +103,13 @@ class _Worker:
 @dataclass
 class _Pool:
     jobs: Sequence[Job]
+    units: Sequence[Unit]
+    """What is given to a worker at once; their jobs are those above."""
+    fall_back: bool
     board: Board
     size: int
-    waiting: deque[int] = field(default_factory=deque)
+    waiting: deque[tuple[int, ...]] = field(default_factory=deque)
+    """Numbers of the jobs of each unit that nobody has begun."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     workers: list[_Worker] = field(default_factory=list)
     stopping: int = 0
@@ -110,7 +117,8 @@ class _Pool:
     told: bool = False
 
     def run(self) -> list[Outcome]:
-        self.waiting.extend(range(len(self.jobs)))
+        number = {job.run: i for i, job in enumerate(self.jobs)}
+        self.waiting.extend(tuple(number[job.run] for job in unit.jobs) for unit in self.units)
         with selectors.DefaultSelector() as selector:
             try:
                 while len(self.outcomes) < len(self.jobs):
@@ -126,7 +134,7 @@ class _Pool:
     def _staff(self, selector: selectors.BaseSelector) -> None:
         """Give idle workers the next jobs, start workers where some are missing."""
         for worker in self.workers:
-            if worker.job is None and self.waiting and not self.stopping:
+            if worker.idle and self.waiting and not self.stopping:
                 self._give(worker)
         while self.waiting and len(self.workers) < self.size and not self.stopping:
             worker = _Worker.start()
@@ -135,12 +143,12 @@ class _Pool:
             self._give(worker)
 
     def _give(self, worker: _Worker) -> None:
-        number = self.waiting.popleft()
+        numbers = self.waiting.popleft()
         try:
-            worker.give(number, self.jobs[number])
-        except BrokenPipeError:  # it died idle; the selector will say so, and the job is not to blame
-            worker.job = None
-            self.waiting.appendleft(number)
+            worker.give({number: self.jobs[number] for number in numbers}, self.fall_back)
+        except BrokenPipeError:  # it died idle; the selector will say so, and the jobs are not to blame
+            worker.steps.clear()
+            self.waiting.appendleft(numbers)
 
     def _hear(self, worker: _Worker, selector: selectors.BaseSelector) -> None:
         answers, gone = worker.lines()
@@ -149,8 +157,9 @@ class _Pool:
         if gone:
             selector.unregister(worker.answers)
             self.workers.remove(worker)
-            if worker.job is not None:
-                self._lost(worker, worker.job)
+            words = "" if worker.idle else worker.last_words()
+            for number in list(worker.steps):
+                self._lost(worker, number, words)
             worker.close()
 
     def _answer(self, worker: _Worker, answer: dict[str, Any]) -> None:
@@ -158,24 +167,24 @@ class _Pool:
             warnings.warn(answer["warning"], stacklevel=2)  # as if the run had been trained here
             return
         number = answer["job"]
-        worker.step = answer["step"]
+        worker.steps[number] = answer["step"]
         if "state" not in answer:
             self.board.progress(self.jobs[number], answer["step"], answer["total"], answer["speed"])
             return
-        worker.job = None
+        del worker.steps[number]
         self._ended(number, Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"]))
 
-    def _lost(self, worker: _Worker, number: int) -> None:
+    def _lost(self, worker: _Worker, number: int, words: str) -> None:
         """A worker died with a job in its hands."""
-        job, words = self.jobs[number], worker.last_words()
+        job, step = self.jobs[number], worker.steps[number]
         if worker.asked and worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGKILL):
             # asked before it trained, not waited for, or at the moment when it was done
             state = Run(job.run).status["state"]
             ended = state if state in ("done", "diverged") else "interrupted"
-            self._ended(number, Outcome(job, ended, worker.step))
+            self._ended(number, Outcome(job, ended, step))
             return
         record_failure(job.config, job.root, job.passed, words)
-        self._ended(number, Outcome(job, "failed", worker.step, words))
+        self._ended(number, Outcome(job, "failed", step, words))
 
     def _ended(self, number: int, outcome: Outcome) -> None:
         self.outcomes[number] = outcome
@@ -187,8 +196,8 @@ class _Pool:
             self.told = True
             self.board.note("stopping: every running run is being saved (Ctrl-C again: do not wait)")
         while self.waiting:
-            number = self.waiting.popleft()
-            self._ended(number, Outcome(self.jobs[number], "waiting", self.jobs[number].step))
+            for number in self.waiting.popleft():
+                self._ended(number, Outcome(self.jobs[number], "waiting", self.jobs[number].step))
         for worker in self.workers:
             if not worker.asked:
                 worker.asked = True
@@ -199,7 +208,7 @@ class _Pool:
     def _dismiss(self) -> None:
         """End all workers; reached with busy ones only when this process itself fails."""
         for worker in self.workers:
-            if worker.job is None:
+            if worker.idle:
                 worker.process.kill()  # idle: nothing to save
             else:
                 worker.process.terminate()
@@ -208,16 +217,21 @@ class _Pool:
 
 @dataclass(frozen=True)
 class Processes:
-    """Trains up to `workers` runs at a time. See `Executor`; a second Ctrl-C kills the workers instead of waiting.
+    """Trains up to `workers` runs, or stacks of runs, at a time. See `Executor`; a second Ctrl-C kills the workers
+    instead of waiting.
 
     Workers import the modules whose plug-ins are registered here. Raises ValueError for one that has no module.
     """
 
     workers: int
+    way: Way = "one"
+    stack: int | None = None
+    """Runs of a stack, at most (`grokscope.execute.stacks`)."""
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
         _require_importable(jobs)
-        pool = _Pool(jobs, board, min(self.workers, max(len(jobs), 1)))
+        units = arrange(jobs, self.way, self.stack, self.workers)
+        pool = _Pool(jobs, units, self.way == "auto", board, min(self.workers, max(len(units), 1)))
         board.begin(jobs, pool.size)
         if crowded := _crowded(jobs, pool.size):
             warnings.warn(crowded, stacklevel=2)

@@ -1,7 +1,8 @@
 """A worker process: reads jobs as JSON lines from stdin, trains them one by one, answers in JSON lines on a pipe of its
-own.
+own. Several jobs in one order are trained as a stack.
 
-    in:   {"job": 3, "config": {...}, "root": "runs", "passed": [...], "plugins": ["my_lab"]}
+    in:   {"jobs": [{"job": 3, "config": {...}, "root": "runs", "passed": [...]}], "plugins": ["my_lab"],
+           "fall_back": false}
     out:  {"job": 3, "warning": "..."}
           {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
           {"job": 3, "state": "done", "step": 14000, "message": ""}
@@ -39,29 +40,34 @@ def _listen(jobs: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
 
 def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
     from grokscope import configio, registry
-    from grokscope.execute.attempt import attempt
+    from grokscope.execute.attempt import attempt, attempt_stack
 
-    def answer(**data: Any) -> None:
+    jobs = order["jobs"]
+
+    def answer(place: int, **data: Any) -> None:
         try:
-            answers.write(json.dumps({"job": order["job"], **data}) + "\n")
+            answers.write(json.dumps({"job": jobs[place]["job"], **data}) + "\n")
         except BrokenPipeError:
             return  # the parent is gone; the run saves itself all the same
 
     def tell(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if category is UserWarning:
-            answer(warning=str(message))
+            answer(0, warning=str(message))
+
+    def progress(place: int, step: int, total: int, speed: float) -> None:
+        answer(place, step=step, total=total, speed=speed)
 
     registry.import_plugins(order["plugins"])
-    config = configio.load_run(order["config"])
+    configs = [configio.load_run(job["config"]) for job in jobs]
+    root, passed = Path(jobs[0]["root"]), [tuple(job["passed"]) for job in jobs]
     with warnings.catch_warnings():
         warnings.showwarning = tell
-        state, step, message = attempt(
-            config,
-            Path(order["root"]),
-            tuple(order["passed"]),
-            lambda step, total, speed: answer(step=step, total=total, speed=speed),
-        )
-    answer(state=state, step=step, message=message)
+        if len(jobs) == 1:
+            results = [attempt(configs[0], root, passed[0], lambda *news: progress(0, *news))]
+        else:
+            results = attempt_stack(configs, root, passed, progress, order["fall_back"])
+    for place, (state, step, message) in enumerate(results):
+        answer(place, state=state, step=step, message=message)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """What a study will do, laid out before anything trains."""
 
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from grokscope.configio import dump
 from grokscope.execute.processes import default_workers
+from grokscope.execute.protocol import longest_first
+from grokscope.execute.stacks import Unit, Way, arrange
 from grokscope.study.estimate import Cost, kind_of, makespan, probe_all
 from grokscope.study.run_state import StudyRun
 
@@ -60,6 +64,8 @@ class StudyPlan:
 
     runs: tuple[PlannedRun, ...]
     workers: int
+    units: tuple[Unit, ...] = ()
+    """What is trained together, where runs were to be stacked; else empty."""
 
     @property
     def todo(self) -> list[PlannedRun]:
@@ -72,10 +78,26 @@ class StudyPlan:
     @property
     def seconds(self) -> float | None:
         """Wall-clock seconds on this plan's workers; None without a probe."""
-        known = [r.seconds for r in self.todo]
-        if None in known:
+        known = {r.study_run.run.path: r.seconds for r in self.todo}
+        if None in known.values():
             return None
-        return makespan([s for s in known if s is not None], self.workers)
+        alone = {path: s for path, s in known.items() if s is not None}
+        if not self.units:
+            return makespan(list(alone.values()), self.workers)
+        return makespan([_together(unit, alone) for unit in self.units], self.workers)
+
+    @property
+    def stacks(self) -> list[dict[str, Any]]:
+        """Each stack and each kind of run that is trained alone although stacks were asked for, with the reason."""
+        rows = [
+            {"runs": len(u.jobs), "regime": u.jobs[0].config.regime.name, "speedup": u.speedup, "reason": u.reason}
+            for u in self.units
+        ]
+        counted: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            same = counted.setdefault(json.dumps(row), {**row, "count": 0})
+            same["count"] += 1
+        return list(counted.values())
 
     @property
     def bytes(self) -> int | None:
@@ -86,16 +108,26 @@ class StudyPlan:
     def to_dict(self) -> dict[str, Any]:
         return {
             "workers": self.workers, "states": self.states, "seconds": self.seconds, "bytes": self.bytes,
-            "runs": [r.to_dict() for r in self.runs],
+            "runs": [r.to_dict() for r in self.runs], "stacks": self.stacks,
         }  # fmt: skip
 
 
-def make_study_plan(runs: Sequence[StudyRun], workers: int | None, probe: bool) -> StudyPlan:
-    """Lay out a study; with `probe`, each kind of run is trained in memory for up to a second to learn its speed."""
+def _together(unit: Unit, alone: Mapping[Path, float]) -> float:
+    """Seconds of a unit: a stack takes its share of what its runs would take one after the other."""
+    return sum(alone.get(job.run, 0.0) for job in unit.jobs) / (unit.speedup if unit.stacked and unit.speedup else 1.0)
+
+
+def make_study_plan(
+    runs: Sequence[StudyRun], workers: int | None, probe: bool, engine: Way = "one", stack: int | None = None
+) -> StudyPlan:
+    """Lay out a study; with `probe`, each kind of run is trained in memory for up to a second to learn its speed, and
+    once more as a stack where `engine` asks for stacks."""
     todo = [s for s in runs if not s.finished]
     costs = probe_all(runs, 1.0) if probe and todo else {}
     workers = max(default_workers(len(todo)) if workers is None else workers, 1)
-    return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers)
+    jobs = longest_first([s.job() for s in todo])
+    units = () if engine == "one" else tuple(arrange(jobs, engine, stack, workers, measure=probe))
+    return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers, units)
 
 
 def _planned(study_run: StudyRun, cost: Cost | None) -> PlannedRun:

@@ -1,7 +1,8 @@
 """A study: one file that says what runs, what is expected of it and what it costs; and what can be done with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
+from grokscope.execute.stacks import Way
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
 from grokscope.study import spec
@@ -115,9 +117,18 @@ class Study:
 
     # -- what can be done ----------------------------------------------------------------------------------------------
 
-    def plan(self, root: str | Path = "runs", *, workers: int | None = None, probe: bool = True) -> StudyPlan:
-        """What is left to train, and by a short probe how long and how much disk it will take. Trains nothing."""
-        return make_study_plan(self.status(root), workers, probe)
+    def plan(
+        self,
+        root: str | Path = "runs",
+        *,
+        workers: int | None = None,
+        probe: bool = True,
+        engine: Way = "one",
+        stack: int | None = None,
+    ) -> StudyPlan:
+        """What is left to train, and by a short probe how long and how much disk it will take; with another `engine`
+        than ``one`` also which runs are stacked, and how much faster that is. Trains nothing."""
+        return make_study_plan(self.status(root), workers, probe, engine, stack)
 
     def run(
         self,
@@ -126,6 +137,8 @@ class Study:
         *,
         board: Board | None = None,
         executor: Executor | None = None,
+        engine: Way = "one",
+        stack: int | None = None,
     ) -> list[Outcome]:
         """Train whatever is not finished, and return how each of those runs ended. The study's hypotheses are declared
         first, beside the runs.
@@ -133,10 +146,14 @@ class Study:
         A run that fails does not stop the others; one that another process is training is left alone. `workers` are
         processes with a CPU thread each (default: one for each usable CPU); 0 trains in this process.
 
+        `engine` says whether runs of one architecture are trained together (`grokscope.execute.stacks`), up to `stack`
+        of them at once.
+
         Raises:
+            ValueError: with ``engine="stacked"``, before anything trains, for a run that cannot be stacked.
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
-        return _carry_out(self._declared(root), workers, board, executor)
+        return _carry_out(self._declared(root), board, executor or partial(_executor, workers, engine, stack))
 
     def extend(
         self,
@@ -146,6 +163,8 @@ class Study:
         workers: int | None = None,
         root: str | Path = "runs",
         board: Board | None = None,
+        engine: Way = "one",
+        stack: int | None = None,
     ) -> list[Outcome]:
         """Train every run of the study up to a larger budget, exactly as if it had been given that from the start.
 
@@ -154,7 +173,7 @@ class Study:
             Stopped: as `run`.
         """
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
-        return _carry_out(longer._declared(root), workers, board, None)
+        return _carry_out(longer._declared(root), board, partial(_executor, workers, engine, stack))
 
     def _declared(self, root: str | Path) -> list[StudyRun]:
         """Where every run stands, after what is asked of them was put on record."""
@@ -241,14 +260,16 @@ def _subject(s: StudyRun) -> "Subject":
 
 
 def _carry_out(
-    runs: Sequence[StudyRun], workers: int | None, board: Board | None, executor: Executor | None
+    runs: Sequence[StudyRun], board: Board | None, executor: Executor | Callable[[int], Executor]
 ) -> list[Outcome]:
+    """Train what is left with this executor, or with the one that is made for so many jobs."""
     jobs = longest_first([s.job() for s in runs if not s.finished])
     if not jobs:
         return []
     board = board or Silent()
     try:
-        outcomes = (executor or _executor(workers, len(jobs))).execute(jobs, board)
+        chosen = executor(len(jobs)) if callable(executor) else executor
+        outcomes = chosen.execute(jobs, board)
     finally:
         board.close()
     if any(o.state in ("interrupted", "waiting") for o in outcomes):
@@ -256,13 +277,13 @@ def _carry_out(
     return outcomes
 
 
-def _executor(workers: int | None, jobs: int) -> Executor:
+def _executor(workers: int | None, engine: Way, stack: int | None, jobs: int) -> Executor:
     from grokscope.execute.inline import Inline
     from grokscope.execute.processes import Processes, default_workers
 
     workers = default_workers(jobs) if workers is None else workers
     require(workers >= 0, f"workers must not be negative, got {workers}")
-    return Processes(workers) if workers else Inline()
+    return Processes(workers, engine, stack) if workers else Inline(engine, stack)
 
 
 def _few(seeds: Sequence[int], most: int = 20) -> str:

@@ -117,8 +117,8 @@ def train(
     """
     run = find_run(root, config)
     require_plain_folder(run.path)
-    if _complete(run, config):
-        _tell_of_missing_states(run, config)
+    if complete(run, config):
+        tell_of_missing_states(run, config)
         return run
     config = as_begun(run, config)
     torch.set_num_threads(config.hardware.threads)
@@ -128,7 +128,7 @@ def train(
         session = Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
     with lock.claimed(run.path):
-        if not _complete(run, config):
+        if not complete(run, config):
             session.require_same_data()
             session.go()
     return Run(run.path)
@@ -161,7 +161,7 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
     return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)
 
 
-def _complete(run: Run, config: RunConfig) -> bool:
+def complete(run: Run, config: RunConfig) -> bool:
     if not (run.path / "config.json").exists():
         return False
     status = run.status
@@ -171,7 +171,7 @@ def _complete(run: Run, config: RunConfig) -> bool:
     return not changed_since(run, status, thorough=True)  # with rows missing there is something left to do
 
 
-def _tell_of_missing_states(run: Run, config: RunConfig) -> None:
+def tell_of_missing_states(run: Run, config: RunConfig) -> None:
     """A complete run keeps no further states: whoever asks for them is told, not left to find out."""
     if not config.checkpoint.states:
         return
@@ -199,7 +199,7 @@ class Session:
         self.interrupt_at = sys.maxsize if interrupt_at is None else interrupt_at
         self.threshold, self.kind = data.threshold, data.kind
         self.n_train = len(data.splits["train"])
-        self.plan, self.engine = make_engine(config, data)
+        self.plan, self.engine = self._build(config, data)
         self.kept = KeptStates(config.checkpoint.states, self.plan.steps_per_epoch)
         self.digests, self.rows_in_train = split_digests(data), rows_in_train(data)
         self.metrics_path = run.path / "results" / "metrics.jsonl"
@@ -215,6 +215,9 @@ class Session:
         self.saved_step: int | None = None
         """Step of the newest resume state."""
         self.stop = False
+
+    def _build(self, config: RunConfig, data: TaskData) -> "tuple[Plan, Engine]":
+        return make_engine(config, data)
 
     def require_same_data(self) -> None:
         """Raise OtherData (a ValueError) where the run began with other data: going on would mix the two."""
@@ -327,6 +330,7 @@ class Session:
             "facts": {
                 "kind": self.kind,
                 "threshold": self.threshold,
+                **({"stacked": old["facts"]["stacked"]} if old and "stacked" in old["facts"] else {}),
                 **self.engine.facts(),
                 "input_probe": self._input_probe(old),
                 "data": self._data_facts(old),

@@ -287,7 +287,7 @@ class TorchEngine:
         loss = self.loss(logits, target)
         if self.regime.irm_weight and env is not None:
             penalty = irm.penalty(self.loss, logits, target, env, self.environments, self.regime.irm_estimator)
-            loss = loss + self._irm_weight() * penalty
+            loss = loss + self.irm_weight() * penalty
         loss.backward()
 
     def update(self, lr: float, watch: StepWatch | None = None) -> None:
@@ -327,7 +327,7 @@ class TorchEngine:
         """What the interventions did so far, as plain data; `over` where the run ends here."""
         return self.interventions.record(self.step, over)
 
-    def _irm_weight(self) -> float:
+    def irm_weight(self) -> float:
         """Rises linearly over the annealing steps, counted from the step about to be made."""
         return self.regime.irm_weight * min(1.0, (self.step + 1) / max(self.regime.irm_anneal_steps, 1))
 

@@ -1,0 +1,113 @@
+"""Which jobs of a study are trained together: stacks of runs of one architecture, where that is asked for or pays.
+
+``one`` trains every run alone. ``stacked`` refuses what cannot be stacked, with the key that is in the way. ``auto``
+tries, for each kind of run, both ways in memory, and stacks where that is faster.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from grokscope.checks import require, require_whole
+from grokscope.execute.protocol import Job
+from grokscope.train.stacked.alike import refusal, stack_key
+
+Way = Literal["one", "stacked", "auto"]
+ON_CPU, ON_GPU = 16, 1024
+"""Runs of a stack, at most, unless somebody says how many: a core is busy with few, a GPU with very many."""
+WORTH = 1.05
+"""How many times as fast a run-step must be in a stack for `auto` to choose one: less is within the noise of a probe.
+"""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Jobs that one worker carries out at once."""
+
+    jobs: tuple[Job, ...]
+    speedup: float | None = None
+    """How many times as many run-steps in a second a stack makes as one run alone; None where it was not measured."""
+    reason: str = ""
+    """Why these are not stacked, where that was asked for."""
+    fall_back: bool = False
+    """Whether they are trained alone where it turns out that they cannot be stacked."""
+
+    @property
+    def stacked(self) -> bool:
+        return len(self.jobs) > 1
+
+    @property
+    def left(self) -> int:
+        """Steps to train, of all its runs together."""
+        return sum(max(job.total - job.step, 0) for job in self.jobs)
+
+
+def arrange(
+    jobs: Sequence[Job], way: Way, size: int | None = None, workers: int = 1, measure: bool | None = None
+) -> list[Unit]:
+    """Jobs in units: in the order given where every run is trained alone, else those with most to do first. Stacks are
+    made no larger than lets every worker have one.
+
+    Args:
+        way: See this module.
+        size: Runs of a stack, at most; 16 on a CPU and 1,024 on a GPU where nothing is said.
+        measure: Whether to try how fast each kind is; by default where the choice depends on it.
+
+    Raises:
+        ValueError: under ``stacked``, for runs that cannot be stacked, naming run and key.
+    """
+    require(way in get_args(Way), f"engine: expected one, stacked or auto, got {way!r}")
+    if size is not None:
+        require_whole("stack", size, 1, 1 << 20)
+    if way == "one":
+        return [Unit((job,)) for job in jobs]
+    units: list[Unit] = []
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        words = refusal(job.config)
+        if words and way == "stacked":
+            raise ValueError(f"{job.label!r} cannot be stacked: {words}; use --engine auto or one")
+        if words:
+            units.append(Unit((job,), reason=words))
+        else:
+            groups.setdefault(stack_key(job.config), []).append(job)
+    for group in groups.values():
+        parts = _split(group, size or _usual_size(group[0]), workers)
+        units += _units(parts, way, (way == "auto") if measure is None else measure)
+    return sorted(units, key=lambda unit: -unit.left)
+
+
+def _units(parts: Sequence[Sequence[Job]], way: Way, measure: bool) -> list[Unit]:
+    """Units of jobs that may be stacked as these parts."""
+    fall_back = way == "auto"
+    if len(parts[0]) < 2:
+        return [Unit((job,), reason="no other run is of its kind") for part in parts for job in part]
+    if not measure:
+        return [Unit(tuple(part), fall_back=fall_back) for part in parts]
+    from grokscope.train.stacked.probe import speedup
+    from grokscope.train.stacked.stackable import CannotStack
+
+    alone = [Unit((job,)) for part in parts for job in part]
+    try:
+        measured = speedup([job.config for job in parts[0]])
+    except CannotStack as error:
+        if way == "stacked":
+            raise ValueError(f"{parts[0][0].label!r} cannot be stacked: {error}; use --engine auto or one") from None
+        return [replace(unit, reason=str(error)) for unit in alone]
+    if way == "auto" and measured < WORTH:
+        words = f"a run-step in a stack is only {measured:.2f} times as fast as alone"
+        return [replace(unit, speedup=measured, reason=words) for unit in alone]
+    return [Unit(tuple(part), measured, fall_back=fall_back) for part in parts]
+
+
+def _split(group: Sequence[Job], size: int, workers: int) -> list[Sequence[Job]]:
+    """Parts of nearly equal size, none larger than `size`, one for each worker where every part still is a stack."""
+    count = max(-(-len(group) // size), min(workers, len(group) // 2), 1)
+    return [group[i::count] for i in range(count)]
+
+
+def _usual_size(job: Job) -> int:
+    from grokscope.train.torch_engine import pick_device
+
+    device = job.config.hardware.device
+    return ON_CPU if device == "cpu" or pick_device(device).type == "cpu" else ON_GPU

@@ -1,0 +1,4 @@
+"""Many runs of one architecture, trained at once: their weights lie in stacked tensors, and each keeps its own folder.
+
+Shapes: K members of a stack, n examples of a batch; a weight of shape (...) is one slice of a leaf of shape (K, ...).
+"""

@@ -1,0 +1,36 @@
+"""Which runs can share a stack, told from their configs alone. Imports no torch.
+
+What only the built networks and data can tell is checked when a stack is made (`grokscope.train.stacked.engine`).
+"""
+
+from grokscope import configio
+from grokscope.config import RunConfig
+
+
+def refusal(config: RunConfig) -> str:
+    """Why this run cannot be trained in a stack, naming the key; empty where nothing is in the way."""
+    if config.engine.name != "torch":
+        return f"$.engine: {config.engine.name!r} is a loop of its own, so it cannot be stacked"
+    if config.regime.autocast != "none":
+        return f"$.regime.autocast: {config.regime.autocast!r} cannot be stacked"
+    if config.hardware.compile:
+        return "$.hardware.compile: a compiled network cannot be stacked"
+    return ""
+
+
+def stack_key(config: RunConfig) -> str:
+    """Equal for runs that may share a stack: model, task and sizes, loss, length, cadences and hardware. Numbers of the
+    regime may differ, and so may fractional numbers of the task, which draw other data of one size."""
+    regime = config.regime
+    shared = {
+        "model": configio.dump(config.model),
+        "task": {key: value for key, value in configio.dump(config.task).items() if not isinstance(value, float)},
+        "n_train": config.task.train_size(),
+        "loss": [configio.dump(regime.loss), regime.loss_dtype],
+        "batch_size": regime.batch_size,
+        "budget": configio.dump(config.budget),
+        "cadences": [configio.dump(c) for c in (config.evaluate, config.diagnose, config.checkpoint)],
+        "hardware": configio.dump(config.hardware),
+        "engine": configio.dump(config.engine),
+    }
+    return configio.content_hash(shared)

@@ -1,0 +1,169 @@
+"""The stacked engine: one step of K networks at a time, each exactly as its own engine would take it.
+
+A member is a `TorchEngine`, built by the code that builds it alone. Its weights and buffers then become slices of
+stacked tensors, so that it can look at itself, tell its state and be judged as ever; only the step is common. One step
+is: forward and backward of all, then filter, clip, decay and update of each cluster
+(`grokscope.train.stacked.updates`).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from grokscope import configio
+from grokscope.components import LossFunction
+from grokscope.config import RunConfig
+from grokscope.measure import irm
+from grokscope.train import loss_functions
+from grokscope.train.stacked.batches import Batches
+from grokscope.train.stacked.networks import stacked_forward
+from grokscope.train.stacked.updates import Cluster
+from grokscope.train.torch_engine import TorchEngine
+
+MEANS = (
+    loss_functions.CrossEntropy,
+    loss_functions.OneHotMSE,
+    loss_functions.StableMax,
+    loss_functions.Hinge,
+    loss_functions.Logistic,
+    loss_functions.SquaredError,
+)
+"""Losses known to be means over examples: K times the mean over all examples of K members is the sum of their means."""
+PRECISE = (torch.float32, torch.float64)
+"""Dtypes in which the mean over K times as many examples still has a gradient."""
+
+
+def update_key(config: RunConfig) -> str:
+    """What members of one cluster share: all that happens to a gradient."""
+    r = config.regime
+    shared = (r.optimizer, r.schedule, r.grad_filter)
+    return configio.content_hash(
+        {
+            "components": [configio.dump(c) for c in shared],
+            "numbers": [r.lr, r.weight_decay, r.decay_groups, r.decay_target, r.clip_norm],
+            "length": configio.dump(config.budget),
+        }
+    )
+
+
+class Stack:
+    """Trains K engines that stand at the same step and of which `require_stackable` holds. Those that are alike in all
+    that happens to a gradient are placed side by side."""
+
+    def __init__(self, engines: Sequence[TorchEngine], configs: Sequence[RunConfig]):
+        keys = [update_key(c) for c in configs]
+        places = sorted(range(len(keys)), key=lambda i: keys.index(keys[i]))  # clusters lie side by side
+        self.engines = [engines[i] for i in places]
+        self.configs = [configs[i] for i in places]
+        self.step = self.engines[0].step
+        self.loss = self.engines[0].loss
+        self.batches = Batches(self.engines)
+        self.forward = stacked_forward(self.engines[0].model)
+        self.parameters = {name: self._stacked(name) for name, _ in self.engines[0].model.named_parameters()}
+        self.buffers = {name: self._stacked_buffer(name) for name, _ in self.engines[0].model.named_buffers()}
+        trained = [n for n, p in self.engines[0].model.named_parameters() if p.requires_grad]
+        self.leaves = [self.parameters[name].requires_grad_() for name in trained]
+        self.penalized = any(c.regime.irm_weight for c in self.configs)
+        self.clusters = self._clusters([keys[i] for i in places])
+        self.one_by_one = any(c.one_by_one for c in self.clusters)
+
+    def _stacked(self, name: str) -> Tensor:
+        """One parameter of all members; theirs become its slices."""
+        own = [e.model.get_parameter(name) for e in self.engines]
+        leaf = torch.stack([p.detach() for p in own])
+        for k, p in enumerate(own):
+            p.data = leaf[k]
+        return leaf
+
+    def _stacked_buffer(self, name: str) -> Tensor:
+        leaf = torch.stack([e.model.get_buffer(name) for e in self.engines])
+        folder, _, last = name.rpartition(".")
+        for k, engine in enumerate(self.engines):
+            setattr(engine.model.get_submodule(folder), last, leaf[k])
+        return leaf
+
+    def _clusters(self, keys: Sequence[str]) -> list[Cluster]:
+        out = []
+        for key in dict.fromkeys(keys):
+            first = keys.index(key)
+            out.append(Cluster(self.engines[first : first + keys.count(key)], self.leaves, first))
+        return out
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def advance(self, until: int, watched: Collection[int], paused: Callable[[], bool]) -> None:
+        """Train up to step `until`, or until `paused` says so after a step; the members at the places `watched` look at
+        the last step."""
+        while self.step < until:
+            last = self.step == until - 1
+            self._one_step([self.engines[k] for k in watched] if last else [])
+            if paused():
+                break
+        for engine in self.engines:
+            engine.step = self.step
+        self.batches.write_back()
+
+    def _one_step(self, watching: Sequence[TorchEngine]) -> None:
+        x, target, env = self.batches.next()
+        loss = self._total_loss(self.forward(self.parameters, self.buffers, x), target, env)
+        gradients = [_laid_out(g) for g in torch.autograd.grad(loss, self.leaves, allow_unused=True)]
+        for cluster in self.clusters:
+            cluster.take(gradients)
+        if watching or self.one_by_one:
+            self._hand_out(gradients)
+        for engine in watching:
+            engine.watch.before_filter()
+        for cluster in self.clusters:
+            cluster.filter(cluster.slices)
+        for engine in watching:
+            engine.watch.before_update()
+        for cluster in self.clusters:
+            cluster.clip()
+        self.step += 1
+        for cluster in self.clusters:
+            cluster.update(self.step)
+        for engine in watching:
+            engine.watch.after_update()
+
+    def _hand_out(self, gradients: Sequence[Tensor | None]) -> None:
+        """Members' own parameters hold their share of the gradients, in the same memory."""
+        for k, engine in enumerate(self.engines):
+            for p, gradient in zip(engine.parameters, gradients, strict=True):
+                p.grad = None if gradient is None else gradient[k]
+
+    def _total_loss(self, logits: Tensor, target: Tensor, env: Tensor | None) -> Tensor:
+        """The sum of the members' losses: the gradient of each member's weights is that of its own."""
+        total = summed_loss(self.loss, logits, target)
+        if self.penalized and env is not None:
+            for k, engine in enumerate(self.engines):
+                total = total + self._penalty(engine, logits[k], target[k], env[k])
+        return total
+
+    def _penalty(self, engine: TorchEngine, logits: Tensor, target: Tensor, env: Tensor) -> Tensor | float:
+        regime = engine.regime
+        if not regime.irm_weight:
+            return 0.0
+        engine.step = self.step  # its weight rises with the steps
+        penalty = irm.penalty(self.loss, logits, target, env, engine.environments, regime.irm_estimator)
+        return engine.irm_weight() * penalty
+
+    # -- between steps ------------------------------------------------------------------------------------------------
+
+    def write_back(self) -> None:
+        """Put all that is remembered of the members where their own engines look for it, as slices."""
+        for cluster in self.clusters:
+            cluster.write_back()
+
+
+def _laid_out(gradient: Tensor | None) -> Tensor | None:
+    """A gradient that lies in memory as its weights do: torch's fused optimizers go by place and would mix them up."""
+    return None if gradient is None else gradient.contiguous()
+
+
+def summed_loss(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
+    """Sum over members of the mean losses of logits (K, n, k)."""
+    if type(loss) in MEANS and loss.dtype in PRECISE:
+        return len(logits) * loss(logits.flatten(0, 1), target.flatten(0, 1))
+    each = [loss(own, right) for own, right in zip(logits, target, strict=True)]
+    return torch.stack(each).sum()

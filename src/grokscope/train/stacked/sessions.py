@@ -1,0 +1,77 @@
+"""One run's part of the work on a stack: its folder, driven from outside instead of by itself."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+from grokscope.config import RunConfig
+from grokscope.store.run import Run
+from grokscope.task_data import TaskData
+from grokscope.train.driver import DIVERGED_AFTER, Engine, Session
+from grokscope.train.plan import Plan, make_plan
+from grokscope.train.stacked.member import Member
+
+State = Literal["done", "diverged", "interrupted", "elsewhere", "failed"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one run of a stack ended; `error` where it failed or was left to another process."""
+
+    run: Run
+    state: State
+    step: int
+    error: BaseException | None = None
+
+
+class MemberSession(Session):
+    """One run's part of the work on a stack."""
+
+    engine: Engine
+    member: Member
+
+    def _build(self, config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
+        plan = make_plan(config, len(data.splits["train"]))
+        self.member = Member(config, data, plan.total)
+        return plan, self.member
+
+    def begin(self) -> None:
+        """Go back to the newest resume state that will do, or to the start."""
+        self.closing = ExitStack()
+        self._restore()
+
+    @property
+    def due(self) -> bool:
+        """Whether the cadences ask for something at the present step that was not done."""
+        return self.engine.step > self.last_row
+
+    @property
+    def over(self) -> bool:
+        return self.bad_rows >= DIVERGED_AFTER or self.engine.step >= self.plan.total
+
+    def look(self) -> None:
+        """Do what the cadences ask for at this step."""
+        self._events()
+        self.last_row = self.engine.step
+
+    def beat(self) -> None:
+        self._write_status("running")
+
+    def save(self) -> None:
+        self._save_state()
+
+    def interrupt(self) -> None:
+        self._save_state()
+        self._write_status("interrupted")
+        self._log(f"interrupted at step {self.engine.step}")
+        self.closing.close()
+
+    def finish(self) -> State:
+        state = "diverged" if self.bad_rows >= DIVERGED_AFTER else "done"
+        self._finish(state)
+        self.closing.close()
+        return state
+
+    def fail(self, error: BaseException) -> None:
+        self._write_failure(error)
+        self.closing.close()
