@@ -382,12 +382,16 @@ class Session:
             self._events()
         while self.engine.step < self.plan.total and self.bad_rows < DIVERGED_AFTER:
             self._housekeeping()
-            kept = self.kept.after(self.engine.step, self.fitted_at)[:1]
-            target = min(self.plan.next_event(self.engine.step), self.interrupt_at, *kept)
+            target = min(self.next_event(), self.interrupt_at)
             self.engine.advance(target, target in self.plan.diagnose, self._paused)
             if self.engine.step == target:
                 self._events()
         self._finish("diverged" if self.bad_rows >= DIVERGED_AFTER else "done")
+
+    def next_event(self) -> int:
+        """The next step at which something is due."""
+        kept = self.kept.after(self.engine.step, self.fitted_at)[:1]
+        return min([self.plan.next_event(self.engine.step), *kept])
 
     def _events(self) -> None:
         """What the cadences ask for at this step."""

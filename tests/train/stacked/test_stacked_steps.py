@@ -232,8 +232,9 @@ def test_a_network_whose_course_depends_on_numbers_is_refused_with_the_reason(re
         (fitting("engine", "compiled"), r"\$\.engine: 'compiled'"),
         ({"regime.autocast": "bfloat16"}, r"\$\.regime\.autocast"),
         ({"hardware.compile": True}, r"\$\.hardware\.compile"),
+        ({"hardware.step": "graph"}, r"\$\.hardware\.step"),
     ],
-    ids=["engine", "autocast", "compile"],
+    ids=["engine", "autocast", "compile", "graph"],
 )
 def test_what_a_config_tells_already_is_refused_with_its_key(changes, key):
     assert re.match(key, refusal(tiny(changes)))

@@ -15,6 +15,11 @@ def refusal(config: RunConfig) -> str:
         return f"$.regime.autocast: {config.regime.autocast!r} cannot be stacked"
     if config.hardware.compile:
         return "$.hardware.compile: a compiled network cannot be stacked"
+    if config.hardware.step == "graph":
+        return "$.hardware.step: steps of a stack are not captured as a graph; use auto or eager"
+    if config.regime.interventions:
+        name = config.regime.interventions[0].name
+        return f"$.regime.interventions[0]: {name!r} cannot be stacked"
     return ""
 
 

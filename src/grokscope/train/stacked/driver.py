@@ -22,7 +22,7 @@ from grokscope.store import lock
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.run import Run
 from grokscope.train.driver import HEARTBEAT_S, Watcher, complete, tell_of_missing_states
-from grokscope.train.process_state import deterministic, recorded_warnings, stop_on_signals
+from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
 from grokscope.train.resume import CannotResume
 from grokscope.train.stacked.alike import refusal
 from grokscope.train.stacked.engine import Stack
@@ -67,7 +67,13 @@ def train_stack(
         for i in list(work.sessions):
             work.lock(i, locks)
         if work.sessions:
-            with deterministic(derive(configs[0].seed, "training")), stop_on_signals(work.request_stop):
+            hardware = configs[0].hardware
+            seed = derive(configs[0].seed, "training")  # of no effect: members bring generators of their own
+            with (
+                deterministic(seed, hardware.deterministic),
+                precision(hardware.tf32),
+                stop_on_signals(work.request_stop),
+            ):
                 work.go()
     return [work.ended[i] for i in range(len(configs))]
 
@@ -212,7 +218,7 @@ class _Work:
         """Train a stack to its next event, or to where the next stack waits, and do what is due there."""
         here, stack = self._in(rows), rows.stack
         ahead = [other.stack.step for other in self.stacks if other is not rows]
-        target = min([*(s.plan.next_event(stack.step) for s in here.values()), *ahead, *self._stop_at()])
+        target = min([*(s.next_event() for s in here.values()), *ahead, *self._stop_at()])
         places = {id(engine): k for k, engine in enumerate(stack.engines)}
         watching = [places[id(s.member)] for s in here.values() if target in s.plan.diagnose]
         stack.advance(target, watching, self._paused)
