@@ -13,8 +13,8 @@ from grokscope.store.run import Run
 
 FIRST = ("final", "st00006000", "st00001500")
 """Checkpoints wanted of every run before any other."""
-APART = ("resume", "mechinterp")
-"""Folders left behind: states to resume from are as large as everything else together."""
+APART = ("resume", "states", "mechinterp")
+"""Folders left behind: full states are as large as everything else together."""
 
 
 def finished(root: Path) -> list[Path]:
