@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 
 def run_verdicts(
-    run: Run, criteria: "Criteria | None" = None, *, state: str | None = None, neighbours: bool = True
+    run: Run,
+    criteria: "Criteria | None" = None,
+    *,
+    state: str | None = None,
+    neighbours: bool = True,
+    trajectory: "Trajectory | None" = None,
 ) -> kept_verdicts.Splits:
     """Held-out split -> its verdict (`grokscope.trajectory.Verdict.record`); empty before the first row.
 
-    Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the status.
+    Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the
+    status, `trajectory` reading the metrics.
     Without `neighbours` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
 
     Raises:
@@ -35,7 +41,7 @@ def run_verdicts(
     quick = f"{key}-quick"
     found = kept_verdicts.recall(run, now, *((key,) if neighbours else (key, quick)))
     if found is None:
-        found = _judge(run, criteria, neighbours)
+        found = _judge(run, criteria, neighbours, trajectory)
         kept_verdicts.keep(run, now, found, key if neighbours else quick)
     return found
 
@@ -49,13 +55,17 @@ def _key(criteria: "Criteria | None") -> str:
     return configio.content_hash(moved)[:16] if moved else kept_verdicts.DEFAULT
 
 
-def _judge(run: Run, criteria: "Criteria | None", neighbours: bool) -> kept_verdicts.Splits:
+def _judge(
+    run: Run, criteria: "Criteria | None", neighbours: bool, trajectory: "Trajectory | None"
+) -> kept_verdicts.Splits:
     from grokscope.trajectory.series import from_run
     from grokscope.trajectory.verdict import verdicts
 
-    if not run.rows():
-        return {}
-    judged = verdicts(from_run(run), criteria, neighbours=neighbours)
+    if trajectory is None:
+        if not run.rows():
+            return {}
+        trajectory = from_run(run)
+    judged = verdicts(trajectory, criteria, neighbours=neighbours)
     # through plain data, so that the first answer looks like the kept one
     return {split: VerdictRecord.from_dict(json.loads(to_json(v.to_dict()))) for split, v in judged.items()}
 

@@ -79,13 +79,15 @@ class NothingToShow(ValueError):
     """The trivial predictor already reaches the threshold."""
 
 
-def gather(trajectory: Trajectory, split: str, criteria: Criteria, reading: Reading = "at") -> Evidence:
-    """Read the evidence for one held-out split.
+def gather(
+    trajectory: Trajectory, split: str, criteria: Criteria, reading: Reading = "at", known: Milestones | None = None
+) -> Evidence:
+    """Read the evidence for one held-out split; `known` spares reading its milestones by these criteria again.
 
     Raises:
         NothingToShow: the trivial predictor already reaches the threshold, so that reaching it would show nothing.
     """
-    found = milestones(trajectory, split, criteria)
+    found = milestones(trajectory, split, criteria) if known is None else known
     held, train = trajectory.curve(split), trajectory.curve("train")
     trivial = trajectory.trivial.get(split)
     train_trivial = trajectory.trivial.get("train", trivial)

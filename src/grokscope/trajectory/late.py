@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.curves import slope, stretches, wander
+from grokscope.trajectory.curves import slope, stretches
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.series import Curve
 
@@ -39,8 +39,8 @@ class Decay:
 
 def decay(held: Curve, found: Milestones, trivial: float | None, way: float, criteria: Criteria) -> Decay:
     """Read the decay from the lasting peak; `way` is the stretch from the trivial predictor to the threshold."""
-    falling = held.value[_top_row(held, found) :]
-    noise = max(found.noise.band, criteria.noise_sigmas * wander(falling, increasing=False))
+    falling = held.wander(_top_row(held, found), increasing=False)
+    noise = max(found.noise.band, criteria.noise_sigmas * falling)
     margin = max(noise, criteria.drop_share * way)
     drop = found.peak_lasting - found.end
     after = np.flatnonzero(held.step > found.peak_lasting_step)
@@ -103,7 +103,7 @@ def rise(held: Curve, train: Curve, found: Milestones, way: float, criteria: Cri
     base = float(held.smooth[window].max())
     height, whole = found.end - base, found.peak_lasting - base
     already = base - float(held.smooth[window][0])
-    noise = found.noise.around(wander(held.value[np.argmax(window) :], increasing=True), criteria.noise_sigmas)
+    noise = found.noise.around(held.wander(int(np.argmax(window)), increasing=True), criteria.noise_sigmas)
     begun = _begun(held, base, height)
     gained, error = (0.0, 0.0) if begun is None else _gained(held, begun)
     return Rise(

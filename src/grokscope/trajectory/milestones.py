@@ -32,6 +32,13 @@ class Milestones(MilestonesRecord):
         return MilestonesRecord(**{f.name: getattr(self, f.name) for f in fields(MilestonesRecord)})
 
 
+READS = (
+    "fit", "fit_r2", "fit_loss", "generalize", "generalize_r2", "generalize_loss", "in_a_row", "dwell", "end_share",
+    "zero_loss", "noise_sigmas",
+)  # fmt: skip
+"""The criteria on which milestones depend: others can be moved without reading them again."""
+
+
 def milestones(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> Milestones:
     """Read the milestones of one held-out split (None: the only one).
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from grokscope.fit_rule import reaches
 from grokscope.registry import nearest
-from grokscope.trajectory.curves import roughness, running_median
+from grokscope.trajectory.curves import roughness, running_median, wander
 from grokscope.vocabulary.column_table import REQUESTED
 from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import whole
@@ -72,6 +72,18 @@ class Curve:
     def smooth(self) -> np.ndarray:
         """(t,) running median of three evaluations."""
         return running_median(self.value)
+
+    def wander(self, start: int, *, increasing: bool) -> float:
+        """See `grokscope.trajectory.curves.wander`; from the row `start` on. Kept, because a verdict asks for the same
+        stretch again with each threshold that it moves."""
+        key = (start, increasing)
+        if key not in self._wanders:
+            self._wanders[key] = wander(self.value[start:], increasing=increasing)
+        return self._wanders[key]
+
+    @cached_property
+    def _wanders(self) -> dict[tuple[int, bool], float]:
+        return {}
 
     @cached_property
     def roughness(self) -> float | None:

@@ -54,10 +54,10 @@ import numpy as np
 
 from grokscope.results.verdict import Formation, Name, Qualifier, VerdictRecord, label_of
 from grokscope.trajectory.criteria import Criteria
-from grokscope.trajectory.evidence import Evidence, NothingToShow, gather
+from grokscope.trajectory.evidence import Evidence, NothingToShow, Reading, gather
 from grokscope.trajectory.formation import formation
 from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable, worthless_loss
-from grokscope.trajectory.milestones import Milestones, milestones, unmeasured
+from grokscope.trajectory.milestones import READS, Milestones, milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
@@ -297,13 +297,16 @@ def _neighbours(
     trajectory: Trajectory, split: str, criteria: Criteria, e: Evidence, name: Name
 ) -> Iterator[tuple[str, Name]]:
     for label, near in criteria.neighbours(trajectory, split):
-        yield label, decide(gather(trajectory, split, near), near)[0]
+        alike = all(getattr(near, name) == getattr(criteria, name) for name in READS)
+        evidence = gather(trajectory, split, near, known=e.milestones if alike else None)
+        yield label, decide(evidence, near)[0]
+    readings: dict[str, Reading] = {}
     if e.fitted and e.reached:
-        yield "grid=shortest", decide(gather(trajectory, split, criteria, "shortest"), criteria)[0]
-        yield "grid=longest", decide(gather(trajectory, split, criteria, "longest"), criteria)[0]
+        readings |= {"grid=shortest": "shortest", "grid=longest": "longest"}
     if e.rose_late and not e.reached:
-        yield "trend=flattest", decide(gather(trajectory, split, criteria, "flattest"), criteria)[0]
-        yield "trend=steepest", decide(gather(trajectory, split, criteria, "steepest"), criteria)[0]
+        readings |= {"trend=flattest": "flattest", "trend=steepest": "steepest"}
+    for label, reading in readings.items():
+        yield label, decide(gather(trajectory, split, criteria, reading, e.milestones), criteria)[0]
     rows = _shorter(trajectory, split, name)
     judged: dict[int, Name] = {}
     for label, count in rows.items():

@@ -11,9 +11,9 @@ import numpy as np
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
 from grokscope.figures.style import PROBE_DASH, colour
 from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, Frame
+from grokscope.report.draw.seed_strip import draw_strip
 from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import NORM_GROUPS, Panel
-from grokscope.report.read.glossary import word
 from grokscope.report.read.judged_run import Reading
 from grokscope.vocabulary.text import short
 
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-    from grokscope.trajectory import Milestone
-
 
 def draw_panel(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
     """A group's scores, its seeds, and its weight norm where it was measured."""
     heights = [SCORE, frame.strip] + ([] if frame.norm is None else [NORM])
     rows = axes_rows(figure, heights, left=LEFT, right=RIGHT, top=TOP, gap=GAP)
     _draw_score(rows[0], panel, frame)
-    _draw_strip(rows[1], panel, frame)
+    draw_strip(rows[1], panel, frame)
     if frame.norm is not None:
         _draw_norm(rows[2], panel, frame)
     for axes in rows:
@@ -162,65 +160,6 @@ def _spikes(axes: "Axes", panel: Panel, frame: Frame) -> None:
     if steps:
         tops = np.full(len(steps), frame.score[1])
         axes.plot(steps, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
-
-
-def _draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
-    """One row per seed: open circle at T_fit, line over the delay, marker at T_gen, open arrow where it was not
-    reached."""
-    rows = panel.readings
-    axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
-    axes.spines["left"].set_visible(False)
-    pitch = frame.strip / max(len(rows), 1)
-    if pitch >= 8.5:
-        axes.set_yticks(range(len(rows)), [("" if r.subject.seed is None else str(r.subject.seed)) for r in rows])
-        axes.tick_params(axis="y", labelsize=9.5)
-    else:
-        axes.set_yticks([])
-    size = float(np.clip(pitch * 0.55, 1.6, 6))
-    for y, reading in enumerate(rows):
-        _strip_row(axes, y, reading, size)
-    heading(axes, "each seed: from fit to generalization")
-
-
-def _strip_row(axes: "Axes", y: int, reading: Reading, size: float) -> None:
-    look = word(reading.outcome)
-    shade = colour(look.role)
-    if reading.last is None:
-        said = f"{reading.outcome}: no evaluations"
-        place = axes.get_yaxis_transform()
-        axes.text(0.5, y, said, transform=place, fontsize=9.5, ha="center", va="center", color=shade)
-        return
-    end = reading.end if reading.end is not None else reading.last
-    if reading.fit is not None and not reading.fit.censored:
-        _fit_to_generalization(axes, y, reading, end, size)
-    if reading.gen is not None and not reading.gen.censored:
-        _uncertainty(axes, y, reading.gen, shade)
-        axes.plot(reading.gen.at, y, marker=look.marker, markersize=size, color=shade)
-    elif reading.outcome == "diverged":
-        axes.plot(end, y, "x", markersize=size, color=shade, markeredgewidth=1.6)
-    else:
-        open_arrow = {"markerfacecolor": colour("paper"), "markeredgewidth": 1.1, "clip_on": False}
-        axes.plot(end, y, ">", markersize=size, color=shade, **open_arrow)
-
-
-def _fit_to_generalization(axes: "Axes", y: int, reading: Reading, end: float, size: float) -> None:
-    """From the open circle where train fitted, along the delay."""
-    assert reading.fit is not None
-    gen, start = reading.gen, reading.fit.at
-    stop = gen.at if gen is not None and not gen.censored else end
-    dash = (0, (3, 1.5)) if reading.provisional else "solid"
-    shade = colour(word(reading.outcome).role)
-    axes.plot([start, stop], [y, y], color=shade, linewidth=max(size * 0.4, 0.8), alpha=0.75, linestyle=dash)
-    _uncertainty(axes, y, reading.fit, colour("train"))
-    ring = {"markerfacecolor": colour("paper"), "markeredgewidth": 1.2}
-    axes.plot(start, y, "o", markersize=size * 0.8, color=colour("train"), **ring)
-
-
-def _uncertainty(axes: "Axes", y: float, moment: "Milestone", shade: str) -> None:
-    """The evaluation interval (before, at] in which the milestone lies."""
-    if moment.previous is not None:
-        span = [moment.previous, moment.at]
-        axes.plot(span, [y, y], color=shade, linewidth=3.2, alpha=0.3, solid_capstyle="butt")
 
 
 def _draw_norm(axes: "Axes", panel: Panel, frame: Frame) -> None:

@@ -35,6 +35,6 @@ def _kept(subject: Subject, criteria: "Criteria") -> kept_verdicts.Splits:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the page says itself which split could not be judged, and why
         try:
-            return run_verdicts(open_run(subject.path), criteria, state=subject.state)
+            return run_verdicts(open_run(subject.path), criteria, state=subject.state, trajectory=subject.trajectory)
         except ValueError:
             return {}
