@@ -46,8 +46,8 @@ def test_groups_are_printed_and_given_as_json(tmp_path: Path, capsys):
     words = ["verdict", f"{tmp_path}/*.jsonl", *OPTIONS, "--group", GROUP]
     out = told(capsys, *words)
     lines = out.splitlines()
-    assert lines[0].split() == ["group", "n", "verdicts", "reached", "median", "T_gen"]
-    assert lines[1].startswith("fast   3  3 grokked")
+    assert lines[0].split() == ["group", "logs", "verdicts", "reached", "median", "T_gen", "[step]"]
+    assert lines[1].split()[:4] == ["fast", "3", "3", "grokked"]
     assert "2 of 3" in lines[2]
     assert "fast and slow: log-rank p = 0.1 (two-sided, exact; smallest attainable 0.1)" in out
     assert f"in no group, as the pattern does not match: {tmp_path / 'stray.jsonl'}" in out

@@ -35,6 +35,12 @@ TIMES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
 STEPS = (*TIMES, "delay", "delay_ratio")
 PEAKS = ("peak", "peak_step", "drop")
 """Numbers that follow from the highest evaluation."""
+UNITS = {
+    **dict.fromkeys((*TIMES, "delay", "peak_step"), "steps"),
+    **dict.fromkeys(("peak", "end", "final", "drop"), "score"),
+    "delay_ratio": "times",
+}
+"""Of what `compare` shows; a score is an accuracy, or R2 of a regression."""
 LEVELS = ("peak", "peak_rule", "peak_step", "end", "final", "drop")
 
 
@@ -52,7 +58,7 @@ class Listing(Result):
         if not self.rows:
             console.print(f"no runs in {self.root}")
             return
-        header = ["state", "step", "verdict", "T_fit", "T_gen", "end", "run"]
+        header = ["state", "step", "verdict", "T_fit [steps]", "T_gen [steps]", "end [score]", "run"]
         print_table(console, header, (self._cells(row) for row in self.rows))
         counts: dict[str, int] = {}
         for row in self.rows:
@@ -176,9 +182,10 @@ def _show_measured(console: "Console", measured: dict[str, Any]) -> None:
 
 
 def _times(milestones: MilestonesRecord) -> str:
-    """``T_fit 400, T_gen > 2000, ...``; T_grok only where there is a train loss."""
+    """``T_fit 400, T_gen > 2,000, ... [steps]``; T_grok only where there is a train loss."""
     moments = {name: getattr(milestones, name) for name in TIMES}
-    return ", ".join(f"{name} {moment_text(moment)}" for name, moment in moments.items() if moment is not None)
+    known = [f"{name} {moment_text(moment)}" for name, moment in moments.items() if moment is not None]
+    return f"{', '.join(known)} [steps]"
 
 
 def _show_origin(console: "Console", made: dict[str, Any]) -> None:
@@ -243,7 +250,8 @@ class Compared(Result):
         split, _, quantity = key.rpartition(" ")
         rules = self.results.get(f"{split} peak_rule".strip(), ())
         stamp = next((oracle_label(s) for s in REPORTED if oracle_label(s) in rules), "")
-        return f"{key}, {stamp}" if quantity in PEAKS and stamp else key
+        named = f"{key}, {stamp}" if quantity in PEAKS and stamp else key
+        return f"{named} [{UNITS[quantity]}]" if quantity in UNITS else named
 
 
 def _result_text(value: Any) -> str:

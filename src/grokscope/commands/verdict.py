@@ -40,6 +40,8 @@ class Judged(Result):
     """What was left out of folders, in words."""
     grouped: "JudgedLogs | None" = None
     """Where a pattern of groups was given."""
+    unit: str = "steps"
+    """What the steps of all sources count: a log's are in its own step column."""
 
     def data(self) -> Any:
         found: dict[str, Any] = {name: plain(splits) for name, splits in self.sources.items()}
@@ -64,14 +66,15 @@ class Judged(Result):
         if self.grouped is None:
             self._show_sources(console)
         else:
-            show_groups(console, self.grouped)
+            show_groups(console, self.grouped, self.unit)
         for words in self.errors.values():
             console.print(f"not judged: {words}")
         for words in self.left:
             console.print(f"note: {words}")
 
     def _show_sources(self, console: "Console") -> None:
-        header = ["source", "split", "verdict", "robust", "T_fit", "T_gen", "delay ratio", "peak", "peak by", "end"]
+        times = [f"T_fit [{self.unit}]", f"T_gen [{self.unit}]", "delay ratio [times]"]
+        header = ["source", "split", "verdict", "robust", *times, "peak [score]", "peak by", "end [score]"]
         rows: list[list[str]] = []
         for source, splits in self.sources.items():
             rows += [[source, *_cells(v)] for v in splits.values()]
@@ -114,10 +117,10 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
     ]
 
 
-def show_groups(console: "Console", found: "JudgedLogs") -> None:
+def show_groups(console: "Console", found: "JudgedLogs", unit: str = "steps") -> None:
     """A row for each group and split, the tests between groups, and the logs in no group."""
     splits = {group.split for group in found.groups}
-    header = ["group", "split", "n", "verdicts", "reached", "median T_gen"]
+    header = ["group", "split", "logs", "verdicts", "reached", f"median T_gen [{unit}]"]
     keep = [i for i, name in enumerate(header) if name != "split" or len(splits) > 1]
     rows = [_group_cells(group) for group in found.groups]
     print_table(console, [header[i] for i in keep], [[row[i] for i in keep] for row in rows])
@@ -132,9 +135,10 @@ def show_groups(console: "Console", found: "JudgedLogs") -> None:
 
 def _group_cells(group: "Group") -> list[str]:
     verdicts = ", ".join(f"{count:,} {label}" for label, count in group.verdicts.items())
-    estimate = group.T_gen
-    reached, median = ("", "") if estimate is None else (f"{estimate.events} of {estimate.n}", estimate.median_text())
-    return [group.name, group.split, str(group.n), verdicts, reached, median]
+    head = [group.name, group.split, f"{group.n:,}", verdicts]
+    if group.T_gen is None:
+        return [*head, "", ""]
+    return [*head, f"{group.T_gen.events:,} of {group.T_gen.n:,}", group.T_gen.median_text()]
 
 
 def _comparison_line(test: "Comparison", named: bool) -> str:
@@ -265,7 +269,8 @@ def _each(found: "Found", criteria: "Criteria | None", columns: dict[str, Any]) 
     """Every source by itself. Runs keep their verdicts, so that asking again costs nothing."""
     from grokscope.foreign.judging import judge_source
 
-    judged = Judged({}, {name: as_options(words) for name, words in found.errors.items()}, found.left)
+    errors = {name: as_options(words) for name, words in found.errors.items()}
+    judged = Judged({}, errors, found.left, unit=_unit(found.sources, columns))
     tick = Ticker("judged")
     for done, source in enumerate(found.sources, 1):
         if source.run is not None:
@@ -301,7 +306,15 @@ def _grouped(
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     sources = {log.name: _records(log) for log in logs if log.error is None}
-    return Judged(sources, {k: as_options(v) for k, v in logs.errors.items()}, logs.left, logs)
+    errors = {name: as_options(words) for name, words in logs.errors.items()}
+    return Judged(sources, errors, logs.left, logs, _unit(found.sources, columns))
+
+
+def _unit(sources: "Sequence[Source]", columns: Mapping[str, Any]) -> str:
+    """``steps`` for runs; for logs the name of their step column, or both."""
+    named = str(columns["step"] or "steps")
+    kinds = ["steps" if source.run is not None else named for source in sources]
+    return " or ".join(dict.fromkeys(kinds)) or "steps"
 
 
 def _records(log: "JudgedLog") -> Splits:

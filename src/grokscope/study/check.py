@@ -17,7 +17,7 @@ from grokscope.study.measured import MeasuredExpectation, MeasuredRatio
 from grokscope.study.run_state import StudyRun
 from grokscope.study.seen import Seen, route, seen
 from grokscope.study.testing import members, one_result
-from grokscope.study.words import describe_where
+from grokscope.study.words import describe_where, with_unit
 from grokscope.vocabulary.splits import REPORTED, speaking
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def _describe(e: Expectation, verdicts: Sequence[VerdictRecord], met: int) -> st
         f"{met} of {len(verdicts):,}: "
         + ", ".join(f"{n} {name}" if len(names) > 1 else name for name, n in names.items())
     ]
-    return "; ".join(parts + [f"{name} {_spread([seen(v, name) for v in verdicts])}" for name in e.quantities()])
+    spreads = {name: _spread([seen(v, name) for v in verdicts]) for name in e.quantities()}
+    return "; ".join(parts + [f"{name} {with_unit(name, spread)}" for name, spread in spreads.items()])
 
 
 def _word(verdict: VerdictRecord, e: Expectation) -> str:
@@ -214,7 +215,8 @@ def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: Judge) -> Check
     verdicts = [[judge(s, e.split) for s in group] for group in groups]
     top, bottom = ([seen(v, e.ratio) for v in group] for group in verdicts)
     ratio = e.seen(top, bottom)
-    text = f"{ratio} (medians {median_text(top)} and {median_text(bottom)}, with 95 % intervals)"
+    medians = with_unit(e.ratio, f"{median_text(top)} and {median_text(bottom)}")
+    text = f"{ratio} (medians {medians}, with 95 % intervals)"
     return _ratio_row(e, _expected(e, list(chain.from_iterable(verdicts))), text, _decide(ratio, *e.between))
 
 

@@ -53,7 +53,7 @@ from grokscope.study.read_hypothesis import KEYS as COMPARED
 from grokscope.study.read_hypothesis import read_hypothesis
 from grokscope.study.seen import LEVELS, PEAKS, STEPS, Seen, route, seen
 from grokscope.study.spec import Entry
-from grokscope.study.words import describe_where, number, on, stamped
+from grokscope.study.words import describe_where, number, on, stamped, with_unit
 from grokscope.vocabulary.splits import HELD_OUT
 
 if TYPE_CHECKING:
@@ -83,9 +83,8 @@ class Expectation:
         parts = [" or ".join(self.verdict)] if self.verdict else []
         if self.formation:
             parts.append(f"route: {' or '.join(self.formation)}")
-        parts += [
-            f"{self._called(name)} in [{number(low)}, {number(high)}]" for name, (low, high) in self.ranges.items()
-        ]
+        for name, (low, high) in self.ranges.items():
+            parts.append(f"{self._called(name)} in {with_unit(name, f'[{number(low)}, {number(high)}]')}")
         parts += [f"{name} not reached" for name in self.censored]
         share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
         return on(self.split) + "; ".join(parts) + share if parts else ""

@@ -17,6 +17,15 @@ def on(split: str | None) -> str:
     return f"on {split}: " if split else ""
 
 
+IN_STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "T_grok", "delay", "peak_step", "peak_lasting_step")
+"""Quantities of a verdict that are steps; the others are scores and ratios."""
+
+
+def with_unit(quantity: str, words: str) -> str:
+    """``2,600`` -> ``2,600 steps`` where the quantity is one of steps."""
+    return f"{words} steps" if quantity in IN_STEPS else words
+
+
 def stamped(name: str, split: str | None, follows_from_a_peak: bool, close: str = "") -> str:
     """A number's name. One that follows from a peak on the split that is only reported is an oracle's, and says so."""
     if split is None or not is_reported(split) or not follows_from_a_peak:
