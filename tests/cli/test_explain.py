@@ -163,3 +163,16 @@ def test_the_thresholds_of_a_study_are_those_of_its_file(study, capsys, monkeypa
     assert cli.run(["explain", "two", "--root", str(root / "runs"), "--json"]) == 0
     arms = json.loads(capsys.readouterr().out)["arms"]
     assert all(set(arm["verdicts"]) == {"underfit"} for arm in arms)
+
+
+def test_the_amount_of_an_intervention_is_a_dose(tmp_path, capsys, monkeypatch):
+    held = [{"name": "hold_norm", "rho": rho, "from": 5} for rho in (0.8, 1.2)]
+    arms = [{"name": f"rho {each['rho']}", "regime": {"interventions": [each]}} for each in held]
+    made = Study.from_dict({**TINY, "schema": 2, "name": "dose", "seeds": [0, 1], "arm": arms})
+    made.run(0, tmp_path)
+    monkeypatch.setattr("grokscope.study.study.find_study", lambda file: file)
+    monkeypatch.setattr("grokscope.study.study.Study.load", lambda file: made)
+    assert cli.run(["explain", "dose", "--root", str(tmp_path), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [c["key"] for c in data["contrasts"]] == ["regime.interventions.0.rho"]
+    assert data["doses"] == [], "none of them generalized"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.explained import Explained, ExplainedStudy, Tested
 from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
 from grokscope.config import require
-from grokscope.configio import dump, flatten, load_run
-from grokscope.registry import import_plugins
+from grokscope.configio import dump, flatten, load_run, with_items
+from grokscope.registry import LISTS, import_plugins
 from grokscope.store import Run, open_run
 from grokscope.store.ended import require_whole
 from grokscope.vocabulary.text import plural
@@ -223,6 +223,7 @@ def _of_log(
 def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     from grokscope.mechanism.arms import contrasts, words_by_arm
     from grokscope.mechanism.delay_law import calibrated
+    from grokscope.mechanism.doses import doses
     from grokscope.study.study import Study, find_study
 
     study = Study.load(find_study(file))
@@ -241,7 +242,8 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     members = [_member(state, case, None if law is None else law.law) for state, case in cases]
     arms = words_by_arm(members)
     title = study.title or study.name
-    return ExplainedStudy(title, members[0].explanation.split, arms, contrasts(members), notes, law)
+    split = members[0].explanation.split
+    return ExplainedStudy(title, split, arms, contrasts(members), notes, law, doses(members))
 
 
 def _cases(
@@ -264,11 +266,15 @@ def _member(state: "StudyRun", case: "Case", law: "DelayLaw | None") -> "Member"
     from grokscope.mechanism.arms import Member
 
     config = state.entry.config
-    settings = {key: value for key, value in flatten(dump(config)).items() if key.partition(".")[0] not in NO_SETTING}
-    settings.pop("regime.name")
+    flat = with_items(flatten(dump(config)))
+    settings = {key: value for key, value in flat.items() if key.partition(".")[0] not in NO_SETTING}
+    for whole in ("regime.name", *LISTS):  # a label, and lists whose items stand beside them
+        settings.pop(whole, None)
     is_own = law is not None and law.cell == config.regime.name  # a law predicts nothing of what it was made from
     explanation = explain_by(case, None if is_own else law)
-    return Member(config.regime.name, settings, explanation, float(case.verdict.milestones.end))
+    m = case.verdict.milestones
+    T_gen = None if m.T_gen.censored else float(m.T_gen.at)
+    return Member(config.regime.name, settings, explanation, float(m.end), T_gen)
 
 
 NO_SETTING = ("seed", "hardware", "evaluate", "diagnose", "checkpoint")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from grokscope.mechanism import Explanation, Finding
     from grokscope.mechanism.arms import ArmWords, Contrast
     from grokscope.mechanism.delay_law import Calibrated, Prediction
+    from grokscope.mechanism.doses import Dose
     from grokscope.study.counterfactual import Trial
 
 
@@ -78,6 +79,7 @@ class ExplainedStudy(Result):
     contrasts: "tuple[Contrast, ...]"
     notes: list[str] = field(default_factory=list)
     law: "Calibrated | None" = None
+    doses: "tuple[Dose, ...]" = ()
 
     def data(self) -> Any:
         return {
@@ -86,6 +88,7 @@ class ExplainedStudy(Result):
             "arms": [asdict(arm) for arm in self.arms],
             "contrasts": [c.to_dict() for c in self.contrasts],
             "delay_law": None if self.law is None else self.law.to_dict(),
+            "doses": [dose.to_dict() for dose in self.doses],
             "notes": self.notes,
         }
 
@@ -105,10 +108,21 @@ class ExplainedStudy(Result):
             console.print(
                 "Ranges that do not touch happen by chance in one of ten pairs of three runs and three.", style="dim"
             )
+        if self.doses:
+            _heading(console, "What the amount of a setting does to T_gen (slope of ln T_gen, 95 %)")
+            print_table(console, ("setting", "amounts", "runs", "slope", "interval"),
+                        [_dose_cells(dose) for dose in self.doses])  # fmt: skip
         if self.law is not None:
             _show_law(console, self.law)
         for note in self.notes:
             console.print(f"note: {note}", markup=False)
+
+
+def _dose_cells(dose: "Dose") -> tuple[str, ...]:
+    amounts = ", ".join(number(value) for value in dose.values)
+    runs = f"{dose.n}" if not dose.censored else f"{dose.n} and {dose.censored} censored"
+    low, high = dose.interval
+    return (dose.key, amounts, runs, number(dose.slope), f"{number(low)} to {number(high)}")
 
 
 def _show_law(console: "Console", found: "Calibrated") -> None:

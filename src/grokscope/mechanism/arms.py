@@ -21,6 +21,8 @@ class Member:
     explanation: Explanation
     end: float
     """Mean held-out score at the end."""
+    T_gen: float | None = None
+    """When held-out arrived; None where it has not by the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
