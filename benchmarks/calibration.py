@@ -20,6 +20,7 @@ from multiprocessing import get_context
 from calibration_tables import write_tables
 
 from grokscope.dissect.calibrate import BASE, PLANTED, Row, calibrate, nothing_used, overview, told_apart
+from grokscope.dissect.planted import Planting
 from grokscope.results.calibration import SHIPPED, Calibration, Condition, shipped
 from grokscope.results.dissection import RULES
 from grokscope.store.provenance import provenance
@@ -88,7 +89,7 @@ def measure(counts: dict[str, int], workers: int) -> None:
 def scored(counts: dict[str, int], workers: int) -> Iterator[tuple[str, list[Row], float]]:
     """Rows as they come, with the condition and the processor seconds they cost."""
     tasks = [
-        (name, range(first, min(first + CHUNK, count)))
+        (name, PLANTED[name], range(first, min(first + CHUNK, count)))
         for name, count in counts.items()
         for first in range(0, count, CHUNK)
     ]
@@ -100,9 +101,9 @@ def scored(counts: dict[str, int], workers: int) -> Iterator[tuple[str, list[Row
         yield from (future.result() for future in as_completed([pool.submit(score, *task) for task in tasks]))
 
 
-def score(name: str, seeds: range) -> tuple[str, list[Row], float]:
+def score(name: str, what: Planting, seeds: range) -> tuple[str, list[Row], float]:
     start = time.process_time()
-    rows = calibrate(seeds, {name: PLANTED[name]})
+    rows = calibrate(seeds, {name: what})
     return name, rows, time.process_time() - start
 
 
