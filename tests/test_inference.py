@@ -20,10 +20,13 @@ from grokscope.inference import (
     load_registry,
     mann_whitney,
     mann_whitney_p,
+    mean_peaks,
     power,
     published_inference,
+    seeds_of_mean,
     sign_flip,
     smallest_p,
+    steering_readings,
 )
 
 
@@ -246,3 +249,62 @@ def test_bad_input(call, message):
 def test_smallest_p_counts_arrangements():
     for n, m in [(2, 2), (4, 6), (10, 10)]:
         assert smallest_p("mann-whitney", (n, m), "greater") == 1 / comb(n + m, n)
+
+
+def test_a_rank_test_of_many_values_is_quick_and_near_the_exact_one():
+    """The exact law of 10,000 pairs against the normal approximation just above, with and without ties."""
+    from scipy import stats
+
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal(100) + 0.25, rng.standard_normal(101)
+    above = mann_whitney(a, b)
+    assert above.method == "normal approximation"
+    assert above.power is None  # more than 60 units: an ordinary calculation serves
+    exact = stats.mannwhitneyu(a, b, method="exact").pvalue
+    assert above.p == pytest.approx(exact, rel=0.02)
+    at = mann_whitney(a, b[:100])
+    assert at.method == "exact"
+    assert at.p == pytest.approx(stats.mannwhitneyu(a, b[:100], method="exact").pvalue)
+    tied = mann_whitney(a.round(1), b.round(1))
+    assert tied.p == pytest.approx(stats.mannwhitneyu(a.round(1), b.round(1), method="asymptotic").pvalue)
+    assert mann_whitney(rng.standard_normal(2000), rng.standard_normal(2000)).p > 0.001
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_few_values_with_ties_have_the_p_of_all_arrangements(alternative):
+    from itertools import combinations
+
+    a, b = [1.0, 2.0, 2.0, 4.0], [0.0, 2.0, 3.0]
+    ranks = np.array([2.0, 4, 4, 7, 1, 4, 6])
+    sums = np.array([ranks[list(c)].sum() for c in combinations(range(7), 4)])
+    own = ranks[:4].sum()
+    greater, less = (sums >= own).mean(), (sums <= own).mean()
+    wanted = {"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[alternative]
+    assert mann_whitney(a, b, alternative).p == pytest.approx(wanted)
+
+
+def test_published_means_with_and_without_the_artifact_and_what_the_corrected_mean_is():
+    favorable, standard, clean = mean_peaks()
+    assert favorable.mean == pytest.approx((0.6876 + 0.7336 + 0.7270 + 0.6722 + 0.7056) / 5)
+    assert standard.mean == pytest.approx(0.79817, abs=5e-6)
+    assert clean.mean == pytest.approx(0.75325)
+    assert clean.seeds == (42, 456)
+    # all three standard peaks lie above all five others: the smallest p of 3 v 5, and of 2 v 5
+    assert standard.p_two_sided == pytest.approx(2 / 56)
+    assert clean.p_two_sided == pytest.approx(2 / 21)
+    assert favorable.p_two_sided is None
+    assert seeds_of_mean() == ((42, 456),)
+    assert seeds_of_mean(0.7982) == ((42, 123, 456),)
+    assert seeds_of_mean(0.5) == ()
+
+
+def test_published_rank_p_has_two_readings_each_with_its_two_sided_value():
+    one, two = steering_readings()
+    assert (one.u, one.sidedness) == (13, "greater")
+    assert one.p == pytest.approx(4 / 56)
+    assert one.p_two_sided == pytest.approx(8 / 56)
+    assert (two.u, two.sidedness) == (14, "two-sided")
+    assert two.p == two.p_two_sided == pytest.approx(4 / 56)
+    assert one.smallest_p == pytest.approx(2 / 56)
+    assert one.power is not None
+    assert one.power["1"] < 0.3

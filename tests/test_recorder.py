@@ -72,3 +72,58 @@ def test_mistakes_are_named(tmp_path):
 def test_the_example_runs(capsys):
     runpy.run_path(str(Path(__file__).parent.parent / "examples" / "own_loop.py"), run_name="__main__")
     assert "id_val: " in capsys.readouterr().out
+
+
+def test_numbers_of_numpy_are_numbers_everywhere(tmp_path):
+    """Loops keep their counts in numpy and torch; what is stored is what was meant, as JSON."""
+    with Recorder(
+        tmp_path / "mine",
+        torch.nn.Linear(2, 2),
+        seed=np.int64(3),
+        threshold=np.float32(0.75),
+        n={"train": np.int32(100), "id_val": torch.tensor(500)},
+        trivial={"id_val": np.float64(0.5)},
+        config={
+            "lr": np.float32(0.5),
+            "layers": np.array([4, 8]),
+            "inner": {"betas": (0.9, np.float64(0.99))},
+            "at": Path("x"),
+        },
+    ) as rec:
+        rec.log(np.int64(1), train_acc=np.float32(0.5), id_val_acc=torch.tensor(0.25), tokens=np.int64(7))
+        assert rec.checkpoint(np.int64(1)).name == "st00000001.safetensors"
+    run = open_run(tmp_path / "mine")
+    assert run.config["seed"] == 3
+    assert run.config["own"] == {"lr": 0.5, "layers": [4, 8], "inner": {"betas": [0.9, 0.99]}, "at": "x"}
+    facts = run.facts
+    assert facts["threshold"] == 0.75
+    assert facts["splits"] == {"train": {"n": 100}, "id_val": {"n": 500, "trivial_acc": 0.5}}
+    assert [{k: row[k] for k in ("step", "train_acc", "id_val_acc", "tokens")} for row in run.rows()] == [
+        {"step": 1, "train_acc": 0.5, "id_val_acc": 0.25, "tokens": 7}
+    ]
+    assert isinstance(run.rows()[0]["tokens"], int)
+    assert isinstance(facts["splits"]["id_val"]["n"], int)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1.5}, "seed: expected a whole number, got 1.5"),
+        ({"n": {"train": "many"}}, r"n\['train'\]: expected a number, got 'many'"),
+        ({"trivial": {"id_val": None}}, r"trivial\['id_val'\]: expected a number"),
+        ({"config": {"a": {"b": object()}}}, r"config\['a'\]\['b'\]: object cannot be kept as JSON"),
+    ],
+)
+def test_what_cannot_be_kept_is_named_and_leaves_no_run_and_no_lock(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        Recorder(tmp_path / "mine", **options)
+    assert not (tmp_path / "mine" / "config.json").exists()
+    Recorder(tmp_path / "mine").finish()
+
+
+def test_a_checkpoint_at_no_step_is_refused(tmp_path):
+    with (
+        Recorder(tmp_path / "mine", torch.nn.Linear(1, 1)) as rec,
+        pytest.raises(ValueError, match="whole number >= 0"),
+    ):
+        rec.checkpoint(1.5)

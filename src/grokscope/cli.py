@@ -93,6 +93,7 @@ VERBS = {
     "archive export": Verb("archive:export", "write runs as an archive with a model card"),
     "archive push": Verb("archive:push", "send an archive to the Hugging Face Hub"),
     "archive fetch": Verb("archive:fetch", "fetch an archive from the Hugging Face Hub"),
+    "archive inference": Verb("archive:inference", "recompute the tests that the shortcut study published"),
     "data sheet": Verb("data:sheet", "look at a task's images"),
     "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files", ("task",)),
     "data camelyon17 check": Verb("data:camelyon17_check", "check a Camelyon17 folder"),

@@ -63,12 +63,15 @@ class Recorder:
         self.run = Run(Path(folder))
         self.model = model
         kind, base = task, "trivial_acc" if task == "classification" else "trivial_loss"
-        splits: dict[str, dict[str, float]] = {s: {"n": k} for s, k in (n or {}).items()}
+        require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
+        splits: dict[str, dict[str, float]] = {s: {"n": _number(f"n[{s!r}]", k)} for s, k in (n or {}).items()}
         for split, value in (trivial or {}).items():
-            splits.setdefault(split, {})[base] = value
+            splits.setdefault(split, {})[base] = _number(f"trivial[{split!r}]", value)
+        kept = {str(key): _plain(f"config[{key!r}]", value) for key, value in (config or {}).items()}
+        wanted = None if threshold is None else _number("threshold", threshold)
         self._lock = lock.exclusive(self.run.path)
         self._lock.__enter__()
-        own = {"task": {"name": "own"}, "model": {"name": type(model).__name__}, "regime": {"name": name}, "seed": seed}
+        own = {"task": {"name": "own"}, "model": {"name": type(model).__name__}, "regime": {"name": name}}
         facts = {
             "kind": kind,
             "steps_per_epoch": 1,
@@ -76,8 +79,8 @@ class Recorder:
             "meta": {},
             "notes": ["recorded by another loop"],
         }
-        facts["threshold"] = threshold or (0.95 if task == "classification" else 0.9)
-        record = {"schema": SCHEMA, "config": {**own, "own": dict(config or {})}, "passed": [], "facts": facts}
+        facts["threshold"] = wanted or (0.95 if task == "classification" else 0.9)
+        record = {"schema": SCHEMA, "config": {**own, "seed": int(seed), "own": kept}, "passed": [], "facts": facts}
         write_json(self.run.path / "config.json", {**record, "provenance": provenance(), "lineage": None})
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
         self._started = time.time()
@@ -104,9 +107,10 @@ class Recorder:
         """Keep the model's weights for ever. Returns the file."""
         from grokscope.store.checkpoints import save_weights
 
+        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
         if self.model is None:
             raise ValueError("a checkpoint needs the model: Recorder(folder, model)")
-        path = self.run.path / "checkpoints" / f"st{step:08d}.safetensors"
+        path = self.run.path / "checkpoints" / f"st{int(step):08d}.safetensors"
         save_weights(path, self.model.state_dict())
         return path
 
@@ -135,9 +139,26 @@ class Recorder:
 def _number(name: str, value: Any) -> float | int:
     """A Python number from a number, a numpy scalar or a tensor of one element."""
     try:
-        return value if isinstance(value, int | float) else float(value)
-    except (TypeError, ValueError) as error:
+        plain = value.item() if hasattr(value, "item") else value
+        return plain if isinstance(plain, int | float) else float(plain)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: expected a number, got {value!r}") from error
+
+
+def _plain(name: str, value: Any) -> Any:
+    """What a config may hold as JSON writes it: numpy scalars as numbers, arrays and tuples as lists, paths as text."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(f"{name}[{key!r}]", inner) for key, inner in value.items()}
+    if hasattr(value, "tolist"):  # of numpy or torch: numbers and nested lists of them
+        value = value.tolist()
+        return value if not isinstance(value, list) else _plain(name, value)
+    if isinstance(value, list | tuple | set):
+        return [_plain(f"{name}[{i}]", inner) for i, inner in enumerate(value)]
+    raise ValueError(f"{name}: {type(value).__name__} cannot be kept as JSON; give numbers, text, lists or mappings")
 
 
 def _norm(model: Any) -> float:

@@ -153,3 +153,23 @@ def test_percent_is_told_never_guessed():
         fields.scale_accuracies(fields.Table([{"ood_test_acc": 68.76}]), 1.0)
     fields.scale_accuracies(table, 0.01)
     assert table.rows[0]["ood_test_acc"] == pytest.approx(0.6876)
+
+
+def test_a_wrong_scale_is_refused_with_what_it_would_have_made():
+    def rows(*values):
+        return fields.Table([{"epoch": float(i), "ood_test_acc": v} for i, v in enumerate(values)])
+
+    with pytest.raises(
+        ValueError, match=r"scale=0.01 was given, but no accuracy .* above 0.9: they are shares already"
+    ):
+        fields.scale_accuracies(rows(0.5, 0.9), 0.01)
+    with pytest.raises(ValueError, match=r"holds 6.876 \(68.76 times the scale 0.1\), .* in percent, pass scale=0.01"):
+        fields.scale_accuracies(rows(68.76), 0.1)
+    with pytest.raises(ValueError, match=r"holds 1.8 \(0.9 times the scale 2\), which is no accuracy in 0..1$"):
+        fields.scale_accuracies(rows(0.5, 0.9), 2.0)
+    early = rows(0.8, 68.76)  # a percent history may begin below one percent
+    fields.scale_accuracies(early, 0.01)
+    assert early.rows[0]["ood_test_acc"] == pytest.approx(0.008)
+    nothing = rows(0.0)
+    fields.scale_accuracies(nothing, 0.01)
+    assert nothing.rows[0]["ood_test_acc"] == 0

@@ -368,6 +368,20 @@ def test_a_history_in_percent_is_a_problem_with_its_remedy(archive, tmp_path):
     assert from_run(found[0]).held_out["ood_test"].max() < 0.74
 
 
+@pytest.mark.parametrize("scale", [0.0, -0.01, float("nan"), float("inf")])
+def test_a_scale_that_is_none_is_refused_before_anything_is_read(archive, tmp_path, scale):
+    with pytest.raises(ValueError, match=r"scale: must be a number above 0 \(0.01 for percent\)"):
+        import_archive(archive, tmp_path / "a", scale=scale)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_history_in_shares_is_not_scaled_to_nothing(archive, tmp_path):
+    shutil.rmtree(archive / "runs" / STANDARD)
+    found = import_archive(archive, tmp_path / "a", scale=0.01)
+    assert any("they are shares already; leave scale out" in problem for problem in found.problems)
+    assert found[0].rows() == []
+
+
 def test_a_history_without_epochs_says_what_it_has(archive, tmp_path):
     rows = [{"time" if k == "epoch" else k: v for k, v in row.items()} for row in history()]
     (archive / "runs" / RUN / "results" / "history.json").write_text(json.dumps(rows))

@@ -65,3 +65,18 @@ def test_mistakes_are_one_message_and_exit_code_2(words, message, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert cli(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_published_inference_is_recomputed_in_words_and_as_data(capsys):
+    assert cli(["archive", "inference"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "grokking-favorable 4/5, standard 1/3" in said
+    assert "Fisher p = 0.286, one-sided (greater); two-sided 0.464" in said
+    assert "Fisher p = 0.179, one-sided (greater); two-sided 0.196" in said
+    assert "U = 13 of 15, one-sided (greater): p = 0.0714, two-sided 0.143" in said
+    assert "U = 14 of 15, two-sided: p = 0.0714" in said
+    assert "0.7533, is the mean of 2 seeds: 42, 456" in said
+    assert cli(["archive", "inference", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [round(t["p"], 3) for t in facts["shares"]] == [0.286, 0.179]
+    assert facts["corrected_mean"] == {"published": 0.7533, "means_of": [[42, 456]]}

@@ -401,3 +401,20 @@ def test_recipes_are_listed_with_their_sources(capsys):
 def test_out_of_memory_is_a_message(error, capsys):
     assert cli._explain(error, []) == 2
     assert "out of memory: make the task, the model or the batch smaller" in capsys.readouterr().err
+
+
+def test_an_empty_list_says_why_and_what_to_name(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def listed(*words: str) -> str:
+        assert cli.run(["ls", *words]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    assert listed() == "no runs in runs: nothing was trained yet"
+    (tmp_path / "empty").mkdir()
+    assert "a run is a folder with config.json" in listed("--root", "empty")
+    assert f"name the folder that holds them: {place / 'runs'}" in listed(str(place))
+    assert "with state failed" in listed(str(place / "runs"), "--state", "failed")
+    assert listed("--root", str(place / "runs")) == listed(str(place / "runs"))
+    assert cli.run(["ls", "empty", "--root", "other"]) == 2
+    assert "name one folder, not both empty and --root other" in " ".join(capsys.readouterr().err.split())

@@ -247,10 +247,19 @@ def _are_counts(values: list[float], n: int) -> bool:
 
 
 def scale_accuracies(table: Table, scale: float) -> None:
-    """Multiply every accuracy, in place. Raises ValueError where one does not lie in 0..1 afterward."""
-    for row in table.rows:
-        for name in [k for k in row if k.endswith("_acc")]:
-            row[name] *= scale
-            if not -1e-9 <= row[name] <= 1 + 1e-6:
-                remedy = "; if this history is in percent, pass scale=0.01" if scale == 1 and row[name] <= 100 else ""
-                raise ValueError(f"{name} holds {row[name]:g}, which is no accuracy in 0..1{remedy}")
+    """Multiply every accuracy, in place. Raises ValueError where one does not lie in 0..1 afterward, and for a scale
+    that is not needed: accuracies that are shares already would all come out tiny, and nothing later would notice."""
+    before = [(row, name, row[name]) for row in table.rows for name in row if name.endswith("_acc")]
+    highest = max((value for *_, value in before), default=0.0)
+    if scale < 1 and 0 < highest <= 1:
+        raise ValueError(
+            f"scale={scale:g} was given, but no accuracy of this history is above {highest:g}: they are shares "
+            "already; leave scale out"
+        )
+    for row, name, value in before:
+        row[name] = value * scale
+        if not -1e-9 <= row[name] <= 1 + 1e-6:
+            percent = scale != 0.01 and 1 < highest <= 100
+            remedy = "; if this history is in percent, pass scale=0.01" if percent else ""
+            times = "" if scale == 1 else f" ({value:g} times the scale {scale:g})"
+            raise ValueError(f"{name} holds {row[name]:g}{times}, which is no accuracy in 0..1{remedy}")

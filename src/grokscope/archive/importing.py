@@ -7,6 +7,7 @@ folders carry a hash of their own, so that training the same config never meets 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, overload
 
@@ -117,6 +118,7 @@ def import_archive(
     """
     for split in n or ():
         require(split in HELD_OUT, f"n: no held-out split {split!r}{nearest(split, list(HELD_OUT))}")
+    require(isfinite(scale) and scale > 0, f"scale: must be a number above 0 (0.01 for percent), got {scale}")
     archive, options = Path(archive), _Options(mapping or {}, scale, n or {})
     drafts = [_read(source) for source in find_sources(archive)]
     _require_used(options, drafts)

@@ -15,6 +15,8 @@ from grokscope.vocabulary.text import plural, size
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from grokscope.inference.published import MeanPeak
+
 
 @dataclass
 class Carried(Result):
@@ -237,3 +239,53 @@ def fetch(repo: str, dest: Path, /, *, revision: str | None = None, only: tuple[
 
     folder = hub.fetch(repo, dest, revision, only or None)
     return Carried({"folder": str(folder)}, [f"fetched {folder}", f"next  grokscope archive import {folder}"])
+
+
+def inference() -> Carried:
+    """Recompute the published inference of the shortcut study from its counts and its table of peaks.
+
+    Each test with its sidedness, its two-sided p, the smallest p that these n allow, and its power; the mean peaks with
+    and without the run that peaks on a random network; and what the published corrected mean is the mean of. Nothing is
+    read but what is published.
+    """
+    from grokscope.inference.published import (
+        CORRECTED_MEAN,
+        STEERING_P,
+        mean_peaks,
+        published_inference,
+        seeds_of_mean,
+        steering_readings,
+    )
+
+    shares, ranks, means = published_inference(), steering_readings(), mean_peaks()
+    sets = seeds_of_mean()
+    lines = [f"{t.question}: {t.sentence()}; {t.power}" for t in shares]
+    lines.append(f"steering: Mann-Whitney p = {STEERING_P} of 5 v 3 seeds, published without its sidedness; it can be")
+    lines += [
+        f"  U = {r.u} of 15, {_side(r.sidedness)}: p = {r.p:.3g}, two-sided {r.p_two_sided:.3g} (smallest two-sided p "
+        f"{r.smallest_p:.3g}; {r.power})"
+        for r in ranks
+    ]
+    lines += [_mean_line(mean) for mean in means]
+    lines += [
+        f"the published corrected mean of three standard seeds, {CORRECTED_MEAN}, is the mean of "
+        f"{plural(len(s), 'seed')}: {', '.join(map(str, s))}"
+        for s in sets
+    ]
+    facts = {
+        "shares": [t.to_dict() for t in shares],
+        "steering": {"p": STEERING_P, "readings": [r.to_dict() for r in ranks]},
+        "mean_peaks": [m.to_dict() for m in means],
+        "corrected_mean": {"published": CORRECTED_MEAN, "means_of": [list(s) for s in sets]},
+    }
+    return Carried(facts, lines)
+
+
+def _side(alternative: str) -> str:
+    return alternative if alternative == "two-sided" else f"one-sided ({alternative})"
+
+
+def _mean_line(mean: "MeanPeak") -> str:
+    against = "" if mean.p_two_sided is None else f"; against grokking-favorable p = {mean.p_two_sided:.3g}, two-sided"
+    seeds = ", ".join(map(str, mean.seeds))
+    return f"mean peak in the unseen hospital, {mean.arm}, seeds {seeds}: {mean.mean:.4f}{against}"

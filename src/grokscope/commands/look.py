@@ -15,7 +15,7 @@ from grokscope.config import require
 from grokscope.files import finite
 from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.results.record import plain
-from grokscope.store import Run, open_run
+from grokscope.store import Run, find_runs, open_run
 from grokscope.store.dissected import outdated
 from grokscope.store.ended import changed_since
 from grokscope.store.intervened import interventions_of
@@ -50,13 +50,15 @@ class Listing(Result):
 
     rows: list[dict[str, Any]]
     root: Path
+    filters: tuple[str, ...] = ()
+    """What was asked for, in words."""
 
     def data(self) -> Any:
         return self.rows
 
     def show(self, console: "Console") -> None:
         if not self.rows:
-            console.print(f"no runs in {self.root}")
+            console.print(self._nothing(), markup=False)
             return
         header = ["state", "step", "verdict", "T_fit [steps]", "T_gen [steps]", "end [score]", "run"]
         print_table(console, header, (self._cells(row) for row in self.rows))
@@ -67,6 +69,19 @@ class Listing(Result):
         for row in self.rows:
             if row["state"] in ("damaged", "unreadable"):
                 console.print(f"{row['state']}: {row['error']}")
+
+    def _nothing(self) -> str:
+        """Why the list is empty, and what to name instead."""
+        if self.filters:
+            return f"no runs in {self.root} with {' and '.join(self.filters)}"
+        if not self.root.is_dir():
+            return f"no runs in {self.root}: nothing was trained yet"
+        deeper = sorted({run.path.parent for inner in sorted(self.root.iterdir()) for run in find_runs(inner)})
+        if deeper:
+            return f"no runs in {self.root} itself; name the folder that holds them: {', '.join(map(str, deeper[:3]))}"
+        return (
+            f"no runs in {self.root}: a run is a folder with config.json, as train, study run and archive import make"
+        )
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
         verdict = row["verdict"] or ""
@@ -83,11 +98,19 @@ def _time(value: float | None, censored: bool | None) -> str:
     return f"> {number(value)}" if censored else number(value)
 
 
-def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | None = None) -> Listing:
+def ls(
+    folder: Path | None = None,
+    /,
+    *,
+    root: Path | None = None,
+    state: str | None = None,
+    task: str | None = None,
+) -> Listing:
     """List the runs in a folder: state, verdict, milestones.
 
     Args:
-        root: Folder that holds the runs.
+        folder: Folder that holds the runs; runs, if none is named.
+        root: The same, as the other verbs name it.
         state: Only runs in this state: done, running, interrupted, failed, diverged, planned, damaged (its
             metrics are, or are not those that it ended with), unreadable (its config or status is).
         task: Only runs of this task.
@@ -95,9 +118,12 @@ def ls(root: Path = Path("runs"), /, *, state: str | None = None, task: str | No
     from grokscope.store.query import STATES, run_rows
 
     require(state is None or state in STATES, f"unknown state {state!r}{registry.nearest(str(state), list(STATES))}")
-    rows = run_rows(_folder(root), judge=_judge_quickly)
+    require(folder is None or root is None, f"name one folder, not both {folder} and --root {root}")
+    place = Path(folder or root or "runs")
+    rows = run_rows(_folder(place), judge=_judge_quickly)
     keep = [r for r in rows if (state is None or r["state"] == state) and (task is None or r["task"] == task)]
-    return Listing(keep, Path(root))
+    asked = {"state": state, "task": task}
+    return Listing(keep, place, tuple(f"{name} {value}" for name, value in asked.items() if value is not None))
 
 
 def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:

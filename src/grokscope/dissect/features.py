@@ -85,13 +85,19 @@ def reducer(reduction: str) -> Callable[[Tensor], Tensor]:
         ValueError: for another name.
     """
     if reduction == "mean":
-        return lambda h: h.mean((2, 3)) if h.dim() == 4 else h.mean(1) if h.dim() == 3 else h
+        return _mean_over_positions
     if reduction == "flat":
         return lambda h: h.flatten(1)
     if reduction.startswith("grid") and reduction[4:].isdigit() and int(reduction[4:]) > 0:
         size = int(reduction[4:])
         return lambda h: adaptive_avg_pool2d(h, size).flatten(1) if h.dim() == 4 else h
     raise ValueError(f"reduction: unknown {reduction!r}; known: mean, flat, grid2, grid4, ... (gridK for K x K cells)")
+
+
+def _mean_over_positions(h: Tensor) -> Tensor:
+    if h.dim() == 4:
+        return h.mean((2, 3))
+    return h.mean(1) if h.dim() == 3 else h
 
 
 class _Reader:

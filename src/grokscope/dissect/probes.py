@@ -206,8 +206,7 @@ def _per_group(target, h, sample: Sample, settings: Settings, rng) -> Control | 
     units = np.unique(groups, return_inverse=True)[1]
     half = _half_of_each(units, rng)
     random_labels = [rng.permutation(_label_of_each(labels, units))[units] for _ in range(settings.probe_controls)]
-    halves = (half, ~half)
-    if any(len(np.unique(one[part])) < 2 for one in (labels, *random_labels) for part in halves):
+    if not all(_in_both_halves(one, half) for one in (labels, *random_labels)):
         return None
     fit, score = h[rows[half]], h[rows[~half]]
     grid = settings.refit_regularization
@@ -216,6 +215,11 @@ def _per_group(target, h, sample: Sample, settings: Settings, rng) -> Control | 
     one_stratum = np.zeros_like(labels)
     random = [_best_of_path(fit, score, drawn, half, one_stratum, grid) for drawn in random_labels]
     return _control("per group", real, [scored for scored, _ in random], [fitted for _, fitted in random])
+
+
+def _in_both_halves(labels: np.ndarray, half: np.ndarray) -> bool:
+    """Whether each half holds two labels or more, so that a probe can be fitted to one and scored on the other."""
+    return min(len(np.unique(labels[half])), len(np.unique(labels[~half]))) >= 2
 
 
 def _half_of_each(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:

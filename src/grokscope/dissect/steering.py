@@ -190,7 +190,7 @@ def _signs(scene: Scene, head: LinearHead, push: np.ndarray) -> Signs:
     shift = margins(towards, scene.labels) - margins(scene.logits, scene.labels)
     low, lower, middle, upper, high = np.quantile(shift, [0.05, 0.25, 0.5, 0.75, 0.95])
     return Signs(
-        helps={0: "neither", 1: helping[0] if helping else "neither", 2: "both"}[len(helping)],
+        helps=_helping(helping),
         towards=float(gains["towards"].mean()),
         towards_interval=bounds["towards"],
         against=float(gains["against"].mean()),
@@ -200,6 +200,12 @@ def _signs(scene: Scene, head: LinearHead, push: np.ndarray) -> Signs:
         shift=(float(low), float(lower), float(middle), float(upper), float(high)),
         reversed=float((np.sign(shift) == -np.sign(shift.mean())).mean()),
     )
+
+
+def _helping(signs: list[str]) -> str:
+    if len(signs) == 2:
+        return "both"
+    return signs[0] if signs else "neither"
 
 
 def _accuracies(scene: Scene, head: LinearHead, u: np.ndarray, steps: np.ndarray) -> np.ndarray:

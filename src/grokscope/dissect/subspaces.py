@@ -127,9 +127,10 @@ def lda(
     centre = class_means(h, z, weights)[2]
     rest = np.asarray(h, dtype=np.float64)
     for _ in range(rounds):
-        found = class_means(rest, z, weights)
-        inverse = np.linalg.inv(within_covariance(rest, z, found[0], weights, shrinkage))
-        basis = np.linalg.qr(np.concatenate([basis, discriminants(inverse, *found).left], axis=1))[0]
+        means, shares, middle = class_means(rest, z, weights)
+        inverse = np.linalg.inv(within_covariance(rest, z, means, weights, shrinkage))
+        directions = discriminants(inverse, means, shares, middle).left
+        basis = np.linalg.qr(np.concatenate([basis, directions], axis=1))[0]
         rest = h - (h - centre) @ basis @ basis.T
     return _orthogonal("lda", basis, centre)
 

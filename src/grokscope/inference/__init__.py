@@ -12,7 +12,7 @@ from grokscope.inference.compare import boschloo, fisher, mann_whitney, sign_fli
 from grokscope.inference.design import attainable, mann_whitney_p, power, smallest_p
 from grokscope.inference.families import Registry, holm, load_registry
 from grokscope.inference.intervals import bootstrap_interval, cliffs_delta
-from grokscope.inference.published import published_inference
+from grokscope.inference.published import mean_peaks, published_inference, seeds_of_mean, steering_readings
 from grokscope.results.seed_tests import Alternative, Counts, Power, Result
 
 __all__ = [
@@ -30,8 +30,11 @@ __all__ = [
     "load_registry",
     "mann_whitney",
     "mann_whitney_p",
+    "mean_peaks",
     "power",
     "published_inference",
+    "seeds_of_mean",
     "sign_flip",
     "smallest_p",
+    "steering_readings",
 ]

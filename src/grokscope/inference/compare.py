@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import comb
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from grokscope.results.seed_tests import Alternative, Counts, Result
 
 EXACT_LIMIT = 200_000
 """So many arrangements are still enumerated."""
+EXACT_PAIRS = 10_000
+"""Pairs of values up to which a rank test is exact."""
 RANDOM_DRAWS = 19_999
 """Beyond, so many are drawn: the standard error of a p near .05 is then .0015."""
 
@@ -33,7 +35,8 @@ def mann_whitney(
     seed: int = 0,
 ) -> Result:
     """Rank test of whether values of `a` tend to be larger than those of `b`: exact, also with ties (by enumerating all
-    ways to share the values between the arms).
+    ways to share the values between the arms, or drawing from them); above `EXACT_PAIRS` pairs by the normal
+    approximation with a correction for ties, as `method` says.
 
     Effect: Cliff's delta. Tests stochastic order, not equality of means or medians.
     """
@@ -43,12 +46,15 @@ def mann_whitney(
     _check_alternative(alternative)
     n, m = len(a), len(b)
     tied = len(np.unique(np.concatenate([a, b]))) < n + m
-    if tied:
+    large = n * m > EXACT_PAIRS
+    if tied and not large:
         ps, method = _tied_p(a, b, seed)
     else:
+        # scipy's exact law of U costs n^2 m; with so many values the normal approximation is as good
+        law: Literal["asymptotic", "exact"] = "asymptotic" if large else "exact"
         sides: tuple[Alternative, ...] = ("greater", "less", "two-sided")
-        ps = {s: float(stats.mannwhitneyu(a, b, alternative=s, method="exact").pvalue) for s in sides}
-        method = "exact"
+        ps = {s: float(stats.mannwhitneyu(a, b, alternative=s, method=law).pvalue) for s in sides}
+        method = "normal approximation" if large else "exact"
     delta, low, high = cliffs_delta(a, b)
     return Result(
         test="Mann-Whitney",
@@ -80,6 +86,7 @@ def _rearranged(a: np.ndarray, b: np.ndarray, total: int, seed: int) -> tuple[di
         vectorized=True,
         n_resamples=everything if exact else RANDOM_DRAWS,
         alternative="greater",
+        batch=max(1, 4_000_000 // (len(a) + len(b))),  # all draws at once would fill the memory
         rng=np.random.default_rng(seed),
     )
     draws, own = np.asarray(found.null_distribution), float(found.statistic)

@@ -11,6 +11,8 @@ from grokscope.results.seed_tests import Alternative, Counts, Power
 
 SHIFTS = (1.0, 1.5, 2.0)
 FLIP_DRAWS = 1000
+MOST = 60
+"""Units of an arm up to which power is computed from the test's own law."""
 
 
 def mann_whitney_p(u: float, n: int, m: int, alternative: Alternative = "two-sided") -> float:
@@ -108,12 +110,14 @@ def power(
 
     For shares: each unit succeeds when such a value exceeds the midpoint between the arms (exact). For pairs: the
     standard deviation is that of the differences. By simulation with a fixed seed for ranks and pairs (`draws` samples;
-    `Power.error` says the standard error); None for shares with more than 60 units in an arm, and for pairs above 12,
-    where an ordinary power calculation serves.
+    `Power.error` says the standard error); None for ranks and shares with more than `MOST` units in an arm, and for
+    pairs above 12, where an ordinary power calculation serves.
     """
     rng = np.random.default_rng(20240229)
     if test in ("mann-whitney", "sign-flip") and smallest_p(test, n, alternative) > alpha:
         return _computed({f"{s:g}": 0.0 for s in shifts})
+    if test in ("mann-whitney", "fisher") and max(n) > MOST:
+        return None
     if test == "mann-whitney":
         noise = rng.standard_normal((draws, n[0], 1)), rng.standard_normal((draws, 1, n[1]))
         ps = np.array([mann_whitney_p(u, n[0], n[1], alternative) for u in range(n[0] * n[1] + 1)])
@@ -154,11 +158,9 @@ def _flip_power(n: int, shifts: Sequence[float], alternative: Alternative, alpha
     return _simulated(out, FLIP_DRAWS)
 
 
-def _share_power(n: tuple[int, ...], shifts: Sequence[float], alternative: Alternative, alpha: float) -> Power | None:
+def _share_power(n: tuple[int, ...], shifts: Sequence[float], alternative: Alternative, alpha: float) -> Power:
     from scipy.stats import binom, norm
 
-    if max(n) > 60:
-        return None
     table = _fisher_table(n[0], n[1], alternative)
     out = {}
     for s in shifts:
