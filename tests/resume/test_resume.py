@@ -14,6 +14,7 @@ import torch
 
 from grokscope import configio, registry
 from grokscope.config import Budget
+from grokscope.files import read_json
 from grokscope.store import open_run
 from grokscope.train.branch import branch
 from grokscope.train.driver import Interrupted, extend, train
@@ -84,6 +85,31 @@ def test_twenty_kills_at_random_moments(tmp_path):
     run = train(config, tmp_path / "killed")
     same_folder_content(whole.path, run.path)
     assert run.status["state"] == "done"
+
+
+def test_kills_while_interventions_wait_for_the_fit_begin_and_end(tmp_path):
+    """The resume state, the rows and the record of interventions agree, wherever the process dies."""
+    items = [
+        {"name": "hold_norm", "rho": 0.5, "from": "T_fit", "until": "T_fit + 300"},
+        {"name": "switch", "from": "T_fit + 100", "to": {"optimizer": "sgd", "grad_filter": "grokfast_ema"}},
+        {"name": "train_subset", "share": 0.4, "from": "T_fit + 200"},
+        {"name": "reinitialize", "from": "T_fit + 250"},
+    ]
+    config = tiny(
+        {"model.embedding": 8, "model.hidden": [32], "regime.interventions": items, "budget.steps": 800},
+        hardware__resume_every_s=0.02,
+    )
+    whole = train(replace(config, hardware=replace(config.hardware, resume_every_s=60)), tmp_path / "whole")
+    assert [e["state"] for e in read_json(whole.path / "results" / "interventions.json")["interventions"]] == [
+        "ended", "acting", "acting", "acting",
+    ]  # fmt: skip
+    rng = random.Random(1)
+    kills = 0
+    while kills < 8 and killed(config, tmp_path / "killed", rng.uniform(0, 0.2), wait_for_state=kills % 2 == 0):
+        kills += 1
+    assert kills >= 2
+    run = train(config, tmp_path / "killed")
+    same_folder_content(whole.path, run.path)
 
 
 @pytest.mark.parametrize(("kind", "name"), REGISTERED, ids=lambda v: v)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from grokscope import registry
+from grokscope import configio, registry
 from grokscope.commands.train import branch as branch_command
 from grokscope.config import Budget
 from grokscope.files import read_json
@@ -272,3 +272,25 @@ def test_a_plan_counts_the_disk_of_kept_states():
     cost = Cost(step_s=0.0, row_s=0.0, diagnosed_s=0.0, weights=10, state=1000)
     costs = [cost.bytes(make_plan(keeping(*states), 24)) for states in ((), ("T_fit", 800))]
     assert costs[1] - costs[0] == 2000
+
+
+@pytest.mark.slow
+def test_without_decay_after_the_fit_modular_addition_does_not_generalize_within_the_budget(tmp_path):
+    """The parent groks; its exact fork at T_fit, with decay removed there and nothing else changed, is censored."""
+    recipe = {
+        "task": {"name": "modular", "p": 59},
+        "model": {"name": "embedding-mlp"},
+        "regime": {"recipe": "modular"},
+        "budget": {"steps": 1500},
+        "evaluate": {"every": 10, "at": [0]},
+        "diagnose": {"at": [1500]},
+        "checkpoint": {"at": [1500], "states": ["T_fit"]},
+        "hardware": {"resume_every_s": 1000.0},
+    }
+    parent = train(configio.load_run(recipe), tmp_path)
+    child = train(fork(parent, {"regime.weight_decay": 0.0}, at="T_fit"), tmp_path)
+    with_decay, without = (run_verdicts(run)["id_val"] for run in (parent, child))
+    assert (with_decay.verdict, without.verdict) == ("grokked", "memorized")
+    assert 350 <= with_decay.milestones.T_gen.at <= 700
+    assert (without.milestones.T_gen.at, without.milestones.T_gen.censored) == (1500, True)
+    assert with_decay.milestones.T_fit == without.milestones.T_fit
