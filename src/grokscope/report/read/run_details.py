@@ -9,12 +9,15 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from grokscope.report.read.copies import is_import
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.subjects import differing, flat
 from grokscope.report.read.tables import why
+from grokscope.store.intervened import intervention_line, interventions_of
+from grokscope.store.run import Run
 from grokscope.vocabulary.text import plural
 
 PLAIN_DATA, PACKED_DATA = 200_000, 600_000
@@ -140,6 +143,17 @@ def command(reading: Reading) -> str | None:
     return f"grokscope train {shlex.quote(f'{reading.subject.name}.json')}"
 
 
+def _interventions(reading: Reading) -> list[str]:
+    """What was done to the run while it trained, a line each, those that never began included."""
+    if reading.subject.path is None or not (reading.subject.config or {}).get("regime", {}).get("interventions"):
+        return []
+    try:
+        record = interventions_of(Run(Path(reading.subject.path)))
+    except ValueError as error:  # a damaged record costs the page nothing else
+        return [str(error)]
+    return [intervention_line(entry, record.get("T_fit")) for entry in record.get("interventions", [])]
+
+
 def _origin(reading: Reading) -> list[tuple[str, str]]:
     subject = reading.subject
     facts, made = subject.record.get("facts") or {}, subject.record.get("provenance") or {}
@@ -166,6 +180,7 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
         out.append(("git", f"{str(git.get('commit'))[:12]}{' with local changes' if git.get('dirty') else ''}"))
     if started := made.get("command"):
         out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
+    out += [("intervention", line) for line in _interventions(reading)]
     notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
     return [*out, *(("note", note) for note in notes)]
 

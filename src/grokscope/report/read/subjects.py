@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope import configio
+from grokscope.registry import LISTS
 from grokscope.store.ended import changed_since
 from grokscope.store.measured import with_measured
 from grokscope.store.metrics import columns
@@ -161,8 +162,12 @@ def natural(name: str) -> list[str | float]:
 
 
 def flat(config: Any) -> dict[str, Any]:
-    """Nested tables as dotted keys: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``; nothing where there is none."""
-    return configio.flatten(config) if isinstance(config, Mapping) else {}
+    """Nested tables as dotted keys: ``{"regime": {"lr": 1}}`` -> ``{"regime.lr": 1}``; nothing where there is none. Of
+    interventions there is a key for each of their parameters in place of the list."""
+    if not isinstance(config, Mapping):
+        return {}
+    keys = configio.with_items(configio.flatten(config))
+    return {key: value for key, value in keys.items() if key not in LISTS or not value}
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
