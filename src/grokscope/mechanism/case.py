@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grokscope.mechanism.setup import Setup, setup_of_config, switched_decay
+from grokscope.mechanism.setup import Setup, setup_of_config
 from grokscope.store import Run
 from grokscope.store.intervened import interventions_of
 from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
@@ -141,7 +141,7 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
     Raises:
         ValueError: a run without evaluations, an unknown split, a setting that is not what the run recorded.
     """
-    recorded = setup_of_config(run.config, run.facts)
+    recorded = setup_of_config(run.config, run.facts, interventions_of(run))
     for key, value in known.items():
         there = getattr(recorded, key)
         if value is not None and there is not None and there != value:
@@ -149,6 +149,4 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
                 f"{key} {value!r}: the run {run.id} was trained with {there!r}, as its record says; leave it out"
             )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
-    if recorded.interventions:
-        settings["switched_decay"] = switched_decay(interventions_of(run))
     return case_of_trajectory(from_run(run), Setup(**settings), split, criteria)

@@ -55,8 +55,10 @@ def family_of(case: Case) -> tuple[Any, ...]:
 
 
 def passage_of(case: Case) -> Passage | None:
-    """None for a run without a fit, a norm, or decoupled decay of known size."""
+    """None for a run without a fit, a norm that is free to fall, or decoupled decay of known size."""
     norm, fitted = case.series("norm_total"), case.fitted_at
+    if "hold_norm" in case.setup.interventions:
+        return None
     if norm is None or fitted is None or case.setup.decoupled is False or norm.at(fitted) <= 0:
         return None
     until = case.until

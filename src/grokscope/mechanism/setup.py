@@ -64,14 +64,20 @@ class Setup:
         return None if self.loss is None else self.loss in CROSS_ENTROPY
 
 
-def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setup:
-    """The settings of a run, from its resolved config and its facts. What no training can have been run with (a record
-    of another program, a damaged one) is unknown."""
+def setup_of_config(
+    config: Mapping[str, Any], facts: Mapping[str, Any], intervened: Mapping[str, Any] | None = None
+) -> Setup:
+    """The settings of a run, from its resolved config, its facts and the record of its interventions
+    (`grokscope.store.intervened`). What no training can have been run with (a record of another program, a damaged one)
+    is unknown; so is a decay that an intervention changes, where it was not recorded when.
+    """
     regime = config.get("regime") or {}
+    interventions = [each for each in regime.get("interventions") or () if isinstance(each, str | Mapping)]
+    is_known = bool(intervened) or not any(map(_changes_decay, interventions))
     return Setup(
         optimizer=name_in(regime.get("optimizer")),
         lr=_positive(regime.get("lr")),
-        weight_decay=_number(regime.get("weight_decay")),
+        weight_decay=_number(regime.get("weight_decay")) if is_known else None,
         decay_groups=str(regime.get("decay_groups", "all")),
         loss=name_in(regime.get("loss")),
         grad_filter=name_in(regime.get("grad_filter")),
@@ -79,7 +85,8 @@ def setup_of_config(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Setu
         irm_weight=_number(regime.get("irm_weight")),
         parameters=_positive(facts.get("parameters")),
         group_sizes=facts.get("group_sizes") or {},
-        interventions=tuple(str(name_in(each)) for each in regime.get("interventions") or ()),
+        interventions=tuple(str(name_in(each)) for each in interventions),
+        switched_decay=switched_decay(intervened or {}),
         rows_in_train=_counts((facts.get("data") or {}).get("rows_in_train")),
         label_noise=_number(regime.get("label_noise")),
         evaluated_alike="digests" in (facts.get("data") or {}),
@@ -109,6 +116,13 @@ def switched_decay(record: Mapping[str, Any]) -> tuple[tuple[float, float, float
         if decay is not None and began is not None:
             spans.append((float(began), math.inf if ended is None else float(ended), decay))
     return tuple(spans)
+
+
+def _changes_decay(intervention: Any) -> bool:
+    if name_in(intervention) == "decay_head":
+        return True
+    settings = intervention.get("to") if isinstance(intervention, Mapping) else None
+    return isinstance(settings, Mapping) and bool(settings.keys() & {"weight_decay", "decay_groups", "optimizer"})
 
 
 def _decay_put(entry: Mapping[str, Any]) -> float | None:

@@ -33,7 +33,7 @@ class PlannedRun:
 
         config = self.study_run.entry.config
         setup = setup_of_config(dump(config), {})
-        if not setup.decoupled or setup.weight_decay is None or {"switch", "decay_head"} & set(setup.interventions):
+        if not setup.decoupled or setup.weight_decay is None:
             return None
         total = self.study_run.total
         return setup.weight_decay * mean_rate(config.regime.schedule.build(config.regime.lr, total), total) * total

@@ -3,6 +3,8 @@ it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from grokscope.mechanism import Case, explain
 from grokscope.mechanism.setup import setup_of_config
@@ -10,6 +12,8 @@ from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
 from grokscope.results.mechanisms import Explanation, Finding, Word
+from grokscope.store import Run
+from grokscope.store.intervened import interventions_of
 from grokscope.vocabulary.text import plural
 
 PLACE = 55.0
@@ -53,7 +57,18 @@ def _case(reading: Reading) -> Case | None:
     if reading.verdict is None or reading.trajectory is None:
         return None
     facts = reading.subject.record.get("facts") or {}
-    return Case(reading.trajectory, reading.verdict, setup_of_config(reading.subject.config or {}, facts))
+    setup = setup_of_config(reading.subject.config or {}, facts, _intervened(reading.subject.path))
+    return Case(reading.trajectory, reading.verdict, setup)
+
+
+def _intervened(path: str | None) -> dict[str, Any]:
+    """The record of a run's interventions; nothing for a log, and for a damaged one, whose decay is then unknown."""
+    if path is None:
+        return {}
+    try:
+        return interventions_of(Run(Path(path)))
+    except ValueError:
+        return {}
 
 
 def _count(explained: Mapping[str, Sequence[Explanation]]) -> Counts:
