@@ -8,6 +8,7 @@ that they claimed. Times are log-normal (spread .4); pairs share half of the var
 
 import argparse
 from collections.abc import Callable
+from itertools import product
 from math import inf
 
 import numpy as np
@@ -15,6 +16,7 @@ from common import write_result
 
 from grokscope.inference.decide import Inverted, ShiftTest
 from grokscope.inference.flips import flips
+from grokscope.inference.grouped_time import hazard_ratios
 from grokscope.inference.ranks import TimedArms
 from grokscope.inference.shares import TwoShares
 from grokscope.inference.swaps import slope, slopes, swaps
@@ -46,7 +48,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=300)
     draws = parser.parse_args().draws
     rows = [one_row(name, n, draw, draws) for n in SIZES for name, draw in designs(n).items()]
-    write_result("inference_level", {"level": LEVEL, "draws": draws, "rows": rows})
+    hazards = [hazard_row(n, draws) for n in (3, 5)]
+    write_result("inference_level", {"level": LEVEL, "draws": draws, "rows": rows, "hazard_ratios": hazards})
 
 
 def designs(n: int) -> dict[str, Draw]:
@@ -142,6 +145,24 @@ def slope_within(rng: np.random.Generator, n: int, planted: bool) -> tuple[Inver
     beta = SLOPE if planted else 0.0
     y = beta * x + 3 * rng.standard_normal(n)[seeds] + rng.standard_normal(3 * n)
     return ShiftTest(slopes(x, y, seeds), slope(x, y, seeds), (3 * n,), "permutations"), beta
+
+
+def hazard_row(n: int, draws: int) -> dict[str, float | list[float]]:
+    """A full factorial of three factors with n seeds, hazard ratios e, e ** -.5 and 1, evaluated every 50 steps up to
+    600: how often the grouped-time model estimates them, and how often its intervals hold each."""
+    rng = np.random.default_rng(n)
+    x = np.repeat(np.array(list(product((-0.5, 0.5), repeat=3))), n, axis=0)
+    log_ratios, grid = np.array([1.0, -0.5, 0.0]), np.arange(0, 601, 50.0)
+    held, told = np.zeros(3), 0
+    for _ in range(draws):
+        moments = rng.exponential(300 / np.exp(x @ log_ratios))
+        ratios = hazard_ratios(seen_on(moments, grid), x)
+        if ratios is not None:
+            told += 1
+            held += (ratios[:, 1] <= np.exp(log_ratios)) & (np.exp(log_ratios) <= ratios[:, 2])
+    row: dict[str, float | list[float]] = {"n": n, "told": told / draws, "coverage": (held / max(told, 1)).tolist()}
+    print(row, flush=True)
+    return row
 
 
 def bounds_kept(row: dict[str, float | str], draws: int) -> bool:

@@ -232,6 +232,7 @@ def test_every_record_is_among_those_that_are_tested():
         calibration,
         dissection,
         erasures,
+        factorial,
         hypothesis,
         mechanisms,
         milestones,
@@ -247,8 +248,8 @@ def test_every_record_is_among_those_that_are_tested():
     )
 
     rooms = (
-        answer, calibration, dissection, erasures, hypothesis, mechanisms, milestones, neurons, predictions, probes,
-        sample, scores, seed_tests, steering, trials, verdict,
+        answer, calibration, dissection, erasures, factorial, hypothesis, mechanisms, milestones, neurons, predictions,
+        probes, sample, scores, seed_tests, steering, trials, verdict,
     )  # fmt: skip
     every = {v for room in rooms for v in vars(room).values() if isinstance(v, type) and issubclass(v, Record)}
     plain = {c for c in every if c.__module__.startswith("grokscope.results.") and c.__module__ != Record.__module__}

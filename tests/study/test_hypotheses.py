@@ -24,7 +24,7 @@ def result_of(made, runs, root, declared=True):
     """The first hypothesis, declared before any run began unless said otherwise."""
     if declared:
         declare(made.name, made.hypotheses, [replace(s, state="new") for s in runs], root)
-    return testing.tests_of(made.name, made.hypotheses, runs, made.criteria, root).results[0]
+    return testing.answers_to(made.name, made.hypotheses, runs, made.criteria, root).results[0]
 
 
 def answered(root, T_gen, *blocks, seeds=5, declared=True, **more):
@@ -228,7 +228,7 @@ def test_shares_of_a_verdict_levels_and_measured_numbers(tmp_path):
         {"name": "fisher", "verdict": "grokked", "test": "fisher", **groups},
     )
     runs = planted(made, tmp_path, FAST | NEVER, norm=norm)
-    share, end, measured, delta, fisher = testing.tests_of(made.name, made.hypotheses, runs, None, tmp_path).results
+    share, end, measured, delta, fisher = testing.answers_to(made.name, made.hypotheses, runs, None, tmp_path).results
     assert share.test is not None
     assert (share.test.effect, share.test.n, share.test.p) == (1.0, (5, 5), pytest.approx(2**-10))
     assert end.test is not None
@@ -295,7 +295,7 @@ def test_nothing_is_tested_before_every_run_has_ended(tmp_path):
 def test_failed_runs_are_counted_and_their_pairs_left_out(tmp_path):
     made = study(sooner())
     runs = planted(made, tmp_path, FAST | SLOW, state={(0.5, 0): "failed"})
-    tested = testing.tests_of(made.name, made.hypotheses, runs, None, tmp_path)
+    tested = testing.answers_to(made.name, made.hypotheses, runs, None, tmp_path)
     (h,) = tested.results
     assert (tested.planned, tested.finished, tested.failed, tested.waiting) == (10, 9, 1, 0)
     assert (h.arms[0].planned, h.arms[0].finished, h.arms[0].failed) == (5, 4, 1)
@@ -375,7 +375,7 @@ def test_seeds_that_were_added_after_results_are_said(tmp_path):
     assert h.departures[0] == "1 seed of weight_decay=0.5 added after it was declared"
     part = first.only(seeds=[0, 1, 2])
     runs = [s for s in planted(first, tmp_path / "part", FAST | SLOW) if s.entry.config.seed < 3]
-    h = testing.tests_of(part.name, part.hypotheses, runs, None, tmp_path).results[0]
+    h = testing.answers_to(part.name, part.hypotheses, runs, None, tmp_path).results[0]
     assert "2 seeds declared for weight_decay=0.5 left out" in h.departures
 
 
@@ -420,7 +420,7 @@ def test_what_was_declared_and_is_damaged_is_no_declaration(tmp_path):
 def test_the_record_of_a_test_is_read_back_as_it_was(tmp_path):
     made = study(sooner(), sooner(name="restricted", effect="restricted mean"))
     runs = planted(made, tmp_path, FAST | NEVER)
-    tested = testing.tests_of(made.name, made.hypotheses, runs, None, tmp_path)
+    tested = testing.answers_to(made.name, made.hypotheses, runs, None, tmp_path)
     tested.write(tmp_path / "h.json")
     assert Hypotheses.read(tmp_path / "h.json") == tested
     assert results_of([r.to_dict() for r in tested.results]) == tested.results

@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 from grokscope.commands.output import print_table
+from grokscope.results.factorial import DesignResult, FactorEffect
 from grokscope.results.hypothesis import Hypotheses, HypothesisArm, HypothesisResult, RunNumber
-from grokscope.vocabulary.text import number
+from grokscope.results.seed_tests import interval_words
+from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,3 +44,22 @@ def _arm_line(arm: HypothesisArm) -> list[str]:
 
 def _shown(run: RunNumber) -> str:
     return number(run.value) if run.reached else f">{number(run.value)}"
+
+
+def show_design(console: "Console", design: DesignResult) -> None:
+    """What was run, and the effects on each response."""
+    console.print(design.says)
+    for response in design.responses:
+        console.print("")
+        console.print(f"effects on {response.response} ({plural(response.seeds, 'seed')} in every cell)", style="bold")
+        if response.outcome == "told":
+            heads = ["effect", response.effect_name, "interval", "p", "p, Holm", "smallest p", "not told from"]
+            print_table(console, heads, [_effect_line(e) for e in response.effects])
+        for note in response.notes:
+            console.print(f"{response.outcome}: {note}" if response.outcome != "told" else note)
+
+
+def _effect_line(e: FactorEffect) -> list[str]:
+    size = "none" if e.effect is None else number(e.effect)
+    where = "" if e.interval is None else interval_words(*e.interval, e.level)
+    return [e.name, size, where, number(e.p), number(e.p_adjusted), number(e.smallest_p), "; ".join(e.aliases)]

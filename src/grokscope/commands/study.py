@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from grokscope.commands.hypotheses import show_answers, show_details
+from grokscope.commands.hypotheses import show_answers, show_design, show_details
 from grokscope.commands.output import Result, print_table, states
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
@@ -336,7 +336,7 @@ class Checked(Result):
     def exit_code(self) -> int:
         """1 unless every expectation was met: an unfinished study confirms nothing. A hypothesis that is tested and not
         shown is a result, and no failure."""
-        return int(not all(row.held for row in self.rows) or any(h.unfinished for h in self.hypotheses.results))
+        return int(not all(row.held for row in self.rows) or self.hypotheses.unfinished)
 
     def data(self) -> Any:
         return {
@@ -346,10 +346,13 @@ class Checked(Result):
             "standing": self.standing,
             "rows": [row.to_dict() for row in self.rows],
             "hypotheses": [h.to_dict() for h in self.hypotheses.results],
+            "design": None if self.hypotheses.design is None else self.hypotheses.design.to_dict(),
         }
 
     def show(self, console: "Console") -> None:
         show_answers(console, self.hypotheses)
+        if self.hypotheses.design is not None:
+            show_design(console, self.hypotheses.design)
         if self.rows:
             self._show_expectations(console)
         console.print(self.standing)
@@ -381,8 +384,8 @@ def check(
         ValueError: where the study expects nothing.
     """
     study = _load(file, arms, seeds)
-    if not (study.expectations or study.hypotheses):
-        raise ValueError(f"{file} has no [[expect]] and no [[hypothesis]] block, so there is nothing to check")
+    if not (study.expectations or study.hypotheses or study.design):
+        raise ValueError(f"{file} has no [[expect]], no [[hypothesis]] and no [design], so there is nothing to check")
     return Checked(study, study.check(root), study.standing(root), study.test(root))
 
 
@@ -396,7 +399,7 @@ class Tested(Result):
     @property
     def exit_code(self) -> int:
         """1 while one of them waits for runs; a hypothesis that is not shown is a result."""
-        return int(any(h.unfinished for h in self.hypotheses.results))
+        return int(self.hypotheses.unfinished)
 
     def data(self) -> Any:
         return self.hypotheses.to_dict()
@@ -407,6 +410,9 @@ class Tested(Result):
             console.print("")
             show_details(console, h)
         known = self.hypotheses
+        if known.design is not None:
+            console.print("")
+            show_design(console, known.design)
         console.print("")
         console.print(f"{plural(known.planned, 'run')}: {known.finished:,} finished, {known.failed:,} failed, "
                       f"{known.waiting:,} waiting")  # fmt: skip
@@ -415,8 +421,8 @@ class Tested(Result):
 def put_to_test(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Tested:
-    """Test the hypotheses of a study: effects with intervals, exact p, how many seeds would decide, and whether all was
-    declared before the runs began.
+    """Test the hypotheses of a study, and the effects of a designed one: intervals, exact p, how many seeds would
+    decide, and whether all was declared before the runs began.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -428,8 +434,8 @@ def put_to_test(
         ValueError: where the study has no hypothesis.
     """
     study = _load(file, arms, seeds)
-    if not study.hypotheses:
-        raise ValueError(f"{file} has no [[hypothesis]] block, so there is nothing to test")
+    if not (study.hypotheses or study.design):
+        raise ValueError(f"{file} has no [[hypothesis]] block and no [design], so there is nothing to test")
     return Tested(study, study.test(root))
 
 

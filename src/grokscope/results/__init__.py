@@ -22,6 +22,7 @@ from grokscope.results.answer import Reliance, Where
 from grokscope.results.calibration import Calibration, Condition
 from grokscope.results.dissection import Dissection, Request
 from grokscope.results.erasures import M4, Erasure
+from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
 from grokscope.results.hypothesis import (
     Declaration,
     Declarations,
@@ -48,12 +49,13 @@ from grokscope.results.trials import Trial
 from grokscope.results.verdict import Formation, VerdictRecord
 
 RECORDS: tuple[type[Record], ...] = (
-    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, Condition, Control, Curve, Declaration,
-    Declarations, Dissection, Effect, Erasure, Explanation, FamilyRow, Finding, Formation, Hypotheses,
-    HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6, Measured, MeasuredCheckpoint, Milestone,
-    MilestonesRecord, Noise, Null, PartsRecord, Power, Predictions, ProbeResult, Reliability, Reliance, Request, Result,
-    RunNumber, SceneRecord, Score, SeedTest, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span,
-    SplitAccuracy, Trial, VerdictRecord, Where,
+    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, CellMiddle, Condition, Control, Curve,
+    Declaration, Declarations, DesignResult, Dissection, Effect, Erasure, Explanation, FactorEffect, FamilyRow,
+    Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6,
+    Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null, PartsRecord, Power, Predictions,
+    ProbeResult, Reliability, Reliance, Request, Response, Result, RunNumber, SceneRecord, Score, SeedTest,
+    Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, Trial,
+    VerdictRecord, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf, isnan
 from typing import Any, ClassVar, Literal
 
+from grokscope.results.factorial import DesignResult
 from grokscope.results.record import Record, Stored
 from grokscope.results.seed_tests import ENOUGH, Power
 
@@ -173,6 +174,14 @@ class Hypotheses(Stored):
     """Runs that are not finished yet. [count]"""
     results: tuple[HypothesisResult, ...]
     """In the order of the study file."""
+    design: DesignResult | None
+    """Effects of a designed study's factors."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something waits for runs."""
+        responses = () if self.design is None else self.design.responses
+        return any(h.unfinished for h in self.results) or any(r.outcome == "open" for r in responses)
 
 
 @dataclass(frozen=True, kw_only=True)

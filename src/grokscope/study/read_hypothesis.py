@@ -82,7 +82,7 @@ def read_hypothesis(block: Any, where: str, entries: Sequence[Entry], needs_name
         ok = isinstance(block.get(key, ""), str)
         require(ok, f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     require(bool(block.get("name")) or not needs_name, f"{where}.name: missing; a hypothesis is known by its name")
-    quantity = _quantity(block, where)
+    quantity = read_quantity(block, where)
     groups, axis = _groups(block, where, entries)
     kind = kind_of(quantity, axis)
     sidedness, margin = _direction(block, where, kind, _effect(block, where, kind))
@@ -105,7 +105,8 @@ def read_hypothesis(block: Any, where: str, entries: Sequence[Entry], needs_name
     return _planned(hypothesis, block, where, entries)
 
 
-def _quantity(block: Mapping[str, Any], where: str) -> Quantity:
+def read_quantity(block: Mapping[str, Any], where: str) -> Quantity:
+    """What is compared. Raises ValueError for an unknown one, or several."""
     named = [key for key in SOURCES if key in block]
     require(len(named) == 1, f"{where}: give exactly one of {', '.join(SOURCES)}, got {', '.join(named) or 'none'}")
     if named[0] in ("measure", "dissection"):

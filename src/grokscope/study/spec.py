@@ -30,6 +30,7 @@ HEAD = (
     "criteria",
     "expect",
     "hypothesis",
+    "design",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""
@@ -81,7 +82,7 @@ def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
     name, seeds = changes.pop("name", None), changes.pop("seeds", None)
     require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
     for key in changes:
-        _check_variable(key, where)
+        check_variable(key, where)
     labelled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
     return Arm(name or describe(labelled), changes, None if seeds is None else read_seeds(seeds, f"{where}.seeds"))
 
@@ -93,7 +94,7 @@ def read_axes(raw: Any) -> dict[str, list[Any]]:
     )
     axes = configio.flatten(raw or {})
     for key, values in axes.items():
-        _check_variable(key, "$.axes")
+        check_variable(key, "$.axes")
         require(
             isinstance(values, list) and len(values) > 0,
             f"$.axes.{key}: expected a list of values, got {brief(values)}",
@@ -121,7 +122,8 @@ def read_seeds(raw: Any, where: str = "$.seeds") -> tuple[int, ...]:
     return tuple(int(seed) for seed in raw)
 
 
-def _check_variable(key: str, where: str) -> None:
+def check_variable(key: str, where: str) -> None:
+    """Raises ValueError for a key that an axis, an arm or a factor may not change."""
     head = key.partition(".")[0]
     require(head != "hardware", f"{where}.{key}: hardware is study-wide and changes no run's identity; use [hardware]")
     require(head != "seed", f"{where}.{key}: list the seeds under `seeds`")

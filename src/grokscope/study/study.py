@@ -16,6 +16,7 @@ from grokscope.store.folders import Folders
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
 from grokscope.study.declared import declare
+from grokscope.study.design import Design, read_design
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.plan import StudyPlan, make_study_plan
@@ -51,6 +52,7 @@ class Study:
     cost: str = ""
     expectations: tuple[AnyExpectation, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    design: Design | None = None
     criteria: "Criteria | None" = None
 
     @classmethod
@@ -74,6 +76,12 @@ class Study:
         head, base = spec.split_head(raw)
         import_plugins(read_plugins(head.get("plugins", [])), folder)
         arms, axes = spec.read_arms(head.get("arm")), spec.read_axes(head.get("axes"))
+        design = read_design(head.get("design"))
+        if design is not None:
+            require(
+                "arm" not in head and not axes, "$.design: instead of [axes] and [[arm]], which cannot stand beside it"
+            )
+            arms = design.arms()
         seeds = spec.read_seeds(head.get("seeds", [0]))
         entries = tuple(spec.expand(base, axes, arms, seeds))
         texts = {key: head.get(key, "") for key in ("title", "claim", "reference", "cost")}
@@ -83,6 +91,7 @@ class Study:
             **texts,
             expectations=read_expectations(head.get("expect"), entries),
             hypotheses=read_hypotheses(head.get("hypothesis"), entries),
+            design=design,
             criteria=_criteria(head.get("criteria")),
         )
 
@@ -206,9 +215,9 @@ class Study:
         Raises:
             ValueError: a split, column, site or K that the runs do not have.
         """
-        from grokscope.study.testing import tests_of
+        from grokscope.study.testing import answers_to
 
-        return tests_of(self.name, self.hypotheses, self.status(root), self.criteria, root)
+        return answers_to(self.name, self.hypotheses, self.status(root), self.criteria, root, self.design)
 
     def standing(self, root: str | Path = "runs") -> str:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
@@ -236,12 +245,13 @@ class Study:
                 "standing": self.standing(root),
                 "planned": len(self.entries),
                 "hypotheses": [result.to_dict() for result in tested.results],
+                "design": None if tested.design is None else tested.design.to_dict(),
             },
             expectations=[row.for_report() for row in self.check(root)],
             criteria=self.criteria,
             remake=remake,
         )
-        if tested.results:
+        if tested.results or tested.design is not None:
             tested.write(page.with_name(f"{page.stem}_hypotheses.json"))
         return page
 

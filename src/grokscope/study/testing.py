@@ -17,6 +17,8 @@ from grokscope.results.hypothesis import Hypotheses, HypothesisArm, HypothesisRe
 from grokscope.study.answers import answer, outcome
 from grokscope.study.conditions import matches
 from grokscope.study.declared import declared_before, departures
+from grokscope.study.design import Design
+from grokscope.study.effects import design_result
 from grokscope.study.hypothesis import ALPHA, Hypothesis
 from grokscope.study.judge import Judge, so_far
 from grokscope.study.numbers import ArmNumbers, CannotTell, Undone, arm_numbers
@@ -30,19 +32,21 @@ LOST = ("failed", *BAD)
 """States of runs that will give no number by themselves."""
 
 
-def tests_of(
+def answers_to(
     study: str,
     hypotheses: Sequence[Hypothesis],
     runs: Sequence[StudyRun],
     criteria: "Criteria | None",
     root: str | Path,
+    design: Design | None = None,
 ) -> Hypotheses:
-    """Every hypothesis of a study, tested where its runs are finished, corrected within its family.
+    """Every hypothesis of a study, tested where its runs are finished, corrected within its family; and the effects of
+    a designed one.
 
     Raises:
         ValueError: a split, column, site or K that the runs do not have.
     """
-    judge = Judge(criteria)
+    judge = Judge(criteria, neighbours=False)
     runs = [judge.sound(s) for s in runs]
     present = [h for h in hypotheses if all(members(h, runs))]  # a part of a study leaves out the others
     families = Counter(h.family for h in hypotheses)
@@ -55,6 +59,7 @@ def tests_of(
         failed=failed,
         waiting=waiting,
         results=tuple(_corrected(results, families)),
+        design=None if design is None else design_result(design, runs, judge),
     )
 
 

@@ -1,0 +1,61 @@
+"""Effects of factors on one response: a line for each, with its interval and the numbers of single seeds."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.figures.axes import axes_rows, heading
+from grokscope.figures.style import colour
+from grokscope.results.factorial import FactorEffect, Response
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 420.0, 170.0, 20.0, 22.0, 22.0, 36.0
+
+
+def effects_size(response: Response) -> tuple[float, float]:
+    """Width and height in points."""
+    return WIDTH, TOP + ROW * len(response.effects) + BOTTOM
+
+
+def draw_effects(figure: "FigureBase", response: Response) -> None:
+    """Main effects first, from above; the line of no effect is dashed. Ratios stand on a logarithmic axis."""
+    (axes,) = axes_rows(figure, [ROW * len(response.effects)], left=LEFT, right=RIGHT, top=TOP)
+    if response.null == 1.0:
+        axes.set_xscale("log")
+    axes.axvline(response.null, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+    axes.set_ylim(len(response.effects) - 0.5, -0.5)
+    axes.set_xlim(*_limits(response))
+    for place, effect in enumerate(response.effects):
+        _draw_effect(axes, place, effect, response)
+    axes.set_yticks(range(len(response.effects)), [e.name for e in response.effects])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(response.effect_name, labelpad=2)
+    heading(axes, f"effects on {response.response}", role="ink", size=11)
+
+
+def _limits(response: Response) -> tuple[float, float]:
+    """All that is bounded, with a margin; intervals that are open run out of the axes."""
+    ends = [end for e in response.effects if e.interval is not None for end in e.interval]
+    known = [response.null, *ends, *(e.effect for e in response.effects if e.effect is not None)]
+    shown = np.array([v for v in known if np.isfinite(v) and (response.null == 0.0 or v > 0)])
+    if response.null == 1.0:
+        low, high = np.log(shown.min()), np.log(shown.max())
+        edge = 0.1 * max(high - low, 0.1)
+        return float(np.exp(low - edge)), float(np.exp(high + edge))
+    edge = 0.1 * max(float(np.ptp(shown)), 1e-9)
+    return float(shown.min()) - edge, float(shown.max()) + edge
+
+
+def _draw_effect(axes: "Axes", place: int, effect: FactorEffect, response: Response) -> None:
+    if effect.interval is not None:
+        low, high = np.clip(effect.interval, *axes.get_xlim())
+        axes.plot([low, high], [place, place], color=colour("group-1"), linewidth=2.0, solid_capstyle="butt")
+    if effect.effect is not None:
+        axes.plot([effect.effect], [place], "o", color=colour("group-1"), markersize=6)
+    if response.effect_name == "hazard ratio":  # of single seeds there are scores only, on another scale
+        return
+    seeds = np.exp(effect.by_seed) if response.null == 1.0 else np.array(effect.by_seed)
+    axes.plot(seeds, np.full(len(seeds), place + 0.22), "|", color=colour("muted"), markersize=6)

@@ -1,0 +1,92 @@
+"""Effects of a designed study's factors, with their intervals, as a figure and in a table."""
+
+from grokscope.report.draw.effects import draw_effects, effects_size
+from grokscope.report.read.material import Material
+from grokscope.report.sections.blocks import (
+    Block,
+    Bullets,
+    Group,
+    Panel,
+    Plots,
+    Row,
+    Section,
+    Table,
+    Value,
+    Words,
+    wide,
+)
+from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
+from grokscope.results.seed_tests import interval_words
+from grokscope.vocabulary.text import NONE, number, plural
+
+PLACE = 14.0
+
+
+def section(material: Material) -> Section | None:
+    """None for runs that no design laid out."""
+    raw = (material.study or {}).get("design")
+    if raw is None:
+        return None
+    design = DesignResult.from_dict(raw, "$.design")
+    blocks: list[Block] = [
+        Words(design.says, "lead"),
+        Bullets(list(design.factors)),
+        Words(
+            "An effect is, of each seed, the mean over the cells at the upper level less that at the lower; of an "
+            "interaction, over the cells in which both factors are at the same level less the others. Over seeds it is "
+            "tested by flipping signs, two-sided, and corrected by Holm over the effects of a response."
+        ),
+    ]
+    told = [r for r in design.responses if r.outcome == "told"]
+    if panels := [_panel(r) for r in told if any(e.effect is not None for e in r.effects)]:
+        blocks.append(Plots("effects", panels, style=wide(panels), columns=2))
+    for response in design.responses:
+        blocks += _blocks(response)
+    return Section("effects", "Effects", "Effects of the factors", blocks)
+
+
+def _panel(response: Response) -> Panel:
+    said = "; ".join(f"{e.name} {_size(e)}" for e in response.effects)
+    alt = f"Effects on {response.response}, {response.effect_name} with intervals: {said}."
+    return Panel(
+        lambda figure, _: draw_effects(figure, response), effects_size(response), alt, response.response, steps=False
+    )
+
+
+def _size(e: FactorEffect) -> str:
+    if e.effect is None:
+        return "none estimated"
+    where = "" if e.interval is None else f" ({interval_words(*e.interval, e.level)})"
+    return f"{number(e.effect)}{where}"
+
+
+def _blocks(response: Response) -> list[Block]:
+    title = f"{response.response}, {plural(response.seeds, 'seed')} in every cell"
+    blocks: list[Block] = [Words(title, "h3")]
+    if response.outcome == "told":
+        heads = ["Effect", response.effect_name.capitalize(), "p", "p, Holm", "smallest p", "Not told from"]
+        blocks.append(Table("Effects", heads, [Group("", [_row(e) for e in response.effects])]))
+        rows = [_cell(c) for c in response.cells]
+        cells = Table("Cells", ["Cell", "Runs", "Reached", "Middle"], [Group("", rows)], folded=True)
+        blocks.append(cells)
+    if response.notes:
+        blocks.append(Words(f"{'; '.join(response.notes)}.", "note" if response.outcome == "told" else "warning"))
+    return blocks
+
+
+def _row(e: FactorEffect) -> Row:
+    where = "" if e.interval is None else interval_words(*e.interval, e.level)
+    cells = [
+        Value(NONE if e.effect is None else number(e.effect), where, sort=e.effect),
+        Value(number(e.p), sort=e.p),
+        Value(number(e.p_adjusted), sort=e.p_adjusted),
+        Value(number(e.smallest_p), sort=e.smallest_p),
+        Value("; ".join(e.aliases), number=False),
+    ]
+    return Row(e.name, cells)
+
+
+def _cell(c: CellMiddle) -> Row:
+    reached = NONE if c.reached is None else f"{c.reached:,}"
+    middle = NONE if c.middle is None else number(c.middle)
+    return Row(c.name, [Value(f"{c.runs:,}", sort=c.runs), Value(reached), Value(middle, sort=c.middle)])

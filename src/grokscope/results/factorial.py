@@ -1,0 +1,90 @@
+"""Effects of the factors of a designed study: what was run, what cannot be told apart, and each effect with its
+interval."""
+
+from dataclasses import dataclass
+from math import inf, isnan
+from typing import Literal
+
+from grokscope.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellMiddle(Record):
+    """One combination of levels."""
+
+    name: str
+    """Its levels."""
+    runs: int
+    """Runs that count: one of each seed that is finished in every cell. [runs]"""
+    reached: int | None
+    """Of these, runs that reached a milestone; None for other numbers. [runs]"""
+    middle: float | None
+    """Median of a milestone, or mean of other numbers; None where a median was not reached. [as the response]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorEffect(Record):
+    """A main effect, or an interaction of two factors: half the difference that one makes to the other's."""
+
+    name: str
+    """``weight_decay``, ``weight_decay x init_scale``."""
+    aliases: tuple[str, ...]
+    """Effects of up to two factors that these cells cannot tell from it."""
+    by_seed: tuple[float, ...]
+    """Of each seed, the mean over cells of the upper sign less that of the lower; of scores where some times were not
+    reached. [as the response, or its logarithm, or scores]"""
+    effect: float | None
+    """None where no finite one can be estimated. [as the response's `effect_name` says]"""
+    interval: tuple[float, float] | None
+    """Of the effect; infinite ends bound nothing. [as the effect]"""
+    level: float
+    """What the interval attains; for a hazard ratio only nearly. [share]"""
+    p: float
+    """Sign-flip test over seeds, two-sided. [probability]"""
+    p_adjusted: float
+    """The same, by Holm over the effects of the response. [probability]"""
+    smallest_p: float
+    """The smallest that so many seeds allow. [probability]"""
+
+    def __post_init__(self) -> None:
+        if self.interval is not None:  # in a file null: an end that nothing bounds
+            low, high = self.interval
+            object.__setattr__(self, "interval", (-inf if isnan(low) else low, inf if isnan(high) else high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response(Record):
+    """All effects on one number."""
+
+    response: str
+    """What was measured."""
+    outcome: Literal["told", "open", "cannot tell"]
+    """``open`` while runs are missing."""
+    effect_name: str
+    """``difference of means``, ``ratio of times``, or ``hazard ratio`` where some times were not reached."""
+    null: float
+    """The effect where there is none: 1 for ratios, else 0. [as the effect]"""
+    seeds: int
+    """Seeds that are finished in every cell. [seeds]"""
+    cells: tuple[CellMiddle, ...]
+    """In the order of the design."""
+    effects: tuple[FactorEffect, ...]
+    """Main effects first."""
+    notes: tuple[str, ...]
+    """Why nothing is told, or what a reader should know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignResult(Record):
+    """A designed study."""
+
+    factors: tuple[str, ...]
+    """What is varied, with lower and upper level."""
+    cells: int
+    """Combinations that are run. [cells]"""
+    resolution: str
+    """``full``, ``one off``, or III to VII."""
+    says: str
+    """The design in a sentence, with what it confounds."""
+    responses: tuple[Response, ...]
+    """In the order of the study file."""
