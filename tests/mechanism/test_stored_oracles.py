@@ -75,3 +75,23 @@ def test_planted_mechanisms_are_told_as_reasons():
     assert "nothing memorized" in fitting["group-means"]
     assert "decay time" in fitting["addition_no-decay"]
     assert {"decay time", "decay grip", "init scale undone"} <= fitting["hospitals_favorable"]
+
+
+def test_the_eight_mechanisms_of_the_shortcut_study_are_told_with_numbers():
+    """Norm, decay without grip, head, filter, penalty, start, size of the data, rank: on a run of its regime."""
+    [path] = [path for path in STORED if path.stem == "hospitals_favorable"]
+    findings = {f.check: f for f in explain(read(path)[0]).findings}
+    eight = {
+        "norm after the fit": "supports",
+        "decay grip": "supports",
+        "head growth": "cannot tell",
+        "filter feeds the head": "cannot tell",
+        "penalty follows loss": "supports",
+        "init scale undone": "supports",
+        "too little data": "cannot tell",
+        "rank collapse": "supports",
+    }
+    assert {check: findings[check].word for check in eight} == eight
+    assert all(findings[check].numbers for check in eight)
+    open_ones = [check for check, word in eight.items() if word == "cannot tell"]
+    assert all(findings[check].arm is not None for check in open_ones), "and what would tell"
