@@ -140,6 +140,9 @@ def test_all_that_makes_a_run_is_in_the_study():
             "engine": "compiled",
         }
     )
+    explanation = explain(memorizing(adamw(), norm_head=RISING, norm_total=RISING))
+    arms = counterfactual_study(config, explanation, [0])["arm"]
+    assert not any("regime.interventions" in arm for arm in arms), "the compiled engine carries none out"
     other = tiny({"regime.optimizer": {"name": "adamw", "betas": [0.9, 0.98]}, "diagnose.every": 30})
     for whole in (config, other):
         study = counterfactual_study(whole, explain(memorizing(adamw())), [whole.seed])

@@ -15,6 +15,7 @@ from grokscope.config import Regime, RunConfig, require
 from grokscope.identity import canonical, frozen_defaults
 from grokscope.inference.compare import sign_flip
 from grokscope.mechanism import case_of_run
+from grokscope.registry import DEFAULTS
 from grokscope.results.mechanisms import Arm, Explanation
 from grokscope.results.trials import Fate, Trial
 from grokscope.study.spec import SCHEMA, VARIABLE
@@ -79,7 +80,10 @@ def _written(value: Any) -> Any:
 
 
 def _is_possible(config: RunConfig, arm: Arm) -> bool:
-    """Whether the config takes the arm's keys and values: a task without `n_train` has no arm with more data."""
+    """Whether the config takes the arm's keys and values: a task without `n_train` has no arm with more data, and only
+    the general engine carries out interventions."""
+    if INTERVENTIONS in arm.changes and config.engine.name != DEFAULTS["engine"]:
+        return False
     raw = configio.dump(config)
     try:
         configio.load_run(configio.overlay(raw, _changes(config, arm)))
