@@ -88,6 +88,7 @@ VERBS = {
     "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
     "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),
     "calibrate": Verb("dissect:calibrate", "score the dissection on planted shortcuts"),
+    "repair": Verb("repair:repair", "erase the shortcut from a trained network, or apply a stored edit"),
     "archive import": Verb("archive:import_", "bring in the runs of an archive"),
     "archive import-logs": Verb("archive:import_logs", "keep logs of other programs as runs"),
     "archive export": Verb("archive:export", "write runs as an archive with a model card"),

@@ -38,7 +38,7 @@ def measure_accuracy(
         unit="example" if groups is None else "group",
         correct=int(right.sum()),
         accuracy=int(right.sum()) / len(labels),
-        interval=_interval(right, units, rng, settings.resamples),
+        interval=mean_interval(right, units, rng, settings.resamples),
         trivial=int(np.bincount(codes).max()) / len(labels),
         balanced=float(balanced(as_codes, codes, none)),
         balanced_interval=bounds,
@@ -47,11 +47,14 @@ def measure_accuracy(
     )
 
 
-def _interval(right: np.ndarray, units: np.ndarray, rng: np.random.Generator, resamples: int):
+def mean_interval(
+    values: np.ndarray, units: np.ndarray, rng: np.random.Generator, resamples: int
+) -> tuple[float, float] | None:
+    """Bootstrap interval of the mean of values (n,), resampling units, (n,) codes; None with fewer than two."""
     count = int(units.max()) + 1
     if count < 2:
         return None
-    sizes, hits = np.bincount(units), np.bincount(units, right)
+    sizes, hits = np.bincount(units), np.bincount(units, values)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
     return interval((drawn @ hits) / (drawn @ sizes))
 

@@ -115,8 +115,12 @@ def main_eraser(m4: M4) -> Erasure:
     """
     by = {e.eraser: e for e in m4.erasures}
     first = m4.erasures[0]
-    preferred = ("leace", "mean_diff") if first.units_fit >= 3 * first.d else ("mean_diff", "leace")
-    return next((by[name] for name in preferred if name in by), first)
+    return next((by[name] for name in preferred_erasers(first.units_fit, first.d) if name in by), first)
+
+
+def preferred_erasers(units: int, d: int) -> tuple[str, str]:
+    """The better one first, from the independent units of the fit part and the width of the site."""
+    return ("leace", "mean_diff") if units >= 3 * d else ("mean_diff", "leace")
 
 
 def judge_use(causal: bool | None, size: float | None, reliance: Reliance, negligible: float) -> Use:
