@@ -14,7 +14,7 @@ def registered_here_only():
     """What a test registers, others do not see."""
     from grokscope import registry
 
-    tables = (registry._IN_PROCESS, registry._LOADED)
+    tables = (registry._IN_PROCESS, registry._LOADED, registry._SECTIONS)
     before = [dict(table) for table in tables]
     yield
     for table, old in zip(tables, before, strict=True):

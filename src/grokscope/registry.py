@@ -11,7 +11,7 @@ are the classes; code of one's own does it in process with `register`.
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
@@ -27,7 +27,7 @@ from grokscope.limits import brief
 Kind = Literal[
     "task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "intervention", "eraser"
 ]
-C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 PLACES: dict[str, Kind] = {
     "regime.optimizer": "optimizer",
@@ -136,6 +136,8 @@ _MODULES: dict[Kind, str] = {
 """Where the built-in components of each kind stand; importing the module registers them."""
 _IN_PROCESS: dict[tuple[str, str], Entry] = {}
 """What other people's code registered in this process, by kind and name."""
+_SECTIONS: dict[str, Callable[..., Any]] = {}
+"""Sections of the report that were registered in this process, by the name of their function."""
 _LOADED: dict[tuple[str, str], Entry] = {}
 """The plug-ins whose code may be running: those registered here, and those loaded from entry points."""
 
@@ -143,8 +145,9 @@ _LOADED: dict[tuple[str, str], Entry] = {}
 # -- registering ------------------------------------------------------------------------------------------------------
 
 
-def register(cls: C) -> C:
-    """Make a task, model or component known under its `name`, for this process; use it as a decorator.
+def register(thing: T) -> T:
+    """Make a task, model or component known under its `name`, or a section of the report under that of its function,
+    for this process; use it as a decorator.
 
         @grokscope.register
         @dataclass(frozen=True, kw_only=True)
@@ -159,20 +162,44 @@ def register(cls: C) -> C:
         ValueError: for a class that is not of a known kind, is no frozen dataclass, lacks a method, or takes a name
             that is taken.
     """
+    if inspect.isfunction(thing):
+        _register_section(thing)
+    elif inspect.isclass(thing):
+        _register_class(thing)
+    else:
+        raise ValueError(f"{thing!r}: neither a class nor a function that makes a section of the report")
+    return thing
+
+
+def _register_section(make: Callable[..., Any]) -> None:
+    """Raises ValueError where another module has a section of that name."""
+    name, target = make.__name__, f"{make.__module__}:{make.__qualname__}"
+    known = _SECTIONS.get(name)
+    if known is not None and f"{known.__module__}:{known.__qualname__}" != target:
+        raise ValueError(f"{target}: section {name!r} is registered by {known.__module__} already")
+    _SECTIONS[name] = make
+
+
+def sections() -> dict[str, Callable[..., Any]]:
+    """The report's sections that were registered in this process, by name."""
+    _import_from_environment()
+    return dict(_SECTIONS)
+
+
+def _register_class(cls: Any) -> None:
     kind, target = _kind_of(cls), f"{cls.__module__}:{cls.__qualname__}"
     _require_usable(cls, target)
     summary, source = getattr(cls, "summary", "") or _first_sentence(cls), getattr(cls, "source", "-")
     entry = Entry(kind, cls.name, target, summary, source, cls.__module__.startswith("grokscope."), cls)
     if entry.built_in:
         _BUILT_IN[kind][entry.name] = entry
-        return cls
+        return
     key = (kind, entry.name)
     if entry.name in built_in(kind):
         raise ValueError(f"{target}: {kind} {entry.name!r} is built in; give yours another name")
     if key in _IN_PROCESS and _IN_PROCESS[key].target != target:
         raise ValueError(f"{target}: {kind} {entry.name!r} is registered by {_IN_PROCESS[key].target} already")
     _IN_PROCESS[key] = _LOADED[key] = entry
-    return cls
 
 
 def _kind_of(cls: type) -> Kind:
@@ -296,6 +323,7 @@ def _import_from_environment() -> None:
 def modules_here() -> list[str]:
     """The modules that registered something in this process, for a worker process to import."""
     modules = dict.fromkeys(entry.target.partition(":")[0] for entry in _IN_PROCESS.values())
+    modules |= dict.fromkeys(make.__module__ for make in _SECTIONS.values())
     return [module for module in modules if module != "__main__"]
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from grokscope import registry
 from grokscope.report import build_report, sections
 from grokscope.report.layout import write_figures
 from grokscope.report.read.material import collect
@@ -93,6 +94,34 @@ def test_another_packages_section_stands_before_the_runs(material, monkeypatch):
     plugged(monkeypatch, "lab", lambda m: Section("lab", "Lab", "Our lab", [Words(f"{len(m.subjects)} run here")]))
     keys = [s.key for s in sections_of(material)]
     assert keys.index("times") < keys.index("lab") < keys.index("runs")
+
+
+def test_a_section_registered_in_this_process_stands_before_the_runs(material, registered_here_only):
+    @registry.register
+    def lab(material):
+        return Section("lab", "Lab", "Our lab", [Words(f"{len(material.subjects)} run here")])
+
+    keys = [s.key for s in sections_of(material)]
+    assert keys.index("times") < keys.index("lab") < keys.index("runs")
+    registry._SECTIONS.clear()
+    assert "lab" not in [s.key for s in sections_of(material)]
+
+
+def test_two_sections_of_one_name_and_what_is_no_section_are_refused(registered_here_only):
+    def named(module):
+        def lab(material):
+            return None
+
+        lab.__module__ = module
+        return lab
+
+    registry.register(named("a_lab"))
+    registry.register(named("a_lab"))
+    assert "a_lab" in registry.modules_here()
+    with pytest.raises(ValueError, match="section 'lab' is registered by a_lab already"):
+        registry.register(named("b_lab"))
+    with pytest.raises(ValueError, match="neither a class nor a function"):
+        registry.register("lab")
 
 
 def test_a_section_of_another_package_that_fails_names_itself_and_costs_the_page_nothing(tmp_path, monkeypatch):

@@ -1,16 +1,18 @@
 """Sections of a report: each turns plain data into blocks of words, plots, tables, pictures and downloads.
 
 A section is a file in this folder with ``PLACE``, its place on the page, and ``section(material)``, which returns a
-`grokscope.report.sections.blocks.Section`, or None where the runs hold nothing for it. Other packages add sections
-through the entry-point group ``grokscope.sections``: a function of the same kind. Files without ``PLACE`` are parts
-that sections share.
+`grokscope.report.sections.blocks.Section`, or None where the runs hold nothing for it. Other people's code adds a
+function of the same kind: in process with `grokscope.register`, a package through the entry-point group
+``grokscope.sections``. Files without ``PLACE`` are parts that sections share.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
+from grokscope import registry
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Section, Words
 
@@ -32,11 +34,18 @@ def _built_in() -> list[tuple[float, Make]]:
 
 
 def _plugged_in() -> list[tuple[float, Make]]:
-    return [(PLUGGED_IN, _guarded(point.name, point.load)) for point in entry_points(group="grokscope.sections")]
+    """Those of packages, then those registered in this process, which stand for a package's of the same name."""
+    loaders: dict[str, Callable[[], Make]] = {p.name: p.load for p in entry_points(group="grokscope.sections")}
+    loaders |= {name: partial(_itself, make) for name, make in registry.sections().items()}
+    return [(PLUGGED_IN, _guarded(name, load)) for name, load in loaders.items()]
+
+
+def _itself(make: Make) -> Make:
+    return make
 
 
 def _guarded(name: str, load: Callable[[], Make]) -> Make:
-    """A section of another package: its mistakes are told in its place, and cost the others nothing."""
+    """A section of other people's code: its mistakes are told in its place, and cost the others nothing."""
 
     def make(material: Material) -> Section | None:
         try:
