@@ -24,14 +24,14 @@ from grokscope.store.folders import find_run
 from grokscope.store.run import METRICS, Run
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.digest import split_digests
-from grokscope.train.interventions.components import SWITCHABLE, require_switchable
+from grokscope.train.interventions.of_settings import require_switchable
 from grokscope.train.plan import make_plan
 from grokscope.train.resume import FORK
 
 SHARED = ("task", "model", "seed", "engine", "evaluate", "diagnose")
 """Keys that a fork has from its parent: its rows, weights and order of batches are made with them."""
-FREE = ("name", "interventions", *SWITCHABLE)
-"""Keys of the regime that may differ."""
+FREE = ("name", "interventions")
+"""Keys of the regime that may differ beside those that can be switched."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,7 @@ def _require_possible(parent: RunConfig, config: RunConfig, step: int) -> None:
         if getattr(config, key) != getattr(parent, key):
             raise ValueError(f"$.{key}: an exact fork has that of its parent; branch without exact, or start a new run")
     changed = [f.name for f in fields(Regime) if getattr(config.regime, f.name) != getattr(parent.regime, f.name)]
-    require_switchable(
-        parent.regime, tuple(key for key in changed if key not in ("name", "interventions")), "$.regime."
-    )
+    require_switchable(parent.regime, tuple(key for key in changed if key not in FREE), "$.regime.")
     if parent.regime.schedule.depends_on_length and config.budget != parent.budget:
         raise ValueError(
             f"$.budget: the schedule {parent.regime.schedule.name!r} depends on the length, so with another budget the "
