@@ -23,6 +23,8 @@ class Job:
     total: int = 0
     folder: Path | None = None
     """The run's own, where it is known to lie under another name."""
+    stack: str = ""
+    """Id of the stack in which it was begun; empty for one that is new or was begun alone."""
 
     @property
     def run(self) -> Path:

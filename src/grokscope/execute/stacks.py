@@ -46,7 +46,7 @@ def arrange(
     jobs: Sequence[Job], way: Way, size: int | None = None, workers: int = 1, measure: bool | None = None
 ) -> list[Unit]:
     """Jobs in units: in the order given where every run is trained alone, else those with most to do first. Stacks are
-    made no larger than lets every worker have one.
+    made no larger than lets every worker have one; what was begun as a stack goes on as one, which is exact.
 
     Args:
         way: See this module.
@@ -70,9 +70,9 @@ def arrange(
         if words:
             units.append(Unit((job,), reason=words))
         else:
-            groups.setdefault(stack_key(job.config), []).append(job)
+            groups.setdefault(stack_key(job.config) + job.stack, []).append(job)
     for group in groups.values():
-        parts = _split(group, size or _usual_size(group[0]), workers)
+        parts = _split(group, size or _usual_size(group[0]), 1 if group[0].stack else workers)
         units += _units(parts, way, (way == "auto") if measure is None else measure)
     return sorted(units, key=lambda unit: -unit.left)
 

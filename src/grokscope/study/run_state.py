@@ -37,7 +37,12 @@ class StudyRun:
 
     def job(self) -> Job:
         step = min(self.step, self.total)
-        return Job(self.entry.config, self.run.path.parent, self.entry.passed, step, self.total, self.run.path)
+        where = self.run.path
+        return Job(self.entry.config, where.parent, self.entry.passed, step, self.total, where, self._stack())
+
+    def _stack(self) -> str:
+        begun = self.state not in ("new", *BAD)
+        return (self.run.facts.get("stacked") or {}).get("id", "") if begun else ""
 
 
 def read_study_run(entry: Entry, folders: Folders) -> StudyRun:

@@ -209,6 +209,8 @@ class Session:
         self.notes: list[str] = []
         """What building data and engine warned of: it belongs to the run."""
         self.bad_rows = 0
+        self.at_most: int | None = None
+        """The latest step to go on from, where newer states are to be passed over."""
         self.fitted_at: int | None = None
         """`T_fit`, by the rule that verdicts have too, on the rows that the cadences ask for: the closing row of a run
         that lies off them does not count, for a longer run has none there."""
@@ -257,7 +259,7 @@ class Session:
         """Go back to the newest resume state that will do and forget the rows after it, or begin. Until that is known
         nothing is written."""
         self._start_from_weights()
-        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at())
+        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at(), self.at_most)
         self.notes += found.warnings
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)

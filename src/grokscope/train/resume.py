@@ -43,17 +43,18 @@ def resume(
     template: dict[str, Any],
     load: Callable[[dict[str, Any]], int],
     forked_at: int = 0,
+    at_most: int | None = None,
 ) -> Resumed:
     """Load the newest state that can be gone on from. `load` puts a state into the engine and returns its step;
     `template` is the engine's state at step 0; `plan_of` gives the plan of a run that is at a step; up to the step
-    `forked_at` the checkpoints are its parent's.
+    `forked_at` the checkpoints are its parent's; states of steps beyond `at_most` are passed over.
 
     Raises:
         CannotResume: when states exist and none will do, when they are gone although some had been saved, or when the
             metrics are damaged; with the remedy.
     """
     logged = _logged_steps(run)
-    paths = state_paths(run.path / "resume")
+    paths = [p for p in state_paths(run.path / "resume") if at_most is None or step_of(p) <= at_most]
     if not paths:
         return _begin(run, logged)
     unreadable: list[str] = []
@@ -71,6 +72,11 @@ def resume(
         passed_over = [f"{text}; using the state before it" for text in (*unreadable, *gaps)]
         return Resumed(True, passed_over + _lost_checkpoints(run, plan, step, forked_at))
     raise _none_will_do(run, unreadable, gaps)
+
+
+def step_of(state: Path) -> int:
+    """The step of a resume state, by its name."""
+    return int(state.stem.removeprefix("state"))
 
 
 class _Unreadable(ValueError):

@@ -114,7 +114,7 @@ class TorchEngine:
         self.rate = regime.schedule.build(regime.lr, total_steps)
         self.filter = _build_filter(regime)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.groups = parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
+        self.groups = self.find_groups()
         self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
         self.decay = Decay(self.model, regime)
         self.watch = StepWatch(self.model, self.groups)
@@ -134,6 +134,10 @@ class TorchEngine:
         if self.interventions:  # else nothing is to be built again, and the data need not stay in memory twice
             self._built_from = (config, data)
         self._warn_of_silence(config.measure)
+
+    def find_groups(self) -> dict[str, list[str]]:
+        """The parameter groups, found on some training examples."""
+        return parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
 
     def _build_interventions(self, config: RunConfig, data: TaskData) -> Interventions:
         """Those of the config, at the present weights, before any of them begins."""

@@ -25,10 +25,16 @@ MEMBERS = (
     {"seed": 2, "regime.lr": 8e-4, "regime.weight_decay": 0.4},
     {"seed": 3, "regime.init_scale": 1.5, "regime.clip_norm": 0.05},
 )
-KINDS = ("optimizer", "filter", "loss", "schedule", "model", "task")
-EVERYTHING = [
-    (kind, name) for kind in KINDS for name in registry.built_in(kind) if kind != "task" or name in SMALL_TASKS
-]
+KINDS = ("optimizer", "filter", "loss", "schedule", "intervention", "model", "task")
+APART = {
+    ("intervention", "train_subset"): r"\$\.regime\.interventions\[0\]: 'train_subset' draws batches of its own",
+    ("intervention", "switch"): r"\$\.regime\.interventions\[0\]: 'switch' changes the loss",
+    ("intervention", "radial_penalty"): r"\$\.regime\.interventions: one reads inside the network",
+}
+"""What cannot be stacked, with these parameters -> the words."""
+NEED_FILES = {("task", name) for name in registry.built_in("task") if name not in SMALL_TASKS}
+LEFT_OUT = {*APART, *NEED_FILES}
+EVERYTHING = [(kind, name) for kind in KINDS for name in registry.built_in(kind) if (kind, name) not in LEFT_OUT]
 
 
 def engines(configs):
@@ -42,6 +48,10 @@ def doubled(engine):
     for name, split in engine.splits.items():
         if split.x.is_floating_point() or split.x.dtype == torch.uint8:
             engine.splits[name] = replace(split, x=engine.network.prepare(split.x).double())
+    if engine.interventions:
+        torch.set_default_dtype(torch.float64)  # of the weights that they draw
+        engine.interventions = engine._build_interventions(*engine._built_from)
+        torch.set_default_dtype(torch.float32)
     return engine
 
 
@@ -62,7 +72,7 @@ def calm(kind, name):
 def largest_difference(configs, steps=200):
     """Between the weights and buffers of a stack and those of engines that were trained alone."""
     alone, stacked = engines(configs), engines(configs)
-    stack = Stack(stacked, configs)
+    stack = Stack(stacked)
     for until in (3, steps // 2, steps):  # in pieces, as cadences cut them
         stack.advance(until, [0], lambda: False)
     for engine in alone:
@@ -78,6 +88,32 @@ STEPS = {"model": 60, "task": 60}
 @pytest.mark.parametrize(("kind", "name"), EVERYTHING, ids=lambda v: v)
 def test_two_hundred_steps_are_those_of_each_run_alone(kind, name):
     assert largest_difference(members(calm(kind, name)), STEPS.get(kind, 200)) < 1e-9
+
+
+@pytest.mark.parametrize(("kind", "name"), APART, ids=lambda v: v)
+def test_what_members_cannot_do_together_is_refused_with_the_reason(kind, name):
+    configs = members(fitting(kind, name))
+    if words := refusal(configs[0]):
+        assert re.match(APART[kind, name], words)
+        return
+    with pytest.raises(CannotStack, match=APART[kind, name]):
+        stack_of(configs)
+
+
+SWITCHES = [
+    {"name": "switch", "from": 9, "to": {"lr": 3e-3, "optimizer": "sgd", "grad_filter": "grokfast_ema"}},
+    {"name": "switch", "from": 20, "until": 40, "to": {"weight_decay": 0.5, "clip_norm": 0.1}},
+]
+
+
+def test_interventions_of_some_members_leave_the_others_alone():
+    """Members leave their cluster and come back; one forgets its moments in the middle."""
+    anew = [{"name": "reinitialize", "from": 15, "of": "head"}, {"name": "freeze", "from": 30, "of": "weights"}]
+    chosen = [[], SWITCHES, [], anew, [{"name": "temperature", "temperature": 1.5, "from": 4}]]
+    configs = [
+        tiny({"regime.interventions": c, "regime.loss_dtype": "float64", "seed": i}) for i, c in enumerate(chosen)
+    ]
+    assert largest_difference(configs, 60) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -121,7 +157,7 @@ def test_the_comparison_can_fail():
 def test_a_member_looks_at_its_last_step_as_it_would_alone(diagnose):
     configs = members({"regime.grad_filter": "orthogonal"})
     alone, stacked = engines(configs), engines(configs)
-    Stack(stacked, configs).advance(20, [0, 1, 2, 3], lambda: False)
+    Stack(stacked).advance(20, [0, 1, 2, 3], lambda: False)
     for one, member in zip(alone, stacked, strict=True):
         one.advance(20, True, lambda: False)
         row, other = one.row(diagnose), member.row(diagnose)
@@ -192,7 +228,7 @@ def registered_model(build):
 def stack_of(configs):
     engines = [make_engine(c, c.task.build(c.seed))[1] for c in configs]
     require_stackable(engines, configs)
-    return Stack(engines, configs)
+    return Stack(engines)
 
 
 def test_a_network_of_other_making_is_mapped_or_refused(registered_here_only):
@@ -233,8 +269,12 @@ def test_a_network_whose_course_depends_on_numbers_is_refused_with_the_reason(re
         ({"regime.autocast": "bfloat16"}, r"\$\.regime\.autocast"),
         ({"hardware.compile": True}, r"\$\.hardware\.compile"),
         ({"hardware.step": "graph"}, r"\$\.hardware\.step"),
+        (
+            {"regime.interventions": [{"name": "switch", "to": {"loss": "mse"}}]},
+            r"\$\.regime\.interventions\[0\]: 'switch' changes the loss",
+        ),
     ],
-    ids=["engine", "autocast", "compile", "graph"],
+    ids=["engine", "autocast", "compile", "graph", "another loss"],
 )
 def test_what_a_config_tells_already_is_refused_with_its_key(changes, key):
     assert re.match(key, refusal(tiny(changes)))

@@ -59,22 +59,32 @@ class Interventions:
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
+    def due(self, step: int) -> bool:
+        """Whether anything begins or ends when `step` steps have been made."""
+        return any(self._turn(slot, step) is not None for slot in self.slots)
+
     def before_step(self, step: int) -> bool:
         """Begin and end what is due when `step` steps have been made. Returns whether anything did."""
         changed = False
         for slot in self.slots:
-            begin, end = self._bounds(slot)
-            over = end is not None and step >= end
-            if slot.acts and over:
+            turn = self._turn(slot, step)
+            if turn == "end":
                 slot.ended = step
-                changed = True
-            elif slot.began is None and begin is not None and step >= begin and not over:
+            elif turn == "begin":
                 slot.referred_to = slot.acting.begin()
                 slot.began = step
-                changed = True
+            changed = changed or turn is not None
         if changed:
             self._collect()
         return changed
+
+    def _turn(self, slot: _Slot, step: int) -> Literal["begin", "end"] | None:
+        begin, end = self._bounds(slot)
+        over = end is not None and step >= end
+        if slot.acts:
+            return "end" if over else None
+        waits = slot.began is None and not over
+        return "begin" if waits and begin is not None and step >= begin else None
 
     def _collect(self) -> None:
         self.acting = tuple(slot.acting for slot in self.slots if slot.acts)

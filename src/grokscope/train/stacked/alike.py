@@ -17,9 +17,10 @@ def refusal(config: RunConfig) -> str:
         return "$.hardware.compile: a compiled network cannot be stacked"
     if config.hardware.step == "graph":
         return "$.hardware.step: steps of a stack are not captured as a graph; use auto or eager"
-    if config.regime.interventions:
-        name = config.regime.interventions[0].name
-        return f"$.regime.interventions[0]: {name!r} cannot be stacked"
+    for i, intervention in enumerate(config.regime.interventions):
+        settings = intervention.settings(config.regime)
+        if (settings.loss, settings.loss_dtype) != (config.regime.loss, config.regime.loss_dtype):
+            return f"$.regime.interventions[{i}]: {intervention.name!r} changes the loss, which a stack has in common"
     return ""
 
 

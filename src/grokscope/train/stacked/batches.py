@@ -30,6 +30,8 @@ class Batches:
         self.position = self.orders[0].position
         self.permutations = self._stacked_permutations()
         self.members = torch.arange(len(engines), device=self.x.device)[:, None]
+        self.index: Tensor | None = None
+        """Rows of the present batch (K, b); None where it is all of them."""
         self.augmented = any(e.augment.changes for e in engines)
 
     def next(self) -> Batch:
@@ -41,7 +43,7 @@ class Batches:
             for order in self.orders:  # each draws its next epoch as it would alone, and hands out the first batch
                 order.next()
             self.position, self.permutations = 0, self._stacked_permutations()
-        index = self.permutations[:, self.position : self.position + self.orders[0].batch_size]
+        index = self.index = self.permutations[:, self.position : self.position + self.orders[0].batch_size]
         self.position += self.orders[0].batch_size
         env = None if self.env is None else self.env[self.members, index]
         return self._prepared(self.x[self.members, index]), self.target[self.members, index], env

@@ -14,16 +14,17 @@ from typing import Literal
 
 import torch
 
-from grokscope import registry
+from grokscope import configio, registry
 from grokscope.config import RunConfig
 from grokscope.files import require_plain_folder
 from grokscope.seeds import derive
 from grokscope.store import lock
+from grokscope.store.checkpoints import state_paths
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.run import Run
 from grokscope.train.driver import HEARTBEAT_S, Watcher, complete, tell_of_missing_states
 from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
-from grokscope.train.resume import CannotResume
+from grokscope.train.resume import CannotResume, step_of
 from grokscope.train.stacked.alike import refusal
 from grokscope.train.stacked.engine import Stack
 from grokscope.train.stacked.rows import Rows
@@ -122,7 +123,8 @@ class _Work:
             config = as_begun(run, config)
             notes: list[str] = []
             with recorded_warnings(notes), registry.naming_plugins():
-                session = MemberSession(run, config, config.task.build(config.seed), passed, self.watcher, None)
+                kin = next(iter(self.sessions.values()), None)
+                session = MemberSession(run, config, config.task.build(config.seed), passed, self.watcher, kin)
             session.notes = notes
             self.sessions[i] = session
         except Exception as error:
@@ -149,8 +151,10 @@ class _Work:
 
     def go(self) -> None:
         """Train until every member has ended. A fault of the stack as a whole is a failure of all."""
+        runs = sorted(s.run.id for s in self.sessions.values())
         for session in self.sessions.values():
-            session.member.size = len(self.sessions)
+            session.member.stack = {"members": len(runs), "id": configio.content_hash(runs)}
+            session.at_most = self._common_step()
         for i, session in list(self.sessions.items()):
             self._guarded(i, session.begin)
         try:
@@ -160,6 +164,12 @@ class _Work:
             self._end_all("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error)
             if not isinstance(error, Exception):
                 raise
+
+    def _common_step(self) -> int | None:
+        """The newest step of which every member has a state. A stack that was killed while it saved goes on from there,
+        for all its members go on together then, which is exact; None where there is none."""
+        saved = [{step_of(path) for path in state_paths(s.run.path / "resume")} for s in self.sessions.values()]
+        return max(set.intersection(*saved), default=None)
 
     def _guarded(self, i: int, act: Callable[[], object]) -> None:
         """Do something for one member; what goes wrong there is its failure alone."""
@@ -196,7 +206,7 @@ class _Work:
 
     def _stack_at(self, step: int) -> Rows:
         here = [s for s in self.sessions.values() if s.engine.step == step]
-        stack = Stack([s.member for s in here], [s.config for s in here])
+        stack = Stack([s.member for s in here])
         for session in here:
             session.member.write_back = stack.write_back
         return Rows(stack)

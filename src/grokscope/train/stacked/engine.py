@@ -3,17 +3,18 @@
 A member is a `TorchEngine`, built by the code that builds it alone. Its weights and buffers then become slices of
 stacked tensors, so that it can look at itself, tell its state and be judged as ever; only the step is common. One step
 is: forward and backward of all, then filter, clip, decay and update of each cluster
-(`grokscope.train.stacked.updates`).
+(`grokscope.train.stacked.updates`); interventions act on each member by itself.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from grokscope import configio
 from grokscope.components import LossFunction
-from grokscope.config import RunConfig
 from grokscope.measure import irm
 from grokscope.train import loss_functions
 from grokscope.train.stacked.batches import Batches
@@ -34,28 +35,42 @@ PRECISE = (torch.float32, torch.float64)
 """Dtypes in which the mean over K times as many examples still has a gradient."""
 
 
-def update_key(config: RunConfig) -> str:
-    """What members of one cluster share: all that happens to a gradient."""
-    r = config.regime
-    shared = (r.optimizer, r.schedule, r.grad_filter)
+def update_key(engine: TorchEngine) -> str:
+    """What members of one cluster share: all that happens to a gradient, and for how many steps it has."""
+    regime = engine.regime
+    components = (regime.optimizer, regime.schedule, regime.grad_filter)
     return configio.content_hash(
         {
-            "components": [configio.dump(c) for c in shared],
-            "numbers": [r.lr, r.weight_decay, r.decay_groups, r.decay_target, r.clip_norm],
-            "length": configio.dump(config.budget),
+            "components": [configio.dump(c) for c in components],
+            "numbers": [regime.lr, regime.weight_decay, regime.decay_groups, regime.decay_target, regime.clip_norm],
+            "length": engine.total_steps,
+            "memory": [*_form(engine.filter.state_dict()), *_form(engine.optimizer.state_dict())],
         }
     )
+
+
+def _form(state: Any) -> Iterator[Any]:
+    """Numbers and counts in a state, and where it holds tensors: what must be alike for states to be stacked."""
+    if isinstance(state, Tensor):
+        yield list(state.shape) if state.dim() else state.item()
+    elif isinstance(state, dict):
+        for key, value in state.items():
+            yield from (str(key), *_form(value))
+    elif isinstance(state, list | tuple):
+        for value in state:
+            yield from _form(value)
+    elif isinstance(state, int | float):
+        yield state
 
 
 class Stack:
     """Trains K engines that stand at the same step and of which `require_stackable` holds. Those that are alike in all
     that happens to a gradient are placed side by side."""
 
-    def __init__(self, engines: Sequence[TorchEngine], configs: Sequence[RunConfig]):
-        keys = [update_key(c) for c in configs]
-        places = sorted(range(len(keys)), key=lambda i: keys.index(keys[i]))  # clusters lie side by side
+    def __init__(self, engines: Sequence[TorchEngine]):
+        keys = [update_key(e) for e in engines]
+        places = sorted(range(len(keys)), key=lambda i: keys.index(keys[i]))
         self.engines = [engines[i] for i in places]
-        self.configs = [configs[i] for i in places]
         self.step = self.engines[0].step
         self.loss = self.engines[0].loss
         self.batches = Batches(self.engines)
@@ -64,9 +79,9 @@ class Stack:
         self.buffers = {name: self._stacked_buffer(name) for name, _ in self.engines[0].model.named_buffers()}
         trained = [n for n, p in self.engines[0].model.named_parameters() if p.requires_grad]
         self.leaves = [self.parameters[name].requires_grad_() for name in trained]
-        self.penalized = any(c.regime.irm_weight for c in self.configs)
-        self.clusters = self._clusters([keys[i] for i in places])
-        self.one_by_one = any(c.one_by_one for c in self.clusters)
+        self.intervened = [(k, e) for k, e in enumerate(self.engines) if e.interventions]
+        """Members that something is done to while they train, with their places."""
+        self._make_clusters()
 
     def _stacked(self, name: str) -> Tensor:
         """One parameter of all members; theirs become its slices."""
@@ -83,12 +98,14 @@ class Stack:
             setattr(engine.model.get_submodule(folder), last, leaf[k])
         return leaf
 
-    def _clusters(self, keys: Sequence[str]) -> list[Cluster]:
-        out = []
-        for key in dict.fromkeys(keys):
-            first = keys.index(key)
-            out.append(Cluster(self.engines[first : first + keys.count(key)], self.leaves, first))
-        return out
+    def _make_clusters(self) -> None:
+        """Members that lie side by side and are alike are updated together."""
+        self.clusters: list[Cluster] = []
+        for _, members in groupby(self.engines, key=update_key):
+            first = self.clusters[-1].last if self.clusters else 0
+            self.clusters.append(Cluster(list(members), self.leaves, first))
+        self.one_by_one = bool(self.intervened) or any(c.one_by_one for c in self.clusters)
+        self.penalized = any(e.regime.irm_weight for e in self.engines)
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -105,8 +122,11 @@ class Stack:
         self.batches.write_back()
 
     def _one_step(self, watching: Sequence[TorchEngine]) -> None:
+        if any(e.interventions.due(self.step) for _, e in self.intervened):
+            self._intervene()
         x, target, env = self.batches.next()
-        loss = self._total_loss(self.forward(self.parameters, self.buffers, x), target, env)
+        logits = self._seen_by_the_loss(self.forward(self.parameters, self.buffers, x))
+        loss = self._total_loss(logits, target, env)
         gradients = [_laid_out(g) for g in torch.autograd.grad(loss, self.leaves, allow_unused=True)]
         for cluster in self.clusters:
             cluster.take(gradients)
@@ -116,6 +136,8 @@ class Stack:
             engine.watch.before_filter()
         for cluster in self.clusters:
             cluster.filter(cluster.slices)
+        for _, engine in self.intervened:
+            engine.interventions.gradient()
         for engine in watching:
             engine.watch.before_update()
         for cluster in self.clusters:
@@ -123,8 +145,30 @@ class Stack:
         self.step += 1
         for cluster in self.clusters:
             cluster.update(self.step)
+        for _, engine in self.intervened:
+            engine.interventions.after_step()
         for engine in watching:
             engine.watch.after_update()
+
+    def _intervene(self) -> None:
+        """Begin and end what is due. Settings may change then, and memories be lost: members find theirs in their own
+        engines, and the clusters are made anew."""
+        self.write_back()
+        for _, engine in self.intervened:
+            engine.step = self.step
+            if engine.interventions.before_step(self.step):
+                engine.switch(engine.interventions.settings(engine.base_regime))
+        self._make_clusters()
+
+    def _seen_by_the_loss(self, logits: Tensor) -> Tensor:
+        """Logits (K, b, k) after what interventions do to them."""
+        if not self.intervened:
+            return logits
+        own = list(logits)
+        for k, engine in self.intervened:
+            engine.interventions.batch(None if self.batches.index is None else self.batches.index[k])
+            own[k] = engine.interventions.logits(own[k])
+        return torch.stack(own)
 
     def _hand_out(self, gradients: Sequence[Tensor | None]) -> None:
         """Members' own parameters hold their share of the gradients, in the same memory."""

@@ -21,18 +21,27 @@ class Member(TorchEngine):
     """A `TorchEngine` that a stack trains. Torch's own generator belongs to all members, so each keeps the state that
     it would have alone."""
 
-    def __init__(self, config: RunConfig, data: TaskData, total_steps: int):
+    def __init__(self, config: RunConfig, data: TaskData, total_steps: int, kin: "Member | None" = None):
+        """`kin` is another member of the same architecture, whose parameter groups are this one's too: the test that
+        finds them takes longer than all else that is built."""
+        self.kin = kin
         super().__init__(config, data, total_steps)
         self.write_back: Callable[[], None] = _nothing
         """Puts what the stack remembers of this member where `state_dict` looks for it."""
-        self.size = 1
-        """Members of the stack that it began in."""
+        self.stack: dict[str, Any] = {}
+        """Of the stack that it is trained in: how many members, and an id of them all."""
         self.prepared: Row | None = None
         """Its next row, where all members' were taken at once."""
         seed = derive(config.seed, "training")
         self.generators = {"rng": torch.Generator().manual_seed(seed).get_state()}
         if self.device.type == "cuda":
             self.generators["cuda_rng"] = torch.Generator(self.device).manual_seed(seed).get_state()
+
+    def find_groups(self) -> dict[str, list[str]]:
+        if self.kin is None:
+            return super().find_groups()
+        groups, self.kin = self.kin.groups, None
+        return groups
 
     def row(self, diagnose: bool) -> Row:
         if self.prepared is not None:
@@ -51,7 +60,7 @@ class Member(TorchEngine):
             torch.cuda.set_rng_state(self.generators["cuda_rng"], self.device)
 
     def facts(self) -> dict[str, Any]:
-        return {**super().facts(), "stacked": {"members": self.size}}
+        return {**super().facts(), "stacked": self.stack}
 
     def state_dict(self) -> dict[str, Any]:
         self.write_back()

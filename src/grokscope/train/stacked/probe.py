@@ -31,7 +31,7 @@ def speedup(configs: Sequence[RunConfig], seconds: float = 1.0, most: int = 64) 
         _, alone = make_engine(configs[0], configs[0].task.build(configs[0].seed))
         members = [_member(config) for config in configs]
         require_stackable(members, configs)
-        stack = Stack(members, configs)
+        stack = Stack(members)
         each = seconds / (2 * ROUNDS)
 
         def step_alone() -> None:

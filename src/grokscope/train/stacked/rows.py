@@ -47,7 +47,7 @@ def _fetch(values: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 def _alike(stack: Stack) -> bool:
     """Whether plain rows hold losses, counts and norms alone, of splits of one size."""
-    if type(stack.loss) not in MEANS or any(e.clean is not None for e in stack.engines):
+    if type(stack.loss) not in MEANS or any(e.clean is not None or e.interventions for e in stack.engines):
         return False
     first = stack.engines[0]
     if any(e.groups != first.groups for e in stack.engines):

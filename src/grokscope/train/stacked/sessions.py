@@ -7,7 +7,7 @@ from typing import Literal
 from grokscope.config import RunConfig
 from grokscope.store.run import Run
 from grokscope.task_data import TaskData
-from grokscope.train.driver import DIVERGED_AFTER, Engine, Session
+from grokscope.train.driver import DIVERGED_AFTER, Engine, Session, Watcher
 from grokscope.train.plan import Plan, make_plan
 from grokscope.train.stacked.member import Member
 
@@ -30,9 +30,18 @@ class MemberSession(Session):
     engine: Engine
     member: Member
 
+    def __init__(
+        self, run: Run, config: RunConfig, data: TaskData, passed: tuple[str, ...], watcher: Watcher | None,
+        kin: "MemberSession | None",
+    ):  # fmt: skip
+        """`kin` is the session of another member, whose networks are alike where their configs are."""
+        alike = kin is not None and (kin.config.model, kin.config.task.name) == (config.model, config.task.name)
+        self._kin = kin.member if kin is not None and alike else None
+        super().__init__(run, config, data, passed, watcher, None)
+
     def _build(self, config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
         plan = make_plan(config, len(data.splits["train"]))
-        self.member = Member(config, data, plan.total)
+        self.member = Member(config, data, plan.total, self._kin)
         return plan, self.member
 
     def begin(self) -> None:

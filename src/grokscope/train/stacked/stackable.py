@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from grokscope.config import RunConfig
+from grokscope.train.interventions.base import Acting
 from grokscope.train.stacked.engine import summed_loss
 from grokscope.train.stacked.networks import is_known, random_layers, stacked_forward
 from grokscope.train.torch_engine import TorchEngine
@@ -30,7 +31,8 @@ def require_stackable(engines: Sequence[TorchEngine], configs: Sequence[RunConfi
     trains, and for one that computes something else when it is stacked. Changes none of the engines."""
     if random := random_layers(engines[0].model):
         raise CannotStack(f"$.model: {random[0]} draws random numbers, which members of a stack would share")
-    for engine in engines[1:]:
+    for engine in engines:
+        _require_plain_interventions(engine)
         _require_alike(engines[0], engine)
     tried = [engines[0], engines[-1]] if is_known(engines[0].model) else engines
     _require_equal_gradients(tried, configs[0].model.name)
@@ -47,6 +49,15 @@ def _require_alike(first: TorchEngine, engine: TorchEngine) -> None:
         raise CannotStack(f"$.task: the training sets have other sizes ({sizes})")
     if engine.order.batch_size != first.order.batch_size:
         raise CannotStack("$.regime.batch_size: must be the same in a stack")
+
+
+def _require_plain_interventions(engine: TorchEngine) -> None:
+    for i, slot in enumerate(engine.interventions.slots):
+        if type(slot.acting).batch is not Acting.batch:
+            name = slot.component.name
+            raise CannotStack(f"$.regime.interventions[{i}]: {name!r} draws batches of its own, of another size")
+    if any(m._forward_hooks or m._forward_pre_hooks for m in engine.model.modules()):
+        raise CannotStack("$.regime.interventions: one reads inside the network, which a stack computes at once")
 
 
 def _shapes(model: nn.Module) -> list[tuple[str, torch.Size]]:
