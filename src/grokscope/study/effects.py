@@ -9,6 +9,7 @@ were surely sooner, less how many surely later), and the size comes from the gro
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import exp, inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from grokscope.study.numbers import ArmNumbers, CannotTell, Undone, arm_numbers
 from grokscope.study.run_state import StudyRun
 from grokscope.study.spec import describe
 from grokscope.vocabulary.text import plural, whole
+
+if TYPE_CHECKING:
+    from grokscope.trajectory.times import Times
 
 BlockValues = Mapping[Cell, np.ndarray]
 """Cell -> a number of each seed (n,), seeds in one order."""
@@ -145,10 +149,11 @@ def _of_times(design: Design, read: Mapping[Cell, ArmNumbers], known: Response) 
     return replace(known, effect_name="hazard ratio", effects=_corrected(sized), notes=(*known.notes, note))
 
 
-def _on_one_grid(times, end: float):
+def _on_one_grid(times: "Times", end: float) -> tuple["Times", float, tuple[str, ...]]:
     """(times on the steps that all runs had, the step up to which all were looked at, notes)."""
     from grokscope.trajectory.times import coarsened, shared_steps
 
+    assert times.grids is not None
     steps = shared_steps(times.grids)
     if not len(steps) or steps[0] > end:
         raise CannotTell("no evaluation step is shared by all runs")
@@ -165,7 +170,9 @@ def _scores(before: np.ndarray, at: np.ndarray, late: np.ndarray, cut: float) ->
     return sooner.sum(axis=0) - sooner.sum(axis=1)
 
 
-def _with_hazards(design: Design, cells: Sequence[Cell], seeds: int, times, effects: Sequence[FactorEffect]):
+def _with_hazards(
+    design: Design, cells: Sequence[Cell], seeds: int, times: "Times", effects: Sequence[FactorEffect]
+) -> list[FactorEffect]:
     """Effects with their size from the grouped-time model of all of them; none where it has no finite estimate."""
     from grokscope.inference.factorial import signs
     from grokscope.inference.grouped_time import hazard_ratios
