@@ -116,7 +116,13 @@ def fitting(kind: str, name: str) -> dict[str, Any]:
             return {"regime.schedule": name, "regime.schedule.warmup_steps": 10}
         case "measurement", "irm":
             return {"task": small_task("hospitals"), "model": {"name": "small-resnet", "width": 4}}
-        case "measurement", "rotation" | "mechanisms":
+        case "measurement", "mechanisms":  # scale-invariant weights, and no running averages
+            return {
+                **parity,
+                "model": {"name": "mlp", "hidden": [8], "norm": "layer", "bias": False},
+                "measure": [name],
+            }
+        case "measurement", "rotation":
             return {**fitting("task", "hospitals"), "measure": [name]}
         case "measurement", _ if name in STANDARD:
             return {}

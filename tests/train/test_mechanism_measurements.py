@@ -15,7 +15,7 @@ from grokscope.train.measurements.movement import decay_of, memory_of
 from grokscope.vocabulary.columns import undescribed
 from tiny import assert_same, fitting, tiny
 
-CHEAP = ["mechanisms", "description_length", "pac_bayes"]
+CHEAP = ["mechanisms"]
 IMAGES = fitting("task", "hospitals")
 
 
@@ -64,8 +64,6 @@ def test_every_column_is_described_and_single_ones_together_are_the_bundle(chang
     assert str(bundle) == str(single)
     splits = ["id_val", "ood_val", "ood_test"]
     assert undescribed(bundle.keys() - plain.keys(), splits) == []
-    _, rest = trained({**changes, "measure": CHEAP[1:]})
-    assert undescribed(rest.keys() - plain.keys(), splits) == []
 
 
 def test_a_run_asks_for_them_and_no_other_has_them():
@@ -210,7 +208,7 @@ def test_a_network_far_from_its_start_has_a_vacuous_bound():
 
 
 def test_a_linear_network_has_no_hidden_layer_to_measure():
-    view = engine_of({**fitting("model", "linear"), "measure": ["mechanisms"]}).view({}, {})
+    view = engine_of({**fitting("model", "linear"), "measure": CHEAP}).view({}, {})
     assert {"layers", "head_alignment", "rotation", "simplicity (of activations)"} == set(Mechanisms().reasons(view))
     _, row = trained({**fitting("model", "linear"), "measure": CHEAP})
     assert "dead_units" not in row

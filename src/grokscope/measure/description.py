@@ -51,17 +51,17 @@ def description_length(weights: Weights, loss_of: Callable[[Weights], float], al
     """Bits of the weights on the coarsest grid at which ``loss_of(quantized weights) <= allowed``.
 
     The width is found by bisection between 2 and 16 bits, which takes it that a finer grid never loses what a coarser
-    one keeps: at most five evaluations of the loss. All tensors have the same width.
+    one keeps: four evaluations of the loss. All tensors have the same width.
     """
-    low, high = LEAST, MOST
-    if not _keeps(weights, loss_of, allowed, high):
-        return Description(math.nan, math.nan, math.nan)
+    low, high = LEAST, MOST + 1  # beyond the widest: none does
     while low < high:
         middle = (low + high) // 2
         if _keeps(weights, loss_of, allowed, middle):
             high = middle
         else:
             low = middle + 1
+    if high > MOST:
+        return Description(math.nan, math.nan, math.nan)
     bits = sum(tensor_bits(quantized(w, high)[0], high) for w in weights.values())
     return Description(bits, bits / sum(w.numel() for w in weights.values()), float(high))
 

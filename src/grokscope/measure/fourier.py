@@ -76,7 +76,11 @@ def embedding_gini(model: nn.Module, p: int) -> float:
 
 def gini(values: Tensor) -> float:
     """Gini coefficient of non-negative values (n,): 0 when all are equal, (n - 1) / n when one holds everything."""
-    ordered = values.sort().values
+    return sorted_gini(values.sort().values)
+
+
+def sorted_gini(ordered: Tensor) -> float:
+    """The same of values (n,) that are in order."""
     n = len(ordered)
     ranks = torch.arange(1, n + 1, dtype=ordered.dtype, device=ordered.device)
     return float((2 * (ranks * ordered).sum() / ordered.sum() - (n + 1)) / n)

@@ -10,13 +10,16 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from grokscope.measure.fourier import gini
-from grokscope.measure.spectra import spectra
+from grokscope.measure.fourier import sorted_gini
 
 READERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose input is a hidden layer."""
 CONSTANT = 1e-6
 """A unit whose activations differ by no more than this share of the layer's largest one says nothing."""
+
+
+ROUNDING = 1e-12
+"""Eigenvalues of products below this share of the largest are rounding."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,20 @@ def _summary(h: Tensor, examples: int) -> Hidden:
 
 @torch.no_grad()
 def layer_ranks(layers: Mapping[str, Hidden]) -> dict[str, Tensor]:
-    """Layer -> effective rank of what it reads: ``exp H(s / sum s)`` of the centered activations' singular values."""
-    return {name: spectra(layer.pooled)["rank_effective"] for name, layer in layers.items()}
+    """Layer -> effective rank of what it reads: ``exp H(s / sum s)`` of the centered activations' singular values s;
+    NaN where all activations are constant."""
+    return {name: _effective_rank(layer.pooled.double()) for name, layer in layers.items()}
+
+
+def _effective_rank(h: Tensor) -> Tensor:
+    """By the eigenvalues of the smaller of both products, a fraction of a decomposition: rounding then hides singular
+    values below a millionth of the largest, which the rank does not feel."""
+    centered = h - h.mean(0)
+    gram = centered.T @ centered if h.shape[1] <= len(h) else centered @ centered.T
+    squares = torch.linalg.eigvalsh(gram)
+    floor = ROUNDING * torch.maximum(squares[-1], h.square().sum() * ROUNDING)
+    s = torch.where(squares > floor, squares, 0.0).sqrt()
+    return torch.special.entr(s / s.sum()).sum().exp()
 
 
 @torch.no_grad()
@@ -91,11 +106,11 @@ def dead_share(layers: Iterable[Hidden]) -> Tensor:
 def activation_gini(h: Tensor) -> float:
     """Gini coefficient of the sizes of activations h (n, d), mean over examples that have any: 0 where all units are as
     active, (d - 1) / d where one is active alone (Hurley & Rickard, arXiv:0811.4706, on why it measures sparsity)."""
-    sizes = h.abs().double()
+    sizes = h.abs()
     active = sizes[sizes.sum(1) > 0]
     if not len(active):
         return float("nan")
-    ordered = active.sort(1).values
+    ordered = active.sort(1).values.double()
     d = ordered.shape[1]
     ranks = torch.arange(1, d + 1, dtype=ordered.dtype, device=ordered.device)
     return float(((2 * (ordered @ ranks) / ordered.sum(1) - (d + 1)) / d).mean())
@@ -108,10 +123,10 @@ SORTED = 1_000_000
 @torch.no_grad()
 def weight_gini(weights: Iterable[Tensor]) -> float:
     """Gini coefficient of the sizes of all weights together: 0 where all are as large; NaN where all are zero."""
-    sizes = torch.cat([w.detach().abs().double().flatten() for w in weights])
+    sizes = torch.cat([w.detach().abs().flatten() for w in weights])
     if len(sizes) > SORTED:
         sizes = sizes[torch.linspace(0, len(sizes) - 1, SORTED, dtype=torch.float64).long().to(sizes.device)]
-    return gini(sizes)
+    return sorted_gini(sizes.sort().values.double())  # sorted in the weights' own precision, which is sooner
 
 
 @dataclass(frozen=True)
@@ -134,22 +149,27 @@ def head_alignment(features: Tensor, labels: Tensor, head: Tensor) -> Alignment:
     stands for class 1 against class 0. Classes without an example are left out of the mean. Self-duality of class means
     and head: Papyan, Han & Donoho, arXiv:2008.08186.
     """
-    features, head = features.double(), head.double()
+    head = head.double()
     if len(head) == 1:
         head = torch.cat([-head, head]) / 2
     rows = head - head.mean(0)
-    present = [c for c in range(len(rows)) if bool((labels == c).any())]
-    means = torch.stack([features[labels == c].mean(0) for c in present])
+    counts = torch.bincount(labels, minlength=len(rows))
+    centered = features - features.mean(0)  # in their own precision: many rows, and shares need few digits
+    sums = torch.zeros(len(rows), features.shape[1], dtype=features.dtype, device=features.device)
+    sums.index_add_(0, labels, centered)
+    present = counts > 0
+    means = sums[present].double() / counts[present, None]
     means = means - means.mean(0)
     cosines = nn.functional.cosine_similarity(means, rows[present], dim=1)
-    _, s, v = torch.linalg.svd(rows, full_matrices=False)
-    space = v[s > 1e-10 * s.max()]
-    centered = features - features.mean(0)
-    total = centered.square().sum()
-    share = (centered @ space.T).square().sum() / total
-    exists = (means.norm() > 0) & (rows.norm() > 0)
+    # the space of the rows by the eigenvectors of their products, which are far smaller than a decomposition of them
+    squares, mixtures = torch.linalg.eigh(rows @ rows.T)
+    kept = squares > ROUNDING * squares[-1]
+    space = (mixtures[:, kept] / squares[kept].sqrt()).T @ rows
+    total = centered.square().sum().double()
+    share = (centered @ space.T.to(features.dtype)).square().sum() / total
+    varied = centered.norm() > CONSTANT * features.norm()
     return Alignment(
-        torch.where(exists, cosines.mean(), float("nan")),
-        torch.where(total > 0, share, float("nan")),
+        torch.where(varied & (rows.norm() > 0), cosines.mean(), float("nan")),
+        torch.where(varied, share, float("nan")),
         len(space) / features.shape[1],
     )

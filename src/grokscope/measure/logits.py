@@ -33,7 +33,7 @@ def logit_scale(logits: Tensor) -> Tensor:
     its absolute value."""
     if logits.shape[1] == 1:
         return logits.abs().double().mean()
-    return (logits - logits.mean(1, keepdim=True)).double().norm(dim=1).mean()
+    return (logits - logits.mean(1, keepdim=True)).norm(dim=1).double().mean()
 
 
 @torch.no_grad()

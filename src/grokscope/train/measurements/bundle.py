@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokscope.components import Measurement
 from grokscope.registry import register
+from grokscope.train.measurements.complexity import DescriptionLength, PACBayes
 from grokscope.train.measurements.movement import Distance, Rotation, UpdateDirection
 from grokscope.train.measurements.needs import Need
 from grokscope.train.measurements.structure import Gap, HeadAlignment, Layers, Margins, Simplicity
@@ -13,16 +14,20 @@ from grokscope.train.measurements.structure import Gap, HeadAlignment, Layers, M
 if TYPE_CHECKING:
     from grokscope.train.evaluate import View
 
-PARTS = (UpdateDirection, Rotation, Distance, Margins, Layers, HeadAlignment, Simplicity, Gap)
+PARTS = (
+    UpdateDirection, Rotation, Distance, Margins, Layers, HeadAlignment, Simplicity, Gap, DescriptionLength, PACBayes,
+)  # fmt: skip
+"""Every measurement of mechanisms that needs no Hessian and no Jacobian."""
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Mechanisms(Measurement):
-    """The cheap measurements in one: ``update_direction``, ``rotation``, ``distance``, ``margins``, ``layers``,
-    ``head_alignment``, ``simplicity`` and ``gap``, each with its own docstring (why such numbers: arXiv:2206.04817).
-    Cost: together under a tenth of a run at shipped cadences, as measured by benchmarks/measurements.py. Misleads read
-    alone: each part says where it does."""
+    """The measurements of mechanisms that need no Hessian and no Jacobian, in one: ``update_direction``, ``rotation``,
+    ``distance``, ``margins``, ``layers``, ``head_alignment``, ``simplicity``, ``gap``, ``description_length`` and
+    ``pac_bayes``, with their defaults; each has a docstring of its own (why such numbers: arXiv:2206.04817). Cost:
+    together under a tenth of a run at shipped cadences, as measured by benchmarks/measurements.py. Misleads read alone:
+    each part says where it does."""
 
     name: ClassVar[str] = "mechanisms"
     summary: ClassVar[str] = "the cheap measurements of mechanisms under one name"

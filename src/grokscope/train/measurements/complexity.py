@@ -21,7 +21,7 @@ class DescriptionLength(Measurement):
     """Bits that describe the weights on the coarsest grid at which the loss on training rows rises by no more than
     `rise`: for each tensor the shorter of ``n b`` bits and a code by frequency, ``n H(levels)`` and its table. The
     width b is found by bisection between 2 and 16 bits, the same for all tensors. Two-part codes of networks:
-    arXiv:1802.07044, which finds prequential ones far shorter. Cost: six forward passes of the rows, a rounding of the
+    arXiv:1802.07044, which finds prequential ones far shorter. Cost: five forward passes of the rows, a rounding of the
     weights for each. Misleads as a complexity: it is an upper bound by one simple code, and a tensor with one large
     weight has a coarse grid for all others. NaN where 16 bits do not do."""
 
