@@ -31,11 +31,12 @@ def sooner(**more: Any) -> dict[str, Any]:
 
 
 def planted(made: Study, root, T_gen, *, norm=None, every=10, state="done", end=STEPS) -> list[StudyRun]:
-    """Every run of a study, with held-out at its threshold from `T_gen[(decay, seed)]` on; it is fitted at 50."""
+    """Every run of a study, with held-out at its threshold from `T_gen[(decay, seed)]` on; it is fitted at 50. The
+    folders lie in ``root/trained``, so that what is declared in `root` does not see them."""
     runs = []
     for entry in made.entries:
         key = entry.config.regime.weight_decay, entry.config.seed
-        folder = root / entry.config.run_id()
+        folder = root / "trained" / entry.config.run_id()
         one = end[key] if isinstance(end, dict) else end
         value = 1.0 if norm is None else norm[key]
         steps = np.arange(0, one + 1, every[key[0]] if isinstance(every, dict) else every)

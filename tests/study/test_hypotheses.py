@@ -357,12 +357,12 @@ def test_an_edit_after_the_runs_is_seen_and_a_note_is_none(tmp_path):
 
 def test_other_settings_under_the_same_words_are_another_hypothesis(tmp_path):
     """The learning rate is changed after the first results, until it works."""
-    made = study(sooner())
-    result_of(made, planted(made, tmp_path, FAST | SLOW), tmp_path)
+    made, root = study(sooner()), tmp_path / "trained"
+    declare(made.name, made.hypotheses, [], root)
+    assert result_of(made, planted(made, tmp_path, FAST | SLOW), root, declared=False).standing == "declared"
     again = study(sooner(), regime={"lr": 0.5})
-    runs = planted(again, tmp_path, FAST | SLOW)
-    declare(again.name, again.hypotheses, [replace(s, state="new") for s in runs], tmp_path)
-    h = result_of(again, runs, tmp_path, declared=False)
+    declare(again.name, again.hypotheses, [], root)
+    h = result_of(again, planted(again, tmp_path, FAST | SLOW), root, declared=False)
     assert h.standing == "exploratory"
     assert "when 10 runs had begun" in h.departures[0]
 
@@ -377,6 +377,17 @@ def test_seeds_that_were_added_after_results_are_said(tmp_path):
     runs = [s for s in planted(first, tmp_path / "part", FAST | SLOW) if s.entry.config.seed < 3]
     h = testing.answers_to(part.name, part.hypotheses, runs, None, tmp_path).results[0]
     assert "2 seeds declared for weight_decay=0.5 left out" in h.departures
+
+
+def test_a_part_of_the_study_that_is_run_first_does_not_hide_what_had_begun(tmp_path):
+    """Five seeds are there; the hypothesis is written, and only a sixth is trained with it."""
+    made, root = study(sooner(), seeds=6), tmp_path / "trained"
+    runs = planted(made, tmp_path, FAST | SLOW)
+    sixth = [replace(s, state="new") for s in runs if s.entry.config.seed == 5]
+    declare(made.name, made.only(seeds=[5]).hypotheses, sixth, root)
+    h = result_of(made, runs, root, declared=False)
+    assert h.standing == "exploratory"
+    assert "runs had begun" in h.departures[0]
 
 
 def test_seeds_that_are_added_before_anything_ran_are_declared_anew(tmp_path):

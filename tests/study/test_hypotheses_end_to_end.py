@@ -96,3 +96,14 @@ def test_what_cannot_be_tested_ends_with_the_remedy(place, capsys, tmp_path):
     code, text = said(tmp_path, capsys, "study", "test", str(place / "growth.toml"), "--root", str(tmp_path / "none"))
     assert code == 1
     assert "0 of 10 runs are finished" in text
+
+
+def test_workers_declare_what_they_train_too(place, capsys, tmp_path):
+    short = tmp_path / "short.toml"
+    short.write_text(FILE.replace("[0, 1, 2, 3, 4]", "[0, 1]").replace("steps = 60", "steps = 14"))
+    root = str(tmp_path / "runs")
+    assert cli.run(["worker", str(short), "--root", root]) == 0
+    capsys.readouterr()
+    assert cli.run(["study", "test", str(short), "--root", root, "--json"]) == 0
+    (h,) = Hypotheses.from_dict(json.loads(capsys.readouterr().out)).results
+    assert (h.standing, h.arms[0].finished) == ("declared", 2)

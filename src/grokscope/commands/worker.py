@@ -55,7 +55,7 @@ def worker(
     """
     study = Study.load(file)
     study = study.only(arms, seeds) if arms or seeds else study
-    finished = sum(s.finished for s in study.status(root))
+    finished = sum(s.finished for s in study.declared(root))
     entries = _chosen(study, runs)
     seconds = None if until is None else seconds_until(until, datetime.now().astimezone())
     one = Worker(entries, root, board or Silent(), wait=wait, retry=retry)

@@ -51,15 +51,16 @@ def _declaration(
     if any(d.digest == h.digest and dict(d.seeds) == dict(h.seeds) for d in earlier):
         return None
     runs = [run for group in h.planned for run in group]
-    # of an earlier form of this hypothesis all runs count whose folders are there: their results could be seen
-    former = {run for d in earlier for run in d.runs if (Path(root) / run / "config.json").exists()}
+    # whoever trains a part of the study sees the folders of the rest, and those of an earlier form of this hypothesis
+    known_runs = {*runs, *(run for d in earlier for run in d.runs)}
+    there = {run for run in known_runs if (Path(root) / run / "config.json").exists()}
     return Declaration(
         hypothesis=h.name,
         digest=h.digest,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
         seeds=dict(h.seeds),
         runs=tuple(runs),
-        begun=len(former | (set(runs) & set(begun))),
+        begun=len(there | (set(runs) & set(begun))),
     )
 
 

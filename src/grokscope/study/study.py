@@ -162,7 +162,7 @@ class Study:
             ValueError: with ``engine="stacked"``, before anything trains, for a run that cannot be stacked.
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
-        return _carry_out(self._declared(root), board, executor or partial(_executor, workers, engine, stack))
+        return _carry_out(self.declared(root), board, executor or partial(_executor, workers, engine, stack))
 
     def extend(
         self,
@@ -182,10 +182,15 @@ class Study:
             Stopped: as `run`.
         """
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
-        return _carry_out(longer._declared(root), board, partial(_executor, workers, engine, stack))
+        return _carry_out(longer.declared(root), board, partial(_executor, workers, engine, stack))
 
-    def _declared(self, root: str | Path) -> list[StudyRun]:
-        """Where every run stands, after what is asked of them was put on record."""
+    def declared(self, root: str | Path = "runs") -> list[StudyRun]:
+        """Where every run stands, after the study's hypotheses were put on record beside them: to be called by whoever
+        trains them.
+
+        Raises:
+            ValueError: naming the file of what was declared, where it is damaged or of a newer version.
+        """
         runs = self.status(root)
         declare(self.name, self.hypotheses, runs, root)
         return runs
