@@ -52,7 +52,9 @@ def bytes_of(folder):
 
 
 def without_log(contents):
-    return {name: data for name, data in contents.items() if name not in ("logs/train.log", ".lock")}
+    """Without what says who tried: the log, the lock and the claims."""
+    kept = {name: data for name, data in contents.items() if not name.startswith((".claim-", ".lock"))}
+    return {name: data for name, data in kept.items() if name != "logs/train.log"}
 
 
 def metrics(run):
