@@ -72,7 +72,10 @@ def main() -> None:
     )
     points = [point for s in finished for point in read_run(s.run, s.entry.config.regime.name, s.entry.config.seed)]
     table, changes = tabulate(points), changes_by_arm(points)
+    reference = finished[0].entry.config.regime.name
+    beside = against_reference(points, reference)
     print(as_text(table, changes))
+    print(beside_as_text(beside, reference))
     write_result(
         "shortcut_over_training",
         {
@@ -82,6 +85,8 @@ def main() -> None:
             "runs": {s.run.id: seconds.get(str(s.run.path)) for s in finished},
             "table": table,
             "changes": changes,
+            "reference": reference,
+            "against_reference": beside,
         },
     )
 
@@ -192,22 +197,51 @@ def changes_by_arm(points: Sequence[Point]) -> dict[str, dict[str, object]]:
 
 
 def change(points: Sequence[Point]) -> dict[str, object]:
-    first, last = min(p.step for p in points), max(p.step for p in points)
+    first, last = first_and_last(points)
     begin = {p.seed: p for p in points if p.step == first}
     end = {p.seed: p for p in points if p.step == last}
     seeds = sorted(begin.keys() & end.keys())
-    differences = {}
-    for measure in MEASURES:
-        each = [end[s].values[measure] - begin[s].values[measure] for s in seeds]
-        known = [v for v in each if np.isfinite(v)]
-        if known:
-            result = sign_flip(known)
-            differences[measure] = {
-                "mean": result.effect, "interval": result.interval, "p_two_sided": result.p_two_sided,
-                "smallest_p": result.smallest_p, "seeds": len(known),
-            }  # fmt: skip
+    pairs = {m: [(end[s].values[m], begin[s].values[m]) for s in seeds] for m in MEASURES}
+    differences = {m: change_of for m, both in pairs.items() if (change_of := difference(both))}
     read = mean_interval([end[s].values["readable"] - end[s].chance for s in seeds])
     return {"from": first, "to": last, "differences": differences, "fate": fate(differences, read)}
+
+
+def first_and_last(points: Sequence[Point]) -> tuple[int, int]:
+    """Of the steps that most seeds have a checkpoint of: some keep all of them, some but a few."""
+    seeds = {step: len({p.seed for p in points if p.step == step}) for step in {p.step for p in points}}
+    common = [step for step, count in seeds.items() if count == max(seeds.values())]
+    return min(common), max(common)
+
+
+def against_reference(points: Sequence[Point], reference: str) -> dict[str, dict[str, dict[str, object]]]:
+    """Arm -> measure -> the difference from the reference arm at the last common checkpoint, seed by seed."""
+    ends = {arm: _ends([p for p in points if p.arm == arm]) for arm in dict.fromkeys(p.arm for p in points)}
+    base = ends.get(reference, {})
+    return {arm: _beside(end, base) for arm, end in ends.items() if arm != reference}
+
+
+def _beside(end: Mapping[int, Point], base: Mapping[int, Point]) -> dict[str, dict[str, object]]:
+    seeds = sorted(end.keys() & base.keys())
+    pairs = {m: [(end[s].values[m], base[s].values[m]) for s in seeds] for m in MEASURES}
+    return {m: beside for m, both in pairs.items() if (beside := difference(both))}
+
+
+def _ends(points: Sequence[Point]) -> dict[int, Point]:
+    last = first_and_last(points)[1]
+    return {p.seed: p for p in points if p.step == last}
+
+
+def difference(pairs: Sequence[tuple[float, float]]) -> dict[str, object]:
+    """Of pairs (one, other), a seed each: mean, interval and p of their sign-flip test; empty without any."""
+    known = [one - other for one, other in pairs if np.isfinite(one) and np.isfinite(other)]
+    if not known:
+        return {}
+    result = sign_flip(known)
+    return {
+        "mean": result.effect, "interval": result.interval, "p_two_sided": result.p_two_sided,
+        "smallest_p": result.smallest_p, "seeds": len(known), "each": known,
+    }  # fmt: skip
 
 
 def fate(differences: Mapping[str, Mapping[str, object]], above_chance: tuple[float, float, float, int]) -> str:
@@ -252,6 +286,18 @@ def as_text(
         lines += [f"| {step:,} | {' | '.join(_cell(cells[m]) for m in MEASURES)} |" for step, cells in steps.items()]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def beside_as_text(beside: Mapping[str, Mapping[str, Mapping[str, object]]], reference: str) -> str:
+    """Differences at the last checkpoint: mean, range over seeds, number of seeds."""
+    lines = [f"at the last checkpoint, less {reference} of the same seed (mean; lowest and highest seed; seeds)"]
+    for arm, differences in beside.items():
+        cells = []
+        for measure, d in differences.items():
+            each = np.asarray(d["each"], dtype=np.float64)
+            cells.append(f"{measure} {each.mean():+.2f} ({each.min():+.2f} to {each.max():+.2f}; {len(each)})")
+        lines.append(f"  {arm}: {', '.join(cells) or 'no seed in common'}")
+    return "\n".join(lines)
 
 
 def _cell(value: tuple[float, float, float, int]) -> str:

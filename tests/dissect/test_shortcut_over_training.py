@@ -2,7 +2,17 @@
 
 import numpy as np
 import pytest
-from shortcut_over_training import MEASURES, Point, as_text, changes_by_arm, read_point, tabulate
+from shortcut_over_training import (
+    MEASURES,
+    Point,
+    against_reference,
+    as_text,
+    beside_as_text,
+    changes_by_arm,
+    first_and_last,
+    read_point,
+    tabulate,
+)
 
 from results import samples
 
@@ -79,3 +89,23 @@ def test_a_dissection_becomes_a_point():
     assert point.values["erasure"] == d.where.size
     silent = read_point(samples.at_chance("the network is at chance", probes=False), "arm", 3, 100)
     assert np.isnan([silent.values[m] for m in ("readable", "reliance", "erasure", "slope", "half_share")]).all()
+
+
+def test_arms_are_compared_at_the_end_seed_by_seed():
+    base = arm(noise=0.0)
+    other = [Point("decayed", p.seed, p.step, p.chance, dict(p.values) | {"ood_val": 0.7}) for p in base if p.seed != 2]
+    beside = against_reference([*base, *other], "arm")
+    assert list(beside) == ["decayed"]
+    gain = beside["decayed"]["ood_val"]
+    assert gain["mean"] == pytest.approx(0.2)
+    assert gain["seeds"] == 5
+    assert gain["smallest_p"] == pytest.approx(2 / 32)
+    assert "decayed: " in beside_as_text(beside, "arm")
+    assert "ood_val +0.20 (+0.20 to +0.20; 5)" in beside_as_text(beside, "arm")
+
+
+def test_change_is_between_steps_that_most_seeds_kept():
+    values = dict.fromkeys(MEASURES, 0.5)
+    kept = {7: (1_500, 6_000, 15_000), 42: (6_000, 15_000), 123: (6_000, 15_000)}
+    points = [Point("a", seed, step, 1 / 3, values) for seed, steps in kept.items() for step in steps]
+    assert first_and_last(points) == (6_000, 15_000)
