@@ -223,6 +223,15 @@ def test_damaged_records_are_named_and_measured_anew(run):
     assert Measured.read(path).columns == ("id_val_gap",)
 
 
+def test_nothing_is_written_through_a_link(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run.path / FOLDER).symlink_to(elsewhere)
+    with pytest.raises(ValueError, match="symbolic link"):
+        gs.measure(run, "gap")
+    assert list(elsewhere.iterdir()) == []
+
+
 # -- who reads it -----------------------------------------------------------------------------------------------------
 
 

@@ -12,8 +12,9 @@ from grokscope.results.measured import FOLDER, Measured
 
 
 def measured_file(run: Path, name: str) -> Path:
-    """Where the values of a measurement lie in a run's folder."""
-    return run / FOLDER / f"{name}.json"
+    """Where the values of a measurement lie in a run's folder. Raises ValueError where a link or anything but a file
+    lies there: who writes would write somewhere else."""
+    return plain_file(run, f"{FOLDER}/{name}.json")
 
 
 def measured_of(run: Path) -> list[Measured]:
