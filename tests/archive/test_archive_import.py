@@ -85,6 +85,7 @@ def test_the_numbers_are_the_published_ones(archive, tmp_path):
 
 def test_the_weights_are_the_published_ones(archive, tmp_path):
     run = import_archive(archive, tmp_path)[0]
+    assert run.checkpoints()
     for i, path in enumerate(run.checkpoints().values()):
         found, expected = load_weights(path), tiny_weights(i)
         assert found.keys() == expected.keys()

@@ -24,6 +24,7 @@ def archive(tmp_path):
 
 def test_rows_of_a_published_summary_go_to_their_runs_and_what_makes_them_up_is_said(archive, tmp_path):
     found = import_archive(archive, tmp_path / "runs")
+    assert found.runs
     for n, run in enumerate(found.runs):
         tables, unread = published_tables(run.path)
         (summary,) = [t for t in tables if t.title == "m6_summary.csv"]

@@ -37,6 +37,7 @@ def test_decay_had_time_where_it_grokked_and_none_where_there_was_none(explained
 
 
 def test_no_excuse_is_offered_that_these_networks_have_not(explained):
+    assert len(explained) == 3
     for explanation in explained.values():
         found = words(explanation)
         assert found["nothing memorized"] == "against"

@@ -75,8 +75,9 @@ def test_no_value_of_a_real_dissection_is_missing_on_its_page(page):
         erasure.effects["ood_test"].accuracy_drop.value, records.m5.slope_size, None, records.m5.reliability.mean,
         beyond[summary_key("env_gap_drop", "random")],
     ]  # fmt: skip
-    for cell, value in zip(row[:8], wanted, strict=True):
-        assert value is None or cell[0] == number(value)
+    shown = {i: value for i, value in enumerate(wanted) if i != 5}  # the curve is in words, below
+    assert None not in shown.values()
+    assert [row[i][0] for i in shown] == [number(value) for value in shown.values() if value is not None]
     assert row[5][0].startswith("monotone" if outside.monotone else "not monotone")
     assert row[5][1] == "on ood_test"
     assert row[8][0] == records.where.cell

@@ -200,5 +200,6 @@ def test_status_of_a_damaged_folder_is_unreadable_with_the_reason(tmp_path):
 
 
 def test_configs_survive_the_way_to_a_worker():
+    assert study().runs()
     for config in study().runs():
         assert configio.load_run(configio.dump(config)).run_id() == config.run_id()
