@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def _spread(i: int, of: int, width: float = 0.12) -> float:
 def draw_probes(figure: "FigureBase", runs: Seen) -> None:
     """M1: balanced held-out accuracy by site; small crosses are probes for random labels."""
     (axes,) = panel_axes(figure, ["balanced accuracy of linear probes"])
-    sites = list(dict.fromkeys(s for d in runs for s in d.sites))
+    sites = list(dict.fromkeys(chain.from_iterable(d.sites for d in runs)))
     labels: list[tuple[float, str, str]] = []
     for target, role, shift in TARGETS:
         for x, site in enumerate(sites):
@@ -83,7 +84,7 @@ def draw_probes(figure: "FigureBase", runs: Seen) -> None:
         scores = {site: [s for d in runs if (s := d.score(site, target)) is not None] for site in sites}
         medians = [median(s.balanced for s in scores[site]) for site in sites]
         axes.plot(np.arange(len(sites)) + shift, medians, color=colour(role), linewidth=1.2, alpha=0.7)
-        for chance in finite(s.chance for site in sites for s in scores[site])[:1]:
+        for chance in finite(s.chance for s in chain.from_iterable(scores[site] for site in sites))[:1]:
             axes.axhline(chance, color=colour(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
     axes.set_ylim(0, 1.04)
@@ -108,7 +109,7 @@ def short_site(site: str) -> str:
 def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
     """M4: what a refitted probe still reads; and what the edit did to the environment gap and to unseen data, each
     beside the range of random edits."""
-    names = list(dict.fromkeys(n for d in runs for n in d.erasures))
+    names = list(dict.fromkeys(chain.from_iterable(d.erasures for d in runs)))
     on = runs[0].outside
     titles = ("balanced accuracy: before (open), refitted after (filled)", "environment gap of the logits that is lost",
               f"right answers lost on {on}")  # fmt: skip
@@ -119,7 +120,7 @@ def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
                 score = score_of(d.erasures[name])
                 _point(axes, x + at + _spread(i, len(runs)), score.balanced, score.interval, role, "s", filled)
     axes.set_ylim(0, 1.04)
-    for chance in finite(e.before.chance for d in runs for e in d.erasures.values())[:1]:
+    for chance in finite(e.before.chance for e in chain.from_iterable(d.erasures.values() for d in runs))[:1]:
         axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
         margin_labels(axes, [(chance, "chance, env.", ENVIRONMENT)], size=9)
     _names(axes, names)
@@ -137,8 +138,8 @@ def _effects_by_eraser(
 
 
 def _effects(axes: "Axes", by_eraser: Mapping[str, Sequence[Effect]]) -> None:
-    every = [effect for effects in by_eraser.values() for effect in effects]
-    controls = list(dict.fromkeys(control for effect in every for control in effect.controls))
+    every = list(chain.from_iterable(by_eraser.values()))
+    controls = list(dict.fromkeys(chain.from_iterable(effect.controls for effect in every)))
     for x, effects in enumerate(by_eraser.values()):
         for i, effect in enumerate(effects):
             _point(axes, x - 0.25 + _spread(i, len(effects)), effect.value, effect.interval, ENVIRONMENT, "o")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +36,8 @@ class LayerMap:
 
 def layer_map(along: Along, target: Target) -> LayerMap:
     """The median over runs at each site and checkpoint."""
-    every = [d for runs in along.values() for d in runs if d.step is not None]
-    sites = list(dict.fromkeys(site for d in every for site in d.sites))
+    every = [d for d in chain.from_iterable(along.values()) if d.step is not None]
+    sites = list(dict.fromkeys(chain.from_iterable(d.sites for d in every)))
     steps = sorted({d.step for d in every if d.step is not None})
     values = np.full((len(sites), len(steps)), np.nan)
     chance: float | None = None

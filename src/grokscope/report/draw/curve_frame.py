@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Frame:
 
 
 def make_frame(panels: Sequence[Panel], axis: StepAxis) -> Frame:
-    readings = [r for p in panels for r in p.readings if r.trajectory is not None]
+    readings = [r for r in chain.from_iterable(p.readings for p in panels) if r.trajectory is not None]
     kind = readings[0].kind if readings else "classification"
     scores = [
         v for r in readings for name in ("train", r.split) if (c := r.curve(name)) for v in c[1][np.isfinite(c[1])]

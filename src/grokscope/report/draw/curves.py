@@ -4,6 +4,7 @@ A panel stacks three things: accuracy (train gray, held-out colored, thin per se
 each seed from fitting (open circle) to generalizing (its verdict's marker), and the weight norm.
 """
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -156,7 +157,7 @@ def _milestones_on_curve(axes: "Axes", panel: Panel) -> None:
 
 
 def _spikes(axes: "Axes", panel: Panel, frame: Frame) -> None:
-    steps = sorted({step for r in panel.readings for step in r.spikes})
+    steps = sorted(set(chain.from_iterable(r.spikes for r in panel.readings)))
     if steps:
         tops = np.full(len(steps), frame.score[1])
         axes.plot(steps, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)

@@ -1,5 +1,6 @@
 """Effects of factors on one response: a line for each, with its interval and the numbers of single seeds."""
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,7 @@ def draw_effects(figure: "FigureBase", response: Response) -> None:
 
 def _limits(response: Response) -> tuple[float, float]:
     """All that is bounded, with a margin; intervals that are open run out of the axes."""
-    ends = [end for e in response.effects if e.interval is not None for end in e.interval]
+    ends = list(chain.from_iterable(e.interval for e in response.effects if e.interval is not None))
     known = [response.null, *ends, *(e.effect for e in response.effects if e.effect is not None)]
     shown = np.array([v for v in known if np.isfinite(v) and (response.null == 0.0 or v > 0)])
     if response.null == 1.0:

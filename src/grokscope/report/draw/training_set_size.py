@@ -1,6 +1,7 @@
 """Peaks and ends on one split against the size of the training set."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], na
     """Open circles are peaks, filled ones ends; lines are means over runs."""
     (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
     axes.set_xscale("log")
-    sizes = sorted({n for c in curves for n in c.sizes})
+    sizes = sorted(set(chain.from_iterable(c.sizes for c in curves)))
     axes.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
     lowest = min([v for c in curves for p in c.points for v in p[1:]] + [c.trivial for c in curves if c.trivial])
     axes.set_ylim(min(0.0, lowest) if lowest < 0.3 else np.floor(lowest * 10) / 10 - 0.02, 1.02)

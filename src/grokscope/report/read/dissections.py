@@ -4,6 +4,7 @@ not guessed at."""
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,7 +72,7 @@ def _add(found: Found, reading: Reading, run: Path) -> None:
     if tables:
         found.published[name] = tables
     found.foreign.extend(f"{name}/{FOLDER}/{PUBLISHED}/{file}" for file in unread)
-    places = {path.parent for part in PARTS for path in root.rglob(f"{part}.json")}
+    places = {path.parent for path in chain.from_iterable(root.rglob(f"{part}.json") for part in PARTS)}
     ours = sorted(p for p in places if p != root / PUBLISHED and root / PUBLISHED not in p.parents)
     read = {folder: d for folder in ours if (d := _read(folder, reading, run, found)) is not None}
     steps = sorted((d for folder, d in read.items() if folder != root), key=lambda d: d.step or 0)

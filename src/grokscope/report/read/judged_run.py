@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +95,9 @@ class Reading:
     def end(self) -> float | None:
         """Where the run stopped meaning anything: the first non-finite loss, else the last evaluated step."""
         t = self.trajectory
-        return None if t is None else t.last_step if t.non_finite_from is None else t.non_finite_from
+        if t is None or t.non_finite_from is None:
+            return self.last
+        return t.non_finite_from
 
     @property
     def spikes(self) -> list[float]:
@@ -156,7 +159,7 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
     """
     from grokscope.registry import nearest
 
-    found = list(dict.fromkeys(name for s in subjects if s.trajectory is not None for name in s.trajectory.splits))
+    found = list(dict.fromkeys(chain.from_iterable(s.trajectory.splits for s in subjects if s.trajectory is not None)))
     if not found:
         return [first or "held-out"]
     if first is not None and first not in found:

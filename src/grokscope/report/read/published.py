@@ -8,6 +8,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def _plain(value: Any) -> bool:
 
 
 def _records(title: str, records: Sequence[Mapping[str, Any]]) -> PublishedTable:
-    head = tuple(dict.fromkeys(str(k) for record in records for k in record))
+    head = tuple(dict.fromkeys(str(k) for k in chain.from_iterable(records)))
     return PublishedTable(title, head, tuple(tuple(_cell(r.get(k, "")) for k in head) for r in records))
 
 

@@ -9,6 +9,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Detail:
 
 def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str], brief: bool = False) -> list[Detail]:
     """One part for each run; in `brief` without what its group shares: all settings, and a config file of its own."""
-    data = downloads([r for members in groups.values() for r in members])
+    data = downloads(list(chain.from_iterable(groups.values())))
     out = []
     for members in groups.values():
         keys = differing([flat(r.subject.config) for r in members if r.subject.config])
@@ -236,7 +237,7 @@ def _csv(reading: Reading) -> str | None:
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV with the union of their keys; missing values are empty."""
-    names = list(dict.fromkeys(key for row in rows for key in row))
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
     out = io.StringIO()
     writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
     writer.writeheader()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def heat_rows(readings: Sequence[Reading], splits: Sequence[str]) -> tuple[list[
     Logs that do not know classes by environment have them only where a split is one environment, and for all of it."""
     finals = [_final(r) for r in readings if r.subject.metrics]
     meta = next((m for r in readings if (m := (r.subject.record.get("facts") or {}).get("meta"))), {})
-    columns = {c for f in finals for c in f}
+    columns = set(chain.from_iterable(finals))
     classes = sorted({int(m[1]) for c in columns if (m := re.fullmatch(r"\w+?_class(\d+)_acc", c))})
     labels = [str(w) for w in meta.get("labels") or []]
     names = [labels[c] if c < len(labels) else str(c) for c in classes]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,7 +173,7 @@ def flat(config: Any) -> dict[str, Any]:
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Dotted keys on which flat configs do not all agree (a key that some lack differs), in order of appearance."""
-    keys = dict.fromkeys(key for config in configs for key in config)
+    keys = dict.fromkeys(chain.from_iterable(configs))
     return [k for k in keys if len({_word(c.get(k, "absent")) for c in configs}) > 1]
 
 
@@ -201,9 +202,11 @@ def _essential(subject: Subject) -> dict[str, Any]:
 
 def _difference(key: str, value: Any) -> str:
     """A setting as part of a group's name; empty for a run that did not branch, which is the ordinary case."""
-    if key in (_FROM, _BRANCHED):
-        return f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" if value else ""
-    return f"{key.rpartition('.')[2]} {_shown(value)}"
+    if key not in (_FROM, _BRANCHED):
+        return f"{key.rpartition('.')[2]} {_shown(value)}"
+    if isinstance(value, int):
+        return f"{key} {value:,}"
+    return f"{key} {value}" if value else ""
 
 
 def differs_freely(key: str) -> bool:
@@ -212,7 +215,9 @@ def differs_freely(key: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else _word(value)
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else _word(value)
 
 
 def _word(value: Any) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
+from itertools import chain
 
 from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
@@ -72,7 +73,7 @@ def headline(summary: Summary, planned: int = 0) -> str:
 def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
     """The runs that a page without a study rests on: finished ones by group, and how many verdicts are fragile."""
     finished = {name: (sum(r.final_verdict for r in members), len(members)) for name, members in groups.items()}
-    judged = [r.verdict for members in groups.values() for r in members if r.final_verdict and r.verdict is not None]
+    judged = [r.verdict for r in chain.from_iterable(groups.values()) if r.final_verdict and r.verdict is not None]
     tested = [v for v in judged if v.verdict is not None and v.neighbours]
     return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from grokscope.figures.checkpoint_view import POOLED, hardest
 from grokscope.figures.dissection import (
@@ -49,7 +50,7 @@ def section(material: Material) -> Section | None:
 
 def _chosen(dissected: Mapping[str, Found]) -> list[Block]:
     """Which checkpoints are shown, and what a reader of any number must know."""
-    every = [d for found in dissected.values() for d in found.main]
+    every = list(chain.from_iterable(found.main for found in dissected.values()))
     if not every:
         return []
     rules = sorted({d.selection for d in every})
@@ -65,15 +66,17 @@ def _chosen(dissected: Mapping[str, Found]) -> list[Block]:
     blocks += [
         Words(f"Cannot tell, in {plural(silent.count(r), 'run')}: {r}.", "warning") for r in dict.fromkeys(silent)
     ]
-    warned = [w for d in every for w in d.shared.warnings if not w.startswith("the checkpoint was chosen")]
+    warnings = chain.from_iterable(d.shared.warnings for d in every)
+    warned = [w for w in warnings if not w.startswith("the checkpoint was chosen")]
     return blocks + [Words(f"In {plural(warned.count(w), 'run')}: {w}.") for w in dict.fromkeys(warned)]
 
 
 def _files(groups: Iterable[Found]) -> list[Block]:
     """What lies in the folders and is outdated, damaged or another program's."""
     found = list(groups)
-    commands = [c for one in found for c in one.outdated]
-    foreign, damaged = [f for one in found for f in one.foreign], [f for one in found for f in one.damaged]
+    commands = list(chain.from_iterable(one.outdated for one in found))
+    foreign = list(chain.from_iterable(one.foreign for one in found))
+    damaged = list(chain.from_iterable(one.damaged for one in found))
     blocks: list[Block] = []
     if commands:
         blocks.append(
@@ -105,7 +108,7 @@ class Battery:
 
 
 def _batteries(dissected: Mapping[str, Found]) -> list[Block]:
-    return [*(block for battery in BATTERIES for block in _battery(battery, dissected)), *_along(dissected)]
+    return [*(chain.from_iterable(_battery(battery, dissected) for battery in BATTERIES)), *_along(dissected)]
 
 
 def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
@@ -136,7 +139,7 @@ def _along(dissected: Mapping[str, Found]) -> list[Block]:
     panels = []
     for group, found in dissected.items():
         if found.along:
-            ends = [d for runs in found.along.values() for d in (runs[0], runs[-1])]
+            ends = list(chain.from_iterable((runs[0], runs[-1]) for runs in found.along.values()))
             told = "; ".join(f"step {d.step}: {_told_probe(d)}" for d in ends)
             panels += [
                 Panel(lambda f, _, a=found.along: draw_along(f, a), (WIDTH, height(2)),

@@ -2,6 +2,7 @@
 shortcuts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import isfinite
 
 import numpy as np
@@ -151,7 +152,7 @@ def _over(values: Iterable[float | None]) -> Value:
 
 
 def cells_table(groups: Mapping[str, Found]) -> list[Block]:
-    every = [d for found in groups.values() for d in found.main]
+    every = list(chain.from_iterable(found.main for found in groups.values()))
     seen = {d.cell for d in every}
     names = [cell for cell in CELLS if cell in ALWAYS or cell in seen]
     rows = [

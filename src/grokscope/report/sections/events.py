@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from grokscope.report.read.material import Material
@@ -54,7 +55,7 @@ def _cell(rows: Sequence[Mapping[str, Any]], runs: int) -> Value:
     if not rows:
         return Value("none", number=False)
     total = sum(row["count"] for row in rows)
-    at = [e.at for row in rows for e in row["events"]]
+    at = [e.at for e in chain.from_iterable(row["events"] for row in rows)]
     span = steps(min(at)) if min(at) == max(at) else f"{steps(min(at))} to {steps(max(at))}"
     times = f", {total} times" if total > len(rows) else ""
     return Value(f"{len(rows):,} of {plural(runs, 'run')}{times}", f"step {span}", number=False)

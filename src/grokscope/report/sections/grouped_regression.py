@@ -1,6 +1,7 @@
 """The section on regressions with groups, such as m-heights: each group beside its own trivial predictor."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,13 @@ def section(material: Material) -> Section | None:
         return None
     first = next(iter(found.values()))[0]
     codes = bool(first.largest_m)
+    answers = chain.from_iterable(_against_trivial(name, runs) for name, runs in found.items())
     blocks: list[Block] = [
         Words(
             "The trivial predictor here is the mean target of each group: what is reached without looking at the "
             "input. A curve that falls, but not below it, has learned nothing about single inputs."
         ),
-        *[Words(line, "lead") for name, runs in found.items() for line in _against_trivial(name, runs)],
+        *[Words(line, "lead") for line in answers],
         *_curves(found, split),
         *_decays(material, found),
         *_groups(found),
@@ -73,7 +75,7 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
 
 def _curves(found: Runs, split: str) -> list[Block]:
     panels = [_panel(name, runs, found, split) for name, runs in found.items()]
-    codes = any(r.largest_m for runs in found.values() for r in runs)
+    codes = any(r.largest_m for r in chain.from_iterable(found.values()))
     key = [e for e in KEY if codes or "n − k" not in e.words]
     return [
         Words("Losses by group, and the norm under them", "h3"),
@@ -85,13 +87,13 @@ def _curves(found: Runs, split: str) -> list[Block]:
 
 def _panel(name: str, runs: Sequence[Grouped], found: Runs, split: str) -> Panel:
     parts = _parts(runs, split)
-    every = [r for members in found.values() for r in members]
+    every = list(chain.from_iterable(found.values()))
     unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
 
     def draw(figure: Any, scale: Scale) -> None:
         draw_stack(figure, parts, step_axis(scale, [r.clock for r in every], unit))
 
-    lines = [line for part in parts for line in part.lines if line.label]
+    lines = [line for line in chain.from_iterable(part.lines for part in parts) if line.label]
     told = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
     alt = f"{name}: loss, loss by group and weight norm against the {unit}. {told}."
     return Panel(draw, (WIDTH, stack_height(parts)), alt, name)

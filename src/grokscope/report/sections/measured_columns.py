@@ -1,6 +1,7 @@
 """What the runs measured beside accuracy, one panel for each column that no other section shows."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 from grokscope.figures.keys import group_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
@@ -37,7 +38,7 @@ def section(material: Material) -> Section | None:
 
 def columns_left(material: Material) -> set[str]:
     """The columns of the metrics that no section on special kinds of runs shows."""
-    columns = {column for s in material.subjects for column in s.metrics}
+    columns = set(chain.from_iterable(s.metrics for s in material.subjects))
     return columns - shortcut.columns(material) - grouped_regression.columns(material)
 
 
@@ -48,7 +49,8 @@ def left_out(order: list[str]) -> str:
 
 def _axes(material: Material, measured: Measured) -> tuple[Mapping[Scale, StepAxis], Mapping[Scale, StepAxis]]:
     """The step axis of the learning curves, and that of what is measured more rarely and seldom from the start."""
-    bands = [band.step for d, found in measured if not d.every_evaluation for band in found.values()]
+    rare = chain.from_iterable(found.values() for d, found in measured if not d.every_evaluation)
+    bands = [band.step for band in rare]
     shared: dict[Scale, StepAxis] = {scale: curve_axis(material.lead, scale) for scale in ("log", "linear")}
     return shared, {scale: step_axis(scale, bands, axis.unit) for scale, axis in shared.items()}
 

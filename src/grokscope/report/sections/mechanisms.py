@@ -3,6 +3,7 @@ it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def section(material: Material) -> Section | None:
         Words(INTRO),
         Table("Mechanisms", ["Claim", "Supports", "Against", "Cannot tell"], [Group("", rows)]),
     ]
-    if arms := _arms([e for group in explained.values() for e in group]):
+    if arms := _arms(list(chain.from_iterable(explained.values()))):
         blocks += [Words("What would test them", "h3"), Bullets(arms)]
     return Section("mechanisms", "Why", "Why: mechanisms that fit, and that do not", blocks)
 
@@ -81,7 +82,7 @@ def _count(explained: Mapping[str, Sequence[Explanation]]) -> Counts:
 
 def _findings(explanations: Sequence[Explanation]) -> list[Finding]:
     """Of claims that apply: a run without a filter says nothing about filters."""
-    return [f for explanation in explanations for f in explanation.findings if f.applies]
+    return [f for f in chain.from_iterable(explanation.findings for explanation in explanations) if f.applies]
 
 
 def _evidence(explained: Mapping[str, Sequence[Explanation]]) -> dict[str, str]:

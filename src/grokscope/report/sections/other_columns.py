@@ -1,5 +1,7 @@
 """Columns that nobody described: measurements of a user's own. They are drawn all the same, under a plain name."""
 
+from itertools import chain
+
 from grokscope.figures.keys import group_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
 from grokscope.report.read.material import Material
@@ -47,7 +49,7 @@ def section(material: Material) -> Section | None:
 
 
 def _axis(material: Material, measured: Measured) -> dict[Scale, StepAxis]:
-    steps = [band.step for _, bands in measured for band in bands.values()]
+    steps = [band.step for band in chain.from_iterable(bands.values() for _, bands in measured)]
     unit = curve_axis(material.lead, "log").unit
     return {scale: step_axis(scale, steps, unit) for scale in ("log", "linear")}
 

@@ -1,6 +1,7 @@
 """What stands behind the runs: what sets groups apart, each run's settings, origin and data, and the criteria."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from grokscope.report.read.copies import copies_note
 from grokscope.report.read.judged_run import Reading
@@ -48,7 +49,7 @@ def section(material: Material) -> Section:
 
 
 def _intro(groups: Mapping[str, Sequence[Reading]]) -> str:
-    again = any(r.subject.config and command(r) for members in groups.values() for r in members)
+    again = any(r.subject.config and command(r) for r in chain.from_iterable(groups.values()))
     return f"Settings, origin and rows{', and the command that makes a run again' if again else ''}."
 
 

@@ -1,6 +1,7 @@
 """The section on a shortcut study: runs that are also judged on environments which training never saw."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,7 @@ def section(material: Material) -> Section | None:
         return None
     blocks: list[Block] = [
         Words(f"Judged on environments that training never saw: {' and '.join(splits)}. {_choice(splits)}"),
-        *contact_blocks([r.subject for m in groups.values() for r in m]),
+        *contact_blocks([r.subject for r in chain.from_iterable(groups.values())]),
         *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
         *_inventory(material, groups),
         *_heat(groups, material.splits),

@@ -1,6 +1,7 @@
 """Peak and end score on unseen environments against the size of the training set."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     found = {split: curves for split, curves in found.items() if curves}
     if not found:
         return []
-    names = list(dict.fromkeys(c.name for curves in found.values() for c in curves))
+    names = list(dict.fromkeys(c.name for c in chain.from_iterable(found.values())))
     key = [Entry(f"{name}: mean peak", f"group-{i % 8 + 1}", (1.2, 1.6)) for i, name in enumerate(names)]
     key += [Entry(f"{name}: mean end", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
     panels = [_panel(split, curves, names) for split, curves in found.items()]
