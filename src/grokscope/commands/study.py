@@ -371,8 +371,9 @@ class Checked(Result):
 def check(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Checked:
-    """Compare what happened with what the study expects, and test its hypotheses; the exit code is 1 unless every
-    expectation was met and every hypothesis could be tested.
+    """Compare what happened with what the study expects, and test its hypotheses.
+
+    The exit code is 1 unless every expectation was met and no hypothesis waits for runs.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -421,8 +422,10 @@ class Tested(Result):
 def put_to_test(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Tested:
-    """Test the hypotheses of a study, and the effects of a designed one: intervals, exact p, how many seeds would
-    decide, and whether all was declared before the runs began.
+    """Test the hypotheses of a study over its seeds, and the effects of a designed one.
+
+    Effects with intervals, exact p, how many seeds would decide, and whether all was declared before the runs began.
+    The exit code is 1 while something waits for runs.
 
     Args:
         file: Study file, or the name of a shipped study.
