@@ -13,6 +13,7 @@ from grokscope.store.checkpoints import load_weights, state_paths
 from grokscope.train.driver import train
 from grokscope.train.stacked.driver import train_stack
 from grokscope.train.stacked.stackable import CannotStack
+from grokscope.verdicts import run_verdicts
 from tiny import fitting, same_folder_content, tiny
 
 torch.set_num_threads(1)
@@ -214,3 +215,22 @@ def test_rows_of_tasks_with_environments_and_of_regression_are_those_of_one_run(
 def test_the_hash_of_a_stacked_run_is_that_of_the_run(whole):
     for config in CONFIGS:
         assert configio.load_run(run_of(config, whole).config).run_id() == config.run_id()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("decay", "verdict"), [(0.0, "memorized"), (2.0, "grokked")])
+def test_far_from_a_boundary_verdicts_are_those_of_runs_alone(decay, verdict, tmp_path):
+    """E1: without decay it never generalizes, with a decay of 2 after some 320 steps."""
+    e1 = {
+        "task": {"name": "modular", "p": 59},
+        "model": {"name": "embedding-mlp", "embedding": 64, "hidden": [128]},
+        "regime": {"recipe": "modular", "weight_decay": decay},
+        "budget": {"steps": 800},
+        "diagnose": {"at": [1]},
+        "checkpoint": {"at": [0]},
+    }
+    configs = [configio.load_run({**e1, "seed": s}) for s in range(3)]
+    stacked = [e.run for e in train_stack(configs, tmp_path / "stacked")]
+    alone = [train(c, tmp_path / "alone") for c in configs]
+    words = [[v.verdict for r in runs for v in run_verdicts(r).values()] for runs in (stacked, alone)]
+    assert words == [[verdict] * 3] * 2
