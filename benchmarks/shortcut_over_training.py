@@ -28,6 +28,7 @@ from common import write_result
 
 from grokscope.dissect.answer import POOLED
 from grokscope.dissect.runs import chosen_checkpoints, dissect_run
+from grokscope.files import finite
 from grokscope.inference.compare import sign_flip
 from grokscope.results.dissection import FOLDER, RULES, Dissection
 from grokscope.store import Run
@@ -76,19 +77,17 @@ def main() -> None:
     beside = against_reference(points, reference)
     print(as_text(table, changes))
     print(beside_as_text(beside, reference))
-    write_result(
-        "shortcut_over_training",
-        {
-            "study": str(options.study),
-            "rules": RULES,
-            "measures": MEASURES,
-            "runs": {s.run.id: seconds.get(str(s.run.path)) for s in finished},
-            "table": table,
-            "changes": changes,
-            "reference": reference,
-            "against_reference": beside,
-        },
-    )
+    facts = {
+        "study": str(options.study),
+        "rules": RULES,
+        "measures": MEASURES,
+        "runs": {s.run.id: seconds.get(str(s.run.path)) for s in finished},
+        "table": table,
+        "changes": changes,
+        "reference": reference,
+        "against_reference": beside,
+    }
+    write_result("shortcut_over_training", finite(facts))  # NaN is no JSON
 
 
 def dissect_all(runs: Sequence[Path], workers: int, all_sites: bool) -> dict[str, float]:
@@ -200,18 +199,21 @@ def change(points: Sequence[Point]) -> dict[str, object]:
     first, last = first_and_last(points)
     begin = {p.seed: p for p in points if p.step == first}
     end = {p.seed: p for p in points if p.step == last}
-    seeds = sorted(begin.keys() & end.keys())
+    seeds = sorted(begin.keys() & end.keys()) if first < last else []
     pairs = {m: [(end[s].values[m], begin[s].values[m]) for s in seeds] for m in MEASURES}
     differences = {m: change_of for m, both in pairs.items() if (change_of := difference(both))}
-    read = mean_interval([end[s].values["readable"] - end[s].chance for s in seeds])
+    read = mean_interval([end[s].values["readable"] - end[s].chance for s in sorted(end)])
     return {"from": first, "to": last, "differences": differences, "fate": fate(differences, read)}
 
 
 def first_and_last(points: Sequence[Point]) -> tuple[int, int]:
-    """Of the steps that most seeds have a checkpoint of: some keep all of them, some but a few."""
+    """The last step that most seeds have a checkpoint of, and of the earlier ones the first that most have: some runs
+    keep all of them, some but a few. Twice the same where no seed has an earlier one."""
     seeds = {step: len({p.seed for p in points if p.step == step}) for step in {p.step for p in points}}
-    common = [step for step, count in seeds.items() if count == max(seeds.values())]
-    return min(common), max(common)
+    last = max(step for step, count in seeds.items() if count == max(seeds.values()))
+    earlier = {step: count for step, count in seeds.items() if step < last}
+    first = min((step for step, count in earlier.items() if count == max(earlier.values())), default=last)
+    return first, last
 
 
 def against_reference(points: Sequence[Point], reference: str) -> dict[str, dict[str, dict[str, object]]]:

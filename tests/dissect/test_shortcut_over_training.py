@@ -109,3 +109,7 @@ def test_change_is_between_steps_that_most_seeds_kept():
     kept = {7: (1_500, 6_000, 15_000), 42: (6_000, 15_000), 123: (6_000, 15_000)}
     points = [Point("a", seed, step, 1 / 3, values) for seed, steps in kept.items() for step in steps]
     assert first_and_last(points) == (6_000, 15_000)
+    assert first_and_last([*points, Point("a", 9, 15_000, 1 / 3, values)]) == (6_000, 15_000)
+    only = changes_by_arm([p for p in points if p.step == 15_000])["a"]
+    assert only["differences"] == {}
+    assert only["fate"] == "readable; no change of its use is shown"
