@@ -130,10 +130,9 @@ def test_a_finished_stack_is_left_alone(whole):
 # -- apart ------------------------------------------------------------------------------------------------------------
 
 
-def exploding(seed, lr):
-    return tiny(
-        {"regime.optimizer": "sgd", "regime.lr": lr, "regime.loss": "mse", "seed": seed, "regime.weight_decay": 0.0}
-    )
+def exploding(seed, lr, /, **more):
+    regime = {"optimizer": "sgd", "lr": lr, "loss": "mse", "weight_decay": 0.0, "batch_size": 8}
+    return tiny({"regime": regime, "seed": seed, **more})
 
 
 def test_a_member_that_diverges_is_closed_and_changes_no_bit_of_the_others(tmp_path):
@@ -151,8 +150,10 @@ def test_a_member_that_diverges_is_closed_and_changes_no_bit_of_the_others(tmp_p
 
 @pytest.mark.slow
 def test_one_of_five_hundred_diverges_and_the_others_do_not_notice(tmp_path):
-    calm = [exploding(s, 0.01) for s in range(500)]
-    wild = [exploding(s, 1e6 if s == 77 else 0.01) for s in range(500)]
+    few = {"evaluate": {"every": 20}, "diagnose": {"at": [1]}, "checkpoint": {"at": [0]}}
+    few["hardware"] = {"resume_every_s": 1e9}
+    calm = [exploding(s, 0.01, **few) for s in range(500)]
+    wild = [exploding(s, 1e6 if s == 77 else 0.01, **few) for s in range(500)]
     train_stack(calm, tmp_path / "calm")
     ended = train_stack(wild, tmp_path / "wild")
     assert [i for i, e in enumerate(ended) if e.state != "done"] == [77]
