@@ -1,0 +1,155 @@
+"""The table of the README on speed, and the figure of 1,024 seeds, made from benchmarks/results/gpu_*.json.
+
+Run: python benchmarks/gpu_tables.py, after benchmarks/gpu_results.py. A test compares the page with the files.
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE, FIGURE = ROOT / "README.md", ROOT / "docs" / "images" / "luck_of_the_seed.png"
+BEGIN, END = "<!-- from benchmarks/results: speed -->", "<!-- end -->"
+
+
+def results() -> dict[str, Any]:
+    """Part -> what it measured, and `stacked`, measured on a CPU."""
+    names = ["gpu_a", "gpu_b", "gpu_c", "gpu_d", "gpu_e", "stacked"]
+    folder = ROOT / "benchmarks" / "results"
+    return {name: json.loads((folder / f"{name}.json").read_text())["result"] for name in names}
+
+
+def table(found: dict[str, Any]) -> str:
+    rows = [["what", "measured", "target"], ["---"] * 3]
+    rows += _seeds(found["gpu_b"]) + _replayed(found) + _rates(found) + _cpu(found["stacked"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _seeds(b: dict[str, Any]) -> list[list[str]]:
+    seconds = {mode: statistics.median(b[mode]["seconds"]) for mode in ("cpu", "eager", "alone")}
+    runs, wall = b["stacked"]["runs"], b["stacked_s"]
+    against = ", ".join(
+        f"{b[f'stacked_against_{mode}']:.0f} times {words}"
+        for mode, words in (("cpu", "one CPU core"), ("alone", "the card with one run at a time"))
+    )
+    return [
+        ["modular addition to its verdict, one run on one CPU core", _s(seconds["cpu"]), ""],
+        ["the same on the card, one at a time: steps eager, replayed", _pair(seconds, "eager", "alone"), ""],
+        [
+            f"{runs:,} of them stacked, {b['processes']} processes on the card",
+            f"**{wall:.0f} s**, {wall / runs:.3f} s each ({against})",
+            f"{b['target_s']} s, missed",
+        ],
+    ]
+
+
+def _pair(seconds: dict[str, float], *modes: str) -> str:
+    return ", ".join(_s(seconds[mode]) for mode in modes)
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:.1f} s"
+
+
+def _replayed(found: dict[str, Any]) -> list[list[str]]:
+    """How much sooner a replayed step comes, network by network."""
+    small, resnet, codes = found["gpu_a"]["trials"], found["gpu_d"]["trials"], found["gpu_c"]["trials"]
+    names = {"E1": "modular addition", "digits": "digits", "small-resnet": "small ResNet"}
+    ratios = [f"{words} {small[name]['ratio']:.1f}" for name, words in names.items()]
+    ratios.append(f"with stain jitter {small['small-resnet, stain jitter']['ratio']:.1f}")
+    both = (resnet[f"standard, {precision}"]["ratio"] for precision in ("float32", "tf32"))
+    ratios.append("ResNet-18 {:.1f} (TF32 {:.1f})".format(*both))
+    ratios.append(f"m-height network in TF32 {codes['tf32']['ratio']:.1f}")
+    return [["replayed step over eager step, weights the same bit for bit, times as fast", ", ".join(ratios), ""]]
+
+
+def _rates(found: dict[str, Any]) -> list[list[str]]:
+    c, d, e = found["gpu_c"], found["gpu_d"], found["gpu_e"]
+    target = d["target_steps_per_s"]
+    rates = {key: _steps(d["trials"], *key) for key in (("float32", "eager"), ("float32", "graph"), ("tf32", "graph"))}
+    step, whole = c["trials"]["tf32"]["share_of_tf32"], c["share_of_tf32_with_evaluation"]
+    return [
+        [
+            "ResNet-18 at 96 pixels, batch 32, steps/s alone: eager, replayed, replayed in TF32",
+            ", ".join(f"{rate:.0f}" for rate in rates.values()),
+            f"{target}; {_outcome(rates['float32', 'graph'], target)} in float32, "
+            f"{_outcome(rates['tf32', 'graph'], target)} in TF32",
+        ],
+        [
+            f"m-heights, {c['parameters']:,} parameters, batch 4,096, evaluated every 5 epochs",
+            f"{c['trained']['steps_per_s']:.0f} steps/s; {_percent(step)} of the card's TF32 rate in a step, "
+            f"{_percent(whole)} with evaluation",
+            f"{100 * c['target_share']:.0f} %, {_outcome(step, c['target_share'])}",
+        ],
+        [
+            f"synthetic hospitals, {e['processes']} processes on the card, evaluation included",
+            f"{e['steps_per_s']:.0f} steps/s in all",
+            "",
+        ],
+    ]
+
+
+def _steps(trials: dict[str, Any], precision: str, way: str) -> float:
+    return trials[f"standard, {precision}"][f"{way}_steps_per_s"]
+
+
+def _outcome(value: float, target: float) -> str:
+    return "reached" if value >= target else "missed"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _cpu(stacked: dict[str, Any]) -> list[list[str]]:
+    """Of another machine, without a card."""
+    aim = stacked["target"]
+    row = next(row for row in stacked["batches of 32"] if row["K"] == aim["K"])
+    whole = stacked["whole runs, batches of 32"]
+    return [
+        [
+            f"{row['K']} runs stacked on one CPU core, batches of {aim['batch']} (another machine)",
+            f"{row['ratio']:.1f} times as many steps; whole runs {whole['ratio']:.1f} times as fast",
+            f"{aim['ratio']} times, {_outcome(row['ratio'], aim['ratio'])} for steps",
+        ]
+    ]
+
+
+def with_table(page: str, found: dict[str, Any]) -> str:
+    """The page with its table made anew. Raises ValueError for a page without its marks."""
+    before, mark, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise ValueError(f"the page lacks {BEGIN} ... {END}")
+    return f"{before}{BEGIN}\n{table(found)}\n{END}{after}"
+
+
+def draw(b: dict[str, Any], path: Path) -> None:
+    """When each of the stacked seeds generalized, and the single runs on the CPU below them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    counts = {int(step): count for step, count in b["stacked"]["T_gen"]["counts"].items()}
+    alone = [int(step) for step, count in b["cpu"]["T_gen"]["counts"].items() for _ in range(count)]
+    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    axes.bar(counts.keys(), counts.values(), width=9, color="#4c72b0", label=f"{b['stacked']['runs']:,} on a GPU")
+    axes.plot(alone, [-4] * len(alone), "|", color="#c44e52", markersize=10, label=f"{len(alone)} on a CPU")
+    axes.axvline(b["stacked"]["T_gen"]["median"], color="black", linewidth=1, linestyle=":", label="median, GPU")
+    axes.set(xlabel="T_gen, steps", ylabel="seeds", title="One setting, one difference: the seed")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    found = results()
+    PAGE.write_text(with_table(PAGE.read_text(), found))
+    draw(found["gpu_b"], FIGURE)
+    print(f"the table in {PAGE} and {FIGURE}")
+
+
+if __name__ == "__main__":
+    main()
