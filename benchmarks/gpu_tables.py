@@ -26,6 +26,18 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def gain(b: dict[str, Any]) -> str:
+    """What a user has of it, in a sentence."""
+    runs, each = b["stacked"]["runs"], statistics.median(b["cpu"]["seconds"])
+    hours, minutes = divmod(round(runs * each / 60), 60)
+    return (
+        f"You get the distribution over a thousand seeds instead of three of them: on one GPU {runs:,} runs of modular "
+        f"addition train at once, to their verdicts, in {b['stacked_s']:.0f} s; one after the other on one CPU core, "
+        f"at the {_s(each)} of each, they would take {hours} h {minutes} min. What it shows: "
+        "[the luck of the seed](docs/how-to/gpus.md#the-luck-of-the-seed)."
+    )
+
+
 def _seeds(b: dict[str, Any]) -> list[list[str]]:
     seconds = {mode: statistics.median(b[mode]["seconds"]) for mode in ("cpu", "eager", "alone")}
     runs, wall = b["stacked"]["runs"], b["stacked_s"]
@@ -122,7 +134,7 @@ def with_table(page: str, found: dict[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not (mark and end):
         raise ValueError(f"the page lacks {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{table(found)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{gain(found['gpu_b'])}\n\n{table(found)}\n{END}{after}"
 
 
 def draw(b: dict[str, Any], path: Path) -> None:
@@ -135,7 +147,7 @@ def draw(b: dict[str, Any], path: Path) -> None:
     counts = {int(step): count for step, count in b["stacked"]["T_gen"]["counts"].items()}
     alone = [int(step) for step, count in b["cpu"]["T_gen"]["counts"].items() for _ in range(count)]
     figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    axes.bar(counts.keys(), counts.values(), width=9, color="#4c72b0", label=f"{b['stacked']['runs']:,} on a GPU")
+    axes.bar(list(counts), list(counts.values()), width=9, color="#4c72b0", label=f"{b['stacked']['runs']:,} on a GPU")
     axes.plot(alone, [-4] * len(alone), "|", color="#c44e52", markersize=10, label=f"{len(alone)} on a CPU")
     axes.axvline(b["stacked"]["T_gen"]["median"], color="black", linewidth=1, linestyle=":", label="median, GPU")
     axes.set(xlabel="T_gen, steps", ylabel="seeds", title="One setting, one difference: the seed")

@@ -27,6 +27,47 @@ def test_another_number_changes_the_table_and_a_target_that_is_met_is_called_so(
         with_table("no marks", found)
 
 
+def test_the_pages_state_the_numbers_that_are_stored():
+    """Numbers in running text, each made again from the files."""
+    a, b, c, d, e = (results()[f"gpu_{part}"] for part in "abcde")
+    times, phases, run = b["stacked"]["T_gen"], b["process_medians"], c["run"]
+    steps = [int(step) for step in times["counts"]]
+    gpus = (ROOT / "docs" / "how-to" / "gpus.md").read_text()
+    for words in (
+        f"**1,024 seeds, {b['stacked_s']:.0f} s for a target of {b['target_s']}.**",
+        f"{phases['build_s']:.0f} s build",
+        f"{phases['begin_s']:.0f} s begin",
+        f"{phases['steps_rows_and_closing_s']:.0f} s are steps",
+        f"{phases['all_s'] - phases['train_s']:.0f} s verdicts",
+        f"{len(a['tests']['passed'])} of {a['tests']['collected']} passed",
+        f"made {d['four_at_once']['steps']:,} steps in {d['four_at_once']['wall_s']:.0f} s",
+        f"takes {1000 * c['trials']['tf32']['graph_s']:.1f} ms in TF32",
+        f"({1000 * c['trials']['tf32, any kernels']['graph_s']:.1f} with any kernels",
+        f"{1000 * c['trials']['bfloat16']['graph_s']:.1f} in bfloat16",
+        f"made {e['steps_per_s']:.0f} steps a second in all",
+        f"{e['finished']} of 48 runs to the end in {e['wall_s']:.0f} s",
+        f"generalizes at {min(steps)} steps, the last at {max(steps)}",
+        f"between {times['deciles'][0]:.0f} and {times['deciles'][-1]:.0f}, with a median of {times['median']:.0f}",
+        f"with a median of {b['cpu']['T_gen']['median']:.0f} (",
+    ):
+        assert words in gpus
+    curves, ends = run["curves"], [group["end"] / group["trivial"] for group in run["groups"].values()]
+    closest = min(curves["id_val_loss"])
+    negative = (ROOT / "docs" / "negative-results.md").read_text()
+    for words in (
+        f"to epoch {run['epoch']:.0f} of the 10,000",
+        f"Verdict `{run['verdict']['verdict']}`",
+        f"by epoch {run['T_fit'] / 26:.0f} and",
+        f"has {run['trivial']:.2f}. It was closest at epoch "
+        f"{curves['epoch'][curves['id_val_loss'].index(closest)]:.0f}, with {closest:.2f}",
+        f"by {100 * (min(ends) - 1):.0f} % to a factor of {max(ends):.1f}",
+    ):
+        assert words in negative
+    assert min(ends) > 1
+    assert run["verdict"]["robust"]
+    assert run["spikes"] == []
+
+
 def test_the_stored_seeds_add_up():
     b = results()["gpu_b"]
     for mode in ("stacked", "alone", "eager", "cpu"):
