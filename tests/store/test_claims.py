@@ -219,3 +219,16 @@ def test_a_heartbeat_keeps_a_claim_for_longer_than_it_lasts(tmp_path):
         time.sleep(1.0)
         assert not claim.expired
         claim.require()
+
+
+def test_a_claim_that_the_disk_had_no_room_for_keeps_nobody_out(tmp_path, monkeypatch):
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.os, "fsync", full)
+        with pytest.raises(OSError, match=r"no space left to write .*claim.*free space, then run again"):
+            claims.take(tmp_path, None, 120.0)
+    assert not list(tmp_path.glob(".claim-*"))
+    with lock.claimed(tmp_path) as claim:
+        assert claim.number == 1

@@ -117,7 +117,9 @@ def test_study_run_leaves_a_run_alone_that_has_other_data_and_says_so(tmp_path, 
     with pytest.raises(Interrupted) as caught:
         train(study.runs()[0], tmp_path, interrupt_at=30)
     run = edit(caught.value.run, smaller if spoil == "sizes" else spoil)
-    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file() and p.name != ".lock"}
+    before = {
+        p: p.read_bytes() for p in run.path.rglob("*") if p.is_file() and not p.name.startswith((".lock", ".claim"))
+    }
     outcomes = study.run(0, tmp_path)
     assert {p: p.read_bytes() for p in before} == before, "what is there stays"
     assert sorted(o.state for o in outcomes) == ["done", "failed"]

@@ -332,7 +332,11 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize(
     ("free", "every", "where"),
-    [(0, 0.0, "results/metrics|config|status|logs"), (60_000, 1e3, "checkpoints/st"), (300_000, 0.0, "resume/state")],
+    [
+        (0, 0.0, "results/metrics|config|status|logs|claim"),
+        (60_000, 1e3, "checkpoints/st"),
+        (300_000, 0.0, "resume/state"),
+    ],
 )
 def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(tmp_path, small_disk, free, every, where):
     """The weights take about 70 kB, a resume state some 600 kB."""

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from grokscope.files import explain_full_disk
+
 EXPIRES_S = 120.0
 """Seconds without a heartbeat after which a claim may be taken over. Twelve heartbeats, and twice as long as a network
 file system keeps what it knows of a file without asking."""
@@ -113,11 +115,16 @@ def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     except FileExistsError:
         raise Held(f"{folder} was just taken by another process") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        words = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
-        file.write(json.dumps(words) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    words = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(words) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # an empty claim would keep others out for as long as a living one
+        explain_full_disk(error, path)
+        raise
     if max(_numbers(folder)) > number:  # others took, trained and left while this process slept before the open
         path.unlink()
         raise Held(f"{folder} was taken by other processes meanwhile")

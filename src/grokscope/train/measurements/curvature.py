@@ -142,9 +142,7 @@ class ProjectedShrinking(Measurement):
     nothing is free. From checkpoints there is no update."""
 
     name: ClassVar[str] = "projected_shrinking"
-    summary: ClassVar[str] = (
-        "shrinking that moves no output: its share of the weights, and whether the update follows it"
-    )
+    summary: ClassVar[str] = "shrinking that moves no output: its share of the weights, and whether updates follow it"
     source: ClassVar[str] = "arXiv:2511.01938"
     needs: ClassVar[frozenset[Need]] = frozenset({"update"})
 
