@@ -11,7 +11,7 @@ from grokscope import cli, configio
 from grokscope.mechanism import explain
 from grokscope.mechanism.check import Arm
 from grokscope.study import Study
-from grokscope.study.counterfactual import AS_IT_WAS, Seen, _trial, counterfactual_study
+from grokscope.study.counterfactual import AS_IT_WAS, Seen, _changes, _trial, counterfactual_study
 from grokscope.tomlio import to_toml
 from grokscope.train.driver import train
 from mechanism.mechanism_cases import ROWS, adamw, memorizing
@@ -52,6 +52,25 @@ def test_the_run_itself_is_one_of_the_studys(run):
 def test_a_task_without_a_size_has_no_arm_with_more_data(run):
     arms = [arm["name"] for arm in written(run)["arm"]]
     assert "twice the data" not in arms, "modular addition has a fraction, not a number of examples"
+
+
+def test_an_arm_is_not_switched_back_by_what_the_run_had():
+    switch = {"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0, "lr": 1e-3}}
+    run = tiny({"regime.interventions": [switch, {"name": "temperature", "temperature": 1.7}]})
+    changes = _changes(run, Arm(name="decay with time", changes={"regime.weight_decay": 3.3}, expects=""))
+    assert changes["regime.weight_decay"] == 3.3
+    kept = configio.load_run(configio.overlay(configio.dump(run), changes)).regime.interventions
+    assert [i.name for i in kept] == ["switch", "temperature"]
+    assert dict(kept[0].to) == {"lr": 1e-3}, "decay would be switched off again"
+    other = _changes(run, Arm(name="larger start", changes={"regime.init_scale": 2.0}, expects=""))
+    assert other == {"regime.init_scale": 2.0}, "what does not touch the arm stays as it was"
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_run_that_went_on_from_another_is_not_tested_as_if_it_began_at_0(run, exact):
+    branched = gs.branch_run(run.path, exact=exact, overrides={"budget.steps": 500}).run
+    with pytest.raises(ValueError, match=f"went on from {run.id} at step 400.*grokscope branch"):
+        counterfactual_study(configio.load_run(branched.config), gs.explain(branched), [0, 1])
 
 
 UP, DOWN = Arm(name="more", changes={}, expects=""), Arm(name="less", changes={}, expects="", raises=False)

@@ -187,6 +187,8 @@ def test_commands_for_a_launcher(tmp_path, capsys):
     capsys.readouterr()
     assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "workers", "--workers", "8"]) == 0
     assert capsys.readouterr().out.splitlines() == [f"grokscope worker {file} --root {root}"] * 2  # two are left
+    assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "workers", "--workers", "-1"]) == 2
+    assert "--workers must be at least 1" in capsys.readouterr().err
     assert cli.run(["worker", str(file), "--root", str(root), "--runs", "other"]) == 2
     assert "has no run 'other'" in capsys.readouterr().err
 

@@ -22,8 +22,7 @@ def show_answers(console: "Console", hypotheses: Hypotheses) -> None:
 
 def show_details(console: "Console", h: HypothesisResult) -> None:
     """Runs and values by arm, and the test with all that its p depends on."""
-    declared = f"declared on {h.declared} UTC" if h.declared else "not declared yet"
-    console.print(f"{h.name} ({h.standing}, {declared})", style="bold")
+    console.print(f"{h.name} ({_standing(h)})", style="bold")
     heads = ["arm", "planned", "finished", "failed", "middle", "values"]
     print_table(console, heads, [_arm_line(arm) for arm in h.arms])
     if h.test is not None:
@@ -34,6 +33,12 @@ def show_details(console: "Console", h: HypothesisResult) -> None:
             console.print(f"p {number(h.p_adjusted)} by Holm over {h.family_size} hypotheses of {h.family!r}")
     for note in h.notes:
         console.print(note)
+
+
+def _standing(h: HypothesisResult) -> str:
+    if h.declared:
+        return f"{'' if h.standing == 'declared' else f'{h.standing}, '}declared on {h.declared} UTC"
+    return "declared as soon as the first run begins" if h.standing == "declared" else f"{h.standing}, not declared"
 
 
 def _arm_line(arm: HypothesisArm) -> list[str]:

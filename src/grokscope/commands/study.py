@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.commands.hypotheses import show_answers, show_design, show_details
 from grokscope.commands.output import Result, print_table, states
+from grokscope.config import require
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
@@ -122,6 +123,7 @@ def plan(
     study = _load(file, arms, seeds)
     if commands == "none":
         return Planned(study, study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack))
+    require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
     todo = [s for s in study.status(root) if not s.finished]
     chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]

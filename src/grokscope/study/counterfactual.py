@@ -44,15 +44,17 @@ def counterfactual_study(
     afterwards is the intervention's.
 
     Raises:
-        ValueError: no claim that stands or is open names an arm.
+        ValueError: no claim that stands or is open names an arm, or the run went on from another one: every arm would
+            begin at step 0 with weights of its own, and "as it was" would be another run.
     """
+    _require_whole(config)
     arms = {name: told for name, told in testable(explanation).items() if _is_possible(config, told[-1])}
     require(bool(arms), "no explanation that fits or is open names an arm that this run's config could state")
     return {
         "schema": SCHEMA,
         "name": "counterfactual",
         "title": f"What would have happened without: {', '.join(arms)}",
-        "claim": "; ".join(claim for _, claim, _ in arms.values()),
+        "claim": " ".join(claim for _, claim, _ in arms.values()),
         **({"plugins": list(plugins)} if plugins else {}),
         "seeds": list(seeds),
         **_base(config),
@@ -63,13 +65,36 @@ def counterfactual_study(
     }
 
 
+def _require_whole(config: RunConfig) -> None:
+    if config.start is not None:
+        parent = config.start.run
+        raise ValueError(
+            f"this run went on from {parent} at step {config.start.step}, and the arms of a test begin at step 0; put "
+            f"that run to the test, or take a cause away by `grokscope branch {parent}` with the arm's settings"
+        )
+
+
 def _changes(config: RunConfig, arm: Arm) -> dict[str, Any]:
     """The arm's changes, its interventions after those that the run had."""
     changes = dict(arm.changes)
-    if INTERVENTIONS in changes:
-        there = configio.dump(config)["regime"].get("interventions") or []
-        changes[INTERVENTIONS] = _written([*there, *changes[INTERVENTIONS]])
+    had = configio.dump(config)["regime"].get("interventions") or []
+    kept = [left for intervention in had if (left := _without_switched(intervention, arm))]
+    if INTERVENTIONS in changes or kept != had:
+        changes[INTERVENTIONS] = _written([*kept, *changes.get(INTERVENTIONS, [])])
     return changes
+
+
+def _without_switched(intervention: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
+    """An intervention of the run, less what it would switch back of the arm's own settings; empty if nothing is left.
+
+    A run whose decay was switched off at the fit would switch off that of the arm "decay with time" too, and the arm
+    would say nothing of decay.
+    """
+    targets = intervention.get("to")
+    if not isinstance(targets, Mapping):
+        return dict(intervention)
+    left = {key: value for key, value in targets.items() if f"regime.{key}" not in arm.changes}
+    return {**intervention, "to": left} if left else {}
 
 
 def _written(value: Any) -> Any:

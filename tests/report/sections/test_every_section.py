@@ -1,5 +1,6 @@
 """Sections as such: each is one file, page and files show the same blocks, and a stranger's section costs nobody."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from grokscope import registry
 from grokscope.report import build_report, sections
 from grokscope.report.layout import write_figures
 from grokscope.report.read.material import collect
-from grokscope.report.sections import sections_of
+from grokscope.report.sections import claim, sections_of
 from grokscope.report.sections.blocks import Fold, Panel, Plots, Section, Table, Words
 from grokscope.store import find_runs, open_run
 from report.synthetic import GROKKED, write_run
@@ -141,3 +142,10 @@ def test_heads_of_columns_follow_their_numbers_where_they_do_not_say():
     table = Table("t", ["Run", "Word", "Number"], [Group("", [Row("a", [Value("x", number=False), Value("1")])])])
     assert [h.number for h in table.heads] == [False, False, True]
     assert [h.number for h in Table("t", ["Run", "Word"], []).heads] == [False, False]
+
+
+def test_a_study_without_claim_and_expectations_has_no_empty_section(material):
+    assert claim.section(replace(material, study={"title": "Hypotheses alone"}, expectations=[])) is None
+    assert claim.section(replace(material, study={"claim": "Only with decay."}, expectations=[])).title == "The claim"
+    unchecked = claim.section(replace(material, study={"expect": [{}]}, expectations=[]))
+    assert "have not been checked" in unchecked.blocks[0].text

@@ -13,10 +13,8 @@ SIGNS = {"held": ("✓", "grokked"), "refuted": ("✗", "ungrokked")}
 
 
 def section(material: Material) -> Section | None:
-    """None for runs that belong to no study."""
+    """None for runs that belong to no study, and for a study that neither claims nor expects anything."""
     study, rows = material.study or {}, expectation_rows(material.expectations or [])
-    if not study and not rows:
-        return None
     blocks: list[Block] = []
     if study.get("claim"):
         blocks.append(Words(str(study["claim"]), "lead"))
@@ -28,6 +26,8 @@ def section(material: Material) -> Section | None:
     elif study.get("expect"):
         count = len(study["expect"])
         blocks.append(Words(f"The study states {count} expectations; they have not been checked against these runs."))
+    if not blocks:
+        return None
     return Section("claim", "Claim", "The claim" if study.get("claim") else "Expectations", blocks)
 
 
