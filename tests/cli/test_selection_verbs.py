@@ -64,7 +64,7 @@ def test_show_and_compare_stamp_it_too(run, tmp_path, capsys):
     table = printed(capsys, "compare", run, other)
     stamped = {line.partition(", oracle")[0] for line in table.splitlines() if ORACLE in line}
     assert stamped == {"ood_test peak", "ood_test peak_step", "ood_test drop"}
-    assert re.search(r"^ood_val peak  ", table, re.MULTILINE)
+    assert re.search(r"^ood_val peak \[score\]  ", table, re.MULTILINE)
     results = json.loads(printed(capsys, "compare", run, other, "--json"))["results"]
     assert results["ood_test peak_rule"] == [ORACLE, ORACLE]
     assert results["ood_val peak_rule"] == ["peak_ood_val", "peak_ood_val"]

@@ -103,7 +103,8 @@ def test_in_an_embedding_before_a_norm():
     """Token and position tables add up before a pre-norm transformer's first norm: neither alone is invariant."""
     torch.manual_seed(0)
     shape = {"layers": 1, "width": 8, "heads": 2, "mlp_width": 16}
-    model = TransformerNet(7, 2, 5, **shape, norm="layer", norm_position="pre", activation="relu")
+    kind = {"norm": "layer", "norm_position": "pre", "activation": "relu", "residual": "free", "cosine_scale": None}
+    model = TransformerNet(7, 2, 5, **shape, **kind)
     groups = parameter_groups(model, torch.randint(7, (8, 2)))
     assert "scale_invariant" not in groups
     assert {"embedding.weight", "position.weight"} <= set(groups["weights"])
