@@ -74,6 +74,14 @@ def test_features_that_are_not_finite_give_nan():
     assert out.high.isnan()
 
 
+def test_features_whose_squares_overflow_give_nan_and_no_error():
+    train, held = planted(), planted(seed=1)
+    train[0].mul_(1e25)  # the features of a run that is about to diverge
+    out = probe_scores(*train, {"test": held}, 3)["test"]
+    assert out.correct.isnan()
+    assert out.high.isnan()
+
+
 def test_constant_features_say_what_the_prior_says():
     y = torch.tensor([0] * 70 + [1] * 30)
     chosen, low, high = score((torch.ones(100, 5), y), (torch.ones(50, 5), torch.zeros(50, dtype=torch.long)), 2)
