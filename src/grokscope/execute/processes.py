@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import IO, Any
 from grokscope import configio, registry
 from grokscope.execute.attempt import record_failure, signal_name
 from grokscope.execute.protocol import Board, Job, Outcome
+from grokscope.execute.signals import on_stop_signals
 from grokscope.execute.stacks import Unit, Way, arrange
 from grokscope.store.run import Run
 
@@ -264,23 +264,13 @@ def _crowded(jobs: Sequence[Job], workers: int) -> str:
 
 @contextmanager
 def _listening(pool: _Pool) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP (unless it is ignored, as under nohup) ask the pool to stop, for as long as it
-    works."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Signals ask the pool to stop, for as long as it works."""
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(number: int, frame: object) -> None:
         pool.stopping += 1
 
-    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-    stopping = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
-    before = {s: signal.signal(s, ask) for s in stopping}
-    try:
+    with on_stop_signals(ask):
         yield
-    finally:
-        for s, old in before.items():
-            signal.signal(s, old)
 
 
 def usable_cpus() -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from grokscope.execute.attempt import attempt, record_failure
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
+from grokscope.execute.signals import on_stop_signals
 from grokscope.store import claims
 from grokscope.store.folders import Folders
 from grokscope.study.run_state import BAD, StudyRun, read_study_run
@@ -144,14 +145,5 @@ def listening(worker: Worker) -> Iterator[None]:
         worker.stopping = True
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
+    with on_stop_signals(ask):
         yield
-        return
-    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # under nohup it outlives its terminal
-    stopping = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
-    before = {s: signal.signal(s, ask) for s in stopping}
-    try:
-        yield
-    finally:
-        for s, old in before.items():
-            signal.signal(s, old)
