@@ -233,3 +233,12 @@ def test_study_run_takes_engine_and_stack(tmp_path):
     assert run.facts["stacked"]["members"] == 2
     longer = verbs.extend(file, steps=30, root=tmp_path / "runs", workers=0, engine="stacked", board=Silent())
     assert longer.counts == {"done": 2}
+
+
+def test_the_size_of_a_stack_without_an_engine_that_stacks_is_refused(study, tmp_path):
+    for verb in (study.run, study.plan):
+        with pytest.raises(ValueError, match="stack = 3 needs engine = stacked or auto"):
+            verb(root=tmp_path, stack=3)
+    with pytest.raises(ValueError, match="stack = 3 needs engine = stacked or auto"):
+        study.extend(steps=100, root=tmp_path, stack=3)
+    assert not list(tmp_path.iterdir())

@@ -137,6 +137,7 @@ class Study:
     ) -> StudyPlan:
         """What is left to train, and by a short probe how long and how much disk it will take; with another `engine`
         than ``one`` also which runs are stacked, and how much faster that is. Trains nothing."""
+        _require_engine_for(stack, engine)
         return make_study_plan(self.status(root), workers, probe, engine, stack)
 
     def run(
@@ -162,6 +163,7 @@ class Study:
             ValueError: with ``engine="stacked"``, before anything trains, for a run that cannot be stacked.
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
+        _require_engine_for(stack, engine)
         return _carry_out(self.declared(root), board, executor or partial(_executor, workers, engine, stack))
 
     def extend(
@@ -181,6 +183,7 @@ class Study:
             ValueError: before anything trains, for runs whose schedule depends on the length.
             Stopped: as `run`.
         """
+        _require_engine_for(stack, engine)
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
         return _carry_out(longer.declared(root), board, partial(_executor, workers, engine, stack))
 
@@ -290,6 +293,10 @@ def _carry_out(
     if any(o.state in ("interrupted", "waiting") for o in outcomes):
         raise Stopped(outcomes)
     return outcomes
+
+
+def _require_engine_for(stack: int | None, engine: Way) -> None:
+    require(stack is None or engine != "one", f"stack = {stack} needs engine = stacked or auto: one trains runs alone")
 
 
 def _executor(workers: int | None, engine: Way, stack: int | None, jobs: int) -> Executor:
