@@ -205,7 +205,8 @@ def test_two_hundred_runs_by_four_workers_with_twenty_kills(tmp_path):
         time.sleep(rng.uniform(0.3, 1.5))
         for number, one in enumerate(workers):
             if one.poll() is not None and len(done_of(root)) < 200:
-                assert one.returncode in (0, -signal.SIGKILL), one.communicate()[1]
+                said = one.communicate()[1]
+                assert one.returncode in (0, -signal.SIGKILL), said
                 workers[number] = start(file, root)
         if kills < 20 and done_of(root):
             os.kill(rng.choice([w for w in workers if w.poll() is None]).pid, signal.SIGKILL)
@@ -213,8 +214,8 @@ def test_two_hundred_runs_by_four_workers_with_twenty_kills(tmp_path):
     for one in workers:
         one.communicate()
     left = start(file, root)
-    assert left.wait(timeout=300) == 0, left.communicate()[1]
-    left.communicate()
+    said = left.communicate(timeout=300)[1]
+    assert left.returncode == 0, said
     loaded = Study.load(file)
     assert {s.state for s in loaded.status(root)} == {"done"}
     some = loaded.only(seeds=rng.sample(range(200), 20))
