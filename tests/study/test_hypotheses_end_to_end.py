@@ -58,7 +58,7 @@ def test_the_terminal_answers_in_one_sentence_first(place, capsys):
     code, text = said(place, capsys, "study", "test", "growth.toml")
     assert code == 0
     assert text.splitlines()[0] == first
-    assert "decay shrinks (declared, declared on 20" in text
+    assert "decay shrinks (declared on 20" in text
     assert "power " in text
     assert "10 runs: 10 finished, 0 failed, 0 waiting" in text
 

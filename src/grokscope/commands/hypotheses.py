@@ -36,9 +36,11 @@ def show_details(console: "Console", h: HypothesisResult) -> None:
 
 
 def _standing(h: HypothesisResult) -> str:
-    if h.declared:
-        return f"{'' if h.standing == 'declared' else f'{h.standing}, '}declared on {h.declared} UTC"
-    return "declared as soon as the first run begins" if h.standing == "declared" else f"{h.standing}, not declared"
+    """Whether it was declared in advance, and when."""
+    if not h.declared and h.standing == "declared":
+        return "declared as soon as the first run begins"
+    when = f"declared on {h.declared} UTC" if h.declared else "not declared"
+    return when if h.standing == "declared" else f"{h.standing}, {when}"
 
 
 def _arm_line(arm: HypothesisArm) -> list[str]:
