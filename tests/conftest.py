@@ -20,3 +20,14 @@ def registered_here_only():
     for table, old in zip(tables, before, strict=True):
         table.clear()
         table.update(old)
+
+
+@pytest.fixture
+def one_thread():
+    """Products are added up in one order, however many cores there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from golden.record import FILE, RECIPES, curve, machine
 
@@ -12,12 +11,7 @@ ELSEWHERE = 5e-3
 """A perturbation of the initial weights by 1e-6 moves these losses by up to 4e-3; a change of the algorithm by more."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -21,13 +21,7 @@ from grokscope.measure.kernel import (
 from grokscope.measure.projection import free_shrinking
 from grokscope.train.loss_functions import CrossEntropy, Hinge, SquaredError
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn(*shape, seed=0):

@@ -17,13 +17,7 @@ from grokscope.measure.hidden import (
 )
 from grokscope.measure.spectra import spectra
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def net(seed=0, width=40):

@@ -10,12 +10,7 @@ from grokscope.measure.movement import cosine, distances, equilibrium_rotation, 
 GROUPS = {"weights": ["a"], "head": ["b"]}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn(seed=0, size=1000):

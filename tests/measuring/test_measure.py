@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 import grokscope as gs
@@ -20,13 +19,7 @@ from grokscope.train.driver import train
 from grokscope.trajectory import from_run
 from tiny import COMPILED, fitting, tiny
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 KEPT = {"checkpoint.every": 20, "evaluate.every": 20, "diagnose.every": 20}

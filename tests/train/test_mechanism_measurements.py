@@ -19,12 +19,7 @@ CHEAP = ["mechanisms"]
 IMAGES = fitting("task", "hospitals")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def engine_of(changes=None):

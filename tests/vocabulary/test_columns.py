@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 import my_lab
 from grokscope import registry
@@ -14,13 +13,7 @@ from grokscope.vocabulary.columns import describe, panels, plain_name, undescrib
 from grokscope.vocabulary.reference import page
 from tiny import SMALL_TASKS, fitting, tiny
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("task", SMALL_TASKS)
