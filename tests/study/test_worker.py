@@ -119,6 +119,25 @@ def test_three_deaths_in_a_row_mark_a_run_failed_and_retry_tries_it_again(tmp_pa
     assert claims.deaths(folder) == 0
 
 
+def test_what_is_marked_failed_is_named_with_the_way_to_try_it_again(tmp_path, capsys):
+    file, root = write_study(tmp_path, [5, 6]), tmp_path / "runs"
+    folder = root / Study.load(file).entries[0].config.run_id()
+    folder.mkdir(parents=True)
+    words = {"machine": claims.this_machine(), "deaths": 2, "expires_s": 120.0}
+    (folder / ".claim-000003.json").write_text(json.dumps(words) + "\n")
+    assert cli.run(["worker", str(file), "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "with --retry a worker tries failed runs again" in out
+    assert "the same command" not in out
+    assert cli.run(["worker", str(file), "--root", str(root)]) == 0
+    out = capsys.readouterr().out
+    assert f"marked failed before, left alone: {folder}: 3 workers in a row died on this run" in out
+    assert cli.run(["worker", str(file), "--root", str(root), "--json"]) == 0
+    assert [s["run"] for s in json.loads(capsys.readouterr().out)["left_failed"]] == [folder.name]
+    assert cli.run(["worker", str(file), "--root", str(root), "--retry"]) == 0
+    assert "marked failed" not in capsys.readouterr().out
+
+
 def test_two_deaths_do_not(tmp_path):
     one = Study.from_dict({**TINY, "seeds": [5]})
     folder = tmp_path / one.entries[0].config.run_id()

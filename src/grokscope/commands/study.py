@@ -166,7 +166,11 @@ class Ran(Result):
             if o.state == "elsewhere":
                 console.print(f"being trained elsewhere, left alone: {o.job.run}")
         if self.exit_code:
-            console.print("the same command tries the failed runs again, from where they were saved")
+            console.print(self.how_to_retry())
+
+    def how_to_retry(self) -> str:
+        """What to do about runs that failed."""
+        return "the same command tries the failed runs again, from where they were saved"
 
 
 def run(

@@ -2,23 +2,45 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.study import Ran
 from grokscope.config import require
 from grokscope.execute.protocol import Board, Silent
+from grokscope.store.folders import Folders
 from grokscope.study import Stopped, Study
+from grokscope.study.run_state import StudyRun, read_study_run
 from grokscope.study.spec import Entry
 from grokscope.study.worker import Worker, listening, stopping_at
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AGAIN = "with --retry a worker tries failed runs again, from where they were saved"
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass
 class Worked(Ran):
-    """What one worker did."""
+    """What one worker did, and what it left because it is marked failed."""
+
+    left: list[StudyRun] = field(default_factory=list)
+
+    def data(self) -> Any:
+        return {**super().data(), "left_failed": [{"run": s.run.id, "error": s.message} for s in self.left]}
+
+    def show(self, console: "Console") -> None:
+        super().show(console)
+        for s in self.left:
+            console.print(f"marked failed before, left alone: {s.run.path}: {s.message}")
+        if self.left:
+            console.print(AGAIN)
+
+    def how_to_retry(self) -> str:
+        return AGAIN
 
 
 def worker(
@@ -66,7 +88,10 @@ def worker(
         one.board.close()
     if one.stopping:
         raise Stopped(outcomes)
-    return Worked(study, root, outcomes, finished)
+    tried = {outcome.job.run for outcome in outcomes}
+    folders = Folders(root)
+    now = [read_study_run(entry, folders) for entry in entries]
+    return Worked(study, root, outcomes, finished, [s for s in now if s.state == "failed" and s.run.path not in tried])
 
 
 def _chosen(study: Study, runs: Sequence[str]) -> Sequence[Entry]:
