@@ -178,3 +178,19 @@ def test_from_the_file_to_the_terminal_and_the_page(tmp_path, monkeypatch, capsy
     assert "effects on final of norm_total" in page
     assert list((tmp_path / "d_figures").glob("*effects*.png"))
     assert json.loads((tmp_path / "d_hypotheses.json").read_text())["results"] == []
+
+
+def test_two_seeds_bound_no_interval_and_both_places_say_so_alike(tmp_path, capsys):
+    from grokscope.commands.hypotheses import show_design
+    from grokscope.commands.output import stdout_console
+    from grokscope.report.sections.effects import _row
+
+    made = designed(seeds=2)
+    design = effects_of(made, tmp_path, lambda c: 40 if c.regime.weight_decay == 0.5 else 80)
+    (response,) = design.responses
+    assert (response.effect_name, response.effects[0].interval) == ("ratio of times", (0.0, math.inf))
+    show_design(stdout_console(), design)
+    out = capsys.readouterr().out
+    assert out.count("no bounded interval with so few values") == len(response.effects)
+    assert "inf" not in out
+    assert _row(response.effects[0], response.null).cells[0].sub == "no bounded interval with so few values"

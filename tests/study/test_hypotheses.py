@@ -467,8 +467,14 @@ def test_an_expectation_can_say_that_two_groups_are_equal_within_a_margin(tmp_pa
 
 
 def test_intervals_with_an_open_end_are_written_as_such():
-    from grokscope.study.answers import _interval
+    from grokscope.results.seed_tests import interval_words
 
-    assert _interval((0.5, inf), 0.9) == "90 %: above 0.5"
-    assert _interval((-inf, 3.0), 0.9) == "90 %: below 3"
-    assert _interval((0.0, inf), 1.0) == "no bounded interval with so few values"
+    assert interval_words(0.5, inf, 0.9) == "90 %: above 0.5"
+    assert interval_words(-inf, 3.0, 0.9) == "90 %: below 3"
+    assert interval_words(0.0, inf, 1.0, null=1.0) == "no bounded interval with so few values"
+
+
+def test_a_difference_that_is_only_known_to_be_positive_has_an_interval():
+    from grokscope.results.seed_tests import interval_words
+
+    assert interval_words(0.0, inf, 0.9) == "90 %: above 0"

@@ -44,9 +44,14 @@ def _standing(h: HypothesisResult) -> str:
 
 
 def _arm_line(arm: HypothesisArm) -> list[str]:
-    middle = "not reached" if arm.middle is None and arm.numbers else "" if arm.middle is None else number(arm.middle)
     counts = [str(count) for count in (arm.planned, arm.finished, arm.failed)]
-    return [arm.name, *counts, middle, " ".join(map(_shown, arm.numbers))]
+    return [arm.name, *counts, _middle(arm), " ".join(map(_shown, arm.numbers))]
+
+
+def _middle(arm: HypothesisArm) -> str:
+    if arm.middle is not None:
+        return number(arm.middle)
+    return "not reached" if arm.numbers else ""
 
 
 def _shown(run: RunNumber) -> str:
@@ -61,12 +66,12 @@ def show_design(console: "Console", design: DesignResult) -> None:
         console.print(f"effects on {response.response} ({plural(response.seeds, 'seed')} in every cell)", style="bold")
         if response.outcome == "told":
             heads = ["effect", response.effect_name, "interval", "p", "p, Holm", "smallest p", "not told from"]
-            print_table(console, heads, [_effect_line(e) for e in response.effects])
+            print_table(console, heads, [_effect_line(e, response.null) for e in response.effects])
         for note in response.notes:
             console.print(f"{response.outcome}: {note}" if response.outcome != "told" else note)
 
 
-def _effect_line(e: FactorEffect) -> list[str]:
+def _effect_line(e: FactorEffect, null: float) -> list[str]:
     size = "none" if e.effect is None else number(e.effect)
-    where = "" if e.interval is None else interval_words(*e.interval, e.level)
+    where = "" if e.interval is None else interval_words(*e.interval, e.level, null)
     return [e.name, size, where, number(e.p), number(e.p_adjusted), number(e.smallest_p), "; ".join(e.aliases)]

@@ -18,7 +18,7 @@ from grokscope.inference.needed import Kind, power_of, seeds_for_shares, seeds_f
 from grokscope.inference.ranks import TimedArms
 from grokscope.inference.shares import TwoShares
 from grokscope.inference.swaps import swaps
-from grokscope.results.hypothesis import HypothesisTest, Sidedness
+from grokscope.results.hypothesis import HypothesisTest, Sidedness, Sign
 from grokscope.results.seed_tests import Alternative, Counts, Power, Result
 
 BOTH = 0.9
@@ -35,7 +35,7 @@ class Inverted(Protocol):
     @property
     def method(self) -> str: ...
     @property
-    def estimate(self) -> tuple[float | None, str]: ...
+    def estimate(self) -> tuple[float | None, Sign]: ...
     def p(self, shift: float | None = None) -> dict[Alternative, float]: ...
     def interval(self, side: float) -> tuple[tuple[float, float] | None, float]: ...
 
@@ -55,7 +55,7 @@ class ShiftTest:
         return f"exact, all {self.shifts.total:,} {self.what}" if self.shifts.exact else f"19,999 random {self.what}"
 
     @property
-    def estimate(self) -> tuple[float | None, str]:
+    def estimate(self) -> tuple[float | None, Sign]:
         return self.effect, ""
 
     def p(self, shift: float | None = None) -> dict[Alternative, float]:
@@ -121,9 +121,9 @@ def between_shares(a: Counts, b: Counts, question: Question, test: str) -> Hypot
         seeds = seeds_for_shares(a, b, _side(question), question.strict) if question.margin is None else None
         return replace(done, seeds_to_decide=seeds)
     alternative = _side(question)
-    result = (fisher if test == "fisher" else boschloo)(a, b, alternative)
-    one_sided = _opposite((fisher if test == "fisher" else boschloo), a, b, alternative)
-    return _named(result, one_sided, seeds_for_shares(a, b, alternative, question.strict))
+    exact = fisher if test == "fisher" else boschloo
+    opposite = _opposite(exact, a, b, alternative)
+    return _named(exact(a, b, alternative), opposite, seeds_for_shares(a, b, alternative, question.strict))
 
 
 def by_ranks(a: np.ndarray, b: np.ndarray, question: Question) -> HypothesisTest:
@@ -171,7 +171,7 @@ def _test(
         paired=paired,
         n=known.n,
         effect=effect,
-        effect_sign="" if sign == "" else ">" if sign == ">" else "<",
+        effect_sign=sign,
         effect_name=effect_name,
         null=known.null,
         interval=interval,
@@ -243,15 +243,19 @@ def _mean_shift(a: np.ndarray, b: np.ndarray, paired: bool, at: float) -> float:
         return _standardized(a - b - at)
     difference = float(a.mean() - b.mean()) - at
     spread = sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(len(a), len(b)) > 1 else 0.0
-    return difference / spread if spread > 0 else float(np.sign(difference)) * inf if difference else 0.0
+    return _in_spreads(difference, spread)
 
 
 def _standardized(differences: np.ndarray) -> float:
-    mean = float(differences.mean())
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    return _in_spreads(float(differences.mean()), spread)
+
+
+def _in_spreads(difference: float, spread: float) -> float:
+    """Standard deviations; without a spread any difference is infinitely many."""
     if spread > 0:
-        return mean / spread
-    return float(np.sign(mean)) * inf if mean else 0.0
+        return difference / spread
+    return float(np.sign(difference)) * inf if difference else 0.0
 
 
 def _opposite(test: Callable[..., Result], a: object, b: object, alternative: Alternative) -> float:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from grokscope.inference.flips import LOWEST_LEVEL
+from grokscope.results.hypothesis import Sign
 from grokscope.results.seed_tests import Alternative
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class TimedArms:
         return survival(self.a), survival(self.b)
 
     @property
-    def estimate(self) -> tuple[float | None, str]:
+    def estimate(self) -> tuple[float | None, Sign]:
         """(ratio or difference of the medians, ``""``); with ``>`` or ``<`` where one median was not reached and this
         only bounds it; None where neither was."""
         top, bottom = self.curves
@@ -99,7 +100,7 @@ class TimedArms:
             return None, ""
         a = top.bound if top.median is None else top.median
         b = bottom.bound if bottom.median is None else bottom.median
-        sign = ""
+        sign: Sign = ""
         if top.median is None:
             sign = ">"
         elif bottom.median is None:

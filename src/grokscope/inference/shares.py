@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.results.hypothesis import Sign
 from grokscope.results.seed_tests import Alternative, Counts
 
 NUISANCE = 201
@@ -41,7 +42,7 @@ class TwoShares:
         return self.a[1], self.b[1]
 
     @property
-    def estimate(self) -> tuple[float | None, str]:
+    def estimate(self) -> tuple[float | None, Sign]:
         return self.a[0] / self.a[1] - self.b[0] / self.b[1], ""
 
     def p(self, shift: float | None = None) -> dict[Alternative, float]:

@@ -2,10 +2,10 @@
 interval."""
 
 from dataclasses import dataclass
-from math import inf, isnan
 from typing import Literal
 
 from grokscope.results.record import Record
+from grokscope.results.seed_tests import with_open_ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,7 @@ class FactorEffect(Record):
     """The smallest that so many seeds allow. [probability]"""
 
     def __post_init__(self) -> None:
-        if self.interval is not None:  # in a file null: an end that nothing bounds
-            low, high = self.interval
-            object.__setattr__(self, "interval", (-inf if isnan(low) else low, inf if isnan(high) else high))
+        object.__setattr__(self, "interval", with_open_ends(self.interval))
 
 
 @dataclass(frozen=True, kw_only=True)

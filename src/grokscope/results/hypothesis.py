@@ -2,16 +2,16 @@
 interval, p with everything that is needed to read it, and how many seeds would decide."""
 
 from dataclasses import dataclass
-from math import inf, isnan
 from typing import Any, ClassVar, Literal
 
 from grokscope.results.factorial import DesignResult
 from grokscope.results.record import Record, Stored
-from grokscope.results.seed_tests import ENOUGH, Power
+from grokscope.results.seed_tests import ENOUGH, Power, interval_words, with_open_ends
 
 Sidedness = Literal["two-sided", "greater", "less", "within"]
 Outcome = Literal["shown", "opposite", "not shown", "open", "cannot tell"]
 Standing = Literal["declared", "exploratory"]
+Sign = Literal["", ">", "<"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class HypothesisTest(Record):
     """In each arm; one number for pairs, and for a slope. [runs]"""
     effect: float
     """How far the arms differ. [as `effect_name` says]"""
-    effect_sign: Literal["", ">", "<"]
+    effect_sign: Sign
     """Where the effect is only bounded, since one median was not reached."""
     effect_name: str
     """What the effect is."""
@@ -99,9 +99,14 @@ class HypothesisTest(Record):
     family's correction; None: no number of them up to 1,000, or not computed (a slope, a margin of shares). [count]"""
 
     def __post_init__(self) -> None:
-        if self.interval is not None:  # in a file null: an end that nothing bounds
-            low, high = self.interval
-            object.__setattr__(self, "interval", (-inf if isnan(low) else low, inf if isnan(high) else high))
+        object.__setattr__(self, "interval", with_open_ends(self.interval))
+
+    @property
+    def interval_words(self) -> str:
+        """The interval for people."""
+        if self.interval is None:
+            return "no interval"
+        return interval_words(*self.interval, self.level, self.null)
 
     @property
     def enough(self) -> bool:

@@ -15,11 +15,18 @@ ENOUGH = 6
 """Below so many units in an arm nothing is called significant, whatever its p."""
 
 
-def interval_words(low: float, high: float, level: float = LEVEL) -> str:
-    """``95 %: 0.05 to 0.5``. One of no width is named, for values that happen to agree are no certainty."""
-    if low == -inf and high == inf:
+def interval_words(low: float, high: float, level: float = LEVEL, null: float = 0.0) -> str:
+    """``95 %: 0.05 to 0.5``; ``95 %: above 0.05`` with an open end. One of no width is named, for values that happen to
+    agree are no certainty. `null`: the effect where there is none; nothing bounds a ratio (1) from 0 to infinity."""
+    lowest = 0.0 if null == 1.0 else -inf
+    if low <= lowest and high == inf:
         return "no bounded interval with so few values"
-    words = f"{100 * level:.4g} %: {low:.3g} to {high:.3g}"
+    at = f"{100 * level:.4g} %:"
+    if high == inf:
+        return f"{at} above {low:.3g}"
+    if low == -inf:
+        return f"{at} below {high:.3g}"
+    words = f"{at} {low:.3g} to {high:.3g}"
     return f"{words}, no width: the values agree, which is no certainty" if low == high else words
 
 

@@ -1,9 +1,6 @@
 """What became of a hypothesis, in one sentence that claims no more than the numbers."""
 
-from math import inf
-
 from grokscope.results.hypothesis import HypothesisResult, HypothesisTest, Outcome
-from grokscope.results.seed_tests import interval_words
 from grokscope.study.words import number
 from grokscope.vocabulary.text import plural
 
@@ -41,19 +38,8 @@ def answer(result: HypothesisResult) -> str:
 
 def effect_words(test: HypothesisTest) -> str:
     """``ratio of medians 0.31 (93.75 %: 0.2 to 0.4)``."""
-    where = "no interval" if test.interval is None else _interval(test.interval, test.level)
     sign = f"{test.effect_sign} " if test.effect_sign else ""
-    return f"{test.effect_name} {sign}{number(test.effect)} ({where})"
-
-
-def _interval(ends: tuple[float, float], level: float) -> str:
-    low, high = ends
-    if (low, high) == (0.0, inf):
-        return interval_words(-inf, inf)
-    if high == inf or low == -inf:
-        side = f"above {low:.3g}" if high == inf else f"below {high:.3g}"
-        return f"{100 * level:.4g} %: {side}" if (low, high) != (-inf, inf) else interval_words(low, high)
-    return interval_words(low, high, level)
+    return f"{test.effect_name} {sign}{number(test.effect)} ({test.interval_words})"
 
 
 def p_words(result: HypothesisResult) -> str:

@@ -46,17 +46,17 @@ def section(material: Material) -> Section | None:
 
 
 def _panel(response: Response) -> Panel:
-    said = "; ".join(f"{e.name} {_size(e)}" for e in response.effects)
+    said = "; ".join(f"{e.name} {_size(e, response.null)}" for e in response.effects)
     alt = f"Effects on {response.response}, {response.effect_name} with intervals: {said}."
     return Panel(
         lambda figure, _: draw_effects(figure, response), effects_size(response), alt, response.response, steps=False
     )
 
 
-def _size(e: FactorEffect) -> str:
+def _size(e: FactorEffect, null: float) -> str:
     if e.effect is None:
         return "none estimated"
-    where = "" if e.interval is None else f" ({interval_words(*e.interval, e.level)})"
+    where = "" if e.interval is None else f" ({interval_words(*e.interval, e.level, null)})"
     return f"{number(e.effect)}{where}"
 
 
@@ -65,7 +65,7 @@ def _blocks(response: Response) -> list[Block]:
     blocks: list[Block] = [Words(title, "h3")]
     if response.outcome == "told":
         heads = ["Effect", response.effect_name.capitalize(), "p", "p, Holm", "smallest p", "Not told from"]
-        blocks.append(Table("Effects", heads, [Group("", [_row(e) for e in response.effects])]))
+        blocks.append(Table("Effects", heads, [Group("", [_row(e, response.null) for e in response.effects])]))
         rows = [_cell(c) for c in response.cells]
         cells = Table("Cells", ["Cell", "Runs", "Reached", "Middle"], [Group("", rows)], folded=True)
         blocks.append(cells)
@@ -74,8 +74,8 @@ def _blocks(response: Response) -> list[Block]:
     return blocks
 
 
-def _row(e: FactorEffect) -> Row:
-    where = "" if e.interval is None else interval_words(*e.interval, e.level)
+def _row(e: FactorEffect, null: float) -> Row:
+    where = "" if e.interval is None else interval_words(*e.interval, e.level, null)
     cells = [
         Value(NONE if e.effect is None else number(e.effect), where, sort=e.effect),
         Value(number(e.p), sort=e.p),
