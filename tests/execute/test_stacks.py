@@ -209,9 +209,10 @@ def test_the_plan_shows_the_stacks_and_their_probe(tmp_path, monkeypatch, capsys
     file.write_text(json.dumps(RAW))
     study = Study.from_dict(RAW)
     planned = verbs.Planned(study, study.plan(tmp_path, workers=2, engine="auto"))
-    assert planned.data()["stacks"] == [{"runs": 3, "regime": "lr=0.01", "speedup": 2.0, "reason": "", "count": 2}]
+    regimes = ["lr=0.003", "lr=0.01"]
+    assert planned.data()["stacks"] == [{"runs": 3, "regimes": regimes, "speedup": 2.0, "reason": "", "count": 2}]
     planned.show(Console(width=200))
-    assert "2 stacks of 3 runs" in (shown := capsys.readouterr().out)
+    assert "2 stacks of 3 runs of lr=0.003 and lr=0.01, " in (shown := capsys.readouterr().out)
     assert "2.0 times as many run-steps as one by one" in shown
     alone = study.plan(tmp_path, workers=2)
     assert alone.stacks == []

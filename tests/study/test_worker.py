@@ -210,6 +210,10 @@ def test_commands_for_a_launcher(tmp_path, capsys):
     assert "--workers must be at least 1" in capsys.readouterr().err
     assert cli.run(["worker", str(file), "--root", str(root), "--runs", "other"]) == 2
     assert "has no run 'other'" in capsys.readouterr().err
+    assert cli.run(["worker", str(file), "--root", str(root)]) == 0
+    capsys.readouterr()
+    assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "runs"]) == 0
+    assert capsys.readouterr() == ("", "no run is left to train, so there are no commands\n")
 
 
 @pytest.mark.slow

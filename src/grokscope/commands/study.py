@@ -1,6 +1,7 @@
 """study plan, run, status, extend, check, test, report: many runs as one."""
 
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +24,14 @@ from grokscope.study.plan import PlannedRun, StudyPlan
 from grokscope.study.run_state import BAD, StudyRun
 from grokscope.verdicts import run_verdicts
 from grokscope.vocabulary.splits import speaking
-from grokscope.vocabulary.text import plural, size
+from grokscope.vocabulary.text import listed, plural, size
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+FEW = 3
+"""Up to so many regimes of a stack are named."""
 
 
 def _load(file: Path, arms: Sequence[str], seeds: Sequence[int]) -> Study:
@@ -44,6 +49,8 @@ class Commands(Result):
         return {"commands": self.lines}
 
     def show(self, console: "Console") -> None:
+        if not self.lines:
+            print("no run is left to train, so there are no commands", file=sys.stderr)
         for line in self.lines:
             console.print(line)
 
@@ -79,10 +86,12 @@ class Planned(Result):
 
 def _stack_line(stack: dict[str, Any]) -> str:
     """What is trained together, and by the probe how much faster; or why it is not."""
+    names = stack["regimes"]
+    regimes = listed(names) if len(names) <= FEW else plural(len(names), "regime")
     if stack["runs"] == 1:
-        return f"alone: {plural(stack['count'], 'run')} of {stack['regime']}: {stack['reason']}"
+        return f"alone: {plural(stack['count'], 'run')} of {regimes}: {stack['reason']}"
     faster = "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many run-steps as one by one"
-    return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {stack['regime']}{faster}"
+    return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {regimes}{faster}"
 
 
 def _plan_line(r: PlannedRun) -> list[str]:

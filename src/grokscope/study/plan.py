@@ -90,9 +90,10 @@ class StudyPlan:
     def stacks(self) -> list[dict[str, Any]]:
         """Each stack and each kind of run that is trained alone although stacks were asked for, with the reason."""
         rows = [
-            {"runs": len(u.jobs), "regime": u.jobs[0].config.regime.name, "speedup": u.speedup, "reason": u.reason}
+            {"runs": len(u.jobs), "regimes": sorted({job.config.regime.name for job in u.jobs}),
+             "speedup": u.speedup, "reason": u.reason}
             for u in self.units
-        ]
+        ]  # fmt: skip
         counted: dict[str, dict[str, Any]] = {}
         for row in rows:
             same = counted.setdefault(json.dumps(row), {**row, "count": 0})
