@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grokscope.inference import boschloo, mann_whitney
+from grokscope.inference import boschloo, decide, mann_whitney
 from grokscope.inference.needed import power_of, seeds_for_shares, seeds_for_shift
 from grokscope.inference.ranks import MOST, TimedArms, drawn_sums, flipped_sums
 from grokscope.inference.shares import TwoShares, decided_tables
@@ -217,3 +217,17 @@ def test_no_number_of_seeds_decides_an_effect_that_is_none_or_goes_the_other_way
     assert seeds_for_shares((4, 5), (1, 5), "less") is None
     assert seeds_for_shares((5, 5), (0, 5), "two-sided") == 3
     assert (seeds_for_shares((4, 5), (3, 5), "two-sided") or 0) > 60
+
+
+def test_power_beside_several_looks_is_at_the_level_of_one_look():
+    """At p <= .01 (five looks) four against four can show nothing, whichever test is named."""
+    a, b = np.array([5.0, 6, 7, 8]), np.array([1.0, 2, 3, 4])
+    one, two = (decide.Question(sidedness="greater", alpha=alpha) for alpha in (0.05, 0.01))
+    for answer in (lambda q: decide.by_ranks(a, b, q), lambda q: decide.between_shares((4, 4), (0, 4), q, "fisher")):
+        at_once, at_each_look = answer(one).power, answer(two).power
+        assert at_once is not None
+        assert at_each_look is not None
+        assert at_each_look["1.5"] == 0.0 < at_once["1.5"]
+    expected = power_of("mann-whitney", (4, 4), "greater", 0.01)
+    assert decide.by_ranks(a, b, two).power == expected
+    assert decide.between_shares((4, 4), (0, 4), two, "boschloo").power is None

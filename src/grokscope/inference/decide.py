@@ -123,7 +123,9 @@ def between_shares(a: Counts, b: Counts, question: Question, test: str) -> Hypot
     alternative = _side(question)
     exact = fisher if test == "fisher" else boschloo
     opposite = _opposite(exact, a, b, alternative)
-    return _named(exact(a, b, alternative), opposite, seeds_for_shares(a, b, alternative, question.strict))
+    return _named(
+        exact(a, b, alternative), "shares", question, opposite, seeds_for_shares(a, b, alternative, question.strict)
+    )
 
 
 def by_ranks(a: np.ndarray, b: np.ndarray, question: Question) -> HypothesisTest:
@@ -132,7 +134,7 @@ def by_ranks(a: np.ndarray, b: np.ndarray, question: Question) -> HypothesisTest
     result = mann_whitney(a, b, alternative)
     shift = _from_delta(result.effect)
     seeds = seeds_for_shift("mann-whitney", shift, alternative, question.strict)
-    return _named(result, _opposite(mann_whitney, a, b, alternative), seeds)
+    return _named(result, "mann-whitney", question, _opposite(mann_whitney, a, b, alternative), seeds)
 
 
 def of_slope(shifts: Flips, slope: float, n: int, question: Question, *, paired: bool) -> HypothesisTest:
@@ -264,8 +266,10 @@ def _opposite(test: Callable[..., Result], a: object, b: object, alternative: Al
     return test(a, b, "less" if alternative == "greater" else "greater").p
 
 
-def _named(result: Result, opposite: float, seeds: int | None) -> HypothesisTest:
-    """Of a test with an interval of its own kind: Newcombe's for shares and for Cliff's delta."""
+def _named(result: Result, kind: Kind, question: Question, opposite: float, seeds: int | None) -> HypothesisTest:
+    """Of a test with an interval of its own kind: Newcombe's for shares and for Cliff's delta. Its own power is at .05,
+    whatever the level of this question; where it has none (Boschloo's), there is none here."""
+    known = None if result.power is None else _power(question, kind, result.n, result.alternative)
     return HypothesisTest(
         test=f"{result.test} test",
         method=result.method,
@@ -281,6 +285,6 @@ def _named(result: Result, opposite: float, seeds: int | None) -> HypothesisTest
         p_two_sided=result.p_two_sided,
         p_opposite=opposite,
         smallest_p=result.smallest_p,
-        power=result.power,
+        power=known,
         seeds_to_decide=seeds,
     )
