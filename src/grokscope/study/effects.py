@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.inference.compare import sign_flip
-from grokscope.inference.factorial import Cell, Effect, contrasts, off_contrasts
+from grokscope.inference.factorial import Cell, Effect, contrasts, off_contrasts, signs
 from grokscope.inference.families import holm
 from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
 from grokscope.results.hypothesis import RunNumber
@@ -52,7 +52,7 @@ def _response(design: Design, quantity: Quantity, groups: Mapping[Cell, Sequence
         response=str(quantity), outcome="open", effect_name="", null=0.0, seeds=0, cells=(), effects=(), notes=()
     )
     everything = [s for group in groups.values() for s in group]
-    if any(s.state in ("new", "partial", "running") for s in everything) or not all(groups.values()):
+    if any(s.waiting for s in everything) or not all(groups.values()):
         return replace(blank, notes=(so_far(everything),))
     try:
         return _told(design, quantity, groups, judge, blank)
@@ -174,7 +174,6 @@ def _with_hazards(
     design: Design, cells: Sequence[Cell], seeds: int, times: "Times", effects: Sequence[FactorEffect]
 ) -> list[FactorEffect]:
     """Effects with their size from the grouped-time model of all of them; none where it has no finite estimate."""
-    from grokscope.inference.factorial import signs
     from grokscope.inference.grouped_time import hazard_ratios
 
     columns = np.stack([np.repeat(signs(e, cells) / 2, seeds) for e in design.effects()], axis=1)

@@ -13,6 +13,8 @@ from grokscope.train.plan import Plan, make_plan
 State = Literal["new", "partial", "running", "done", "diverged", "failed", "damaged", "unreadable"]
 BAD = ("damaged", "unreadable")
 """States of runs that say nothing until somebody mends them."""
+LOST = ("failed", *BAD)
+"""States of runs that will give no number by themselves."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class StudyRun:
     @property
     def finished(self) -> bool:
         return self.state in ("done", "diverged")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it may still give numbers by itself: neither finished nor lost."""
+        return not self.finished and self.state not in LOST
 
     @property
     def total(self) -> int:

@@ -242,7 +242,8 @@ class Study:
 
         runs = [_subject(s) for s in self.status(root) if s.state != "new"]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
-        tested = self.test(root)
+        standing, rows = self.standing(root), self.check(root)
+        tested = self.test(root)  # after these, whose verdicts with neighbors are kept and serve here too
         page = build_report(
             runs,
             out,
@@ -250,12 +251,12 @@ class Study:
             study={
                 **{key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},
                 "expect": [e.expected() for e in self.expectations],
-                "standing": self.standing(root),
+                "standing": standing,
                 "planned": len(self.entries),
                 "hypotheses": [result.to_dict() for result in tested.results],
                 "design": None if tested.design is None else tested.design.to_dict(),
             },
-            expectations=[row.for_report() for row in self.check(root)],
+            expectations=[row.for_report() for row in rows],
             criteria=self.criteria,
             remake=remake,
         )

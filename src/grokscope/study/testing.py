@@ -22,14 +22,11 @@ from grokscope.study.effects import design_result
 from grokscope.study.hypothesis import ALPHA, Hypothesis
 from grokscope.study.judge import Judge, so_far
 from grokscope.study.numbers import ArmNumbers, CannotTell, Undone, arm_numbers
-from grokscope.study.run_state import BAD, StudyRun
+from grokscope.study.run_state import StudyRun
 from grokscope.vocabulary.text import plural, whole
 
 if TYPE_CHECKING:
     from grokscope.trajectory.criteria import Criteria
-
-LOST = ("failed", *BAD)
-"""States of runs that will give no number by themselves."""
 
 
 def answers_to(
@@ -138,8 +135,8 @@ def members(h: Hypothesis, runs: Sequence[StudyRun]) -> list[list[StudyRun]]:
 
 def _counts(runs: Sequence[StudyRun]) -> tuple[int, int, int]:
     """(finished, failed, waiting): every run is one of them."""
-    finished, failed = sum(s.finished for s in runs), sum(s.state in LOST for s in runs)
-    return finished, failed, len(runs) - finished - failed
+    finished, waiting = sum(s.finished for s in runs), sum(s.waiting for s in runs)
+    return finished, len(runs) - finished - waiting, waiting
 
 
 def _counted(name: str, group: Sequence[StudyRun]) -> HypothesisArm:
