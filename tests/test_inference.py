@@ -1,5 +1,3 @@
-import math
-from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -10,14 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from grokscope.inference import (
-    Registry,
     attainable,
     bootstrap_interval,
     boschloo,
     cliffs_delta,
     fisher,
     holm,
-    load_registry,
     mann_whitney,
     mann_whitney_p,
     mean_peaks,
@@ -191,44 +187,6 @@ def test_holm_by_hand():
     assert holm([]) == []
     with pytest.raises(ValueError, match="every p must lie"):
         holm([0.1, float("nan")])
-
-
-def test_registry_corrects_inside_families_and_is_machine_readable(tmp_path):
-    registry = Registry()
-    registry.add(mann_whitney(range(5, 10), range(3)), "peak", "weight decay raises the peak")
-    registry.add(mann_whitney([1, 4, 3, 7, 9], [2, 5, 6]), "peak", "Grokfast raises the peak")
-    registry.add(fisher((4, 5), (1, 3), "greater"), "geometry", "steering is monotone more often")
-    rows = registry.rows()
-    assert [r.family_size for r in rows] == [2, 2, 1]
-    assert rows[0].p_holm == pytest.approx(2 * rows[0].p)
-    assert rows[2].p_holm == rows[2].p
-    assert not any(r.enough for r in rows)
-    registry.save(tmp_path / "tests.jsonl")
-    back = load_registry(tmp_path / "tests.jsonl")
-    assert back == rows
-    bounds = [r.interval for r in back]
-    assert bounds == [r.interval for r in rows]  # infinite ends too, which are null in the file
-    with pytest.raises(ValueError, match="already tested"):
-        registry.add(mann_whitney([1, 2], [3]), "peak", "Grokfast raises the peak")
-    with pytest.raises(ValueError, match="is two-sided, this test is greater"):
-        registry.add(mann_whitney([1, 2], [3], "greater"), "peak", "another")
-    with pytest.raises(ValueError, match="needs a family"):
-        registry.add(mann_whitney([1, 2], [3]), "", "x")
-    good = (tmp_path / "tests.jsonl").read_text().splitlines()[0]
-    (tmp_path / "bad.jsonl").write_text(f"{good}\n{{")
-    with pytest.raises(ValueError, match=r"bad.jsonl:2"):
-        load_registry(tmp_path / "bad.jsonl")
-    (tmp_path / "bad.jsonl").write_text(good.replace('"p_holm"', '"p_bonferroni"'))
-    with pytest.raises(ValueError, match=r"bad.jsonl:1: \$: unknown field 'p_bonferroni'"):
-        load_registry(tmp_path / "bad.jsonl")
-
-
-def test_an_end_that_nothing_bounds_is_infinite_again_when_it_is_read(tmp_path):
-    registry = Registry()
-    open_ended = replace(mann_whitney([1, 2], [3, 4]), interval=(-math.inf, 2.0))
-    registry.add(open_ended, "peak", "a question")
-    registry.save(tmp_path / "tests.jsonl")
-    assert load_registry(tmp_path / "tests.jsonl")[0].interval == (-math.inf, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from grokscope.files import to_json
 from grokscope.results import RECORDS, Dissection, Settings
 from grokscope.results.calibration import shipped
 from grokscope.results.dissection import FILES, RULES, NeuronsFile, NotOurs, Outdated, ProbesFile
+from grokscope.results.factorial import FactorEffect
 from grokscope.results.mechanisms import Arm as CauseArm
 from grokscope.results.mechanisms import Explanation, Finding
 from grokscope.results.milestones import Span
@@ -258,3 +259,11 @@ def test_every_record_is_among_those_that_are_tested():
 
 def test_numpy_values_become_plain():
     assert samples.each_effect(np.float64(0.5)).to_dict()["flips"] == 0.5
+
+
+def test_an_end_that_nothing_bounds_is_infinite_again_when_it_is_read():
+    effect = FactorEffect(
+        name="lr", aliases=(), by_seed=(1.0, 2.0), effect=1.5, interval=(-math.inf, 2.0), level=0.95, p=0.5,
+        p_adjusted=0.5, smallest_p=0.5,
+    )  # fmt: skip
+    assert FactorEffect.from_dict(json.loads(to_json(effect.to_dict()))) == effect

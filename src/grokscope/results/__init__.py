@@ -42,7 +42,7 @@ from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
 from grokscope.results.sample import Inputs, PartsRecord, Site, SiteInfo, SiteWidth
 from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneRecord, Score, SplitAccuracy
-from grokscope.results.seed_tests import FamilyRow, Power, Result, SeedTest
+from grokscope.results.seed_tests import Power, Result
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
 from grokscope.results.trials import Trial
@@ -50,10 +50,10 @@ from grokscope.results.verdict import Formation, VerdictRecord
 
 RECORDS: tuple[type[Record], ...] = (
     Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, CellMiddle, Condition, Control, Curve,
-    Declaration, Declarations, DesignResult, Dissection, Effect, Erasure, Explanation, FactorEffect, FamilyRow,
+    Declaration, Declarations, DesignResult, Dissection, Effect, Erasure, Explanation, FactorEffect,
     Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6,
     Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null, PartsRecord, Power, Predictions,
-    ProbeResult, Reliability, Reliance, Request, Response, Result, RunNumber, SceneRecord, Score, SeedTest,
+    ProbeResult, Reliability, Reliance, Request, Response, Result, RunNumber, SceneRecord, Score,
     Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, Trial,
     VerdictRecord, Where,
 )  # fmt: skip

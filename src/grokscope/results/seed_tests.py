@@ -1,8 +1,8 @@
-"""Tests over seeds: everything that is needed to read a p-value for what it is, and the rows of a family of tests."""
+"""Tests over seeds: everything that is needed to read a p-value for what it is."""
 
 from dataclasses import dataclass
 from math import inf, isnan
-from typing import ClassVar, Literal
+from typing import Literal
 
 from grokscope.results.record import Record
 
@@ -60,15 +60,13 @@ class Power(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedTest(Record):
-    """What every test of one question says."""
+class Result(Record):
+    """One test of one question."""
 
     test: str
     """Its name."""
     question: str = ""
     """What was asked."""
-    family: str = ""
-    """With which others it is corrected."""
     unit: str = "seed"
     """What is independent."""
     n: tuple[int, ...]
@@ -97,11 +95,6 @@ class SeedTest(Record):
     power: Power | None
     """Chance of p <= .05 when the arms differ by so many standard deviations (see `power`)."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Result(SeedTest):
-    """One test of one question."""
-
     @property
     def enough(self) -> bool:
         """Whether the word "significant" may be used at all: six units or more in each arm."""
@@ -125,21 +118,3 @@ class Result(SeedTest):
             f"{self.effect_name} {self.effect:.3g}{where}, {self.test} p = {self.p:.3g}, {sides}, "
             f"n = {' v '.join(map(str, self.n))} (smallest attainable p {self.smallest_p:.3g}{limit})"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FamilyRow(SeedTest):
-    """A test beside the others of its family, as a line of a file."""
-
-    SCHEMA: ClassVar[int] = 1
-    schema: int = SCHEMA
-    """Version of the layout of the line."""
-    p_holm: float
-    """p, corrected for the family (Holm 1979). [probability]"""
-    family_size: int
-    """Tests of the family. [count]"""
-    enough: bool
-    """Whether the word "significant" may be used at all: six units or more in each arm."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "interval", with_open_ends(self.interval))
