@@ -18,14 +18,7 @@ def check_where(raw: Any, where: str, entries: Sequence[Entry]) -> dict[str, Any
         isinstance(raw, Mapping), f'{where}: expected a table such as {{ "regime.weight_decay" = 0.1 }}, got {raw!r}'
     )
     conditions = configio.flatten(raw)
-    known = [
-        "arm",
-        "regime",
-        "seed",
-        *dict.fromkeys(
-            chain.from_iterable(configio.with_items(configio.flatten(configio.dump(e.config))) for e in entries)
-        ),
-    ]
+    known = ["arm", "regime", "seed", *dict.fromkeys(chain.from_iterable(e.settings for e in entries))]
     for key in conditions:
         old = SUPERSEDED.get(key.removeprefix("regime."))
         require(key in known or old is None, f"{where}.{key} {old}")
@@ -58,8 +51,7 @@ def _fits(own: Sequence[Any], wanted: Any) -> bool:
 def values_of(entry: Entry, key: str) -> Sequence[Any]:
     if key == "arm":
         return entry.arms
-    flat = configio.with_items(configio.flatten(configio.dump(entry.config)))
-    return (flat.get("regime.name" if key == "regime" else key),)
+    return (entry.settings.get("regime.name" if key == "regime" else key),)
 
 
 def known_verdicts(raw: Any, where: str) -> tuple[str, ...]:

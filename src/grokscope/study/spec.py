@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -63,6 +64,12 @@ class Entry:
     @property
     def label(self) -> str:
         return self.config.regime.name
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Dotted key -> value of all settings, interventions item by item: made once, since every condition of every
+        expectation and hypothesis looks here."""
+        return configio.with_items(configio.flatten(configio.dump(self.config)))
 
 
 def read_arms(raw: Any) -> list[Arm]:
