@@ -39,6 +39,11 @@ def _load(file: Path, arms: Sequence[str], seeds: Sequence[int]) -> Study:
     return study.only(arms, seeds) if arms or seeds else study
 
 
+def _choice(arms: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """Arms and seeds as a command line has them."""
+    return [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
+
+
 @dataclass
 class Commands(Result):
     """Shell lines for a launcher, and nothing else, so that they can be piped into one."""
@@ -134,10 +139,10 @@ def plan(
         return Planned(study, study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack))
     require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
     todo = [s for s in study.status(root) if not s.finished]
-    chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
     if commands == "workers":
-        return Commands([shlex.join([*line, *chosen])] * min(workers or default_workers(len(todo)), len(todo)))
+        count = min(workers or default_workers(len(todo)), len(todo))
+        return Commands([shlex.join([*line, *_choice(arms, seeds)])] * count)
     return Commands([shlex.join([*line, "--runs", s.entry.config.run_id()]) for s in todo])
 
 
@@ -477,6 +482,6 @@ def report(
     """
     from grokscope.commands.report import Written
 
-    chosen = [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
-    remake = shlex.join(["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(out), *chosen])
+    words = ["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(out)]
+    remake = shlex.join([*words, *_choice(arms, seeds)])
     return Written(_load(file, arms, seeds).report(out, root, remake))
