@@ -141,6 +141,15 @@ def test_what_a_run_recorded_is_not_overridden(study, capsys):
     assert "--lr: a test trains the run as it was recorded" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "words"), [("nowhere/why.toml", "there is no folder"), ("why", "ends in .toml")])
+def test_the_file_of_a_test_is_a_study_file_in_a_folder_that_is_there(study, tmp_path, capsys, name, words):
+    run = next(iter(sorted((study[1] / "runs").iterdir())))
+    assert cli.run(["explain", str(run), "--test", str(tmp_path / name)]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+    assert not (tmp_path / "why").exists()
+
+
 def test_thresholds_reach_what_is_explained(study, log, capsys):
     run = next(iter(sorted((study[1] / "runs").iterdir())))
     assert cli.run(["explain", str(run), "--criteria.fit", "0.5", "--criteria.fit_loss", "1e-30", "--json"]) == 0

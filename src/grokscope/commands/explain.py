@@ -9,6 +9,7 @@ from grokscope.commands.explained import Explained, ExplainedStudy, Tested
 from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
 from grokscope.config import require
 from grokscope.configio import dump, flatten, load_run, with_items
+from grokscope.files import write_atomic
 from grokscope.registry import LISTS, import_plugins
 from grokscope.store import Run, open_run
 from grokscope.store.ended import require_whole
@@ -116,10 +117,11 @@ def explain(
     require(test is not None or not (go or seeds), "--go and --seeds belong to --test FILE")
     if source.is_dir():
         require(not columns["train"], "--train names a column of a log; a run knows its own")
+        run = open_run(source)
         if test is not None:
             require(not known, f"{_options(known)}: a test trains the run as it was recorded")
-            return _put_to_the_test(source, split, criteria, test, seeds, root, workers if go else None, go)
-        return _of_run(source, split, criteria, known, calibrate)
+            return _put_to_the_test(run, split, criteria, test, seeds, root, workers if go else None, go)
+        return _of_run(run, split, criteria, known, calibrate)
     require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
@@ -137,7 +139,7 @@ def _options(names: Iterable[str]) -> str:
 
 
 def _of_run(
-    folder: Path,
+    run: Run,
     split: str | None,
     criteria: "Criteria | None",
     known: Mapping[str, Any],
@@ -146,7 +148,6 @@ def _of_run(
     from grokscope.mechanism import case_of_run, explain_by
     from grokscope.mechanism.of_anything import delay_law
 
-    run = open_run(folder)
     require_whole(run)
     case = case_of_run(run, split, criteria, **known)
     law = delay_law(*calibrate, split=case.split, criteria=criteria) if calibrate else None
@@ -154,7 +155,7 @@ def _of_run(
 
 
 def _put_to_the_test(
-    folder: Path,
+    run: Run,
     split: str | None,
     criteria: "Criteria | None",
     file: Path,
@@ -168,18 +169,19 @@ def _put_to_the_test(
     from grokscope.study.study import Study
     from grokscope.tomlio import to_toml
 
-    explained = _of_run(folder, split, criteria, {})
-    plugins = _plugin_modules(open_run(folder))
+    require(file.suffix == ".toml", f"--test {file}: a study file ends in .toml")
+    require(file.parent.is_dir(), f"--test {file}: there is no folder {file.parent}")
+    explained = _of_run(run, split, criteria, {})
+    plugins = _plugin_modules(run)
     import_plugins(plugins)
-    config = load_run(open_run(folder).config)
+    config = load_run(run.config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
     text = to_toml(counterfactual_study(config, explained.explanation, chosen, plugins))
     require(
         not file.exists() or file.read_text() == text,
         f"{file}: is there already and holds something else; name another file",
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    write_atomic(file, lambda to: to.write(text.encode()))
     study = Study.load(file)
     if go:
         from grokscope.commands.study import run as train_study
