@@ -176,6 +176,7 @@ def test_from_the_file_to_the_terminal_and_the_page(tmp_path, monkeypatch, capsy
     page = (tmp_path / "d.html").read_text()
     assert 'id="effects"' in page
     assert "effects on final of norm_total" in page
+    assert "% interval; ticks: " in page
     assert list((tmp_path / "d_figures").glob("*effects*.png"))
     assert json.loads((tmp_path / "d_hypotheses.json").read_text())["results"] == []
 

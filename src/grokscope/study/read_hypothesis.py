@@ -120,7 +120,8 @@ def read_quantity(block: Mapping[str, Any], where: str) -> Quantity:
         return Quantity(verdicts=known_verdicts(block["verdict"], f"{where}.verdict"), split=split)
     name = block["quantity"]
     ok = isinstance(name, str) and name in QUANTITIES
-    require(ok, f"{where}.quantity: unknown quantity {brief(name)}{nearest(brief(name), list(QUANTITIES))}")
+    hint = 'a recorded column is named by measure = "norm_total", statistic = "end"'
+    require(ok, f"{where}.quantity: unknown quantity {brief(name)}{nearest(brief(name), list(QUANTITIES))}; {hint}")
     return Quantity(name=name, split=split)
 
 

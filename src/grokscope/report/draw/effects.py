@@ -8,12 +8,14 @@ import numpy as np
 from grokscope.figures.axes import axes_rows, heading
 from grokscope.figures.style import colour
 from grokscope.results.factorial import FactorEffect, Response
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 420.0, 170.0, 20.0, 22.0, 22.0, 36.0
+HAZARD = "hazard ratio"
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 420.0, 170.0, 20.0, 22.0, 22.0, 50.0
 
 
 def effects_size(response: Response) -> tuple[float, float]:
@@ -33,8 +35,16 @@ def draw_effects(figure: "FigureBase", response: Response) -> None:
         _draw_effect(axes, place, effect, response)
     axes.set_yticks(range(len(response.effects)), [e.name for e in response.effects])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(response.effect_name, labelpad=2)
+    axes.set_xlabel(f"{response.effect_name}\n{_marks(response)}", labelpad=2)
     heading(axes, f"effects on {response.response}", role="ink", size=11)
+
+
+def _marks(response: Response) -> str:
+    """``line: 93.75 % interval; ticks: 5 seeds``."""
+    levels = sorted({e.level for e in response.effects if e.interval is not None})
+    words = [f"line: {' and '.join(f'{100 * level:.4g}' for level in levels)} % interval"] if levels else []
+    seeds = plural(response.seeds, "seed")
+    return "; ".join([*words, seeds if response.effect_name == HAZARD else f"ticks: {seeds}"])
 
 
 def _limits(response: Response) -> tuple[float, float]:
@@ -56,7 +66,7 @@ def _draw_effect(axes: "Axes", place: int, effect: FactorEffect, response: Respo
         axes.plot([low, high], [place, place], color=colour("group-1"), linewidth=2.0, solid_capstyle="butt")
     if effect.effect is not None:
         axes.plot([effect.effect], [place], "o", color=colour("group-1"), markersize=6)
-    if response.effect_name == "hazard ratio":  # of single seeds there are scores only, on another scale
+    if response.effect_name == HAZARD:  # of single seeds there are scores only, on another scale
         return
     seeds = np.exp(effect.by_seed) if response.null == 1.0 else np.array(effect.by_seed)
     axes.plot(seeds, np.full(len(seeds), place + 0.22), "|", color=colour("muted"), markersize=6)
