@@ -137,10 +137,10 @@ def loop_on_features(found, model: torch.nn.Module, data: Data, n_test: int) -> 
     head = head_of(model, found.sites["pooled"], found.logits)
     scene = make_scene("test", h, head, data.y[:n_test], data.e[:n_test], data.g[:n_test], 9, 0)
     frames = np.linalg.qr(np.random.default_rng(0).standard_normal((60, 512, 2)))[0]
-    centre = h.mean(axis=0)
+    center = h.mean(axis=0)
     start = time.process_time()
     for u in frames:
-        measure(scene, head.logits(h - (h - centre) @ u @ u.T)[None])
+        measure(scene, head.logits(h - (h - center) @ u @ u.T)[None])
     return (time.process_time() - start) / len(frames)
 
 

@@ -90,7 +90,7 @@ def ungrokked(step: np.ndarray, held: np.ndarray) -> Verdict | None:
     """The verdict if it is `ungrokked`; whether it is robust is asked of these only."""
     train = np.minimum(1, 0.8 + step / 500)
     log = Trajectory(step=step, train=train, held_out={"ood": held}, threshold=0.95, trivial={"train": 0.5, "ood": 0.5})
-    return verdict(log) if verdict(log, neighbours=False).verdict == "ungrokked" else None
+    return verdict(log) if verdict(log, neighbors=False).verdict == "ungrokked" else None
 
 
 def null_cells() -> Iterator[Cell]:

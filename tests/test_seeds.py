@@ -20,7 +20,7 @@ def test_every_purpose_and_every_seed_has_its_own():
     assert derive(1, "2") != derive(12)
 
 
-def test_neighbouring_seeds_give_unrelated_streams():
+def test_neighboring_seeds_give_unrelated_streams():
     draws = np.array([np.random.default_rng(derive(s, "x")).standard_normal(200) for s in range(20)])
     correlations = np.corrcoef(draws)[np.triu_indices(20, 1)]
     assert abs(correlations).max() < 5 / 200**0.5

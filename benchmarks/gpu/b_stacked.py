@@ -46,7 +46,7 @@ def config_of(seed: int, device: str, tiny: bool) -> RunConfig:
 
 def judged(run: Run) -> dict[str, Any]:
     """What a run says of its held-out split; thresholds are not moved, which is ten times faster."""
-    verdict = next(iter(run_verdicts(run, neighbours=False).values())).to_dict()
+    verdict = next(iter(run_verdicts(run, neighbors=False).values())).to_dict()
     times = {name: _reached(verdict["milestones"][name]) for name in ("T_fit", "T_gen")}
     return {"verdict": verdict["verdict"], **times}
 

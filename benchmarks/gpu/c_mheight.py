@@ -99,7 +99,7 @@ def story(run: Run, given: argparse.Namespace) -> dict[str, Any]:
     """Where the run stands: epochs, losses against the trivial predictor's, norm, and its verdicts."""
     rows = run.rows()
     try:
-        verdicts = {split: verdict.to_dict() for split, verdict in run_verdicts(run, neighbours=False).items()}
+        verdicts = {split: verdict.to_dict() for split, verdict in run_verdicts(run, neighbors=False).items()}
     except ValueError as error:
         verdicts = {"error": str(error)}
     return {

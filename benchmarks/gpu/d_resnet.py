@@ -80,7 +80,7 @@ def story(study: Study, root: Any) -> list[dict[str, Any]]:
 
 def _verdicts(run: Any) -> Any:
     try:
-        return {split: v.verdict for split, v in run_verdicts(run, neighbours=False).items()}
+        return {split: v.verdict for split, v in run_verdicts(run, neighbors=False).items()}
     except ValueError as error:
         return str(error)
 

@@ -106,7 +106,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("ridge", "tasks.ridge:RidgeTask", "a linear teacher with more weights than examples (regression)", "arXiv:2601.19791"),
         ("mheight", "tasks.mheight:MHeight", "log2 m-height of a linear code from its matrix (regression)", "arXiv:2602.20366"),
         ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in training", "arXiv:2012.07421"),
-        ("camelyon17", "tasks.camelyon17:Camelyon17", "tumour in real tissue of five hospitals, from a WILDS folder", "arXiv:2012.07421"),
+        ("camelyon17", "tasks.camelyon17:Camelyon17", "tumor in real tissue of five hospitals, from a WILDS folder", "arXiv:2012.07421"),
         ("table", "tasks.table:Table", "your own images, listed with label, environment and split", "arXiv:2012.07421"),
     ),
     "model": _table(
@@ -364,14 +364,14 @@ def culprit(error: BaseException) -> Entry | None:
 def _at_home(module: str, function: str) -> Entry | None:
     """The plug-in to which a function belongs: the class itself, or else the first of its module or package."""
     package = module.partition(".")[0]
-    neighbours = []
+    neighbors = []
     for entry in _LOADED.values():
         home, _, qualname = entry.target.partition(":")
         if home == module and function.startswith(f"{qualname}."):
             return entry
         if package != "grokscope" and home.partition(".")[0] == package:
-            neighbours.append(entry)
-    return neighbours[0] if neighbours else None
+            neighbors.append(entry)
+    return neighbors[0] if neighbors else None
 
 
 _COMPARED, _SHOWN = 2000, 100

@@ -22,14 +22,14 @@ def run_verdicts(
     criteria: "Criteria | None" = None,
     *,
     state: str | None = None,
-    neighbours: bool = True,
+    neighbors: bool = True,
     trajectory: "Trajectory | None" = None,
 ) -> kept_verdicts.Splits:
     """Held-out split -> its verdict (`grokscope.trajectory.Verdict.record`); empty before the first row.
 
     Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the
     status, `trajectory` reading the metrics.
-    Without `neighbours` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
+    Without `neighbors` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
 
     Raises:
         ValueError: damaged metrics, or a task whose trivial predictor already reaches the threshold.
@@ -39,10 +39,10 @@ def run_verdicts(
         return {}
     key = _key(criteria)
     quick = f"{key}-quick"
-    found = kept_verdicts.recall(run, now, *((key,) if neighbours else (key, quick)))
+    found = kept_verdicts.recall(run, now, *((key,) if neighbors else (key, quick)))
     if found is None:
-        found = _judge(run, criteria, neighbours, trajectory)
-        kept_verdicts.keep(run, now, found, key if neighbours else quick)
+        found = _judge(run, criteria, neighbors, trajectory)
+        kept_verdicts.keep(run, now, found, key if neighbors else quick)
     return found
 
 
@@ -56,7 +56,7 @@ def _key(criteria: "Criteria | None") -> str:
 
 
 def _judge(
-    run: Run, criteria: "Criteria | None", neighbours: bool, trajectory: "Trajectory | None"
+    run: Run, criteria: "Criteria | None", neighbors: bool, trajectory: "Trajectory | None"
 ) -> kept_verdicts.Splits:
     from grokscope.trajectory.series import from_run
     from grokscope.trajectory.verdict import verdicts
@@ -65,7 +65,7 @@ def _judge(
         if not run.rows():
             return {}
         trajectory = from_run(run)
-    judged = verdicts(trajectory, criteria, neighbours=neighbours)
+    judged = verdicts(trajectory, criteria, neighbors=neighbors)
     # through plain data, so that the first answer looks like the kept one
     return {split: VerdictRecord.from_dict(json.loads(to_json(v.to_dict()))) for split, v in judged.items()}
 

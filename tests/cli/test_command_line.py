@@ -253,8 +253,8 @@ def test_what_is_piped_is_not_wrapped_and_a_closed_pipe_is_no_error(place):
     assert piped.stderr == ""
 
 
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_colours_on_a_terminal_follow_no_color(place, no_color, coloured):
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_colors_on_a_terminal_follow_no_color(place, no_color, colored):
     reading, terminal = pty.openpty()
     command = [sys.executable, "-m", "grokscope.cli", "ls", "--help"]
     env = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color}
@@ -270,7 +270,7 @@ def test_colours_on_a_terminal_follow_no_color(place, no_color, coloured):
         process.wait()
         os.close(reading)
     assert b"List the runs" in shown
-    assert (re.search(rb"\x1b\[[0-9;]*3[0-7]m", shown) is not None) is coloured
+    assert (re.search(rb"\x1b\[[0-9;]*3[0-7]m", shown) is not None) is colored
 
 
 # -- interruption ------------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ def view():
     h[:, 0] += 2.0 * z
     h[:, 1] += 3.0 * y
     probe = fit_path(h, z, (0.1,), None)[0]
-    means, _, centre = class_means(h, z)
-    return ErasureView(h, z, y, None, probe, whiten(h, None), h - means[z] + centre)
+    means, _, center = class_means(h, z)
+    return ErasureView(h, z, y, None, probe, whiten(h, None), h - means[z] + center)
 
 
 def spread(h, z):

@@ -315,7 +315,7 @@ def test_the_package_is_the_function():
         package(tiny_resnet(), np.zeros((0, 3, 8, 8), np.float32), [], [])  # type: ignore[operator]
 
 
-def test_colour_is_the_mean_over_positions_of_rgb_images_only():
+def test_color_is_the_mean_over_positions_of_rgb_images_only():
     x = stained(6)[0]
     np.testing.assert_allclose(mean_rgb(x), x.mean((2, 3)), atol=1e-6)
     assert mean_rgb(x[:, :1]) is None

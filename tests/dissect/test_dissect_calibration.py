@@ -15,8 +15,8 @@ QUICK = Settings(draws=39, permutations=99, resamples=49, probe_controls=1, halv
 def test_planted_geometry_is_as_promised():
     what = Planting(n=30_000, d=20, neurons=5, rank=2, separation=4.0, group_sd=0.0, task_separation=3.0)
     p = plant(what, 0)
-    means, _, centre = class_means(p.features, p.environments)
-    gaps = means - centre
+    means, _, center = class_means(p.features, p.environments)
+    gaps = means - center
     assert np.abs(np.delete(gaps, p.neurons, axis=1)).max() < 0.05
     np.testing.assert_allclose(row_space(gaps, 2).T @ p.basis @ p.basis.T @ row_space(gaps, 2), np.eye(2), atol=5e-3)
     along = gaps @ p.basis[:, 0]

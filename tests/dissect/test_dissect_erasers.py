@@ -16,8 +16,8 @@ def blobs(n=600, d=12, values=(0, 3, 4), shares=None, seed=0, correlated=True):
     rng = RNG(seed)
     z = rng.choice(values, size=n, p=shares)
     mix = rng.standard_normal((d, d)) if correlated else np.eye(d)
-    centres = {v: 1.5 * rng.standard_normal(d) for v in values}
-    return rng.standard_normal((n, d)) @ mix + np.stack([centres[v] for v in z]) + 7.0, z
+    centers = {v: 1.5 * rng.standard_normal(d) for v in values}
+    return rng.standard_normal((n, d)) @ mix + np.stack([centers[v] for v in z]) + 7.0, z
 
 
 def fits(h, z):
@@ -67,7 +67,7 @@ def test_classes_are_names_not_numbers():
         np.testing.assert_allclose(fit(h, z).apply(h), fit(h, renamed).apply(h), atol=1e-9)
 
 
-def test_leace_edits_less_than_the_orthogonal_projection_and_than_its_neighbours():
+def test_leace_edits_less_than_the_orthogonal_projection_and_than_its_neighbors():
     h, z = blobs()
     eraser = leace(h, z)
     size = lambda x: ((x - h) ** 2).sum(axis=1).mean()  # noqa: E731
@@ -144,9 +144,9 @@ def test_weights_equal_repeated_examples():
 def test_with_more_dimensions_than_examples_held_out_data_still_shows_the_classes():
     rng = RNG(3)
     d, n = 300, 120
-    centre = np.zeros(d)
-    centre[0] = 4.0
-    draw = lambda: (z := rng.integers(0, 2, n), rng.standard_normal((n, d)) + z[:, None] * centre)[::-1]  # noqa: E731
+    center = np.zeros(d)
+    center[0] = 4.0
+    draw = lambda: (z := rng.integers(0, 2, n), rng.standard_normal((n, d)) + z[:, None] * center)[::-1]  # noqa: E731
     (h, z), (other, other_z) = draw(), draw()
     eraser = leace(h, z)
     fit = eraser.apply(h)

@@ -11,7 +11,7 @@ from grokscope.dissect.battery import dissect_features, prepare_sample
 from grokscope.dissect.calibrate import BASE
 from grokscope.dissect.effects import make_scene
 from grokscope.dissect.erasure import Bench, make_bench
-from grokscope.dissect.labelling import exchanged, other_partitions, smallest_p, units_needed
+from grokscope.dissect.labeling import exchanged, other_partitions, smallest_p, units_needed
 from grokscope.dissect.parts import Parts
 from grokscope.dissect.planted import Planted, Planting, plant
 from grokscope.dissect.sample import Sample, make_sample

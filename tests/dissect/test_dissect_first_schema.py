@@ -71,7 +71,7 @@ def test_its_dissection_is_that_of_the_same_run_written_today(runs, dissected, t
 
 def test_the_report_puts_it_into_the_group_of_its_new_twin(runs, dissected):
     subjects = gather(find_runs(runs[0].path.parent))
-    readings = read(subjects, "ood_test", Criteria(), neighbours=False)
+    readings = read(subjects, "ood_test", Criteria(), neighbors=False)
     assert {r.subject.name for r in readings} == {run.id for run in runs}
     dissections = find_dissections(readings).main
     assert {d.reading.subject.name for d in dissections} == {run.id for run in runs}

@@ -58,8 +58,8 @@ def test_direction_is_the_first_principal_one_with_a_sign_from_the_environments(
         found = dominant_direction(h, codes)
         assert abs(found.v @ truth) > 0.99
         along = [h[codes == c].mean(0) @ found.v for c in np.unique(codes)]
-        centre = h.mean(0) @ found.v
-        assert along[found.towards] - centre == pytest.approx(max(abs(a - centre) for a in along))
+        center = h.mean(0) @ found.v
+        assert along[found.towards] - center == pytest.approx(max(abs(a - center) for a in along))
     assert dominant_direction(h, z).share == pytest.approx(1)
     # reversing features reverses the direction: the sign is a property of the data, not of the decomposition
     np.testing.assert_allclose(dominant_direction(-h, z).v, -dominant_direction(h, z).v, atol=1e-12)

@@ -39,7 +39,7 @@ def test_no_default_changes():
     lost = changed(json.loads(DEFAULTS.read_text()), defaults())
     assert not lost, (
         "a default never changes, for runs leave it out of their identity: two different trainings would be one run. "
-        f"Keep it, and give the new behaviour a new name (field, component or recipe). Changed: {lost}"
+        f"Keep it, and give the new behavior a new name (field, component or recipe). Changed: {lost}"
     )
 
 

@@ -17,7 +17,7 @@ def ranks(features):
 
 
 def with_singular_values(s, n=40, d=10, seed=0):
-    """Centred features (n, d) whose singular values are s."""
+    """Centered features (n, d) whose singular values are s."""
     rng = np.random.default_rng(seed)
     left = np.linalg.qr(np.c_[np.ones(n), rng.standard_normal((n, len(s)))])[0][:, 1:]  # orthogonal to the constant
     right = np.linalg.qr(rng.standard_normal((d, len(s))))[0]
@@ -41,7 +41,7 @@ def test_unequal_singular_values_by_hand():
     )
 
 
-def test_features_are_centred_and_scale_does_not_matter():
+def test_features_are_centered_and_scale_does_not_matter():
     features = with_singular_values([4.0, 2.0, 1.0])
     assert ranks(features + 100.0) == pytest.approx(ranks(features))
     assert ranks(1e-3 * features) == pytest.approx(ranks(features))

@@ -26,8 +26,8 @@ def by_scikit(train, held, classes, strength):
     """Accuracy of scikit-learn's ridge on the same rows."""
     x, y = (t.numpy() for t in train)
     fit = fit_and_select(*x.shape)[0].numpy()
-    centred = x[fit] - x[fit].mean(0)
-    alpha = strength * (centred**2).sum() / x.shape[1]
+    centered = x[fit] - x[fit].mean(0)
+    alpha = strength * (centered**2).sum() / x.shape[1]
     model = Ridge(alpha=alpha, solver="svd").fit(x[fit], np.eye(classes)[y[fit]])
     return (model.predict(held[0].numpy()).argmax(1) == held[1].numpy()).mean()
 

@@ -129,7 +129,7 @@ def test_structure_for_keyboard_and_reader(page):
     assert all(a.get("scope") for a in page.tags.named("th"))
 
 
-def test_verdict_words_stand_beside_every_colour(page):
+def test_verdict_words_stand_beside_every_color(page):
     for name in ("grokked", "memorized", "generalized", "diverged"):
         chips = re.findall(rf'class="chip v-{name}">(.*?)</span>', page.html)
         assert chips

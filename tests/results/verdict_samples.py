@@ -24,7 +24,7 @@ def verdict(name: Name | None = "grokked", split: str = "id_val", **changes: Any
     moments = {key: changes.pop(key) for key in list(changes) if key in MilestonesRecord.__dataclass_fields__}
     whole = VerdictRecord(
         split=split, verdict=name, qualifier=None, reason="held-out reached 0.9", evidence={"way": 0.9}, robust=True,
-        fragile=(), neighbours={"fit=0.98": "grokked"}, notes=(), milestones=milestones(split, **moments), criteria={},
+        fragile=(), neighbors={"fit=0.98": "grokked"}, notes=(), milestones=milestones(split, **moments), criteria={},
         formation=None,
     )  # fmt: skip
     return replace(whole, **changes)

@@ -1,4 +1,4 @@
-"""The planted shortcut is where the config says: stain tells the hospital, nuclei tell the tumour, nothing leaks."""
+"""The planted shortcut is where the config says: stain tells the hospital, nuclei tell the tumor, nothing leaks."""
 
 import json
 from dataclasses import replace
@@ -19,11 +19,11 @@ SMALL = Hospitals(n_train=100, n_eval=70, image_size=24)
 
 
 def texture(x):
-    """Logarithm of the power of the grey image in rings of spatial frequency (n, 8), colour and contrast taken out."""
-    grey = x.mean(axis=1, dtype=np.float64)
-    grey = (grey - grey.mean(axis=(1, 2), keepdims=True)) / grey.std(axis=(1, 2), keepdims=True)
-    power = np.abs(np.fft.rfft2(grey)) ** 2
-    size = grey.shape[1]
+    """Logarithm of the power of the gray image in rings of spatial frequency (n, 8), color and contrast taken out."""
+    gray = x.mean(axis=1, dtype=np.float64)
+    gray = (gray - gray.mean(axis=(1, 2), keepdims=True)) / gray.std(axis=(1, 2), keepdims=True)
+    power = np.abs(np.fft.rfft2(gray)) ** 2
+    size = gray.shape[1]
     ring = np.hypot(np.fft.fftfreq(size)[:, None], np.arange(power.shape[2]) / size) * 48
     edges = [1, 2, 3, 4, 6, 8, 11, 15, 22]
     bands = [power[:, (ring >= a) & (ring < b)].mean(axis=1) for a, b in pairwise(edges)]
@@ -101,7 +101,7 @@ def test_no_patient_leaks_and_numbers_nest(patients, slides):
     assert len(shared) > 0.9 * 3 * slides
 
 
-# -- the colours ----------------------------------------------------------------------------------------------------
+# -- the colors ----------------------------------------------------------------------------------------------------
 
 
 def test_a_laboratory_without_offset_is_the_published_pair():
@@ -118,38 +118,38 @@ def test_mixing_is_beer_lambert():
     rng = np.random.default_rng(0)
     vectors = stain.laboratory(rng.normal(0, 0.1, (3, 4)))
     amounts = rng.uniform(0, 0.8, (3, 2, 5, 6))
-    colours = stain.mix(amounts, vectors)
+    colors = stain.mix(amounts, vectors)
     h, e = amounts[1, :, 2, 3]
-    np.testing.assert_allclose(colours[1, :, 2, 3], 245 * 10 ** -(h * vectors[1, 0] + e * vectors[1, 1]))
+    np.testing.assert_allclose(colors[1, :, 2, 3], 245 * 10 ** -(h * vectors[1, 0] + e * vectors[1, 1]))
     assert (stain.mix(0 * amounts, vectors) == stain.WHITE).all()
 
 
-def test_balancing_meets_the_target_colour():
+def test_balancing_meets_the_target_color():
     rng = np.random.default_rng(0)
     vectors = stain.laboratory(rng.normal(0, 0.1, (20, 4)))
     amounts = tissue.draw(rng, np.arange(20) % 2, 32, 1.0)
     target = np.array([0.2, 0.22]) * np.exp(rng.normal(0, 0.1, (20, 2)))
     factor = stain.balance(amounts, vectors, target).astype(np.float32)
-    colours = stain.mix(amounts * factor[:, :, None, None], vectors).mean(axis=(2, 3))
+    colors = stain.mix(amounts * factor[:, :, None, None], vectors).mean(axis=(2, 3))
     even = stain.mix(target[:, :, None, None], vectors)[:, :, 0, 0]
-    np.testing.assert_allclose(colours[:, :2], even[:, :2], rtol=1e-3)
+    np.testing.assert_allclose(colors[:, :2], even[:, :2], rtol=1e-3)
 
 
 def test_evened_light_meets_the_target_in_every_channel():
     rng = np.random.default_rng(0)
     vectors = stain.laboratory(rng.normal(0, 0.1, (6, 4)))
-    colours = stain.mix(tissue.draw(rng, np.arange(6) % 2, 32, 1.0), vectors)
+    colors = stain.mix(tissue.draw(rng, np.arange(6) % 2, 32, 1.0), vectors)
     target = np.full((6, 2), 0.2)
-    evened = colours * stain.even_light(colours, vectors, target)[:, :, None, None]
+    evened = colors * stain.even_light(colors, vectors, target)[:, :, None, None]
     np.testing.assert_allclose(evened.mean(axis=(2, 3)), stain.mix(target[:, :, None, None], vectors)[:, :, 0, 0])
 
 
-def test_tumour_nuclei_are_larger_and_denser():
-    tumour = np.repeat([0, 1], 60)
-    covered = (tissue.draw(np.random.default_rng(0), tumour, 48, 1.0)[:, 0] > 0.25).mean(axis=(1, 2))
-    assert covered[tumour == 1].mean() > 1.5 * covered[tumour == 0].mean()
-    same = (tissue.draw(np.random.default_rng(0), tumour, 48, 0.0)[:, 0] > 0.25).mean(axis=(1, 2))
-    assert abs(same[tumour == 1].mean() - same[tumour == 0].mean()) < 0.03
+def test_tumor_nuclei_are_larger_and_denser():
+    tumor = np.repeat([0, 1], 60)
+    covered = (tissue.draw(np.random.default_rng(0), tumor, 48, 1.0)[:, 0] > 0.25).mean(axis=(1, 2))
+    assert covered[tumor == 1].mean() > 1.5 * covered[tumor == 0].mean()
+    same = (tissue.draw(np.random.default_rng(0), tumor, 48, 0.0)[:, 0] > 0.25).mean(axis=(1, 2))
+    assert abs(same[tumor == 1].mean() - same[tumor == 0].mean()) < 0.03
 
 
 # -- the shortcut ---------------------------------------------------------------------------------------------------
@@ -160,26 +160,26 @@ def strong():
     return Hospitals(n_train=600, n_eval=300, image_size=32, correlation=1.0, morphology=1.0).build(0)
 
 
-def test_colour_tells_the_label_at_home_and_nothing_elsewhere(strong):
-    colour = scores(strong, mean_rgb)
+def test_color_tells_the_label_at_home_and_nothing_elsewhere(strong):
+    color = scores(strong, mean_rgb)
     knows_hospital = trivial_metrics(strong)
     for name in ("train", "id_val"):
-        assert colour[name] > knows_hospital[name]["acc"] - 0.05 > 0.75
-    assert all(abs(colour[name] - 0.5) < 0.1 for name in ("ood_val", "ood_test"))
+        assert color[name] > knows_hospital[name]["acc"] - 0.05 > 0.75
+    assert all(abs(color[name] - 0.5) < 0.1 for name in ("ood_val", "ood_test"))
 
 
 def test_nuclei_tell_the_label_everywhere(strong):
     assert min(scores(strong, texture).values()) > 0.8
 
 
-def test_colour_tells_the_hospital_only_where_stains_differ(strong):
+def test_color_tells_the_hospital_only_where_stains_differ(strong):
     assert scores(strong, mean_rgb, "env")["train"] > 0.9
     flat = Hospitals(n_train=300, n_eval=8, image_size=24, stain_shift=0, slide_shift=0, correlation=0).build(0)
     assert scores(flat, mean_rgb, "env")["train"] < 0.45
 
 
 @pytest.mark.parametrize("stain_shift", [0.0, 1.0])
-def test_no_channel_of_the_mean_colour_says_anything_of_the_label_without_the_correlation(stain_shift):
+def test_no_channel_of_the_mean_color_says_anything_of_the_label_without_the_correlation(stain_shift):
     """Two stains can be balanced in two channels only; blue alone once told .59 of held-out labels."""
     config = Hospitals(n_train=1500, n_eval=1000, image_size=32, correlation=0, morphology=1.0, stain_shift=stain_shift)
     data = config.build(0)
@@ -188,7 +188,7 @@ def test_no_channel_of_the_mean_colour_says_anything_of_the_label_without_the_co
         assert all(abs(told[name] - 0.5) < 0.05 for name in ("id_val", "ood_val", "ood_test")), (channels, told)
 
 
-def test_with_the_colour_cue_the_mean_colour_tells_the_label():
+def test_with_the_colour_cue_the_mean_color_tells_the_label():
     config = Hospitals(n_train=600, n_eval=300, image_size=32, correlation=0, morphology=1.0)
     assert scores(replace(config, colour_cue=1.0, stain_shift=0.0).build(0), mean_rgb)["id_val"] > 0.7
 

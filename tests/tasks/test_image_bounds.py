@@ -34,7 +34,7 @@ def png(side):
 
 
 def tiff(side):
-    """A TIFF that claims a strip of side x side grey pixels and holds none."""
+    """A TIFF that claims a strip of side x side gray pixels and holds none."""
     tags = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
     tags += [(278, 4, side), (279, 4, side * side % 2**32)]
     body = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)

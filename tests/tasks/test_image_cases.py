@@ -41,14 +41,14 @@ def noise(mode="RGB", size=(16, 12), seed=0):
 
 
 @pytest.mark.parametrize("name", ["rgb16_full.png", "rgb12in16.png"])
-def test_sixteen_bit_colour_is_never_truncated(name):
+def test_sixteen_bit_color_is_never_truncated(name):
     with pytest.raises(ValueError, match=rf"{name}: 16 bits a channel, expected 8; scale by the depth"):
         read_rgb(CASES / name)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "RGB"])
 def test_sixteen_bit_png_of_every_kind_is_refused(tmp_path, mode):
-    """Bytes as libpng writes them: bit depth 16, colour type 4, 6 or 2."""
+    """Bytes as libpng writes them: bit depth 16, color type 4, 6 or 2."""
     kind, channels = {"LA": (4, 2), "RGBA": (6, 4), "RGB": (2, 3)}[mode]
 
     def chunk(name, data):
@@ -83,16 +83,16 @@ def test_a_format_that_may_hide_its_depth_is_refused(tmp_path):
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_fewer_bits_are_scaled_to_eight(tmp_path, bits):
-    grey = np.arange(2**bits, dtype=np.uint8).reshape(1, -1)
-    rows = b"\0" + np.packbits(np.unpackbits(grey.reshape(-1, 1), axis=1)[:, -bits:].ravel()).tobytes()
+    gray = np.arange(2**bits, dtype=np.uint8).reshape(1, -1)
+    rows = b"\0" + np.packbits(np.unpackbits(gray.reshape(-1, 1), axis=1)[:, -bits:].ravel()).tobytes()
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    head = struct.pack(">IIBBBBB", grey.shape[1], 1, bits, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", gray.shape[1], 1, bits, 0, 0, 0, 0)
     data = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-    expected = np.rint(grey.astype(float) * 255 / (2**bits - 1)).astype(np.uint8)
+    expected = np.rint(gray.astype(float) * 255 / (2**bits - 1)).astype(np.uint8)
     np.testing.assert_array_equal(read_rgb(tmp_path / "x.png"), np.broadcast_to(expected, (3, *expected.shape)))
 
 
@@ -155,7 +155,7 @@ def test_a_digest_of_upright_images_is_what_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "L", "LA", "P", "PA", "1", "RGBA"])
-def test_other_kinds_become_the_colours_that_they_show(tmp_path, mode):
+def test_other_kinds_become_the_colors_that_they_show(tmp_path, mode):
     image = noise().quantize(8) if mode == "P" else noise(mode)
     form = {"CMYK": "tif", "YCbCr": "tif", "PA": "png"}.get(mode, "png")
     if mode == "PA":
@@ -167,7 +167,7 @@ def test_other_kinds_become_the_colours_that_they_show(tmp_path, mode):
     np.testing.assert_array_equal(read_rgb(tmp_path / f"x.{form}"), expected.transpose(2, 0, 1))
 
 
-def test_colour_profiles_are_not_applied_and_do_not_disturb(tmp_path):
+def test_color_profiles_are_not_applied_and_do_not_disturb(tmp_path):
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()

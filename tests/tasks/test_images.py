@@ -65,7 +65,7 @@ def decoded(monkeypatch):
 # -- one file -------------------------------------------------------------------------------------------------------
 
 
-def test_rgb_and_rgba_files_give_their_colours(tmp_path):
+def test_rgb_and_rgba_files_give_their_colors(tmp_path):
     x = pixels()
     np.testing.assert_array_equal(read_rgb(save(tmp_path / "rgb.png", x)), x)
     half = np.concatenate([x, np.full_like(x[:1], 128)])
@@ -74,9 +74,9 @@ def test_rgb_and_rgba_files_give_their_colours(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1"])
 def test_every_eight_bit_mode_becomes_rgb(tmp_path, mode):
-    grey = np.where(pixels()[0] > 127, 255, 0).astype(np.uint8)
-    Image.fromarray(grey).convert(mode).save(tmp_path / "x.png")
-    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png"), np.broadcast_to(grey, (3, *grey.shape)))
+    gray = np.where(pixels()[0] > 127, 255, 0).astype(np.uint8)
+    Image.fromarray(gray).convert(mode).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png"), np.broadcast_to(gray, (3, *gray.shape)))
 
 
 def test_a_palette_with_transparency_reads_without_a_warning(tmp_path):

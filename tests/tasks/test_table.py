@@ -19,7 +19,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sheet(tmp_path):
-    """Eight grey images and a table of them, which a test may spoil before it is written."""
+    """Eight gray images and a table of them, which a test may spoil before it is written."""
     frame = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(8)],

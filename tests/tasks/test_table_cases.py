@@ -240,7 +240,7 @@ def test_only_a_clear_count_begins_anew(members, anew):
         assert named == groups
 
 
-def test_grey_images_beside_coloured_ones_are_told(case, folder):
+def test_gray_images_beside_colored_ones_are_told(case, folder):
     plain = replace("D,ood_test,00", "D,ood_test,p0")
     assert build(case("restart", plain))[1] == []
     for i in (0, 2, 20):

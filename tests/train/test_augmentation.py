@@ -59,7 +59,7 @@ def test_a_crop_shifts_and_reflects():
 def test_stain_jitter_moves_the_stains_and_leaves_the_nuclei_where_they_are():
     out = augmented(augment_stain=0.3)(IMAGES)
     shift = (out.float().mean((2, 3)) - IMAGES.float().mean((2, 3))).abs().mean()
-    assert shift > 3  # grey values
+    assert shift > 3  # gray values
     for before, after in zip(IMAGES.float().mean(1).flatten(1), out.float().mean(1).flatten(1), strict=True):
         assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.9
 

@@ -1,4 +1,4 @@
-"""Criteria: what is refused, and that each threshold of a verdict has neighbours."""
+"""Criteria: what is refused, and that each threshold of a verdict has neighbors."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -54,7 +54,7 @@ def test_impossible_thresholds_are_refused(change: dict[str, Any], message: str)
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_every_threshold_of_a_verdict_moves_down_and_up(kind: Any):
     t = grokked() if kind == "classification" else trajectory([1, 2], [0, 1], [0, 1], kind=kind, trivial=0.0)
-    moved = [label.split("=")[0] for label, _ in Criteria().neighbours(t, "id_val")]
+    moved = [label.split("=")[0] for label, _ in Criteria().neighbors(t, "id_val")]
     other = {"fit_r2", "generalize_r2"} if kind == "classification" else {"fit", "generalize"}
     expected = {f.name for f in fields(Criteria)} - EVENTS_ONLY - other - {"zero_loss", "fit_loss", "generalize_loss"}
     assert set(moved) == expected
@@ -62,9 +62,9 @@ def test_every_threshold_of_a_verdict_moves_down_and_up(kind: Any):
     assert all(moved.count(key) == 2 for key in expected - {"in_a_row"})
 
 
-def test_a_neighbour_changes_one_threshold_only():
+def test_a_neighbor_changes_one_threshold_only():
     t, base = grokked(), Criteria()
-    every = list(base.neighbours(t, "id_val"))
+    every = list(base.neighbors(t, "id_val"))
     assert len(every) > 30
     for label, near in every:
         key = label.split("=")[0]
@@ -76,15 +76,15 @@ def test_the_tasks_threshold_fills_in_and_stays_above_the_trivial_predictor():
     t = trajectory([1], [1], [0.9], threshold=0.93, trivial=0.92)
     assert Criteria().thresholds(t) == (0.99, 0.93)
     assert Criteria(generalize=0.97).thresholds(t) == (0.99, 0.97)
-    near = [c.generalize for label, c in Criteria().neighbours(t, "id_val") if label.startswith("generalize")]
+    near = [c.generalize for label, c in Criteria().neighbors(t, "id_val") if label.startswith("generalize")]
     assert min(x for x in near if x) > 0.92
     assert Criteria().thresholds(trajectory([1], [1], [0.9], kind="regression", threshold=0.8)) == (0.9, 0.8)
 
 
-def test_extreme_but_legal_values_keep_legal_neighbours():
+def test_extreme_but_legal_values_keep_legal_neighbors():
     t = grokked()
     edge = Criteria(fit=1.0, plateau_share=1.0, dwell=1, end_share=1.0, collapses=1, delay_ratio=1.0, noise_sigmas=0.0)
-    assert len(list(edge.neighbours(t, "id_val"))) > 10
+    assert len(list(edge.neighbors(t, "id_val"))) > 10
 
 
 def test_an_old_name_says_what_took_its_place():

@@ -59,8 +59,8 @@ def test_in_classification_losses_move_the_milestones_and_scores_say_the_rest():
     assert v.milestones.T_fit.at == 80
     assert v.milestones.T_gen.at == 500
     assert v.verdict == "grokked"
-    assert {key.split("=")[0] for key in v.neighbours} >= {"fit_loss", "generalize_loss"}
-    assert not {"fit", "generalize"} & {key.split("=")[0] for key in v.neighbours}
+    assert {key.split("=")[0] for key in v.neighbors} >= {"fit_loss", "generalize_loss"}
+    assert not {"fit", "generalize"} & {key.split("=")[0] for key in v.neighbors}
 
 
 def test_a_low_loss_with_the_score_of_the_trivial_predictor_is_no_generalization():

@@ -22,10 +22,8 @@ def run_of(shape: str) -> Trajectory:
 def test_every_neighbor_says_what_a_whole_reading_says(shape):
     t, criteria = run_of(shape), Criteria()
     split = t.splits[0]
-    moved = verdict(t, split, criteria).neighbours
-    whole = {
-        label: decide(gather(run_of(shape), split, near), near)[0] for label, near in criteria.neighbours(t, split)
-    }
+    moved = verdict(t, split, criteria).neighbors
+    whole = {label: decide(gather(run_of(shape), split, near), near)[0] for label, near in criteria.neighbors(t, split)}
     assert len(whole) > 30
     assert {label: moved[label] for label in whole} == whole
 
@@ -35,7 +33,7 @@ def test_milestones_depend_on_the_criteria_that_are_named_and_on_no_others(shape
     t, criteria = run_of(shape), Criteria()
     split = t.splits[0]
     base, changed = milestones(t, split, criteria), set()
-    for label, near in criteria.neighbours(t, split):
+    for label, near in criteria.neighbors(t, split):
         name = label.partition("=")[0]
         if milestones(t, split, near) != base:
             changed.add(name)

@@ -149,7 +149,7 @@ def test_a_grokked_curve_that_hovers_in_slow_noise_did_not_robustly_lose_it(sd: 
     lost = [v for v in found if v.label == "ungrokked (after-grokking)"]
     assert len(lost) >= 10
     large = [v for v in lost if v.evidence["lasting_drop"] > 0.5 * v.evidence["way"]]
-    luck_alone = [v for v in large if set(v.neighbours.values()) == {"ungrokked"}]
+    luck_alone = [v for v in large if set(v.neighbors.values()) == {"ungrokked"}]
     assert luck_alone, "only the luck of the drop speaks against these"
     assert sum(v.robust for v in lost) <= 2
 

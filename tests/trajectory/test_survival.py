@@ -95,7 +95,7 @@ def test_the_estimator_by_its_product_formula(runs: list[tuple[int, bool]]):
     st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=2, max_size=5),
     st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=2, max_size=5),
 )
-def test_the_exact_p_by_visiting_every_relabelling(a: list[tuple[int, bool]], b: list[tuple[int, bool]]):
+def test_the_exact_p_by_visiting_every_relabeling(a: list[tuple[int, bool]], b: list[tuple[int, bool]]):
     result = logrank(([t for t, _ in a], [s for _, s in a]), ([t for t, _ in b], [s for _, s in b]))
     if result.p is None:
         assert result.reason.startswith("cannot tell")

@@ -183,7 +183,7 @@ def test_a_falling_loss_and_rounding_noise_near_zero_are_no_spikes():
     assert loss_spikes(with_loss(tiny)) == []
 
 
-def test_neighbouring_spikes_are_one_distant_ones_two():
+def test_neighboring_spikes_are_one_distant_ones_two():
     loss = np.full(100, 0.01)
     loss[[40, 42, 70]] = 1.0
     spikes = loss_spikes(with_loss(loss))

@@ -68,7 +68,7 @@ def test_a_late_collapse_is_unstable_but_not_robust():
     v = verdict(trajectory(FINE_STEP, train, np.full(len(FINE_STEP), 0.1)))
     assert v.label == "unstable (lasting)"
     assert not v.robust
-    assert v.neighbours["cut=80%"] == "memorized"
+    assert v.neighbors["cut=80%"] == "memorized"
 
 
 def test_a_train_split_on_which_the_trivial_predictor_is_perfect_collapses_against_chance():
@@ -126,7 +126,7 @@ def test_a_rise_that_has_just_levelled_off_is_not_robust():
     held = 0.05 + 0.65 * np.clip((GRIDS["500 rows"] - 10000) / 29000, 0, 1)
     v = verdict(trajectory(GRIDS["500 rows"], np.where(GRIDS["500 rows"] < 1000, 0.5, 1.0), held))
     assert v.verdict == "semi-grokked"
-    assert v.neighbours["cut=80%"] == "rising"
+    assert v.neighbors["cut=80%"] == "rising"
     assert not v.robust
 
 
@@ -261,7 +261,7 @@ def test_the_told_m_height_log_is_never_memorized_and_ends_at_the_trivial_predic
     assert v.robust
     assert "the level of the trivial predictor" in v.reason
     assert "nothing was memorized" in v.reason
-    words = {int(s): verdict(t.head(int((t.step <= s).sum())), neighbours=False).verdict for s in range(100, 1500, 50)}
+    words = {int(s): verdict(t.head(int((t.step <= s).sum())), neighbors=False).verdict for s in range(100, 1500, 50)}
     assert set(words.values()) == {"underfit", "recovered-to-baseline"}
     assert {w for s, w in words.items() if s <= 750} == {"underfit"}
     assert v.milestones.end > 0
@@ -310,7 +310,7 @@ def test_a_train_score_that_touched_the_threshold_once_is_not_robustly_fitted():
     train = np.full(60, 0.9)
     train[20] = 1.0
     v = verdict(trajectory(np.arange(60), train, np.full(60, 0.1)))
-    assert v.neighbours["in_a_row=2"] == "underfit"
+    assert v.neighbors["in_a_row=2"] == "underfit"
     assert not v.robust
 
 

@@ -27,7 +27,7 @@ COARSE = np.array([1, 40, 150, 300, 450, 600, 900, 1200, 1500])
 
 
 def name(t: Trajectory, criteria: Criteria | None = None) -> str:
-    return verdict(t, criteria=criteria, neighbours=False).label
+    return verdict(t, criteria=criteria, neighbors=False).label
 
 
 def test_the_digits_recipe_groks():
@@ -158,7 +158,7 @@ PUBLISHED = [
 @pytest.mark.parametrize(("peak", "at", "final"), PUBLISHED)
 @pytest.mark.parametrize("sigma", [0.0, 0.01])
 def test_the_published_shortcut_runs_ungrok(peak: float, at: float, final: float, sigma: float):
-    v = verdict(early_peak(peak, at, final, sigma), neighbours=False)
+    v = verdict(early_peak(peak, at, final, sigma), neighbors=False)
     assert v.label == "ungrokked (early-peak)"
     assert v.milestones.T_gen.censored
 
@@ -287,7 +287,7 @@ def test_repeated_collapses_of_train_are_unstable():
 def test_a_few_brief_collapses_in_a_long_log_are_events_not_instability():
     train = np.ones(400)
     train[[100, 200, 300]] = 0.3
-    v = verdict(trajectory(np.arange(400), train, np.full(400, 0.2)), neighbours=False)
+    v = verdict(trajectory(np.arange(400), train, np.full(400, 0.2)), neighbors=False)
     assert v.verdict == "memorized"
     assert v.evidence["collapses"] == 3
 
@@ -311,7 +311,7 @@ def test_collapses_before_grokking_are_forgiven_once_it_keeps():
 
 def test_a_fall_that_rattles_around_the_level_counts_once():
     train = np.r_[[1.0] * 10, [0.7, 0.85, 0.7, 0.85, 0.7], [1.0] * 10]
-    v = verdict(trajectory(np.arange(25), train, np.full(25, 0.5)), neighbours=False)
+    v = verdict(trajectory(np.arange(25), train, np.full(25, 0.5)), neighbors=False)
     assert v.evidence["collapses"] == 1
 
 
@@ -328,7 +328,7 @@ def test_underfit_is_about_train_whatever_held_out_did():
     v = verdict(trajectory(LOG_GRID, 0.985 * fitting(LOG_GRID, 40), 0.97 * fitting(LOG_GRID, 40)))
     assert v.verdict == "underfit"
     assert "question the fit threshold" in v.reason
-    assert v.neighbours["fit=0.985"] == "generalized"
+    assert v.neighbors["fit=0.985"] == "generalized"
     assert not v.robust
 
 
@@ -388,7 +388,7 @@ def test_chance_level_data_memorize():
     for classes, n in ((2, 600), (10, 600), (59, 1740)):
         held = rng.binomial(n, 1 / classes, size=61) / n
         t = trajectory(PUBLISHED_GRID, fitting(PUBLISHED_GRID, 100), held, trivial=1 / classes, n={"id_val": n})
-        assert verdict(t, neighbours=False).verdict == "memorized"
+        assert verdict(t, neighbors=False).verdict == "memorized"
 
 
 def test_an_imbalanced_trivial_predictor_shortens_the_way():
@@ -428,7 +428,7 @@ def test_a_coarse_grid_is_not_robust_about_the_delay():
     """T_fit in (1, 50], T_gen in (50, 100]: the delay may be one step."""
     v = verdict(trajectory([1, 50, 100, 150, 200], [0.5, 1, 1, 1, 1], [0.1, 0.1, 1, 1, 1]))
     assert v.verdict == "grokked"
-    assert v.neighbours["grid=shortest"] == "generalized"
+    assert v.neighbors["grid=shortest"] == "generalized"
     assert not v.robust
 
 
@@ -437,7 +437,7 @@ def test_reaching_it_only_in_the_last_row_is_not_robust():
     row = int(np.argmax(t.held_out["id_val"] >= 0.95))
     v = verdict(t.head(row + 1))
     assert v.verdict == "grokked"
-    assert v.neighbours["last_row=dropped"] != "grokked"
+    assert v.neighbors["last_row=dropped"] != "grokked"
     assert not v.robust
 
 
@@ -454,7 +454,7 @@ def test_verdict_is_plain_data_with_everything_needed_to_check_it():
     assert plain["criteria"]["dwell"] == 3
     assert plain["milestones"]["T_gen"]["censored"] is True
     assert plain["evidence"]["peak_step"] == 350
-    assert plain["neighbours"]["noise_sigmas=4"] == "ungrokked"
+    assert plain["neighbors"]["noise_sigmas=4"] == "ungrokked"
     assert str(v).startswith("id_val: ungrokked (early-peak)")
     for t in (grokked(), memorized(), digits(), trajectory([0], [1], [1])):
         json.dumps(verdict(t).to_dict(), allow_nan=False)
@@ -474,7 +474,7 @@ def test_all_splits_at_once_and_in_any_order():
 def test_every_class_can_be_reached():
     """The table has no unreachable line: the classes named in this file are all of them."""
     found = {
-        verdict(t, neighbours=False).verdict
+        verdict(t, neighbors=False).verdict
         for t in (
             grokked(),
             memorized(),

@@ -42,7 +42,7 @@ def appended(t: Trajectory, rows: int) -> Trajectory:
 def test_a_run_at_rest_keeps_its_verdict_when_it_goes_on_resting(t: Trajectory, rows: int):
     """Except `unstable`, for a long enough calm dilutes old collapses and may only ever end that verdict; `rising`,
     which levels off; and `memorized` after a drop within noise, which more rows at the end may show to be a decay."""
-    before, after = (verdict(x, neighbours=False) for x in (t, appended(t, rows)))
+    before, after = (verdict(x, neighbors=False) for x in (t, appended(t, rows)))
     if before.verdict == "unstable":
         return
     if before.verdict == "rising":
@@ -70,7 +70,7 @@ def test_another_unit_of_time_scales_milestones_and_changes_no_class(t: Trajecto
     if a.delay is not None and b.delay is not None:
         assert b.delay.value == a.delay.value * factor
     one, two = verdict(t), verdict(scaled)
-    assert (one.label, one.robust, one.neighbours) == (two.label, two.robust, two.neighbours)
+    assert (one.label, one.robust, one.neighbors) == (two.label, two.robust, two.neighbors)
 
 
 @quick
@@ -87,23 +87,23 @@ def test_rows_without_any_value_change_nothing(t: Trajectory, data: st.DataObjec
 
 @quick
 @given(trajectories())
-def test_robust_means_that_no_neighbour_differs(t: Trajectory):
+def test_robust_means_that_no_neighbor_differs(t: Trajectory):
     v = verdict(t)
     if v.verdict is None:
         assert not v.robust
-        assert v.neighbours == {}
+        assert v.neighbors == {}
         return
     if v.robust:
-        assert set(v.neighbours.values()) == {v.verdict}
-    for label, near in Criteria().neighbours(t, "id_val"):
-        moved = verdict(t, criteria=near, neighbours=False).verdict
-        assert moved in (v.neighbours[label], None)
+        assert set(v.neighbors.values()) == {v.verdict}
+    for label, near in Criteria().neighbors(t, "id_val"):
+        moved = verdict(t, criteria=near, neighbors=False).verdict
+        assert moved in (v.neighbors[label], None)
 
 
 @quick
 @given(trajectories())
 def test_the_definitions_of_the_classes_hold(t: Trajectory):
-    v = verdict(t, neighbours=False)
+    v = verdict(t, neighbors=False)
     m, e = v.milestones, v.evidence
     match v.verdict:
         case "underfit":
@@ -140,13 +140,13 @@ def test_the_definitions_of_the_classes_hold(t: Trajectory):
 @quick
 @given(trajectories(), st.floats(2, 20))
 def test_asking_for_a_longer_delay_never_makes_more_runs_grok(t: Trajectory, longer: float):
-    if verdict(t, criteria=Criteria(delay_ratio=longer), neighbours=False).verdict == "grokked":
-        assert verdict(t, neighbours=False).verdict == "grokked"
+    if verdict(t, criteria=Criteria(delay_ratio=longer), neighbors=False).verdict == "grokked":
+        assert verdict(t, neighbors=False).verdict == "grokked"
 
 
 @quick
 @given(trajectories(), st.floats(3, 10))
 def test_asking_for_more_certainty_never_makes_more_runs_ungrok(t: Trajectory, sigmas: float):
     strict = Criteria(noise_sigmas=sigmas)
-    if verdict(t, criteria=strict, neighbours=False).verdict == "ungrokked":
-        assert verdict(t, neighbours=False).verdict in ("ungrokked", "semi-grokked", "rising", "recovered-to-baseline")
+    if verdict(t, criteria=strict, neighbors=False).verdict == "ungrokked":
+        assert verdict(t, neighbors=False).verdict in ("ungrokked", "semi-grokked", "rising", "recovered-to-baseline")

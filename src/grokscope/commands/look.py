@@ -126,9 +126,9 @@ def ls(
     return Listing(keep, place, tuple(f"{name} {value}" for name, value in asked.items() if value is not None))
 
 
-def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:
+def _judge(run: Run, state: str, neighbors: bool = True) -> Splits:
     try:
-        return run_verdicts(run, state=state, neighbours=neighbours)
+        return run_verdicts(run, state=state, neighbors=neighbors)
     except Damaged:
         raise
     except ValueError:
@@ -137,7 +137,7 @@ def _judge(run: Run, state: str, neighbours: bool = True) -> Splits:
 
 def _judge_quickly(run: Run, state: str) -> Splits:
     """For tables of many runs: without asking what the neighboring thresholds would say."""
-    return _judge(run, state, neighbours=False)
+    return _judge(run, state, neighbors=False)
 
 
 @dataclass

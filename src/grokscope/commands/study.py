@@ -334,7 +334,7 @@ def status(
     verdicts, problems = {}, {}
     for s in runs:
         try:
-            found = {} if s.state in ("new", *BAD) else run_verdicts(s.run, study.criteria, neighbours=False)
+            found = {} if s.state in ("new", *BAD) else run_verdicts(s.run, study.criteria, neighbors=False)
         except ValueError as error:
             problems[s.run.id] = str(error)
         else:

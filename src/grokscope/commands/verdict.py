@@ -83,7 +83,7 @@ class Judged(Result):
             for v in splits.values():
                 if len(rows) <= 3 or v.verdict is None:
                     console.print(verdict_line(v))
-                    _show_neighbours(v, console)
+                    _show_neighbors(v, console)
         for line in _note_lines(self.sources):
             console.print(line)
 
@@ -99,8 +99,8 @@ def _or_empty(value: float) -> str:
     return "" if isnan(value) else number(value)
 
 
-def _show_neighbours(v: VerdictRecord, console: "Console") -> None:
-    other = {k: name for k, name in v.neighbours.items() if name != v.verdict}
+def _show_neighbors(v: VerdictRecord, console: "Console") -> None:
+    other = {k: name for k, name in v.neighbors.items() if name != v.verdict}
     if other:
         console.print("  with " + ", ".join(f"{k}: {name}" for k, name in other.items()))
 

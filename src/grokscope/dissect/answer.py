@@ -47,8 +47,8 @@ def explained(scene: Scene, environments: np.ndarray) -> np.ndarray:
     y = y[:, y.any(axis=0)]
     z = z - y @ (y.T @ z / y.sum(axis=0)[:, None])
     out = []
-    for labelling in environments:
-        e = np.eye(int(environments.max()) + 1)[labelling]
+    for labeling in environments:
+        e = np.eye(int(environments.max()) + 1)[labeling]
         rest = e - y @ (y.T @ e / y.sum(axis=0)[:, None])
         moved = rest.T @ z
         out.append((moved * (np.linalg.pinv(rest.T @ rest, rcond=1e-9, hermitian=True) @ moved)).sum())

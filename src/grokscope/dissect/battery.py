@@ -145,8 +145,8 @@ def dissect(
         result = _with_warning(result, _only_pooled(model))
     if not steer_sites or result.reliance is None:
         return result
-    labelled = (labels, environments, groups)
-    steered = _steer_earlier(model, images, labelled, features, result, steer_sites, reading, progress)
+    labeled = (labels, environments, groups)
+    steered = _steer_earlier(model, images, labeled, features, result, steer_sites, reading, progress)
     return replace(result, m5=replace(result.m5, sites=steered))
 
 
@@ -177,20 +177,20 @@ def _with_warning(result: Dissection, warning: str) -> Dissection:
 def _steer_earlier(
     model: "nn.Module",
     images: "np.ndarray | Tensor",
-    labelled: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    labeled: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     features: "Features",
     result: Dissection,
     steer_sites: Sequence[str],
     reading: Any,
     progress: Progress,
 ) -> tuple[SiteCurve, ...]:
-    """Steering at sites before the head, through the network, on the same sample as everything else; `labelled` holds
+    """Steering at sites before the head, through the network, on the same sample as everything else; `labeled` holds
     labels, environments and groups."""
     from grokscope.dissect.through import steer_site
 
     linear = head_of(model, features.sites[POOLED], features.logits, reading["head"])
-    sample = prepare_sample(*labelled, len(features.logits), linear, result.settings)[0]
-    running = {"classes": np.asarray(labelled[0]), **{key: reading[key] for key in ("batch", "prepare", "head")}}
+    sample = prepare_sample(*labeled, len(features.logits), linear, result.settings)[0]
+    running = {"classes": np.asarray(labeled[0]), **{key: reading[key] for key in ("batch", "prepare", "head")}}
     curves = []
     for number, site in enumerate(steer_sites):
         progress.begin_site(number, site)

@@ -105,7 +105,7 @@ def variance_matched_frames(
 
 
 def erase_logits(
-    logits: np.ndarray, centred: np.ndarray, weight: np.ndarray, frames: np.ndarray, lengths: np.ndarray | None = None
+    logits: np.ndarray, centered: np.ndarray, weight: np.ndarray, frames: np.ndarray, lengths: np.ndarray | None = None
 ) -> np.ndarray:
     """Logits (D, n, k) after removing each frame (D, d, r) orthogonally, without forming the edited features.
 
@@ -113,8 +113,8 @@ def erase_logits(
     length along its own projection: a control matched in removed norm, example by example.
     """
     draws, _, r = frames.shape
-    coordinates = (centred @ frames.transpose(1, 0, 2).reshape(len(weight[0]), draws * r)).reshape(
-        len(centred), draws, r
+    coordinates = (centered @ frames.transpose(1, 0, 2).reshape(len(weight[0]), draws * r)).reshape(
+        len(centered), draws, r
     )
     coordinates = coordinates.transpose(1, 0, 2)
     if lengths is not None:

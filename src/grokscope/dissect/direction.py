@@ -27,8 +27,8 @@ def dominant_direction(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None 
     Its sign is fixed on the environments it was fitted to: toward the one whose mean lies farthest out. Never look
     at an unseen environment to choose it.
     """
-    means, shares, centre = class_means(h, z, weights)
-    offsets = means - centre
+    means, shares, center = class_means(h, z, weights)
+    offsets = means - center
     _, s, vt = np.linalg.svd(offsets * np.sqrt(shares)[:, None], full_matrices=False)
     if s[0] == 0:
         raise ValueError("all environments have the same mean features: there is no direction between them")

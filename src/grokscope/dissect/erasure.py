@@ -20,7 +20,7 @@ from grokscope.dissect.controls import (
 from grokscope.dissect.effects import Scene, effect_records
 from grokscope.dissect.erasure_methods import ErasureMethod, ErasureView, method
 from grokscope.dissect.head import LinearHead
-from grokscope.dissect.labelling import Labelling, random_labels, smallest_p
+from grokscope.dissect.labeling import Labeling, random_labels, smallest_p
 from grokscope.dissect.leace import Whitening, whiten
 from grokscope.dissect.probes import Probe, fit_path, judge
 from grokscope.dissect.sample import Sample
@@ -62,8 +62,8 @@ class Bench:
     def without_environment(self) -> np.ndarray:
         """The fit part with every environment moved to the common mean: a world without the shortcut."""
         z = self.sample.target("environment", "fit")
-        means, _, centre = class_means(self.fit, z, self.sample.weights["fit"])
-        return self.fit - means[z] + centre
+        means, _, center = class_means(self.fit, z, self.sample.weights["fit"])
+        return self.fit - means[z] + center
 
     def view(self, probe: Probe) -> ErasureView:
         """What methods of erasure are fitted to."""
@@ -72,7 +72,7 @@ class Bench:
         return ErasureView(self.fit, z, y, weights, probe, self.whitening, self.without_environment)
 
     @cached_property
-    def random_labels(self) -> list[Labelling]:
+    def random_labels(self) -> list[Labeling]:
         """Permuted environments (n_fit,) of the fit part, the same for every method, each with its own weights."""
         return random_labels(self.sample, self.settings)
 

@@ -15,7 +15,7 @@ from grokscope.registry import load, register
 if TYPE_CHECKING:
     import numpy as np
 
-    from grokscope.dissect.labelling import Labelling
+    from grokscope.dissect.labeling import Labeling
     from grokscope.dissect.leace import Whitening
     from grokscope.dissect.probes import Probe
     from grokscope.dissect.subspaces import Eraser
@@ -54,7 +54,7 @@ class ErasureMethod(Component):
     def fit(self, view: ErasureView) -> "Eraser":
         """The map that removes the environment from features like the view's. Raises ValueError where there is none."""
 
-    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
         """The same for permuted environments, each with weights of its own: the control ``labels``, to be fitted to the
         view's features without the environment. Without it (an empty list) the method has its other controls only."""
         del view, labelings
@@ -77,7 +77,7 @@ class MeanDifference(ErasureMethod):
 
         return mean_diff(view.h, view.z, view.weights)
 
-    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
         from grokscope.dissect.subspaces import mean_diff
 
         return [mean_diff(view.without_environment, z, weights) for z, weights in labelings]
@@ -105,7 +105,7 @@ class Discriminants(ErasureMethod):
 
         return lda(view.h, view.z, view.weights, rounds=self.rounds)
 
-    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
         from grokscope.dissect.subspaces import lda
 
         if self.rounds > 1:  # a hundred labelings, each with as many inverses as there are rounds
@@ -152,7 +152,7 @@ class Leace(ErasureMethod):
 
         return view.whitening.eraser(class_means(view.h, view.z, view.weights)[0])
 
-    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
         from grokscope.dissect.leace import ObliqueFitter
 
         fitter = ObliqueFitter(view.without_environment)
@@ -177,7 +177,7 @@ class Splince(ErasureMethod):
 
         return splince(view.h, view.z, view.y, view.weights)
 
-    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labelling]") -> "list[Eraser]":
+    def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
         from grokscope.dissect.leace import ObliqueFitter
 
         fitter = ObliqueFitter(view.without_environment)

@@ -24,7 +24,7 @@ class LinearHead:
         return h.astype(np.float64) @ self.weight.T + self.bias
 
     @property
-    def centred(self) -> np.ndarray:
+    def centered(self) -> np.ndarray:
         """Weights (k, d) without the part common to all classes, which moves no prediction."""
         return self.weight - self.weight.mean(axis=0)
 

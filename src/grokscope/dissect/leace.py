@@ -85,15 +85,15 @@ class ObliqueFitter:
         """
         from scipy.linalg import solve
 
-        means, _, centre = class_means(self.white, z, weights)
+        means, _, center = class_means(self.white, z, weights)
         w = np.full(len(z), 1 / len(z)) if weights is None else weights / weights.sum()
-        rest = self.white - centre
-        offsets = (means - centre).T
+        rest = self.white - center
+        offsets = (means - center).T
         covariance = (rest * w[:, None]).T @ rest
         rows = solve(covariance, offsets, assume_a="pos").T
         size = float(np.linalg.eigvalsh(rows @ offsets)[-1])
         if spare is not None:
-            task = (class_means(self.white, spare, weights)[0] - centre).T
+            task = (class_means(self.white, spare, weights)[0] - center).T
             inside = solve(covariance, task, assume_a="pos").T
             rows = rows - (rows @ task) @ np.linalg.pinv(inside @ task, rcond=RELATIVE_ZERO, hermitian=True) @ inside
         values, vectors = np.linalg.eigh(rows @ offsets)
@@ -103,7 +103,7 @@ class ObliqueFitter:
             raise ValueError("environment and task lie along the same directions: one cannot go and the other stay")
         q = vectors[:, kept]
         left, right = self.back @ offsets @ q / values[kept], (q.T @ rows) @ self.into.T
-        return Eraser("leace" if spare is None else "splince", left, right, self.mean + self.back @ centre)
+        return Eraser("leace" if spare is None else "splince", left, right, self.mean + self.back @ center)
 
 
 def splince(h: np.ndarray, z: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Eraser:

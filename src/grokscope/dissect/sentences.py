@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.dissect.controls import smallest_empirical_p
-from grokscope.dissect.labelling import units_needed
+from grokscope.dissect.labeling import units_needed
 from grokscope.dissect.probes import MIN_UNITS
 from grokscope.results.answer import Use
 from grokscope.results.erasures import Erasure

@@ -16,7 +16,7 @@ from grokscope.dissect.direction import Direction, dominant_direction, reliabili
 from grokscope.dissect.effects import EFFECTS, Scene, margins, measure, unit_interval
 from grokscope.dissect.erasure import Bench
 from grokscope.dissect.head import LinearHead
-from grokscope.dissect.labelling import exchanged, smallest_p
+from grokscope.dissect.labeling import exchanged, smallest_p
 from grokscope.results.scores import ByEffect
 from grokscope.results.steering import M5, Curve, Scaling, Signs, SlopeControls
 
@@ -72,7 +72,7 @@ def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
         for scene in bench.scenes.values()
         for scaling, unit in units.items()
     ]
-    slope = sigma * bench.head.centred @ v
+    slope = sigma * bench.head.centered @ v
     controls = _slope_controls(bench, direction, uniform, sigma)
     return M5(
         towards=environments[direction.towards],
@@ -120,7 +120,7 @@ def _slope_controls(bench: Bench, direction: Direction, uniform: np.ndarray, sig
     )
     dealt = [_reach(fit, z, weights) / direction.spread for z, weights in exchanged(bench.sample, settings)]
     labels = np.stack(dealt) if dealt else np.zeros((0, len(v)))
-    size = lambda u: np.linalg.norm(sigma * u @ bench.head.centred.T, axis=-1)  # noqa: E731 - one formula, four uses
+    size = lambda u: np.linalg.norm(sigma * u @ bench.head.centered.T, axis=-1)  # noqa: E731 - one formula, four uses
     slope = float(size(v))
     return SlopeControls(
         norm=null("norm", slope, size(uniform), "greater"),

@@ -79,9 +79,9 @@ def class_means(
     one_hot = np.zeros((len(h), k))
     one_hot[np.arange(len(h)), codes] = w
     total = one_hot.sum(axis=0)
-    centre = w @ h / w.sum()
+    center = w @ h / w.sum()
     # centered before summing: the means differ by little where the features have a large common offset
-    return centre + one_hot.T @ (h - centre) / total[:, None], total / total.sum(), centre
+    return center + one_hot.T @ (h - center) / total[:, None], total / total.sum(), center
 
 
 def row_space(rows: np.ndarray, rank: int) -> np.ndarray:
@@ -100,8 +100,8 @@ def mean_diff(h: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None) -
     Afterward the class means of the fitted examples are equal, so no linear probe fitted to them does better than a
     constant. Takes more away than `leace` does where the features are correlated.
     """
-    means, shares, centre = class_means(h, z, weights)
-    return _orthogonal("mean_diff", row_space((means - centre) * np.sqrt(shares)[:, None], len(means) - 1), centre)
+    means, shares, center = class_means(h, z, weights)
+    return _orthogonal("mean_diff", row_space((means - center) * np.sqrt(shares)[:, None], len(means) - 1), center)
 
 
 def lda(
@@ -124,21 +124,21 @@ def lda(
     the classes again.
     """
     basis = np.zeros((h.shape[1], 0))
-    centre = class_means(h, z, weights)[2]
+    center = class_means(h, z, weights)[2]
     rest = np.asarray(h, dtype=np.float64)
     for _ in range(rounds):
         means, shares, middle = class_means(rest, z, weights)
         inverse = np.linalg.inv(within_covariance(rest, z, means, weights, shrinkage))
         directions = discriminants(inverse, means, shares, middle).left
         basis = np.linalg.qr(np.concatenate([basis, directions], axis=1))[0]
-        rest = h - (h - centre) @ basis @ basis.T
-    return _orthogonal("lda", basis, centre)
+        rest = h - (h - center) @ basis @ basis.T
+    return _orthogonal("lda", basis, center)
 
 
-def discriminants(inverse: np.ndarray, means: np.ndarray, shares: np.ndarray, centre: np.ndarray) -> Eraser:
+def discriminants(inverse: np.ndarray, means: np.ndarray, shares: np.ndarray, center: np.ndarray) -> Eraser:
     """One round of `lda` from the inverse (d, d) of a within-class covariance and the class means (k, d)."""
-    offsets = (means - centre) * np.sqrt(shares)[:, None]
-    return _orthogonal("lda", row_space(offsets @ inverse, len(means) - 1), centre)
+    offsets = (means - center) * np.sqrt(shares)[:, None]
+    return _orthogonal("lda", row_space(offsets @ inverse, len(means) - 1), center)
 
 
 def within_covariance(

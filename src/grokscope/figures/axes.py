@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def axes_rows(
 
 def ruled(axes: "Axes") -> None:
     """Thin horizontal lines behind the data."""
-    axes.grid(axis="y", color=colour("line"), linewidth=0.7)
+    axes.grid(axis="y", color=color("line"), linewidth=0.7)
     axes.set_axisbelow(True)
 
 
@@ -73,7 +73,7 @@ def heading(
     """A small title over the left end of the axes, in place of a rotated label."""
     axes.annotate(
         text, (0, 1), xycoords="axes fraction", xytext=(0, above), textcoords="offset points",
-        color=colour(role), fontsize=size, fontweight=weight, va="bottom", ha="left", annotation_clip=False,
+        color=color(role), fontsize=size, fontweight=weight, va="bottom", ha="left", annotation_clip=False,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: flo
     for place, (_, text, role) in zip(places, wanted, strict=True):
         axes.annotate(
             text, (1, 0), xycoords="axes fraction", xytext=(4, place), textcoords="offset points",
-            color=colour(role), fontsize=size, va="center", ha="left", annotation_clip=False,
+            color=color(role), fontsize=size, va="center", ha="left", annotation_clip=False,
         )  # fmt: skip
 
 

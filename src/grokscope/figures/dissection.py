@@ -11,7 +11,7 @@ import numpy as np
 from grokscope.figures.axes import axes_rows, dress_y, heading, margin_labels, ruled
 from grokscope.figures.checkpoint_view import POOLED, CheckpointView, finite, hardest, median
 from grokscope.figures.keys import Entry
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.results.erasures import M4, Erasure
 from grokscope.results.neurons import M6, OverK
 from grokscope.results.probes import M1, ProbeResult, Target
@@ -62,9 +62,9 @@ def _point(
     if not isfinite(value):
         return
     if interval:
-        axes.plot([x, x], interval, color=colour(role), linewidth=1.0, alpha=0.55)
-    axes.plot(x, value, marker, color=colour(role), markersize=4.2, alpha=0.9, linestyle="none",
-              markerfacecolor=colour(role if filled else "paper"))  # fmt: skip
+        axes.plot([x, x], interval, color=color(role), linewidth=1.0, alpha=0.55)
+    axes.plot(x, value, marker, color=color(role), markersize=4.2, alpha=0.9, linestyle="none",
+              markerfacecolor=color(role if filled else "paper"))  # fmt: skip
 
 
 def _spread(i: int, of: int, width: float = 0.12) -> float:
@@ -83,9 +83,9 @@ def draw_probes(figure: "FigureBase", runs: Seen) -> None:
                 _probe(axes, x + shift + _spread(i, len(runs)), d.probe(site, target), role)
         scores = {site: [s for d in runs if (s := d.score(site, target)) is not None] for site in sites}
         medians = [median(s.balanced for s in scores[site]) for site in sites]
-        axes.plot(np.arange(len(sites)) + shift, medians, color=colour(role), linewidth=1.2, alpha=0.7)
+        axes.plot(np.arange(len(sites)) + shift, medians, color=color(role), linewidth=1.2, alpha=0.7)
         for chance in finite(s.chance for s in chain.from_iterable(scores[site] for site in sites))[:1]:
-            axes.axhline(chance, color=colour(role), linewidth=1.1, linestyle=(0, (1, 2)))
+            axes.axhline(chance, color=color(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
     axes.set_ylim(0, 1.04)
     _names(axes, [short_site(s) if len(sites) > 4 else s for s in sites])
@@ -98,12 +98,12 @@ def _probe(axes: "Axes", x: float, probe: ProbeResult | None, role: str) -> None
     if probe.test is not None:
         _point(axes, x, probe.test.balanced, probe.test.interval, role, "o")
     for control in probe.controls:
-        axes.plot(x, control.random, "x", color=colour(RANDOM), markersize=3.2, linestyle="none")
+        axes.plot(x, control.random, "x", color=color(RANDOM), markersize=3.2, linestyle="none")
 
 
 def short_site(site: str) -> str:
-    """``layer3`` -> ``l3``; the mean color of the image, which needs no network, is ``colour``."""
-    return "colour" if site == "mean_rgb" else site.replace("layer", "l")
+    """``layer3`` -> ``l3``; the mean color of the image, which needs no network, is ``color``."""
+    return "color" if site == "mean_rgb" else site.replace("layer", "l")
 
 
 def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
@@ -121,7 +121,7 @@ def draw_erasure(figure: "FigureBase", runs: Seen) -> None:
                 _point(axes, x + at + _spread(i, len(runs)), score.balanced, score.interval, role, "s", filled)
     axes.set_ylim(0, 1.04)
     for chance in finite(e.before.chance for e in chain.from_iterable(d.erasures.values() for d in runs))[:1]:
-        axes.axhline(chance, color=colour(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
+        axes.axhline(chance, color=color(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
         margin_labels(axes, [(chance, "chance, env.", ENVIRONMENT)], size=9)
     _names(axes, names)
     _effects(gap, _effects_by_eraser(runs, names, "test", lambda e: e.env_gap_drop))
@@ -145,7 +145,7 @@ def _effects(axes: "Axes", by_eraser: Mapping[str, Sequence[Effect]]) -> None:
             _point(axes, x - 0.25 + _spread(i, len(effects)), effect.value, effect.interval, ENVIRONMENT, "o")
         for j, control in enumerate(controls):
             _control_bar(axes, x + 0.02 + 0.14 * j, [e.controls[control] for e in effects if control in e.controls])
-    axes.axhline(0, color=colour("muted"), linewidth=0.8)
+    axes.axhline(0, color=color("muted"), linewidth=0.8)
     axes.margins(y=0.18)
     dress_y(axes, log=False)
     _names(axes, list(by_eraser))
@@ -156,9 +156,9 @@ def _control_bar(axes: "Axes", x: float, nulls: Sequence[Null]) -> None:
     low, high = median(n.low for n in nulls), median(n.high for n in nulls)
     if not isfinite(low) or not isfinite(high):
         return
-    axes.plot([x, x], [low, high], color=colour(RANDOM), linewidth=4, alpha=0.45, solid_capstyle="butt")
+    axes.plot([x, x], [low, high], color=color(RANDOM), linewidth=4, alpha=0.45, solid_capstyle="butt")
     axes.annotate(nulls[0].control[0], (x, high), xytext=(0, 1), textcoords="offset points", fontsize=7.5, ha="center",
-                  va="bottom", color=colour("muted"))  # fmt: skip
+                  va="bottom", color=color("muted"))  # fmt: skip
 
 
 def steering_rows(runs: Seen) -> list[tuple[str, Scaling]]:
@@ -180,9 +180,9 @@ def draw_steering(figure: "FigureBase", runs: Seen) -> None:
         same = [c for c in curves if len(c.steps) == len(steps)]
         low = np.nanmedian([c.random_accuracy_low for c in same], axis=0)
         high = np.nanmedian([c.random_accuracy_high for c in same], axis=0)
-        axes.fill_between(steps, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+        axes.fill_between(steps, low, high, color=color(RANDOM), alpha=0.28, linewidth=0)
         _seeds(axes, steps, [c.accuracy for c in same], ENVIRONMENT)
-        axes.axvline(0, color=colour("muted"), linewidth=0.8)
+        axes.axvline(0, color=color("muted"), linewidth=0.8)
         dress_y(axes, log=False)
     parts[-1].set_xlabel("steps along the direction", labelpad=2)
 
@@ -200,7 +200,7 @@ def _ablation(axes: "Axes", runs: Seen, scene: str, curve_of: Callable[[ByEffect
     done = [(d.m6.ks, a) for d in runs if d.m6 is not None and (a := d.ablation(scene)) is not None]
     if not done:
         axes.set_xticks([])
-        axes.annotate("not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", color=colour("muted"))
+        axes.annotate("not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", color=color("muted"))
         return
     ks = np.array(done[0][0])
     same = [a.arms for other, a in done if len(other) == len(ks)]
@@ -209,12 +209,12 @@ def _ablation(axes: "Axes", runs: Seen, scene: str, curve_of: Callable[[ByEffect
     axes.set_xscale("symlog", base=2, linthresh=4)
     if lows and highs and np.isfinite(lows).any():
         low, high = np.nanmedian(lows, axis=0), np.nanmedian(highs, axis=0)
-        axes.fill_between(ks, low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+        axes.fill_between(ks, low, high, color=color(RANDOM), alpha=0.28, linewidth=0)
     _seeds(axes, ks, [curve_of(arms.task.curves) for arms in same], TASK)
     _seeds(axes, ks, [curve_of(arms.environment.curves) for arms in same], ENVIRONMENT)
     axes.set_xticks(ks, [f"{v:g}" for v in ks], fontsize=8.5)
     axes.minorticks_off()
-    axes.axhline(0, color=colour("muted"), linewidth=0.8)
+    axes.axhline(0, color=color("muted"), linewidth=0.8)
     dress_y(axes, log=False)
 
 
@@ -223,8 +223,8 @@ def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[Sequence[float]], role:
     if not np.isfinite(curves).any():
         return
     for y in curves if len(curves) > 1 else []:
-        axes.plot(x, y, color=colour(role), linewidth=0.8, alpha=0.5)
-    axes.plot(x, np.nanmedian(curves, axis=0), "o-", color=colour(role), linewidth=1.7, markersize=3)
+        axes.plot(x, y, color=color(role), linewidth=0.8, alpha=0.5)
+    axes.plot(x, np.nanmedian(curves, axis=0), "o-", color=color(role), linewidth=1.7, markersize=3)
 
 
 def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
@@ -233,16 +233,16 @@ def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
     reads, gap = panel_axes(figure, titles)
     for target, role, _ in TARGETS:
         for steps, values in _lines(along, lambda d, t=target: s.balanced if (s := d.score(POOLED, t)) else None):
-            reads.plot(steps, values, "o-", color=colour(role), linewidth=1.3, markersize=3)
+            reads.plot(steps, values, "o-", color=color(role), linewidth=1.3, markersize=3)
     reads.set_ylim(0, 1.04)
     for runs in along.values():
         nulls = [(d.step, c) for d in runs if d.step is not None and (c := hardest(d.gap_effect)) is not None]
         if nulls:
             low, high = [c.low for _, c in nulls], [c.high for _, c in nulls]
-            gap.fill_between([step for step, _ in nulls], low, high, color=colour(RANDOM), alpha=0.28, linewidth=0)
+            gap.fill_between([step for step, _ in nulls], low, high, color=color(RANDOM), alpha=0.28, linewidth=0)
     for steps, values in _lines(along, lambda d: e.value if (e := d.gap_effect) else None):
-        gap.plot(steps, values, "o-", color=colour(ENVIRONMENT), linewidth=1.3, markersize=3)
-    gap.axhline(0, color=colour("muted"), linewidth=0.8)
+        gap.plot(steps, values, "o-", color=color(ENVIRONMENT), linewidth=1.3, markersize=3)
+    gap.axhline(0, color=color("muted"), linewidth=0.8)
     gap.set_xlabel("step", labelpad=2)
     dress_y(gap, log=False)
     for axes in (reads, gap):

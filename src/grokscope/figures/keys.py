@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.figures.style import GROUP_COLOURS, PROBE_DASH, colour, group_dash
+from grokscope.figures.style import GROUP_COLORS, PROBE_DASH, color, group_dash
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -57,9 +57,9 @@ def handle(entry: Entry) -> "Artist":
     """The entry as matplotlib's legend wants it."""
     from matplotlib.lines import Line2D
 
-    shade = colour(entry.role)
+    shade = color(entry.role)
     if entry.marker:
-        face = shade if entry.filled else colour("paper")
+        face = shade if entry.filled else color("paper")
         size = 9 if entry.marker == "|" else 5.5
         return Line2D([], [], linestyle="none", marker=entry.marker, color=shade, markerfacecolor=face, markersize=size)
     look: dict[str, Any] = {"linewidth": 6, "alpha": 0.3} if entry.band else {"linewidth": entry.width}
@@ -97,7 +97,7 @@ def group_key(groups: Sequence[str], most: int = MOST_GROUPS) -> list[Entry]:
     out = []
     for i, name in enumerate(groups[:most]):
         dash = group_dash(i)
-        out.append(Entry(name, f"group-{i % GROUP_COLOURS + 1}", () if dash == "solid" else dash[1], 2.4))
+        out.append(Entry(name, f"group-{i % GROUP_COLORS + 1}", () if dash == "solid" else dash[1], 2.4))
     return out
 
 

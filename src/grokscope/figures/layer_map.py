@@ -10,7 +10,7 @@ import numpy as np
 from grokscope.figures.axes import margin_labels
 from grokscope.figures.checkpoint_view import CheckpointView, finite, median
 from grokscope.figures.dissection import TARGETS, panel_axes, short_site
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.results.probes import Target
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def _cells(axes: "Axes", found: LayerMap, role: str) -> None:
     for i, row in enumerate(found.values):
         for j, value in enumerate(row):
             if np.isnan(value):
-                axes.plot([j - 0.2, j + 0.2], [i, i], color=colour("muted"), linewidth=0.9)
+                axes.plot([j - 0.2, j + 0.2], [i, i], color=color("muted"), linewidth=0.9)
                 continue
             share = float(np.clip((value - floor) / max(1 - floor, 1e-9), 0, 1))
-            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour(role), alpha=0.85 * share, linewidth=0))
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=color(role), alpha=0.85 * share, linewidth=0))
             if len(found.steps) <= MOST_NUMBERS:
-                axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=7.5, color=colour("ink"))
+                axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=7.5, color=color("ink"))
     axes.set_xlim(-0.5, len(found.steps) - 0.5)
     axes.set_ylim(len(found.sites) - 0.5, -0.5)
     axes.set_yticks(range(len(found.sites)), [short_site(s) for s in found.sites], fontsize=8.5)

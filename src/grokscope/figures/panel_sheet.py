@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.figures.axes import POINTS
 from grokscope.figures.canvas import drawn, write
 from grokscope.figures.keys import Entry, handle
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -69,8 +69,8 @@ def _draw_cells(
 
 def _draw_title(figure: "FigureBase", cell: Cell, width: float, head: float) -> None:
     left = 4 / width
-    figure.text(left, 1 - 12 / head, cell.title, fontsize=12, fontweight="bold", color=colour("ink"), va="baseline")
-    figure.text(left, 1 - 26 / head, cell.words, fontsize=9.5, color=colour("muted"), va="baseline")
+    figure.text(left, 1 - 12 / head, cell.title, fontsize=12, fontweight="bold", color=color("ink"), va="baseline")
+    figure.text(left, 1 - 26 / head, cell.words, fontsize=9.5, color=color("muted"), va="baseline")
 
 
 def _draw_key(figure: "FigureBase", key: Sequence[Entry], whole: float) -> "Legend":

@@ -42,7 +42,7 @@ PALETTE: dict[str, tuple[str, str]] = {
 }
 PROBE_DASH = (0, (3.5, 2))
 """Of the linear probe, which is drawn in the color of the curve that it explains."""
-GROUP_COLOURS = 8
+GROUP_COLORS = 8
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
 """Line styles that tell groups apart without color; the style changes with each group, the color repeats after
 eight."""
@@ -50,16 +50,16 @@ eight."""
 FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif'
 
 
-def colour(role: str, mode: int = LIGHT) -> str:
+def color(role: str, mode: int = LIGHT) -> str:
     return PALETTE[role][mode]
 
 
-def group_colour(index: int) -> str:
-    return colour(f"group-{index % GROUP_COLOURS + 1}")
+def group_color(index: int) -> str:
+    return color(f"group-{index % GROUP_COLORS + 1}")
 
 
 def group_dash(index: int) -> Any:
-    return DASHES[(index + index // GROUP_COLOURS) % len(DASHES)]
+    return DASHES[(index + index // GROUP_COLORS) % len(DASHES)]
 
 
 def css_variables(mode: int) -> str:
@@ -76,17 +76,17 @@ RC: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same layout everywhere
     "font.size": 10.5,
     "axes.unicode_minus": True,
-    "axes.edgecolor": colour("line"),
+    "axes.edgecolor": color("line"),
     "axes.linewidth": 1.0,
-    "axes.labelcolor": colour("muted"),
+    "axes.labelcolor": color("muted"),
     "axes.labelsize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": colour("ink"),
-    "xtick.color": colour("line"),
-    "ytick.color": colour("line"),
-    "xtick.labelcolor": colour("muted"),
-    "ytick.labelcolor": colour("muted"),
+    "text.color": color("ink"),
+    "xtick.color": color("line"),
+    "ytick.color": color("line"),
+    "xtick.labelcolor": color("muted"),
+    "ytick.labelcolor": color("muted"),
     "xtick.labelsize": 10.5,
     "ytick.labelsize": 10.5,
     "xtick.major.size": 3.5,

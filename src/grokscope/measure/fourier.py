@@ -47,8 +47,8 @@ def fourier(model: nn.Module, p: int, operation: str, train_pairs: Tensor, train
     part = torch.fft.irfft(spectrum * mask[:, None], n=p, dim=0)  # (p, k): the key part as a function of a + b
 
     train_index = train_pairs[:, 0] * p + train_pairs[:, 1]
-    centred = logits - logits.mean(0)
-    explained = (by_total - by_total.mean(0)).square().sum() * p / centred.square().sum()
+    centered = logits - logits.mean(0)
+    explained = (by_total - by_total.mean(0)).square().sum() * p / centered.square().sum()
     return {
         "fourier_embedding_gini": embedding_gini(model, p),
         "fourier_key_frequencies": float(len(keys)),

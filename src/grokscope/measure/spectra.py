@@ -19,9 +19,9 @@ def spectra(features: Tensor) -> dict[str, Tensor]:
     that are not finite, give NaN.
     """
     features = features.double()
-    centred = features - features.mean(0)
-    finite = centred.isfinite().all()  # stays on the device: asking it would make a GPU wait
-    s = torch.linalg.svdvals(centred.where(finite, 0.0)).where(finite, float("nan"))
+    centered = features - features.mean(0)
+    finite = centered.isfinite().all()  # stays on the device: asking it would make a GPU wait
+    s = torch.linalg.svdvals(centered.where(finite, 0.0)).where(finite, float("nan"))
     s = s.masked_fill(s <= ROUNDING * features.norm(), 0.0)  # or constant features would have the rank of rounding
     power = s.square()
     share = s / s.sum()

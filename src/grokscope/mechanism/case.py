@@ -132,7 +132,7 @@ def case_of_trajectory(
 ) -> Case:
     """The case of one held-out split; by default of the one that speaks for the run (`grokscope.vocabulary.splits`)."""
     chosen = split or speaking(trajectory.splits)
-    return Case(trajectory, verdict(trajectory, chosen, criteria, neighbours=False), setup)
+    return Case(trajectory, verdict(trajectory, chosen, criteria, neighbors=False), setup)
 
 
 def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = None, **known: Any) -> Case:

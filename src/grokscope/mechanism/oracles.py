@@ -67,9 +67,9 @@ class Ridge:
         seen, seen_start = basis @ teacher, basis @ start
         rest, rest_start = teacher - basis.T @ seen, start - basis.T @ seen_start
         # Along an eigenvector w -> c + r^t (w0 - c); where no example reaches, decay alone acts and c is 0.
-        centre = eigen * seen / (eigen + self.decay)
+        center = eigen * seen / (eigen + self.decay)
         factor = (1 - self.lr * (eigen + self.decay)) ** step[:, None]
-        along = centre + factor * (seen_start - centre)
+        along = center + factor * (seen_start - center)
         kept = (1 - self.lr * self.decay) ** step.astype(np.float64)
         unseen_error = kept**2 * (rest_start @ rest_start) - 2 * kept * (rest_start @ rest) + rest @ rest
         train = ((along - seen) ** 2 * eigen).sum(axis=1)

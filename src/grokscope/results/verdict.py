@@ -84,7 +84,7 @@ class VerdictRecord(Record):
     """No neighbor says otherwise, and nothing in `fragile` speaks against it; False where it was not asked."""
     fragile: tuple[str, ...]
     """What else makes it fragile, in words."""
-    neighbours: dict[str, Name]
+    neighbors: dict[str, Name]
     """What it would be with one threshold moved, the grid read otherwise, or the log cut short; empty where it was not
     asked."""
     notes: tuple[str, ...]
@@ -105,7 +105,7 @@ class VerdictRecord(Record):
     @property
     def tested(self) -> bool:
         """Whether it was asked what moving the thresholds does: only then is `robust` an answer."""
-        return bool(self.neighbours)
+        return bool(self.neighbors)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no word for numbers that are not finite: they become None."""

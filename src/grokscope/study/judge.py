@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Judge:
     """Each run's verdicts and metrics, read once."""
 
-    def __init__(self, criteria: "Criteria | None", neighbours: bool = True):
-        """Without `neighbours` no verdict says whether it is robust, which is ten times faster."""
-        self.criteria, self.neighbours = criteria, neighbours
+    def __init__(self, criteria: "Criteria | None", neighbors: bool = True):
+        """Without `neighbors` no verdict says whether it is robust, which is ten times faster."""
+        self.criteria, self.neighbors = criteria, neighbors
         self.known: dict[str, Splits] = {}
         self.read: dict[str, Recorded] = {}
 
@@ -30,7 +30,7 @@ class Judge:
         if not study_run.finished:
             return study_run
         try:
-            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria, neighbours=self.neighbours)
+            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria, neighbors=self.neighbors)
         except ValueError as error:
             return replace(study_run, state="damaged", message=str(error))
         return study_run

@@ -90,8 +90,8 @@ def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
     require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
     for key in changes:
         check_variable(key, where)
-    labelled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
-    return Arm(name or describe(labelled), changes, None if seeds is None else read_seeds(seeds, f"{where}.seeds"))
+    labeled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
+    return Arm(name or describe(labeled), changes, None if seeds is None else read_seeds(seeds, f"{where}.seeds"))
 
 
 def read_axes(raw: Any) -> dict[str, list[Any]]:

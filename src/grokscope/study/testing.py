@@ -43,7 +43,7 @@ def answers_to(
     Raises:
         ValueError: a split, column, site or K that the runs do not have.
     """
-    judge = Judge(criteria, neighbours=False)
+    judge = Judge(criteria, neighbors=False)
     runs = [judge.sound(s) for s in runs]
     present = [h for h in hypotheses if all(members(h, runs))]  # a part of a study leaves out the others
     families = Counter(h.family for h in hypotheses)

@@ -38,7 +38,7 @@ class Augmentation:
             self.shift = regime.augment_crop
             self.changes.append(self._crop)
         if regime.augment_stain:
-            _require(images and x.shape[1] == 3, "augment_stain", "colour images", task)
+            _require(images and x.shape[1] == 3, "augment_stain", "color images", task)
             self.strength = regime.augment_stain
             self.changes.append(self._stain)
 
@@ -79,7 +79,7 @@ class Augmentation:
 
     def _stain(self, x: Tensor) -> Tensor:
         """Hematoxylin, eosin and the rest of each image multiplied by 1 + u and moved by v, both uniform up to the
-        strength (v a tenth of it): colour augmentation in stain space (Tellez et al. 2018, doi:10.1109/
+        strength (v a tenth of it): color augmentation in stain space (Tellez et al. 2018, doi:10.1109/
         TMI.2018.2820199)."""
         matrix = torch.tensor(_STAINS, dtype=torch.float32, device=x.device)
         density = -torch.log10(x.float().clamp_min(1.0) / stain.WHITE)

@@ -146,7 +146,7 @@ class Criteria:
         )
         return fit, trajectory.threshold if gen is None else gen
 
-    def neighbours(self, trajectory: Trajectory, split: str) -> Iterator[tuple[str, "Criteria"]]:
+    def neighbors(self, trajectory: Trajectory, split: str) -> Iterator[tuple[str, "Criteria"]]:
         """Each threshold that a verdict on this split uses, moved down and up one at a time: (``fit=0.985``, criteria).
 
         The generalization threshold moves down at most halfway to the trivial predictor."""
@@ -225,7 +225,7 @@ def _moves(kind: Kind) -> dict[str, Callable[[float, bool], float]]:
     scores = ("fit", "generalize") if kind == "classification" else ("fit_r2", "generalize_r2")
     return {
         **dict.fromkeys(("fit_loss", "generalize_loss"), _loss),
-        **dict.fromkeys(scores, _gap),  # `neighbours` keeps the second above the trivial predictor
+        **dict.fromkeys(scores, _gap),  # `neighbors` keeps the second above the trivial predictor
         "delay_ratio": _factor,
         **dict.fromkeys(("plateau_level", "plateau_share", "collapse_depth", "lasting_share"), _share),
         **dict.fromkeys(("dwell", "in_a_row", "collapses"), _one),

@@ -147,5 +147,5 @@ def transition(trajectory: Trajectory, split: str | None = None, criteria: Crite
 
 def _rate(step: np.ndarray, norm: np.ndarray) -> float:
     """Slope of a straight line through a norm, relative to its mean, per step."""
-    centred = step - step.mean()
-    return float(centred @ norm / (centred @ centred) / norm.mean())
+    centered = step - step.mean()
+    return float(centered @ norm / (centered @ centered) / norm.mean())

@@ -12,7 +12,7 @@ from grokscope.trajectory.times import Times, coarsened, exact_times, pooled, sh
 from grokscope.vocabulary.text import whole
 
 EXACT_UP_TO = 20_000
-"""Up to this many relabellings the permutation test visits all; beyond, it draws as many."""
+"""Up to this many relabelings the permutation test visits all; beyond, it draws as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def logrank(a: Times | Pair, b: Times | Pair, *, seed: int = 0) -> LogRank:
     if reason := _incomparable(a, b):
         return LogRank(n=n, events=events, reason=f"cannot tell: {reason}", notes=(*notes, *coarse))
     # The normal approximation only gives the statistic its sign and size; with a few seeds its p can lie below any
-    # that is attainable, so the p to quote is that of relabelled runs.
+    # that is attainable, so the p to quote is that of relabeled runs.
     result = stats.logrank(censored_data(a), censored_data(b))
     p, smallest = _permutation_p(_scores(pooled([a, b])), len(a), seed)
     return LogRank(

@@ -90,7 +90,7 @@ class Verdict:
     """No neighbor says otherwise, and nothing in `fragile` speaks against it."""
     fragile: tuple[str, ...]
     """What else makes it fragile, in words: too few evaluations to judge by, or since the threshold was reached."""
-    neighbours: dict[str, Name]
+    neighbors: dict[str, Name]
     """What it would be with one threshold moved to its neighbor (``delay_ratio=3``), with the delay as short or as
     long as the grid allows (``grid=shortest``, ``grid=longest``), with the recent gain of a late rise as small or as
     large as its error allows (``trend=flattest``, ``trend=steepest``), without the last evaluation
@@ -122,7 +122,7 @@ class Verdict:
             evidence=self.evidence,
             robust=self.robust,
             fragile=self.fragile,
-            neighbours=self.neighbours,
+            neighbors=self.neighbors,
             notes=self.notes,
             milestones=self.milestones.record(),
             criteria=self.criteria.to_dict(),
@@ -135,21 +135,21 @@ class Verdict:
 
 
 def verdict(
-    trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None, *, neighbours: bool = True
+    trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None, *, neighbors: bool = True
 ) -> Verdict:
     """Classify one held-out split (None: the only one); `Verdict.verdict` is None where it cannot be judged.
 
-    With ``neighbours=False`` the thresholds are not moved, which is some thirty times faster; `robust` is then False,
+    With ``neighbors=False`` the thresholds are not moved, which is some thirty times faster; `robust` is then False,
     for it is not known.
 
     Raises:
         ValueError: an unknown split, or a trivial predictor already at the threshold.
     """
-    found = _classified(trajectory, trajectory.split(split), criteria or Criteria(), neighbours)
+    found = _classified(trajectory, trajectory.split(split), criteria or Criteria(), neighbors)
     return replace(found, notes=trajectory.notes)
 
 
-def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbours: bool) -> Verdict:
+def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbors: bool) -> Verdict:
     missing = never_measured(trajectory, split)
     if missing is not None:
         return _unmeasured(trajectory, split, criteria, missing)
@@ -163,7 +163,7 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
     why_not = _why_not(trajectory, split, name, evidence)
     if why_not is not None:
         return _verdict(split, None, None, why_not, evidence.milestones, evidence.to_dict(), criteria)
-    near = dict(_neighbours(trajectory, split, criteria, evidence, name)) if neighbours else {}
+    near = dict(_neighbors(trajectory, split, criteria, evidence, name)) if neighbors else {}
     luck = drop_luck_of(trajectory, split, evidence.milestones) if name == "ungrokked" else None
     weak = (*_fragile(name, evidence, criteria), *(luck.doubt if luck is not None else ()))
     sentence = reason(name, qualifier, evidence, criteria)
@@ -175,9 +175,9 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbou
         evidence.milestones,
         evidence.to_dict() if luck is None else {**evidence.to_dict(), "luck": luck.to_dict()},
         criteria,
-        robust=neighbours and not weak and all(v == name for v in near.values()),
+        robust=neighbors and not weak and all(v == name for v in near.values()),
         fragile=weak,
-        neighbours=near,
+        neighbors=near,
         route=formation(trajectory, split, evidence.milestones) if name in LATE_RISES else None,
     )
 
@@ -193,7 +193,7 @@ def _verdict(
     *,
     robust: bool = False,
     fragile: tuple[str, ...] = (),
-    neighbours: dict[str, Name] | None = None,
+    neighbors: dict[str, Name] | None = None,
     route: Formation | None = None,
 ) -> Verdict:
     return Verdict(
@@ -205,7 +205,7 @@ def _verdict(
         evidence=evidence,
         robust=robust,
         fragile=fragile,
-        neighbours=neighbours or {},
+        neighbors=neighbors or {},
         formation=route,
         criteria=criteria,
     )
@@ -240,9 +240,7 @@ def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
             yield f"the threshold has held for only {e.held_rows} evaluations after it was reached"
 
 
-def verdicts(
-    trajectory: Trajectory, criteria: Criteria | None = None, *, neighbours: bool = True
-) -> dict[str, Verdict]:
+def verdicts(trajectory: Trajectory, criteria: Criteria | None = None, *, neighbors: bool = True) -> dict[str, Verdict]:
     """The verdict of every held-out split. One on which the trivial predictor already reaches the threshold is left out
     with a warning, so that it does not cost the others theirs.
 
@@ -252,7 +250,7 @@ def verdicts(
     found, refused = {}, {}
     for split in trajectory.splits:
         try:
-            found[split] = verdict(trajectory, split, criteria, neighbours=neighbours)
+            found[split] = verdict(trajectory, split, criteria, neighbors=neighbors)
         except NothingToShow as error:
             refused[split] = error
     if refused and not found:
@@ -293,10 +291,10 @@ def lagged(e: Evidence, c: Criteria) -> bool:
     return e.low_share is not None and e.low_share >= c.plateau_share
 
 
-def _neighbours(
+def _neighbors(
     trajectory: Trajectory, split: str, criteria: Criteria, e: Evidence, name: Name
 ) -> Iterator[tuple[str, Name]]:
-    for label, near in criteria.neighbours(trajectory, split):
+    for label, near in criteria.neighbors(trajectory, split):
         alike = all(getattr(near, name) == getattr(criteria, name) for name in READS)
         evidence = gather(trajectory, split, near, known=e.milestones if alike else None)
         yield label, decide(evidence, near)[0]

@@ -27,8 +27,8 @@ from grokscope.vocabulary.text import short
 from report.synthetic import GENERALIZED, GROKKED, MEMORIZED, write_run
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -48,14 +48,14 @@ def test_contrast_knows_black_on_white():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-def test_light_colours_are_distinct_so_that_each_can_become_a_variable():
+def test_light_colors_are_distinct_so_that_each_can_become_a_variable():
     light = [values[LIGHT] for values in PALETTE.values()]
     assert len(set(light)) == len(light)
 
 
 def readings(tmp_path, specs, **options):
     runs = [open_run(write_run(tmp_path, group, seed, shape, **more)) for group, seed, shape, more in specs]
-    return read([subject_from_run(run) for run in runs], "id_val", Criteria(), neighbours=False)
+    return read([subject_from_run(run) for run in runs], "id_val", Criteria(), neighbors=False)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def drawn_panel(tmp_path_factory):
 
 def test_svg_is_themable_and_keeps_its_text(drawn_panel):
     root = ET.fromstring(drawn_panel)
-    assert re.findall(r"#[0-9a-f]{6}", drawn_panel) == [], "every colour must be a variable of the page"
+    assert re.findall(r"#[0-9a-f]{6}", drawn_panel) == [], "every color must be a variable of the page"
     assert "stroke:var(--held-1)" in drawn_panel
     words = " ".join(t.text or "" for t in root.iter("{http://www.w3.org/2000/svg}text"))
     assert "threshold 0.90" in words

@@ -29,7 +29,7 @@ def log(steps=200, late=150, **more) -> Trajectory:
 def made(tmp_path: Path, *specs) -> list:
     runs = [open_run(write_run(tmp_path, group, seed, shape, **more)) for group, seed, shape, more in specs]
     subjects = gather(runs)
-    return read(subjects, "id_val", Criteria(), neighbours=False)
+    return read(subjects, "id_val", Criteria(), neighbors=False)
 
 
 def test_one_name_for_several_configurations_is_split(tmp_path):
@@ -197,7 +197,7 @@ def test_censored_times_are_bounds_never_values(tmp_path):
 
 def test_a_fragile_verdict_names_what_it_would_become(tmp_path):
     step = np.arange(200)
-    held = np.where(step < 45, 0.1, 0.99)  # a ratio of 2.25 is between the criterion 2 and its neighbour 3
+    held = np.where(step < 45, 0.1, 0.99)  # a ratio of 2.25 is between the criterion 2 and its neighbor 3
     t = from_log({"s": step, "t": np.minimum(0.05 * (step + 1), 1), "v": held}, step="s", train="t", held_out="v")
     (reading,) = read([subject_from_trajectory(t, "log")], "held_out", Criteria())
     word, more = robustness(reading)

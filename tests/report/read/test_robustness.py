@@ -18,8 +18,8 @@ def judgements(monkeypatch):
     """Which verdicts are computed with moved thresholds, by the split that they are on."""
     module = import_module("grokscope.trajectory.verdict")  # the package gives the function of this name
     seen = []
-    original = module._neighbours
-    monkeypatch.setattr(module, "_neighbours", lambda t, split, *rest: seen.append(split) or original(t, split, *rest))
+    original = module._neighbors
+    monkeypatch.setattr(module, "_neighbors", lambda t, split, *rest: seen.append(split) or original(t, split, *rest))
     return seen
 
 
@@ -35,10 +35,10 @@ def test_a_second_report_moves_no_threshold_and_says_the_same(tmp_path, judgemen
     second = judged(tmp_path)
     assert judgements == ["id_val", "id_val"]
     for a, b in zip(first, second, strict=True):
-        assert a.verdict.neighbours == b.verdict.neighbours != {}
+        assert a.verdict.neighbors == b.verdict.neighbors != {}
         assert (a.verdict.robust, a.verdict.fragile) == (b.verdict.robust, b.verdict.fragile)
         direct = trajectory.verdict(b.trajectory, "id_val", Criteria())
-        assert (b.verdict.robust, b.verdict.neighbours) == (direct.robust, direct.neighbours)
+        assert (b.verdict.robust, b.verdict.neighbors) == (direct.robust, direct.neighbors)
 
 
 def test_a_kept_answer_to_another_curve_is_not_believed(tmp_path, judgements):
@@ -50,7 +50,7 @@ def test_a_kept_answer_to_another_curve_is_not_believed(tmp_path, judgements):
     path.write_text("".join(json.dumps(row) + "\n" for row in flat))  # the run went on between reading and judging
     (reading,) = read([subject], "id_val", Criteria())
     assert reading.outcome == "grokked"
-    assert reading.verdict.neighbours == trajectory.verdict(subject.trajectory, "id_val", Criteria()).neighbours
+    assert reading.verdict.neighbors == trajectory.verdict(subject.trajectory, "id_val", Criteria()).neighbors
 
 
 def test_other_criteria_are_kept_apart(tmp_path, judgements):
@@ -59,8 +59,8 @@ def test_other_criteria_are_kept_apart(tmp_path, judgements):
     (reading,) = read(gather(find_runs(tmp_path)), "id_val", Criteria(delay_ratio=50))
     assert len(judgements) == 2
     assert (
-        reading.verdict.neighbours
-        == trajectory.verdict(reading.trajectory, "id_val", Criteria(delay_ratio=50)).neighbours
+        reading.verdict.neighbors
+        == trajectory.verdict(reading.trajectory, "id_val", Criteria(delay_ratio=50)).neighbors
     )
 
 
@@ -69,4 +69,4 @@ def test_a_log_without_a_folder_is_tested_too(tmp_path, judgements):
     assert subject.trajectory is not None
     (reading,) = read([subject_from_trajectory(subject.trajectory, "log")], "id_val", Criteria())
     assert judgements == ["id_val"]
-    assert reading.verdict.neighbours
+    assert reading.verdict.neighbors

@@ -76,6 +76,6 @@ def test_a_column_without_a_number_is_named(tmp_path):
 def test_softmax_collapse_is_drawn_only_where_a_softmax_was_trained(loss, drawn, tmp_path):
     """None stands for a log whose loss nobody wrote down: what it holds is shown."""
     write_run(tmp_path, "a", 0, GROKKED, loss=loss)
-    members = read(gather(find_runs(tmp_path)), "id_val", Criteria(), neighbours=False)
+    members = read(gather(find_runs(tmp_path)), "id_val", Criteria(), neighbors=False)
     (collapse,) = panels(["softmax_collapse"], ["id_val"])
     assert bool(group_bands(collapse, {"a": members})) == drawn

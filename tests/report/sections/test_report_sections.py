@@ -64,7 +64,7 @@ def write_hospitals(root, regime, seed, shape=UNGROKKED, n_train=200, **more):
 
 def readings_of(root, *splits):
     subjects = gather(find_runs(root))
-    return {s: read(subjects, s, Criteria(), neighbours=False) for s in splits}
+    return {s: read(subjects, s, Criteria(), neighbors=False) for s in splits}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def page_of(root):
 
 
 def readings(root, split="ood_val"):
-    return read(gather(find_runs(root)), split, Criteria(), neighbours=False)
+    return read(gather(find_runs(root)), split, Criteria(), neighbors=False)
 
 
 # -- the luck of a peak -----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.vocabulary.text import short
 
@@ -99,7 +99,7 @@ class StepAxis:
         axes.set_xticks(steps, words if labels else [""] * len(steps))
         axes.plot(  # minor ticks as one line of markers: a tenth of the time and size of matplotlib's own
             minor, np.zeros(len(minor)), linestyle="none", marker=TICKDOWN, markersize=2.2, markeredgewidth=0.8,
-            color=colour("line"), transform=axes.get_xaxis_transform(), clip_on=False,
+            color=color("line"), transform=axes.get_xaxis_transform(), clip_on=False,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import PROBE_DASH, colour
+from grokscope.figures.style import PROBE_DASH, color
 from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, Frame
 from grokscope.report.draw.seed_strip import draw_strip
 from grokscope.report.read.bands import Band
@@ -50,8 +50,8 @@ def draw_compact(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
         if band is None:
             continue
         if name != "train" and band.kind != "none":
-            axes.fill_between(band.step, band.low, band.high, color=colour(role), alpha=0.18, linewidth=0)
-        axes.plot(*frame.axis.thin(band.step, band.median, 150), color=colour(role), linewidth=thick)
+            axes.fill_between(band.step, band.low, band.high, color=color(role), alpha=0.18, linewidth=0)
+        axes.plot(*frame.axis.thin(band.step, band.median, 150), color=color(role), linewidth=thick)
     frame.axis.dress(axes)
 
 
@@ -92,10 +92,10 @@ def _references(axes: "Axes", panel: Panel) -> list[tuple[float, str, str]]:
     thresholds = {r.threshold for r in panel.readings if r.threshold is not None}
     trivials = {round(r.trivial, 4) for r in panel.readings if r.trivial is not None}
     for value in sorted(thresholds):
-        axes.axhline(value, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+        axes.axhline(value, color=color("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
         labels.append((value, f"threshold {value:.2f}", "muted"))
     for value in sorted(trivials):
-        axes.axhline(value, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.axhline(value, color=color("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
     if trivials:
         middle = float(np.median(sorted(trivials)))  # seeds differ a little where their data do: one label is enough
         labels.append((middle, f"trivial {middle:.2f}", "muted"))
@@ -107,7 +107,7 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
     band = panel.bands.get(name)
     if band is None:
         return
-    shade = colour(role)
+    shade = color(role)
     first = name in ("train", panel.splits[0])
     if band.kind != "none" and name != "train":
         at, low = frame.axis.thin(band.step, band.low)
@@ -122,7 +122,7 @@ def _probe(axes: "Axes", panel: Panel, frame: Frame) -> None:
     band = panel.bands.get("probe")
     if band is not None:
         x, y = frame.axis.thin(band.step, band.median)
-        axes.plot(x, y, color=colour("held-1"), linewidth=1.5, linestyle=PROBE_DASH, gid="probe")
+        axes.plot(x, y, color=color("held-1"), linewidth=1.5, linestyle=PROBE_DASH, gid="probe")
 
 
 def _seed_line(axes: "Axes", reading: Reading, name: str, frame: Frame, shade: str, band: Band, few: bool) -> None:
@@ -152,15 +152,15 @@ def _milestones_on_curve(axes: "Axes", panel: Panel) -> None:
             if span is None or span.censored or curve is None:
                 continue
             y = float(np.interp(span.at, *curve))
-            axes.plot(span.at, y, marker=marker, markersize=4.2, color=colour(role),
-                      markerfacecolor=colour("paper"), markeredgewidth=1.2, linestyle="none", zorder=5)  # fmt: skip
+            axes.plot(span.at, y, marker=marker, markersize=4.2, color=color(role),
+                      markerfacecolor=color("paper"), markeredgewidth=1.2, linestyle="none", zorder=5)  # fmt: skip
 
 
 def _spikes(axes: "Axes", panel: Panel, frame: Frame) -> None:
     steps = sorted(set(chain.from_iterable(r.spikes for r in panel.readings)))
     if steps:
         tops = np.full(len(steps), frame.score[1])
-        axes.plot(steps, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
+        axes.plot(steps, tops, "v", color=color("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
 
 
 def _draw_norm(axes: "Axes", panel: Panel, frame: Frame) -> None:
@@ -175,7 +175,7 @@ def _draw_norm(axes: "Axes", panel: Panel, frame: Frame) -> None:
         positive = band.median > 0
         dash = ((0, (4, 1.5)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.5, 1.2)), (0, (8, 2)))[i % 5]
         x, y = frame.axis.thin(band.step[positive], band.median[positive])
-        axes.plot(x, y, color=colour("muted"), linewidth=1.1, linestyle=dash)
+        axes.plot(x, y, color=color("muted"), linewidth=1.1, linestyle=dash)
         labels.append((float(band.median[positive][-1]), NORM_GROUPS[name], "muted"))
     if "norm_total" in panel.bands:
         total = panel.bands["norm_total"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.results.factorial import FactorEffect, Response
 from grokscope.vocabulary.text import plural
 
@@ -28,7 +28,7 @@ def draw_effects(figure: "FigureBase", response: Response) -> None:
     (axes,) = axes_rows(figure, [ROW * len(response.effects)], left=LEFT, right=RIGHT, top=TOP)
     if response.null == 1.0:
         axes.set_xscale("log")
-    axes.axvline(response.null, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+    axes.axvline(response.null, color=color("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_ylim(len(response.effects) - 0.5, -0.5)
     axes.set_xlim(*_limits(response))
     for place, effect in enumerate(response.effects):
@@ -63,10 +63,10 @@ def _limits(response: Response) -> tuple[float, float]:
 def _draw_effect(axes: "Axes", place: int, effect: FactorEffect, response: Response) -> None:
     if effect.interval is not None:
         low, high = np.clip(effect.interval, *axes.get_xlim())
-        axes.plot([low, high], [place, place], color=colour("group-1"), linewidth=2.0, solid_capstyle="butt")
+        axes.plot([low, high], [place, place], color=color("group-1"), linewidth=2.0, solid_capstyle="butt")
     if effect.effect is not None:
-        axes.plot([effect.effect], [place], "o", color=colour("group-1"), markersize=6)
+        axes.plot([effect.effect], [place], "o", color=color("group-1"), markersize=6)
     if response.effect_name == HAZARD:  # of single seeds there are scores only, on another scale
         return
     seeds = np.exp(effect.by_seed) if response.null == 1.0 else np.array(effect.by_seed)
-    axes.plot(seeds, np.full(len(seeds), place + 0.22), "|", color=colour("muted"), markersize=6)
+    axes.plot(seeds, np.full(len(seeds), place + 0.22), "|", color=color("muted"), markersize=6)

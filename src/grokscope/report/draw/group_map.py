@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, size_of
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
@@ -66,7 +66,7 @@ def _reached(axes: "Axes", row: int, panel: Panel) -> None:
     role = word(_most([r.outcome for r in panel.readings])).role
     axes.annotate(
         f"{reached} of {len(panel.readings):,}", (1, row + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
-        textcoords="offset points", fontsize=8.5, va="center", color=colour(role), annotation_clip=False,
+        textcoords="offset points", fontsize=8.5, va="center", color=color(role), annotation_clip=False,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from grokscope.figures.axes import axes_rows, dress_y, heading, ruled
-from grokscope.figures.style import group_colour, group_dash
+from grokscope.figures.style import group_color, group_dash
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.bands import Band
 from grokscope.vocabulary.columns import Described
@@ -23,7 +23,7 @@ def draw_column(
     (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
     for name, band in bands.items():
         index = order.index(name)
-        shade = group_colour(index)
+        shade = group_color(index)
         if band.kind != "none":
             axes.fill_between(band.step, band.low, band.high, color=shade, alpha=0.14, linewidth=0)
         axes.plot(*axis.thin(band.step, band.median), color=shade, linewidth=1.8, linestyle=group_dash(index))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.figures.axes import heading
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.report.draw.curve_frame import Frame
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
@@ -72,14 +72,14 @@ def draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
 
 
 def _say_nothing_was_evaluated(axes: "Axes", row: int, reading: Reading) -> None:
-    shade = colour(word(reading.outcome).role)
+    shade = color(word(reading.outcome).role)
     axes.text(0.5, row, f"{reading.outcome}: no evaluations", transform=axes.get_yaxis_transform(), fontsize=9.5,
               ha="center", va="center", color=shade)  # fmt: skip
 
 
 def _add_row(marks: Marks, row: int, reading: Reading, end: float, size: float) -> None:
     look = word(reading.outcome)
-    shade = colour(look.role)
+    shade = color(look.role)
     if reading.fit is not None and not reading.fit.censored:
         _add_delay(marks, row, reading, end, size)
     if reading.gen is not None and not reading.gen.censored:
@@ -88,7 +88,7 @@ def _add_row(marks: Marks, row: int, reading: Reading, end: float, size: float) 
     elif reading.outcome == "diverged":
         marks.point(end, row, marker="x", markersize=size, color=shade, markeredgewidth=1.6)
     else:
-        marks.point(end, row, marker=">", markersize=size, color=shade, markerfacecolor=colour("paper"),
+        marks.point(end, row, marker=">", markersize=size, color=shade, markerfacecolor=color("paper"),
                     markeredgewidth=1.1, clip_on=False)  # fmt: skip
 
 
@@ -98,11 +98,11 @@ def _add_delay(marks: Marks, row: int, reading: Reading, end: float, size: float
     gen = reading.gen
     stop = end if gen is None or gen.censored else gen.at
     dash = (0, (3, 1.5)) if reading.provisional else "solid"
-    shade = colour(word(reading.outcome).role)
+    shade = color(word(reading.outcome).role)
     marks.line(reading.fit.at, stop, row, color=shade, linewidth=max(size * 0.4, 0.8), alpha=0.75, linestyle=dash)
-    _add_uncertainty(marks, row, reading.fit, colour("train"))
-    marks.point(reading.fit.at, row, marker="o", markersize=size * 0.8, color=colour("train"),
-                markerfacecolor=colour("paper"), markeredgewidth=1.2)  # fmt: skip
+    _add_uncertainty(marks, row, reading.fit, color("train"))
+    marks.point(reading.fit.at, row, marker="o", markersize=size * 0.8, color=color("train"),
+                markerfacecolor=color("paper"), markeredgewidth=1.2)  # fmt: skip
 
 
 def _add_uncertainty(marks: Marks, row: int, moment: "Milestone", shade: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, dress_y, heading, margin_labels, ruled
-from grokscope.figures.style import colour
+from grokscope.figures.style import color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.bands import Band
 
@@ -66,7 +66,7 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
     ruled(axes)
     labels = []
     for value, words in part.levels:
-        axes.axhline(value, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.axhline(value, color=color("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
         labels.append((value, words, "muted"))
     for line in part.lines:
         _draw_line(axes, line, axis, limits)
@@ -74,14 +74,14 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
             labels.append((float(line.band.median[np.isfinite(line.band.median)][-1]), line.label, line.role))
     if part.marks:
         tops = np.full(len(part.marks), limits[1])
-        axes.plot(part.marks, tops, "v", color=colour("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
+        axes.plot(part.marks, tops, "v", color=color("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
     dress_y(axes, part.log)
     margin_labels(axes, [(float(np.clip(v, *limits)), w, role) for v, w, role in labels if w], size=9.5, gap=11)
     heading(axes, part.title + (", log scale" if part.log else ""), role="ink", size=10)
 
 
 def _draw_line(axes: "Axes", line: Line, axis: StepAxis, limits: tuple[float, float]) -> None:
-    b, shade = line.band, colour(line.role)
+    b, shade = line.band, color(line.role)
     if line.shaded and b.kind != "none":
         low, high = np.clip(b.low, *limits), np.clip(b.high, *limits)
         axes.fill_between(b.step, low, high, color=shade, alpha=0.14, linewidth=0)

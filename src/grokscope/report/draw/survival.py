@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import colour, group_colour, group_dash
+from grokscope.figures.style import color, group_color, group_dash
 from grokscope.report.draw.axis import Scale, StepAxis
 from grokscope.report.read.survival import Arm
 
@@ -64,7 +64,7 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
 
     k = arm.estimate
     assert k is not None
-    shade = group_colour(index)
+    shade = group_color(index)
     apart = axes.transData + ScaledTranslation(0, index * 1.8 / 72, axes.figure.dpi_scale_trans)
     style = {"drawstyle": "steps-post", "color": shade, "linestyle": group_dash(index), "transform": apart}
     x = np.r_[axis.limits[0], np.maximum(np.r_[k.times, k.last], 0)]
@@ -99,7 +99,7 @@ def _under(
     frame = "axes fraction" if at is None else axes.get_xaxis_transform()
     axes.annotate(
         text, (at or 0, 0), xycoords=frame, xytext=(x, BELOW - ROW * row), textcoords="offset points", ha=align,
-        fontsize=9.5, color=colour(role), annotation_clip=False,
+        fontsize=9.5, color=color(role), annotation_clip=False,
     )  # fmt: skip
 
 
@@ -110,6 +110,6 @@ def _swatch(axes: "Axes", index: int, x: float, row: int) -> None:
     place = offset_copy(axes.transAxes, axes.get_figure(root=True), x, BELOW - ROW * row + 3.5, units="points")
     width = 30 / (WIDTH - LEFT - RIGHT)
     axes.plot(
-        [0, width], [0, 0], color=group_colour(index), linestyle=group_dash(index), linewidth=2.0, transform=place,
+        [0, width], [0, 0], color=group_color(index), linestyle=group_dash(index), linewidth=2.0, transform=place,
         clip_on=False,
     )  # fmt: skip

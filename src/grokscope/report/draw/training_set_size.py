@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import colour, group_colour, group_dash
+from grokscope.figures.style import color, group_color, group_dash
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.vocabulary.splits import is_reported, oracle_label
 
@@ -32,10 +32,10 @@ def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], na
     ruled(axes)
     labels = []
     for goal in sorted({c.threshold for c in curves if c.threshold is not None}):
-        axes.axhline(goal, color=colour("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
+        axes.axhline(goal, color=color("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
         labels.append((goal, f"threshold {goal:.2f}", "muted"))
     for base in sorted({c.trivial for c in curves if c.trivial is not None}):
-        axes.axhline(base, color=colour("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.axhline(base, color=color("muted"), linewidth=1.2, linestyle=(0, (1, 2)))
         labels.append((base, f"trivial {base:.2f}", "muted"))
     for curve in curves:
         _draw_curve(axes, curve, names.index(curve.name), len(names))
@@ -46,9 +46,9 @@ def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], na
 
 
 def _draw_curve(axes: "Axes", curve: SizeCurve, index: int, of: int) -> None:
-    shade = group_colour(index)
+    shade = group_color(index)
     apart = 1 + 0.02 * (index - (of - 1) / 2)
-    for which, dash, face in ((1, (0, (1.2, 1.6)), colour("paper")), (2, group_dash(0), shade)):
+    for which, dash, face in ((1, (0, (1.2, 1.6)), color("paper")), (2, group_dash(0), shade)):
         x = [p[0] * apart for p in curve.points]
         axes.plot(x, [p[which] for p in curve.points], "o", color=shade, markerfacecolor=face, markersize=4, alpha=0.75)
         means = [float(np.mean(curve.at(n, which))) for n in curve.sizes]

@@ -126,13 +126,13 @@ def _values(t: "Trajectory", name: str) -> np.ndarray | None:
     return t.held_out.get(name)
 
 
-def read(subjects: Iterable[Subject], split: str, criteria: "Criteria", neighbours: bool = True) -> list[Reading]:
+def read(subjects: Iterable[Subject], split: str, criteria: "Criteria", neighbors: bool = True) -> list[Reading]:
     """Judge every subject on one split. Who has no such split, or cannot be judged, is kept with the reason. Without
-    `neighbours` the thresholds are not moved."""
-    return [_read(s, split, criteria, neighbours) for s in subjects]
+    `neighbors` the thresholds are not moved."""
+    return [_read(s, split, criteria, neighbors) for s in subjects]
 
 
-def _read(subject: Subject, split: str, criteria: "Criteria", neighbours: bool) -> Reading:
+def _read(subject: Subject, split: str, criteria: "Criteria", neighbors: bool) -> Reading:
     from grokscope.trajectory import events, verdict
 
     t = subject.trajectory
@@ -141,10 +141,10 @@ def _read(subject: Subject, split: str, criteria: "Criteria", neighbours: bool) 
     if split not in t.held_out:
         return Reading(subject, split, None, problem=f"has no split {split}; it has {', '.join(t.splits)}")
     try:
-        judged = verdict(t, split, criteria, neighbours=False)
+        judged = verdict(t, split, criteria, neighbors=False)
         if judged.verdict is None:
             return Reading(subject, split, None, problem=judged.reason)
-        judged = tested(subject, judged, criteria) if neighbours else judged
+        judged = tested(subject, judged, criteria) if neighbors else judged
         seen = tuple(e for e in events(t, criteria) if e.split in (None, split))
         return Reading(subject, split, judged, seen)
     except ValueError as error:

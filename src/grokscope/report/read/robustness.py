@@ -23,7 +23,7 @@ def tested(subject: Subject, quick: "Verdict", criteria: "Criteria") -> "Verdict
 
     kept = _kept(subject, criteria).get(quick.split)
     if kept is not None and (kept.verdict, kept.reason) == (quick.verdict, quick.reason):
-        return replace(quick, robust=kept.robust, fragile=kept.fragile, neighbours=kept.neighbours)
+        return replace(quick, robust=kept.robust, fragile=kept.fragile, neighbors=kept.neighbors)
     assert subject.trajectory is not None
     return verdict(subject.trajectory, quick.split, criteria)
 

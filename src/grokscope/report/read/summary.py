@@ -74,7 +74,7 @@ def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
     """The runs that a page without a study rests on: finished ones by group, and how many verdicts are fragile."""
     finished = {name: (sum(r.final_verdict for r in members), len(members)) for name, members in groups.items()}
     judged = [r.verdict for r in chain.from_iterable(groups.values()) if r.final_verdict and r.verdict is not None]
-    tested = [v for v in judged if v.verdict is not None and v.neighbours]
+    tested = [v for v in judged if v.verdict is not None and v.neighbors]
     return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")
 
 

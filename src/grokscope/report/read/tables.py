@@ -117,10 +117,10 @@ def robustness(r: Reading) -> tuple[str, str]:
     if r.verdict.robust:
         return "robust", ""
     changes: dict[str, list[str]] = {}
-    for change, name in r.verdict.neighbours.items():
+    for change, name in r.verdict.neighbors.items():
         if name != r.verdict.verdict:
             changes.setdefault(name, []).append(change)
-    if not r.verdict.neighbours:
+    if not r.verdict.neighbors:
         return "not tested", ""
     becomes = [f"{name} if {' or '.join(where)}" for name, where in changes.items()]
     return "fragile", "; ".join([*becomes, *r.verdict.fragile])

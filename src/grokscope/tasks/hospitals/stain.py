@@ -34,11 +34,11 @@ def mix(amounts: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return WHITE * np.exp(amounts.dtype.type(-np.log(10)) * density)
 
 
-def even_light(colours: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
+def even_light(colors: np.ndarray, vectors: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Factors (n, c) for the light of each patch, so that its mean color is in every channel that of a patch evenly
     stained with the amounts `target` (n, s). `balance` can meet only as many channels as there are stains."""
     even = WHITE * np.exp(-np.log(10) * np.einsum("ns,nsc->nc", target, vectors))
-    return even / colours.mean(axis=(2, 3), dtype=np.float64)
+    return even / colors.mean(axis=(2, 3), dtype=np.float64)
 
 
 def balance(amounts: np.ndarray, vectors: np.ndarray, target: np.ndarray, rounds: int = 5) -> np.ndarray:

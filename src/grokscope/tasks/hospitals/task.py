@@ -170,11 +170,11 @@ class Hospitals(TaskConfig):
         vectors = stain.laboratory(offset + rng.normal(0, [0, 0, 0.02, 0.02], (BLOCK, 4)))
         target = _AMOUNTS * np.exp(rng.normal(0, 0.08, (BLOCK, 2)))
         factor = stain.balance(amounts, vectors, target) ** (1 - self.colour_cue)
-        colours = stain.mix(amounts * factor.astype(np.float32)[:, :, None, None], vectors)
-        even = stain.even_light(colours, vectors, target) ** (1 - self.colour_cue)
+        colors = stain.mix(amounts * factor.astype(np.float32)[:, :, None, None], vectors)
+        even = stain.even_light(colors, vectors, target) ** (1 - self.colour_cue)
         light = even[:, :, None, None] * np.exp(rng.normal(0, 0.015, (BLOCK, 3, 1, 1)))
-        noise = 2 * rng.standard_normal(colours.shape, dtype=np.float32)
-        return np.clip(np.rint(colours * light.astype(np.float32) + noise), 0, 255).astype(np.uint8)
+        noise = 2 * rng.standard_normal(colors.shape, dtype=np.float32)
+        return np.clip(np.rint(colors * light.astype(np.float32) + noise), 0, 255).astype(np.uint8)
 
 
 class World:

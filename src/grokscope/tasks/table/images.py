@@ -64,9 +64,9 @@ def _confirmed(candidate: list[tuple[str, int]], splits: Mapping[str, Split]) ->
     return [same for same in by_pixels.values() if len(same) > 1]
 
 
-def grey_beside_colour(splits: Mapping[str, Split], environments: Mapping[str, str], table: str) -> list[str]:
+def gray_beside_color(splits: Mapping[str, Split], environments: Mapping[str, str], table: str) -> list[str]:
     """A sentence where some images are gray and others colored: how many in each environment."""
-    grey: dict[int, int] = defaultdict(int)
+    gray: dict[int, int] = defaultdict(int)
     total: dict[int, int] = defaultdict(int)
     for split in splits.values():
         if split.env is None:
@@ -74,16 +74,16 @@ def grey_beside_colour(splits: Mapping[str, Split], environments: Mapping[str, s
         for env in np.unique(split.env).tolist():
             here = np.flatnonzero(split.env == env)
             total[env] += len(here)
-            grey[env] += sum(_is_grey(split.x[i]) for i in here)
-    if sum(grey.values()) in (0, sum(total.values())):
+            gray[env] += sum(_is_gray(split.x[i]) for i in here)
+    if sum(gray.values()) in (0, sum(total.values())):
         return []
-    counts = [f"{grey[env]} of {total[env]} in {environments[str(env)]}" for env in sorted(total) if grey[env]]
+    counts = [f"{gray[env]} of {total[env]} in {environments[str(env)]}" for env in sorted(total) if gray[env]]
     return [
         f"{table}: gray images beside colored ones ({', '.join(counts)}): whether there is color tells environments "
         "apart; store all of them one way"
     ]
 
 
-def _is_grey(x: np.ndarray) -> bool:
+def _is_gray(x: np.ndarray) -> bool:
     """Whether the channels of an image (3, H, W) agree; most color shows in the first row already."""
     return all(np.array_equal(part[0], part[1]) and np.array_equal(part[0], part[2]) for part in (x[:, 0], x))

@@ -16,7 +16,7 @@ from grokscope.tasks.images.cache import BadImages, Images, WrongSizes, load_ima
 from grokscope.tasks.images.files import image_facts, stored_size
 from grokscope.tasks.subset import nested_order
 from grokscope.tasks.table.files import ImageRows, read_table
-from grokscope.tasks.table.images import grey_beside_colour, repeated
+from grokscope.tasks.table.images import gray_beside_color, repeated
 from grokscope.vocabulary.splits import HELD_OUT, NAMES, choices
 
 
@@ -136,7 +136,7 @@ class Table(TaskConfig):
         table = Path(self.path).name  # what is warned of goes into archives, whose readers need not know our disk
         notes = [*rows.notes]
         notes += repeated(splits, {n: i.sums for n, i in images.items()}, {n: p.row for n, p in chosen.items()}, table)
-        notes += grey_beside_colour(splits, meta["environments"], table)
+        notes += gray_beside_color(splits, meta["environments"], table)
         if groups is not None:
             meta["groups_shared_with_train"], more = _shared(splits, meta, table)
             notes += more

@@ -17,14 +17,14 @@ from grokscope.dissect.sample import Sample
 from grokscope.dissect.scoring import homes, log_distinct, log_ways, permutations
 from grokscope.results.settings import Settings
 
-Labelling = tuple[np.ndarray, np.ndarray | None]
+Labeling = tuple[np.ndarray, np.ndarray | None]
 """Codes (n,), and the weights (n,) under which they are independent of the class."""
 
 TRIES = 10
 """Times the wanted number of permutations that are drawn in search of those that can be balanced."""
 
 
-def random_labels(sample: Sample, settings: Settings) -> list[Labelling]:
+def random_labels(sample: Sample, settings: Settings) -> list[Labeling]:
     """`settings.draws` permuted environments of the fit part.
 
     Permutations in which some environment lacks a class cannot be balanced, as the real labeling could; others take
@@ -34,8 +34,8 @@ def random_labels(sample: Sample, settings: Settings) -> list[Labelling]:
     strata, group, rng = sample.strata("environment", "fit"), sample.group("fit"), settings.rng("labels")
     if sample.weights["fit"] is None:
         return [(draw, None) for draw in permutations(rng, z, strata, group, settings.draws)[0]]
-    balanced: list[Labelling] = []
-    others: list[Labelling] = []
+    balanced: list[Labeling] = []
+    others: list[Labeling] = []
     for _ in range(TRIES):
         for draw in permutations(rng, z, strata, group, settings.draws)[0]:
             weights = balancing_weights(draw, y)
@@ -45,7 +45,7 @@ def random_labels(sample: Sample, settings: Settings) -> list[Labelling]:
     return (balanced + others)[: settings.draws]
 
 
-def exchanged(sample: Sample, settings: Settings) -> list[Labelling]:
+def exchanged(sample: Sample, settings: Settings) -> list[Labeling]:
     """Environments of the fit part dealt anew, for a test that is exact: every labeling here was as likely as the real
     one if the environments do not matter.
 
