@@ -35,18 +35,29 @@ TILES = 24
 
 def render(material: Material, sections: Sequence[Section], files: Sequence[str]) -> str:
     """The whole page as text."""
+    return page_of(material.title, _header(material), sections, files)
+
+
+def page_of(
+    title: str,
+    header: Mapping[str, Any],
+    sections: Sequence[Section],
+    files: Sequence[str] = (),
+    template: str = "report.html.j2",
+) -> str:
+    """Any page of sections: one file that loads nothing. `header` is what the template's head shows."""
     script = _script()
     context: dict[str, Any] = {
         "version": this_version(),
-        "title": plain(material.title),
+        "title": plain(title),
         "css": Markup(_css()),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "header": _header(material),
+        "header": header,
         "sections": [laid_out(section) for section in sections],
         "files": files,
     }
-    return _environment().get_template("report.html.j2").render(context) + "\n"
+    return _environment().get_template(template).render(context) + "\n"
 
 
 @cache

@@ -20,8 +20,8 @@ class RunNumber(Record):
 
     run: str
     """Folder of the run."""
-    seed: int
-    """Its seed."""
+    seed: int | None
+    """Its seed; None for a log of which none is known."""
     value: float
     """The number, or the evaluation at which a milestone was seen; where it was not reached, the last one; NaN where
     the run has no such number. [as the quantity]"""

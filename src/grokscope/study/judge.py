@@ -13,6 +13,7 @@ from grokscope.verdicts import run_verdicts
 from grokscope.vocabulary.splits import speaking
 
 if TYPE_CHECKING:
+    from grokscope.trajectory import Milestones
     from grokscope.trajectory.criteria import Criteria
 
 
@@ -43,6 +44,13 @@ class Judge:
 
     def recorded(self, study_run: StudyRun) -> Recorded:
         return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))
+
+    def milestones(self, study_run: StudyRun, split: str | None) -> "Milestones":
+        """With the grids that they were read from."""
+        from grokscope.trajectory.milestones import milestones
+
+        trajectory = self.recorded(study_run).trajectory
+        return milestones(trajectory, split or speaking(trajectory.splits), self.criteria)
 
 
 def so_far(chosen: Collection[StudyRun]) -> str:

@@ -4,21 +4,46 @@ verdicts, levels, measured and dissected numbers."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from grokscope.results.hypothesis import RunNumber
+from grokscope.results.verdict import VerdictRecord
 from grokscope.study.conditions import values_of
 from grokscope.study.hypothesis import Hypothesis
-from grokscope.study.judge import Judge
+from grokscope.study.measured import Recorded
 from grokscope.study.run_state import StudyRun
 from grokscope.study.seen import seen
-from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Milestones, Times
+
+
+class NumberedRun(Protocol):
+    """What is asked of a run here: one of a study (`StudyRun`), or one of any origin that is compared with others."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def waiting(self) -> bool: ...
+
+
+class Reads(Protocol):
+    """Who reads runs: `grokscope.study.judge.Judge` those of a study."""
+
+    def __call__(self, run: Any, split: str | None, /) -> VerdictRecord: ...
+    def recorded(self, run: Any, /) -> Recorded: ...
+    def milestones(self, run: Any, split: str | None, /) -> "Milestones": ...
 
 
 class CannotTell(Exception):
@@ -34,7 +59,7 @@ class ArmNumbers:
     """Runs of one arm by seed, with their numbers. For milestones also `times`, and `end`: the step up to which each
     was looked at, or would have been had it not diverged."""
 
-    runs: tuple[StudyRun, ...]
+    runs: tuple[NumberedRun, ...]
     rows: tuple[RunNumber, ...]
     times: "Times | None" = None
     end: float = math.inf
@@ -44,30 +69,37 @@ class ArmNumbers:
         return np.array([row.value for row in self.rows], dtype=np.float64)
 
 
-def arm_numbers(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> ArmNumbers:
+def arm_numbers(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> ArmNumbers:
     """Of finished runs, at least one.
 
     Raises:
         CannotTell: where a run has no such number: which of them have it would then decide the comparison.
         Undone: for a number of a dissection, before the runs are dissected.
     """
-    runs = sorted(runs, key=lambda s: s.entry.config.seed)
+    runs = sorted(runs, key=lambda s: (s.seed is None, s.seed or 0))
     if h.quantity.is_time:
         return _timed(h, runs, judge)
     values = _measured(h, runs, judge) if h.quantity.measure is not None else _of_verdicts(h, runs, judge)
-    missing = [s.run.id for s, v in zip(runs, values, strict=True) if math.isnan(v)]
+    missing = [s.id for s, v in zip(runs, values, strict=True) if math.isnan(v)]
     if missing:
         raise CannotTell(f"{plural(len(missing), 'run')} without this number: {', '.join(missing[:3])}")
     rows = [_row(h, s, v) for s, v in zip(runs, values, strict=True)]
     return ArmNumbers(tuple(runs), tuple(rows))
 
 
-def _row(h: Hypothesis, s: StudyRun, value: float, before: float | None = None, reached: bool = True) -> RunNumber:
-    x = None if h.axis is None else float(values_of(s.entry, h.axis)[0])
-    return RunNumber(run=s.run.id, seed=s.entry.config.seed, value=value, before=before, reached=reached, x=x)
+def _row(h: Hypothesis, s: NumberedRun, value: float, before: float | None = None, reached: bool = True) -> RunNumber:
+    return RunNumber(run=s.id, seed=s.seed, value=value, before=before, reached=reached, x=_along(h, s))
 
 
-def _measured(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> list[float]:
+def _along(h: Hypothesis, s: NumberedRun) -> float | None:
+    """The run's value of the axis, for a slope."""
+    if h.axis is None:
+        return None
+    assert isinstance(s, StudyRun), "slopes are of studies"
+    return float(values_of(s.entry, h.axis)[0])
+
+
+def _measured(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> list[float]:
     measure = h.quantity.measure
     assert measure is not None
     recorded = [judge.recorded(s) for s in runs]
@@ -76,7 +108,7 @@ def _measured(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> list[flo
     return [measure.value(own) for own in recorded]
 
 
-def _of_verdicts(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> list[float]:
+def _of_verdicts(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> list[float]:
     verdicts = [judge(s, h.quantity.split) for s in runs]
     if not h.quantity.verdicts:
         return [seen(v, h.quantity.name).value for v in verdicts]
@@ -86,7 +118,7 @@ def _of_verdicts(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> list[
     ]
 
 
-def _timed(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> ArmNumbers:
+def _timed(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> ArmNumbers:
     from grokscope.trajectory.times import Times
 
     read = [_milestones(s, h.quantity.split, judge) for s in runs]
@@ -107,18 +139,15 @@ def _timed(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge) -> ArmNumbers:
     return ArmNumbers(tuple(runs), tuple(rows), times, min(float(grid[-1]) for grid in grids))
 
 
-def _milestones(s: StudyRun, split: str | None, judge: Judge) -> "Milestones":
-    from grokscope.trajectory.milestones import milestones
-
-    trajectory = judge.recorded(s).trajectory
-    found = milestones(trajectory, split or speaking(trajectory.splits), judge.criteria)
+def _milestones(s: NumberedRun, split: str | None, judge: Reads) -> "Milestones":
+    found = judge.milestones(s, split)
     if not all(len(grid) for grid in found.grids.values()):
-        raise CannotTell(f"{s.run.id} was never evaluated on {found.split}")
+        raise CannotTell(f"{s.id} was never evaluated on {found.split}")
     return found
 
 
-def _require_fitted(runs: Sequence[StudyRun], read: "Sequence[Milestones]") -> None:
-    unfitted = [s.run.id for s, m in zip(runs, read, strict=True) if m.T_fit.censored]
+def _require_fitted(runs: Sequence[NumberedRun], read: "Sequence[Milestones]") -> None:
+    unfitted = [s.id for s, m in zip(runs, read, strict=True) if m.T_fit.censored]
     if unfitted:
         raise CannotTell(
             f"{plural(len(unfitted), 'run')} never fitted, so no delay began ({', '.join(unfitted[:3])}); ask about "
@@ -126,7 +155,7 @@ def _require_fitted(runs: Sequence[StudyRun], read: "Sequence[Milestones]") -> N
         )
 
 
-def _whole_grids(runs: Sequence[StudyRun], grids: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _whole_grids(runs: Sequence[NumberedRun], grids: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Each run's evaluations. One that diverged would have been evaluated on, as the others of its arm were, without
     ever reaching a milestone: cut off where it broke, it would count as one of which nothing more is known."""
     longest = max(grids, key=lambda grid: grid[-1])

@@ -30,6 +30,14 @@ class StudyRun:
     message: str = ""
 
     @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def seed(self) -> int:
+        return self.entry.config.seed
+
+    @property
     def finished(self) -> bool:
         return self.state in ("done", "diverged")
 

@@ -21,7 +21,7 @@ from grokscope.study.design import Design
 from grokscope.study.effects import design_result
 from grokscope.study.hypothesis import ALPHA, Hypothesis
 from grokscope.study.judge import Judge, so_far
-from grokscope.study.numbers import ArmNumbers, CannotTell, Undone, arm_numbers
+from grokscope.study.numbers import ArmNumbers, CannotTell, NumberedRun, Reads, Undone, arm_numbers
 from grokscope.study.run_state import StudyRun
 from grokscope.vocabulary.text import plural, whole
 
@@ -55,7 +55,7 @@ def answers_to(
         finished=finished,
         failed=failed,
         waiting=waiting,
-        results=tuple(_corrected(results, families)),
+        results=tuple(corrected(results, families)),
         design=None if design is None else design_result(design, runs, judge),
     )
 
@@ -72,7 +72,7 @@ def _on_record(
     return replace(result, declared=date, departures=tuple(why), standing="exploratory" if why else "declared")
 
 
-def _corrected(results: Sequence[HypothesisResult], families: Mapping[str, int]) -> list[HypothesisResult]:
+def corrected(results: Sequence[HypothesisResult], families: Mapping[str, int]) -> list[HypothesisResult]:
     """With p times its looks, adjusted by Holm in its family of so many. A member without a p counts as one with p = 1:
     were it left out, the others would be corrected for fewer tests than were planned."""
     out = []
@@ -91,8 +91,17 @@ def one_result(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge, together: 
     """The test of one hypothesis of a family of so many on sound runs, before it is corrected, and without what was
     declared."""
     groups = members(h, runs)
+    blank = unanswered(h, groups)
+    if any(arm.waiting for arm in blank.arms):
+        both = {s.run.id: s for group in groups for s in group}.values()
+        return said(blank, so_far(both))
+    return with_test(h, blank, groups, judge, together)
+
+
+def unanswered(h: Hypothesis, groups: Sequence[Sequence[NumberedRun]]) -> HypothesisResult:
+    """What was asked, and what became of the runs of each arm."""
     arms = [_counted(name, group) for name, group in zip(h.names, groups, strict=True)]
-    blank = HypothesisResult(
+    return HypothesisResult(
         name=h.name,
         asked=h.asked(),
         quantity=str(h.quantity),
@@ -112,18 +121,26 @@ def one_result(h: Hypothesis, runs: Sequence[StudyRun], judge: Judge, together: 
         answer="",
         notes=tuple(_failures(arms)),
     )
-    if any(arm.waiting for arm in arms):
-        both = {s.run.id: s for group in groups for s in group}.values()
-        return _said(blank, so_far(both))
+
+
+def with_test(
+    h: Hypothesis,
+    blank: HypothesisResult,
+    groups: Sequence[Sequence[NumberedRun]],
+    judge: Reads,
+    together: int,
+) -> HypothesisResult:
+    """With the test of the finished runs of each arm, or why there is none; one of a family of so many tests."""
     try:
         return _tested(h, replace(blank, family_size=together), groups, judge)
     except Undone as todo:
-        return _said(blank, str(todo))
+        return said(blank, str(todo))
     except CannotTell as why:
-        return _said(replace(blank, outcome="cannot tell"), str(why))
+        return said(replace(blank, outcome="cannot tell"), str(why))
 
 
-def _said(blank: HypothesisResult, note: str) -> HypothesisResult:
+def said(blank: HypothesisResult, note: str) -> HypothesisResult:
+    """Without a test, and why."""
     known = replace(blank, notes=(note, *blank.notes))
     return replace(known, answer=answer(known))
 
@@ -133,13 +150,13 @@ def members(h: Hypothesis, runs: Sequence[StudyRun]) -> list[list[StudyRun]]:
     return [[s for s in runs if matches(s.entry, where)] for where in h.groups]
 
 
-def _counts(runs: Sequence[StudyRun]) -> tuple[int, int, int]:
+def _counts(runs: Sequence[NumberedRun]) -> tuple[int, int, int]:
     """(finished, failed, waiting): every run is one of them."""
     finished, waiting = sum(s.finished for s in runs), sum(s.waiting for s in runs)
     return finished, len(runs) - finished - waiting, waiting
 
 
-def _counted(name: str, group: Sequence[StudyRun]) -> HypothesisArm:
+def _counted(name: str, group: Sequence[NumberedRun]) -> HypothesisArm:
     finished, failed, waiting = _counts(group)
     return HypothesisArm(
         name=name, planned=len(group), finished=finished, failed=failed, waiting=waiting, middle=None, numbers=()
@@ -155,7 +172,7 @@ def _failures(arms: Sequence[HypothesisArm]) -> list[str]:
 
 
 def _tested(
-    h: Hypothesis, blank: HypothesisResult, groups: Sequence[Sequence[StudyRun]], judge: Judge
+    h: Hypothesis, blank: HypothesisResult, groups: Sequence[Sequence[NumberedRun]], judge: Reads
 ) -> HypothesisResult:
     finished = [[s for s in group if s.finished] for group in groups]
     if min(map(len, finished)) < 2:
@@ -203,7 +220,7 @@ def _paired(h: Hypothesis, a: ArmNumbers, b: ArmNumbers) -> tuple[ArmNumbers, Ar
     return _only(a, shared), _only(b, shared), True, note
 
 
-def _only(arm: ArmNumbers, seeds: set[int]) -> ArmNumbers:
+def _only(arm: ArmNumbers, seeds: set[int | None]) -> ArmNumbers:
     keep = [i for i, row in enumerate(arm.rows) if row.seed in seeds]
     times = arm.times
     if times is not None:
