@@ -212,6 +212,11 @@ def test_train_extend_and_branch_say_what_came_of_it(place, tmp_path, monkeypatc
     assert "done at step 60 (60 steps trained)" in first.out
     assert "1 run to train" in first.err
     run = find_runs("runs")[0]
+    weights = re.search(r"\d+ kept checkpoints? and the final weights in \S+", first.out)
+    assert weights is not None
+    assert weights[0].startswith(f"{len(run.checkpoints())} kept")
+    assert cli.run(["show", str(run.path)]) == 0
+    assert weights[0] in capsys.readouterr().out.splitlines(), "both verbs count alike"
     assert run.seed == 5
     assert "seed" in run.record["passed"]
     assert cli.run(["train", str(place / "run.toml"), "--seed", "5", "--regime.name", "mine"]) == 0

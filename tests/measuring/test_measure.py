@@ -288,6 +288,14 @@ def test_the_verb_measures_says_what_it_takes_and_shows(run, capsys):
     assert {m["measurement"] for m in json.loads(capsys.readouterr().out)["measured"]} == {"gap", "distance"}
 
 
+def test_a_measurement_with_nothing_to_say_shows_why_in_place_of_an_empty_table(run, capsys):
+    assert grokscope(["measure", str(run.path), "--measure", "rotation"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("column") for line in lines)
+    assert "none of these measurements has anything to say of this run:" in lines
+    assert any(line.startswith("not there: rotation: no weight of the network is scale-invariant") for line in lines)
+
+
 def test_a_probe_tells_the_cost_and_stops(run, capsys):
     assert grokscope(["measure", str(run.path), "--measure", "gap", "--every-checkpoint", "--probe"]) == 0
     assert "2 checkpoints left" in capsys.readouterr().out

@@ -29,6 +29,13 @@ def folder(root, name="run", config=None, **record):
     return path
 
 
+def test_a_folder_named_in_text_is_a_run_too(trained):
+    run = Run(str(trained.path))  # type: ignore[arg-type]
+    assert run == trained
+    assert run.rows() == trained.rows()
+    assert run.status == trained.status
+
+
 def test_a_run_is_read_by_name(trained):
     run = open_run(str(trained.path))
     assert run.id == trained.path.name

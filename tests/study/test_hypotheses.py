@@ -9,6 +9,7 @@ from math import inf
 
 import pytest
 
+from grokscope.commands import study as verbs
 from grokscope.results.hypothesis import Declarations, Hypotheses, results_of
 from grokscope.study import testing
 from grokscope.study.check import check
@@ -302,6 +303,14 @@ def test_failed_runs_are_counted_and_their_pairs_left_out(tmp_path):
     assert h.test is not None
     assert h.test.n == (4,)
     assert any("1 of 5 runs of weight_decay=0.5 failed" in note for note in h.notes)
+    verb = verbs.Tested(made, tested)
+    assert verb.exit_code == 1, "an answer without numbers that were planned is not the answer"
+    assert "1 run failed, so the answers rest on the others alone" in str(verb)
+    assert "grokscope study run tries failed runs again" in str(verb)
+    whole = replace(tested, failed=0, finished=10)
+    assert verbs.Tested(made, whole).exit_code == 0
+    assert "rest on the others" not in str(verbs.Tested(made, whole))
+    assert [verbs.Checked(made, [], "", one).exit_code for one in (tested, whole)] == [1, 0]
     with pytest.raises(ValueError, match="do not add up"):
         replace(h.arms[0], finished=5)
 

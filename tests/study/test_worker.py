@@ -177,6 +177,28 @@ def test_a_worker_stops_at_its_time(tmp_path):
     assert Run(run).status["state"] == "interrupted"
 
 
+def test_a_worker_whose_time_is_over_at_once_says_what_is_left(tmp_path, capsys):
+    file = write_study(tmp_path, [0, 1])
+    assert cli.run(["worker", str(file), "--root", str(tmp_path / "runs"), "--until", "0m"]) == 130
+    said = capsys.readouterr().err
+    assert "stopped with 2 of 2 runs unfinished; run the same command again to go on" in said
+
+
+def test_a_worker_that_is_stopped_while_it_looks_says_what_is_left(tmp_path, monkeypatch):
+    looked = []
+
+    def stopped(self):
+        looked.append(self)
+        if len(looked) == 1:
+            raise KeyboardInterrupt
+        return in_order(self)
+
+    in_order = Worker._in_order
+    monkeypatch.setattr(Worker, "_in_order", stopped)
+    with pytest.raises(Stopped, match="2 of 2 runs unfinished"):
+        worker_verb(write_study(tmp_path, [0, 1]), root=tmp_path / "runs")
+
+
 NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 
 

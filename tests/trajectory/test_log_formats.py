@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grokscope.trajectory import Trajectory, from_log, verdict
+from grokscope.trajectory.logs.guess import suggest
 
 CASES = Path(__file__).parent.parent / "cases" / "logs"
 STEPS = {"step": "step", "train": "train_acc", "held_out": {"test": "test_acc"}}
@@ -320,6 +321,12 @@ def test_the_right_columns_are_suggested_and_not_taken(file: str, words: str):
     assert words in str(error.value)
     if words.startswith("it has"):
         assert "did you mean" not in str(error.value)
+
+
+def test_a_probe_is_no_held_out_accuracy_of_the_network(tmp_path):
+    columns = ["step", "train_acc", "id_val_acc", "id_val_probe_acc", "val_linear_probe_accuracy"]
+    assert suggest(columns).held_out == {"id_val": "id_val_acc"}
+    assert suggest(["step", "train_acc", "id_val_probe_acc"]).held_out == {}
 
 
 def test_a_step_column_that_is_there_is_not_replaced_by_row_numbers():

@@ -1,9 +1,10 @@
-"""Where a run began and how it was intervened in, as `train`, `branch` and `show` print them."""
+"""What `train`, `branch` and `show` say alike of a run: where it began, interventions, which weights it kept."""
 
 from typing import TYPE_CHECKING
 
 from grokscope.store import Run
 from grokscope.store.intervened import intervention_line, interventions_of
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,3 +28,10 @@ def lineage_line(run: Run) -> str:
             "within them, are that run's"
         )
     return f"branched from {lineage['run']} at step {lineage['step']:,}, by its weights alone: steps count from 0"
+
+
+def checkpoints_line(run: Run) -> str:
+    """``2 kept checkpoints and the final weights in runs/NAME/checkpoints``; the final ones have no step."""
+    folder = run.path / "checkpoints"
+    final = " and the final weights" if (folder / "final.safetensors").is_file() else ""
+    return f"{plural(len(run.checkpoints()), 'kept checkpoint')}{final} in {folder}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
-from grokscope.commands.intervened import lineage_line, print_interventions
+from grokscope.commands.intervened import checkpoints_line, lineage_line, print_interventions
 from grokscope.commands.output import Result, Rows, print_table, states
 from grokscope.commands.verdict import moment_text
 from grokscope.config import require
@@ -184,7 +184,9 @@ class Shown(Result):
             n = f"{info['n']:,}" if "n" in info else "an unknown number of"
             console.print(f"split {split}: {n} examples, {trivial}")
         if "parameters" in facts:
-            console.print(f"{facts['parameters']:,} parameters, {facts['steps_per_epoch']:,} steps per epoch")
+            console.print(
+                f"{plural(facts['parameters'], 'parameter')}, {plural(facts['steps_per_epoch'], 'step')} per epoch"
+            )
         flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
         rows = [[key, _shown(value), "" if key in passed else "default"] for key, value in flat.items()]
         print_table(console, ["key", "value", ""], rows)
@@ -196,7 +198,7 @@ class Shown(Result):
             console.print(f"outdated dissection, by older rules; redo it: {command}")
         for measured in measured_summary(self.run.path):
             _show_measured(console, measured)
-        console.print(f"{plural(len(self.run.checkpoints()), 'kept checkpoint')} in {self.run.path / 'checkpoints'}")
+        console.print(checkpoints_line(self.run))
 
 
 def _show_measured(console: "Console", measured: dict[str, Any]) -> None:

@@ -61,8 +61,11 @@ def _show(console: "Console", run: "MeasuredRun") -> None:
     console.print(f"{run.run.id}: {plural(len(rows), 'checkpoint')}, {run.computed:,} measured now")
     some = _some(rows)
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
-    header = ["column", *(f"step {int(row['step']):,}" for row in some)]
-    print_table(console, header, [[name, *(_cell(row.get(name)) for row in some)] for name in names])
+    if names:
+        header = ["column", *(f"step {int(row['step']):,}" for row in some)]
+        print_table(console, header, [[name, *(_cell(row.get(name)) for row in some)] for name in names])
+    elif rows:
+        console.print("none of these measurements has anything to say of this run:")
     for result in run.results:
         for what, why in result.reasons.items():
             console.print(f"not there: {what}: {why}")

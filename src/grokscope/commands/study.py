@@ -355,8 +355,9 @@ class Checked(Result):
     @property
     def exit_code(self) -> int:
         """1 unless every expectation was met: an unfinished study confirms nothing. A hypothesis that is tested and not
-        shown is a result, and no failure."""
-        return int(not all(row.held for row in self.rows) or self.hypotheses.unfinished)
+        shown is a result, and no failure; one that lacks runs which failed is one."""
+        waits = self.hypotheses.unfinished or bool(self.hypotheses.lacking)
+        return int(waits or not all(row.held for row in self.rows))
 
     def data(self) -> Any:
         return {
@@ -376,6 +377,8 @@ class Checked(Result):
         if self.rows:
             self._show_expectations(console)
         console.print(self.standing)
+        if self.hypotheses.lacking:
+            console.print(self.hypotheses.lacking)
 
     def _show_expectations(self, console: "Console") -> None:
         lines = [[r.word, r.where, r.expected, r.seen] for r in self.rows]
@@ -393,7 +396,7 @@ def check(
 ) -> Checked:
     """Compare what happened with what the study expects, and test its hypotheses.
 
-    The exit code is 1 unless every expectation was met and no hypothesis waits for runs.
+    The exit code is 1 unless every expectation was met and no hypothesis waits for runs or lacks runs that failed.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -419,8 +422,8 @@ class Tested(Result):
 
     @property
     def exit_code(self) -> int:
-        """1 while one of them waits for runs; a hypothesis that is not shown is a result."""
-        return int(self.hypotheses.unfinished)
+        """1 while one of them waits for runs, or where runs failed; a hypothesis that is not shown is a result."""
+        return int(self.hypotheses.unfinished or bool(self.hypotheses.lacking))
 
     def data(self) -> Any:
         return self.hypotheses.to_dict()
@@ -437,6 +440,8 @@ class Tested(Result):
         console.print("")
         console.print(f"{plural(known.planned, 'run')}: {known.finished:,} finished, {known.failed:,} failed, "
                       f"{known.waiting:,} waiting")  # fmt: skip
+        if known.lacking:
+            console.print(known.lacking)
 
 
 def put_to_test(
@@ -445,7 +450,7 @@ def put_to_test(
     """Test the hypotheses of a study over its seeds, and the effects of a designed one.
 
     Effects with intervals, exact p, how many seeds would decide, and whether all was declared before the runs began.
-    The exit code is 1 while something waits for runs.
+    The exit code is 1 while something waits for runs, and where runs failed.
 
     Args:
         file: Study file, or the name of a shipped study.

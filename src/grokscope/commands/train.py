@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
-from grokscope.commands.intervened import lineage_line, print_interventions
+from grokscope.commands.intervened import checkpoints_line, lineage_line, print_interventions
 from grokscope.commands.output import Result
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
@@ -53,9 +53,7 @@ class Trained(Result):
         print_interventions(console, self.run)
         console.print(f"run folder   {self.run.path}")
         console.print(f"metrics      {self.run.path / 'results' / 'metrics.jsonl'}")
-        console.print(
-            f"checkpoints  {plural(len(self.run.checkpoints()) + 1, 'file')} in {self.run.path / 'checkpoints'}"
-        )
+        console.print(f"checkpoints  {checkpoints_line(self.run)}")
         console.print(f"next         grokscope report {self.run.path}")
 
 

@@ -84,9 +84,11 @@ def worker(
     try:
         with listening(one), stopping_at(seconds):
             outcomes = one.work()
+    except KeyboardInterrupt:  # asked to stop before it had looked what there is to do
+        outcomes = one.not_begun()
     finally:
         one.board.close()
-    if one.stopping:
+    if one.stopping and any(o.state in ("interrupted", "waiting") for o in outcomes):
         raise Stopped(outcomes)
     tried = {outcome.job.run for outcome in outcomes}
     folders = Folders(root)

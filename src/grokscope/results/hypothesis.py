@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from grokscope.results.factorial import DesignResult
 from grokscope.results.record import Record, Stored
 from grokscope.results.seed_tests import ENOUGH, Power, interval_words, with_open_ends
+from grokscope.vocabulary.text import plural
 
 Sidedness = Literal["two-sided", "greater", "less", "within"]
 Outcome = Literal["shown", "opposite", "not shown", "open", "cannot tell"]
@@ -187,6 +188,16 @@ class Hypotheses(Stored):
         """Whether something waits for runs."""
         responses = () if self.design is None else self.design.responses
         return any(h.unfinished for h in self.results) or any(r.outcome == "open" for r in responses)
+
+    @property
+    def lacking(self) -> str:
+        """What to say of runs that failed, whose numbers no answer has; empty where there are none, or no answers."""
+        if not self.failed or not (self.results or self.design):
+            return ""
+        return (
+            f"{plural(self.failed, 'run')} failed, so the answers rest on the others alone, perhaps not a random part; "
+            "grokscope study run tries failed runs again"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

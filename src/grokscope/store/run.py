@@ -26,6 +26,9 @@ class Run:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # a folder named in text is one as well
+
     @property
     def id(self) -> str:
         return self.path.name

@@ -58,6 +58,11 @@ class Worker:
         tried = {o.job.run for o in self.outcomes}
         return self.outcomes + [self._left(s) for s in left if s.run.path not in tried]
 
+    def not_begun(self) -> list[Outcome]:
+        """The outcomes of a worker that was asked to stop before it had looked what there is to do."""
+        self.stopping = True
+        return [self._left(s) for s in self._in_order()]
+
     def _once(self, study_runs: Sequence[StudyRun]) -> list[StudyRun]:
         """Ask for each run once; returns those that other workers have, and those not asked for when told to stop."""
         left: list[StudyRun] = []

@@ -20,8 +20,9 @@ _TRAIN = {"train", "training", "tr", "trn"}
 _HELD_OUT = {"val", "valid", "validation", "test", "te", "tst", "eval", "dev", "held", "heldout", "ood", "id"}
 _ACCURACY = {"acc", "accuracy", "accs", "accuracies", "top1"}
 _LOSS = {"loss", "losses", "nll", "ce", "mse", "xent"}
-_NOISE = {"min", "max", "std", "time", "runtime", "best", "per", "lr", "norm", "n", "size", "steps", "samples"}
-"""Words of columns that are about a split but are no score of it."""
+_NOISE = {"min", "max", "std", "time", "runtime", "best", "per", "lr", "norm", "n", "size", "steps", "samples",
+          "probe"}  # fmt: skip
+"""Words of columns that are about a split but are no score of the network on it."""
 
 
 @dataclass(frozen=True)
