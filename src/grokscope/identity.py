@@ -209,8 +209,8 @@ def _frozen(value: Any) -> Any:
 def _deviations(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
     """The keys of a table that differ from the defaults of its dataclass; those that it does not know always do."""
     defaults, apart = _judged_by(cls)
-    own = {key: canonical(value) for key, value in table.items() if key not in apart}
-    return {key: value for key, value in own.items() if key not in defaults or defaults[key] != value}
+    judged = {key: canonical(value) for key, value in table.items() if key not in apart}
+    return {key: value for key, value in judged.items() if key not in defaults or defaults[key] != value}
 
 
 @cache

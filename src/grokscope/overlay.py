@@ -28,8 +28,8 @@ def with_items(flat: Mapping[str, Any]) -> dict[str, Any]:
     for place in LISTS.keys() & flat.keys():
         for number, item in enumerate(flat[place] if isinstance(flat[place], list) else ()):
             table = item if isinstance(item, Mapping) else {"name": item}
-            own = flatten({key: value for key, value in table.items() if key != "name"}, f"{place}.{number}.")
-            out |= {f"{place}.{number}": table.get("name"), **own}
+            parameters = flatten({key: value for key, value in table.items() if key != "name"}, f"{place}.{number}.")
+            out |= {f"{place}.{number}": table.get("name"), **parameters}
     return out
 
 

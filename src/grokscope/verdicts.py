@@ -39,11 +39,11 @@ def run_verdicts(
         return {}
     key = _key(criteria)
     quick = f"{key}-quick"
-    found = kept_verdicts.recall(run, now, *((key,) if neighbors else (key, quick)))
-    if found is None:
-        found = _judge(run, criteria, neighbors, trajectory)
-        kept_verdicts.keep(run, now, found, key if neighbors else quick)
-    return found
+    judged = kept_verdicts.recall(run, now, *((key,) if neighbors else (key, quick)))
+    if judged is None:
+        judged = _judge(run, criteria, neighbors, trajectory)
+        kept_verdicts.keep(run, now, judged, key if neighbors else quick)
+    return judged
 
 
 def _key(criteria: "Criteria | None") -> str:

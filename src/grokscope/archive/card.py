@@ -109,12 +109,14 @@ def _results(
     runs: Sequence[Run], summaries: Sequence[Mapping[str, Any]], splits: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Mean final accuracy by task, regime, size and split."""
-    found: dict[tuple[str, str, Any, str], list[float]] = {}
+    scores: dict[tuple[str, str, Any, str], list[float]] = {}
     for run, summary in zip(runs, summaries, strict=True):
         for split in splits:
             one = summary["splits"].get(split, {})
             if one.get("score") == "accuracy" and "final" in one:
-                found.setdefault((run.config["task"]["name"], run.label, _n_train(run), split), []).append(one["final"])
+                scores.setdefault((run.config["task"]["name"], run.label, _n_train(run), split), []).append(
+                    one["final"]
+                )
     return [
         {
             "task": {"type": "image-classification", "name": "classification"},
@@ -125,12 +127,12 @@ def _results(
                 "name": f"final accuracy, {regime}, mean of {len(values):,} run{'s' * (len(values) > 1)}",
             }],
         }
-        for (task, regime, n, split), values in found.items()
+        for (task, regime, n, split), values in scores.items()
     ]  # fmt: skip
 
 
 def _task(name: str, runs: Sequence[Run]) -> dict[str, Any]:
-    own = [run for run in runs if run.config["task"]["name"] == name]
+    runs_of_task = [run for run in runs if run.config["task"]["name"] == name]
     try:
         entry = registry.find("task", name)
         words = inspect.getdoc(entry.load()) or ""
@@ -143,20 +145,20 @@ def _task(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "source": source,
         "data": DATA.get(name, DRAWN),
         "misleads": re.sub(r"``?", "`", " ".join(words.partition("Misleads:")[2].split())),
-        "splits": _sizes(own),
+        "splits": _sizes(runs_of_task),
     }
 
 
 def _sizes(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Of each split, how many examples the runs have of it, and how good the trivial predictor is."""
-    found: dict[str, dict[str, set[Any]]] = {}
+    sizes: dict[str, dict[str, set[Any]]] = {}
     for run in runs:
         for split, facts in (run.facts.get("splits") or {}).items():
-            into = found.setdefault(split, {"n": set(), "trivial": set()})
+            into = sizes.setdefault(split, {"n": set(), "trivial": set()})
             into["n"].add(facts.get("n"))
             trivial = facts.get("trivial_acc", facts.get("trivial_loss"))
             into["trivial"].add(None if trivial is None else round(trivial, 4))
-    return [{"split": split, **{k: _listed(v) for k, v in found[split].items()}} for split in in_order(set(found))]
+    return [{"split": split, **{k: _listed(v) for k, v in sizes[split].items()}} for split in in_order(set(sizes))]
 
 
 def _listed(values: set[Any]) -> str:
@@ -178,16 +180,16 @@ def _inventory(run: Run, name: str, summary: Mapping[str, Any]) -> dict[str, Any
 
 def _regimes(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Label -> its axes; two configurations of one name are told apart by a number."""
-    found: dict[str, dict[str, Any]] = {}
+    axes_of: dict[str, dict[str, Any]] = {}
     for run in runs:
         regime = run.config["regime"]
         axes = {k: _in_words(regime[k]) for k in AXES if k in regime}
         label, number = run.label, 1
-        while label in found and found[label] != axes:
+        while label in axes_of and axes_of[label] != axes:
             number += 1
             label = f"{run.label} ({number})"
-        found[label] = axes
-    return found
+        axes_of[label] = axes
+    return axes_of
 
 
 def _in_words(value: Any) -> Any:

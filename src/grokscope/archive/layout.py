@@ -53,7 +53,7 @@ class Source:
     def odd(self) -> dict[str, str]:
         """Name -> what is wrong, of everything here that is neither a regular file nor a folder: a link may lead to any
         file of the reader's, and a FIFO never ends. None of it is opened."""
-        found = {}
+        faults = {}
         for folder, folders, files in os.walk(self.path):
             for path in (Path(folder, name) for name in (*folders, *files)):
                 name = path.relative_to(self.path).as_posix()
@@ -61,8 +61,8 @@ class Source:
                     plain_file(self.path, name)
                 except ValueError as error:
                     if path.is_symlink() or not path.is_dir():
-                        found[name] = str(error).removeprefix(f"{path}: ")
-        return found
+                        faults[name] = str(error).removeprefix(f"{path}: ")
+        return faults
 
     def has(self, name: str) -> bool:
         """Whether there is a regular file of this name, reached through real folders."""
@@ -73,11 +73,11 @@ class Source:
 
     def checkpoints(self) -> dict[str, Path]:
         """Name without ending (``ep00200``, ``final``) -> file. Where both formats exist, the safetensors file."""
-        found = {}
+        files = {}
         for path in sorted(self._checkpoint_files()):
             if _CHECKPOINT.fullmatch(path.name):
-                found[path.stem] = path  # .safetensors sorts after .pt
-        return found
+                files[path.stem] = path  # .safetensors sorts after .pt
+        return files
 
     def strangers(self) -> list[str]:
         """Names of files among the checkpoints that are none."""
@@ -107,13 +107,13 @@ def find_sources(archive: Path) -> list[Source]:
     if runs.is_dir():
         require(not runs.is_symlink(), f"{runs}: is a symbolic link and is not followed; name the folder itself")
         return [Source(p, f"runs/{p.name}", found=True) for p in _folders(runs)]
-    found = [Source(p, p.name, found=True) for p in _folders(archive) if (p / CONFIG).is_file()]
+    beside = [Source(p, p.name, found=True) for p in _folders(archive) if (p / CONFIG).is_file()]
     held = ", ".join(sorted(p.name for p in archive.iterdir())[:8]) or "nothing"
     require(
-        bool(found),
+        bool(beside),
         f"{archive}: not an archive: neither a folder runs/ nor folders with a config.json; it holds {held}",
     )
-    return found
+    return beside
 
 
 def _folders(path: Path) -> Iterator[Path]:

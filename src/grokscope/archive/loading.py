@@ -35,13 +35,13 @@ def load_model(folder: str | Path, checkpoint: str = "final") -> "nn.Module":
 
     folder = Path(folder)
     record = _record(folder)
-    found = Source(folder, folder.name).checkpoints()
-    if checkpoint not in found:
-        raise ValueError(f"{folder}: no checkpoint {checkpoint!r}{nearest(checkpoint, list(found))}")
+    files = Source(folder, folder.name).checkpoints()
+    if checkpoint not in files:
+        raise ValueError(f"{folder}: no checkpoint {checkpoint!r}{nearest(checkpoint, list(files))}")
     config = configio.load_run({"schema": record.get("schema", configio.SCHEMA), **record["config"]})
     facts = record.get("facts") or {}
     model = config.model.build(like(config, facts), outputs(config, facts))
-    fill(model, found[checkpoint])
+    fill(model, files[checkpoint])
     return model.eval()
 
 

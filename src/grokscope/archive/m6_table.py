@@ -39,8 +39,8 @@ def write(runs: Sequence[Run], names: Sequence[str], path: Path) -> Iterator[str
             try:
                 measured = _rows(file)
             except ValueError as error:
-                told = str(error).removeprefix(f"{file}: ")
-                yield f"{name}/{where}: {told}: copied, but not in m6_summary.csv"
+                reason = str(error).removeprefix(f"{file}: ")
+                yield f"{name}/{where}: {reason}: copied, but not in m6_summary.csv"
                 continue
             if not measured:
                 yield f"{name}/{where}: it could not tell: copied, but not in m6_summary.csv"
@@ -71,17 +71,18 @@ def keep_rows(source: Source, folder: Path, notes: list[str]) -> None:
         head, *rows = [row for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) if row]
     except (ValueError, OSError, IndexError):  # no archive above the run, no table, or none that can be read
         return
-    mine = [row for row in rows if source.id in row]
-    if not mine:
+    run_rows = [row for row in rows if source.id in row]
+    if not run_rows:
         notes.append(f"figures/{TABLE}: none of its {len(rows):,} rows names this run")
         return
-    column = mine[0].index(source.id)
+    column = run_rows[0].index(source.id)
     runs = {row[column] for row in rows if len(row) > column}
     notes.append(
-        f"figures/{TABLE}: {len(mine):,} of its {len(rows):,} rows are this run's; it has rows of {len(runs):,} runs"
+        f"figures/{TABLE}: {len(run_rows):,} of its {len(rows):,} rows are this run's; "
+        f"it has rows of {len(runs):,} runs"
     )
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([head, *mine])
+    csv.writer(text, lineterminator="\n").writerows([head, *run_rows])
     write_atomic(folder / TABLE, lambda out: out.write(text.getvalue().encode()))
 
 

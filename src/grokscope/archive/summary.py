@@ -43,22 +43,22 @@ def summary_of(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split(trajectory: Trajectory, split: str, per_epoch: int, verdict: VerdictRecord | None) -> dict[str, Any]:
     values = trajectory.held_out[split]
-    found: dict[str, Any] = {"score": "accuracy" if trajectory.kind == "classification" else "r2"}
+    entry: dict[str, Any] = {"score": "accuracy" if trajectory.kind == "classification" else "r2"}
     if np.isfinite(values).any():
         row = int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
         last = int(np.flatnonzero(np.isfinite(values))[-1])
-        found |= {
+        entry |= {
             "peak": float(values[row]),
             "peak_step": trajectory.step[row].item(),
             "peak_epoch": trajectory.step[row].item() / per_epoch,
             "peak_rule": peak_rule(split),
             "final": float(values[last]),
         }
-    found["trivial"] = trajectory.trivial.get(split)
+    entry["trivial"] = trajectory.trivial.get(split)
     if verdict is not None:
-        found |= {"verdict": verdict.verdict, "qualifier": verdict.qualifier}
-        found |= {"robust": verdict.robust, "reason": verdict.reason}
-    return found
+        entry |= {"verdict": verdict.verdict, "qualifier": verdict.qualifier}
+        entry |= {"robust": verdict.robust, "reason": verdict.reason}
+    return entry
 
 
 def _flat(trajectory: Trajectory, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

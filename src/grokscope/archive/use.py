@@ -50,8 +50,8 @@ def uses(runs: Sequence[Run], names: Sequence[str], out: Path) -> Iterator[Use]:
 
 def _weights(out: Path, name: str) -> Path | None:
     """The final weights of an exported run, else the last checkpoint's."""
-    found = Source(out / "runs" / name, name).checkpoints()
-    return found.get("final") or next(reversed(found.values()), None)
+    files = Source(out / "runs" / name, name).checkpoints()
+    return files.get("final") or next(reversed(files.values()), None)
 
 
 def _what(run: Run) -> str:
@@ -84,8 +84,8 @@ def _code(run: Run, weights: Path) -> str:
         return "\n".join(
             [*_imports(weights), "", _read(weights), "# and load them into the network they were saved from"]
         )
-    own = not isinstance(config.model, Timm) or _depends_on_size(config.model.architecture)
-    if own or not tells_shape(run.facts):
+    registered = not isinstance(config.model, Timm) or _depends_on_size(config.model.architecture)
+    if registered or not tells_shape(run.facts):
         return _ours(weights)
     return _timm(run, config, weights)
 

@@ -28,8 +28,8 @@ def canonical_key(P: np.ndarray, params: np.ndarray | None = None) -> np.ndarray
         return _keys(np.asarray(P, np.float64))
     keys = np.empty(len(P), np.uint64)
     for n, k in np.unique(params[:, :2], axis=0).tolist():
-        mine = np.flatnonzero((params[:, :2] == (n, k)).all(axis=1))
-        for block in np.array_split(mine, len(mine) // 8192 + 1):  # a block's temporaries stay in cache
+        of_length = np.flatnonzero((params[:, :2] == (n, k)).all(axis=1))
+        for block in np.array_split(of_length, len(of_length) // 8192 + 1):  # a block's temporaries stay in cache
             keys[block] = _keys(P[block, :k, : n - k].astype(np.float64))
     return keys
 
@@ -74,10 +74,10 @@ def split_by_symmetry(codes: Codes, sizes: Mapping[str, int], seed: int) -> dict
     order = np.lexsort((np.arange(len(codes)), u))
     chosen = {}
     for number, (name, size) in enumerate(sizes.items()):
-        mine = order[side[order] == number]
+        side_rows = order[side[order] == number]
         parts = []
         for group in np.unique(codes.params, axis=0):
-            members = mine[(codes.params[mine] == group).all(axis=1)]
+            members = side_rows[(codes.params[side_rows] == group).all(axis=1)]
             if len(members) < size:
                 raise ValueError(
                     f"split {name!r} needs {size} codes of (n, k, m) = {tuple(group.tolist())} and has {len(members)}; "

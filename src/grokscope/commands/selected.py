@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.logs import as_options
 from grokscope.commands.output import Result, print_table
 from grokscope.commands.output import number as text
-from grokscope.foreign.sources import Found, Source
+from grokscope.foreign.sources import Listing, Source
 from grokscope.verdicts import select
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _optimism(s: "Selection") -> str:
     )
 
 
-def selections(found: Found, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
+def selections(found: Listing, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
     """The choice of every rule on every source; one that cannot be read, or lacks what a rule looks at, is named.
 
     Raises:

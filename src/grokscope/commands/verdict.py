@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from grokscope.foreign import Comparison, Group, JudgedLog, JudgedLogs
-    from grokscope.foreign.sources import Found, Source
+    from grokscope.foreign.sources import Listing, Source
     from grokscope.trajectory import Criteria
 
 
@@ -234,19 +234,19 @@ def verdict(
     return _each(found, criteria, columns)
 
 
-def _joined(paths: Sequence[Path]) -> "Found":
+def _joined(paths: Sequence[Path]) -> "Listing":
     """Several files as one source."""
-    from grokscope.foreign.sources import Found, Source, find_sources
+    from grokscope.foreign.sources import Listing, Source, find_sources
 
     found = find_sources(paths)
     require(not found.errors, "\n".join(found.errors.values()))
     require(all(s.run is None for s in found.sources), "--join is for log files, not for runs")
     files = tuple(source.path for source in found.sources)
     require(len(files) > 1, "--join needs two files or more")
-    return Found([Source(" and ".join(map(str, files)), files[0], files=files)])
+    return Listing([Source(" and ".join(map(str, files)), files[0], files=files)])
 
 
-def _require_columns(paths: Sequence[Path], found: "Found", columns: dict[str, Any], join: bool) -> None:
+def _require_columns(paths: Sequence[Path], found: "Listing", columns: dict[str, Any], join: bool) -> None:
     """Raises ValueError with the command that the names of the first log's columns suggest, where none were named."""
     logs = [source for source in found.sources if source.run is None]
     if not logs or are_named(columns):
@@ -265,7 +265,7 @@ def _read(source: "Source", columns: dict[str, Any]) -> Any:
     return read_source(source, columns)
 
 
-def _each(found: "Found", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
+def _each(found: "Listing", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
     """Every source by itself. Runs keep their verdicts, so that asking again costs nothing."""
     from grokscope.foreign.judging import judge_source
 
@@ -296,7 +296,12 @@ def _summary(errors: Mapping[str, str]) -> str:
 
 
 def _grouped(
-    paths: Sequence[Path], found: "Found", group: str, criteria: "Criteria | None", columns: dict[str, Any], join: bool
+    paths: Sequence[Path],
+    found: "Listing",
+    group: str,
+    criteria: "Criteria | None",
+    columns: dict[str, Any],
+    join: bool,
 ) -> Judged:
     from grokscope.foreign import verdicts_of_logs
 

@@ -81,7 +81,7 @@ def attempt_stack(
         return [("failed", 0, str(error))] * len(configs)
     except Exception as error:
         return [("failed", 0, str(error))] * len(configs)
-    return [_result(e, config, root, own) for e, config, own in zip(ended, configs, passed, strict=True)]
+    return [_result(e, config, root, keys) for e, config, keys in zip(ended, configs, passed, strict=True)]
 
 
 def _one_by_one(
@@ -91,11 +91,11 @@ def _one_by_one(
     progress: Callable[[int, int, int, float], None],
 ) -> list[Result]:
     results: list[Result] = []
-    for i, (config, own) in enumerate(zip(configs, passed, strict=True)):
+    for i, (config, keys) in enumerate(zip(configs, passed, strict=True)):
         if results and results[-1][0] in ("interrupted", "waiting"):
             results.append(("waiting", 0, ""))
         else:
-            results.append(attempt(config, root, own, lambda *news, i=i: progress(i, *news)))
+            results.append(attempt(config, root, keys, lambda *news, i=i: progress(i, *news)))
     return results
 
 

@@ -103,13 +103,13 @@ def _clean(text: str, key: str, titles: Mapping[str, str]) -> str:
 
 
 def _references(root: ET.Element) -> set[str]:
-    found = set()
+    references = set()
     for element in root.iter():
         for name, value in element.attrib.items():
-            found.update(_REFERENCE.findall(value))
+            references.update(_REFERENCE.findall(value))
             if name == _XLINK:
-                found.add(value[1:])
-    return found
+                references.add(value[1:])
+    return references
 
 
 def _rewrite(element: ET.Element, key: str, used: set[str], titles: Mapping[str, str]) -> None:

@@ -53,13 +53,13 @@ def told_layers(along: Along) -> list[str]:
     """Per target, in words: chance, and where and when the probe reads most."""
     words = []
     for target, _, _ in TARGETS:
-        found = layer_map(along, target)
-        if not np.isfinite(found.values).any() or found.chance is None:
+        layers = layer_map(along, target)
+        if not np.isfinite(layers.values).any() or layers.chance is None:
             words.append(f"{target}: not known")
             continue
-        i, j = np.unravel_index(int(np.nanargmax(found.values)), found.values.shape)
-        most = f"most at {found.sites[i]}, step {found.steps[j]:,} ({found.values[i, j]:.2f})"
-        words.append(f"{target}: {most}, chance {found.chance:.2f}")
+        i, j = np.unravel_index(int(np.nanargmax(layers.values)), layers.values.shape)
+        most = f"most at {layers.sites[i]}, step {layers.steps[j]:,} ({layers.values[i, j]:.2f})"
+        words.append(f"{target}: {most}, chance {layers.chance:.2f}")
     return words
 
 
@@ -68,36 +68,36 @@ def draw_layers(figure: "FigureBase", along: Along) -> None:
     chances = ["chance not known" if m.chance is None else f"chance {m.chance:.2f}" for m in maps]
     titles = [f"probe for the {m.target}; {chance}" for m, chance in zip(maps, chances, strict=True)]
     rows = panel_axes(figure, titles)
-    for axes, found, (_, role, _) in zip(rows, maps, TARGETS, strict=True):
+    for axes, layers, (_, role, _) in zip(rows, maps, TARGETS, strict=True):
         axes.grid(False)
-        _cells(axes, found, role)
-        _scale(axes, found, role)
+        _cells(axes, layers, role)
+        _scale(axes, layers, role)
     rows[-1].set_xlabel("step", labelpad=2)
 
 
-def _cells(axes: "Axes", found: LayerMap, role: str) -> None:
+def _cells(axes: "Axes", layers: LayerMap, role: str) -> None:
     from matplotlib.patches import Rectangle
 
-    floor = found.chance or 0.0
-    for i, row in enumerate(found.values):
+    floor = layers.chance or 0.0
+    for i, row in enumerate(layers.values):
         for j, value in enumerate(row):
             if np.isnan(value):
                 axes.plot([j - 0.2, j + 0.2], [i, i], color=color("muted"), linewidth=0.9)
                 continue
             share = float(np.clip((value - floor) / max(1 - floor, 1e-9), 0, 1))
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=color(role), alpha=0.85 * share, linewidth=0))
-            if len(found.steps) <= MOST_NUMBERS:
+            if len(layers.steps) <= MOST_NUMBERS:
                 axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=7.5, color=color("ink"))
-    axes.set_xlim(-0.5, len(found.steps) - 0.5)
-    axes.set_ylim(len(found.sites) - 0.5, -0.5)
-    axes.set_yticks(range(len(found.sites)), [short_site(s) for s in found.sites], fontsize=8.5)
-    shown = np.unique(np.linspace(0, len(found.steps) - 1, min(4, len(found.steps))).round().astype(int))
-    axes.set_xticks(shown, [f"{found.steps[j]:,}" for j in shown], fontsize=8.5)
+    axes.set_xlim(-0.5, len(layers.steps) - 0.5)
+    axes.set_ylim(len(layers.sites) - 0.5, -0.5)
+    axes.set_yticks(range(len(layers.sites)), [short_site(s) for s in layers.sites], fontsize=8.5)
+    shown = np.unique(np.linspace(0, len(layers.steps) - 1, min(4, len(layers.steps))).round().astype(int))
+    axes.set_xticks(shown, [f"{layers.steps[j]:,}" for j in shown], fontsize=8.5)
 
 
-def _scale(axes: "Axes", found: LayerMap, role: str) -> None:
+def _scale(axes: "Axes", layers: LayerMap, role: str) -> None:
     """The range that was seen, at the margin."""
-    known = found.values[np.isfinite(found.values)]
+    known = layers.values[np.isfinite(layers.values)]
     if known.size:
-        middle = (len(found.sites) - 1) / 2
+        middle = (len(layers.sites) - 1) / 2
         margin_labels(axes, [(middle, f"{known.min():.2f} to {known.max():.2f}", role)], size=9)

@@ -40,12 +40,12 @@ class Pattern:
 
     def match(self, path: Path) -> tuple[str, int | None] | None:
         """(group, seed where the name tells one); None where the pattern does not match."""
-        found = self._whole.fullmatch(plain_name(path))
-        if found is None:
+        matched = self._whole.fullmatch(plain_name(path))
+        if matched is None:
             return None
-        parts = {name: found[name] or "" for name in self.names}
+        parts = {name: matched[name] or "" for name in self.names}
         group = next(iter(parts.values())) if len(parts) == 1 else ", ".join(f"{k}={v}" for k, v in parts.items())
-        seed = found.groupdict().get(SEED)
+        seed = matched.groupdict().get(SEED)
         return group, int(seed) if seed is not None and re.fullmatch(r"\d{1,18}", seed) else None
 
 
@@ -81,21 +81,21 @@ class Comparison:
         return {**vars(self), "groups": list(self.groups), "test": self.test.to_dict()}
 
 
-def by_group(found: Mapping[str, Sequence["Mapping[str, Verdict]"]]) -> tuple[list[Group], list[Comparison]]:
+def by_group(logs_by_group: Mapping[str, Sequence["Mapping[str, Verdict]"]]) -> tuple[list[Group], list[Comparison]]:
     """Groups (name -> each log's split -> verdict) as rows, split by split, and the tests between them.
 
     Pairs of more than `COMPARED` groups are not tested. Misleads where the logs of a group differ by more than the
     seed: the pattern says what belongs together, and nothing checks it.
     """
-    splits = dict.fromkeys(split for logs in found.values() for log in logs for split in log)
+    splits = dict.fromkeys(split for logs in logs_by_group.values() for log in logs for split in log)
     rows: list[Group] = []
     tests: list[Comparison] = []
     for split in splits:
-        own = {name: [log[split] for log in logs if split in log] for name, logs in found.items()}
-        own = {name: verdicts for name, verdicts in own.items() if verdicts}
-        rows += [_group(name, split, verdicts) for name, verdicts in own.items()]
-        if 2 <= len(own) <= COMPARED:
-            tests += _compared(split, own)
+        of_split = {name: [log[split] for log in logs if split in log] for name, logs in logs_by_group.items()}
+        of_split = {name: verdicts for name, verdicts in of_split.items() if verdicts}
+        rows += [_group(name, split, verdicts) for name, verdicts in of_split.items()]
+        if 2 <= len(of_split) <= COMPARED:
+            tests += _compared(split, of_split)
     return rows, tests
 
 
@@ -118,6 +118,6 @@ def _compared(split: str, groups: Mapping[str, Sequence["Verdict"]]) -> list[Com
 
     times = {name: _times(verdicts) for name, verdicts in groups.items()}
     tests = {pair: logrank(times[pair[0]], times[pair[1]]) for pair in combinations(groups, 2)}
-    told = {pair: test.p for pair, test in tests.items() if test.p is not None}
-    adjusted = dict(zip(told, holm(list(told.values())), strict=True))
+    p_values = {pair: test.p for pair, test in tests.items() if test.p is not None}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return [Comparison(split, pair, test, adjusted.get(pair)) for pair, test in tests.items()]

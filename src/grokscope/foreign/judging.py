@@ -97,21 +97,23 @@ def verdicts_of_logs(
         ValueError: a pattern of groups that is none, or not one log that could be judged.
     """
     pattern = None if group is None else Pattern(group)
-    found = find_sources([paths] if isinstance(paths, str | Path) else paths)
-    logs: list[JudgedLog] = [JudgedLog(name, Path(name), error=words) for name, words in found.errors.items()]
-    for done, source in enumerate(found.sources, 1):
+    listing = find_sources([paths] if isinstance(paths, str | Path) else paths)
+    logs: list[JudgedLog] = [JudgedLog(name, Path(name), error=words) for name, words in listing.errors.items()]
+    for done, source in enumerate(listing.sources, 1):
         logs.append(judge_source(source, pattern, criteria, columns))
         if progress is not None:
-            progress(done, len(found.sources))
-    twice = {} if pattern is None else _counted_elsewhere(found.sources)
+            progress(done, len(listing.sources))
+    twice = {} if pattern is None else _counted_elsewhere(listing.sources)
     together: dict[str, list[dict[str, Verdict]]] = {}
     for log in logs:
         if log.group is not None and log.error is None and log.path not in twice:
             together.setdefault(log.group, []).append(log.verdicts)
     groups, comparisons = by_group(together)
-    unmatched = [log.name for log in logs if pattern is not None and log.group is None and log.name not in found.errors]
+    unmatched = [
+        log.name for log in logs if pattern is not None and log.group is None and log.name not in listing.errors
+    ]
     judged = JudgedLogs(
-        tuple(logs), tuple(groups), tuple(comparisons), tuple(unmatched), (*found.left, *twice.values())
+        tuple(logs), tuple(groups), tuple(comparisons), tuple(unmatched), (*listing.left, *twice.values())
     )
     judged.require_some()
     return judged
@@ -137,11 +139,11 @@ def judge_source(
         with warnings.catch_warnings(record=True) as caught:  # a split that a constant solves: said as a note
             warnings.simplefilter("always")
             trajectory = read_source(source, columns)
-            found = verdicts(trajectory, criteria)
+            by_split = verdicts(trajectory, criteria)
         notes = (*trajectory.notes, *(str(w.message) for w in caught))
     except ValueError as error:
         return JudgedLog(source.name, source.path, error=_with_name(source, error), group=group, seed=seed)
-    return JudgedLog(source.name, source.path, found, notes, group=group, seed=seed)
+    return JudgedLog(source.name, source.path, by_split, notes, group=group, seed=seed)
 
 
 def read_source(source: Source, columns: dict[str, Any]) -> "Trajectory":

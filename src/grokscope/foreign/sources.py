@@ -26,7 +26,7 @@ class Source:
 
 
 @dataclass
-class Found:
+class Listing:
     """What paths, folders and patterns mean."""
 
     sources: list[Source] = field(default_factory=list)
@@ -36,25 +36,25 @@ class Found:
     """What was left out, and why, in words."""
 
 
-def find_sources(paths: Iterable[str | Path]) -> Found:
+def find_sources(paths: Iterable[str | Path]) -> Listing:
     """Files are logs; a folder is a run, holds runs, or else holds logs (all directly in it); a pattern
     (``logs/*.csv``, ``**`` for any depth) is expanded here, so that it may be quoted. Each source counts once, however
     often it is named; inside a folder or pattern the order is by the numbers in the names."""
-    found, seen = Found(), set()
+    listing, seen = Listing(), set()
     for path in paths:
         try:
-            inside = list(_meant(Path(path), found))
+            inside = list(_meant(Path(path), listing))
         except ValueError as error:
-            found.errors[str(path)] = str(error)
+            listing.errors[str(path)] = str(error)
             continue
         for source in inside:
             if (key := source.path.absolute()) not in seen:
                 seen.add(key)
-                found.sources.append(source)
-    return found
+                listing.sources.append(source)
+    return listing
 
 
-def _meant(path: Path, found: Found) -> list[Source]:
+def _meant(path: Path, listing: Listing) -> list[Source]:
     try:
         present = path.exists()
     except OSError as error:
@@ -67,10 +67,10 @@ def _meant(path: Path, found: Found) -> list[Source]:
         return runs + [Source(str(p), p) for p in matches if not p.is_dir()]
     if not present:
         raise ValueError(f"{path}: no such file or folder")
-    return _of_folder(path, found) if path.is_dir() else [Source(str(path), path)]
+    return _of_folder(path, listing) if path.is_dir() else [Source(str(path), path)]
 
 
-def _of_folder(folder: Path, found: Found) -> list[Source]:
+def _of_folder(folder: Path, listing: Listing) -> list[Source]:
     runs = _of_runs(folder)
     if runs:
         return runs
@@ -79,7 +79,7 @@ def _of_folder(folder: Path, found: Found) -> list[Source]:
     if not logs:
         open_run(folder)  # says what is wrong
     if others := [p.name for p in files if not is_log_name(p)]:
-        found.left.append(f"{folder}: left out, as their endings are not a log's: {listed(others, 8)}")
+        listing.left.append(f"{folder}: left out, as their endings are not a log's: {listed(others, 8)}")
     return [Source(str(p), p) for p in logs]
 
 

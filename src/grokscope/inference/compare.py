@@ -80,7 +80,7 @@ def _rearranged(a: np.ndarray, b: np.ndarray, total: int, seed: int) -> tuple[di
 
     exact = total <= EXACT_LIMIT
     everything: Any = np.inf  # scipy enumerates when asked for infinitely many
-    found = stats.permutation_test(
+    tested = stats.permutation_test(
         (a, b),
         lambda *x, axis: x[0].sum(axis=axis),
         vectorized=True,
@@ -89,11 +89,11 @@ def _rearranged(a: np.ndarray, b: np.ndarray, total: int, seed: int) -> tuple[di
         batch=max(1, 4_000_000 // (len(a) + len(b))),  # all draws at once would fill the memory
         rng=np.random.default_rng(seed),
     )
-    draws, own = np.asarray(found.null_distribution), float(found.statistic)
-    slack, add = 1e-9 * max(1.0, abs(own)), 0 if exact else 1
+    draws, observed = np.asarray(tested.null_distribution), float(tested.statistic)
+    slack, add = 1e-9 * max(1.0, abs(observed)), 0 if exact else 1
     ps = {
-        "greater": (add + int((draws >= own - slack).sum())) / (add + len(draws)),
-        "less": (add + int((draws <= own + slack).sum())) / (add + len(draws)),
+        "greater": (add + int((draws >= observed - slack).sum())) / (add + len(draws)),
+        "less": (add + int((draws <= observed + slack).sum())) / (add + len(draws)),
     }
     return {**ps, "two-sided": min(1.0, 2 * min(ps.values()))}, exact
 
@@ -156,8 +156,8 @@ def _table_p(test: str, a: Counts, b: Counts, alternative: Alternative) -> tuple
 
     if test == "Boschloo":
         return boschloo_p(a, b, alternative)
-    found: Any = stats.fisher_exact([[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]], alternative=alternative)
-    return float(found.statistic), float(found.pvalue)
+    result: Any = stats.fisher_exact([[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]], alternative=alternative)
+    return float(result.statistic), float(result.pvalue)
 
 
 def sign_flip(

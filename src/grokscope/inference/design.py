@@ -53,8 +53,8 @@ def boschloo_p(a: Counts, b: Counts, alternative: Alternative) -> tuple[float, f
     from scipy.stats import boschloo_exact
 
     # scipy compares columns: each arm is a column of its table
-    found = boschloo_exact([[a[0], b[0]], [a[1] - a[0], b[1] - b[0]]], alternative=alternative)
-    return float(found.statistic), min(1.0, float(found.pvalue))
+    result = boschloo_exact([[a[0], b[0]], [a[1] - a[0], b[1] - b[0]]], alternative=alternative)
+    return float(result.statistic), min(1.0, float(result.pvalue))
 
 
 def smallest_p(test: str, n: tuple[int, ...], alternative: Alternative = "two-sided") -> float:
@@ -151,8 +151,8 @@ def _flip_power(n: int, shifts: Sequence[float], alternative: Alternative, alpha
     for s in shifts:
         x = noise + (-s if alternative == "less" else s)
         sums = x @ signs.T
-        own = sums[:, :1]
-        above, below = (sums >= own - 1e-9).mean(axis=1), (sums <= own + 1e-9).mean(axis=1)
+        observed = sums[:, :1]
+        above, below = (sums >= observed - 1e-9).mean(axis=1), (sums <= observed + 1e-9).mean(axis=1)
         p = {"greater": above, "less": below, "two-sided": 2 * np.minimum(above, below)}[alternative]
         out[f"{s:g}"] = float((p <= alpha).mean())
     return _simulated(out, FLIP_DRAWS)

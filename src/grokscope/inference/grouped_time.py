@@ -33,11 +33,11 @@ def log_hazards(times: Times, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | 
         warnings.simplefilter("ignore")  # separation is told by what comes out
         try:
             link = sm.families.links.CLogLog()
-            found: Any = sm.GLM(y, design, family=sm.families.Binomial(link=link)).fit(maxiter=100)
+            fitted: Any = sm.GLM(y, design, family=sm.families.Binomial(link=link)).fit(maxiter=100)
         except (ValueError, np.linalg.LinAlgError):
             return None
-    beta, error = found.params[-x.shape[1] :], found.bse[-x.shape[1] :]
-    fits = found.converged and np.isfinite(error).all() and np.abs(beta).max() < SEPARATED
+    beta, error = fitted.params[-x.shape[1] :], fitted.bse[-x.shape[1] :]
+    fits = fitted.converged and np.isfinite(error).all() and np.abs(beta).max() < SEPARATED
     if not fits or error.max() > SEPARATED:
         return None
     return beta, error

@@ -111,9 +111,9 @@ def _chance(kind: Kind, n: int, size: float, side: Alternative, alpha: float) ->
         return 1.0
     if kind == "permutation":
         return _means_power(sizes, size, side, alpha)
-    found = power(test, sizes, (size,), side, alpha)
-    assert found is not None
-    return found[f"{size:g}"]
+    powers = power(test, sizes, (size,), side, alpha)
+    assert powers is not None
+    return powers[f"{size:g}"]
 
 
 def _means_power(n: tuple[int, ...], size: float, alternative: Alternative, alpha: float) -> float:
@@ -122,8 +122,8 @@ def _means_power(n: tuple[int, ...], size: float, alternative: Alternative, alph
     x = rng.standard_normal((DRAWS, sum(n)))
     x[:, : n[0]] += -size if alternative == "less" else size
     sums = x @ _members(n).T
-    own = sums[:, :1]
-    above, below = (sums >= own - 1e-9).mean(axis=1), (sums <= own + 1e-9).mean(axis=1)
+    observed = sums[:, :1]
+    above, below = (sums >= observed - 1e-9).mean(axis=1), (sums <= observed + 1e-9).mean(axis=1)
     p = {"greater": above, "less": below, "two-sided": 2 * np.minimum(above, below)}[alternative]
     return float((p <= alpha + 1e-12).mean())
 

@@ -24,8 +24,8 @@ def find_head(model: nn.Module) -> tuple[str, nn.Module]:
         ValueError: when the network has no linear layer.
     """
     named = dict(model.named_modules())
-    own = getattr(model, "get_classifier", None)
-    classifier = own() if callable(own) else None
+    getter = getattr(model, "get_classifier", None)
+    classifier = getter() if callable(getter) else None
     for name, module in named.items():
         if module is classifier:
             return name, module

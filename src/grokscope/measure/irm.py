@@ -70,12 +70,12 @@ def penalty(
     g = scale_gradients(loss, logits, target, create_graph=True)[order, None]
     member = env[order, None] == ids
     if estimator == "naive":
-        found = _mean(g, member).square()
+        squares = _mean(g, member).square()
     else:
         even = member & (member.cumsum(0) % 2 == 1)
-        found = _mean(g, even) * _mean(g, member & ~even)
+        squares = _mean(g, even) * _mean(g, member & ~even)
     enough = member.sum(0) >= 2
-    return (found * enough).sum() / enough.sum().clamp_min(1)
+    return (squares * enough).sum() / enough.sum().clamp_min(1)
 
 
 def _mean(g: Tensor, chosen: Tensor) -> Tensor:

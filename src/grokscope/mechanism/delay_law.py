@@ -172,11 +172,11 @@ class Calibrated:
     """Mean error where another cell is the calibrated one: whether the choice of the cell was luck."""
 
     def to_dict(self) -> dict[str, Any]:
-        own = {key: value for key, value in asdict(self.law).items() if key != "errors"}
+        law = {key: value for key, value in asdict(self.law).items() if key != "errors"}
         predictions = [{**asdict(p), "ratio": p.ratio} for p in self.predictions]
         low, high = self.law.spread
         return {
-            **own,
+            **law,
             "mean_error": self.law.mean_error,
             "spread": [low, high],
             "predictions": predictions,

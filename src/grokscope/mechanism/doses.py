@@ -39,14 +39,14 @@ def doses(members: Sequence[Member]) -> tuple[Dose, ...]:
     Misleads: T_gen is read off the evaluation grid, runs are taken as independent, and a straight line in the logarithm
     is what theories of the norm state, not what any setting must follow.
     """
-    found = []
+    lines = []
     for key in _numeric_keys(members):
         groups: dict[tuple[tuple[str, Any], ...], list[Member]] = {}
         for member in members:
             if _is_number(member.settings.get(key)):
                 groups.setdefault(_rest(member, key), []).append(member)
-        found += [dose for group in groups.values() if (dose := _line(key, group)) is not None]
-    return tuple(found)
+        lines += [dose for group in groups.values() if (dose := _line(key, group)) is not None]
+    return tuple(lines)
 
 
 def _numeric_keys(members: Sequence[Member]) -> list[str]:

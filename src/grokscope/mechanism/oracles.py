@@ -88,15 +88,15 @@ class Ridge:
         """(t1, t2): first steps with the train and the held-out loss below `loss`, exactly; None where not reached."""
         step = np.arange(self.steps + 1)
         blocks = np.array_split(step, max(1, len(step) // 4096))
-        found: list[int | None] = [None, None]
+        steps: list[int | None] = [None, None]
         for block in blocks:
             for which, values in enumerate(self.losses(block)[:2]):
                 below = np.flatnonzero(values < loss)
-                if found[which] is None and below.size:
-                    found[which] = int(block[below[0]])
-            if None not in found:
+                if steps[which] is None and below.size:
+                    steps[which] = int(block[below[0]])
+            if None not in steps:
                 break
-        return found[0], found[1]
+        return steps[0], steps[1]
 
 
 @dataclass(frozen=True, kw_only=True)

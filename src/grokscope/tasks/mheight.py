@@ -106,8 +106,8 @@ class MHeight(TaskConfig):
                 f"{self.path} was made with {key} = {codes.meta[key]!r}, the task asks for {value!r}; "
                 "make the file anew or set the task's field to match",
             )
-        made: Any = codes.meta["groups"]
-        present = {tuple(g) for g in made}
+        parameters: Any = codes.meta["groups"]
+        present = {tuple(g) for g in parameters}
         missing = [list(g) for g in groups if tuple(g) not in present]
         require(not missing, f"{self.path} lacks the groups {missing}; make the file with them")
         index = np.concatenate([codes.group(g) for g in groups])

@@ -74,11 +74,11 @@ class Parity(TaskConfig):
 
 def _distinct_bits(rng: np.random.Generator, n: int, size: int, seen: set[bytes]) -> np.ndarray:
     """The first `size` rows (size, n) uint8 of the stream that are not in `seen`, which they join."""
-    found: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
     while True:
         for row in rng.integers(0, 2, size=(BLOCK, n), dtype=np.uint8):
             if (key := row.tobytes()) not in seen:
                 seen.add(key)
-                found.append(row)
-            if len(found) == size:
-                return np.stack(found)
+                kept.append(row)
+            if len(kept) == size:
+                return np.stack(kept)

@@ -21,14 +21,16 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
         constants |= {g: _constant(train.y[groups == g], data) for g in np.unique(groups)}
     out = {}
     for name, split in data.splits.items():
-        own = getattr(split, key)
-        keys = [None] * len(split) if groups is None or own is None else own
+        group = getattr(split, key)
+        keys = [None] * len(split) if groups is None or group is None else group
         guess = np.array([constants.get(k, constants[None]) for k in keys])
         if data.kind == "classification":
             out[name] = {"acc": float((guess == split.y).mean())}
         else:
             errors = (guess - split.y.astype(np.float64)) ** 2
-            by_group = {} if own is None else {f"group{g}_loss": float(errors[own == g].mean()) for g in np.unique(own)}
+            by_group = (
+                {} if group is None else {f"group{g}_loss": float(errors[group == g].mean()) for g in np.unique(group)}
+            )
             out[name] = {"loss": float(errors.mean())} | by_group
     return out
 

@@ -64,10 +64,10 @@ def _checkpoint(run: Run, step: int | None) -> Path:
         if final.exists():
             return final
         raise ValueError(f"{run.id} has no final checkpoint yet; finish it, or name a step: {_steps(run)}")
-    found = run.checkpoints()
-    if step not in found:
+    checkpoints = run.checkpoints()
+    if step not in checkpoints:
         raise ValueError(f"{run.id} has no checkpoint at step {step}; it has {_steps(run)}")
-    return found[step]
+    return checkpoints[step]
 
 
 def _steps(run: Run) -> str:

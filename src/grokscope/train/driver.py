@@ -259,24 +259,24 @@ class Session:
         """Go back to the newest resume state that will do and forget the rows after it, or begin. Until that is known
         nothing is written."""
         self._start_from_weights()
-        found = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at(), self.at_most)
-        self.notes += found.warnings
+        resumed = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at(), self.at_most)
+        self.notes += resumed.warnings
         for folder in (".", "checkpoints", "results", "resume"):
             remove_leftovers(self.run.path / folder)
         self._write_config()
         self._write_contact_sheet()
-        if found.state:
+        if resumed.state:
             self.saved_step = self.engine.step
             self.plan = self._plan_of(self.engine.step)
         elif self.config.start is not None:
             self.engine.load_weights(load_weights(self._start_file))
         self.metrics = self.closing.enter_context(closing(MetricsWriter(self.metrics_path)))
-        self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if found.state else -1)
+        self.last_row = self.metrics.keep(self.plan.evaluate, self.engine.step if resumed.state else -1)
         self._notice_fit(row for row in self.run.rows() if row["step"] in self.plan.grid)
         passed = self.kept.missing(self.run, self.engine.step, self.fitted_at, self._forked_at())
-        for text in (*found.warnings, *passed):
+        for text in (*resumed.warnings, *passed):
             self._warn(text)
-        self._log(f"{'resumed at' if found.state else 'started at'} step {self.engine.step} of {self.plan.total}")
+        self._log(f"{'resumed at' if resumed.state else 'started at'} step {self.engine.step} of {self.plan.total}")
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")

@@ -220,9 +220,9 @@ def probe_columns(
     read = {}
     for name, split in splits.items():
         rows = feature_rows(name, len(split.y))
-        own = probe_rows(name, len(split.y))
-        at = torch.searchsorted(rows, own).to(split.x.device)
-        read[name] = (features[name][at], split.y[own.to(split.x.device)])
+        read_rows = probe_rows(name, len(split.y))
+        at = torch.searchsorted(rows, read_rows).to(split.x.device)
+        read[name] = (features[name][at], split.y[read_rows.to(split.x.device)])
     train, labels = read.pop("train")
     return _score_columns(probe_scores(train, labels, read, classes))
 
@@ -285,8 +285,8 @@ def _reading_head(model: nn.Module, rows: Tensor) -> Iterator[list[Tensor]]:
 def has_hidden_layer(model: nn.Module) -> bool:
     """Whether anything is learned before the last layer: a linear model's features are its raw input."""
     _, head = find_head(model)
-    own = {id(p) for p in head.parameters()}
-    return any(id(p) not in own for p in model.parameters())
+    in_head = {id(p) for p in head.parameters()}
+    return any(id(p) not in in_head for p in model.parameters())
 
 
 class StepWatch:

@@ -205,10 +205,10 @@ def put_aside(run: Run) -> str:
 def _require_form(template: dict[str, Any], state: dict[str, Any]) -> None:
     """Raise KeyError for an entry that is missing, ValueError for one of another kind or shape. States have digests
     now; this is for those that were written before, and for those of another network."""
-    for key, own in template.items():
+    for key, expected in template.items():
         if key == "cuda_rng" or (FORK in state and key not in WEIGHTS):  # a parent's optimizer may be another one
             continue
-        _require_kind(own, state[key], key, shapes=key in WEIGHTS)
+        _require_kind(expected, state[key], key, shapes=key in WEIGHTS)
     if isinstance(state.get("model"), dict) and "optimizer" in state:
         known = {tensor.shape for tensor in state["model"].values()}
         for name, tensor in _tensors(state["optimizer"]):
@@ -216,20 +216,20 @@ def _require_form(template: dict[str, Any], state: dict[str, Any]) -> None:
                 raise ValueError(f"{name} of the optimizer has the shape of no weight")
 
 
-def _require_kind(own: Any, given: Any, where: str, shapes: bool) -> None:
-    if isinstance(own, Tensor):
-        if not isinstance(given, Tensor) or own.dtype != given.dtype:
-            raise ValueError(f"{where} is {_kind(given)}, not {own.dtype}")
-        if shapes and own.shape != given.shape:
-            raise ValueError(f"{where} has the shape {list(given.shape)}, not {list(own.shape)}")
-    elif isinstance(own, dict):
+def _require_kind(expected: Any, given: Any, where: str, shapes: bool) -> None:
+    if isinstance(expected, Tensor):
+        if not isinstance(given, Tensor) or expected.dtype != given.dtype:
+            raise ValueError(f"{where} is {_kind(given)}, not {expected.dtype}")
+        if shapes and expected.shape != given.shape:
+            raise ValueError(f"{where} has the shape {list(given.shape)}, not {list(expected.shape)}")
+    elif isinstance(expected, dict):
         if not isinstance(given, dict):
             raise ValueError(f"{where} is {_kind(given)}, not a table")
-        for key, value in own.items():
+        for key, value in expected.items():
             _require_kind(value, given[key], f"{where}.{key}", shapes)
-    elif isinstance(own, list) and not isinstance(given, list):
+    elif isinstance(expected, list) and not isinstance(given, list):
         raise ValueError(f"{where} is {_kind(given)}, not a list")
-    elif isinstance(own, int | float) and not isinstance(given, int | float):
+    elif isinstance(expected, int | float) and not isinstance(given, int | float):
         raise ValueError(f"{where} is {_kind(given)}, not a number")
 
 

@@ -494,11 +494,13 @@ class TorchEngine:
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Start from these weights; decay towards ``init`` then means towards them. Raises ValueError when they are
         another network's."""
-        own = self.model.state_dict()
+        expected = self.model.state_dict()
         wrong = {
-            "lack": own.keys() - weights.keys(),
-            "have besides": weights.keys() - own.keys(),
-            "have in another shape": {k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape},
+            "lack": expected.keys() - weights.keys(),
+            "have besides": weights.keys() - expected.keys(),
+            "have in another shape": {
+                k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape
+            },
         }
         if said := [f"{what} {len(names):,} tensors ({min(names)} ...)" for what, names in wrong.items() if names]:
             raise ValueError(f"$.model: the weights to start from do not fit this network: they {', '.join(said)}")
@@ -566,8 +568,8 @@ class TorchEngine:
         if self.interventions and "interventions" in state:  # a parent may have had none
             self.interventions.load_state_dict(_to_device(state["interventions"], self.device))
         fork = state.get(FORK)  # the state of a parent, saved under its own settings
-        own = self.interventions.settings(self.base_regime)
-        self.switch(configio.structure(fork["regime"], Regime) if fork else own)
+        base = self.interventions.settings(self.base_regime)
+        self.switch(configio.structure(fork["regime"], Regime) if fork else base)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.filter.load_state_dict(_to_device(state["filter"], self.device))
@@ -577,7 +579,7 @@ class TorchEngine:
             self.initial = _to_device(state["initial"], self.device)
         if self.augment.changes:
             self.augment.load_state_dict(state["augment"])
-        self.switch(own)
+        self.switch(base)
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)

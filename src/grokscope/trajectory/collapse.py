@@ -30,7 +30,7 @@ class Collapses:
 
 
 def collapses(
-    train: Curve, held: Curve, found: Milestones, fit: float, trivial: float, criteria: Criteria
+    train: Curve, held: Curve, marks: Milestones, fit: float, trivial: float, criteria: Criteria
 ) -> Collapses:
     """Read the collapses; `fit` is the fit threshold, `trivial` the train score of the trivial predictor.
 
@@ -39,18 +39,18 @@ def collapses(
         trivial if trivial < fit else 0.0
     )  # the majority per group can be perfect on train: then chance is the floor
     depth = criteria.collapse_depth * (fit - floor)
-    after = train.step >= found.T_fit.at if not found.T_fit.censored else np.zeros(len(train), dtype=bool)
+    after = train.step >= marks.T_fit.at if not marks.T_fit.censored else np.zeros(len(train), dtype=bool)
     step, value = train.step[after], train.value[after]
     low = value < fit - depth
     count = _separate(low, value >= fit - depth / 2)
     share = _time_share(step, low)
     collapsed_from = _open_collapse(step, value, low, fit - depth, train, criteria)
-    gen = found.T_gen_lasting
+    gen = marks.T_gen_lasting
     kept = None
     if not gen.censored:
         since = held.step >= gen.at
-        kept = float(time_weights(held.step[since], gen.at) @ held.reaches(found.threshold)[since])
-    excused = not found.T_gen_stable.censored and kept is not None and kept >= criteria.kept_share
+        kept = float(time_weights(held.step[since], gen.at) @ held.reaches(marks.threshold)[since])
+    excused = not marks.T_gen_stable.censored and kept is not None and kept >= criteria.kept_share
     repeated = count >= criteria.collapses and share >= criteria.collapse_share
     for_good = low.sum() >= criteria.dwell and (share > criteria.lasting_share or collapsed_from is not None)
     if repeated and share <= criteria.lasting_share and not _long(collapsed_from, step):

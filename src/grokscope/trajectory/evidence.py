@@ -67,11 +67,11 @@ class Evidence(Decay, Rise, Collapses):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; what is not finite becomes None."""
-        own = {k: v for k, v in vars(self).items() if k != "milestones"}
+        plain = {k: v for k, v in vars(self).items() if k != "milestones"}
         m = self.milestones
         peaks = ("peak", "peak_step", "peak_lasting", "peak_lasting_step")
         shared = ("evaluations", "threshold", *peaks, "end", "final", "drop")
-        out = {k: getattr(m, k) for k in shared} | {"noise_band": m.noise.band} | own
+        out = {k: getattr(m, k) for k in shared} | {"noise_band": m.noise.band} | plain
         return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in out.items()}
 
 
@@ -87,22 +87,22 @@ def gather(
     Raises:
         NothingToShow: the trivial predictor already reaches the threshold, so that reaching it would show nothing.
     """
-    found = milestones(trajectory, split, criteria) if known is None else known
+    marks = milestones(trajectory, split, criteria) if known is None else known
     held, train = trajectory.curve(split), trajectory.curve("train")
     trivial = trajectory.trivial.get(split)
     train_trivial = trajectory.trivial.get("train", trivial)
     fit = mark(trajectory, "train", criteria).score
-    if trivial is not None and trivial >= found.threshold:
+    if trivial is not None and trivial >= marks.threshold:
         raise NothingToShow(
-            f"{split}: the trivial predictor has {trivial:.4g}, so reaching {found.threshold:g} shows nothing; "
+            f"{split}: the trivial predictor has {trivial:.4g}, so reaching {marks.threshold:g} shows nothing; "
             "set a threshold above it (criteria.generalize, or generalize_r2)"
         )
     floor = trivial or 0.0
-    way = found.threshold - floor
+    way = marks.threshold - floor
     top = int(np.argmax(train.value))
     lost = trajectory.divergence(split)
     return Evidence(
-        milestones=found,
+        milestones=marks,
         trivial=trivial,
         way=way,
         diverged_at=lost and lost[0],
@@ -112,17 +112,17 @@ def gather(
         train_peak_step=train.step[top].item(),
         train_end=train.value[-1].item(),
         train_trivial=train_trivial,
-        **_delay(held, found, floor + criteria.plateau_level * way, reading),
-        **_held(held, found),
-        **vars(decay(held, found, trivial, way, criteria)),
-        **vars(rise(held, train, found, way, criteria, _LEAN.get(reading, 0.0))),
-        no_better=trivial is not None and found.end <= trivial + criteria.baseline_share * way,
-        **vars(collapses(train, held, found, fit, train_trivial or 0.0, criteria)),
+        **_delay(held, marks, floor + criteria.plateau_level * way, reading),
+        **_held(held, marks),
+        **vars(decay(held, marks, trivial, way, criteria)),
+        **vars(rise(held, train, marks, way, criteria, _LEAN.get(reading, 0.0))),
+        no_better=trivial is not None and marks.end <= trivial + criteria.baseline_share * way,
+        **vars(collapses(train, held, marks, fit, train_trivial or 0.0, criteria)),
     )
 
 
-def _delay(held: Curve, found: Milestones, level: float, reading: Reading) -> dict[str, Any]:
-    fit, gen = found.T_fit, found.T_gen_lasting
+def _delay(held: Curve, marks: Milestones, level: float, reading: Reading) -> dict[str, Any]:
+    fit, gen = marks.T_fit, marks.T_gen_lasting
     if fit.censored or gen.censored:
         return {"delay_ratio": None, "low_level": level, "low_share": None}
     start = fit.earliest if reading == "longest" else fit.at
@@ -141,11 +141,11 @@ def time_below(curve: Curve, level: float, start: float, end: float) -> float:
     return float(spent[~curve.reaches(level)].sum() / (end - start))
 
 
-def _held(held: Curve, found: Milestones) -> dict[str, Any]:
-    stable = found.T_gen_stable
+def _held(held: Curve, marks: Milestones) -> dict[str, Any]:
+    stable = marks.T_gen_stable
     if stable.censored:
         return {"held_for": None, "held_for_share": None, "held_rows": 0}
-    length = found.last_step - stable.at
-    whole = found.last_step - held.step[0].item()
+    length = marks.last_step - stable.at
+    whole = marks.last_step - held.step[0].item()
     rows = int((held.step > stable.at).sum())
     return {"held_for": length, "held_for_share": length / whole if whole else 1.0, "held_rows": rows}

@@ -23,13 +23,13 @@ def never_measured(trajectory: Trajectory, split: str) -> str | None:
     return None
 
 
-def worthless_loss(trajectory: Trajectory, split: str, found: Milestones, criteria: Criteria) -> str | None:
+def worthless_loss(trajectory: Trajectory, split: str, marks: Milestones, criteria: Criteria) -> str | None:
     """Why a loss that was asked for shows no generalization: a trivial predictor has it as well, or held-out had it
     with no better a score. None where it may show something, and where no loss was asked for."""
     goal = criteria.generalize_loss
     if goal is None:
         return None
-    when = "" if found.T_gen.censored else f" (reached at {whole(found.T_gen.at)})"
+    when = "" if marks.T_gen.censored else f" (reached at {whole(marks.T_gen.at)})"
     if trajectory.kind == "regression":
         trivial = trivial_loss(trajectory, split)
         if not trivial <= goal:
@@ -39,12 +39,12 @@ def worthless_loss(trajectory: Trajectory, split: str, found: Milestones, criter
             "so reaching it is no generalization"
         )
     floor = trajectory.trivial.get(split)
-    if floor is None or found.T_gen_lasting.censored:
+    if floor is None or marks.T_gen_lasting.censored:
         return None
     held = trajectory.curve(split)
-    row = max(int(np.searchsorted(held.step, found.T_gen_lasting.at, side="right")) - 1, 0)
+    row = max(int(np.searchsorted(held.step, marks.T_gen_lasting.at, side="right")) - 1, 0)
     score = float(held.value[row])
-    if score > floor + criteria.baseline_share * (found.threshold - floor):
+    if score > floor + criteria.baseline_share * (marks.threshold - floor):
         return None
     return (
         f"held-out had a loss of {goal:g}{when} with a score of {score:.3g}, no better than the trivial predictor's "
@@ -52,7 +52,7 @@ def worthless_loss(trajectory: Trajectory, split: str, found: Milestones, criter
     )
 
 
-def unjudgeable(trajectory: Trajectory, split: str, found: Milestones) -> str | None:
+def unjudgeable(trajectory: Trajectory, split: str, marks: Milestones) -> str | None:
     """Why this split gets no class although it was evaluated; None where it can be judged."""
     if _same_column(trajectory, split):
         return f"train and {split} are the same in every evaluation: it is one column, named twice"
@@ -60,33 +60,33 @@ def unjudgeable(trajectory: Trajectory, split: str, found: Milestones) -> str | 
     if len(train) == 1 and len(held) > 1:
         return f"train was evaluated once, at step {whole(train.step[0])}: whether and when it fitted is not known"
     last, half = train.step[-1].item(), (held.step[0] + held.step[-1]).item() / 2
-    if found.T_fit.censored and (last < half or _reached_after(found, last)):
+    if marks.T_fit.censored and (last < half or _reached_after(marks, last)):
         return (
             f"train was last evaluated at step {whole(last)} and had not fitted by then, {split} at "
-            f"{whole(found.last_step)}: whether train fitted in between is not known"
+            f"{whole(marks.last_step)}: whether train fitted in between is not known"
         )
     return None
 
 
-def left_censored(found: Milestones) -> str | None:
+def left_censored(marks: Milestones) -> str | None:
     """The sentence for a log whose first evaluation comes after both milestones; None for any other."""
-    fit, gen = found.T_fit, found.T_gen_lasting
+    fit, gen = marks.T_fit, marks.T_gen_lasting
     if fit.censored or gen.censored or fit.previous is not None or gen.previous is not None:
         return None
     return (
-        f"the log begins at {whole(max(fit.at, gen.at))} with train fitted and held-out at {found.goal}: both "
-        f"milestones lie at or before it, so whether one came late is not known{_since(found)}"
+        f"the log begins at {whole(max(fit.at, gen.at))} with train fitted and held-out at {marks.goal}: both "
+        f"milestones lie at or before it, so whether one came late is not known{_since(marks)}"
     )
 
 
-def _since(found: Milestones) -> str:
-    if found.T_gen_stable.censored:
-        return f"; held-out ends at {found.end:.3g}"
-    return f"; held-out holds the threshold to the end, at {whole(found.last_step)}"
+def _since(marks: Milestones) -> str:
+    if marks.T_gen_stable.censored:
+        return f"; held-out ends at {marks.end:.3g}"
+    return f"; held-out holds the threshold to the end, at {whole(marks.last_step)}"
 
 
-def _reached_after(found: Milestones, last: float) -> bool:
-    return not found.T_gen_lasting.censored and found.T_gen_lasting.at > last
+def _reached_after(marks: Milestones, last: float) -> bool:
+    return not marks.T_gen_lasting.censored and marks.T_gen_lasting.at > last
 
 
 def _same_column(trajectory: Trajectory, split: str) -> bool:

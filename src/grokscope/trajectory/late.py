@@ -37,32 +37,32 @@ class Decay:
     peak_before_fit: bool
 
 
-def decay(held: Curve, found: Milestones, trivial: float | None, way: float, criteria: Criteria) -> Decay:
+def decay(held: Curve, marks: Milestones, trivial: float | None, way: float, criteria: Criteria) -> Decay:
     """Read the decay from the lasting peak; `way` is the stretch from the trivial predictor to the threshold."""
-    falling = held.wander(_top_row(held, found), increasing=False)
-    noise = max(found.noise.band, criteria.noise_sigmas * falling)
+    falling = held.wander(_top_row(held, marks), increasing=False)
+    noise = max(marks.noise.band, criteria.noise_sigmas * falling)
     margin = max(noise, criteria.drop_share * way)
-    drop = found.peak_lasting - found.end
-    after = np.flatnonzero(held.step > found.peak_lasting_step)
-    runs = stretches(held.value[after] < (found.peak_lasting + found.end) / 2, criteria.dwell)
+    drop = marks.peak_lasting - marks.end
+    after = np.flatnonzero(held.step > marks.peak_lasting_step)
+    runs = stretches(held.value[after] < (marks.peak_lasting + marks.end) / 2, criteria.dwell)
     lasting = bool(runs) and runs[-1].open and runs[-1].count >= criteria.dwell
-    worth = trivial is None or found.peak_lasting > trivial + margin
+    worth = trivial is None or marks.peak_lasting > trivial + margin
     decayed = lasting and drop > margin and worth
-    below = found.threshold - found.end > max(found.noise.band, criteria.drop_share * way)
+    below = marks.threshold - marks.end > max(marks.noise.band, criteria.drop_share * way)
     return Decay(
         lasting_drop=drop,
         drop_band=noise,
         decayed_from=held.step[after[runs[-1].start]].item() if lasting and drop > 0 else None,
         decayed=decayed,
-        lost=not found.T_gen_lasting.censored and found.T_gen_stable.censored and (decayed or below),
-        peak_single=len(held) > 1 and found.peak - found.peak_lasting > margin,
-        peak_before_fit=found.T_fit.censored or found.peak_step < found.T_fit.at,
+        lost=not marks.T_gen_lasting.censored and marks.T_gen_stable.censored and (decayed or below),
+        peak_single=len(held) > 1 and marks.peak - marks.peak_lasting > margin,
+        peak_before_fit=marks.T_fit.censored or marks.peak_step < marks.T_fit.at,
     )
 
 
-def _top_row(held: Curve, found: Milestones) -> int:
+def _top_row(held: Curve, marks: Milestones) -> int:
     """The highest of the three evaluations whose median is the lasting peak: from there on the curve falls."""
-    row = int(np.searchsorted(held.step, found.peak_lasting_step))
+    row = int(np.searchsorted(held.step, marks.peak_lasting_step))
     first = max(row - 1, 0)
     return first + int(np.argmax(held.value[first : row + 2]))
 
@@ -93,17 +93,17 @@ class Rise:
     """That gain is at least `level_share` of the rise: it has not leveled off."""
 
 
-def rise(held: Curve, train: Curve, found: Milestones, way: float, criteria: Criteria, lean: float = 0.0) -> Rise:
+def rise(held: Curve, train: Curve, marks: Milestones, way: float, criteria: Criteria, lean: float = 0.0) -> Rise:
     """Read the late rise. `lean` standard errors are added to the recent gain, to ask what it may also be."""
-    since = _settled(train) if found.T_fit.censored else found.T_fit.at
+    since = _settled(train) if marks.T_fit.censored else marks.T_fit.at
     until = criteria.delay_ratio * since
     window = (held.step >= since) & (held.step <= until)
     if not window.any():  # no evaluation between them: the last one before stands for the plateau
         window[max(int(np.searchsorted(held.step, until, side="right")) - 1, 0)] = True
     base = float(held.smooth[window].max())
-    height, whole = found.end - base, found.peak_lasting - base
+    height, whole = marks.end - base, marks.peak_lasting - base
     already = base - float(held.smooth[window][0])
-    noise = found.noise.around(held.wander(int(np.argmax(window)), increasing=True), criteria.noise_sigmas)
+    noise = marks.noise.around(held.wander(int(np.argmax(window)), increasing=True), criteria.noise_sigmas)
     begun = _begun(held, base, height)
     gained, error = (0.0, 0.0) if begun is None else _gained(held, begun)
     return Rise(

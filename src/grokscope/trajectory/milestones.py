@@ -130,12 +130,12 @@ def _end_from(held: Curve, stable: Milestone, share: float) -> float:
     return start if stable.censored else max(start, stable.earliest)
 
 
-def milestone(found: Milestones, name: str) -> Milestone:
+def milestone(marks: Milestones, name: str) -> Milestone:
     """The milestone called `name` (``T_gen``, ...). Raises ValueError naming the nearest."""
-    known = [k for k, v in vars(found).items() if isinstance(v, Milestone)]
+    known = [k for k, v in vars(marks).items() if isinstance(v, Milestone)]
     if name not in known:
         raise ValueError(f"unknown milestone {name!r}{nearest(name, known)}")
-    return getattr(found, name)
+    return getattr(marks, name)
 
 
 def first(curve: Curve, holds: np.ndarray) -> Milestone:

@@ -40,12 +40,12 @@ class Course:
 
 def course(trajectory: Trajectory, split: str, criteria: Criteria) -> Course:
     """Raises ValueError where the split was never evaluated."""
-    curve, found = trajectory.curve(split), milestones(trajectory, split, criteria)
+    curve, marks = trajectory.curve(split), milestones(trajectory, split, criteria)
     if trajectory.kind == "classification":
-        return Course(curve.step, curve.value, found.noise.band, found.threshold - trajectory.trivial.get(split, 0.0))
+        return Course(curve.step, curve.value, marks.noise.band, marks.threshold - trajectory.trivial.get(split, 0.0))
     level = -np.log(np.maximum(1 - curve.value, ARRIVED))
     band = criteria.noise_sigmas * np.sqrt(0.45 + 1 / 5) * (roughness(level) or 0.0)
-    return Course(curve.step, level, float(band), float(-np.log(max(1 - found.threshold, ARRIVED))))
+    return Course(curve.step, level, float(band), float(-np.log(max(1 - marks.threshold, ARRIVED))))
 
 
 def judged_from(trajectory: Trajectory, split: str | None = None, criteria: Criteria | None = None) -> float | None:

@@ -91,10 +91,10 @@ def parse_rule(rule: str) -> Rule:
         ValueError: an unknown rule (the nearest is named), a peak on `ood_test` that is not called an oracle, a step or
             a number of evaluations that is none.
     """
-    found = _SPELLING.fullmatch(rule)
-    if found is None:
+    spelled = _SPELLING.fullmatch(rule)
+    if spelled is None:
         raise ValueError(f"unknown rule {rule!r}{nearest(rule, list(RULES))}")
-    kind, *rest = (part for part in found.groups() if part is not None)
+    kind, *rest = (part for part in spelled.groups() if part is not None)
     value = rest[0] if rest else None
     match kind, value:
         case "step", str():
@@ -255,42 +255,44 @@ def checkpoint(run: Stored, rule: str = "final") -> Chosen:
     wanted = parse_rule(rule)
     if wanted.kind == "mean_last":
         raise ValueError(f"rule {rule!r} averages evaluations and names no checkpoint; use final, a peak or step=<n>")
-    found = kept(run)
+    checkpoints = kept(run)
     if wanted.split is not None:
-        return _best_kept(from_run(run), wanted, found)
+        return _best_kept(from_run(run), wanted, checkpoints)
     step = int(run.status["step"]) if wanted.kind == "final" else wanted.step
     if wanted.kind == "final" and not _final(run).exists():
-        raise ValueError(f"{run.id} has no final checkpoint; finish it, or use step=<n> with one of {_listed(found)}")
-    if step is None or step not in found:
         raise ValueError(
-            f"{run.id} has no checkpoint at step {_number(step)}; nearest: {_near(list(found), step or 0)}"
+            f"{run.id} has no final checkpoint; finish it, or use step=<n> with one of {_listed(checkpoints)}"
         )
-    return Chosen(_measured_at(run, wanted, step), int(step), found[int(step)])
+    if step is None or step not in checkpoints:
+        raise ValueError(
+            f"{run.id} has no checkpoint at step {_number(step)}; nearest: {_near(list(checkpoints), step or 0)}"
+        )
+    return Chosen(_measured_at(run, wanted, step), int(step), checkpoints[int(step)])
 
 
 def kept(run: Stored) -> dict[int, Path]:
     """Step -> weights of every checkpoint, the final one included. Raises ValueError where there are none."""
-    found = dict(run.checkpoints())
+    checkpoints = dict(run.checkpoints())
     if _final(run).exists():
-        found[int(run.status["step"])] = _final(run)
-    if not found:
+        checkpoints[int(run.status["step"])] = _final(run)
+    if not checkpoints:
         raise ValueError(f"{run.id} has no checkpoints")
-    return found
+    return checkpoints
 
 
 def _final(run: Stored) -> Path:
     return run.path / "checkpoints" / "final.safetensors"
 
 
-def _best_kept(trajectory: Trajectory, rule: Rule, found: Mapping[int, Path]) -> Chosen:
+def _best_kept(trajectory: Trajectory, rule: Rule, checkpoints: Mapping[int, Path]) -> Chosen:
     assert rule.split is not None
     values = _require_split(trajectory, rule)
     known = np.flatnonzero(np.isfinite(values))
-    steps = sorted(found)
+    steps = sorted(checkpoints)
     last = np.searchsorted(trajectory.step[known], steps, side="right") - 1
     first_after = {int(known[i]): step for i, step in reversed(list(zip(last, steps, strict=True))) if i >= 0}
     row, bias = _peak(trajectory, rule.split, values, np.array(sorted(first_after), dtype=np.int64))
-    return Chosen(_selection(trajectory, rule, row, bias), first_after[row], found[first_after[row]])
+    return Chosen(_selection(trajectory, rule, row, bias), first_after[row], checkpoints[first_after[row]])
 
 
 def _measured_at(run: Stored, rule: Rule, step: float) -> Selection:
@@ -336,11 +338,11 @@ def _peak(trajectory: Trajectory, split: str, scores: np.ndarray, rows: np.ndarr
 
 
 def _at(trajectory: Trajectory, step: float, rows: np.ndarray) -> int:
-    found = rows[trajectory.step[rows] == step]
-    if not found.size:
+    matching = rows[trajectory.step[rows] == step]
+    if not matching.size:
         near = _near(trajectory.step[rows].tolist(), step)
         raise ValueError(f"no evaluation at step {_number(step)}; nearest: {near}")
-    return int(found[0])
+    return int(matching[0])
 
 
 def _near(steps: list[Any], step: float) -> str:

@@ -127,6 +127,6 @@ def drop_luck(values: np.ndarray, end_rows: int, n: int | None = None) -> DropLu
     )
 
 
-def drop_luck_of(trajectory: Trajectory, split: str, found: Milestones) -> DropLuck:
+def drop_luck_of(trajectory: Trajectory, split: str, marks: Milestones) -> DropLuck:
     """The luck in the drop of one held-out split."""
-    return drop_luck(trajectory.curve(split).value, found.end_rows, trajectory.n.get(split))
+    return drop_luck(trajectory.curve(split).value, marks.end_rows, trajectory.n.get(split))

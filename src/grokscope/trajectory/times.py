@@ -68,9 +68,9 @@ def exact_times(times: Iterable[float], observed: Iterable[bool]) -> Times:
     return Times(before=at.copy(), at=at, observed=seen)
 
 
-def from_milestones(found: Iterable[Milestone], grids: Iterable[np.ndarray] | None = None) -> Times:
+def from_milestones(milestones: Iterable[Milestone], grids: Iterable[np.ndarray] | None = None) -> Times:
     """One milestone over runs, with each run's evaluation steps where they are known."""
-    runs = list(found)
+    runs = list(milestones)
     return Times(
         before=np.array([-np.inf if m.previous is None else m.previous for m in runs], dtype=np.float64),
         at=np.array([m.at for m in runs], dtype=np.float64),
@@ -79,20 +79,20 @@ def from_milestones(found: Iterable[Milestone], grids: Iterable[np.ndarray] | No
     )
 
 
-def times_of(found: Iterable[Milestones], name: str = "T_gen") -> Times:
+def times_of(milestones: Iterable[Milestones], name: str = "T_gen") -> Times:
     """The milestone called `name` over runs."""
-    runs = list(found)
+    runs = list(milestones)
     kind = "train" if name == "T_fit" else "held_out"
     return from_milestones([milestone(m, name) for m in runs], [m.grids[kind] for m in runs])
 
 
-def delays_of(found: Iterable[Milestones]) -> tuple[Times, int]:
+def delays_of(milestones: Iterable[Milestones]) -> tuple[Times, int]:
     """(delays, not_started) over runs: the time from the evaluation at which the fit was seen to T_gen.
 
     A run that never fitted has no delay that could have begun: it is counted in `not_started`, to be reported beside
     the curve. A delay is negative where held-out came first.
     """
-    runs = list(found)
+    runs = list(milestones)
     begun = [m for m in runs if not m.T_fit.censored]
     gen = from_milestones([m.T_gen for m in begun]) if begun else _NONE
     fit = np.array([m.T_fit.at for m in begun], dtype=np.float64)

@@ -145,8 +145,8 @@ def verdict(
     Raises:
         ValueError: an unknown split, or a trivial predictor already at the threshold.
     """
-    found = _classified(trajectory, trajectory.split(split), criteria or Criteria(), neighbors)
-    return replace(found, notes=trajectory.notes)
+    judged = _classified(trajectory, trajectory.split(split), criteria or Criteria(), neighbors)
+    return replace(judged, notes=trajectory.notes)
 
 
 def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbors: bool) -> Verdict:
@@ -154,10 +154,10 @@ def _classified(trajectory: Trajectory, split: str, criteria: Criteria, neighbor
     if missing is not None:
         return _unmeasured(trajectory, split, criteria, missing)
     if criteria.generalize_loss is not None:
-        found = milestones(trajectory, split, criteria)
-        worthless = worthless_loss(trajectory, split, found, criteria)
+        marks = milestones(trajectory, split, criteria)
+        worthless = worthless_loss(trajectory, split, marks, criteria)
         if worthless is not None:
-            return _verdict(split, None, None, worthless, found, {}, criteria)
+            return _verdict(split, None, None, worthless, marks, {}, criteria)
     evidence = gather(trajectory, split, criteria)
     name, qualifier = decide(evidence, criteria)
     why_not = _why_not(trajectory, split, name, evidence)
@@ -187,7 +187,7 @@ def _verdict(
     name: Name | None,
     qualifier: Qualifier | None,
     sentence: str,
-    found: Milestones,
+    marks: Milestones,
     evidence: dict[str, Any],
     criteria: Criteria,
     *,
@@ -201,7 +201,7 @@ def _verdict(
         verdict=name,
         qualifier=qualifier,
         reason=sentence,
-        milestones=found,
+        milestones=marks,
         evidence=evidence,
         robust=robust,
         fragile=fragile,
@@ -213,10 +213,10 @@ def _verdict(
 
 def _unmeasured(trajectory: Trajectory, split: str, criteria: Criteria, missing: str) -> Verdict:
     """Without any score there is no class, except for a loss that says that training had broken down."""
-    found, lost = unmeasured(trajectory, split, criteria), trajectory.divergence(split)
+    marks, lost = unmeasured(trajectory, split, criteria), trajectory.divergence(split)
     if lost is None:
-        return _verdict(split, None, None, missing, found, {}, criteria)
-    return _verdict(split, "diverged", None, f"{lost[1]}; {missing}", found, {}, criteria, fragile=(missing,))
+        return _verdict(split, None, None, missing, marks, {}, criteria)
+    return _verdict(split, "diverged", None, f"{lost[1]}; {missing}", marks, {}, criteria, fragile=(missing,))
 
 
 def _why_not(trajectory: Trajectory, split: str, name: Name, e: Evidence) -> str | None:
@@ -247,17 +247,17 @@ def verdicts(trajectory: Trajectory, criteria: Criteria | None = None, *, neighb
     Raises:
         ValueError: that is so on every split.
     """
-    found, refused = {}, {}
+    judged, refused = {}, {}
     for split in trajectory.splits:
         try:
-            found[split] = verdict(trajectory, split, criteria, neighbors=neighbors)
+            judged[split] = verdict(trajectory, split, criteria, neighbors=neighbors)
         except NothingToShow as error:
             refused[split] = error
-    if refused and not found:
+    if refused and not judged:
         raise next(iter(refused.values()))
     for error in refused.values():
         warnings.warn(f"no verdict on {error}", stacklevel=2)
-    return found
+    return judged
 
 
 def decide(e: Evidence, c: Criteria) -> tuple[Name, Qualifier | None]:

@@ -115,9 +115,9 @@ def _differences(patches: Patches, splits: dict[str, int], slides: int, patients
     for center, expected in enumerate(CENTER_COUNTS):
         counts.append((f"center {center}:", "patches", int((patches.center == center).sum()), expected))
     counts += [("in all", "slides", slides, SLIDES), ("in all", "patients", patients, PATIENTS)]
-    for what, unit, found, expected in counts:
-        if found != expected:
-            yield f"{what} {found:,} {unit}, expected {expected:,}"
+    for what, unit, counted, expected in counts:
+        if counted != expected:
+            yield f"{what} {counted:,} {unit}, expected {expected:,}"
 
 
 def _patch_files(folder: Path) -> set[str]:

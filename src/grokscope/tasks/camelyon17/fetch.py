@@ -127,10 +127,10 @@ def _transfer(url: str, part: Path, have: int, size: int, progress: Progress | N
 def _total(answer: http.client.HTTPResponse, have: int) -> int | None:
     """Size of the whole archive as the host tells it, where it does."""
     if answer.status == 206:
-        told = answer.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(told) if told.isdigit() else None
-    told = answer.headers.get("Content-Length", "")
-    return int(told) if told.isdigit() else None
+        size = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(size) if size.isdigit() else None
+    size = answer.headers.get("Content-Length", "")
+    return int(size) if size.isdigit() else None
 
 
 def _advice(url: str, reason: str, part: Path, have: int, size: int) -> str:

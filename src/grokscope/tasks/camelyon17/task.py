@@ -106,16 +106,16 @@ class Camelyon17(TaskConfig):
             for center in np.unique(patches.center[split < 2]):
                 here = patches.center == center
                 split[here] = self._held_out(patches.take(here))
-        found = {
+        rows = {
             name: np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "id_val", "ood_val", "ood_test")
         }
-        trained = len(found["train"])
+        trained = len(rows["train"])
         require(trained > 0, f"{METADATA}: no patch can train; there must be some of centers 0, 3, 4 with split 0")
         require(
             self.n_train <= trained,
             f"$.task.n_train is {self.n_train}, but only {trained} patches can train; set it to at most that",
         )
-        return {name: self._subset(patches, name, which, seed) for name, which in found.items() if len(which)}
+        return {name: self._subset(patches, name, which, seed) for name, which in rows.items() if len(which)}
 
     def _held_out(self, part: Patches) -> np.ndarray:
         """1 (id_val) for the patches of the patients that one hospital holds out, 0 (train) for the others."""

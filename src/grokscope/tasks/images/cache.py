@@ -132,13 +132,13 @@ def _from_pool(
     """Images and checksums; None where some were not decoded (then there are faults) or the disk fails."""
     for _ in range(3):  # at worst: one round finds a damaged file, one decodes, one reads
         shards = pool.open_pool(folder, shape)
-        found = pool.locate(shards, keys)
-        new = [i for i, key in enumerate(keys) if key not in found]
+        places = pool.locate(shards, keys)
+        new = [i for i, key in enumerate(keys) if key not in places]
         if new:
             pool.add(folder, shape, [keys[i] for i in new], lambda j, new=new: decode(new[j]))
             if faults:
                 return None
-        elif (images := pool.collect(shards, keys, found)) is not None:
+        elif (images := pool.collect(shards, keys, places)) is not None:
             return images
     return None
 

@@ -60,12 +60,12 @@ def _open(file: Path, shape: Shape) -> Shard | None:
         with file.open("rb") as f:
             n, odd = divmod(os.fstat(f.fileno()).st_size - _SUM_BYTES, _bytes(shape) + _RECORD.itemsize)
             f.seek(max(n, 0) * _bytes(shape))
-            records, told = f.read(max(n, 0) * _RECORD.itemsize), f.read()
+            records, checksum = f.read(max(n, 0) * _RECORD.itemsize), f.read()
     except FileNotFoundError:  # another process found it damaged
         return None
     index = np.frombuffer(records, _RECORD)
     shard = Shard(file, shape, index["key"].tolist(), index["sum"])
-    if n > 0 and not odd and told == zlib.crc32(records).to_bytes(_SUM_BYTES, "big"):
+    if n > 0 and not odd and checksum == zlib.crc32(records).to_bytes(_SUM_BYTES, "big"):
         return shard
     shard.discard()
     return None
@@ -73,16 +73,16 @@ def _open(file: Path, shape: Shape) -> Shard | None:
 
 def locate(shards: Sequence[Shard], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
     """key -> (number of the file, number of the image in it), for the keys that the pool has."""
-    wanted, found = set(keys), {}
+    wanted, places = set(keys), {}
     for s, shard in enumerate(shards):
         for row, key in enumerate(shard.keys):
             if key in wanted:
-                found.setdefault(key, (s, row))
-    return found
+                places.setdefault(key, (s, row))
+    return places
 
 
 def collect(
-    shards: Sequence[Shard], keys: Sequence[bytes], found: dict[bytes, tuple[int, int]]
+    shards: Sequence[Shard], keys: Sequence[bytes], places: dict[bytes, tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The images of `keys` (n, 3, H, W) uint8 and the checksums of their pixels (n,) uint32, every one compared; None
     when a file was damaged and is now gone.
@@ -90,12 +90,12 @@ def collect(
     Images that lie one after the other in one file (a list that was decoded at once, or a beginning of it) are that
     file's mapping, others are copied together.
     """
-    s, start = found[keys[0]]
+    s, start = places[keys[0]]
     if shards[s].keys[start : start + len(keys)] == list(keys):
         at = [(s, start + i) for i in range(len(keys))]
         x = shards[s].pixels()[start : start + len(keys)]
     else:
-        at = [found[key] for key in keys]
+        at = [places[key] for key in keys]
         x = _together(shards, at)
     damaged: set[int] = set()
 

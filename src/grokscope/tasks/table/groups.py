@@ -25,27 +25,27 @@ def told_apart(groups: Sequence[Any], environments: Sequence[Any]) -> tuple[list
     members: dict[Any, set[Any]] = {}
     for group, environment in zip(groups, environments, strict=True):
         members.setdefault(environment, set()).add(group)
-    anew = {env for env, own in members.items() if _counts(own) and _recurs(env, members)}
+    anew = {env for env, of_env in members.items() if _counts(of_env) and _recurs(env, members)}
     if not anew:
         return list(groups), []
     pairs = zip(groups, environments, strict=True)
     return [f"{env}/{group}" if env in anew else str(group) for group, env in pairs], [_said(anew, members)]
 
 
-def _counts(own: set[Any]) -> bool:
+def _counts(groups: set[Any]) -> bool:
     """Whether these are numbers counted from 0 or 1."""
-    if not all(_NUMBER.fullmatch(str(group)) for group in own):
+    if not all(_NUMBER.fullmatch(str(group)) for group in groups):
         return False
-    numbers = {int(group) for group in own}
+    numbers = {int(group) for group in groups}
     first, last = min(numbers), max(numbers)
-    return len(own) == len(numbers) >= _FEWEST and first <= 1 and len(numbers) >= _FULL * (last - first + 1)
+    return len(groups) == len(numbers) >= _FEWEST and first <= 1 and len(numbers) >= _FULL * (last - first + 1)
 
 
 def _recurs(environment: Any, members: dict[Any, set[Any]]) -> bool:
     """Whether all of its groups stand elsewhere, and not everywhere as the very same set."""
-    own = members[environment]
-    others = [other for env, other in members.items() if env != environment and own & other]
-    return own <= set().union(*others) and any(other != own for other in others)
+    groups = members[environment]
+    others = [other for env, other in members.items() if env != environment and groups & other]
+    return groups <= set().union(*others) and any(other != groups for other in others)
 
 
 def _said(anew: set[Any], members: dict[Any, set[Any]]) -> str:

@@ -208,7 +208,7 @@ def _codes(column: np.ndarray, names: list[Any]) -> np.ndarray:
 def _shared(splits: dict[str, Split], meta: dict[str, Any], table: str) -> tuple[dict[str, int], list[str]]:
     """Per held-out split, how many of its groups also train, and a sentence naming them."""
     groups = {name: set() if s.group is None else set(s.group.tolist()) for name, s in splits.items()}
-    both = {name: sorted(own & groups["train"]) for name, own in groups.items() if name != "train"}
+    both = {name: sorted(in_split & groups["train"]) for name, in_split in groups.items() if name != "train"}
     notes = []
     for name, shared in both.items():
         if shared:

@@ -18,11 +18,11 @@ class Batches:
 
     def __init__(self, engines: Sequence[TorchEngine]):
         self.engines = engines
-        own = [e.splits["train"] for e in engines]
-        self.x = torch.stack([s.x for s in own])
-        self.target = torch.stack([s.target for s in own])
-        self.env = torch.stack([s.env for s in own if s.env is not None]) if own[0].env is not None else None
-        for k, (engine, split) in enumerate(zip(engines, own, strict=True)):
+        splits = [e.splits["train"] for e in engines]
+        self.x = torch.stack([s.x for s in splits])
+        self.target = torch.stack([s.target for s in splits])
+        self.env = torch.stack([s.env for s in splits if s.env is not None]) if splits[0].env is not None else None
+        for k, (engine, split) in enumerate(zip(engines, splits, strict=True)):
             env = None if self.env is None else self.env[k]
             engine.splits["train"] = replace(split, x=self.x[k], target=self.target[k], env=env)
         self.orders = [e.order for e in engines]
@@ -56,7 +56,7 @@ class Batches:
         if not self.augmented and x.dtype != torch.uint8:
             return x
         each = zip(self.engines, x, strict=True)
-        return torch.stack([e.network.prepare(e.augment(own)) for e, own in each])
+        return torch.stack([e.network.prepare(e.augment(batch)) for e, batch in each])
 
     def write_back(self) -> None:
         """Tell every member's order how far it is."""

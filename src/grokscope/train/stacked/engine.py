@@ -85,9 +85,9 @@ class Stack:
 
     def _stacked(self, name: str) -> Tensor:
         """One parameter of all members; theirs become its slices."""
-        own = [e.model.get_parameter(name) for e in self.engines]
-        leaf = torch.stack([p.detach() for p in own])
-        for k, p in enumerate(own):
+        members = [e.model.get_parameter(name) for e in self.engines]
+        leaf = torch.stack([p.detach() for p in members])
+        for k, p in enumerate(members):
             p.data = leaf[k]
         return leaf
 
@@ -164,11 +164,11 @@ class Stack:
         """Logits (K, b, k) after what interventions do to them."""
         if not self.intervened:
             return logits
-        own = list(logits)
+        seen = list(logits)
         for k, engine in self.intervened:
             engine.interventions.batch(None if self.batches.index is None else self.batches.index[k])
-            own[k] = engine.interventions.logits(own[k])
-        return torch.stack(own)
+            seen[k] = engine.interventions.logits(seen[k])
+        return torch.stack(seen)
 
     def _hand_out(self, gradients: Sequence[Tensor | None]) -> None:
         """Members' own parameters hold their share of the gradients, in the same memory."""
@@ -209,5 +209,5 @@ def summed_loss(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
     """Sum over members of the mean losses of logits (K, n, k)."""
     if type(loss) in MEANS and loss.dtype in PRECISE:
         return len(logits) * loss(logits.flatten(0, 1), target.flatten(0, 1))
-    each = [loss(own, right) for own, right in zip(logits, target, strict=True)]
+    each = [loss(outputs, right) for outputs, right in zip(logits, target, strict=True)]
     return torch.stack(each).sum()

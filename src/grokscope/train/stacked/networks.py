@@ -94,9 +94,9 @@ def _scaled(x: Tensor, at: str, leaves: Leaves) -> Tensor:
     """Times the members' gains, plus their offsets where they have any."""
     between = [1] * (x.dim() - 2)
     for name, combine in (("weight", torch.mul), ("bias", torch.add)):
-        own = leaves.get(f"{at}{name}")
-        if own is not None:
-            x = combine(x, own.view(len(own), *between, -1))
+        leaf = leaves.get(f"{at}{name}")
+        if leaf is not None:
+            x = combine(x, leaf.view(len(leaf), *between, -1))
     return x
 
 

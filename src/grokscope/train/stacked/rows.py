@@ -71,16 +71,16 @@ class _Stacked:
 
 def _stack_split(stack: Stack, name: str) -> _Stacked:
     """One split, stacked; members' own become views of it, so that nothing is held twice."""
-    own = [e.splits[name] for e in stack.engines]
-    x, target = (stack.batches.x, stack.batches.target) if name == "train" else _stack_inputs(own)
+    splits = [e.splits[name] for e in stack.engines]
+    x, target = (stack.batches.x, stack.batches.target) if name == "train" else _stack_inputs(splits)
     if name != "train":
-        for k, (engine, split) in enumerate(zip(stack.engines, own, strict=True)):
+        for k, (engine, split) in enumerate(zip(stack.engines, splits, strict=True)):
             engine.splits[name] = replace(split, x=x[k], target=target[k])
-    return _Stacked(x, torch.stack([s.y for s in own]), target)
+    return _Stacked(x, torch.stack([s.y for s in splits]), target)
 
 
-def _stack_inputs(own: Sequence[TensorSplit]) -> tuple[Tensor, Tensor]:
-    return torch.stack([s.x for s in own]), torch.stack([s.target for s in own])
+def _stack_inputs(splits: Sequence[TensorSplit]) -> tuple[Tensor, Tensor]:
+    return torch.stack([s.x for s in splits]), torch.stack([s.target for s in splits])
 
 
 @torch.no_grad()
@@ -94,8 +94,8 @@ def _common_values(stack: Stack, splits: Mapping[str, _Stacked], members: Sequen
     place = {id(engine): k for k, engine in enumerate(stack.engines)}
     rows = []
     for member in members:
-        own = {key: every[key][place[id(member)]] if key in every else value for key, value in columns.items()}
-        rows.append({"lr": member.rate(max(stack.step, 1)), **own})
+        values = {key: every[key][place[id(member)]] if key in every else value for key, value in columns.items()}
+        rows.append({"lr": member.rate(max(stack.step, 1)), **values})
     return rows
 
 

@@ -74,8 +74,8 @@ def _require_equal_gradients(engines: Sequence[TorchEngine], name: str) -> None:
         together = _stacked_gradients(engines, batches)
     except (RuntimeError, NotImplementedError, KeyError, TypeError) as error:
         raise CannotStack(f"$.model: {name!r} cannot be stacked ({_first_line(error)})") from None
-    for k, own in enumerate(alone):
-        if not all(_equal(a, b if b is None else b[k]) for a, b in zip(own, together, strict=True)):
+    for k, single in enumerate(alone):
+        if not all(_equal(a, b if b is None else b[k]) for a, b in zip(single, together, strict=True)):
             raise CannotStack(f"$.model: {name!r} computes another gradient when it is stacked")
 
 

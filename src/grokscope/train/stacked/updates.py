@@ -41,12 +41,12 @@ class Cluster:
 
     def take(self, gradients: Sequence[Tensor | None]) -> None:
         """Look at the cluster's share of stacked gradients (K, ...); None where a weight has none."""
-        for own, gradient in zip(self.slices, gradients, strict=True):
-            own.grad = None if gradient is None else gradient[self.first : self.last]
+        for tensor, gradient in zip(self.slices, gradients, strict=True):
+            tensor.grad = None if gradient is None else gradient[self.first : self.last]
 
     def clip(self) -> None:
         if self.clip_norm is not None:
-            _clip([own.grad for own in self.slices if own.grad is not None], self.clip_norm)
+            _clip([tensor.grad for tensor in self.slices if tensor.grad is not None], self.clip_norm)
 
     def update(self, step: int) -> None:
         lr = self.rate(step)
@@ -153,10 +153,10 @@ class _EachFilter(_Filter):
     def __call__(self, slices: list[Any]) -> None:
         for k, engine in enumerate(self.engines):
             engine.filter(engine.parameters)
-            for p, own in zip(engine.parameters, slices, strict=True):
-                if p.grad is not None and p.grad.data_ptr() != own.grad[k].data_ptr():  # it put a new one there
-                    own.grad[k].copy_(p.grad)
-                    p.grad = own.grad[k]
+            for p, tensor in zip(engine.parameters, slices, strict=True):
+                if p.grad is not None and p.grad.data_ptr() != tensor.grad[k].data_ptr():  # it put a new one there
+                    tensor.grad[k].copy_(p.grad)
+                    p.grad = tensor.grad[k]
 
 
 # -- decay and update -------------------------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ class _StackedDecay:
     """`grokscope.train.decay.Decay` on slices. Targets are stacked once and never change."""
 
     def __init__(self, engines: Sequence[TorchEngine], slices: Sequence[Tensor]):
-        own: list[Decay] = [e.decay for e in engines]
-        self.rate = own[0].rate
+        members: list[Decay] = [e.decay for e in engines]
+        self.rate = members[0].rate
         place = {id(p): i for i, p in enumerate(engines[0].parameters)}
-        decayed = [place[id(p)] for p in own[0].parameters if id(p) in place]
+        decayed = [place[id(p)] for p in members[0].parameters if id(p) in place]
         self.slices = [slices[i] for i in decayed]
-        targets = zip(*(d.targets for d in own), strict=True)
+        targets = zip(*(d.targets for d in members), strict=True)
         self.targets = [torch.stack(t) for t in targets]
 
     @torch.no_grad()
@@ -192,14 +192,14 @@ class _StackedOptimizer:
         self.place = {id(p): i for i, p in enumerate(engines[0].parameters)}
         self.slices = slices
         self.stacked: dict[int, torch.optim.Optimizer] = {}
-        own: list[torch.optim.Optimizer] = []
+        members: list[torch.optim.Optimizer] = []
         for number, part in enumerate(engines[0].optimizer.parts):
             if type(part) in ELEMENTWISE:
                 self.stacked[number] = self._on_slices(number, part)
             else:
-                own += [e.optimizer.parts[number] for e in engines]
-        self.one_by_one = bool(own)
-        self.all = Optimizers([*self.stacked.values(), *own])
+                members += [e.optimizer.parts[number] for e in engines]
+        self.one_by_one = bool(members)
+        self.all = Optimizers([*self.stacked.values(), *members])
 
     def step(self, lr: float) -> None:
         self.all.step(lr)
@@ -211,9 +211,9 @@ class _StackedOptimizer:
             slices = [self.slices[self.place[id(p)]] for p in group["params"]]
             groups.append({**group, "params": slices})
         optimizer = type(part)(groups)  # pyright: ignore[reportCallIssue] - each of ELEMENTWISE takes groups alone
-        for own, states in self._states(number):
+        for tensor, states in self._states(number):
             if states[0]:
-                optimizer.state[own] = {key: _together([s[key] for s in states]) for key in states[0]}
+                optimizer.state[tensor] = {key: _together([s[key] for s in states]) for key in states[0]}
         return optimizer
 
     def _states(self, number: int) -> Iterator[tuple[Tensor, list[dict[str, Any]]]]:

@@ -108,18 +108,18 @@ def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None
     """
     paths = list(source) if is_several(source) else [source]
     names = list(chain.from_iterable(column_names(path, part=part, max_mb=max_mb) for path in paths))
-    told = " and ".join(map(str, paths)) if isinstance(paths[0], str | Path) else "the log"
+    what = " and ".join(map(str, paths)) if isinstance(paths[0], str | Path) else "the log"
     how = "--step, --train and --held-out" if command else "step=, train= and held_out="
-    words = f"{told}: name its columns with {how}; it has {listed(names)}"
-    found = suggest(names)
-    if found.complete:
-        call = f"{command} {found.options()}" if command else f"gs.verdict(..., {found.keywords()})"
+    words = f"{what}: name its columns with {how}; it has {listed(names)}"
+    suggested = suggest(names)
+    if suggested.complete:
+        call = f"{command} {suggested.options()}" if command else f"gs.verdict(..., {suggested.keywords()})"
         return f"{words}\ndid you mean: {call}"
-    if found.train_loss is not None and found.held_out_loss:
+    if suggested.train_loss is not None and suggested.held_out_loss:
         return (
             f"{words}\nit seems to hold losses alone: a regression is judged by R2, from --kind regression "
-            f"--train-loss {shlex.quote(found.train_loss)} --held-out-loss "
-            f"{shlex.quote(next(iter(found.held_out_loss.values())))} --trivial-loss LOSS, the loss of predicting the "
-            "mean target; losses of a classification cannot be judged"
+            f"--train-loss {shlex.quote(suggested.train_loss)} --held-out-loss "
+            f"{shlex.quote(next(iter(suggested.held_out_loss.values())))} --trivial-loss LOSS, the loss of "
+            "predicting the mean target; losses of a classification cannot be judged"
         )
     return words

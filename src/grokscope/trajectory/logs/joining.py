@@ -64,9 +64,9 @@ def _place(column: str, files: list[Path], names: dict[Path, tuple[str, ...]], p
         if set(_TENSORBOARD) <= set(names[path]):
             known[_stem(path)] = _TENSORBOARD[-1]
         inner = column.removeprefix(f"{_stem(path)}:")
-        found = known.get(column) or Pick([inner], part)(str(path), names[path]).get(inner)
-        if found is not None:
-            places.append((path, found))
+        actual = known.get(column) or Pick([inner], part)(str(path), names[path]).get(inner)
+        if actual is not None:
+            places.append((path, actual))
     if len(places) == 1:
         return places[0]
     if places:
@@ -81,9 +81,9 @@ def _place(column: str, files: list[Path], names: dict[Path, tuple[str, ...]], p
 def _outer(logs: list[tuple[Log, dict[str, str]]], notes: list[str]) -> Log:
     steps = np.unique(np.concatenate([log.steps for log, _ in logs]))
     columns = {}
-    for log, own in logs:
+    for log, columns_of in logs:
         at = np.searchsorted(steps, log.steps)
-        for asked, actual in own.items():
+        for asked, actual in columns_of.items():
             columns[asked] = np.full(len(steps), np.nan)
             columns[asked][at] = log.columns[actual]
         notes = [*notes, *(f"{log.name}: {note}" for note in log.notes)]
