@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from grokscope.dissect.battery import dissect
     from grokscope.dissect.erasure_methods import ErasureMethod
     from grokscope.foreign import verdicts_of_logs
+    from grokscope.foreign.stopping import stopping
     from grokscope.measuring.checkpoints import measure
     from grokscope.mechanism.of_anything import delay_law, explain
     from grokscope.mechanism.setup import Setup
     from grokscope.recorder import Recorder
     from grokscope.registry import register
     from grokscope.report import build_report
+    from grokscope.results.stopping import StopRule
     from grokscope.store import Run, find_runs, open_run
     from grokscope.store.query import sql
     from grokscope.study import Study
@@ -70,6 +72,8 @@ _WHERE = {
     "open_run": "store:open_run",
     "sql": "store.query:sql",
     "Study": "study:Study",
+    "StopRule": "results.stopping:StopRule",
+    "stopping": "foreign.stopping:stopping",
     "Criteria": "trajectory:Criteria",
     "Selection": "trajectory:Selection",
     "Trajectory": "trajectory:Trajectory",
@@ -100,6 +104,7 @@ __all__ = [
     "Selection",
     "Setup",
     "Split",
+    "StopRule",
     "Study",
     "TaskConfig",
     "TaskData",
@@ -119,6 +124,7 @@ __all__ = [
     "register",
     "select",
     "sql",
+    "stopping",
     "train_run",
     "verdict",
     "verdicts_of_logs",

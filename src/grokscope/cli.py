@@ -70,6 +70,9 @@ VERBS = {
     "verdict": Verb(
         "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
     ),
+    "stopping": Verb(
+        "stopping:stopping", "replay early stopping on finished runs: what it misses, costs and saves", ("criteria",)
+    ),
     "explain": Verb(
         "explain:explain",
         "which explanations fit a trajectory, and which experiment would decide between them",

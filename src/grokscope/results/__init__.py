@@ -45,6 +45,7 @@ from grokscope.results.scores import ByEffect, ByTarget, Effect, Null, SceneReco
 from grokscope.results.seed_tests import Power, Result
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5, Curve, Reliability, Signs, SiteCurve, SlopeControls
+from grokscope.results.stopping import PatienceNeeded, Regret, RuleResult, RunStop, Stopping, StopRule
 from grokscope.results.trials import Trial
 from grokscope.results.verdict import Formation, VerdictRecord
 
@@ -52,9 +53,10 @@ RECORDS: tuple[type[Record], ...] = (
     Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, CellMiddle, Condition, Control, Curve,
     Declaration, Declarations, DesignResult, Dissection, Effect, Erasure, Explanation, FactorEffect,
     Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6,
-    Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null, PartsRecord, Power, Predictions,
-    ProbeResult, Reliability, Reliance, Request, Response, Result, RunNumber, SceneRecord, Score,
-    Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, Trial,
+    Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null, PartsRecord, PatienceNeeded, Power,
+    Predictions, ProbeResult, Regret, Reliability, Reliance, Request, Response, Result, RuleResult, RunNumber, RunStop,
+    SceneRecord, Score, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy,
+    StopRule, Stopping, Trial,
     VerdictRecord, Where,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""

@@ -1,0 +1,181 @@
+"""stopping: rules of early stopping, replayed on runs and logs that were trained to their end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.logs import Ticker, are_named, as_options, columns_of, criteria_of
+from grokscope.commands.output import Result, print_table
+from grokscope.config import require
+from grokscope.results.stopping import PatienceNeeded, Regret, RuleResult, Stopping
+from grokscope.vocabulary.text import plural, whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HEADER = ("rule", "runs", "stopped", "grokked", "missed", "95 % [share]", "regret", "after T_gen", "spent [share]")
+
+
+@dataclass
+class Replayed(Result):
+    """What every rule would have done."""
+
+    stopping: Stopping
+    by_group: bool
+    unit: str
+
+    def data(self) -> Any:
+        return self.stopping.to_dict()
+
+    def show(self, console: "Console") -> None:
+        known = self.stopping
+        console.print(f"{plural(known.runs, 'run')} trained to the end, judged on {known.split}")
+        self._show_group(console, "")
+        for group in known.groups if self.by_group else ():
+            console.print("")
+            console.print(group, style="bold")
+            self._show_group(console, group)
+        console.print("")
+        console.print("missed: of the runs that grokked, those stopped before T_gen; one never stopped is not missed")
+        console.print(
+            f"regret: {known.split} at the end less that at the stop, mean over runs; after T_gen: over those that "
+            "grokked and were stopped afterward; below 0 the stop saved some"
+        )
+        if any(rule.oracle for rule in known.rules):
+            console.print("oracle: watches a split that is only to be reported; no honest training could stop by it")
+        for words in known.errors.values():
+            console.print(f"not replayed: {words}")
+        for words in known.notes:
+            console.print(f"note: {words}")
+
+    def _show_group(self, console: "Console", group: str) -> None:
+        print_table(console, HEADER, [_cells(rule) for rule in self.stopping.of(group)])
+        for needed in self.stopping.needed:
+            if needed.group == group:
+                console.print(_needed_line(needed, self.unit))
+
+
+def _cells(r: RuleResult) -> list[str]:
+    missed, interval = ("", "") if r.interval is None else (str(r.missed), _interval(r.interval))
+    counts = [f"{count:,}" for count in (r.runs, r.stopped, r.grokked)]
+    return [r.name, *counts, missed, interval, _regret(r.regret), _regret(r.regret_after), f"{r.spent:.2f}"]
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def _regret(regret: Regret | None) -> str:
+    return "" if regret is None else f"{regret.end:+.3f}"
+
+
+def _needed_line(n: PatienceNeeded, unit: str) -> str:
+    by = f" by more than {n.min_delta:g}" if n.min_delta else ""
+    stamp = " (an oracle's column)" if n.oracle else ""
+    return (
+        f"to miss none of {n.runs:,} that grokked, a patience on {n.on}{by}{stamp} must be {n.evaluations:,} "
+        f"evaluations or more, or above {whole(n.steps)} {unit} ({n.slowest} waited longest)"
+    )
+
+
+def stopping(
+    paths: Sequence[Path],
+    /,
+    *,
+    on: tuple[str, ...] = (),
+    patience: tuple[float, ...] = (),
+    patience_steps: tuple[float, ...] = (),
+    min_delta: tuple[float, ...] = (),
+    reach: tuple[str, ...] = (),
+    then: tuple[float, ...] = (),
+    split: str | None = None,
+    group: str | None = None,
+    by_group: bool = False,
+    unfinished: bool = False,
+    step: str | None = None,
+    train: str | None = None,
+    held_out: tuple[str, ...] = (),
+    train_loss: str | None = None,
+    held_out_loss: tuple[str, ...] = (),
+    norm: tuple[str, ...] = (),
+    kind: str = "classification",
+    n: tuple[str, ...] = (),
+    threshold: float | None = None,
+    trivial: tuple[str, ...] = (),
+    trivial_loss: tuple[str, ...] = (),
+    scale: float = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Replayed:
+    """Replay early stopping on finished runs or external logs: what it misses, costs and spends. Trains nothing.
+
+    Every patience is tried on every column, every level with every number of steps after it:
+    ``grokscope stopping runs --on id_val_loss --patience 5 20 --reach train_acc=0.99 --then 0 1000``. A rule that
+    watches a split on which nothing may be chosen is stamped as an oracle's.
+
+    Args:
+        paths: Run folders, folders that hold runs or logs, log files, or quoted patterns of them ('logs/*.csv').
+        on: Columns that a patience watches: split_loss, split_acc or split_r2.
+        patience: Evaluations without an improvement after which a rule stops.
+        patience_steps: The same in steps.
+        min_delta: What is no more than this is no improvement.
+        reach: Levels at which a rule stops, column=level.
+        then: Steps that it goes on after a level.
+        split: The held-out split by which runs are judged; it speaks for them if not given.
+        group: Regular expression on each path, as for verdict; else runs are grouped by their regime.
+        by_group: Also a table for each group; --json holds them always.
+        unfinished: Also replay runs that have not ended, as if their last evaluation were the end.
+        step: Column of the step or epoch of a log.
+        train: Column of the train accuracy.
+        held_out: Column of the held-out accuracy, or split=column for each split.
+        train_loss: Column of the train loss.
+        held_out_loss: Column of the held-out loss, or split=column.
+        norm: Column of the total weight norm, or group=column.
+        kind: classification or regression.
+        n: Examples in a held-out split, or split=number.
+        threshold: Held-out score that counts as generalized.
+        trivial: Accuracy of the trivial predictor, or split=number.
+        trivial_loss: Regression: loss of the trivial predictor, or split=number.
+        scale: Multiplies the accuracies: 0.01 for a log in percent.
+        repeated: Where steps go back: error, or last for a resumed log.
+        part: Which part of nested JSON is the log, or which run of a W&B export.
+        max_mb: Largest log that is read, in megabytes (512).
+
+    Raises:
+        ValueError: nothing could be judged, an unknown column (the nearest is named), or a rule that is none.
+    """
+    from grokscope.foreign.sources import find_sources
+    from grokscope.foreign.stopping import replay_sources
+    from grokscope.inference.stopping import grid_of
+
+    require(bool(paths), "stopping needs a run folder, a folder that holds runs or logs, or a log file")
+    columns = columns_of(locals())
+    rules = grid_of(on, patience, patience_steps, min_delta, [_level(words) for words in reach], then)
+    listing = find_sources(paths)
+    logs = [source for source in listing.sources if source.run is None]
+    require(
+        not logs or are_named(columns),
+        "the logs' columns are not named: --step epoch --train train_acc --held-out id_val=val_acc; grokscope verdict "
+        "LOG suggests them",
+    )
+    try:
+        result = replay_sources(
+            listing, rules or None, split=split, group=group, unfinished=unfinished,
+            criteria=criteria_of(overrides or {}), progress=Ticker("read"), columns=columns,
+        )  # fmt: skip
+    except ValueError as error:
+        raise ValueError(as_options(str(error))) from None
+    unit = str(step) if logs and step else "steps"
+    return Replayed(result, by_group, unit)
+
+
+def _level(words: str) -> tuple[str, float]:
+    """``train_acc=0.99``."""
+    column, _, value = words.partition("=")
+    try:
+        return column, float(value)
+    except ValueError:
+        raise ValueError(f"--reach {words}: expected column=level, for example train_acc=0.99") from None

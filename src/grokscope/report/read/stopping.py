@@ -1,0 +1,30 @@
+"""Stopping rules on the runs of a page, for its section: replayed only where early stopping decides something."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from grokscope.report.read.judged_run import Reading
+from grokscope.results.stopping import Stopping
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria
+
+DECIDED = ("grokked", "ungrokked")
+"""Verdicts of runs in which it matters when training stops."""
+
+
+def stopping_of(readings: Sequence[Reading], split: str, criteria: "Criteria") -> Stopping | None:
+    """The default rules on all finished runs that were judged; None where none of them grokked or ungrokked."""
+    from grokscope.inference.stopping import FullRun, default_rules, replayed
+
+    runs = [
+        FullRun(r.subject.name, r.subject.group, r.trajectory, r.verdict)
+        for r in readings
+        if r.final_verdict and r.trajectory is not None and r.verdict is not None
+    ]
+    if not any(run.verdict.verdict in DECIDED for run in runs):
+        return None
+    left = len(readings) - len(runs)
+    notes = [f"{left} of {len(readings)} runs are not finished or cannot be judged, and are left out"] if left else []
+    fit = criteria.thresholds(runs[0].trajectory)[0]
+    return replayed(runs, split, default_rules(runs, split, fit), notes=notes)
