@@ -337,17 +337,49 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Where a branched run took its weights from, or its whole state. Written by `branch`, not by hand: weights lie in
-    the run's own folder as ``checkpoints/start.safetensors``, a state as its first resume state."""
+    """Where a branched run took its weights from, or its whole state. Written by `branch` and by a study's arms, not by
+    hand: weights lie in the run's own folder as ``checkpoints/start.safetensors``, a state as its first resume state.
+
+    An arm of a study that forks from another one is planned before there is a state: it is known by its parent's
+    identity and the moment, and `step` and `digest` are filled in when it begins.
+    """
 
     run: str = field(metadata=APART)
     """Folder of the run that was left; it may be renamed, so it is not part of the identity."""
-    step: int
+    step: int | None
+    """None until a planned fork begins; of such a one it is no part of the identity."""
     digest: str
-    """Of the weights file, or of the full state, so that a branch from others is another run."""
+    """Of the weights file, or of the full state, so that a branch from others is another run. As `step`, empty until a
+    planned fork begins."""
     exact: bool = False
     """Whether everything was taken over, not the weights alone: optimizer, filter, generators, batch order, step count
     and the rows up to there. Without any change the run is then what its parent would have been."""
+    of: str = ""
+    """Of a planned fork: the hash of its parent's identity."""
+    at: int | str | None = None
+    """Of a planned fork: the moment whose full state it begins with, such as ``T_fit`` or 800."""
+
+    def __post_init__(self) -> None:
+        if self.planned:
+            require(self.exact and self.at is not None, "of: a planned fork is exact, and names a moment in `at`")
+            read_moment(self.at, "at")
+        else:
+            require(self.step is not None, "step must be a step")
+
+    @property
+    def planned(self) -> bool:
+        """Whether a study planned it, from a parent that it knows by its identity."""
+        return bool(self.of)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is known at which step it left its parent."""
+        return self.step is not None
+
+    def lineage(self) -> dict[str, Any]:
+        """As plain data, for a run's record."""
+        known = {"run": self.run, "step": self.step, "digest": self.digest, "exact": self.exact}
+        return known | ({"of": self.of, "at": self.at} if self.planned else {})
 
 
 @dataclass(frozen=True, kw_only=True)

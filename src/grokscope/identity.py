@@ -53,6 +53,8 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     if f.name in PLACES:
         named = _component_entry(PLACES[f.name], f.name, value)
         return {} if named == {f.name: registry.DEFAULTS[PLACES[f.name]]} else named
+    if f.name == "start":
+        value = _as_planned(value)
     if f.name == "measure":
         named = [_component_entry("measurement", "", m)[""] for m in value or ()]
         return {f.name: named} if named else {}
@@ -60,6 +62,14 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     if f.name in defaults and _counted_part(f.name, defaults[f.name], known) == _counted_part(f.name, value, known):
         return {}
     return {f.name: _deviations(value, known[f.name]) if isinstance(value, Mapping) else canonical(value)}
+
+
+def _as_planned(start: Any) -> Any:
+    """Where a run took over from. Of a fork that a study plans, the parent and the moment say so from the beginning;
+    the step and the state that were found there follow from them, and are known only later."""
+    if not isinstance(start, Mapping) or not start.get("of"):
+        return start
+    return {key: value for key, value in start.items() if key not in ("step", "digest")}
 
 
 def _counted_part(key: str, value: Any, known: Classes) -> Any:

@@ -165,7 +165,7 @@ def _put_to_the_test(
     go: bool,
 ) -> Tested:
     """Write the study (or take the one that is there), train it where that is asked for, and judge what is finished."""
-    from grokscope.study.counterfactual import counterfactual_study, trials
+    from grokscope.study.counterfactual import counterfactual_study, trials, why_no_forks
     from grokscope.study.study import Study
     from grokscope.tomlio import to_toml
 
@@ -176,7 +176,8 @@ def _put_to_the_test(
     import_plugins(plugins)
     config = load_run(run.config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
-    text = to_toml(counterfactual_study(config, explained.explanation, chosen, plugins))
+    no_forks = why_no_forks(config, chosen, root)
+    text = to_toml(counterfactual_study(config, explained.explanation, chosen, plugins, forks=not no_forks))
     require(
         not file.exists() or file.read_text() == text,
         f"{file}: is there already and holds something else; name another file",
@@ -188,9 +189,17 @@ def _put_to_the_test(
 
         train_study(file, root=root, workers=workers)
     states = study.status(root)
-    left = sum(state.total - min(state.step, state.total) for state in states if not state.finished)
-    finished = sum(state.finished for state in states)
-    return Tested(explained, file, root, len(states), finished, left, trials(study, root, explained.explanation))
+    return Tested(
+        explained,
+        file,
+        root,
+        runs=len(states),
+        finished=sum(state.finished for state in states),
+        steps_left=sum(state.total - min(state.step, state.total) for state in states if not state.finished),
+        trials=trials(study, root, explained.explanation),
+        steps_saved=sum(state.forked_at or 0 for state in states),
+        no_forks=no_forks,
+    )
 
 
 def _plugin_modules(run: Run) -> list[str]:

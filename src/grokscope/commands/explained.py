@@ -182,6 +182,10 @@ class Tested(Result):
     finished: int
     steps_left: int
     trials: "tuple[Trial, ...]"
+    steps_saved: int = 0
+    """Which exact forks take over from the run as it was, as far as it is known where they leave it."""
+    no_forks: str = ""
+    """Why arms that differ from the fit on train from step 0 all the same."""
 
     def data(self) -> Any:
         return {
@@ -192,6 +196,8 @@ class Tested(Result):
             "runs": self.runs,
             "finished": self.finished,
             "steps_left": self.steps_left,
+            "steps_saved": self.steps_saved,
+            "no_forks": self.no_forks or None,
             "trials": [trial.to_dict() for trial in self.trials],
         }
 
@@ -206,6 +212,11 @@ class Tested(Result):
                               f"{number(trial.smallest_p)} with {trial.n} pairs)", style="dim")  # fmt: skip
         _heading(console, f"{self.file}: {self.finished} of {plural(self.runs, 'run')} finished, "
                           f"{self.steps_left:,} steps left", "dim")  # fmt: skip
+        if self.steps_saved:
+            console.print(f"arms that differ from the fit on are exact forks: {self.steps_saved:,} steps saved",
+                          style="dim")  # fmt: skip
+        if self.no_forks:
+            console.print(f"every arm trains from step 0: {self.no_forks}", style="dim", markup=False)
         if self.finished < self.runs:
             console.print(f"what it costs: grokscope study plan {self.file}; train it: the same command with --go",
                           style="dim", markup=False)  # fmt: skip

@@ -21,7 +21,7 @@ from grokscope.store.kept_verdicts import Splits
 from grokscope.study import Study, find_study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
-from grokscope.study.run_state import BAD, StudyRun
+from grokscope.study.run_state import BAD, NOT_BEGUN, StudyRun
 from grokscope.verdicts import run_verdicts
 from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.text import listed, plural, size
@@ -79,13 +79,15 @@ class Planned(Result):
             console.print(f"disk when all are done: about {size(self.plan.bytes)}")
         for stack in self.plan.stacks:
             console.print(_stack_line(stack))
+        if self.plan.forks:
+            console.print(_forks_line(self.plan))
         if not self.plan.todo:
             console.print("nothing left to train")
         elif self.plan.seconds is not None:
             workers = plural(self.plan.workers, "worker")
             console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
         for r in self.plan.runs:
-            if r.study_run.message:
+            if r.study_run.message and r.study_run.state != "waiting":
                 console.print(f"{r.study_run.state}: {r.study_run.run.id}: {r.study_run.message}")
 
 
@@ -97,6 +99,13 @@ def _stack_line(stack: dict[str, Any]) -> str:
         return f"alone: {plural(stack['count'], 'run')} of {regimes}: {stack['reason']}"
     faster = "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many run-steps as one by one"
     return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {regimes}{faster}"
+
+
+def _forks_line(plan: StudyPlan) -> str:
+    """What exact forks save, as far as it is known where they leave their parents."""
+    open_ = sum(r.study_run.forked_at is None for r in plan.forks)
+    later = f"; of {plural(open_, 'fork')} it is known once the parent has come to the moment" if open_ else ""
+    return f"{plural(len(plan.forks), 'exact fork')}: {plan.steps_saved:,} steps saved{later}"
 
 
 def _plan_line(r: PlannedRun) -> list[str]:
@@ -143,7 +152,9 @@ def plan(
     if commands == "workers":
         count = min(workers or default_workers(len(todo)), len(todo))
         return Commands([shlex.join([*line, *_choice(arms, seeds)])] * count)
-    return Commands([shlex.join([*line, "--runs", s.entry.config.run_id()]) for s in todo])
+    # a fork's own worker waits for its parent, which another one may be training
+    waiting = {True: [], False: ["--wait"]}
+    return Commands([shlex.join([*line, "--runs", s.entry.config.run_id(), *waiting[s.ready]]) for s in todo])
 
 
 @dataclass
@@ -162,7 +173,7 @@ class Ran(Result):
 
     @property
     def exit_code(self) -> int:
-        return int(any(o.state == "failed" for o in self.outcomes))
+        return int(any(o.state in ("failed", "waiting") for o in self.outcomes))
 
     def data(self) -> Any:
         outcomes = [
@@ -179,7 +190,9 @@ class Ran(Result):
                 console.print(f"failed: {o.job.run}: {o.message}")
             if o.state == "elsewhere":
                 console.print(f"being trained elsewhere, left alone: {o.job.run}")
-        if self.exit_code:
+            if o.state == "waiting" and o.message:
+                console.print(f"not begun: {o.job.run}: {o.message}")
+        if any(o.state == "failed" for o in self.outcomes):
             console.print(self.how_to_retry())
 
     def how_to_retry(self) -> str:
@@ -334,7 +347,7 @@ def status(
     verdicts, problems = {}, {}
     for s in runs:
         try:
-            found = {} if s.state in ("new", *BAD) else run_verdicts(s.run, study.criteria, neighbors=False)
+            found = {} if s.state in (*NOT_BEGUN, *BAD) else run_verdicts(s.run, study.criteria, neighbors=False)
         except ValueError as error:
             problems[s.run.id] = str(error)
         else:

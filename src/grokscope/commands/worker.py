@@ -12,8 +12,8 @@ from grokscope.config import require
 from grokscope.execute.protocol import Board, Silent
 from grokscope.store.folders import Folders
 from grokscope.study import Stopped, Study
+from grokscope.study.entries import Entry
 from grokscope.study.run_state import StudyRun, read_study_run
-from grokscope.study.spec import Entry
 from grokscope.study.worker import Worker, listening, stopping_at
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ def attempt(
 ) -> Result:
     """Train one run to its end, judge it, and say how it went. Raises nothing but KeyboardInterrupt and SystemExit."""
     from grokscope.train.driver import Interrupted, train
+    from grokscope.train.fork_source import NotForked
     from grokscope.train.resume import CannotResume
 
     try:
@@ -46,6 +47,8 @@ def attempt(
         return "interrupted", _step(run), str(stopped)
     except (CannotResume, OtherData, NotPlain) as refused:  # the folder stays as it is, for whoever mends it
         return "failed", _step(run), str(refused)
+    except NotForked as refused:
+        return ("waiting" if refused.waits else "failed"), 0, str(refused)
     except lock.Held as held:
         return "elsewhere", _step(run), str(held)
     except Exception as error:
@@ -171,7 +174,7 @@ def _record(config: RunConfig, passed: tuple[str, ...]) -> dict[str, Any]:
         "passed": list(passed),
         "facts": {},
         "provenance": provenance() | {"threads": hardware.threads, "device": hardware.device},
-        "lineage": configio.dump(config.start) if config.start else None,
+        "lineage": config.start.lineage() if config.start else None,
     }
 
 

@@ -90,12 +90,15 @@ class Bars:
             TextColumn("{task.percentage:>3.0f}% {task.fields[tail]}", markup=False),
             console=Console(stderr=True),
         )
+        self.whole: TaskID | None = None
         self.tasks: dict[str, TaskID] = {}
         self.forecast = Forecast((), 1)
 
     def begin(self, jobs: Sequence[Job], workers: int) -> None:
         self.forecast = Forecast(jobs, workers)
         steps = sum(job.total for job in jobs)
+        if self.whole is not None:  # a study's forks follow their parents
+            self.live.remove_task(self.whole)
         self.whole = self.live.add_task("all runs", total=max(steps, 1), tail="")
         self._update()
         self.live.start()
@@ -124,4 +127,5 @@ class Bars:
         self.live.stop()
 
     def _update(self) -> None:
+        assert self.whole is not None
         self.live.update(self.whole, completed=self.forecast.done_steps(), tail=_totals(self.forecast))

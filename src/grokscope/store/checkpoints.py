@@ -12,10 +12,9 @@ from safetensors.torch import load_file, save
 
 from grokscope.files import plain_file, write_atomic
 from grokscope.headers import check_safetensors, check_zip
+from grokscope.store.states import state_path, state_paths
 
 KEEP_STATES = 2
-KEPT = "states"
-"""Folder of a run with the full states that it was asked to keep, for ever."""
 
 
 def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
@@ -52,16 +51,6 @@ def keep_state(folder: Path, step: int, state: dict[str, Any]) -> None:
     torch.save(state, buffer)
     data = buffer.getbuffer()
     write_atomic(state_path(folder, step), lambda file: (file.write(data), file.write(_trailer(data))))
-
-
-def state_path(folder: Path, step: int) -> Path:
-    return folder / f"state{step:010d}.pt"
-
-
-def state_paths(folder: Path) -> list[Path]:
-    """The resume states of a run, newest first."""
-    numbered = [path for path in folder.glob("state*.pt") if path.stem[5:].isdecimal()]
-    return sorted(numbered, key=lambda path: int(path.stem[5:]), reverse=True)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -39,12 +39,22 @@ class Folders:
         Raises:
             ValueError: where the folder of its name holds another run, or one that cannot be read.
         """
-        own = self.root / config.run_id()
-        wanted = config.identity_hash
+        return self._find(self.root / config.run_id(), config.identity_hash, _key_of(config))
+
+    def parent(self, config: RunConfig) -> Run:
+        """The run that a fork of a study is planned from, found as any other: it has the data and the seed of the fork.
+
+        Raises:
+            ValueError: as `find`.
+        """
+        start = config.start
+        assert start is not None
+        return self._find(self.root / start.run, start.of, _key_of(config))
+
+    def _find(self, own: Path, wanted: str, key: _Key) -> Run:
         if _present(own):
             self._require_own(own, wanted)
             return Run(own)
-        key = (str(config.task.train_size()), str(config.seed))
         # a renamed folder does not tell its size and seed: those lie under None
         same = [*self._holding(key).get(wanted, ()), *self._holding(None).get(wanted, ())]
         if len(same) > 1:
@@ -81,8 +91,12 @@ def find_run(root: str | Path, config: RunConfig) -> Run:
     return Folders(root).find(config)
 
 
+def _key_of(config: RunConfig) -> _Key:
+    return str(config.task.train_size()), str(config.seed)
+
+
 def as_begun(run: Run, config: RunConfig) -> RunConfig:
-    """`config` with the label and the parent's name that the run began with: continuing it renames nothing."""
+    """`config` with the label that the run began with, and what it took over: continuing it renames nothing."""
     try:
         record = run.record if (run.path / "config.json").exists() else None
     except ValueError:
@@ -91,7 +105,8 @@ def as_begun(run: Run, config: RunConfig) -> RunConfig:
         return config
     label, start = record["config"]["regime"]["name"], record["config"].get("start")
     if config.start is not None and isinstance(start, Mapping):
-        config = replace(config, start=replace(config.start, run=start["run"]))
+        begun = {key: start[key] for key in ("run", "step", "digest") if key in start}
+        config = replace(config, start=replace(config.start, **begun))
     return replace(config, regime=replace(config.regime, name=label))
 
 

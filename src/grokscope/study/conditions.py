@@ -9,7 +9,7 @@ from grokscope.config import require
 from grokscope.flat_regime import SUPERSEDED
 from grokscope.limits import brief
 from grokscope.registry import nearest
-from grokscope.study.spec import Entry
+from grokscope.study.entries import Entry
 from grokscope.study.words import describe_where, text
 
 

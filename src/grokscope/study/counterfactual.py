@@ -5,6 +5,7 @@ Arms share their seeds, so that data, initial weights and batch order are paired
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,18 @@ from grokscope.config import Regime, RunConfig, require
 from grokscope.identity import canonical, frozen_defaults
 from grokscope.inference.compare import sign_flip
 from grokscope.mechanism import case_of_run
+from grokscope.moment import read_moment
 from grokscope.registry import DEFAULTS
 from grokscope.results.mechanisms import Arm, Explanation
 from grokscope.results.trials import Fate, Trial
+from grokscope.store.folders import Folders
 from grokscope.study.spec import SCHEMA, VARIABLE
 from grokscope.study.study import Study
+from grokscope.train.fork_source import whether_ready
 
 AS_IT_WAS = "as it was"
 INTERVENTIONS = "regime.interventions"
+FIT = "T_fit"
 
 
 def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:
@@ -35,13 +40,18 @@ def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:
 
 
 def counterfactual_study(
-    config: RunConfig, explanation: Explanation, seeds: Sequence[int], plugins: Sequence[str] = ()
+    config: RunConfig,
+    explanation: Explanation,
+    seeds: Sequence[int],
+    plugins: Sequence[str] = (),
+    forks: bool = True,
 ) -> dict[str, Any]:
     """The study as plain data: arm `AS_IT_WAS`, and one for each testable claim that this run's config can state.
     `plugins` are the modules without which its pieces have no meaning.
 
-    An arm whose intervention begins at ``T_fit`` is up to there the run as it was, bit for bit, so that what differs
-    afterwards is the intervention's.
+    An arm whose interventions begin at ``T_fit`` is up to there the run as it was, bit for bit, so that what differs
+    afterwards is the intervention's. With `forks` it is an exact fork of that run, from the state that the run keeps at
+    ``T_fit`` (`why_no_forks` tells where that cannot be had), and trains only what comes after.
 
     Raises:
         ValueError: no claim that stands or is open names an arm, or the run went on from another one: every arm would
@@ -60,9 +70,40 @@ def counterfactual_study(
         **_base(config),
         "arm": [
             {"name": AS_IT_WAS, "regime.lr": config.regime.lr},
-            *({"name": name, **_changes(config, arm)} for name, (_, _, arm) in arms.items()),
+            *({"name": name, **_arm(config, arm, forks)} for name, (_, _, arm) in arms.items()),
         ],
     }
+
+
+def why_no_forks(config: RunConfig, seeds: Sequence[int], root: str | Path) -> str:
+    """Why the arms of a test cannot be forks of the run as it was; empty where they can. Of all seeds each run must
+    hold its state at the fit, or still come to it."""
+    folders = Folders(root)
+    for seed in seeds:
+        run = folders.find(replace(config, seed=seed))
+        ready = whether_ready(run, FIT)
+        if ready.step is None and not ready.waits:
+            return ready.why
+    return ""
+
+
+def begins_late(config: RunConfig, changed: RunConfig) -> bool:
+    """Whether two configs are one training up to the fit: they differ in interventions alone, none of which acts
+    before."""
+    same = replace(changed, regime=replace(changed.regime, interventions=config.regime.interventions))
+    one, other = config.regime.interventions, changed.regime.interventions
+    apart = [*(i for i in one if i not in other), *(i for i in other if i not in one)]
+    late = all(read_moment(i.from_, "from").after_fit for i in apart)
+    return late and bool(apart) and same.identity() == config.identity()
+
+
+def _arm(config: RunConfig, arm: Arm, forks: bool) -> dict[str, Any]:
+    """The block of an arm: its changes, and its parent where it begins there."""
+    changes = _changes(config, arm)
+    changed = configio.load_run(configio.overlay(configio.dump(config), changes))
+    if forks and begins_late(config, changed):
+        return {"of": AS_IT_WAS, "from": FIT, **changes}
+    return changes
 
 
 def _require_whole(config: RunConfig) -> None:

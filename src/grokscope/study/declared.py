@@ -13,7 +13,7 @@ from pathlib import Path
 from grokscope.configio import content_hash
 from grokscope.results.hypothesis import Declaration, Declarations
 from grokscope.study.hypothesis import Hypothesis
-from grokscope.study.run_state import StudyRun
+from grokscope.study.run_state import NOT_BEGUN, StudyRun
 from grokscope.vocabulary.text import plural
 
 FOLDER = "hypotheses"
@@ -37,7 +37,7 @@ def declare(study: str, hypotheses: Sequence[Hypothesis], runs: Sequence[StudyRu
         return
     path = declarations_path(root, study)
     known = Declarations.read(path).declared if path.exists() else ()
-    begun = {s.entry.config.run_id() for s in runs if s.state != "new"}
+    begun = {s.entry.config.run_id() for s in runs if s.state not in NOT_BEGUN}
     new = [d for h in hypotheses if (d := _declaration(h, known, begun, root)) is not None]
     if new:
         Declarations(study=study, declared=(*known, *new)).write(path)

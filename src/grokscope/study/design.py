@@ -17,9 +17,10 @@ from grokscope.config import is_whole, require
 from grokscope.inference.factorial import MOST, Cell, Effect, aliases, cells_of, estimable, one_off, resolution
 from grokscope.limits import brief
 from grokscope.registry import nearest
+from grokscope.study.entries import Arm
 from grokscope.study.hypothesis import Quantity
 from grokscope.study.read_hypothesis import read_quantity
-from grokscope.study.spec import Arm, check_variable, describe
+from grokscope.study.spec import check_variable, describe
 from grokscope.vocabulary.text import listed, plural
 
 KEYS = ("factors", "responses", "cells", "one_off")

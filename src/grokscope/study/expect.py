@@ -47,12 +47,12 @@ from grokscope.limits import brief
 from grokscope.registry import nearest
 from grokscope.results.verdict import VerdictRecord
 from grokscope.study.conditions import check_where, known_names, known_verdicts, names_in
+from grokscope.study.entries import Entry
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.measured import MeasuredExpectation, MeasuredRatio, read_measured
 from grokscope.study.read_hypothesis import KEYS as COMPARED
 from grokscope.study.read_hypothesis import read_hypothesis
 from grokscope.study.seen import LEVELS, PEAKS, STEPS, Seen, route, seen
-from grokscope.study.spec import Entry
 from grokscope.study.words import describe_where, number, on, stamped, with_unit
 from grokscope.vocabulary.splits import HELD_OUT
 

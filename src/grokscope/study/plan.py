@@ -27,11 +27,13 @@ class PlannedRun:
     @property
     def decay_budget(self) -> float | None:
         """Sum of lr x decay over all steps: how often decay alone would divide the weights by e. Far below 1 the norm
-        cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient, and where an
-        intervention puts other settings in force."""
+        cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient, and where other
+        settings were in force for a part of the run: by an intervention, or before a fork."""
         from grokscope.mechanism.setup import setup_of_config
 
         config = self.study_run.entry.config
+        if config.start is not None and config.start.exact:
+            return None
         setup = setup_of_config(dump(config), {})
         if not setup.decoupled or setup.weight_decay is None:
             return None
@@ -43,7 +45,7 @@ class PlannedRun:
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state,
             "step": s.step, "total_steps": s.total, "seconds": self.seconds, "bytes": self.bytes,
-            "error": s.message or None, "decay_budget": self.decay_budget,
+            "error": s.message or None, "decay_budget": self.decay_budget, "forked_at": s.forked_at,
         }  # fmt: skip
 
 
@@ -87,6 +89,16 @@ class StudyPlan:
         return makespan([_together(unit, alone) for unit in self.units], self.workers)
 
     @property
+    def forks(self) -> list[PlannedRun]:
+        """Runs that begin inside another one."""
+        return [r for r in self.runs if (start := r.study_run.entry.config.start) is not None and start.planned]
+
+    @property
+    def steps_saved(self) -> int:
+        """Steps that forks take over from their parents, as far as it is known where they leave them."""
+        return sum(r.study_run.forked_at or 0 for r in self.forks)
+
+    @property
     def stacks(self) -> list[dict[str, Any]]:
         """Each stack and each kind of run that is trained alone although stacks were asked for, with the reason."""
         rows = [
@@ -109,7 +121,7 @@ class StudyPlan:
     def to_dict(self) -> dict[str, Any]:
         return {
             "workers": self.workers, "states": self.states, "seconds": self.seconds, "bytes": self.bytes,
-            "runs": [r.to_dict() for r in self.runs], "stacks": self.stacks,
+            "runs": [r.to_dict() for r in self.runs], "stacks": self.stacks, "steps_saved": self.steps_saved,
         }  # fmt: skip
 
 
@@ -126,7 +138,7 @@ def make_study_plan(
     todo = [s for s in runs if not s.finished]
     costs = probe_all(runs, 1.0) if probe and todo else {}
     workers = max(default_workers(len(todo)) if workers is None else workers, 1)
-    jobs = longest_first([s.job() for s in todo])
+    jobs = longest_first([s.job() for s in todo if s.ready])
     units = () if engine == "one" else tuple(arrange(jobs, engine, stack, workers, measure=probe))
     return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers, units)
 

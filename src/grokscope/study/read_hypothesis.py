@@ -12,6 +12,7 @@ from grokscope.limits import brief
 from grokscope.registry import nearest
 from grokscope.results.hypothesis import Sidedness
 from grokscope.study.conditions import check_where, known_verdicts, matches, values_of
+from grokscope.study.entries import Entry
 from grokscope.study.hypothesis import (
     FAMILY,
     MILESTONES,
@@ -25,7 +26,6 @@ from grokscope.study.hypothesis import (
 )
 from grokscope.study.measured import Measure, read_measured
 from grokscope.study.seen import LEVELS
-from grokscope.study.spec import Entry
 from grokscope.vocabulary.splits import HELD_OUT
 
 QUANTITIES = (*MILESTONES, *LEVELS)

@@ -7,20 +7,26 @@ from grokscope.execute.protocol import Job
 from grokscope.store.ended import changed_since
 from grokscope.store.folders import Folders
 from grokscope.store.run import Run
-from grokscope.study.spec import Entry
+from grokscope.study.entries import Entry
+from grokscope.train.fork_source import whether_ready
 from grokscope.train.plan import Plan, make_plan
 
-State = Literal["new", "partial", "running", "done", "diverged", "failed", "damaged", "unreadable"]
+State = Literal[
+    "new", "waiting", "blocked", "partial", "running", "done", "diverged", "failed", "damaged", "unreadable"
+]
 BAD = ("damaged", "unreadable")
 """States of runs that say nothing until somebody mends them."""
-LOST = ("failed", *BAD)
+LOST = ("failed", "blocked", *BAD)
 """States of runs that will give no number by themselves."""
+NOT_BEGUN = ("new", "waiting", "blocked")
+"""States of runs of which there is no row yet."""
 
 
 @dataclass(frozen=True)
 class StudyRun:
     """One run of a study: `partial` continues where it was left; `diverged` counts as finished; `damaged` has ended,
-    but its metrics are not those that it ended with; of `unreadable` nothing can be said."""
+    but its metrics are not those that it ended with; of `unreadable` nothing can be said. A fork is `waiting` for the
+    state of its parent that it begins with, or `blocked` where that will not come."""
 
     entry: Entry
     run: Run
@@ -28,6 +34,8 @@ class StudyRun:
     step: int
     plan: Plan
     message: str = ""
+    forked_at: int | None = None
+    """Of a fork, the step at which it leaves its parent, once that is known."""
 
     @property
     def id(self) -> str:
@@ -47,6 +55,11 @@ class StudyRun:
         return not self.finished and self.state not in LOST
 
     @property
+    def ready(self) -> bool:
+        """Whether it can be trained now: it is not finished, and is no fork without its parent's state."""
+        return not self.finished and self.state not in ("waiting", "blocked")
+
+    @property
     def total(self) -> int:
         return self.plan.total
 
@@ -56,7 +69,7 @@ class StudyRun:
         return Job(self.entry.config, where.parent, self.entry.passed, step, self.total, where, self._stack())
 
     def _stack(self) -> str:
-        begun = self.state not in ("new", *BAD)
+        begun = self.state not in (*NOT_BEGUN, *BAD)
         return (self.run.facts.get("stacked") or {}).get("id", "") if begun else ""
 
 
@@ -69,14 +82,32 @@ def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
         return StudyRun(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
     try:
         if not (run.path / "config.json").exists():
-            return StudyRun(entry, run, "new", 0, plan)
+            return _not_begun(entry, run, plan, folders)
         status = run.status
     except (ValueError, OSError) as error:
         return StudyRun(entry, run, "unreadable", 0, plan, str(error))
     if problem := _damage(run, status):
         return StudyRun(entry, run, "damaged", status["step"], plan, problem)
     message = (status.get("error") or {}).get("message", "")
-    return StudyRun(entry, run, _state(status["state"], status["step"], plan.total), status["step"], plan, message)
+    state = _state(status["state"], status["step"], plan.total)
+    return StudyRun(entry, run, state, status["step"], plan, message, _forked_at(run))
+
+
+def _not_begun(entry: Entry, run: Run, plan: Plan, folders: Folders) -> StudyRun:
+    """A run without a folder of its own; of a fork, whether its parent's state is there."""
+    start = entry.config.start
+    if start is None or start.at is None:
+        return StudyRun(entry, run, "new", 0, plan)
+    ready = whether_ready(folders.parent(entry.config), start.at)
+    if ready.step is not None:
+        return StudyRun(entry, run, "new", ready.step, plan, forked_at=ready.step)
+    at = start.at if isinstance(start.at, int) else None
+    return StudyRun(entry, run, "waiting" if ready.waits else "blocked", 0, plan, ready.why, at)
+
+
+def _forked_at(run: Run) -> int | None:
+    start = run.config.get("start") or {}
+    return start.get("step") if start.get("of") else None
 
 
 def _damage(run: Run, status: dict[str, Any]) -> str:

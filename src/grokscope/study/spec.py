@@ -3,15 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
 from grokscope import configio
 from grokscope.config import RunConfig, is_whole, require
 from grokscope.limits import MAX_RUNS, brief
+from grokscope.moment import read_moment
 from grokscope.registry import nearest
+from grokscope.study.entries import Arm, Entry
+from grokscope.study.forks import Forks
 
 SCHEMA = 2
 """Version of the study file. A reader refuses a newer one instead of guessing. In schema 1 ``final`` of an expectation
@@ -40,38 +42,6 @@ VARIABLE = tuple(name for name in RUN_TABLES if name != "hardware")
 that differ by it would be one run."""
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One named set of changes to the base config, and its own seeds where it has them."""
-
-    name: str
-    changes: Mapping[str, Any]
-    """Dotted key -> value."""
-    seeds: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run of a study."""
-
-    config: RunConfig
-    passed: tuple[str, ...]
-    """Dotted keys that the study file gave; all others are defaults."""
-    arms: tuple[str, ...]
-    """Names by which the run can be selected: its arm, and the readable name of its regime; several where arms
-    coincide."""
-
-    @property
-    def label(self) -> str:
-        return self.config.regime.name
-
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """Dotted key -> value of all settings, interventions item by item: made once, since every condition of every
-        expectation and hypothesis looks here."""
-        return configio.with_items(configio.flatten(configio.dump(self.config)))
-
-
 def read_arms(raw: Any) -> list[Arm]:
     """The ``[[arm]]`` blocks; a single nameless arm without changes where there are none."""
     if raw is None:
@@ -87,11 +57,19 @@ def _read_arm(block: Mapping[str, Any], where: str) -> Arm:
     require(isinstance(block, Mapping), f"{where}: expected a table, got {brief(block)}")
     changes = configio.flatten(block)
     name, seeds = changes.pop("name", None), changes.pop("seeds", None)
+    of, at = changes.pop("of", None), changes.pop("from", None)
+    require(
+        (of is None) == (at is None), f'{where}: a fork names its parent and the moment: of = "ARM", from = "T_fit"'
+    )
+    if of is not None:
+        require(isinstance(of, str), f"{where}.of: expected the name of an arm, got {brief(of)}")
+        read_moment(at, f"{where}.from")
     require(name is None or isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
     for key in changes:
         check_variable(key, where)
     labeled = {k: v for k, v in changes.items() if not k.startswith("budget.")} or changes
-    return Arm(name or describe(labeled), changes, None if seeds is None else read_seeds(seeds, f"{where}.seeds"))
+    own_seeds = None if seeds is None else read_seeds(seeds, f"{where}.seeds")
+    return Arm(name or describe(labeled), changes, own_seeds, of, at)
 
 
 def read_axes(raw: Any) -> dict[str, list[Any]]:
@@ -171,17 +149,21 @@ def expand(
         ValueError: naming the combination and the key that does not fit.
     """
     _require_few(axes, arms, seeds)
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
+    forks = Forks(arms)
     for arm in arms:
         for values in product(*axes.values()):
             point = dict(zip(axes, values, strict=True))
-            for seed in arm.seeds or seeds:
-                entry = _entry(base, arm, point, seed)
+            for seed in arm.seeds or forks.seeds(arm) or seeds:
+                entry = _entry(base, forks.with_parents_changes(arm), point, seed)
+                if arm.at is not None:
+                    entry = forks.forked(entry, arm, entries, values, seed)
                 key = configio.content_hash(entry.config.identity())
-                if key in found:
-                    entry = _merge(found[key], entry)
-                found[key] = entry
-    return list(found.values())
+                if key in entries:
+                    entry = _merge(entries[key], entry)
+                entries[key] = entry
+                forks.note(arm, values, seed, key)
+    return list(entries.values())
 
 
 def _require_few(axes: Mapping[str, list[Any]], arms: list[Arm], seeds: tuple[int, ...]) -> None:
@@ -229,7 +211,10 @@ def _merge(first: Entry, second: Entry) -> Entry:
             f"{first.label!r} and {second.label!r} are the same training with two budgets ({first.config.budget} and "
             f"{second.config.budget}); give them one"
         )
-    return Entry(first.config, first.passed, tuple(dict.fromkeys((*first.arms, *second.arms))))
+    states = tuple(dict.fromkeys((*first.config.checkpoint.states, *second.config.checkpoint.states)))
+    checkpoint = replace(first.config.checkpoint, states=states)  # what is kept is no part of the identity
+    config = replace(first.config, checkpoint=checkpoint)
+    return Entry(config, first.passed, tuple(dict.fromkeys((*first.arms, *second.arms))))
 
 
 def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -21,7 +21,7 @@ from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.read_hypothesis import read_hypotheses
-from grokscope.study.run_state import StudyRun, read_study_run
+from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
 
 if TYPE_CHECKING:
     from grokscope.report.read.subjects import Subject
@@ -164,7 +164,10 @@ class Study:
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
         _require_engine_for(stack, engine)
-        return _carry_out(self.declared(root), board, executor or partial(_executor, workers, engine, stack))
+        runs = self.declared(root)
+        return _carry_out(
+            runs, lambda: self.status(root), board, executor or partial(_executor, workers, engine, stack)
+        )
 
     def extend(
         self,
@@ -185,7 +188,8 @@ class Study:
         """
         _require_engine_for(stack, engine)
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
-        return _carry_out(longer.declared(root), board, partial(_executor, workers, engine, stack))
+        runs = longer.declared(root)
+        return _carry_out(runs, lambda: longer.status(root), board, partial(_executor, workers, engine, stack))
 
     def declared(self, root: str | Path = "runs") -> list[StudyRun]:
         """Where every run stands, after the study's hypotheses were put on record beside them: to be called by whoever
@@ -240,7 +244,7 @@ class Study:
         """
         from grokscope.report import build_report
 
-        runs = [_subject(s) for s in self.status(root) if s.state != "new"]
+        runs = [_subject(s) for s in self.status(root) if s.state not in NOT_BEGUN]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         standing, rows = self.standing(root), self.check(root)
         tested = self.test(root)  # after these, whose verdicts with neighbors are kept and serve here too
@@ -279,21 +283,36 @@ def _subject(s: StudyRun) -> "Subject":
 
 
 def _carry_out(
-    runs: Sequence[StudyRun], board: Board | None, executor: Executor | Callable[[int], Executor]
+    runs: Sequence[StudyRun],
+    again: Callable[[], Sequence[StudyRun]],
+    board: Board | None,
+    executor: Executor | Callable[[int], Executor],
 ) -> list[Outcome]:
-    """Train what is left with this executor, or with the one that is made for so many jobs."""
-    jobs = longest_first([s.job() for s in runs if not s.finished])
-    if not jobs:
-        return []
+    """Train what is left with this executor, or with the one that is made for so many jobs. What waits for its parent
+    follows once that is trained; `again` tells where the runs then stand."""
+    outcomes: dict[Path, Outcome] = {}
     board = board or Silent()
     try:
-        chosen = executor(len(jobs)) if callable(executor) else executor
-        outcomes = chosen.execute(jobs, board)
+        while jobs := longest_first([s.job() for s in runs if s.ready and s.run.path not in outcomes]):
+            chosen = executor(len(jobs)) if callable(executor) else executor
+            outcomes |= {o.job.run: o for o in chosen.execute(jobs, board)}
+            if any(o.state in ("interrupted", "waiting") for o in outcomes.values()):
+                break
+            if all(s.ready or s.finished for s in runs):
+                break  # no fork is left that could have become ready
+            runs = again()
     finally:
         board.close()
-    if any(o.state in ("interrupted", "waiting") for o in outcomes):
-        raise Stopped(outcomes)
-    return outcomes
+    never_ready = [s for s in runs if not (s.ready or s.finished or s.run.path in outcomes)]
+    ended = [*outcomes.values(), *map(_not_begun, never_ready)]
+    if any(o.state in ("interrupted", "waiting") for o in outcomes.values()):
+        raise Stopped(ended)
+    return ended
+
+
+def _not_begun(s: StudyRun) -> Outcome:
+    """How a fork ended whose parent did not come to the state that it begins with."""
+    return Outcome(s.job(), "waiting" if s.state == "waiting" else "failed", 0, s.message)
 
 
 def _require_engine_for(stack: int | None, engine: Way) -> None:

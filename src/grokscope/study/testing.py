@@ -22,7 +22,7 @@ from grokscope.study.effects import design_result
 from grokscope.study.hypothesis import ALPHA, Hypothesis
 from grokscope.study.judge import Judge, so_far
 from grokscope.study.numbers import ArmNumbers, CannotTell, NumberedRun, Reads, Undone, arm_numbers
-from grokscope.study.run_state import StudyRun
+from grokscope.study.run_state import NOT_BEGUN, StudyRun
 from grokscope.vocabulary.text import plural, whole
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _on_record(
 ) -> HypothesisResult:
     """With what was declared of it before."""
     date, why, declaration = declared_before(h, study, root)
-    if declaration is None and all(s.state == "new" for group in members(h, runs) for s in group):
+    if declaration is None and all(s.state in NOT_BEGUN for group in members(h, runs) for s in group):
         why = []  # nothing has been run: `study run` will declare it first
     if declaration is not None:
         why = departures(h, members(h, runs), declaration)

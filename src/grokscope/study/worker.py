@@ -19,8 +19,8 @@ from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.execute.signals import on_stop_signals
 from grokscope.store import claims
 from grokscope.store.folders import Folders
+from grokscope.study.entries import Entry
 from grokscope.study.run_state import BAD, StudyRun, read_study_run
-from grokscope.study.spec import Entry
 
 MOST_DEATHS = 3
 """Workers in a row that may die on one run before it is marked failed: the fourth would die as well."""
@@ -64,13 +64,14 @@ class Worker:
         return [self._left(s) for s in self._in_order()]
 
     def _once(self, study_runs: Sequence[StudyRun]) -> list[StudyRun]:
-        """Ask for each run once; returns those that other workers have, and those not asked for when told to stop."""
+        """Ask for each run once; returns those that other workers have, forks that wait for a parent, and those not
+        asked for when told to stop."""
         left: list[StudyRun] = []
         for number, study_run in enumerate(study_runs):
             if self.stopping:
                 return left + list(study_runs[number:])
             outcome = self._try(study_run.entry)
-            if outcome is not None and outcome.state == "elsewhere":
+            if outcome is not None and outcome.state in ("elsewhere", "waiting"):
                 left.append(study_run)
             elif outcome is not None:
                 self.board.ended(outcome)
@@ -79,13 +80,14 @@ class Worker:
         return left
 
     def _in_order(self) -> list[StudyRun]:
-        """What is left, longest first; runs of one length in an order of this worker's own, so that workers that start
-        together do not all ask for the same one."""
+        """What is left, parents before their forks and longest first; runs of one length in an order of this worker's
+        own, so that workers that start together do not all ask for the same one."""
         folders = Folders(self.root)
         left = [s for s in (read_study_run(entry, folders) for entry in self.entries) if not s.finished]
         own = random.Random(os.urandom(8))  # not a seed of training, and not to be repeated
         own.shuffle(left)
-        return sorted(left, key=lambda s: min(s.step, s.total) - s.total)
+        generation = _generations(self.entries)
+        return sorted(left, key=lambda s: (generation[s.entry.config.identity_hash], min(s.step, s.total) - s.total))
 
     def _try(self, entry: Entry) -> Outcome | None:
         """Train one run if it is still to be trained; None where another worker has finished it, or marked it
@@ -94,7 +96,9 @@ class Worker:
         job = now.job()
         if now.finished or (now.state == "failed" and not self.retry):
             return None
-        if now.state in BAD:
+        if now.state == "waiting":
+            return Outcome(job, "waiting", 0, now.message)
+        if now.state in ("blocked", *BAD):
             return Outcome(job, "failed", now.step, now.message)
         if not self.retry and (died := self._died(job)):
             return died
@@ -123,7 +127,21 @@ class Worker:
         job = study_run.job()
         if self.stopping:
             return Outcome(job, "waiting", job.step)
+        now = read_study_run(study_run.entry, Folders(self.root))
+        if now.state in ("waiting", "blocked"):
+            return Outcome(job, "waiting", 0, now.message)
         return Outcome(job, "elsewhere", job.step, "another process trains this run")
+
+
+def _generations(entries: Sequence[Entry]) -> dict[str, int]:
+    """Identity of a run -> 0 where it begins at step 0, else one more than that of the run that it is a fork of."""
+    parents = {e.config.identity_hash: e.config.start.of if e.config.start else "" for e in entries}
+
+    def generation(identity: str) -> int:
+        parent = parents.get(identity, "")  # a parent outside of these entries is trained by others
+        return 1 + generation(parent) if parent else 0
+
+    return {identity: generation(identity) for identity in parents}
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from grokscope.store.checkpoints import load_weights
 from grokscope.store.folders import find_run
 from grokscope.store.run import Run
 from grokscope.train.driver import make_engine
+from grokscope.train.names import renamed
 
 
 def branch(
@@ -43,19 +44,6 @@ def branch(
     folder = find_run(root or run.path.parent, config).path
     write_atomic(folder / "checkpoints" / "start.safetensors", lambda file: file.write(source.read_bytes()))
     return config
-
-
-def renamed(run: Run, changes: Mapping[str, Any]) -> str:
-    """The regime's name, in which a study's axes stand as ``n_train=80``, with the values that are changed."""
-    new = dict(changes)
-    for key, value in changes.items():  # axes are named with their last part
-        new[key.rpartition(".")[2]] = value
-
-    def renamed(word: str) -> str:
-        key, stands, _ = word.partition("=")
-        return f"{key}={new[key]}" if stands and key in new else word
-
-    return " ".join(map(renamed, str(run.config["regime"]["name"]).split(" ")))
 
 
 def _checkpoint(run: Run, step: int | None) -> Path:

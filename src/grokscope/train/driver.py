@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from grokscope import configio, registry
-from grokscope.config import Budget, RunConfig
+from grokscope.config import Budget, RunConfig, Start
 from grokscope.files import (
     explain_full_disk,
     read_json,
@@ -34,7 +34,7 @@ from grokscope.fit_rule import fit_step
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
 from grokscope.store import lock
-from grokscope.store.checkpoints import load_weights, save_state, save_weights, state_paths
+from grokscope.store.checkpoints import load_weights, save_state, save_weights
 from grokscope.store.ended import ENDED, changed_since
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.intervened import never_began, write_interventions
@@ -42,9 +42,11 @@ from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
+from grokscope.store.states import state_paths
 from grokscope.task_data import TaskData
 from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.images.contact_sheet import contact_sheet, has_images
+from grokscope.train.fork import begin_planned
 from grokscope.train.kept_states import KeptStates
 from grokscope.train.plan import Plan, make_plan
 from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
@@ -113,6 +115,7 @@ def train(
         ValueError: for a config that cannot be trained, or a run that another process is training.
         CannotResume: (a ValueError) where rows or resume states of the run are missing, so that going on would lose
             something; nothing is changed then.
+        NotForked: (a ValueError) for a fork of a study whose parent does not hold the state that it begins with.
         Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
     """
     run = find_run(root, config)
@@ -120,7 +123,7 @@ def train(
     if complete(run, config):
         tell_of_missing_states(run, config)
         return run
-    config = as_begun(run, config)
+    config = begin_planned(as_begun(run, config), root)
     torch.set_num_threads(config.hardware.threads)
     notes: list[str] = []
     with recorded_warnings(notes), registry.naming_plugins():
@@ -178,8 +181,9 @@ def tell_of_missing_states(run: Run, config: RunConfig) -> None:
     kept = KeptStates(config.checkpoint.states, run.facts["steps_per_epoch"])
     rows = run.rows()
     fitted_at = fit_step(rows, run.facts["kind"])
-    forked_at = config.start.step if config.start is not None and config.start.exact else 0
-    for text in kept.missing(run, run.status["step"] + 1, fitted_at, forked_at):
+    start = as_begun(run, config).start
+    forked_at = start.step if start is not None and start.exact else 0
+    for text in kept.missing(run, run.status["step"] + 1, fitted_at, forked_at or 0):
         warnings.warn(f"{run.id}: {text}; delete the run to train it anew", stacklevel=3)
 
 
@@ -300,8 +304,9 @@ class Session:
         if not state_paths(self.run.path / "resume"):
             raise CannotResume(
                 f"{self.run.path}: an exact fork begins with the state of its parent, which is not here; fork again: "
-                f"grokscope branch {start.run} --exact --at {start.step}"
+                f"{_how_to_fork(start)}"
             )
+        assert start.step is not None
         return start.step
 
     def _plan_of(self, step: int) -> Plan:
@@ -339,7 +344,7 @@ class Session:
                 "notes": list(dict.fromkeys([*(old["facts"].get("notes", []) if old else []), *self.notes])),
             },
             "provenance": old["provenance"] if old else now,
-            "lineage": configio.dump(self.config.start) if self.config.start else None,
+            "lineage": self.config.start.lineage() if self.config.start else None,
         }
         if record != old:
             write_json(path, record)
@@ -525,6 +530,12 @@ class Session:
 
     def _request_stop(self) -> None:
         self.stop = True
+
+
+def _how_to_fork(start: Start) -> str:
+    if start.planned:
+        return "delete its folder and run the study again"
+    return f"grokscope branch {start.run} --exact --at {start.step}"
 
 
 def _agree(one: Mapping[str, float], two: Mapping[str, float] | None) -> bool:

@@ -6,32 +6,28 @@ whole trajectory, and those before the fork are the parent's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from grokscope import configio
 from grokscope.components import Intervention
-from grokscope.config import Regime, RunConfig
+from grokscope.config import RunConfig
 from grokscope.files import to_json, write_atomic
-from grokscope.fit_rule import fit_step
-from grokscope.moment import read_moment
 from grokscope.overlay import written_out
 from grokscope.store import lock
-from grokscope.store.checkpoints import KEPT, keep_state, load_state, state_paths
-from grokscope.store.folders import find_run
+from grokscope.store.checkpoints import keep_state, load_state
+from grokscope.store.folders import Folders, find_run
 from grokscope.store.run import METRICS, Run
 from grokscope.store.same_data import require_digests, require_version
+from grokscope.store.states import kept_steps
 from grokscope.tasks.digest import split_digests
-from grokscope.train.interventions.of_settings import require_switchable
+from grokscope.train.fork_rules import require_forkable
+from grokscope.train.fork_source import NotForked, asking_for, moment_step, whether_ready
+from grokscope.train.names import renamed
 from grokscope.train.plan import make_plan
 from grokscope.train.resume import FORK
-
-SHARED = ("task", "model", "seed", "engine", "evaluate", "diagnose")
-"""Keys that a fork has from its parent: its rows, weights and order of batches are made with them."""
-FREE = ("name", "interventions")
-"""Keys of the regime that may differ beside those that can be switched."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,40 @@ def fork(
         ValueError: where no full state of that moment was kept (those that were are named), where a change would make
             the steps before the fork other steps, or where the data are no longer the parent's.
     """
-    parent = configio.load_run(run.config)
     source = _source(run, at)
-    state = load_state(source.path)
     config = _forked_config(run, changes, source)
-    _require_possible(parent, config, source.step)
+    _begin(run, config, source, root or run.path.parent)
+    return config
+
+
+def begin_planned(config: RunConfig, root: str | Path) -> RunConfig:
+    """Prepare a fork that a study has planned, from its parent's state under the same root; the config then says at
+    which step it begins. Does nothing to one that has begun.
+
+    Raises:
+        NotForked: (a ValueError) where the parent has no such state, or none yet, with the remedy.
+        ValueError: as `fork`.
+    """
+    start = config.start
+    if start is None or not start.planned or start.begun:
+        return config
+    assert start.at is not None
+    parent = Folders(root).parent(config)
+    ready = whether_ready(parent, start.at)
+    if ready.step is None:
+        raise NotForked(ready.why, ready.waits)
+    source = _Source(kept_steps(parent.path)[ready.step], ready.step)
+    begun = replace(start, run=parent.id, step=source.step, digest=_digest(source.path))
+    config = replace(config, start=begun)
+    _begin(parent, config, source, root)
+    return config
+
+
+def _begin(run: Run, config: RunConfig, source: _Source, root: str | Path) -> None:
+    """Check that the fork is possible, and write its first state and rows."""
+    parent = configio.load_run(run.config)
+    state = load_state(source.path)
+    require_forkable(parent, config, f"up to {source.step:,}")
     require_version(run, config)
     data = config.task.build(config.seed)
     require_digests(run, split_digests(data))
@@ -70,8 +95,7 @@ def fork(
             f"$.budget: {total:,} steps end before the fork begins, at step {source.step:,}; the budget of a fork "
             "counts from the first step of its parent"
         )
-    _prepare(run, find_run(root or run.path.parent, config).path, source.step, _handed_over(state, parent, config))
-    return config
+    _prepare(run, find_run(root, config).path, source.step, _handed_over(state, parent, config))
 
 
 # -- the parent -------------------------------------------------------------------------------------------------------
@@ -79,57 +103,36 @@ def fork(
 
 def _source(run: Run, at: int | str | None) -> _Source:
     """The state at a moment. Raises ValueError naming those that there are."""
-    states = {int(path.stem[5:]): path for path in (*state_paths(run.path / KEPT), *state_paths(run.path / "resume"))}
+    states = kept_steps(run.path)
     if at is None:
         if not states:
             raise ValueError(f"{run.id} holds no full state to fork from; branch from a checkpoint, without exact")
         return _Source(states[max(states)], max(states))
-    step = _step(run, at)
+    step = moment_step(run, at)
+    if step is None:
+        raise ValueError(f"{run.id} was not fitted in any evaluation, so it has no state at {at}")
     if step in states:
         return _Source(states[step], step)
     there = ", ".join(f"{s:,}" for s in sorted(states)) or "none"
     word = f"step {step:,}" if str(at) == str(step) else f"{at} (step {step:,})"
     raise ValueError(
         f"{run.id} has no full state at {word}; it has {there}. A run keeps those that it is asked for, when it "
-        f'trains: [checkpoint] states = ["T_fit", 800]; weights alone: branch without exact'
+        f"trains: {asking_for('T_fit', 800)}; weights alone: branch without exact"
     )
-
-
-def _step(run: Run, at: int | str) -> int:
-    moment = read_moment(int(at) if isinstance(at, str) and at.strip().isdecimal() else at, "at")
-    grid = make_plan(configio.load_run(run.config), run.facts["splits"]["train"]["n"]).grid
-    fitted_at = fit_step([row for row in run.rows() if row["step"] in grid], run.facts["kind"])
-    step = moment.step(run.facts["steps_per_epoch"], fitted_at)
-    if step is None:
-        raise ValueError(f"{run.id} was not fitted in any evaluation, so it has no state at {at}")
-    return step
 
 
 # -- the fork ---------------------------------------------------------------------------------------------------------
 
 
 def _forked_config(run: Run, changes: Mapping[str, Any], source: _Source) -> RunConfig:
-    from grokscope.train.branch import renamed
-
-    digest = blake2b(source.path.read_bytes(), digest_size=8).hexdigest()
-    start = {"run": run.id, "step": source.step, "digest": digest, "exact": True}
+    start = {"run": run.id, "step": source.step, "digest": _digest(source.path), "exact": True}
     written = written_out(changes)
     raw = configio.overlay(run.config, {"regime.name": renamed(run, written), **written, "start": start})
     return configio.load_run(raw)
 
 
-def _require_possible(parent: RunConfig, config: RunConfig, step: int) -> None:
-    """Raise ValueError for a change that the steps before the fork, or its state, contradict."""
-    for key in SHARED:
-        if getattr(config, key) != getattr(parent, key):
-            raise ValueError(f"$.{key}: an exact fork has that of its parent; branch without exact, or start a new run")
-    changed = [f.name for f in fields(Regime) if getattr(config.regime, f.name) != getattr(parent.regime, f.name)]
-    require_switchable(parent.regime, tuple(key for key in changed if key not in FREE), "$.regime.")
-    if parent.regime.schedule.depends_on_length and config.budget != parent.budget:
-        raise ValueError(
-            f"$.budget: the schedule {parent.regime.schedule.name!r} depends on the length, so with another budget the "
-            f"steps up to {step:,} would have been others; keep the budget, or branch without exact"
-        )
+def _digest(state: Path) -> str:
+    return blake2b(state.read_bytes(), digest_size=8).hexdigest()
 
 
 def _handed_over(state: dict[str, Any], parent: RunConfig, config: RunConfig) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from grokscope.moment import Moment, read_moment
-from grokscope.store.checkpoints import KEPT, keep_state, state_path
+from grokscope.store.checkpoints import keep_state
 from grokscope.store.run import Run
+from grokscope.store.states import KEPT, state_path
 
 
 class KeptStates:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grokscope.store.checkpoints import load_state, state_paths
+from grokscope.store.checkpoints import load_state
 from grokscope.store.run import METRICS, Run
+from grokscope.store.states import state_paths
 from grokscope.train.plan import Plan
 
 ELEMENTWISE = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")

@@ -17,6 +17,8 @@ def refusal(config: RunConfig) -> str:
         return "$.hardware.compile: a compiled network cannot be stacked"
     if config.hardware.step == "graph":
         return "$.hardware.step: steps of a stack are not captured as a graph; use auto or eager"
+    if config.start is not None and config.start.exact:
+        return "$.start: an exact fork goes on from its parent's state, and is trained alone"
     for i, intervention in enumerate(config.regime.interventions):
         settings = intervention.settings(config.regime)
         if (settings.loss, settings.loss_dtype) != (config.regime.loss, config.regime.loss_dtype):

@@ -19,9 +19,9 @@ from grokscope.config import RunConfig
 from grokscope.files import require_plain_folder
 from grokscope.seeds import derive
 from grokscope.store import lock
-from grokscope.store.checkpoints import state_paths
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.run import Run
+from grokscope.store.states import state_paths
 from grokscope.train.driver import HEARTBEAT_S, Watcher, complete, tell_of_missing_states
 from grokscope.train.process_state import deterministic, precision, recorded_warnings, stop_on_signals
 from grokscope.train.resume import CannotResume, step_of

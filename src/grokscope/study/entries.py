@@ -1,0 +1,45 @@
+"""An arm of a study file, and one run of a study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from grokscope import configio
+from grokscope.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One named set of changes to the base config, and its own seeds where it has them."""
+
+    name: str
+    changes: Mapping[str, Any]
+    """Dotted key -> value."""
+    seeds: tuple[int, ...] | None = None
+    of: str | None = None
+    """The arm whose runs this one's are exact forks of; None: they begin at step 0."""
+    at: int | str | None = None
+    """The moment at which they leave their parents."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a study."""
+
+    config: RunConfig
+    passed: tuple[str, ...]
+    """Dotted keys that the study file gave; all others are defaults."""
+    arms: tuple[str, ...]
+    """Names by which the run can be selected: its arm, and the readable name of its regime; several where arms
+    coincide."""
+
+    @property
+    def label(self) -> str:
+        return self.config.regime.name
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Dotted key -> value of all settings, interventions item by item: made once, since every condition of every
+        expectation and hypothesis looks here."""
+        return configio.with_items(configio.flatten(configio.dump(self.config)))
