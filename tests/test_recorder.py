@@ -9,7 +9,9 @@ import torch
 
 from grokscope import open_run
 from grokscope.recorder import Recorder
+from grokscope.train.driver import train
 from grokscope.verdicts import run_verdicts
+from tiny import tiny
 
 
 def memorize_then_grok(rec, last=60):
@@ -44,6 +46,41 @@ def test_a_second_recording_replaces_from_its_first_step_on(tmp_path):
         (3, 0.7),
         (5, 0.7),
     ]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"name": "with decay"}, "name 'own loop', not 'with decay'"),
+        ({"task": "regression"}, "task 'classification', not 'regression'"),
+        ({"model": torch.nn.Linear(2, 2)}, "model 'NoneType', not 'Linear'"),
+    ],
+)
+def test_a_folder_with_another_recording_is_refused_and_left_as_it_was(tmp_path, other, message):
+    with Recorder(tmp_path / "mine") as rec:
+        rec.log(1, train_acc=0.5)
+    before = (tmp_path / "mine" / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=f"another run .*{message}.*give another folder"):
+        Recorder(tmp_path / "mine", **other)
+    assert (tmp_path / "mine" / "config.json").read_bytes() == before
+    with Recorder(tmp_path / "mine") as rec:  # the refusal left no lock
+        rec.log(2, train_acc=0.5)
+    assert len(open_run(tmp_path / "mine").rows()) == 2
+
+
+def test_a_run_that_was_trained_is_never_recorded_over(tmp_path):
+    run = train(tiny(), tmp_path)
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(ValueError, match="not recorded by a loop of your own"):
+        Recorder(run.path)
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_threshold_of_zero_is_kept(tmp_path):
+    with Recorder(tmp_path / "mine", task="regression", threshold=0.0, trivial={"train": 1.0}) as rec:
+        rec.log(1, train_loss=0.5)
+    assert open_run(tmp_path / "mine").facts["threshold"] == 0.0
 
 
 def test_an_error_in_the_loop_leaves_a_failed_run_with_its_rows(tmp_path):

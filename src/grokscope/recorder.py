@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,8 +14,11 @@ from grokscope.files import write_json
 from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
-from grokscope.store.run import SCHEMA, Run
+from grokscope.store.run import SCHEMA, Run, read_record
 from grokscope.vocabulary.splits import NAMES
+
+OWN = "own"
+"""Name of the task of recorded runs."""
 
 
 class Recorder:
@@ -29,7 +33,7 @@ class Recorder:
     ood_val and ood_test; any other number may stand beside them. With a model the L2 norm of its weights is added to
     every row.
 
-    A folder that holds a run already is continued: rows at or after the first new step are replaced.
+    A folder in which this run was recorded before is continued: rows at or after the first new step are replaced.
     """
 
     def __init__(
@@ -56,6 +60,10 @@ class Recorder:
             n: Examples in each split: verdicts need them to tell noise from change.
             trivial: Score of the trivial predictor on each split (for regression, its loss).
             config: Anything of yours that should be kept with the run.
+
+        Raises:
+            ValueError: for a split, number or config that cannot be kept, naming it; and where the folder holds another
+                run: one that grokscope trained or imported, or one of another name, seed, model or kind of task.
         """
         for key, given in (("n", n), ("trivial", trivial)):
             for split in given or {}:
@@ -69,9 +77,7 @@ class Recorder:
             splits.setdefault(split, {})[base] = _number(f"trivial[{split!r}]", value)
         kept = {str(key): _plain(f"config[{key!r}]", value) for key, value in (config or {}).items()}
         wanted = None if threshold is None else _number("threshold", threshold)
-        self._lock = lock.exclusive(self.run.path)
-        self._lock.__enter__()
-        own = {"task": {"name": "own"}, "model": {"name": type(model).__name__}, "regime": {"name": name}}
+        recorded = {"task": {"name": OWN}, "model": {"name": type(model).__name__}, "regime": {"name": name}}
         facts = {
             "kind": kind,
             "steps_per_epoch": 1,
@@ -79,8 +85,19 @@ class Recorder:
             "meta": {},
             "notes": ["recorded by another loop"],
         }
-        facts["threshold"] = wanted or (0.95 if task == "classification" else 0.9)
-        record = {"schema": SCHEMA, "config": {**own, "seed": int(seed), "own": kept}, "passed": [], "facts": facts}
+        usual = 0.95 if task == "classification" else 0.9
+        facts["threshold"] = usual if wanted is None else wanted
+        record = {
+            "schema": SCHEMA,
+            "config": {**recorded, "seed": int(seed), "own": kept},
+            "passed": [],
+            "facts": facts,
+        }
+        self._lock = lock.exclusive(self.run.path)
+        with ExitStack() as undo:  # a folder that is refused is not left locked
+            undo.enter_context(self._lock)
+            _require_same_run(self.run, record)
+            undo.pop_all()
         write_json(self.run.path / "config.json", {**record, "provenance": provenance(), "lineage": None})
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
         self._started = time.time()
@@ -134,6 +151,27 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish("done" if kind is None else "failed")
+
+
+def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
+    """Raise ValueError where the folder holds another run than the one to be recorded: its rows would stand among new
+    ones, and its config would be lost."""
+    if not (run.path / "config.json").exists():
+        return
+    before = read_record(run.path)
+    config = before["config"]
+    if config.get("task", {}).get("name") != OWN or "own" not in config:
+        raise ValueError(f"{run.path} holds a run that was not recorded by a loop of your own: give another folder")
+    old, new = _arguments(before), _arguments(record)
+    differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
+    if differ:
+        raise ValueError(f"{run.path} holds the recording of another run ({', '.join(differ)}): give another folder")
+
+
+def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a recording this one, by the names of the recorder's arguments."""
+    config, task = record["config"], record["facts"]["kind"]
+    return {"name": config["regime"]["name"], "seed": config["seed"], "model": config["model"]["name"], "task": task}
 
 
 def _number(name: str, value: Any) -> float | int:
