@@ -35,6 +35,8 @@ from grokscope.vocabulary.splits import UNSEEN
 SCENES = ("test", *UNSEEN)
 """What was measured on: the test part of the dissected split, and the unseen environments."""
 PUBLISHED_ABLATION = "zero"
+SAVED = "numbers.json"
+"""In the place of records: the numbers that a saved study keeps of its dissections (`grokscope.study.saved`)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Name:
     head: str
     place: str | None
     k: int | None
+
+    def __str__(self) -> str:
+        """As it is written in a study file."""
+        return self.head + (f".{self.place}" if self.place else "") + (f"@{self.k}" if self.k is not None else "")
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,8 @@ def _example(head: str) -> str:
 def undone(run: Path) -> str | None:
     """The command that makes the records which an expectation needs; None where they are there."""
     command = shlex.join(["grokscope", "dissect", str(run)])
+    if (run / FOLDER / SAVED).exists():
+        return None
     files = {part: run / FOLDER / f"{part}.json" for part in PARTS}
     if not all(path.exists() for path in files.values()):
         return command
@@ -217,6 +225,8 @@ def value(run: Path, name: Name) -> float:
     Raises:
         ValueError: naming the run, for a damaged record, or a site, scene, eraser or K that it has not.
     """
+    if (run / FOLDER / SAVED).exists():
+        return _saved(run, name)
     try:
         number = QUANTITIES[name.head].read(run / FOLDER, name)
     except ValueError as error:
@@ -224,3 +234,11 @@ def value(run: Path, name: Name) -> float:
     if number is None:
         return math.nan
     return float(number)
+
+
+def _saved(run: Path, name: Name) -> float:
+    numbers = read_json(run / FOLDER / SAVED)
+    require(
+        str(name) in numbers, f"{run.name}: {name} was not saved with the study; dissect its runs, and save it again"
+    )
+    return math.nan if numbers[str(name)] is None else float(numbers[str(name)])
