@@ -37,6 +37,7 @@ def report(
     out: Path = Path("report.html"),
     title: str | None = None,
     split: str | None = None,
+    formats: tuple[str, ...] = ("png", "pdf"),
 ) -> Written:
     """Write one HTML page on runs: figures, verdicts, milestones, survival over seeds. Opens from disk, prints.
 
@@ -45,6 +46,7 @@ def report(
         out: The page to write; figures go into a folder beside it.
         title: Heading of the page.
         split: The held-out split that the page leads with.
+        formats: Of the figure files: png, pdf, svg; each figure has its caption and its numbers beside it.
 
     Raises:
         ValueError: for a path without runs.
@@ -53,8 +55,13 @@ def report(
 
     require(bool(paths), "report needs run folders, or folders that hold runs")
     runs = _readable(list(chain.from_iterable(map(runs_at, paths))))
-    remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out)])
-    return Written(build_report(runs, out, title=title, split=split, remake=remake))
+    remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out), *formats_option(formats)])
+    return Written(build_report(runs, out, title=title, split=split, formats=formats, remake=remake))
+
+
+def formats_option(formats: Sequence[str]) -> list[str]:
+    """As it is typed; nothing for the ordinary ones."""
+    return [] if tuple(formats) == ("png", "pdf") else ["--formats", *formats]
 
 
 def _readable(runs: Sequence[Run]) -> list[Run]:

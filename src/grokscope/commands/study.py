@@ -488,6 +488,7 @@ def report(
     root: Path = Path("runs"),
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
+    formats: tuple[str, ...] = ("png", "pdf"),
 ) -> Result:
     """Write one HTML page on all runs of a study that have begun, with the check of its expectations.
 
@@ -495,11 +496,12 @@ def report(
         file: Study file, or the name of a shipped study.
         out: The page to write; figures go into a folder beside it.
         root: Folder that holds the runs.
+        formats: Of the figure files: png, pdf, svg; each figure has its caption and its numbers beside it.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
     """
-    from grokscope.commands.report import Written
+    from grokscope.commands.report import Written, formats_option
 
     words = ["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(out)]
-    remake = shlex.join([*words, *_choice(arms, seeds)])
-    return Written(_load(file, arms, seeds).report(out, root, remake))
+    remake = shlex.join([*words, *_choice(arms, seeds), *formats_option(formats)])
+    return Written(_load(file, arms, seeds).report(out, root, remake, formats))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.report.layout import write_figures
+from grokscope.report.figure_files import write_figures
 from grokscope.report.page import render
 from grokscope.report.read.material import collect
 from grokscope.report.read.subjects import Subject
@@ -29,7 +29,8 @@ def build_report(
     formats: Sequence[str] = ("png", "pdf"),
     remake: str | None = None,
 ) -> Path:
-    """Write one self-contained HTML page, and its figures as files in ``<out's stem>_figures`` beside it.
+    """Write one self-contained HTML page, and its figures as files in ``<out's stem>_figures`` beside it: each in the
+    given formats, with its caption (.txt) and the numbers that it draws (.csv).
 
     Args:
         runs: run folders (`grokscope.store.Run`), or `Subject`s for logs of other origin; failed, diverged and

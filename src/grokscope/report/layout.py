@@ -1,8 +1,6 @@
-"""From blocks to the page and to files: each figure is drawn by the same call for both."""
+"""From blocks to the page: each figure is drawn by the call that `grokscope.report.figure_files` draws it with."""
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,8 @@ from markupsafe import Markup
 
 from grokscope.figures.canvas import plain, to_svg
 from grokscope.figures.keys import inline_svg
-from grokscope.figures.panel_sheet import Cell, save_sheet
 from grokscope.report.draw.axis import Scale
 from grokscope.report.sections.blocks import Block, Fold, Hover, Panel, Plots, Section
-from grokscope.vocabulary.text import brief
 
 HOVERED = 150
 """Columns of a panel for which a pointer finds values of their own."""
@@ -68,34 +64,3 @@ def _hover_data(hover: Hover, width: float) -> str:
 def _digits(values: np.ndarray) -> list[float]:
     """Four digits: more than a reader takes from a figure, and as many as tables show."""
     return [float(f"{v:.4g}") if abs(v) < 1e4 else float(v) for v in values]
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-def write_figures(sections: Sequence[Section], folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    """Every block of figures as one sheet; the files in the page's order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files: list[Path] = []
-    for section in sections:
-        for plots in _plots(section.blocks):
-            path = folder / (plots.file or f"{section.key}_{plots.slug}")
-            files += _sheet(plots, "log", path, formats)
-            if plots.linear_file:
-                files += _sheet(plots, "linear", path.with_name(f"{path.name}_linear"), formats)
-    return files
-
-
-def _plots(blocks: Sequence[Block]) -> Iterator[Plots]:
-    for block in blocks:
-        if isinstance(block, Plots) and block.panels:
-            yield block
-        elif isinstance(block, Fold):
-            yield from _plots(block.blocks)
-
-
-def _sheet(plots: Plots, scale: Scale, path: Path, formats: tuple[str, ...]) -> list[Path]:
-    width, height = plots.panels[0].size[0], max(p.size[1] for p in plots.panels)
-    fits = int(width / 7)  # characters of a bold title
-    cells = [Cell(lambda f, p=p: p.draw(f, scale), brief(plain(p.name), fits), plain(p.words)) for p in plots.panels]
-    return save_sheet(cells, (width, height), path, formats, plots.columns, plots.key)

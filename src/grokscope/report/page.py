@@ -45,7 +45,8 @@ def page_of(
     files: Sequence[str] = (),
     template: str = "report.html.j2",
 ) -> str:
-    """Any page of sections: one file that loads nothing. `header` is what the template's head shows."""
+    """Any page of sections: one file that loads nothing. `header` is what the template's head shows, `files` are those
+    of its figures, relative to the page."""
     script = _script()
     context: dict[str, Any] = {
         "version": this_version(),
@@ -55,9 +56,18 @@ def page_of(
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "header": header,
         "sections": [laid_out(section) for section in sections],
-        "files": files,
+        "figures": _suffixes(files),
     }
     return _environment().get_template(template).render(context) + "\n"
+
+
+def _suffixes(files: Sequence[str]) -> dict[str, list[str]]:
+    """Figure -> the suffixes of its files, in the page's order."""
+    figures: dict[str, list[str]] = {}
+    for file in files:
+        name, _, suffix = file.rpartition(".")
+        figures.setdefault(name, []).append(suffix)
+    return figures
 
 
 @cache

@@ -235,12 +235,19 @@ class Study:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
         return standing_of(self.status(root), self.criteria)
 
-    def report(self, out: str | Path = "report.html", root: str | Path = "runs", remake: str | None = None) -> Path:
+    def report(
+        self,
+        out: str | Path = "report.html",
+        root: str | Path = "runs",
+        remake: str | None = None,
+        formats: Sequence[str] = ("png", "pdf"),
+    ) -> Path:
         """Write one HTML page on all runs of the study that have begun, with the check of its expectations and the
-        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too.
+        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too. `formats` are those of the
+        figure files (png, pdf, svg).
 
         Raises:
-            ValueError: when none has begun.
+            ValueError: when none has begun, and for an unknown format.
         """
         from grokscope.report import build_report
 
@@ -263,6 +270,7 @@ class Study:
             expectations=[row.for_report() for row in rows],
             criteria=self.criteria,
             remake=remake,
+            formats=formats,
         )
         if tested.results or tested.design is not None:
             tested.write(page.with_name(f"{page.stem}_hypotheses.json"))

@@ -9,10 +9,10 @@ import pytest
 
 from grokscope import registry
 from grokscope.report import build_report, sections
-from grokscope.report.layout import write_figures
+from grokscope.report.figure_files import write_figures
 from grokscope.report.read.material import collect
 from grokscope.report.sections import claim, sections_of
-from grokscope.report.sections.blocks import Fold, Panel, Plots, Section, Table, Words
+from grokscope.report.sections.blocks import Fold, Panel, Plots, Section, Table, Words, figure_name
 from grokscope.store import find_runs, open_run
 from report.synthetic import GROKKED, write_run
 
@@ -70,7 +70,7 @@ def test_each_figure_of_the_page_is_drawn_by_the_call_that_draws_its_file(materi
     panel = Panel(draw, (100.0, 80.0), "One number: 1.")
     section = Section("mine", "Mine", "Mine", [Plots("one", [panel]), Fold("more", [Plots("two", [panel])])])
     files = write_figures([section], tmp_path / "figures", ("png",))
-    assert [f.name for f in files] == ["mine_one.png", "mine_two.png"]
+    assert [f.name for f in files] == ["mine_one.png", "mine_one.txt", "mine_two.png", "mine_two.txt"]
     assert drawn == ["log", "log"]
     from grokscope.report.layout import laid_out
 
@@ -80,7 +80,7 @@ def test_each_figure_of_the_page_is_drawn_by_the_call_that_draws_its_file(materi
 
 def test_every_block_of_figures_is_also_a_file(material, tmp_path):
     every = sections_of(material)
-    named = {plots.file or f"{s.key}_{plots.slug}" for s in every for plots in plots_of(s.blocks)}
+    named = {figure_name(s.key, plots) for s in every for plots in plots_of(s.blocks)}
     files = {f.stem for f in write_figures(every, tmp_path / "figures", ("png",))}
     assert named <= files
     assert {"curves", "curves_linear", "diagnostics"} <= files

@@ -311,7 +311,7 @@ def test_a_network_at_chance_is_said_once_and_shows_no_number_of_an_edit(tmp_pat
     assert f"Cannot tell, in 1 run: {reason}." in words
     assert f"cannot tell: {reason}" not in words
     made = {f.name for f in (tmp_path / "r_figures").glob("dissection_*")}
-    assert made == ({"dissection_m1.png"} if probes else set())
+    assert made == ({f"dissection_m1.{suffix}" for suffix in ("png", "txt", "csv")} if probes else set())
     assert not re.search(r"\bnan\b", words, re.IGNORECASE)
 
 

@@ -80,6 +80,23 @@ def spoken_survival(found: Sequence[Arm], what: str) -> str:
     return " ".join(parts)
 
 
+def survival_rows(found: Sequence[Arm]) -> list[dict[str, Any]]:
+    """The drawn curves: by each time the share that has reached it, with its band, and who is at risk; then each run
+    that had not, where it ended."""
+    rows: list[dict[str, Any]] = []
+    for arm in found:
+        k = arm.estimate
+        if k is None:
+            continue
+        for time, share, low, high in zip(k.times, k.survival, k.low, k.high, strict=True):
+            at_risk = arm.at_risk(float(time))
+            values = {"at": float(time), "reached": 1 - share.item(), "low": 1 - high.item(), "high": 1 - low.item()}
+            rows.append({"group": arm.group, "method": k.method, **values, "at_risk": at_risk, "runs": k.n})
+        ended = arm.times.at[~arm.times.observed].tolist()
+        rows += [{"group": arm.group, "method": "censored", "at": end, "runs": k.n} for end in ended]
+    return rows
+
+
 def arm_rows(times: Sequence[Arm], delays: Sequence[Arm]) -> list[dict[str, Any]]:
     """Group by group: n, how many generalized, medians with their intervals."""
     out = []

@@ -156,11 +156,22 @@ class Panel:
     hover: Hover | None = None
     words: str = ""
     """What stands beneath the name where the panel is a file."""
+    label: str = ""
+    """What captions and data call it, where it has no name on the page."""
+    sample: str = ""
+    """How many runs or draws are drawn, and what their intervals are: ``5 runs; band: smallest to largest``. The
+    caption beside the file says it after ``n =``."""
+    data: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    """Makes the numbers that are drawn, a row each, for the CSV beside the file."""
 
 
 @dataclass(frozen=True)
 class Plots:
-    """Panels of one size with one key. Files are named after the section and `slug`, or `file` where it is given."""
+    """Panels of one size with one key. Files are named after the section and `slug`, or `file` where it is given.
+
+    `caption` says in one or two sentences what is drawn, for the text beside the file; without one the panels' names
+    and samples are all that it holds.
+    """
 
     slug: str
     panels: Sequence[Panel]
@@ -172,6 +183,7 @@ class Plots:
     """Whether the linear form is also written, as ``<file>_linear``."""
     switch: bool = False
     """Whether the switch between the forms stands here; once on a page."""
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,6 +293,14 @@ class Section:
     blocks: Sequence[Block]
     columns: frozenset[str] = field(default=frozenset())
     """Columns of the metrics that are shown here, and therefore not once more among the other ones."""
+
+
+def figure_name(section: str, plots: Plots) -> str:
+    """The stem of a figure's files: ``survival``, or ``dissection_m4``; one that is called as its section is says it
+    once. It depends on nothing that was measured, so a paper can refer to it."""
+    if plots.file:
+        return plots.file
+    return section if plots.slug == section else f"{section}_{plots.slug}"
 
 
 def wide(panels: Sequence[Panel]) -> str:

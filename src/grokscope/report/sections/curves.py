@@ -15,6 +15,7 @@ from grokscope.report.read.summary import counts
 from grokscope.report.read.words import spoken_curves, tally
 from grokscope.report.sections import blocks
 from grokscope.report.sections.blocks import Block, Hover, Plots, Section, Words
+from grokscope.report.sections.figure_data import bands_rows, group_sample
 from grokscope.vocabulary.text import brief, listed, plural, steps
 
 PLACE = 20.0
@@ -47,21 +48,22 @@ def _large(material: Material, panels: Sequence[Panel], metric: str) -> list[Blo
     frames = _frames(material, panels)
     shown = [_panel(material, p, frames, metric) for p in panels]
     columns = 2 if len(panels) in (2, 4) else 3
-    return [
-        Words(intro),
-        Plots("c", shown, curve_key(material.splits, probed), blocks.wide(shown), columns, "curves", True, switch=True),
-    ]
+    key, style = curve_key(material.splits, probed), blocks.wide(shown)
+    return [Words(intro), Plots("c", shown, key, style, columns, "curves", True, switch=True, caption=intro)]
 
 
 def _map_and_small(material: Material, panels: Sequence[Panel], metric: str) -> list[Block]:
     key = curve_key(material.splits, medians_only=True)
     groups = plural(len(panels), "group")
     intro = Words(f"{groups}: the map shows the median held-out {metric}, one row per group.")
-    body: list[Block] = [intro, Plots("map", [_map(material, panels)], (), "map", 1, "curves_map", True, switch=True)]
+    said = f"Median held-out {metric} ({material.splits[0]}) against the {unit_of(material.lead)}, one row per group."
+    overview = Plots("map", [_map(material, panels)], (), "map", 1, "curves_map", True, switch=True, caption=said)
+    body: list[Block] = [intro, overview]
     if len(panels) <= SMALL_PANELS:
         frames = _frames(material, panels)
         small = [_small(material, p, frames, metric) for p in panels]
-        body.append(Plots("c", small, key, "small", 4, "curves", True))
+        said = f"Train and held-out {metric} against the {unit_of(material.lead)}, one panel per group."
+        body.append(Plots("c", small, key, "small", 4, "curves", True, caption=said))
     return body
 
 
@@ -80,6 +82,8 @@ def _panel(material: Material, panel: Panel, frames: dict[Scale, Frame], metric:
         titles=_titles(panel),
         hover=Hover(lambda scale: frames[scale].axis, LEFT, WIDTH - RIGHT, _values(panel)),
         words=tally(panel.readings),
+        sample=group_sample(panel.readings, panel.bands.values()),
+        data=lambda: bands_rows(panel.bands),
     )
 
 
@@ -91,6 +95,8 @@ def _small(material: Material, panel: Panel, frames: dict[Scale, Frame], metric:
         panel.group,
         counts=counts(panel.readings),
         words=brief(tally(panel.readings), 30),
+        sample=group_sample(panel.readings, panel.bands.values()),
+        data=lambda: bands_rows(panel.bands),
     )
 
 
@@ -128,7 +134,14 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
     ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
     told = ends if len(ends) <= TOLD else [*ends[:TOLD], f"and {len(ends) - TOLD} more groups"]
     alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(told)}."
-    return blocks.Panel(lambda figure, scale: draw_overview(figure, panels, axis(scale)), overview_size(panels), alt)
+    drawn = {p.group: b for p in panels if (b := p.bands.get(p.splits[0])) is not None}
+    return blocks.Panel(
+        lambda figure, scale: draw_overview(figure, panels, axis(scale)),
+        overview_size(panels),
+        alt,
+        sample=f"{plural(len(material.lead), 'run')} in {plural(len(panels), 'group')}; color: median over runs",
+        data=lambda: bands_rows(drawn),
+    )
 
 
 def _note(few: bool) -> str:

@@ -4,23 +4,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from grokscope.figures.checkpoint_view import POOLED, hardest
+from grokscope.figures.checkpoint_view import hardest
 from grokscope.figures.dissection import (
     ERASURE,
     KEY,
     NEURONS,
     PROBES,
     STEERING,
-    WIDTH,
     Picture,
-    draw_along,
-    height,
 )
-from grokscope.figures.layer_map import draw_layers, told_layers
 from grokscope.report.read.dissections import Dissected, Found, find_dissections
 from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
+from grokscope.report.sections.dissection_data import data_of
+from grokscope.report.sections.dissection_overview import CONTROLS, along_blocks, overview_blocks, told_probe
 from grokscope.report.sections.dissection_tables import (
     calibration_table,
     cells_table,
@@ -41,7 +39,7 @@ def section(material: Material) -> Section | None:
     told = [*_chosen(dissected), *_files(groups.values())]
     if not told and not published:
         return None
-    blocks: list[Block] = [*told, *_batteries(dissected)]
+    blocks: list[Block] = [*told, *_batteries(dissected), *overview_blocks(dissected, list(groups))]
     if dissected:
         blocks += [*summary_table(material, dissected), *cells_table(dissected), *calibration_table(material)]
     blocks += _published(published)
@@ -108,7 +106,7 @@ class Battery:
 
 
 def _batteries(dissected: Mapping[str, Found]) -> list[Block]:
-    return [*(chain.from_iterable(_battery(battery, dissected) for battery in BATTERIES)), *_along(dissected)]
+    return [*(chain.from_iterable(_battery(battery, dissected) for battery in BATTERIES)), *along_blocks(dissected)]
 
 
 def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
@@ -125,43 +123,24 @@ def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
             silent.append(Words(f"{battery.picture.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
     if not panels:
         return silent
-    return [*silent, Words(battery.picture.title, "h3"), Words(battery.words), Plots(battery.picture.name, panels, KEY)]
+    plots = Plots(battery.picture.name, panels, KEY, caption=f"{battery.picture.title}. {battery.words}")
+    return [*silent, Words(battery.picture.title, "h3"), Words(battery.words), plots]
 
 
 def _panel(battery: Battery, group: str, runs: Sequence[Dissected]) -> Panel:
     note = f"{plural(len(runs), 'run')}{', selected by an oracle' if any(d.oracle for d in runs) else ''}."
     alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.told, runs))}."
     draw, size = battery.picture.draw, battery.picture.size(runs)
-    return Panel(lambda figure, _: draw(figure, runs), size, alt, group, note, steps=False)
-
-
-def _along(dissected: Mapping[str, Found]) -> list[Block]:
-    panels = []
-    for group, found in dissected.items():
-        if found.along:
-            ends = list(chain.from_iterable((runs[0], runs[-1]) for runs in found.along.values()))
-            told = "; ".join(f"step {d.step}: {_told_probe(d)}" for d in ends)
-            panels += [
-                Panel(lambda f, _, a=found.along: draw_along(f, a), (WIDTH, height(2)),
-                      f"Dissections over checkpoints, {group}: {told}.", group, steps=False),
-                Panel(lambda f, _, a=found.along: draw_layers(f, a), (WIDTH, height(2)),
-                      f"Probes by layer and checkpoint, {group}: {'; '.join(told_layers(found.along))}.",
-                      f"{group}, layer by checkpoint", steps=False),
-            ]  # fmt: skip
-    if not panels:
-        return []
-    return [Words("Along the training", "h3"),
-            Words("The same analyses at each checkpoint that was dissected; gray: the control that is hardest to "
-                  "beat. In the maps each cell is the balanced held-out accuracy of a probe at one layer and one "
-                  "checkpoint, the median of the runs: empty at chance, full at 1, a line where it is not known."),
-            Plots("along", panels, KEY)]  # fmt: skip
-
-
-def _told_probe(d: Dissected) -> str:
-    score = d.score(POOLED, "environment")
-    if score is None:
-        return f"environment read at the pooled layer with {NONE}"
-    return f"environment read at the pooled layer with {shown(score.balanced)}, chance {shown(score.chance)}"
+    return Panel(
+        lambda figure, _: draw(figure, runs),
+        size,
+        alt,
+        group,
+        note,
+        steps=False,
+        sample=f"{plural(len(runs), 'run')}, one checkpoint each; {CONTROLS}",
+        data=lambda: data_of(battery.picture.name, runs),
+    )
 
 
 def _told_erasure(d: Dissected) -> str:
@@ -189,7 +168,7 @@ BATTERIES = (
     Battery(
         PROBES, "Linear probes for environment and task at each site, on held-out examples; "
         "crosses are the same probes fitted to random labels (the gap to them is the selectivity). Readable is not "
-        "used.", _told_probe,
+        "used.", told_probe,
     ),
     Battery(
         ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "

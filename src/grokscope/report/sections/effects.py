@@ -1,5 +1,7 @@
 """Effects of a designed study's factors, with their intervals, as a figure and in a table."""
 
+from typing import Any
+
 from grokscope.report.draw.effects import draw_effects, effects_size
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import (
@@ -17,9 +19,13 @@ from grokscope.report.sections.blocks import (
 )
 from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
 from grokscope.results.seed_tests import interval_words
-from grokscope.vocabulary.text import NONE, number, plural
+from grokscope.vocabulary.text import NONE, listed, number, plural
 
 PLACE = 14.0
+CAPTION = (
+    "Effects of the factors and of their interactions, main effects first: the point is the effect, the line its "
+    "interval, the ticks single seeds; dashed: no effect."
+)
 
 
 def section(material: Material) -> Section | None:
@@ -39,7 +45,7 @@ def section(material: Material) -> Section | None:
     ]
     told = [r for r in design.responses if r.outcome == "told"]
     if panels := [_panel(r) for r in told if any(e.effect is not None for e in r.effects)]:
-        blocks.append(Plots("effects", panels, style=wide(panels), columns=2))
+        blocks.append(Plots("effects", panels, style=wide(panels), columns=2, caption=CAPTION))
     for response in design.responses:
         blocks += _blocks(response)
     return Section("effects", "Effects", "Effects of the factors", blocks)
@@ -48,9 +54,25 @@ def section(material: Material) -> Section | None:
 def _panel(response: Response) -> Panel:
     said = "; ".join(f"{e.name} {_size(e, response.null)}" for e in response.effects)
     alt = f"Effects on {response.response}, {response.effect_name} with intervals: {said}."
+    levels = sorted({e.level for e in response.effects if e.interval is not None})
+    lines = listed([f"{100 * level:.4g} %" for level in levels])
     return Panel(
-        lambda figure, _: draw_effects(figure, response), effects_size(response), alt, response.response, steps=False
+        lambda figure, _: draw_effects(figure, response),
+        effects_size(response),
+        alt,
+        response.response,
+        steps=False,
+        sample=f"{plural(response.seeds, 'seed')} in each of {plural(len(response.cells), 'cell')}; lines: "
+        + (f"{lines} intervals" if levels else "no interval with so few seeds"),
+        data=lambda: [_effect_row(e, response) for e in response.effects],
     )
+
+
+def _effect_row(e: FactorEffect, response: Response) -> dict[str, Any]:
+    low, high = e.interval or (None, None)
+    seeds = {f"seed_{i + 1}": value for i, value in enumerate(e.by_seed)}
+    front = {"effect": e.name, "measured_as": response.effect_name, "value": e.effect, "low": low, "high": high}
+    return {**front, "level": e.level, "p": e.p, "p_holm": e.p_adjusted, "seeds": response.seeds, **seeds}
 
 
 def _size(e: FactorEffect, null: float) -> str:

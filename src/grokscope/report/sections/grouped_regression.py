@@ -15,6 +15,7 @@ from grokscope.report.read.grouped_regression import Grouped, group_name, groupe
 from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words, wide
+from grokscope.report.sections.figure_data import parts_rows, parts_sample
 from grokscope.results.predictions import Predictions
 from grokscope.vocabulary.text import NONE, plural, score, steps
 
@@ -81,7 +82,8 @@ def _curves(found: Runs, split: str) -> list[Block]:
         Words("Losses by group, and the norm under them", "h3"),
         Words("Median over runs. In the middle each group's held-out loss is divided by the loss of its own trivial "
               "predictor: only below 1 has anything been learned. Spikes of the train loss are marked ▾."),
-        Plots("loss", panels, key, wide(panels)),
+        Plots("loss", panels, key, wide(panels), caption="Losses by group over the loss of each group's trivial "
+              "predictor, and the weight norm: only below 1 has anything been learned of single inputs."),
     ]  # fmt: skip
 
 
@@ -96,7 +98,8 @@ def _panel(name: str, runs: Sequence[Grouped], found: Runs, split: str) -> Panel
     lines = [line for line in chain.from_iterable(part.lines for part in parts) if line.label]
     told = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
     alt = f"{name}: loss, loss by group and weight norm against the {unit}. {told}."
-    return Panel(draw, (WIDTH, stack_height(parts)), alt, name)
+    sample = parts_sample(runs, parts)
+    return Panel(draw, (WIDTH, stack_height(parts)), alt, name, sample=sample, data=lambda: parts_rows(parts, unit))
 
 
 def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
@@ -236,7 +239,7 @@ def _scatter(found: Runs) -> list[Block]:
                 continue
             if kept is not None:
                 panels.append(_scatter_panel(f"{name}, {run.reading.subject.label}", kept))
-    blocks: list[Block] = [Plots("scatter", panels)] if panels else []
+    blocks: list[Block] = [Plots("scatter", panels, caption="Predicted against true targets.")] if panels else []
     if damaged:
         blocks.append(Words(f"Predictions that are damaged, and not shown: {'; '.join(damaged)}.", "warning"))
     return [Words("Predicted and true", "h3"), *blocks] if blocks else []
@@ -245,4 +248,12 @@ def _scatter(found: Runs) -> list[Block]:
 def _scatter_panel(run: str, kept: Predictions) -> Panel:
     on = "" if kept.split is None else f" on {kept.split}"
     words = f"{run}: predicted against true target{on} for {len(kept.true):,} examples, R² {kept.r2:.3f}."
-    return Panel(lambda figure, _: draw_scatter(figure, kept), SIZE, words, run, steps=False)
+    return Panel(
+        lambda figure, _: draw_scatter(figure, kept),
+        SIZE,
+        words,
+        run,
+        steps=False,
+        sample=f"{plural(len(kept.true), 'example')} of one run; R² {kept.r2:.3f}",
+        data=lambda: [{"true": t, "predicted": p} for t, p in zip(kept.true, kept.predicted, strict=True)],
+    )

@@ -54,7 +54,7 @@ def irm_blocks(material: Material, groups: Groups) -> list[Block]:
             continue
         titles |= penalties
         told = "; ".join(f"{p.title}: {ends(p.lines)}" for p in parts)
-        panels.append(stack_panel(parts, material, name, f"{name}. {told}"))
+        panels.append(stack_panel(parts, material, members, name, f"{name}. {told}"))
         tables.append(Group(name, [_row(members, split) for split in SPLITS if _logged(members, split)]))
     if not panels:
         return []
@@ -68,7 +68,7 @@ def irm_blocks(material: Material, groups: Groups) -> list[Block]:
         Words("The IRM penalty, and why it can mislead", "h3"),
         Words(NOTHING, "warning"),
         *[Words(text) for title, text in ((U, UNBIASED), (PLAIN, NAIVE)) if title in titles],
-        Plots("irm", panels, key, wide(panels)),
+        Plots("irm", panels, key, wide(panels), caption="IRM penalty by split, beside the loss and the logit scale."),
         Table("IRM penalty at the last evaluation", head, tables, folded=len(tables) > FOLDED),
         Words("Penalty: mean over the split's environments (Arjovsky et al., arXiv:1907.02893); one with too few "
               "examples has none and is left out, and the row says so. The standard error combines theirs, for one "

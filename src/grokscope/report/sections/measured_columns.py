@@ -11,6 +11,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.measured_columns import LINES, group_bands
 from grokscope.report.sections import grouped_regression, shortcut
 from grokscope.report.sections.blocks import Hover, Panel, Plots, Section, Words
+from grokscope.report.sections.figure_data import bands_rows, bands_sample
 from grokscope.vocabulary.columns import Described, panels
 from grokscope.vocabulary.text import short
 
@@ -32,7 +33,7 @@ def section(material: Material) -> Section | None:
         "What the runs measured beside accuracy: one line per group (median over seeds). What is measured at every "
         f"evaluation shares the step axis of the learning curves; the rest has its own.{left_out(order)}"
     )
-    content = [Words(intro), Plots("d", plots, group_key(order[:LINES]), file="diagnostics")]
+    content = [Words(intro), Plots("d", plots, group_key(order[:LINES]), file="diagnostics", caption=intro)]
     return Section("diagnostics", "Other diagnostics", "Other diagnostics", content)
 
 
@@ -64,4 +65,7 @@ def column_panel(d: Described, bands: dict[str, Band], order: list[str], axis: M
         f"{d.title} against step, median per group: {ends}.",
         note=d.meaning,
         hover=Hover(axis.__getitem__, LEFT, WIDTH - RIGHT, {name: (b.step, b.median) for name, b in bands.items()}),
+        label=d.title,
+        sample=bands_sample(bands),
+        data=lambda: bands_rows(bands),
     )

@@ -16,6 +16,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Hover, Panel, Plots, Row, Table, Value, Words, wide
+from grokscope.report.sections.figure_data import bands_rows, bands_sample, parts_rows, parts_sample
 from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import NONE, factor, short
 
@@ -52,7 +53,7 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
         if not parts:
             continue
         told = "; ".join(f"{p.title} by parameter group: {ends(p.lines)}" for p in parts)
-        panels.append(stack_panel(parts, material, name, f"{name}: {told}"))
+        panels.append(stack_panel(parts, material, members, name, f"{name}: {told}"))
         rows.append(Row(name, [_growth(members, column) for column in logged]))
     if not panels:
         return []
@@ -62,7 +63,8 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
         Words("By disjoint parameter groups, median over seeds and band. Scale-invariant weights are found by test, "
               "not by name: scaling them does not move the logits."
               + (" Gradients are measured before the filter." if graded else "")),
-        Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], wide(panels)),
+        Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], wide(panels),
+              caption="L2 norms of weights" + (" and gradients" if graded else "") + " by disjoint parameter groups."),
         Table("Growth of norms after fit", heads, [Group("", rows)]),
         Words("Growth after fit: norm at the last evaluation over the norm where train first reached the fit "
               "threshold; median over the runs that fitted, range beneath."),
@@ -134,7 +136,7 @@ def rank_blocks(material: Material, groups: Groups) -> list[Block]:
         Words("Centered features of train, the same rows at every evaluation. The three are different measures and not "
               "comparable with each other: effective rank counts small directions, the other two hardly do."),
         *([Words(UNEQUAL, "warning")] if unequal else []),
-        Plots("rank", panels, key),
+        Plots("rank", panels, key, caption="Rank of the pooled, centered features of train, by three measures."),
     ]  # fmt: skip
 
 
@@ -162,16 +164,23 @@ def _rank_panel(column: str, note: str, bands: dict[str, Band], order: list[str]
         f"{described.title} against step: {told}.",
         note=note,
         hover=Hover(axis.__getitem__, LEFT, SIZE[0] - RIGHT, {name: (b.step, b.median) for name, b in bands.items()}),
+        label=described.title,
+        sample=bands_sample(bands),
+        data=lambda: bands_rows(bands),
     )
 
 
-def stack_panel(parts: Sequence[Part], material: Material, name: str, alt: str, note: str = "") -> Panel:
+def stack_panel(
+    parts: Sequence[Part], material: Material, members: Sequence[Reading], name: str, alt: str, note: str = ""
+) -> Panel:
     """Stacked axes on the step axis of the learning curves."""
 
     def draw(figure: Any, scale: Scale) -> None:
         draw_stack(figure, parts, curve_axis(material.lead, scale))
 
-    return Panel(draw, (WIDTH, stack_height(parts)), alt, name, note)
+    size = (WIDTH, stack_height(parts))
+    sample = parts_sample(members, parts)
+    return Panel(draw, size, alt, name, note, sample=sample, data=lambda: parts_rows(parts))
 
 
 def ends(lines: Sequence[Line]) -> str:

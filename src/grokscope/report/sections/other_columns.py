@@ -41,7 +41,7 @@ def section(material: Material) -> Section | None:
     )
     content: list[Block] = [Words(intro)]
     if plots:
-        content.append(Plots("o", plots, group_key(order[:LINES]), file="other_columns"))
+        content.append(Plots("o", plots, group_key(order[:LINES]), file="other_columns", caption=intro))
     for names, why in ((without, "without a finite value"), (more, "not drawn, but in the CSV of each run")):
         if names:
             content.append(Words(f"{plural(len(names), 'column')} {why}: {_names(names)}."))

@@ -24,6 +24,7 @@ from grokscope.report.sections.contact_sheet import contact_blocks
 from grokscope.report.sections.irm import irm_blocks, irm_columns
 from grokscope.report.sections.norms_and_ranks import RANKS, gradient_columns, norm_blocks, rank_blocks
 from grokscope.report.sections.training_set_size import size_blocks
+from grokscope.report.sections.unseen_trajectories import norm_and_rank_blocks, trajectory_blocks
 from grokscope.trajectory.peak_bias import SHORTEST
 from grokscope.vocabulary.splits import NAMES, TRAIN, UNSEEN, is_reported
 from grokscope.vocabulary.text import NONE, listed, plural, score, steps
@@ -64,12 +65,14 @@ def section(material: Material) -> Section | None:
     blocks: list[Block] = [
         Words(f"Judged on environments that training never saw: {' and '.join(splits)}. {_choice(splits)}"),
         *contact_blocks([r.subject for r in chain.from_iterable(groups.values())]),
+        *trajectory_blocks(material, groups, splits),
         *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
         *_inventory(material, groups),
         *_heat(groups, material.splits),
         *norm_blocks(material, groups),
         *irm_blocks(material, groups),
         *rank_blocks(material, groups),
+        *norm_and_rank_blocks(material, groups),
     ]
     return Section("shortcut", "Unseen environments", "Unseen environments", blocks)
 

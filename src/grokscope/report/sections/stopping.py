@@ -1,6 +1,7 @@
 """Early stopping replayed: what common rules would have missed, cost and spent on these runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from grokscope.figures.keys import Entry, group_key
 from grokscope.report.draw.stopping import SIZE, TITLES, Of, draw_stopping, height
@@ -39,7 +40,7 @@ def section(material: Material) -> Section | None:
     entries = [*group_key(columns), Entry("train score at its fit threshold, then so many steps", "ink", marker="D")]
     blocks: list[Block] = [
         Words(_lead(known, rules)),
-        Plots("rules", panels, entries, style=wide(panels)),
+        Plots("rules", panels, entries, style=wide(panels), caption=_lead(known, rules)),
         Bullets([_needed(n, known.split) for n in known.needed if not n.group]),
         _table(rules, known.split),
     ]
@@ -65,7 +66,28 @@ def _lead(known: Stopping, rules: Sequence[RuleResult]) -> str:
 def _panel(rules: Sequence[RuleResult], columns: Sequence[str], of: Of) -> Panel:
     said = [f"{r.name}: {score(height(r, of))}" for r in rules]
     alt = f"{TITLES[of].capitalize()}, for each rule: {'; '.join(said)}."
-    return Panel(lambda figure, _: draw_stopping(figure, rules, columns, of), SIZE, alt, steps=False)
+    return Panel(
+        lambda figure, _: draw_stopping(figure, rules, columns, of),
+        SIZE,
+        alt,
+        steps=False,
+        label=TITLES[of],
+        sample=_sample(rules, of),
+        data=lambda: [_rule_row(r, of) for r in rules],
+    )
+
+
+def _sample(rules: Sequence[RuleResult], of: Of) -> str:
+    """How many runs, and what the lines through the points are."""
+    runs = max(r.runs for r in rules)
+    if of == "missed":
+        return f"{max(r.grokked for r in rules):,} that grokked of {plural(runs, 'run')}; lines: 95 % intervals"
+    return f"{plural(runs, 'run')}; means over runs, without an interval"
+
+
+def _rule_row(r: RuleResult, of: Of) -> dict[str, Any]:
+    low, high = (r.interval or (None, None)) if of == "missed" else (None, None)
+    return {"rule": r.name, "value": height(r, of), "low": low, "high": high, "runs": r.runs, "grokked": r.grokked}
 
 
 def _needed(n: PatienceNeeded, split: str) -> str:

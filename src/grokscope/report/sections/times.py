@@ -18,6 +18,7 @@ from grokscope.report.read.survival import (
     pair_rows,
     pairs,
     spoken_survival,
+    survival_rows,
     worth_drawing,
 )
 from grokscope.report.sections.blocks import (
@@ -36,6 +37,10 @@ from grokscope.report.sections.blocks import (
 from grokscope.vocabulary.text import listed, plural
 
 PLACE = 40.0
+CAPTION = (
+    "Share of each group's runs that had generalized by a step, and after how long a delay from the fit: Kaplan-Meier "
+    "estimates, Turnbull's where the runs of a group were evaluated on different grids."
+)
 
 
 def section(material: Material) -> Section:
@@ -65,7 +70,7 @@ def _plots(material: Material, times: Sequence[Arm], delays: Sequence[Arm]) -> l
         return []
     key = [*group_key([f"{a.group} (n = {len(a.times):,})" for a in times], DRAWN), censored_entry()]
     panels = [_panel(what, found, unit_of(material.lead)) for what, found in drawn]
-    return [Plots("s", panels, key, "wide", 2, "survival")]
+    return [Plots("s", panels, key, "wide", 2, "survival", caption=CAPTION)]
 
 
 def _panel(what: str, found: Sequence[Arm], unit: str) -> Panel:
@@ -73,8 +78,21 @@ def _panel(what: str, found: Sequence[Arm], unit: str) -> Panel:
         draw_survival(figure, found, survival_axis(scale, found, unit), what)
 
     name = "Step of generalization" if what == "T_gen" else "Delay from fitting to generalizing"
-    size = (WIDTH, figure_height(found))
-    return Panel(draw, size, spoken_survival(found, what), name, _not_at_risk(what, found))
+    size, drawn = (WIDTH, figure_height(found)), found[:DRAWN]
+    return Panel(
+        draw,
+        size,
+        spoken_survival(found, what),
+        name,
+        _not_at_risk(what, found),
+        sample=_sample(drawn),
+        data=lambda: survival_rows(drawn),
+    )
+
+
+def _sample(drawn: Sequence[Arm]) -> str:
+    each = [f"{plural(len(a.times), 'run')} of {a.group} ({a.times.events:,} reached it)" for a in drawn]
+    return f"{listed(each)}; bands: 95 %, log-log, pointwise"
 
 
 def _not_at_risk(what: str, found: Sequence[Arm]) -> str:

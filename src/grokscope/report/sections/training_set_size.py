@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from grokscope.report.read.shortcut import SizeCurve
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
 from grokscope.vocabulary.splits import REPORTED, is_reported, oracle_label
 from grokscope.vocabulary.text import plural, score
+
+CAPTION = (
+    "Accuracy on unseen environments against the size of the training set: open circles are peaks, each run's best of "
+    "many evaluations and so partly selection optimism, filled ones ends."
+)
 
 
 def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
@@ -34,7 +40,7 @@ def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
               "evaluations and so partly selection optimism; filled ones are ends, each the mean of the last "
               "evaluations. The lines "
               "are means over runs."),
-        Plots("sizes", panels, key, wide(panels)),
+        Plots("sizes", panels, key, wide(panels), caption=CAPTION),
         *oracle,
         *said,
     ]  # fmt: skip
@@ -65,7 +71,20 @@ def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Pan
             peak, end = score(float(np.mean(c.at(n, 1)))), score(float(np.mean(c.at(n, 2))))
             told.append(f"{c.name} at n_train {n:,}: {_peak_word(split)} {peak}, end {end}")
     alt = f"Accuracy on {split} against the number of training examples, mean over runs: {'; '.join(told)}."
-    return Panel(lambda figure, _: draw_sizes(figure, split, curves, names), SIZE, alt, steps=False)
+    count = sum(len(c.points) for c in curves)
+    return Panel(
+        lambda figure, _: draw_sizes(figure, split, curves, names),
+        SIZE,
+        alt,
+        steps=False,
+        label=f"Accuracy on {split}",
+        sample=f"{plural(count, 'run')}, each drawn; lines: means over runs, without an interval",
+        data=lambda: list(chain.from_iterable(_size_rows(c) for c in curves)),
+    )
+
+
+def _size_rows(curve: SizeCurve) -> list[dict[str, Any]]:
+    return [{"group": curve.name, "n_train": n, "peak": peak, "end": end} for n, peak, end in curve.points]
 
 
 def _peak_word(split: str) -> str:

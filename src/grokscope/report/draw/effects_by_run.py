@@ -1,0 +1,54 @@
+"""One effect of every run, a row each, beside the range of its hardest control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from grokscope.figures.axes import axes_rows, heading
+from grokscope.figures.style import color, group_color
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 380.0, 150.0, 16.0, 22.0, 18.0, 38.0
+
+
+@dataclass(frozen=True)
+class RunEffect:
+    """One run's effect; `group` is the place of its group, which gives the color."""
+
+    label: str
+    group: int
+    value: float
+    interval: tuple[float, float] | None
+    control: tuple[float, float] | None
+    """2.5 and 97.5 % of the control's draws."""
+
+
+def run_effects_size(rows: Sequence[RunEffect]) -> tuple[float, float]:
+    """Width and height in points."""
+    return WIDTH, TOP + ROW * len(rows) + BOTTOM
+
+
+def draw_run_effects(figure: "FigureBase", rows: Sequence[RunEffect], title: str, unit: str) -> None:
+    """Points with their intervals; the thick gray bar is what the control reaches."""
+    (axes,) = axes_rows(figure, [ROW * len(rows)], left=LEFT, right=RIGHT, top=TOP)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.axvline(0, color=color("muted"), linewidth=0.8)
+    for place, row in enumerate(rows):
+        _draw_row(axes, place, row)
+    axes.set_yticks(range(len(rows)), [r.label for r in rows], fontsize=9)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(unit, labelpad=2)
+    heading(axes, title, role="ink", size=11)
+
+
+def _draw_row(axes: "Axes", place: int, row: RunEffect) -> None:
+    if row.control is not None and all(map(isfinite, row.control)):
+        axes.plot(row.control, [place, place], color=color("train"), linewidth=7, alpha=0.35, solid_capstyle="butt")
+    if row.interval is not None:
+        axes.plot(row.interval, [place, place], color=group_color(row.group), linewidth=1.6)
+    if isfinite(row.value):
+        axes.plot([row.value], [place], "o", color=group_color(row.group), markersize=5)

@@ -1,0 +1,110 @@
+"""A page's figures as files for papers: each as PNG, PDF or SVG, with its caption and the numbers that are drawn beside
+it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from grokscope.figures.canvas import plain
+from grokscope.figures.panel_sheet import Cell, save_sheet
+from grokscope.files import write_atomic
+from grokscope.report.draw.axis import Scale
+from grokscope.report.read.run_details import table_csv
+from grokscope.report.sections.blocks import Block, Fold, Panel, Plots, Section, figure_name
+from grokscope.vocabulary.text import brief
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def write_figures(sections: Sequence[Section], folder: Path, formats: tuple[str, ...]) -> list[Path]:
+    """Every block of figures as one sheet, with ``<name>.txt``, its caption, and ``<name>.csv``, its numbers; the files
+    in the page's order.
+
+    Raises:
+        ValueError: two figures of one name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    written: set[str] = set()
+    for section in sections:
+        for plots in plots_of(section.blocks):
+            name = figure_name(section.key, plots)
+            if name in written:
+                raise ValueError(f"two figures are called {name}: give one of them a slug or a file of its own")
+            written.add(name)
+            files += _figure(section, plots, folder / name, formats)
+    return files
+
+
+def plots_of(blocks: Sequence[Block]) -> Iterator[Plots]:
+    """All figures among the blocks, folded ones too."""
+    for block in blocks:
+        if isinstance(block, Plots) and block.panels:
+            yield block
+        elif isinstance(block, Fold):
+            yield from plots_of(block.blocks)
+
+
+def _figure(section: Section, plots: Plots, path: Path, formats: tuple[str, ...]) -> list[Path]:
+    """One figure in all its forms. The linear form shows the same numbers, so it shares their CSV."""
+    files = _sheet(plots, "log", path, formats)
+    linear = path.with_name(f"{path.name}_linear")
+    if plots.linear_file:
+        files += _sheet(plots, "linear", linear, formats)
+    data = _data(plots)
+    csv = path.with_suffix(".csv")
+    if data:
+        files.append(_write(csv, table_csv(data)))
+    words = caption(section, plots, csv.name if data else None)
+    files.append(_write(path.with_suffix(".txt"), words))
+    if plots.linear_file:
+        files.append(_write(linear.with_suffix(".txt"), words))
+    return files
+
+
+def _sheet(plots: Plots, scale: Scale, path: Path, formats: tuple[str, ...]) -> list[Path]:
+    width, height = plots.panels[0].size[0], max(p.size[1] for p in plots.panels)
+    fits = int(width / 7)  # characters of a bold title
+    cells = [Cell(lambda f, p=p: p.draw(f, scale), brief(plain(p.name), fits), plain(p.words)) for p in plots.panels]
+    return save_sheet(cells, (width, height), path, formats, plots.columns, plots.key)
+
+
+def caption(section: Section, plots: Plots, data: str | None) -> str:
+    """What stands under the figure in a paper: what is drawn, and of each panel how many runs and which interval."""
+    lines = [plots.caption or f"{section.title}."]
+    samples = {panel.sample for panel in plots.panels}
+    shared = samples.pop() if len(samples) == 1 and len(plots.panels) > 1 else ""
+    lines += [_panel_words(i, panel, len(plots.panels), shared) for i, panel in enumerate(plots.panels)]
+    lines += [f"In each panel n = {shared}."] if shared else []
+    lines.append(f"Data: {data}." if data else "Data: none was given with this figure.")
+    return "\n".join(plain(line) for line in lines) + "\n"
+
+
+def _panel_words(i: int, panel: Panel, of: int, shared: str) -> str:
+    """``(b) decay 0.1: n = 5 runs; band: smallest to largest. What it measures.`` A sample that all panels share is
+    said once, beneath them."""
+    front = f"({_letter(i)}) " if of > 1 else ""
+    parts = [panel.name or panel.label or panel.alt.partition(":")[0]]
+    parts += [f"n = {panel.sample}"] if panel.sample and not shared else []
+    note = f" {panel.note.rstrip('.')}." if panel.note else ""
+    return f"{front}{': '.join(parts).rstrip('.')}.{note}"
+
+
+def _letter(i: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    return (LETTERS[i // 26 - 1] if i >= 26 else "") + LETTERS[i % 26]
+
+
+def _data(plots: Plots) -> list[dict[str, Any]]:
+    """The rows of all panels, each under its panel's name."""
+    rows: list[dict[str, Any]] = []
+    for i, panel in enumerate(plots.panels):
+        if panel.data is not None:
+            name = panel.name or panel.label or f"({_letter(i)})"
+            rows += [{"panel": name, **row} for row in panel.data()]
+    return rows
+
+
+def _write(path: Path, text: str) -> Path:
+    write_atomic(path, lambda file: file.write(text.encode()))
+    return path

@@ -1,0 +1,118 @@
+"""Accuracy on unseen environments over the training, all groups in one frame; and norm and rank beside each other."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from grokscope.figures.keys import group_key
+from grokscope.report.draw.axis import Scale, curve_axis
+from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
+from grokscope.report.read.bands import Band, group_band
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.material import Material
+from grokscope.report.read.measured_columns import LINES
+from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
+from grokscope.report.sections.figure_data import Rows, bands_rows, bands_sample
+from grokscope.vocabulary.splits import is_reported
+from grokscope.vocabulary.text import number
+
+NORM_AND_RANK = {"norm_total": "weight norm, L2", "rank_effective": "effective rank of the pooled features"}
+
+
+def trajectory_blocks(
+    material: Material, groups: Mapping[str, Sequence[Reading]], splits: Sequence[str]
+) -> list[Block]:
+    """One frame for each unseen environment."""
+    panels = [p for split in splits if (p := _of_split(material, groups, split)) is not None]
+    if not panels:
+        return []
+    said = "Accuracy on environments that training never saw: every run thin, the median of each group thick."
+    plots = Plots("trajectories", panels, _key(material), wide(panels), 2, "ood_trajectories", caption=said)
+    return [Words("Over the training", "h3"), Words(said), plots]
+
+
+def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
+    """The two numbers that the published argument sets beside each other, all groups in one frame each."""
+    panels = [p for name, title in NORM_AND_RANK.items() if (p := _of_column(material, groups, name, title))]
+    if len(panels) < 2:
+        return []
+    said = "Weight norm and effective rank over the training: every run thin, the median of each group thick."
+    plots = Plots("norm_and_rank", panels, _key(material), wide(panels), 2, "norm_and_rank", caption=said)
+    return [Words("Norm and rank side by side", "h3"), Words(said), plots]
+
+
+def _key(material: Material) -> list:
+    return group_key(list(material.groups())[:LINES])
+
+
+def _of_split(material: Material, groups: Mapping[str, Sequence[Reading]], split: str) -> Panel | None:
+    runs = {name: _curves(members, split) for name, members in groups.items()}
+    trivial = next((r.trivial for r in material.readings[split] if r.trivial is not None), None)
+    levels = [] if trivial is None else [(trivial, f"trivial {trivial:.2f}")]
+    title = f"accuracy on {split}{', only reported' if is_reported(split) else ''}"
+    return _panel(material, title, runs, levels)
+
+
+def _curves(members: Sequence[Reading], name: str) -> dict[str, Curve]:
+    """Run -> its curve."""
+    return {r.subject.name: c for r in members if (c := r.curve(name)) is not None}
+
+
+def _of_column(material: Material, groups: Mapping[str, Sequence[Reading]], column: str, title: str) -> Panel | None:
+    runs = {name: _columns(members, column) for name, members in groups.items()}
+    return _panel(material, title, runs, [])
+
+
+def _columns(members: Sequence[Reading], column: str) -> dict[str, Curve]:
+    logged: dict[str, Curve] = {}
+    for r in members:
+        values = r.subject.metrics.get(column)
+        if values is not None and np.isfinite(values).any():
+            known = np.isfinite(values)
+            logged[r.subject.name] = (r.subject.metrics["step"][known], values[known])
+    return logged
+
+
+def _panel(
+    material: Material, title: str, runs: Mapping[str, dict[str, Curve]], levels: list[tuple[float, str]]
+) -> Panel | None:
+    """None where nothing was logged; the first groups only, as in other figures."""
+    drawn = dict([(name, curves) for name, curves in runs.items() if curves][:LINES])
+    bands = {name: b for name, curves in drawn.items() if (b := group_band(list(curves.values()))) is not None}
+    if not bands:
+        return None
+    shown = GroupCurves(
+        title,
+        {name: list(curves.values()) for name, curves in drawn.items()},
+        {name: (b.step, b.median) for name, b in bands.items()},
+        list(material.groups()),
+        levels=levels,
+    )
+
+    def draw(figure: Any, scale: Scale) -> None:
+        axis = curve_axis(material.lead, scale)
+        draw_group_curves(figure, shown, axis, axis.label)
+
+    return Panel(
+        draw, SIZE, _told(title, bands), label=title, sample=bands_sample(bands), data=lambda: _rows(drawn, bands)
+    )
+
+
+def _told(title: str, bands: Mapping[str, Band]) -> str:
+    ends = [f"{name} from {number(float(b.median[0]))} to {number(float(b.median[-1]))}" for name, b in bands.items()]
+    return f"{title} against step, median per group: {'; '.join(ends)}."
+
+
+def _rows(drawn: Mapping[str, dict[str, Curve]], bands: Mapping[str, Band]) -> Rows:
+    """The medians, then every run."""
+    return bands_rows(bands) + list(chain.from_iterable(_run_rows(name, curves) for name, curves in drawn.items()))
+
+
+def _run_rows(group: str, curves: Mapping[str, Curve]) -> Rows:
+    rows: Rows = []
+    for run, (steps, values) in curves.items():
+        columns = zip(steps.tolist(), values.tolist(), strict=True)
+        rows += [{"curve": group, "run": run, "step": step, "value": value} for step, value in columns]
+    return rows
