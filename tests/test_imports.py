@@ -63,7 +63,7 @@ REPORT = [
     {"report.read"},
     {"report.draw"},
     {"report.sections"},
-    {"report.layout"},
+    {"report.layout", "report.figure_files"},
     {"report.page"},
     {"report.build"},
     {"report"},

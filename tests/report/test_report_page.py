@@ -115,7 +115,9 @@ def test_every_figure_has_a_sentence_with_numbers(page):
         assert re.search(r"\d", figure["aria-label"])
     assert any("right-censored" in f["aria-label"] for f in figures)
     plots = [a for a in page.tags.named("svg") if a.get("class") == "plot"]
-    assert len(plots) == 2 * len(figures)  # log and linear
+    with_steps = page.html.count('<div class="linear">')
+    assert with_steps > 8
+    assert len(plots) == len(figures) + with_steps  # with a step axis both log and linear
     assert all(a["aria-hidden"] == "true" for a in page.tags.named("svg"))
 
 
