@@ -12,8 +12,9 @@ import torch
 from archive_samples import EPOCHS, write_archive
 
 from grokscope.archive import export_archive, import_archive
-from grokscope.archive.exporting import history_rows
+from grokscope.archive.exporting import MADE_ANEW, history_rows, left_at_home
 from grokscope.archive.layout import ROWS
+from grokscope.archive.train_log import command_of, evaluation_line, train_log
 from grokscope.files import write_json
 from grokscope.store import Run, open_run
 from grokscope.train.driver import train
@@ -236,3 +237,91 @@ def test_a_foreign_ablation_is_copied_and_named(published, tmp_path):
     assert sum("not in m6_summary.csv" in p for p in done.problems) == 2
     assert not (done.path / "figures").exists()
     assert (done.path / "runs" / done.runs[0] / "mechinterp" / "m6.json").exists()
+
+
+def measured(run, value=0.25):
+    """A measurement of the run's first checkpoint, as `grokscope measure` leaves it."""
+    from grokscope.results.measured import Measured, MeasuredCheckpoint
+
+    checkpoint = MeasuredCheckpoint(step=1, digest="00", values={"sharpness": value}, seconds=0.1)
+    record = Measured(measurement="sharpness", parameters="{}", reasons={}, checkpoints=(checkpoint,))
+    record.write(run.path / "measured" / "sharpness.json")
+
+
+def test_training_details_are_read_from_the_runs_own_config(run, tmp_path):
+    done = export_archive([run], tmp_path / "out", formats=())
+    words = (done.path / "docs" / "TRAINING_DETAILS.md").read_text()
+    for said in (
+        "adamw", "learning rate 0.01", "batches of 8", "Weight decay 0.1 on all parameters", "Trained for 60 steps",
+        f"| {run.id} | 0 | done | 60 | {len(run.rows())} |", f"torch {run.record['provenance']['packages']['torch']}",
+        *run.facts["data"]["digests"].values(),
+    ):  # fmt: skip
+        assert said in words, said
+    assert f"| train | {run.facts['splits']['train']['n']} |" in words
+
+
+def test_a_train_log_has_the_command_and_a_line_for_each_evaluation(run, tmp_path):
+    done = export_archive([run], tmp_path / "out", formats=())
+    lines = (done.path / "runs" / run.id / "logs" / "train.log").read_text().splitlines()
+    assert lines[0].startswith("command: ")
+    evaluations = [line for line in lines if line.startswith("step ")]
+    assert len(evaluations) == len(run.rows())
+    last = run.rows()[-1]
+    assert evaluations[-1].startswith(f"step {last['step']}, epoch ")
+    assert f"train loss {last['train_loss']:.6g}" in evaluations[-1]
+    own = (run.path / "logs" / "train.log").read_text().splitlines()
+    assert lines[1 : 1 + len(own)] == own
+
+
+def test_a_log_with_a_line_for_each_evaluation_stays_as_it_is():
+    rows = [{"step": s, "train_loss": 1.0} for s in range(3)]
+    own = "python train.py\nep 0\nep 1\nep 2\n"
+    assert train_log(own, rows, {"command": ["x"]}) == own
+    assert train_log("started\n", rows, {}).splitlines()[:2] == ["command: not recorded", "started"]
+
+
+def test_a_command_keeps_its_words_and_loses_its_folders():
+    words = ["/usr/bin/grokscope", "train", "/home/me/d.toml", "--root=/home/me/runs", "--regime.lr", "3e-4"]
+    assert command_of({"command": words}) == "grokscope train d.toml --root=runs --regime.lr 3e-4"
+
+
+def test_values_that_are_no_numbers_are_said_in_the_log():
+    row = {"step": 2, "epoch": 0.5, "train_loss": None, "train_acc": 0.5, "norm_total": 3.0}
+    assert evaluation_line(row) == "step 2, epoch 0.5: train loss not finite acc 0.5; norm_total 3"
+
+
+def test_what_was_measured_goes_along_and_comes_back_and_what_stays_is_named(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run.path, tmp_path / "runs" / run.id)
+    mine = open_run(tmp_path / "runs" / run.id)
+    measured(mine)
+    write_json(mine.path / "results" / "interventions.json", {"interventions": []})
+    (mine.path / "notes.txt").write_text("mine")
+    (mine.path / "states").mkdir()
+    (mine.path / "states" / "step1.pt").write_bytes(b"1")
+    done = export_archive([mine], tmp_path / "out", formats=())
+    folder = done.path / "runs" / mine.id
+    assert (folder / "measured" / "sharpness.json").read_bytes() == (mine.path / "measured/sharpness.json").read_bytes()
+    words = (done.path / "docs" / "TRAINING_DETAILS.md").read_text()
+    left = words[words.index("## Left out") :]
+    assert "notes.txt" in left
+    assert "states/" in left
+    assert "sharpness" not in left
+    kept = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    stayed = left_at_home(mine.path)
+    for path in mine.path.rglob("*"):
+        name = path.relative_to(mine.path).as_posix()
+        if path.is_file() and path.suffix != ".safetensors" and not path.name.startswith("."):
+            here = name in kept or name in MADE_ANEW or any(name == s or name.startswith(s) for s in stayed)
+            assert here, f"{name} was neither exported nor named"
+    (back,) = import_archive(done.path, tmp_path / "back")
+    assert (back.path / "measured/sharpness.json").read_bytes() == (mine.path / "measured/sharpness.json").read_bytes()
+    assert (back.path / "results/interventions.json").exists()
+    again = export_archive([back], tmp_path / "again", formats=())
+    log = "runs", done.runs[0], "logs", "train.log"
+    assert again.path.joinpath(*log).read_bytes() == done.path.joinpath(*log).read_bytes()
+    measured(back, 0.5)  # measured anew since: an import does not undo it
+    problems = import_archive(done.path, tmp_path / "back").problems
+    values = json.loads((back.path / "measured/sharpness.json").read_text())["checkpoints"][0]["values"]
+    assert values == {"sharpness": 0.5}, problems

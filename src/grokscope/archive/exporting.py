@@ -5,15 +5,30 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from grokscope import registry
 from grokscope.archive import card, m6_table
-from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, METRICS, ROWS, SUMMARY, condition_of
+from grokscope.archive.details import training_details
+from grokscope.archive.layout import (
+    BESIDE,
+    CONFIG,
+    DETAILS,
+    FOREIGN,
+    HISTORY,
+    LOG,
+    MEASURED,
+    METRICS,
+    ROWS,
+    SUMMARY,
+    condition_of,
+)
 from grokscope.archive.summary import summary_of
+from grokscope.archive.train_log import train_log
 from grokscope.config import require
-from grokscope.files import read_json, to_json, write_atomic, write_json
+from grokscope.files import plain_file, read_json, to_json, write_atomic, write_json
 from grokscope.registry import nearest
 from grokscope.store import Run, open_run
 
@@ -21,6 +36,10 @@ WEIGHTS = ("pt", "safetensors")
 FORMATS = ("png", "pdf", "svg")
 PRIVATE = ("host", "command")
 """Entries of a run's provenance that stay at home: they name the machine and its folders."""
+MADE_ANEW = ("status.json", "results/verdict.json")
+"""Of a run's files those that an export writes into others: the state into config.json, verdicts into summary.json."""
+NAMED_SINGLY = ("results", "logs", "checkpoints")
+"""Folders whose files are named one by one where they are left out."""
 MARK = "made with grokscope archive export"
 
 
@@ -51,8 +70,10 @@ def export_archive(
 
     Of each run: config.json with the published keys and, under ``grokscope``, all of ours; checkpoints; history.json
     with the rows at epochs 1, 50, 100, ... and the last, metrics.jsonl with all of them; summary.json with peaks and
-    finals; log; mechinterp. Resume states, cached features and mirrors of trackers are left at home, and so are
-    host names and command lines; a path that a task was given (`table.path`) is part of its config and goes along.
+    finals; train.log with the command and a line per evaluation; mechinterp; measured. Full training states, cached
+    features, images and mirrors of trackers are left at home, and so are host names and the folders in command lines;
+    docs/TRAINING_DETAILS.md names every file that was left out. A path that a task was given (`table.path`) is part of
+    its config and goes along.
 
     Args:
         runs: run folders, failed and unfinished ones included, so that counts agree with what was launched.
@@ -78,6 +99,8 @@ def export_archive(
     problems += _figures(opened, out / "figures", tuple(formats))
     if license is None:
         problems.append("README.md names no license: choose one (license='cc-by-4.0', say) before you publish")
+    left_out = {name: left_at_home(run.path) for run, name in zip(opened, names, strict=True)}
+    _write_text(out / DETAILS, training_details(opened, names, left_out, version("grokscope")))
     text = card.render(opened, names, weights=weights, title=title, license=license, citation=citation, out=out)
     _write_text(out / "README.md", text)
     files = [p for p in out.rglob("*") if p.is_file() and ".cache" not in p.parts]
@@ -136,10 +159,58 @@ def _export_run(run: Run, folder: Path, weights: str) -> Iterator[str]:
         if words:
             yield words
     write_json(folder / SUMMARY, {**_original(original / "summary.json"), **summary_of(run, status)})
-    if (run.path / LOG).is_file():
-        _copy(run.path / LOG, folder / LOG)
+    _write_text(folder / LOG, train_log(_own_log(run.path), rows, run.record.get("provenance") or {}))
+    for name in (*BESIDE, *(f"{MEASURED}/{path.name}" for path in sorted((run.path / MEASURED).glob("*.json")))):
+        yield from _copy_record(run.path, folder, name)
     _copy_mechinterp(run.path, folder)
     yield from _export_weights(run, folder / "checkpoints", weights)
+
+
+def _own_log(run: Path) -> str:
+    """What the run logged itself; nothing where there is no such file, or no plain one."""
+    try:
+        path = plain_file(run, LOG)
+    except ValueError:
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _copy_record(run: Path, folder: Path, name: str) -> Iterator[str]:
+    """A record that goes along where there is one; what lies there and is no plain file is named."""
+    try:
+        path = plain_file(run, name)
+    except ValueError as error:
+        yield f"{name}: {str(error).removeprefix(f'{run / name}: ')}: left out"
+        return
+    if path.is_file():
+        _copy(path, folder / name)
+
+
+def left_at_home(run: Path) -> list[str]:
+    """Files of a run that an export leaves out, folders as a whole; those that are made anew (summary, verdict) and
+    hidden ones are none."""
+    rows = (METRICS, HISTORY, SUMMARY, LOG, CONFIG, *BESIDE, *MADE_ANEW)
+    left: dict[str, None] = {}
+    for path in sorted(run.rglob("*")):
+        name = path.relative_to(run)
+        if path.is_dir() or any(part[0] == "." for part in name.parts):
+            continue
+        if name.as_posix() in rows or name.parts[0] in (MEASURED, "archive") or _goes_along(name):
+            continue
+        single = len(name.parts) == 1 or name.parts[0] in NAMED_SINGLY
+        left[name.as_posix() if single else _folder_of(name)] = None
+    return list(left)
+
+
+def _goes_along(name: Path) -> bool:
+    """Weights, and dissections but for the cached features."""
+    if name.parts[0] == "checkpoints":
+        return name.suffix == ".safetensors"
+    return name.parts[0] == "mechinterp" and name.parts[1] != "features"  # which are large, and made anew in minutes
+
+
+def _folder_of(name: Path) -> str:
+    return f"{Path(*name.parts[:2]).as_posix()}/" if name.parts[0] == "mechinterp" else f"{name.parts[0]}/"
 
 
 def _copy_mechinterp(run: Path, folder: Path) -> None:

@@ -13,7 +13,18 @@ from typing import Any, overload
 
 from grokscope import configio
 from grokscope.archive import fields
-from grokscope.archive.layout import CONFIG, FOREIGN, HISTORY, LOG, SUMMARY, Source, digest, find_sources
+from grokscope.archive.layout import (
+    BESIDE,
+    CONFIG,
+    FOREIGN,
+    HISTORY,
+    LOG,
+    MEASURED,
+    SUMMARY,
+    Source,
+    digest,
+    find_sources,
+)
 from grokscope.archive.m6_table import keep_rows
 from grokscope.archive.own import parse_own
 from grokscope.archive.published import Parsed, parse_run, status_of
@@ -237,8 +248,15 @@ def _folder_name(parsed: Parsed, draft: _Draft) -> str:
 
 def _digests(source: Source) -> dict[str, str]:
     paths = [source.path / p for p in (CONFIG, HISTORY, SUMMARY, LOG, "results/metrics.jsonl")]
-    paths += [*source.checkpoints().values(), *_mechinterp(source)]
+    paths += [*source.checkpoints().values(), *_mechinterp(source), *(source.path / name for name in _records(source))]
     return {str(p.relative_to(source.path)): digest(p) for p in paths if source.has(str(p.relative_to(source.path)))}
+
+
+def _records(source: Source) -> list[str]:
+    """Records that an export of ours takes along beside the published ones."""
+    measured = sorted((source.path / MEASURED).glob("*.json"))
+    names = (*BESIDE, *(f"{MEASURED}/{path.name}" for path in measured))
+    return [name for name in names if source.has(name)]
 
 
 def _mechinterp(source: Source) -> list[Path]:
@@ -265,10 +283,11 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
     for name, kept in _KEPT.items():
         _copy(source, name, run.path / kept)
     _copy(source, LOG, run.path / LOG)
-    _copy_mechinterp(run, draft)
+    _copy_records(run, draft)
     if not draft.by_grokscope:  # ours is made of the records that were just copied
         keep_rows(source, run.path / FOREIGN, parsed.notes)
-    if others := source.others():
+    others = [name for name in source.others() if not (draft.by_grokscope and name == f"{MEASURED}/")]
+    if others:
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
     before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.by_grokscope else None
     lineage = {
@@ -285,15 +304,16 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
     _put_json(run.path / FILES, {**kept, "files": files, "weights": sorted(weights), "problems": draft.problems})
 
 
-def _copy_mechinterp(run: Run, draft: _Draft) -> None:
-    """Dissections beside ours; those of other programs one folder down, where ours will never overwrite them. A newer
-    one of ours stays."""
+def _copy_records(run: Run, draft: _Draft) -> None:
+    """Dissections beside ours; those of other programs one folder down, where ours will never overwrite them. From an
+    export of ours also what was measured, and what interventions did. A newer one of ours stays."""
     try:
         earlier = read_json(run.path / FILES)["files"]
     except ValueError:
         earlier = {}
     base = draft.source.path
-    for path in _mechinterp(draft.source):
+    further = [base / name for name in _records(draft.source)] if draft.by_grokscope else []
+    for path in [*_mechinterp(draft.source), *further]:
         name = path.relative_to(base).as_posix()
         target = run.path / name if draft.by_grokscope else run.path / FOREIGN / path.relative_to(base / "mechinterp")
         if target.exists() and digest(target) not in (earlier.get(name), digest(path)):

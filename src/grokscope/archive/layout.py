@@ -23,6 +23,12 @@ from grokscope.files import plain_file
 CONFIG, HISTORY, SUMMARY, LOG = "config.json", "results/history.json", "results/summary.json", "logs/train.log"
 METRICS = "results/metrics.jsonl"
 """Not in the published layout: every evaluation, so that a run read back is the same to the last bit."""
+DETAILS = "docs/TRAINING_DETAILS.md"
+"""What a methods section needs, for the archive as a whole."""
+BESIDE = ("results/interventions.json", "results/predictions.json")
+"""Further records of one run, not in the published layout, that go along and come back."""
+MEASURED = "measured"
+"""What was measured of checkpoints after the run, a file for each measurement; goes along and comes back."""
 FOREIGN = "mechinterp/published"
 """Where an imported run keeps dissections that another program made."""
 ROWS = Cadence(at=(1,), every=50, unit="epochs")
