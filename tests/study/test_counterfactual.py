@@ -10,8 +10,9 @@ import grokscope as gs
 from grokscope import cli, configio
 from grokscope.mechanism import explain
 from grokscope.mechanism.check import Arm
+from grokscope.mechanism.in_force import beside
 from grokscope.study import Study
-from grokscope.study.counterfactual import AS_IT_WAS, Seen, _changes, _trial, counterfactual_study
+from grokscope.study.counterfactual import AS_IT_WAS, Seen, _trial, counterfactual_study
 from grokscope.tomlio import to_toml
 from grokscope.train.driver import train
 from mechanism.mechanism_cases import ROWS, adamw, memorizing
@@ -57,13 +58,13 @@ def test_a_task_without_a_size_has_no_arm_with_more_data(run):
 def test_an_arm_is_not_switched_back_by_what_the_run_had():
     switch = {"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0, "lr": 1e-3}}
     run = tiny({"regime.interventions": [switch, {"name": "temperature", "temperature": 1.7}]})
-    changes = _changes(run, Arm(name="decay with time", changes={"regime.weight_decay": 3.3}, expects=""))
+    had = configio.dump(run)["regime"]["interventions"]
+    changes = beside({"regime.weight_decay": 3.3}, had)
     assert changes["regime.weight_decay"] == 3.3
     kept = configio.load_run(configio.overlay(configio.dump(run), changes)).regime.interventions
     assert [i.name for i in kept] == ["switch", "temperature"]
     assert dict(kept[0].to) == {"lr": 1e-3}, "decay would be switched off again"
-    other = _changes(run, Arm(name="larger start", changes={"regime.init_scale": 2.0}, expects=""))
-    assert other == {"regime.init_scale": 2.0}, "what does not touch the arm stays as it was"
+    assert beside({"regime.init_scale": 2.0}, had) == {"regime.init_scale": 2.0}, "what the arm does not touch stays"
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -215,7 +216,8 @@ def test_an_arm_that_begins_at_the_fit_is_the_run_until_there_bit_for_bit(tmp_pa
 def test_interventions_of_the_run_stay_beside_those_of_an_arm():
     held = [{"name": "hold_norm", "rho": 1.5, "from": 100}]
     config = tiny({"regime.interventions": held})
-    explanation = explain(memorizing(adamw(), norm_head=RISING, norm_total=RISING))
+    case = memorizing(adamw(had=tuple(held)), norm_head=RISING, norm_total=RISING)
+    explanation = explain(case)
     study = counterfactual_study(config, explanation, [0])
     arms = {arm["name"]: arm for arm in study["arm"]}
     names = [each["name"] for each in arms["decay on the head"]["regime.interventions"]]

@@ -173,7 +173,7 @@ class Ran(Result):
 
     @property
     def exit_code(self) -> int:
-        return int(any(o.state in ("failed", "waiting") for o in self.outcomes))
+        return int(any(o.state == "failed" for o in self.outcomes))
 
     def data(self) -> Any:
         outcomes = [

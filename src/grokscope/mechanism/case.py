@@ -141,7 +141,7 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
     Raises:
         ValueError: a run without evaluations, an unknown split, a setting that is not what the run recorded.
     """
-    recorded = setup_of_config(run.config, run.facts, interventions_of(run))
+    recorded = setup_of_config(run.config, run.facts, interventions_of(run), run.path)
     for key, value in known.items():
         there = getattr(recorded, key)
         if value is not None and there is not None and there != value:

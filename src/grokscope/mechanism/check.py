@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from grokscope.mechanism.case import Case, Outcome
+from grokscope.mechanism.in_force import beside
 from grokscope.results.mechanisms import Arm, Finding, Word
 
 
@@ -30,7 +31,7 @@ def word_of(*, supports: bool, against: bool) -> Word:
 
 def lacking(*missing: str) -> Answer:
     """The answer of a check that lacks what it reads."""
-    return Answer("cannot tell", f"not recorded: {', '.join(missing)}", missing=missing)
+    return Answer("cannot tell", f"not known: {', '.join(missing)}", missing=missing)
 
 
 def not_applicable(why: str) -> Answer:
@@ -63,6 +64,9 @@ class Check(ABC):
     def look(self, case: Case) -> Finding:
         """What the check says of a case."""
         answer = self.read(case)
+        arm = answer.arm if answer.word != "against" else None
+        if arm is not None:
+            arm = replace(arm, changes=beside(arm.changes, case.setup.had))
         return Finding(
             check=self.title(),
             claim=self.claim_for(case),
@@ -72,7 +76,7 @@ class Check(ABC):
             explains=case.outcome in self.explains,
             applies=answer.applies,
             missing=answer.missing,
-            arm=answer.arm if answer.word != "against" else None,
+            arm=arm,
             misleads=self.misleads,
             source=self.source,
         )

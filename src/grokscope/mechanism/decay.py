@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,21 +11,17 @@ from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, wi
 from grokscope.results.mechanisms import Arm
 
 
-def decay_budget(case: Case, start: float, end: float) -> float | None:
-    """Sum of lr * decay over the steps between two times: how often decay alone would divide the weights by e. None
-    where learning rate or decay are unknown."""
-    lr = case.lr()
+def decay_budget(case: Case, start: float, end: float, group: str | None = None) -> float | None:
+    """Sum of lr * decay over the steps between two times: how often decay alone would divide the weights of a group
+    (None: all but the head) by e. None where learning rate or decay are unknown."""
+    lr, history = case.lr(), case.setup.decay_history(group, start, end)
     if lr is None or case.setup.weight_decay is None:
         return None
-    total = case.setup.weight_decay * _integral(lr.step, lr.value, start, end)
-    for after, up_to, decay in case.setup.switched_decay:
-        begin, stop = max(after, start), min(up_to, end)
-        if begin < stop:
-            total += (decay - case.setup.weight_decay) * _integral(lr.step, lr.value, begin, stop)
-    return total * case.setup.steps_per_unit
+    parts = (decay * integral(lr.step, lr.value, begin, stop) for begin, stop, decay in history)
+    return math.fsum(parts) * case.setup.steps_per_unit
 
 
-def _integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> float:
+def integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> float:
     """Of a value recorded at some times, linear between them and constant beyond."""
     inside = step[(step > start) & (step < end)]
     grid = np.concatenate([[start], inside, [end]])
@@ -78,6 +75,8 @@ class DecayTime(Check):
         if budget < self.little:
             share = f"{100 * budget / self.enough:.2g} %" if budget else "none"
             evidence = f"decay had {share} of the time it needs: {evidence}"
+        if s.decay_groups == "head":
+            evidence += "; it acts on the head alone, and this is said of all other weights"
         had_time, had_none = budget >= self.enough, budget < self.little
         if case.outcome in ("late", "at once"):
             return Answer(word_of(supports=had_time, against=had_none), evidence, numbers, arm=WITHOUT_DECAY)
@@ -85,13 +84,23 @@ class DecayTime(Check):
         return Answer(word, evidence, numbers, arm=self._arm(case, budget))
 
     def _arm(self, case: Case, budget: float) -> Arm | None:
+        """More decay; or, where an intervention took it away, the decay that the run had before, if that is enough."""
         steps, lr = case.steps(0.0, case.until), case.lr()
         if lr is None or not steps or not float(lr.value.mean()):
             return None
-        enough = float(f"{self.ample / (float(lr.value.mean()) * steps):.2g}")
+        everywhere = {"regime.decay_groups": "all"} if case.setup.decay_groups == "head" else {}
+        rate = integral(lr.step, lr.value, 0.0, case.until) * case.setup.steps_per_unit
+        left_on = case.setup.weight_decay or 0.0
+        if left_on * rate >= self.enough and left_on * rate > budget:
+            return Arm(
+                name="decay left on",
+                changes={"regime.weight_decay": left_on, **everywhere},
+                expects=f"with decay {left_on:g} to the end, a budget of {_short(left_on * rate)}, the norm shrinks "
+                "after the fit, and held-out rises late",
+            )
         return Arm(
             name="decay with time",
-            changes={"regime.weight_decay": enough},
+            changes={"regime.weight_decay": float(f"{self.ample / rate:.2g}"), **everywhere},
             expects=f"with a budget of {self.ample:g} the norm shrinks after the fit, and held-out rises late",
         )
 
@@ -138,8 +147,8 @@ class DecayGrip(Check):
         evidence = (
             f"{shares[0]:.0%} of the squared norm is in scale-invariant weights at the fit, {shares[1]:.0%} at the end"
         )
-        if case.setup.weight_decay == 0:
-            return Answer("cannot tell", f"there was no decay; {evidence}", numbers)
+        if decay_budget(case, at, case.until) == 0:
+            return Answer("cannot tell", f"there was no decay on these weights after the fit; {evidence}", numbers)
         word = word_of(supports=min(shares) >= self.most, against=max(shares) <= self.few)
         if word == "supports":
             evidence = f"decay has no grip: {evidence}"
@@ -170,7 +179,9 @@ class DecayTooStrong(Check):
         broke = case.verdict.verdict == "unstable"
         if not broke and case.fitted_at is not None:
             return not_applicable("the fit holds")
-        budget = decay_budget(case, case.fitted_at or 0.0, float(case.trajectory.last_step))
+        since, end = case.fitted_at or 0.0, float(case.trajectory.last_step)
+        budgets = [decay_budget(case, since, end, group) for group in (None, "head")]
+        budget = max((b for b in budgets if b is not None), default=None)
         if budget is None:
             return lacking("lr", "weight_decay")
         numbers = {"decay_budget_after_fit": budget}
@@ -178,13 +189,19 @@ class DecayTooStrong(Check):
         evidence = f"{state}, and the decay budget from there on is {_short(budget)}"
         if budget < self.strong:
             return Answer("against", evidence, numbers)
-        decay = case.setup.weight_decay or 0.0
-        arm = Arm(
-            name="a fifth of the decay",
-            changes={"regime.weight_decay": float(f"{decay / 5:.2g}")},
-            expects="the fit holds",
-        )
-        return Answer(word_of(supports=broke, against=False), evidence, numbers, arm=arm)
+        return Answer(word_of(supports=broke, against=False), evidence, numbers, arm=_fifth(case, since, end))
+
+
+def _fifth(case: Case, since: float, end: float) -> Arm:
+    """A fifth of the strongest decay that was in force after the fit, from where it began."""
+    histories = [*case.setup.decay_history(None, since, end), *case.setup.decay_history("head", since, end)]
+    began, _, strongest = max(histories, key=lambda span: span[2])
+    fifth = float(f"{strongest / 5:.2g}")
+    changes: dict[str, Any] = {"regime.weight_decay": fifth}
+    if strongest != case.setup.weight_decay:  # an intervention's: the run before it stays as it was
+        switch = {"name": "switch", "from": int(began), "to": {"weight_decay": fifth}}
+        changes = {"regime.interventions": [switch]}
+    return Arm(name="a fifth of the decay", changes=changes, expects="the fit holds")
 
 
 def _short(value: float) -> str:

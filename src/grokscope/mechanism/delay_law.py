@@ -50,6 +50,7 @@ def family_of(case: Case) -> tuple[Any, ...]:
         s.init_scale,
         s.parameters,
         s.interventions,
+        s.decay_groups,
         case.trajectory.n.get("train"),
     )
 

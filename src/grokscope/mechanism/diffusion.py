@@ -1,10 +1,13 @@
 """Does a norm grow by more than the noise of its steps makes it?"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grokscope.mechanism.case import Case, Series
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
+from grokscope.mechanism.decay import integral
+from grokscope.mechanism.in_force import Span
 from grokscope.mechanism.norms import ratio_text
 
 
@@ -15,22 +18,13 @@ def diffused_norm(start: float, u: float, lr: float, decay: float, steps: float,
     |W|^2 = |W0|^2 e^(-2 eta lambda T) + u^2 eta N / (2 lambda) (1 - e^(-2 eta lambda T)), and without decay
     |W0|^2 + u^2 eta^2 N T.
     """
-    spread = lr**2 * weights * steps
-    budget = lr * decay * steps
-    kept, share = math.exp(-2 * budget), 1.0
-    if budget > 1e-12:
-        share = -math.expm1(-2 * budget) / (2 * budget)
-    return math.sqrt(start**2 * kept + u**2 * spread * share)
+    return Walk.constant(lr, decay, steps, weights).norm(start, u)
 
 
 def fitted_u(start: float, end: float, lr: float, decay: float, steps: float, weights: int) -> float:
     """The rms per weight with which uncorrelated updates lead from one norm to the other; 0 where decay alone would
     have left more than there is."""
-    without = diffused_norm(start, 0.0, lr, decay, steps, weights)
-    unit = diffused_norm(0.0, 1.0, lr, decay, steps, weights)
-    if unit == 0:  # nothing was learned at a rate of 0
-        return math.inf if end > without else 0.0
-    return math.sqrt(max(end**2 - without**2, 0.0)) / unit
+    return Walk.constant(lr, decay, steps, weights).fitted_u(start, end)
 
 
 @dataclass(frozen=True)
@@ -77,9 +71,10 @@ class MoreThanDiffusion(Check):
             return Answer(
                 "cannot tell", f"the size of {s.optimizer}'s steps follows the gradient: there is no such null"
             )
-        return self._against_noise(norm, _Walk.of(lr, decay, case.steps(norm.step[0], norm.step[-1]), weights))
+        history = s.decay_history(self.group, float(norm.step[0]), float(norm.step[-1]))
+        return self._against_noise(norm, Walk.through(lr, history, s.steps_per_unit, weights))
 
-    def _against_noise(self, norm: Series, walk: "_Walk") -> Answer:
+    def _against_noise(self, norm: Series, walk: "Walk") -> Answer:
         start, end = float(norm.value[0]), float(norm.value[-1])
         if end <= start:
             # Decay against a gradient that is more than noise can settle above the null without any growth.
@@ -97,23 +92,41 @@ class MoreThanDiffusion(Check):
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """The steps between two norms."""
+class Walk:
+    """The steps between two norms: ``|W|^2 = kept |W0|^2 + spread u^2``."""
 
-    lr: float
-    """Root mean square over time: what spreads."""
-    decay: float
-    """Such that lr x decay is the mean decay of a step."""
-    steps: float
-    weights: int
+    kept: float
+    spread: float
 
     @classmethod
-    def of(cls, lr: Series, decay: float, steps: float, weights: int) -> "_Walk":
-        rms = math.sqrt(float((lr.value**2).mean()))
-        return cls(rms, decay * float(lr.value.mean()) / rms if rms else 0.0, steps, weights)
+    def constant(cls, lr: float, decay: float, steps: float, weights: int) -> "Walk":
+        """Of steps at one rate under one decay."""
+        budget = lr * decay * steps
+        share = -math.expm1(-2 * budget) / (2 * budget) if budget > 1e-12 else 1.0
+        return cls(math.exp(-2 * budget), lr**2 * weights * steps * share)
+
+    @classmethod
+    def through(cls, lr: Series, history: Sequence[Span], steps_per_unit: float, weights: int) -> "Walk":
+        """Of one stretch of constant decay after the other. Within each the rate counts by its mean square over time,
+        which is what spreads, and decay by its mean budget: exact where the rate is constant too."""
+        walk = cls(1.0, 0.0)
+        for begin, stop, decay in history:
+            mean = integral(lr.step, lr.value, begin, stop) / (stop - begin)
+            rms = math.sqrt(integral(lr.step, lr.value**2, begin, stop) / (stop - begin))
+            steps = (stop - begin) * steps_per_unit
+            walk = walk.then(cls.constant(rms, decay * mean / rms if rms else 0.0, steps, weights))
+        return walk
+
+    def then(self, after: "Walk") -> "Walk":
+        """Both, one after the other."""
+        return Walk(self.kept * after.kept, self.spread * after.kept + after.spread)
 
     def norm(self, start: float, u: float) -> float:
-        return diffused_norm(start, u, self.lr, self.decay, self.steps, self.weights)
+        return math.sqrt(start**2 * self.kept + u**2 * self.spread)
 
     def fitted_u(self, start: float, end: float) -> float:
-        return fitted_u(start, end, self.lr, self.decay, self.steps, self.weights)
+        """0 where decay alone would have left more than there is."""
+        grown = end**2 - start**2 * self.kept
+        if self.spread == 0:  # nothing was learned at a rate of 0
+            return math.inf if grown > 0 else 0.0
+        return math.sqrt(max(grown, 0.0) / self.spread)

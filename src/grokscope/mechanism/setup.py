@@ -1,12 +1,16 @@
 """How a run was trained, as far as it is known: what the checks need beside the trajectory."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from grokscope.components import name_in
 from grokscope.config import require
+from grokscope.mechanism.in_force import Span, decay_spans, put_by, values_since, whole_history
+from grokscope.store.intervened import interventions_of
+from grokscope.store.run import Run
 
 DECOUPLED = ("adamw", "sgd", "muon")
 """Optimizers whose weight decay shrinks the weights by ``1 - lr * decay`` at each step, whatever the gradient."""
@@ -37,8 +41,12 @@ class Setup:
     steps_per_unit: float = 1.0
     interventions: tuple[str, ...] = ()
     """Names of what changed the training while it went on."""
-    switched_decay: tuple[tuple[float, float, float], ...] = ()
-    """(after this step, up to this one, the decay in force between), where it was not always the same."""
+    switched_decay: tuple[Span, ...] = ()
+    """When another decay was in force on all weights but the head, where it was not always the same."""
+    switched_head_decay: tuple[Span, ...] = ()
+    """The same on the head."""
+    had: tuple[Mapping[str, Any], ...] = ()
+    """The interventions as the config has them, which stay in force beside those of an arm."""
     rows_in_train: Mapping[str, int] = field(default_factory=dict)
     """Held-out split -> how many of its rows stand in train as well; without an entry this is unknown."""
     label_noise: float | None = None
@@ -58,6 +66,16 @@ class Setup:
         """Whether decay acts on the weights themselves; None where the optimizer is unknown."""
         return None if self.optimizer is None else self.optimizer in DECOUPLED
 
+    def decay_history(self, group: str | None, start: float, end: float) -> list[Span]:
+        """The decay on a group of weights (None: all but the head) over the time between; empty where it is
+        unknown."""
+        if self.weight_decay is None:
+            return []
+        if group == "head":
+            return whole_history(self.weight_decay, self.switched_head_decay, start, end)
+        base = 0.0 if self.decay_groups == "head" else self.weight_decay
+        return whole_history(base, self.switched_decay, start, end)
+
     @property
     def grows_logits(self) -> bool | None:
         """Whether the loss falls for as long as the logits grow; None where it is unknown."""
@@ -65,32 +83,86 @@ class Setup:
 
 
 def setup_of_config(
-    config: Mapping[str, Any], facts: Mapping[str, Any], intervened: Mapping[str, Any] | None = None
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    intervened: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> Setup:
     """The settings of a run, from its resolved config, its facts and the record of its interventions
     (`grokscope.store.intervened`). What no training can have been run with (a record of another program, a damaged one)
-    is unknown; so is a decay that an intervention changes, where it was not recorded when.
+    is unknown; so is a setting that an intervention changes, where no one value was in force.
+
+    An exact fork was trained under its parent's decay before, which is read from the parent beside its `folder`, and
+    unknown where that is gone.
     """
-    regime = config.get("regime") or {}
+    regime, record = config.get("regime") or {}, intervened or {}
     interventions = [each for each in regime.get("interventions") or () if isinstance(each, str | Mapping)]
-    is_known = bool(intervened) or not any(map(_changes_decay, interventions))
-    return Setup(
-        optimizer=name_in(regime.get("optimizer")),
+    setup = Setup(
+        optimizer=_in_force(regime, interventions, record, "optimizer", 0.0),
         lr=_positive(regime.get("lr")),
-        weight_decay=_number(regime.get("weight_decay")) if is_known else None,
+        weight_decay=_known_decay(regime, interventions, record),
         decay_groups=str(regime.get("decay_groups", "all")),
-        loss=name_in(regime.get("loss")),
-        grad_filter=name_in(regime.get("grad_filter")),
+        loss=_in_force(regime, interventions, record, "loss", _fit_in(record)),
+        grad_filter=_in_force(regime, interventions, record, "grad_filter", _fit_in(record)),
         init_scale=_positive(regime.get("init_scale")),
-        irm_weight=_number(regime.get("irm_weight")),
+        irm_weight=_number(_in_force(regime, interventions, record, "irm_weight", 0.0)),
         parameters=_positive(facts.get("parameters")),
         group_sizes=facts.get("group_sizes") or {},
         interventions=tuple(str(name_in(each)) for each in interventions),
-        switched_decay=switched_decay(intervened or {}),
+        switched_decay=decay_spans(regime, record, on_head=False),
+        switched_head_decay=decay_spans(regime, record, on_head=True),
+        had=tuple(each if isinstance(each, Mapping) else {"name": each} for each in interventions),
         rows_in_train=_counts((facts.get("data") or {}).get("rows_in_train")),
         label_noise=_number(regime.get("label_noise")),
         evaluated_alike="digests" in (facts.get("data") or {}),
     )
+    start = config.get("start") or {}
+    return _after_parent(setup, start, folder) if start.get("exact") else setup
+
+
+def _after_parent(setup: Setup, start: Mapping[str, Any], folder: Path | None) -> Setup:
+    """The setup of an exact fork: up to the step at which it left, the decay was its parent's."""
+    parent = None if folder is None else _setup_in(folder.parent / str(start.get("run")))
+    step = start.get("step")
+    if parent is None or parent.weight_decay is None or setup.weight_decay is None or step is None:
+        return replace(setup, weight_decay=None)
+    rest, head = (
+        (*parent.decay_history(part, 0.0, step), *setup.decay_history(part, step, math.inf)) for part in (None, "head")
+    )
+    return replace(setup, switched_decay=rest, switched_head_decay=head)
+
+
+def _setup_in(folder: Path) -> Setup | None:
+    """The setup of the run in a folder; None where there is none that can be read."""
+    try:
+        run = Run(folder)
+        return setup_of_config(run.config, run.facts, interventions_of(run), folder)
+    except (ValueError, OSError):
+        return None
+
+
+def _fit_in(record: Mapping[str, Any]) -> float:
+    return float(record.get("T_fit") or 0.0)
+
+
+def _in_force(
+    regime: Mapping[str, Any], interventions: Sequence[Any], record: Mapping[str, Any], key: str, since: float
+) -> Any:
+    """The one value of a setting since a step; None where there were several, or it is not recorded when they were."""
+    if not record and any(key in put_by(each) for each in interventions if isinstance(each, Mapping)):
+        return None
+    values = values_since(regime, record, key, since)
+    return values[0] if len(values) == 1 else None
+
+
+def _known_decay(regime: Mapping[str, Any], interventions: Sequence[Any], record: Mapping[str, Any]) -> Any:
+    """The regime's decay; None where interventions change it and it is not recorded when, or where it was for a time
+    carried out by an optimizer that does not shrink the weights themselves."""
+    if not record and any(map(_changes_decay, interventions)):
+        return None
+    optimizers = values_since(regime, record, "optimizer", 0.0)
+    mixed = len(optimizers) > 1 and not set(optimizers) <= set(DECOUPLED)
+    return None if mixed else _number(regime.get("weight_decay"))
 
 
 def _counts(value: Any) -> Mapping[str, int]:
@@ -107,28 +179,7 @@ def _positive(value: Any) -> Any:
     return _number(value) or None
 
 
-def switched_decay(record: Mapping[str, Any]) -> tuple[tuple[float, float, float], ...]:
-    """When interventions put another weight decay in force, and which, from a run's record of them
-    (`grokscope.store.intervened`). One that decays the head alone leaves the rest without."""
-    spans = []
-    for entry in record.get("interventions", []):
-        began, ended, decay = entry.get("began"), entry.get("ended"), _decay_put(entry)
-        if decay is not None and began is not None:
-            spans.append((float(began), math.inf if ended is None else float(ended), decay))
-    return tuple(spans)
-
-
 def _changes_decay(intervention: Any) -> bool:
-    if name_in(intervention) == "decay_head":
-        return True
-    settings = intervention.get("to") if isinstance(intervention, Mapping) else None
-    return isinstance(settings, Mapping) and bool(settings.keys() & {"weight_decay", "decay_groups", "optimizer"})
-
-
-def _decay_put(entry: Mapping[str, Any]) -> float | None:
-    if entry.get("name") == "decay_head":
-        return 0.0
-    settings = entry.get("to")
-    if entry.get("name") != "switch" or not isinstance(settings, Mapping):
-        return None
-    return _number(settings.get("weight_decay"))
+    if not isinstance(intervention, Mapping):
+        return name_in(intervention) == "decay_head"
+    return bool(put_by(intervention).keys() & {"weight_decay", "decay_groups", "optimizer"})

@@ -1,5 +1,7 @@
 """Why a run did or did not generalize: what the mechanism checks say of one trajectory, and which arm would tell."""
 
+import json
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +17,8 @@ class Arm(Record):
     name: str
     """What a study calls it."""
     changes: dict[str, Any]
-    """Dotted keys of a config and their values; empty where no setting states the arm."""
+    """Dotted keys of a config and their values, complete: a list of interventions is all of them, those of the run
+    included. Empty where no setting states the arm."""
     expects: str
     """What should be seen if the explanation is true."""
     raises: bool = True
@@ -27,7 +30,11 @@ class Arm(Record):
     @property
     def options(self) -> str:
         """The changes as a command line has them."""
-        return " ".join(f"--{key} {value}" for key, value in self.changes.items())
+        return " ".join(f"--{key} {_in_shell(value)}" for key, value in self.changes.items())
+
+
+def _in_shell(value: Any) -> str:
+    return shlex.quote(json.dumps(value)) if isinstance(value, list | dict) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from grokscope.config import Regime, RunConfig, require
 from grokscope.identity import canonical, frozen_defaults
 from grokscope.inference.compare import sign_flip
 from grokscope.mechanism import case_of_run
+from grokscope.mechanism.in_force import INTERVENTIONS, written
 from grokscope.moment import read_moment
 from grokscope.registry import DEFAULTS
 from grokscope.results.mechanisms import Arm, Explanation
@@ -26,7 +27,6 @@ from grokscope.study.study import Study
 from grokscope.train.fork_source import whether_ready
 
 AS_IT_WAS = "as it was"
-INTERVENTIONS = "regime.interventions"
 FIT = "T_fit"
 
 
@@ -99,11 +99,10 @@ def begins_late(config: RunConfig, changed: RunConfig) -> bool:
 
 def _arm(config: RunConfig, arm: Arm, forks: bool) -> dict[str, Any]:
     """The block of an arm: its changes, and its parent where it begins there."""
-    changes = _changes(config, arm)
-    changed = configio.load_run(configio.overlay(configio.dump(config), changes))
+    changed = configio.load_run(configio.overlay(configio.dump(config), arm.changes))
     if forks and begins_late(config, changed):
-        return {"of": AS_IT_WAS, "from": FIT, **changes}
-    return changes
+        return {"of": AS_IT_WAS, "from": FIT, **arm.changes}
+    return dict(arm.changes)
 
 
 def _require_whole(config: RunConfig) -> None:
@@ -115,36 +114,6 @@ def _require_whole(config: RunConfig) -> None:
         )
 
 
-def _changes(config: RunConfig, arm: Arm) -> dict[str, Any]:
-    """The arm's changes, its interventions after those that the run had."""
-    changes = dict(arm.changes)
-    had = configio.dump(config)["regime"].get("interventions") or []
-    kept = [left for intervention in had if (left := _without_switched(intervention, arm))]
-    if INTERVENTIONS in changes or kept != had:
-        changes[INTERVENTIONS] = _written([*kept, *changes.get(INTERVENTIONS, [])])
-    return changes
-
-
-def _without_switched(intervention: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
-    """An intervention of the run, less what it would switch back of the arm's own settings; empty if nothing is left.
-
-    A run whose decay was switched off at the fit would switch off that of the arm "decay with time" too, and the arm
-    would say nothing of decay.
-    """
-    targets = intervention.get("to")
-    if not isinstance(targets, Mapping):
-        return dict(intervention)
-    left = {key: value for key, value in targets.items() if f"regime.{key}" not in arm.changes}
-    return {**intervention, "to": left} if left else {}
-
-
-def _written(value: Any) -> Any:
-    """A value as a file has it: what is none in a table is left out."""
-    if isinstance(value, Mapping):
-        return {key: _written(inner) for key, inner in value.items() if inner is not None}
-    return [_written(inner) for inner in value] if isinstance(value, list) else value
-
-
 def _is_possible(config: RunConfig, arm: Arm) -> bool:
     """Whether the config takes the arm's keys and values: a task without `n_train` has no arm with more data, and only
     the general engine carries out interventions."""
@@ -152,7 +121,7 @@ def _is_possible(config: RunConfig, arm: Arm) -> bool:
         return False
     raw = configio.dump(config)
     try:
-        configio.load_run(configio.overlay(raw, _changes(config, arm)))
+        configio.load_run(configio.overlay(raw, arm.changes))
     except ValueError:
         return False
     return True
@@ -163,7 +132,7 @@ def _base(config: RunConfig) -> dict[str, Any]:
     raw, defaults = configio.dump(config), frozen_defaults(RunConfig)
     base = {key: raw[key] for key in VARIABLE if key not in defaults or defaults[key] != canonical(raw[key])}
     return {
-        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else _written(value)
+        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else written(value)
         for key, value in base.items()
         if value is not None
     }
@@ -174,7 +143,7 @@ def _told(values: Mapping[str, Any], table: Any) -> dict[str, Any]:
     defaults = frozen_defaults(type(table))
     apart = ("name",) if isinstance(table, Regime) else ()
     return {
-        key: _written(value)
+        key: written(value)
         for key, value in values.items()
         if value is not None and key not in apart and (key not in defaults or defaults[key] != canonical(value))
     }

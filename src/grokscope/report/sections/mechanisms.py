@@ -58,7 +58,8 @@ def _case(reading: Reading) -> Case | None:
     if reading.verdict is None or reading.trajectory is None:
         return None
     facts = reading.subject.record.get("facts") or {}
-    setup = setup_of_config(reading.subject.config or {}, facts, _intervened(reading.subject.path))
+    path = reading.subject.path
+    setup = setup_of_config(reading.subject.config or {}, facts, _intervened(path), Path(path) if path else None)
     return Case(reading.trajectory, reading.verdict, setup)
 
 
