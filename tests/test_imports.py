@@ -39,6 +39,7 @@ LINE = [
     {"foreign"},
     {"study", "execute"},
     {"report"},
+    {"comparison"},
     {"archive"},
     {"commands", "cli"},
 ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import branch as branch_run
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
+    from grokscope.comparison import compare
     from grokscope.components import EngineChoice, Filter, Intervention, Loss, Measurement, Optimizer, Schedule
     from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
@@ -53,6 +54,7 @@ _WHERE = {
     "branch_run": "commands.train:branch",
     "extend_run": "commands.train:extend",
     "train_run": "commands.train:train_run",
+    "compare": "comparison:compare",
     "dissect": "dissect.battery:dissect",
     "Setup": "mechanism.setup:Setup",
     "delay_law": "mechanism.of_anything:delay_law",
@@ -112,6 +114,7 @@ __all__ = [
     "Verdict",
     "branch_run",
     "build_report",
+    "compare",
     "delay_law",
     "dissect",
     "explain",

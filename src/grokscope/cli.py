@@ -87,7 +87,7 @@ VERBS = {
     "report": Verb("report:report", "one HTML page on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "everything about one run"),
-    "compare": Verb("look:compare", "runs side by side: configs and results"),
+    "compare": Verb("compare:compare", "two runs, arms, studies or logs: what differs, and how sure", ("criteria",)),
     "sql": Verb("look:sql", "query all runs and evaluations with SQL"),
     "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
     "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),

@@ -150,7 +150,8 @@ def test_it_ungrokked_as_published_and_its_peak_is_an_oracles(archive, tmp_path)
 
 
 def test_every_command_works_on_it(archive, tmp_path):
-    from grokscope.commands.look import compare, ls, show, sql
+    from grokscope.commands.compare import compare
+    from grokscope.commands.look import ls, show, sql
     from grokscope.commands.verdict import verdict as verdicts
     from grokscope.report import build_report
 
@@ -158,7 +159,7 @@ def test_every_command_works_on_it(archive, tmp_path):
     runs = import_archive(archive, root)
     assert "2 runs: 2 done" in str(ls(root))
     assert "85,054 examples" in str(show(runs[0].path))
-    assert "regime.weight_decay" in str(compare([run.path for run in runs]))
+    assert "regime.weight_decay" in str(compare([str(run.path) for run in runs]))
     rows = sql("select count(*) as n, max(ood_test_acc) as best from metrics", root=root).rows
     assert rows[0]["n"] == 122
     assert "early-peak" in str(verdicts([root]))

@@ -86,12 +86,12 @@ def test_importing_and_looking_imports_no_torch(place):
         "    except SystemExit as e: assert e.code == 0, line\n"
         "    assert 'torch' not in sys.modules, line\n"
     )
-    run = next((place / "runs").iterdir())
+    run, other = sorted(p for p in (place / "runs").iterdir() if p.name[0] != ".")[:2]
     lines = [
         "--help", "study", "train --help", "ls runs", f"show {run}",
         "study status study.toml", "study check study.toml",
         "study plan study.toml --no-probe", "sql select(1)", "list", f"verdict {run}", "study report study.toml",
-        f"compare {run} {run}", "study run study.toml",
+        f"compare {run} {other}", "study run study.toml",
     ]  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, *lines], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_help_costs_little_cpu():
         (["verdict", "run.toml"], "run.toml"),
         (["verdict"], "verdict needs a run folder"),
         (["report", "nowhere"], "nowhere: no such folder"),
-        (["compare", "runs"], "compare needs two runs or more"),
+        (["compare", "runs/a", "runs/b", "runs/c"], "compare has two sides, and 3 were named"),
         (["sql", "selec 1"], "the query failed"),
         (["list", "taks"], "unknown kind 'taks'; did you mean 'task'?"),
         (["extend", "nowhere", "--steps", "5"], "nowhere: no such folder"),
@@ -184,9 +184,9 @@ def test_a_bug_of_ours_shows_its_trace_and_has_its_own_code(monkeypatch, capsys)
 
 def test_json_is_json_for_every_verb_that_prints(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    run = str(next((place / "runs").iterdir()))
+    run, other = sorted(str(p) for p in (place / "runs").iterdir() if p.name[0] != ".")[:2]
     for args in (
-        ["ls", "runs"], ["show", run], ["compare", run, run], ["sql", "select * from runs"], ["list"],
+        ["ls", "runs"], ["show", run], ["compare", run, other], ["sql", "select * from runs"], ["list"],
         ["verdict", run], ["study", "status", "study.toml"], ["study", "check", "study.toml"],
         ["study", "plan", "study.toml", "--no-probe"], ["study", "run", "study.toml"],
         ["study", "report", "study.toml", "--out", "page.html"], ["report", "runs", "--out", "page.html"],

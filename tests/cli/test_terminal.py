@@ -51,9 +51,9 @@ def runs(tmp_path_factory):
     return root
 
 
-def test_ls_and_show_and_compare_escape_names_values_and_notes(runs):
+def test_ls_and_show_escape_names_values_and_notes(runs):
     folders = sorted(p for p in runs.iterdir() if p.name[0] != ".")
-    for words in (["ls", runs], ["compare", *folders], *(["show", p] for p in folders)):
+    for words in (["ls", runs], *(["show", p] for p in folders)):
         code, out, _ = command(*words)
         assert code == 0
         assert not any(line.startswith("run 2 is done") for line in out.splitlines())
@@ -61,6 +61,13 @@ def test_ls_and_show_and_compare_escape_names_values_and_notes(runs):
     _, out, _ = command("show", folders[-1])
     assert "[red]x[/red] [link=http://x]y[/link] :skull:" in out
     assert "one\\nrun 2 is done" in out
+
+
+def test_compare_escapes_what_it_refuses(runs):
+    code, _, err = command("compare", *sorted(p for p in runs.iterdir() if p.name[0] != "."))
+    assert code == 2
+    assert "\\x1b[31m" in err
+    assert "is a copy of" in err
 
 
 def test_json_stays_json(runs):

@@ -30,7 +30,7 @@ def test_ls_and_compare(root, capsys):
     assert "end [score]" in header
     assert cli(["compare", *map(str, sorted(root.iterdir()))]) == 0
     shown = capsys.readouterr().out
-    for row in ("T_gen [steps]", "delay_ratio [times]", "peak [score]", "peak_step [steps]"):
+    for row in ("T_gen [steps]", "delay_ratio [times]", "peak [score]", "settling [steps]"):
         assert f"\n{row} " in shown
 
 

@@ -137,21 +137,21 @@ def test_a_run_that_has_ended_is_not_called_failed_because_it_cannot_be_trained_
     assert (run.path / "status.json").read_bytes() == before
 
 
-def test_compare_shows_which_splits_differ_in_their_data(tmp_path):
-    from grokscope.commands.look import compare
+def test_compare_says_first_which_splits_differ_in_their_data(tmp_path):
+    from grokscope.comparison import compare
 
     one, two = (train(quick(regime__lr=lr), tmp_path) for lr in (1e-2, 2e-2))
-    assert set(compare([one.path, two.path]).config) == {"regime.lr"}, "the same data is no difference"
-    own = one.facts["data"]["digests"]["id_val"][:8]
-    edit(two, redrawn)
-    found = compare([one.path, two.path])
-    assert found.data()["config"]["data.id_val"] == [own, "0" * 8]
-    assert "data.train" not in found.config
-    assert "data.id_val" in str(found)
-    edit(two, without)
-    found = compare([one.path, two.path])
-    assert found.config["data.id_val"] == [own, "-"]
-    assert "data.version" not in found.config, "both are of version 1"
+    found = compare(one, two)
+    assert (found.same_data, [s.key for s in found.settings]) == ("same", ["regime.lr"]), "same data is no difference"
+    two = edit(two, redrawn)
+    found = compare(one, two)
+    assert {s.split: s.word for s in found.data} == {"train": "same", "id_val": "other"}
+    assert found.same_data == "other"
+    assert found.says[0].startswith("Data: other examples in id_val")
+    two = edit(two, without)
+    found = compare(one, two)
+    assert {s.word for s in found.data} == {"unknown"}
+    assert "facts.data_version" not in [s.key for s in found.settings], "both are of version 1"
 
 
 def test_a_studys_report_shows_the_studys_label_of_a_run_that_began_under_another(tmp_path):

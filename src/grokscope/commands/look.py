@@ -1,9 +1,7 @@
-"""ls, show, compare, sql, list: looking at what is there."""
+"""ls, show, sql, list: looking at what is there."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,8 +10,7 @@ from grokscope.commands.intervened import checkpoints_line, lineage_line, print_
 from grokscope.commands.output import Result, Rows, print_table, states
 from grokscope.commands.verdict import moment_text
 from grokscope.config import require
-from grokscope.files import finite
-from grokscope.results.milestones import Milestone, MilestonesRecord, Span
+from grokscope.results.milestones import MilestonesRecord
 from grokscope.results.record import plain
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.dissected import outdated
@@ -22,26 +19,15 @@ from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
 from grokscope.store.measured import measured_summary
 from grokscope.store.metrics import Damaged
-from grokscope.store.same_data import digests_of, version_of
 from grokscope.verdicts import run_verdicts, verdict_line
 from grokscope.vocabulary.columns import table
-from grokscope.vocabulary.splits import REPORTED, SPLITS, oracle_label
+from grokscope.vocabulary.splits import SPLITS
 from grokscope.vocabulary.text import number, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 TIMES = ("T_fit", "T_gen", "T_gen_stable", "T_grok")
-STEPS = (*TIMES, "delay", "delay_ratio")
-PEAKS = ("peak", "peak_step", "drop")
-"""Numbers that follow from the highest evaluation."""
-UNITS = {
-    **dict.fromkeys((*TIMES, "delay", "peak_step"), "steps"),
-    **dict.fromkeys(("peak", "end", "final", "drop"), "score"),
-    "delay_ratio": "times",
-}
-"""Of what `compare` shows; a score is an accuracy, or R2 of a regression."""
-LEVELS = ("peak", "peak_rule", "peak_step", "end", "final", "drop")
 
 
 @dataclass
@@ -249,85 +235,6 @@ def show(run: Path, /) -> Shown:
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
     return Shown(found, status, splits, tuple(problems))
-
-
-@dataclass
-class Compared(Result):
-    """Two or more runs side by side."""
-
-    runs: list[str]
-    config: dict[str, list[Any]]
-    """Dotted key -> the value in each run, where they differ."""
-    results: dict[str, list[Any]]
-    """Quantity -> its value in each run."""
-
-    def data(self) -> Any:
-        return {"runs": self.runs, "config": self.config, "results": finite(plain(self.results))}
-
-    def show(self, console: "Console") -> None:
-        names = [f"({i})" for i in range(1, len(self.runs) + 1)]
-        for name, run in zip(names, self.runs, strict=True):
-            console.print(f"{name} {run}")
-        rows = [[key, *map(_shown, values)] for key, values in self.config.items()]
-        print_table(console, ["config", *names], rows or [["no difference", *("" for _ in names)]])
-        results = [[self._called(key), *map(_result_text, values)] for key, values in self.results.items()]
-        print_table(console, ["result", *names], [row for row in results if not row[0].endswith("peak_rule")])
-
-    def _called(self, key: str) -> str:
-        """A peak on the split that is only reported is an oracle's, and says so."""
-        split, _, quantity = key.rpartition(" ")
-        rules = self.results.get(f"{split} peak_rule".strip(), ())
-        stamp = next((oracle_label(s) for s in REPORTED if oracle_label(s) in rules), "")
-        named = f"{key}, {stamp}" if quantity in PEAKS and stamp else key
-        return f"{named} [{UNITS[quantity]}]" if quantity in UNITS else named
-
-
-def _result_text(value: Any) -> str:
-    if isinstance(value, Milestone | Span):
-        return moment_text(value)
-    if value is None or value != value:
-        return ""
-    return number(value) if isinstance(value, int | float) else _shown(value)
-
-
-def compare(runs: Sequence[Path], /) -> Compared:
-    """Put runs side by side: where their configs differ, and what came of it.
-
-    Args:
-        runs: Two or more run folders.
-
-    Raises:
-        ValueError: for fewer than two, or a folder that is not a run.
-    """
-    require(len(runs) >= 2, "compare needs two runs or more")
-    found = [open_run(path) for path in runs]
-    configs = [configio.with_items(configio.flatten(run.config)) | _data(run) for run in found]
-    keys = dict.fromkeys(chain.from_iterable(configs))
-    values = {key: [config.get(key, "-") for config in configs] for key in keys}
-    differ = {key: own for key, own in values.items() if any(value != own[0] for value in own)}
-    splits = [_judge(run, run.status["state"]) for run in found]
-    return Compared([str(p) for p in runs], differ, _results(found, splits))
-
-
-def _data(run: Run) -> dict[str, Any]:
-    """Version and digests of what a run learned from: that two runs learned from other data shows beside their
-    settings."""
-    digests = {f"data.{split}": digest[:8] for split, digest in digests_of(run.record).items()}
-    return {"data.version": version_of(run.record), **digests}
-
-
-def _results(runs: list[Run], verdicts: list[Splits]) -> dict[str, list[Any]]:
-    out: dict[str, list[Any]] = {
-        "state": [run.status["state"] for run in runs],
-        "step": [run.status["step"] for run in runs],
-    }
-    names = dict.fromkeys(chain.from_iterable(verdicts))
-    for split in names:
-        judged = [splits.get(split) for splits in verdicts]
-        front = f"{split} " if len(names) > 1 else ""
-        out[f"{front}verdict"] = [v and v.verdict for v in judged]
-        out |= {f"{front}{key}": [v and getattr(v.milestones, key) for v in judged] for key in (*STEPS, *LEVELS)}
-    return out
 
 
 def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:

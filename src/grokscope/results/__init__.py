@@ -20,6 +20,18 @@ is renamed, added or removed raises ``SCHEMA`` of its file; a change of how some
 
 from grokscope.results.answer import Reliance, Where
 from grokscope.results.calibration import Calibration, Condition
+from grokscope.results.comparison import (
+    ComparedRun,
+    Comparison,
+    ComparisonSide,
+    CurveDifference,
+    NumberRow,
+    Setting,
+    SideNumber,
+    SplitComparison,
+    SplitData,
+    WordRow,
+)
 from grokscope.results.dissection import Dissection, Request
 from grokscope.results.erasures import M4, Erasure
 from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
@@ -50,14 +62,14 @@ from grokscope.results.trials import Trial
 from grokscope.results.verdict import Formation, VerdictRecord
 
 RECORDS: tuple[type[Record], ...] = (
-    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, CellMiddle, Condition, Control, Curve,
-    Declaration, Declarations, DesignResult, Dissection, Effect, Erasure, Explanation, FactorEffect,
-    Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest, Inputs, M1, M4, M5, M6,
-    Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null, PartsRecord, PatienceNeeded, Power,
-    Predictions, ProbeResult, Regret, Reliability, Reliance, Request, Response, Result, RuleResult, RunNumber, RunStop,
-    SceneRecord, Score, Settings, Signs, Site, SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy,
-    StopRule, Stopping, Trial,
-    VerdictRecord, Where,
+    Ablations, Arm, Arms, ByEffect, ByTarget, Calibration, CauseArm, CellMiddle, ComparedRun, Comparison,
+    ComparisonSide, Condition, Control, Curve, CurveDifference, Declaration, Declarations, DesignResult, Dissection,
+    Effect, Erasure, Explanation, FactorEffect, Finding, Formation, Hypotheses, HypothesisArm, HypothesisResult,
+    HypothesisTest, Inputs, M1, M4, M5, M6, Measured, MeasuredCheckpoint, Milestone, MilestonesRecord, Noise, Null,
+    NumberRow, PartsRecord, PatienceNeeded, Power, Predictions, ProbeResult, Regret, Reliability, Reliance, Request,
+    Response, Result, RuleResult, RunNumber, RunStop, SceneRecord, Score, Setting, Settings, SideNumber, Signs, Site,
+    SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, SplitComparison, SplitData, Stopping,
+    StopRule, Trial, VerdictRecord, Where, WordRow,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

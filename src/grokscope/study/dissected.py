@@ -197,6 +197,31 @@ def _example(head: str) -> str:
     return f"{head}{word}{'@64' if QUANTITIES[head].needs_k else ''}"
 
 
+def available(run: Path) -> list[str]:
+    """Names of all numbers that a dissected run has, in the order of `QUANTITIES`.
+
+    Raises:
+        ValueError: naming the file, for a damaged record.
+    """
+    folder = run / FOLDER
+    m1, m4 = ProbesFile.read(folder / "m1.json").m1, ErasuresFile.read(folder / "m4.json").m4
+    m5, m6 = _m5(folder), NeuronsFile.read(folder / "m6.json").m6
+    curves = [c.on for c in m5.curves if c.scaling == "relative"]
+    ablated = [a.on for a in m6.ablations if a.ablation == PUBLISHED_ABLATION]
+    by_k = [f"{scene}@{k}" for scene in ablated for k in m6.ks if k]
+    places: dict[str, list[str]] = {
+        **{head: curves for head, quantity in QUANTITIES.items() if quantity.places == "scene"},
+        **{head: by_k for head, quantity in QUANTITIES.items() if quantity.needs_k},
+        "probe.env": [p.site for p in m1.probes if p.target == "environment"],
+        "probe.task": [p.site for p in m1.probes if p.target == "task"],
+        "erase.refitted": [e.eraser for e in m4.erasures],
+    }
+    names: list[str] = []
+    for head in QUANTITIES:
+        names += [f"{head}.{place}" for place in places[head]] if head in places else [head]
+    return names
+
+
 def undone(run: Path) -> str | None:
     """The command that makes the records which an expectation needs; None where they are there."""
     command = shlex.join(["grokscope", "dissect", str(run)])

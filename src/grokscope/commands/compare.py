@@ -1,0 +1,272 @@
+"""compare: two runs, arms, studies or logs side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.logs import Ticker, as_options, columns_of, criteria_of
+from grokscope.commands.output import Result, print_table
+from grokscope.config import require
+from grokscope.results.comparison import Comparison, NumberRow, SplitComparison, WordRow
+from grokscope.vocabulary.text import listed, number, plural
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_RUNS = 12
+"""Up to so many runs are listed one by one."""
+MOST_ARMS = 3
+"""Tables of up to so many pairs of arms are printed; of more only as JSON."""
+
+
+@dataclass
+class Shown(Result):
+    """The comparison as text."""
+
+    comparison: Comparison
+
+    def data(self) -> Any:
+        return self.comparison.to_dict()
+
+    def show(self, console: "Console") -> None:
+        c = self.comparison
+        for letter, side in zip("AB", c.sides, strict=True):
+            console.print(f"{letter}: {side.name} ({side.source})", style="bold")
+        for sentence in c.says:
+            console.print(sentence)
+        _show_settings(console, c)
+        _show_tests(console, c)
+        for s in _few_arms(console, c):
+            _show_split(console, c, s)
+        _show_rows(console, "dissection", c.dissection, c)
+        _show_words(console, "dissection", c.dissection_words, c)
+        _say(console, c.dissection_note)
+        _show_words(console, "mechanism", c.mechanisms, c)
+        _say(console, f"mechanisms: {c.mechanisms_note}" if c.mechanisms_note else "")
+        _show_curves(console, c)
+        _show_runs(console, c)
+
+
+def compare(
+    places: Sequence[str],
+    /,
+    *,
+    split: str | None = None,
+    names: tuple[str, ...] = (),
+    root: Path = Path("runs"),
+    group: str | None = None,
+    mechanisms: bool = False,
+    steps_per_unit: float | None = None,
+    step: str | None = None,
+    train: str | None = None,
+    held_out: tuple[str, ...] = (),
+    train_loss: str | None = None,
+    held_out_loss: tuple[str, ...] = (),
+    norm: tuple[str, ...] = (),
+    kind: str = "classification",
+    n: tuple[str, ...] = (),
+    threshold: float | None = None,
+    trivial: tuple[str, ...] = (),
+    trivial_loss: tuple[str, ...] = (),
+    scale: float = 1.0,
+    repeated: str = "error",
+    part: str | None = None,
+    max_mb: float | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Shown:
+    """Compare two runs, two arms of a study, two studies, or other people's logs, in any pairing.
+
+    ``grokscope compare runs/A runs/B``; ``grokscope compare 'runs/a_*' 'runs/b_*'``; ``grokscope compare
+    STUDY.toml::'decay 0.1' STUDY.toml::'decay 0.5'``; a study or folder with two arms can stand alone. Of logs name the
+    columns as for `verdict`. Every difference is that of the first side less the second. Thresholds are set by
+    ``--criteria.fit 0.98`` and so on.
+
+    Args:
+        places: One or two of: a run folder, a folder of runs or logs, a quoted pattern of them, a study file or the
+            name of a shipped one, a log; each with ::ARM for one arm of it.
+        split: The held-out split that leads.
+        names: What the two sides are called.
+        root: Folder that holds the runs of studies.
+        group: Regular expression on the names of logs: the named group seed tells runs of one group apart, the other
+            named groups are the arms.
+        mechanisms: Ask the checks of mechanisms of any number of runs; of up to 60 they are asked anyway.
+        steps_per_unit: Optimizer steps in one unit of a log's step column (steps per epoch for a log in epochs).
+        step: Column of the step or epoch.
+        train: Column of the train accuracy.
+        held_out: Column of the held-out accuracy, or split=column for each split.
+        train_loss: Column of the train loss: needed to see divergence.
+        held_out_loss: Column of the held-out loss, or split=column.
+        norm: Column of the total weight norm, or group=column.
+        kind: classification or regression.
+        n: Examples in a held-out split, or split=number: for the noise band.
+        threshold: Held-out score that counts as generalized.
+        trivial: Accuracy of the trivial predictor, or split=number.
+        trivial_loss: Regression: loss of the trivial predictor, or split=number.
+        scale: Multiplies the accuracies: 0.01 for a log in percent.
+        repeated: Where steps go back: error, or last for a resumed log.
+        part: Which part of nested JSON is the log.
+        max_mb: Largest log that is read, in megabytes (512).
+
+    Raises:
+        ValueError: other than two sides, a place that is nothing, one run on both sides, no held-out split in common, a
+            missing column (the nearest is named), an unknown arm.
+    """
+    from grokscope.comparison import Options, compare_sides, two_sides
+
+    require(len(places) > 0, "compare needs two sides, or one place that holds two arms")
+    if len(places) > 2:
+        raise ValueError(
+            f"compare has two sides, and {len(places):,} were named: quote a pattern that stands for one side "
+            "('runs/a_*'), or put all arms on one page: grokscope report"
+        )
+    options = Options(root, group, columns_of(locals()), steps_per_unit)
+    first, second = (*places, None)[:2]
+    try:
+        sides = two_sides(first, second, options, names or None)
+        wanted = True if mechanisms else None
+        criteria = criteria_of(overrides or {})
+        found = compare_sides(*sides, split=split, criteria=criteria, mechanisms=wanted, told=Ticker)
+    except ValueError as error:
+        raise ValueError(as_options(str(error))) from None
+    return Shown(found.record)
+
+
+# -- what is printed --------------------------------------------------------------------------------------------------
+
+
+def _say(console: "Console", words: str) -> None:
+    if words:
+        console.print(words)
+
+
+def _show_settings(console: "Console", c: Comparison) -> None:
+    console.print("")
+    if c.settings:
+        rows = [[s.key, _values(s.a), _values(s.b)] for s in c.settings]
+        print_table(console, ["config", "A", "B"], rows)
+    elif not c.settings_note:
+        console.print("config: no difference")
+    _say(console, f"config: {c.settings_note}" if c.settings_note else "")
+    if c.data:
+        print_table(console, ["data", "examples", ""], [[f"data.{d.split}", d.word, d.says] for d in c.data])
+
+
+def _values(values: tuple[Any, ...] | None) -> str:
+    """All values of one side; a few of many."""
+    if values is None:
+        return "unknown"
+    shown = [_value(v) for v in values]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return ", ".join(shown[:5]) + more if shown else "-"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _show_tests(console: "Console", c: Comparison) -> None:
+    from grokscope.comparison.sentences import test_cells
+
+    console.print("")
+    if c.tests_note:
+        console.print(f"tests: {c.tests_note}")
+        return
+    rows = [[t.name, *test_cells(t)] for t in c.tests]
+    print_table(console, ["test (exploratory)", "effect, A against B", "p", "seeds to decide"], rows)
+    tested = [t for t in c.tests if t.test is not None]
+    notes: dict[str, list[str]] = {}
+    for t in tested:
+        for note in t.notes:
+            notes.setdefault(note, []).append(t.name)
+    for note, of in notes.items():
+        console.print(f"note{f', {listed(of)}' if len(of) < len(tested) else ''}: {note}")
+
+
+def _few_arms(console: "Console", c: Comparison) -> Sequence[SplitComparison]:
+    pairs = dict.fromkeys(s.arms for s in c.splits)
+    if len(pairs) > MOST_ARMS:
+        console.print(f"{plural(len(pairs), 'pair')} of arms: their tables are in --json")
+        return ()
+    return c.splits
+
+
+def _show_split(console: "Console", c: Comparison, s: SplitComparison) -> None:
+    from grokscope.comparison.sentences import difference_words, range_words, side_words
+
+    console.print("")
+    arm = f"{s.arms[0]}, " if len({t.arms for t in c.splits}) > 1 else ""
+    rows = [["verdict", _tally(s.verdicts.a), "", _tally(s.verdicts.b), "", "", ""]]
+    for row in (*s.milestones, *s.phases, *s.levels):
+        if row.a.n or row.b.n:
+            difference = difference_words(row) or row.note
+            own = [side_words(row.a), range_words(row.a), side_words(row.b), range_words(row.b)]
+            rows.append([_called(row), *own, difference])
+    header = [f"{arm}{s.split}", "A", "A from to", "B", "B from to", "A less B"]
+    print_table(console, header, [row[:6] for row in rows])
+
+
+def _called(row: NumberRow) -> str:
+    stamp = f", {row.note}" if row.note.startswith("oracle") else ""
+    return f"{row.name}{stamp} [{row.unit}]"
+
+
+def _tally(words: Mapping[str, int]) -> str:
+    if sum(words.values()) == 1:
+        return next(iter(words))
+    return ", ".join(f"{count:,} {word}" for word, count in words.items())
+
+
+def _show_rows(console: "Console", what: str, rows: Sequence[NumberRow], c: Comparison) -> None:
+    """Numbers that differ; those that agree in one line."""
+    from grokscope.comparison.sentences import agrees, difference_words, side_words
+
+    other = [row for row in rows if not agrees(row)]
+    if other:
+        console.print("")
+        body = [[_called(row), side_words(row.a), side_words(row.b), difference_words(row)] for row in other]
+        print_table(console, [what, "A", "B", "A less B"], body)
+    _say_alike(console, what, [row.name for row in rows if agrees(row)], "number")
+
+
+def _show_words(console: "Console", what: str, rows: Sequence[WordRow], c: Comparison) -> None:
+    other = [row for row in rows if row.differs]
+    if other:
+        console.print("")
+        print_table(console, [what, "A", "B"], [[row.name, _tally(row.a), _tally(row.b)] for row in other])
+    _say_alike(
+        console, what, [row.name for row in rows if not row.differs], "check" if what == "mechanism" else "conclusion"
+    )
+
+
+def _say_alike(console: "Console", what: str, names: Sequence[str], noun: str) -> None:
+    if names:
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        console.print(f"{what}: no difference in {plural(len(names), noun)} ({listed(names[:6])}{more})")
+
+
+def _show_curves(console: "Console", c: Comparison) -> None:
+    """Where the curves lie furthest apart."""
+    from grokscope.comparison.sentences import furthest
+
+    if c.curves:
+        console.print("")
+        print_table(console, ["curve, A less B", "at the end", "furthest apart", "at", "pairs"],
+                    [furthest(curve, c) for curve in c.curves])  # fmt: skip
+    _say(console, f"curves: {c.curves_note}" if c.curves_note else "")
+
+
+def _show_runs(console: "Console", c: Comparison) -> None:
+    """Each run where there are few, else those that give no number."""
+    every = [(letter, run) for letter, side in zip("AB", c.sides, strict=True) for run in side.runs]
+    few = len(every) <= MOST_RUNS
+    rows = [
+        [letter, "" if r.seed is None else str(r.seed), r.state, number(r.step), r.verdict or "", r.run, r.reason]
+        for letter, r in every
+        if few or r.state != "done"
+    ]
+    if rows:
+        console.print("")
+        print_table(console, ["side", "seed", "state", "step", "verdict", "run", "reason"], rows)

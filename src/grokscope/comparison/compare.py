@@ -1,0 +1,322 @@
+"""`grokscope.compare`: two runs, arms, studies or logs, from what they were trained on to what tells them apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.comparison.curves import PairedCurve, paired_curves
+from grokscope.comparison.dissected import dissections
+from grokscope.comparison.judging import SideJudge, judged, shared_splits
+from grokscope.comparison.mechanisms import mechanisms as mechanism_words
+from grokscope.comparison.member import Member
+from grokscope.comparison.numbers import Apart, compared_on
+from grokscope.comparison.questions import Pair, answers
+from grokscope.comparison.same_data import data_sentence, same_data, split_data
+from grokscope.comparison.sentences import findings, state_sentence
+from grokscope.comparison.settings import differing_settings, settings_note
+from grokscope.comparison.sides import Options, Side, two_sides
+from grokscope.registry import nearest
+from grokscope.results.comparison import ComparedRun, Comparison, ComparisonSide, SplitComparison
+from grokscope.results.hypothesis import HypothesisResult
+from grokscope.vocabulary.splits import speaking
+from grokscope.vocabulary.text import listed, whole
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria
+
+FEW_CURVES = 100
+"""Up to so many runs the curves are read without being asked for."""
+
+Told = Callable[[str], Callable[[int, int], None]]
+"""What is being done -> who is told how many of how many are done."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparison, and the curves that its page draws."""
+
+    record: Comparison
+    curves: tuple[PairedCurve, ...]
+
+
+def compare(
+    a: Any,
+    b: Any = None,
+    *,
+    split: str | None = None,
+    root: str | Path = "runs",
+    group: str | None = None,
+    names: Sequence[str] | None = None,
+    criteria: "Criteria | None" = None,
+    steps_per_unit: float | None = None,
+    mechanisms: bool | None = None,
+    **columns: Any,
+) -> Comparison:
+    """Compare two sides: runs, arms of a study, whole studies or other people's logs, in any pairing.
+
+        gs.compare("runs/a_s0-1f...", "runs/b_s0-9c...")
+        gs.compare("studies/digits.toml::decay 0.1", "studies/digits.toml::decay 0.5")
+        gs.compare("mine/*.csv", "theirs/*.csv", group=r"(?P<g>.*)_s(?P<seed>\\\\d+)", step="epoch", train="acc",
+                   held_out={"test": "val_acc"})
+
+    Every difference is the first side's number less the second's. Tests are those of ``[[hypothesis]]`` and, asked
+    after the runs were seen, exploratory; of one run against one run nothing is tested.
+
+    Args:
+        a: a run folder, a folder or pattern of runs, a study file (or the name of a shipped study), a log, or a
+            pattern of logs, each with ``::ARM`` for one arm of it; a `Run`, `Trajectory` or `Study`; a list of these.
+        b: the other side; None where `a` holds exactly two arms.
+        split: the held-out split that leads; by default the one that stands for the runs.
+        root: folder that holds the runs of studies.
+        group: pattern that tells groups and seeds of logs by their names, see `grokscope.verdicts_of_logs`.
+        names: what the two sides are called.
+        criteria: thresholds; by default those of the study file, where both sides have the same.
+        steps_per_unit: optimizer steps in one unit of a log's step column, where it counts something else.
+        mechanisms: whether to ask the checks of mechanisms; None: of up to 60 runs.
+        columns: of logs, see `grokscope.trajectory.from_log`; logs of two shapes are read by it first, and compared as
+            trajectories.
+
+    Misleads: a difference between configurations that differ in several settings belongs to no single one of them; and
+    scores on other examples differ by the examples, too.
+
+    Raises:
+        ValueError: a place that is nothing, one run on both sides, no held-out split in common, an unknown arm or
+            split, nothing that could be judged.
+    """
+    options = Options(Path(root), group, columns, steps_per_unit)
+    found = compare_sides(*two_sides(a, b, options, names), split=split, criteria=criteria, mechanisms=mechanisms)
+    return found.record
+
+
+def compare_sides(
+    a: Side,
+    b: Side,
+    *,
+    split: str | None = None,
+    criteria: "Criteria | None" = None,
+    mechanisms: bool | None = None,
+    curves: bool = False,
+    told: Told | None = None,
+) -> Compared:
+    """The comparison of two sides that were read. `curves`: of any number of runs; else of few. See `compare`."""
+    judge = SideJudge(criteria or _criteria(a, b))
+    a, b = (replace(s, members=judged(s.members, judge, told and told("judged"))) for s in (a, b))
+    splits = _ordered(a, b, judge, split)
+    pairs, unpaired = _pairs(a, b)
+    apart, kinds, alike = _times_apart(a, b), _kinds_apart(a, b), _tasks(a) == _tasks(b)
+    drawn, curves_note = _curves(pairs, splits[0], judge, alike and not apart, apart, curves)
+    tests, tests_note = _tests(pairs, splits[0], judge, apart, kinds, alike)
+    data = split_data(a, b)
+    numbers, words, dissection_note = dissections(a, b)
+    checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms, told and told("explained"))
+    known = Comparison(
+        a=_side(a, splits[0], judge),
+        b=_side(b, splits[0], judge),
+        split=splits[0],
+        same_data=same_data(data),
+        says=(),
+        data=data,
+        settings=differing_settings(a, b),
+        settings_note=settings_note(a, b),
+        splits=tuple(_on_splits(pairs, splits, judge, Apart(times=apart, scores=kinds, unit=_unit(a, b)))),
+        unpaired_arms=tuple(unpaired),
+        tests=tests,
+        tests_note=tests_note,
+        curves=tuple(curve.record() for curve in drawn),
+        curves_note=curves_note,
+        dissection=numbers,
+        dissection_words=words,
+        dissection_note=dissection_note,
+        mechanisms=checks,
+        mechanisms_note=checks_note,
+    )
+    lengths = _lengths(pairs, splits[0], judge)
+    cautions = [*_cautions(a, b, kinds, apart), *([f"Lengths: {lengths}."] if lengths else []), *judge.notes]
+    says = (data_sentence(data, a, b), *cautions, state_sentence(known), *findings(known))
+    return Compared(replace(known, says=tuple(filter(None, says))), tuple(drawn))
+
+
+def _criteria(a: Side, b: Side) -> "Criteria | None":
+    """A study's own thresholds, where both sides are judged by the same."""
+    given = [side.criteria for side in (a, b) if side.kind == "study"]
+    if len(given) == 2 and given[0] != given[1]:
+        raise ValueError(
+            f"criteria: {a.name} and {b.name} are judged by the thresholds of two study files, which differ; name "
+            "those that hold for both"
+        )
+    return given[0] if given else None
+
+
+def _ordered(a: Side, b: Side, judge: SideJudge, wanted: str | None) -> list[str]:
+    """Splits that both sides have, the leading one first."""
+    shared = shared_splits(a.members, b.members, judge)
+    if not shared:
+        raise ValueError(_no_split(a, b, judge))
+    if wanted is not None and wanted not in shared:
+        raise ValueError(f"both sides have no held-out split {wanted!r}{nearest(wanted, shared)}")
+    lead = wanted or speaking(shared)
+    return [lead, *(split for split in shared if split != lead)]
+
+
+def _no_split(a: Side, b: Side, judge: SideJudge) -> str:
+    parts = []
+    for side in (a, b):
+        found = dict.fromkeys(split for m in side.members for split in judge.splits(m))
+        why = next((m.problem for m in side.members if m.problem), "no evaluations yet")
+        parts.append(f"{side.name} has {listed(list(found))}" if found else f"{side.name} has none ({why})")
+    remedy = ""
+    if "logs" in (a.kind, b.kind):
+        remedy = "; give the column of a log the other side's name, as in held_out={'id_val': 'val_acc'}"
+    return f"no held-out split is on both sides: {'; '.join(parts)}{remedy}"
+
+
+def _pairs(a: Side, b: Side) -> tuple[list[Pair], list[str]]:
+    """Which arm is compared with which: the only ones, else those of one name; and what has no counterpart."""
+    if len(a.arms) == len(b.arms) == 1:
+        return [Pair((a.name, b.name), (a.arms[0], b.arms[0]), a.members, b.members)], []
+    shared = [arm for arm in a.arms if arm in b.arms]
+    pairs = [Pair((f"{a.name}, {arm}", f"{b.name}, {arm}"), (arm, arm), a.of(arm), b.of(arm)) for arm in shared]
+    alone = [f"{side.name}: {arm}" for side in (a, b) for arm in side.arms if arm not in shared]
+    if not pairs:
+        # Runs of several configurations are no sample of one: they are shown, and nothing is tested
+        return [Pair((a.name, b.name), (a.name, b.name), a.members, b.members, pooled=True)], alone
+    return pairs, alone
+
+
+def _on_splits(pairs: Sequence[Pair], splits: Sequence[str], judge: SideJudge, apart: Apart) -> list[SplitComparison]:
+    every = [(split, pair) for split in splits for pair in pairs]
+    return [compared_on(split, pair.arms, pair.a, pair.b, judge, apart) for split, pair in every]
+
+
+def _unit(a: Side, b: Side) -> str:
+    return a.unit if a.unit == b.unit else f"{a.unit} or {b.unit}"
+
+
+def _tests(
+    pairs: Sequence[Pair], split: str, judge: SideJudge, apart: str, kinds: str, alike: bool
+) -> tuple[tuple[HypothesisResult, ...], str]:
+    """(tests, why there are none)."""
+    if any(pair.pooled for pair in pairs):
+        return (), (
+            "the sides hold several configurations and no arm of one name: runs of one seed would count several times; "
+            "compare one arm with one arm (PLACE::ARM)"
+        )
+    sizes = [tuple(sum(m.finished for m in group) for group in pair.groups) for pair in pairs]
+    if all(n == (1, 1) for n in sizes):
+        return (
+            (),
+            "one run against one run: nothing is tested; an interval beside a difference is the evaluation grid's",
+        )
+    if all(min(n) < 2 for n in sizes):
+        words = "; ".join(f"{n[0]} and {n[1]} finished runs" for n in sizes[:3])
+        return (), f"{words}: at least 2 on each side are needed for a test"
+    lengths = _lengths(pairs, split, judge)
+    return answers(pairs, split, judge, apart=apart, kinds_apart=kinds, lengths=lengths, alike=alike), ""
+
+
+def _lengths(pairs: Sequence[Pair], split: str, judge: SideJudge) -> str:
+    """That ends are seen after different numbers of steps; empty where they are not."""
+    lasts = []
+    for side in (0, 1):
+        done = [m for pair in pairs for m in pair.groups[side] if m.finished and split in judge.splits(m)]
+        lasts.append(sorted({float(judge(m, split).milestones.last_step) for m in done}))
+    if lasts[0] == lasts[1] or not all(lasts):
+        return ""
+    first, second = (whole(own[0]) if len(own) == 1 else f"{whole(own[0])} to {whole(own[-1])}" for own in lasts)
+    return f"the first side ends at {first} and the second at {second}: ends and verdicts are of different lengths"
+
+
+def _curves(
+    pairs: Sequence[Pair], split: str, judge: SideJudge, alike: bool, apart: str, wanted: bool
+) -> tuple[list[PairedCurve], str]:
+    runs = sum(len(group) for pair in pairs for group in pair.groups)
+    if runs > FEW_CURVES and not wanted:
+        return [], f"not read of more than {FEW_CURVES} runs unless a page is written"
+    if apart:
+        return [], apart
+    drawn: list[PairedCurve] = []
+    missing: list[str] = []
+    for pair in pairs:
+        found, lacking = paired_curves(pair, split, judge, alike=alike)
+        drawn += found
+        missing += lacking
+    return drawn, "; ".join(dict.fromkeys(missing))
+
+
+def _times_apart(a: Side, b: Side) -> str:
+    """Why times of the two sides cannot be subtracted; empty where they can."""
+    if a.unit == b.unit:
+        return ""
+    epoch = next(
+        (n for s in (a, b) for m in s.members if (n := m.record.get("facts", {}).get("steps_per_epoch"))), None
+    )
+    hint = f", such as {epoch:,} where it counts epochs like those of the runs" if epoch else ""
+    return (
+        f"{a.name} counts {a.unit} and {b.name} counts {b.unit}: times are not compared; say how many optimizer steps "
+        f"one unit of the log is (steps_per_unit{hint})"
+    )
+
+
+def _kinds_apart(a: Side, b: Side) -> str:
+    """Why scores cannot be subtracted."""
+    kinds = [{_kind(m) for m in side.members} - {""} for side in (a, b)]
+    if kinds[0] == kinds[1] or not all(kinds):
+        return ""
+    return "one side's scores are accuracies and the other's are R2: they are not subtracted"
+
+
+def _kind(m: Member) -> str:
+    return m.given.kind if m.given is not None else str((m.record.get("facts") or {}).get("kind", ""))
+
+
+def _tasks(side: Side) -> set[str]:
+    """Names of its tasks; empty for logs."""
+    configs: list[Mapping[str, Any]] = [m.config for m in side.members if m.config]
+    return {str((config.get("task") or {}).get("name", "")) for config in configs} - {""}
+
+
+def _cautions(a: Side, b: Side, kinds: str, apart: str) -> list[str]:
+    """What makes numbers of the sides mean different things."""
+    out = []
+    tasks = [_tasks(side) for side in (a, b)]
+    if all(tasks) and tasks[0] != tasks[1]:
+        named = [f"{side.name} is trained on {listed(sorted(own))}" for side, own in zip((a, b), tasks, strict=True)]
+        out.append(f"Different tasks: {' and '.join(named)}; numbers compare only as far as the tasks do.")
+    out += [f"{words[0].upper()}{words[1:]}." for words in (kinds,) if words]
+    out += [f"Times: {apart}."] if apart else []
+    out += [f"{side.name}: {note}." for side in (a, b) for note in side.notes]
+    return out
+
+
+def _side(side: Side, split: str, judge: SideJudge) -> ComparisonSide:
+    members = side.members
+    finished, waiting = sum(m.finished for m in members), sum(m.waiting for m in members)
+    return ComparisonSide(
+        name=side.name,
+        source=side.source,
+        kind=side.kind,
+        unit=side.unit,
+        arms=side.arms,
+        finished=finished,
+        failed=len(members) - finished - waiting,
+        waiting=waiting,
+        runs=tuple(_run(m, split, judge) for m in members),
+        notes=side.notes,
+    )
+
+
+def _run(m: Member, split: str, judge: SideJudge) -> ComparedRun:
+    verdict = judge.splits(m).get(split)
+    reason = m.problem or ("" if verdict is None else verdict.reason)
+    return ComparedRun(
+        run=m.id,
+        arm=m.arm,
+        seed=m.seed,
+        state=m.state,
+        step=m.step,
+        total=m.total,
+        verdict=None if verdict is None else verdict.label,
+        reason=reason or f"no evaluation of {split}",
+        milestones=None if verdict is None else verdict.milestones,
+    )

@@ -1,0 +1,110 @@
+"""Verdicts and milestones of the members of both sides: kept ones of runs, computed ones of logs."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from grokscope.comparison.member import FINISHED, Member
+from grokscope.results.milestones import MilestonesRecord
+from grokscope.results.verdict import VerdictRecord
+from grokscope.store.kept_verdicts import Splits
+from grokscope.study.measured import Recorded
+from grokscope.verdicts import run_verdicts
+
+if TYPE_CHECKING:
+    from grokscope.trajectory import Criteria, Milestones
+
+Progress = Callable[[int, int], None]
+
+
+class SideJudge:
+    """Each member judged once. It answers what `grokscope.study.testing` asks of the runs of a study, too."""
+
+    def __init__(self, criteria: "Criteria | None"):
+        self.criteria = criteria
+        self._known: dict[Member, Splits] = {}
+        self._read: dict[tuple[Member, str], Milestones] = {}
+        self.notes: list[str] = []
+        """What reading a log had to say, each once."""
+
+    def sound(self, member: Member) -> Member:
+        """The member, or one called damaged, with the reason, where it has evaluations that cannot be judged. Of a run
+        that goes on, or failed, the verdict is the one so far."""
+        try:
+            splits = self._judged(member)
+        except ValueError as error:
+            member = replace(member, state="damaged", problem=str(error))
+            splits = {}
+        self._known[member] = splits
+        return member
+
+    def _judged(self, member: Member) -> Splits:
+        if member.given is not None:
+            return self._of_log(member)
+        if member.run is None or member.state in ("unreadable", "damaged"):
+            return {}
+        # "failed" and the like are no states of a verdict: only whether the loss broke down is
+        state = member.state if member.state in FINISHED else "running"
+        return run_verdicts(member.run, self.criteria, state=state, neighbors=False)
+
+    def _of_log(self, member: Member) -> Splits:
+        from grokscope.trajectory.verdict import verdicts
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = verdicts(member.trajectory, self.criteria, neighbors=False)
+        self.notes += [note for note in member.trajectory.notes if note not in self.notes]
+        self.notes += [words for w in caught if (words := str(w.message)) not in self.notes]
+        return {split: verdict.record() for split, verdict in found.items()}
+
+    def splits(self, member: Member) -> Splits:
+        """Held-out split -> verdict; empty where there is none."""
+        return self._known[member]
+
+    def __call__(self, run: Member, split: str | None, /) -> VerdictRecord:
+        assert split is not None, "a comparison names its split"
+        found = self._known[run]
+        if split not in found:
+            raise ValueError(f"{run.id} has no held-out split {split!r}; it has {', '.join(found) or 'none'}")
+        return found[split]
+
+    def recorded(self, run: Member, /) -> Recorded:
+        assert run.run is not None, "columns are compared of runs"
+        return Recorded(run.run, self.criteria)
+
+    def milestones(self, run: Member, split: str | None, /) -> "Milestones":
+        """With the grids that they were read from."""
+        verdict = self(run, split)
+        key = (run, verdict.split)
+        if key not in self._read:
+            self._read[key] = self._with_grids(run, verdict.milestones)
+        return self._read[key]
+
+    def _with_grids(self, member: Member, record: MilestonesRecord) -> "Milestones":
+        from grokscope.trajectory.milestones import Milestones, milestones
+
+        grid = None
+        if self.criteria is None and member.record.get("facts", {}).get("kind") == "classification":
+            grid = member.common_grid(record.split, record.evaluations, record.last_step)
+        if grid is None:
+            return milestones(member.trajectory, record.split, self.criteria)
+        known = {f.name: getattr(record, f.name) for f in fields(MilestonesRecord)}
+        return Milestones(**known, grids=dict.fromkeys(("train", "held_out"), grid))
+
+
+def judged(members: Sequence[Member], judge: SideJudge, progress: Progress | None = None) -> tuple[Member, ...]:
+    """All of them sound or damaged."""
+    out = []
+    for done, member in enumerate(members, 1):
+        out.append(judge.sound(member))
+        if progress is not None:
+            progress(done, len(members))
+    return tuple(out)
+
+
+def shared_splits(a: Sequence[Member], b: Sequence[Member], judge: SideJudge) -> list[str]:
+    """Held-out splits that some run of each side was judged on, in the first side's order."""
+    first = dict.fromkeys(split for m in a for split in judge.splits(m))
+    second = {split for m in b for split in judge.splits(m)}
+    return [split for split in first if split in second]

@@ -1,0 +1,117 @@
+"""Tests over seeds of two sides: those of ``[[hypothesis]]``, asked after the runs were seen, and so exploratory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from grokscope.comparison.judging import SideJudge
+from grokscope.comparison.member import Member
+from grokscope.results.hypothesis import HypothesisResult
+from grokscope.study.hypothesis import Effect, Hypothesis, Quantity
+from grokscope.study.testing import corrected, said, unanswered, with_test
+from grokscope.vocabulary.text import plural
+
+FAMILY = "comparison"
+EXPLORATORY = (
+    "compared after the runs were seen; a question counts as planned where it stands under [[hypothesis]] in a study "
+    "file before its runs begin"
+)
+TIMES = ("T_fit", "T_gen", "delay")
+QUANTITIES = (*TIMES, "share", "end")
+GENERALIZED = ("grokked", "generalized")
+"""Verdicts of runs that reached the threshold and kept it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One arm of each side, under the names that they have in tables and sentences."""
+
+    names: tuple[str, str]
+    arms: tuple[str, str]
+    a: tuple[Member, ...]
+    b: tuple[Member, ...]
+    pooled: bool = False
+    """Whether these are all arms of each side, which are no sample of one configuration."""
+
+    @property
+    def groups(self) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
+        return self.a, self.b
+
+
+def answers(
+    pairs: Sequence[Pair],
+    split: str,
+    judge: SideJudge,
+    *,
+    apart: str = "",
+    kinds_apart: str = "",
+    lengths: str = "",
+    alike: bool = True,
+) -> tuple[HypothesisResult, ...]:
+    """Every quantity of every pair of arms, corrected together.
+
+    Args:
+        apart: why times cannot be compared; empty where they can.
+        kinds_apart: why scores cannot.
+        lengths: that the sides ended at different steps, which tests of times do not depend on.
+        alike: whether a seed means the same on both sides: the same task.
+    """
+    asked: list[tuple[Hypothesis, Pair]] = []
+    for pair in pairs:
+        asked += [(_hypothesis(name, pair, split, judge, alike, len(pairs) > 1), pair) for name in QUANTITIES]
+    results = []
+    for h, pair in asked:
+        timed = h.quantity.name in TIMES
+        note = "" if timed else lengths
+        results.append(_answer(h, pair, apart if timed else kinds_apart, note, judge, len(asked)))
+    return tuple(corrected(results, Counter(h.family for h, _ in asked)))
+
+
+def _answer(h: Hypothesis, pair: Pair, why: str, note: str, judge: SideJudge, together: int) -> HypothesisResult:
+    blank = replace(unanswered(h, pair.groups), departures=(EXPLORATORY,))
+    late = [(name, sum(m.waiting for m in group)) for name, group in zip(pair.names, pair.groups, strict=True)]
+    notes = [f"{plural(n, 'run')} of {name} not finished and left out, perhaps not at random" for name, n in late if n]
+    notes += [note] if note else []
+    blank = replace(blank, notes=(*blank.notes, *notes), family_size=together)
+    if why:
+        return said(replace(blank, outcome="cannot tell"), why)
+    lacking = [m.id for group in pair.groups for m in group if m.finished and h.quantity.split not in judge.splits(m)]
+    if lacking:
+        words = f"{plural(len(lacking), 'run')} without the split {h.quantity.split}: {', '.join(lacking[:3])}"
+        return said(replace(blank, outcome="cannot tell"), words)
+    return with_test(h, blank, pair.groups, judge, together)
+
+
+def _hypothesis(name: str, pair: Pair, split: str, judge: SideJudge, alike: bool, several: bool) -> Hypothesis:
+    """What is asked of one quantity; two-sided, for no direction was foretold."""
+    first, second = pair.names
+    kind = {"share": "unconditional", "end": ""}.get(name, "")
+    quantity = Quantity(verdicts=GENERALIZED, split=split) if name == "share" else Quantity(name=name, split=split)
+    paired = alike and name != "share" and paired_by_seed(pair)
+    return Hypothesis(
+        name=f"{pair.arms[0]}: {quantity}" if several else str(quantity),
+        quantity=quantity,
+        groups=({"arm": first}, {"arm": second}),
+        sidedness="two-sided",
+        effect=_effect(name, pair, split, judge),
+        test=kind,
+        paired=paired,
+        family=FAMILY,
+        seeds={n: tuple(m.seed for m in g if m.seed is not None) for n, g in zip(pair.names, pair.groups, strict=True)},
+    )
+
+
+def paired_by_seed(pair: Pair) -> bool:
+    """Whether every run of one arm has the run of its seed in the other, and no seed is there twice."""
+    seeds = [[m.seed for m in group] for group in pair.groups]
+    whole = all(None not in own and len(set(own)) == len(own) for own in seeds)
+    return whole and set(seeds[0]) == set(seeds[1])
+
+
+def _effect(name: str, pair: Pair, split: str, judge: SideJudge) -> Effect:
+    """Of milestones the ratio of medians, which knows no time 0; of delays the difference."""
+    if name == "delay" or name not in TIMES:
+        return "difference"
+    milestones = [judge(m, split).milestones for g in pair.groups for m in g if m.finished and split in judge.splits(m)]
+    first = min((getattr(m, name).at for m in milestones), default=0)
+    return "ratio" if first > 0 else "difference"
