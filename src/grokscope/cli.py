@@ -64,6 +64,7 @@ VERBS = {
     "study extend": Verb("study:extend", "train all runs of a study longer"),
     "study check": Verb("study:check", "compare what happened with what the study expects"),
     "study test": Verb("study:put_to_test", "test a study's hypotheses over seeds"),
+    "study phase": Verb("phase:phase", "a study as a phase diagram, and its Pareto set"),
     "study save": Verb("saved:save", "keep a study that ran as text: rows, verdicts, machine; no weights"),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),

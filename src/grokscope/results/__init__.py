@@ -49,6 +49,7 @@ from grokscope.results.mechanisms import Arm as CauseArm
 from grokscope.results.mechanisms import Explanation, Finding
 from grokscope.results.milestones import Milestone, MilestonesRecord, Noise, Span
 from grokscope.results.neurons import M6, Ablations, Arm, Arms
+from grokscope.results.phase import CellLevel, CellTime, Pareto, ParetoPoint, Phase, PhaseAxis, PhaseCell, PhaseDiagram
 from grokscope.results.predictions import Predictions
 from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.record import Keyed, Record, Stored
@@ -70,6 +71,7 @@ RECORDS: tuple[type[Record], ...] = (
     Response, Result, RuleResult, RunNumber, RunStop, SceneRecord, Score, Setting, Settings, SideNumber, Signs, Site,
     SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, SplitComparison, SplitData, Stopping,
     StopRule, Trial, VerdictRecord, Where, WordRow,
+    CellLevel, CellTime, Pareto, ParetoPoint, Phase, PhaseAxis, PhaseCell, PhaseDiagram,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

@@ -34,6 +34,7 @@ HEAD = (
     "expect",
     "hypothesis",
     "design",
+    "phase",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""
@@ -120,21 +121,22 @@ def describe(changes: Mapping[str, Any]) -> str:
     lasts = [key.rpartition(".")[2] for key in changes]
     often = Counter(lasts)
     short = [last if often[last] == 1 and last != "name" else key for key, last in zip(changes, lasts, strict=True)]
-    return " ".join(f"{key}={_shown(value)}" for key, value in zip(short, changes.values(), strict=True))
+    return " ".join(f"{key}={shown(value)}" for key, value in zip(short, changes.values(), strict=True))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting's value in a name: ``0.001``, ``sgd(momentum=0.9)``, ``128x64``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return f"{value:g}" if abs(value) < 1e6 else brief(value)
     if isinstance(value, Mapping):  # a component with its parameters
-        rest = " ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "name")
+        rest = " ".join(f"{k}={shown(v)}" for k, v in value.items() if k != "name")
         if rest:
             return f"{value.get('name', '')}({rest})"
         return str(value.get("name", ""))
     if isinstance(value, list | tuple):
-        return "x".join(_shown(v) for v in value)
+        return "x".join(shown(v) for v in value)
     return str(value)
 
 

@@ -19,6 +19,7 @@ from grokscope.study.declared import declare
 from grokscope.study.design import Design, read_design
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.hypothesis import Hypothesis
+from grokscope.study.phase import PhaseSpec, found_phase, read_phase
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.read_hypothesis import read_hypotheses
 from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
@@ -26,6 +27,7 @@ from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
 if TYPE_CHECKING:
     from grokscope.report.read.subjects import Subject
     from grokscope.results.hypothesis import Hypotheses
+    from grokscope.results.phase import Phase
     from grokscope.trajectory.criteria import Criteria
 
 
@@ -53,6 +55,7 @@ class Study:
     expectations: tuple[AnyExpectation, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     design: Design | None = None
+    phase_block: PhaseSpec | None = None
     criteria: "Criteria | None" = None
 
     @classmethod
@@ -92,6 +95,7 @@ class Study:
             expectations=read_expectations(head.get("expect"), entries),
             hypotheses=read_hypotheses(head.get("hypothesis"), entries),
             design=design,
+            phase_block=read_phase(head.get("phase"), entries),
             criteria=_criteria(head.get("criteria")),
         )
 
@@ -231,6 +235,19 @@ class Study:
 
         return answers_to(self.name, self.hypotheses, self.status(root), self.criteria, root, self.design)
 
+    def phase(self, root: str | Path = "runs") -> "Phase":
+        """The study as a phase diagram, where its file names two axes or exactly two settings vary, and its Pareto set
+        of T_gen against the best held-out score.
+
+        Raises:
+            ValueError: a split or a column that the runs do not have.
+        """
+        from grokscope.study.judge import Judge
+        from grokscope.study.phase_cells import phase_of
+
+        spec, reason = (self.phase_block, "") if self.phase_block is not None else found_phase(self.entries)
+        return phase_of(self.name, spec, reason, self.status(root), Judge(self.criteria, neighbors=False))
+
     def standing(self, root: str | Path = "runs") -> str:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
         return standing_of(self.status(root), self.criteria)
@@ -243,8 +260,8 @@ class Study:
         formats: Sequence[str] = ("png", "pdf"),
     ) -> Path:
         """Write one HTML page on all runs of the study that have begun, with the check of its expectations and the
-        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too. `formats` are those of the
-        figure files (png, pdf, svg).
+        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too, as its phase diagram and
+        Pareto set do as ``<out's stem>_phase.json``. `formats` are those of the figure files (png, pdf, svg).
 
         Raises:
             ValueError: when none has begun, and for an unknown format.
@@ -255,6 +272,7 @@ class Study:
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         standing, rows = self.standing(root), self.check(root)
         tested = self.test(root)  # after these, whose verdicts with neighbors are kept and serve here too
+        phase = self.phase(root)
         page = build_report(
             runs,
             out,
@@ -266,6 +284,7 @@ class Study:
                 "planned": len(self.entries),
                 "hypotheses": [result.to_dict() for result in tested.results],
                 "design": None if tested.design is None else tested.design.to_dict(),
+                "phase": phase.to_dict(),
             },
             expectations=[row.for_report() for row in rows],
             criteria=self.criteria,
@@ -274,6 +293,8 @@ class Study:
         )
         if tested.results or tested.design is not None:
             tested.write(page.with_name(f"{page.stem}_hypotheses.json"))
+        if phase.diagram is not None or phase.pareto is not None:
+            phase.write(page.with_name(f"{page.stem}_phase.json"))
         return page
 
 

@@ -1,0 +1,131 @@
+"""study phase: a study as a map in the terminal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.output import Result, print_table
+from grokscope.results.phase import CellTime, ParetoPoint, Phase, PhaseCell, PhaseDiagram
+from grokscope.study import Study
+from grokscope.vocabulary.text import number, plural, whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class Mapped(Result):
+    """A study's phase diagram and Pareto set."""
+
+    phase: Phase
+
+    def data(self) -> Any:
+        return self.phase.to_dict()
+
+    def show(self, console: "Console") -> None:
+        if self.phase.diagram is None:
+            console.print(f"no phase diagram: {self.phase.reason}")
+        else:
+            _show_diagram(console, self.phase.diagram)
+        if self.phase.pareto is None:
+            console.print("no Pareto set: it takes two regimes with judged runs, one of which generalized")
+            return
+        console.print("")
+        console.print(f"T_gen against the best score on {self.phase.pareto.split}, by regime", style="bold")
+        points = sorted(self.phase.pareto.groups, key=lambda p: (p.censored, p.at))
+        print_table(console, ["regime", "runs", "T_gen", "best", "Pareto set"], [_point_line(p) for p in points])
+        console.print(
+            "not reached: beats none, and is open unless one that was reached by then is as good", style="dim"
+        )
+
+
+def phase(
+    file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
+) -> Mapped:
+    """Show a study as a phase diagram: verdicts, delays and scores over two settings; and its Pareto set.
+
+    The axes are those of the file's [phase] block, or the only two settings that vary.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+        arms: Only these arms or regimes.
+        seeds: Only these seeds.
+
+    Raises:
+        ValueError: a split or a column that the runs do not have.
+    """
+    study = Study.load(file)
+    narrowed = study.only(arms, seeds) if arms or seeds else study
+    return Mapped(narrowed.phase(root))
+
+
+def _show_diagram(console: "Console", diagram: PhaseDiagram) -> None:
+    for panel in diagram.panel_labels():
+        where = "" if diagram.panels is None else f", {diagram.panels.name} {panel}"
+        console.print(
+            f"verdicts and {_time_name(diagram)} by {diagram.y.title} and {diagram.x.title}{where}", style="bold"
+        )
+        lines = [_row_line(diagram, y, panel) for y in reversed(diagram.y.labels)]
+        print_table(console, [f"{diagram.y.name} \\ {diagram.x.name}", *diagram.x.labels], lines)
+        console.print("")
+    heads = [axis.name for axis in (diagram.x, diagram.y, diagram.panels) if axis is not None]
+    heads += [
+        "planned",
+        "judged",
+        "verdicts",
+        "T_gen",
+        "delay",
+        "best",
+        "end",
+        *([diagram.value] if diagram.value else []),
+    ]
+    print_table(console, heads, [_cell_line(diagram, cell) for cell in diagram.cells if cell.planned])
+    for note in diagram.notes:
+        console.print(note)
+
+
+def _time_name(diagram: PhaseDiagram) -> str:
+    return "median delay" if diagram.time == "delay" else "median T_gen"
+
+
+def _row_line(diagram: PhaseDiagram, y: str, panel: str | None) -> list[str]:
+    return [y, *(_short(diagram, diagram.cell(x, y, panel)) for x in diagram.x.labels)]
+
+
+def _short(diagram: PhaseDiagram, cell: PhaseCell) -> str:
+    """``grokked 2/3! > 1,475``: the majority, its count, what lacks runs, and the time."""
+    if not cell.planned:
+        return "not planned"
+    if not cell.judged:
+        return f"none of {cell.planned} judged"
+    name = cell.majority
+    count = f"{cell.classes[name]}/{cell.judged}" if name is not None else f"of {cell.judged}"
+    time = cell.delay if diagram.time == "delay" else cell.T_gen
+    lacks = f" ({cell.judged} of {max(cell.planned, diagram.fewest)} judged)" if cell.lacks_runs else ""
+    return f"{name or 'mixed'} {count}, {_time(time)}{lacks}"
+
+
+def _time(time: CellTime | None) -> str:
+    if time is None:
+        return "never fitted"
+    return f"{'> ' if time.censored else ''}{whole(time.at_least)}"
+
+
+def _cell_line(diagram: PhaseDiagram, cell: PhaseCell) -> list[str]:
+    places = [cell.x, cell.y, *([] if cell.panel is None else [cell.panel])]
+    verdicts = ", ".join(f"{count} {name}" for name, count in cell.verdicts.items())
+    lost = [plural(count, word, word) for count, word in ((cell.failed, "failed"), (cell.waiting, "waiting"),
+            (cell.unjudged, "not to be judged")) if count]  # fmt: skip
+    levels = [cell.best, cell.end, *([cell.value] if diagram.value else [])]
+    return [
+        *places, str(cell.planned), str(cell.judged), ", ".join([*([verdicts] if verdicts else []), *lost]),
+        *("" if not cell.judged else _time(time) for time in (cell.T_gen, cell.delay)),
+        *("" if level is None else number(level.median) for level in levels),
+    ]  # fmt: skip
+
+
+def _point_line(point: ParetoPoint) -> list[str]:
+    standing = {"front": "in it", "open": "open", "dominated": ""}[point.standing]
+    time = f"{'> ' if point.censored else ''}{whole(point.at)}"
+    return [point.name, str(point.runs), time, number(point.best), standing]

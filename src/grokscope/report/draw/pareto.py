@@ -1,0 +1,82 @@
+"""Soonest against best: a point for each regime and a small one for each run, the Pareto set joined by a line."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokscope.figures.axes import axes_rows, heading, ruled
+from grokscope.figures.style import color
+from grokscope.report.draw.axis import StepAxis
+from grokscope.results.phase import Pareto, ParetoPoint
+from grokscope.vocabulary.splits import is_reported, oracle_label
+from grokscope.vocabulary.text import brief
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+SIZE = WIDTH, HEIGHT = 520.0, 300.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 24.0, 42.0
+ROOM = 1.25
+"""Factor on the time axis beyond the first and the last point."""
+NAMED = 6
+"""So many members of the Pareto set carry their letter; all are in the table."""
+
+
+def letters(pareto: Pareto) -> dict[str, str]:
+    """Group in the Pareto set -> its letter in the figure, the soonest first."""
+    return {p.name: chr(ord("a") + i) for i, p in enumerate(pareto.front()[:26])}
+
+
+def draw_pareto(figure: "FigureBase", pareto: Pareto, unit: str) -> None:
+    """Soonest is left, best is up; arrows point to where a censored point may lie."""
+    (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
+    points = [*pareto.groups, *pareto.runs]
+    axis = _axis(points, unit)
+    axis.dress(axes)
+    low, high = min(p.best for p in points), max(p.best for p in points)
+    edge = 0.06 * max(high - low, 0.02)
+    axes.set_ylim(low - edge, high + edge)
+    ruled(axes)
+    for point in pareto.runs:
+        _draw(axes, point, 3.0)
+    for point in pareto.groups:
+        _draw(axes, point, 8.0)
+    _join(axes, pareto)
+    axes.set_xlabel(f"T_gen, {axis.label}", labelpad=2)
+    stamp = f", {oracle_label(pareto.split)}" if is_reported(pareto.split) else ""
+    heading(axes, f"best score on {pareto.split}{stamp}", role="ink", size=10.5)
+
+
+def _axis(points: Sequence[ParetoPoint], unit: str) -> StepAxis:
+    """All points with room at both ends; what held at step 0 stands at the left of the log axis."""
+    times = np.array([p.at for p in points])
+    positive = times[times > 0]
+    first, last = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 10.0)
+    return StepAxis("log", first / ROOM, last * ROOM, bool((times <= 0).any()), unit)
+
+
+def _draw(axes: "Axes", point: ParetoPoint, size: float) -> None:
+    """A circle; of what was not reached an open arrowhead towards later times; full color in the Pareto set."""
+    role = "group-1" if point.standing == "front" else "group-8"
+    open_face = point.censored or point.standing != "front"
+    axes.plot(
+        [point.at], [point.best], ">" if point.censored else "o", color=color(role), markersize=size, alpha=0.85,
+        markerfacecolor=color("paper") if open_face else color(role), markeredgewidth=1.0, clip_on=False,
+    )  # fmt: skip
+
+
+def _join(axes: "Axes", pareto: Pareto) -> None:
+    """The staircase of the Pareto set of groups: what is reached by a time at the best."""
+    front = pareto.front()
+    if len(front) > 1:
+        axes.step([p.at for p in front], [p.best for p in front], where="post", color=color("group-1"), linewidth=1.2)
+    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
+    for point in front[:NAMED]:
+        late = point.at > middle
+        axes.annotate(
+            f"{letters(pareto)[point.name]}  {brief(point.name, 44)}", (point.at, point.best),
+            (-7 if late else 7, -12), textcoords="offset points", ha="right" if late else "left",
+            fontsize=8.5, color=color("ink"), annotation_clip=False,
+        )  # fmt: skip

@@ -1,0 +1,212 @@
+"""What the cells of a phase diagram say: words, shade and marks for each map, the same in the figure, its description
+and the page's tables."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+from grokscope.report.read.glossary import word
+from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram
+from grokscope.vocabulary.splits import is_reported, oracle_label
+from grokscope.vocabulary.text import listed, number, steps
+
+Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
+CODES = {
+    "grokked": "G", "semi-grokked": "SG", "rising": "R", "generalized": "E", "memorized": "M", "ungrokked": "U",
+    "underfit": "F", "unstable": "X", "diverged": "D", "recovered-to-baseline": "B",
+}  # fmt: skip
+"""Verdicts in cells too narrow for words."""
+SHORT = {"recovered-to-baseline": "to baseline"}
+MIXED = "mixed"
+PALEST, STRONGEST = 0.06, 0.45
+"""Opacity of the least and the largest value: the text of a cell stays legible on both, in light and in dark."""
+TINT = 0.24
+"""Opacity of a verdict's color."""
+
+
+@dataclass(frozen=True)
+class CellWords:
+    """One cell of one map."""
+
+    main: str
+    """Verdict, median, or why there is none."""
+    code: str
+    """The same where there is no room."""
+    sub: str = ""
+    """Counts, or the range over runs."""
+    mark: str = ""
+    """How many of the planned runs are judged, where it is too few; failed runs."""
+    role: str = ""
+    """Color in the palette; none for an empty cell."""
+    strength: float = 0.0
+    """Opacity of the color."""
+    hatched: bool = False
+    """Whether the median lies beyond the end of the runs."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """Role of each verdict's color, and its share of the judged runs."""
+    said: str = ""
+    """All of it in a sentence, for whoever does not see the figure."""
+
+
+def maps_of(diagram: PhaseDiagram) -> list[Map]:
+    """The maps that a diagram has something for, in the page's order."""
+    shown: list[Map] = ["verdicts", diagram.time, "best", "end"]
+    return [*shown, "value"] if diagram.value else shown
+
+
+def map_title(diagram: PhaseDiagram, what: Map) -> str:
+    """What a map shows."""
+    if what == "best":
+        stamp = f", {oracle_label(diagram.split)}" if is_reported(diagram.split) else ""
+        return f"Best score on {diagram.split or 'held-out'}{stamp}"
+    if what == "end":
+        return f"Score at the end on {diagram.split or 'held-out'}"
+    if what == "value":
+        return diagram.value[:1].upper() + diagram.value[1:]
+    return {"verdicts": "Verdicts", "delay": "Median delay, T_gen - T_fit", "T_gen": "Median T_gen"}[what]
+
+
+def words_of(diagram: PhaseDiagram, what: Map, panel: str | None) -> list[CellWords]:
+    """The cells of a panel, rows after rows, shaded on one scale over all panels."""
+    if what == "verdicts":
+        return [_verdict_words(diagram, cell) for cell in diagram.of_panel(panel)]
+    if what in ("delay", "T_gen"):
+        strength = _scale([t.at_least for cell in diagram.cells if (t := getattr(cell, what)) and not t.censored], log)
+        return [_time_words(diagram, cell, getattr(cell, what), what, strength) for cell in diagram.of_panel(panel)]
+    levels = [level.median for cell in diagram.cells if (level := getattr(cell, what)) is not None]
+    strength = _scale([*levels, *(() if what == "value" else (0.0, 1.0))])
+    return [_level_words(diagram, cell, getattr(cell, what), what, strength) for cell in diagram.of_panel(panel)]
+
+
+def mark_of(diagram: PhaseDiagram, cell: PhaseCell) -> str:
+    """``2 of 3 judged, 1 failed``; nothing for a cell that has what it needs."""
+    if not cell.planned:
+        return ""
+    needed = max(cell.planned, diagram.fewest)
+    parts = [f"{cell.judged} of {needed} judged"] if cell.lacks_runs else []
+    return ", ".join([*parts, *([f"{cell.failed} failed"] if cell.failed else [])])
+
+
+def _place(diagram: PhaseDiagram, cell: PhaseCell) -> str:
+    panel = "" if diagram.panels is None else f"{diagram.panels.name} {cell.panel}, "
+    return f"{panel}{diagram.x.name} {cell.x}, {diagram.y.name} {cell.y}"
+
+
+def _empty(diagram: PhaseDiagram, cell: PhaseCell, what: str = "") -> CellWords:
+    """A cell without a judged run, or without the number that a map shows."""
+    if not cell.planned:
+        main, code = "not planned", "·"
+    elif cell.judged:
+        main, code = what, "–"
+    elif cell.waiting == cell.planned:
+        main, code = "not run", "?"
+    else:
+        main, code = "no verdict", "?"
+    mark = f"{cell.planned} planned" if main == "not run" else mark_of(diagram, cell)
+    return CellWords(main, code, mark=mark, said=f"{_place(diagram, cell)}: {main}{_more(mark)}")
+
+
+def _more(*parts: str) -> str:
+    return "".join(f" ({part})" for part in parts if part)
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def _verdict_words(diagram: PhaseDiagram, cell: PhaseCell) -> CellWords:
+    if not cell.judged:
+        return _empty(diagram, cell)
+    majority, mark = cell.majority, mark_of(diagram, cell)
+    main = MIXED if majority is None else SHORT.get(majority, majority)
+    counts = [f"{count} {name}" for name, count in cell.verdicts.items()]
+    return CellWords(
+        main,
+        "?" if majority is None else CODES.get(majority, majority[:2]),
+        _counted(cell, majority),
+        mark,
+        "none" if majority is None else word(majority).role,
+        TINT,
+        shares=tuple((word(name).role, cell.share(name)) for name in cell.classes),
+        said=f"{_place(diagram, cell)}: {main}, {listed(counts)}{_more(mark)}",
+    )
+
+
+def _counted(cell: PhaseCell, majority: str | None) -> str:
+    """``3 of 3``, ``2 of 3; 1 memorized``; with the majority's qualifier where all of it has the same."""
+    if majority is None:
+        return "\n".join(f"{count} {SHORT.get(name, name)}" for name, count in cell.classes.items())
+    qualified = [name for name in cell.verdicts if name.partition(" (")[0] == majority]
+    qualifier = qualified[0].partition(" (")[2].rstrip(")") if len(qualified) == 1 else ""
+    head = f"{f'{qualifier}, ' if qualifier else ''}{cell.classes[majority]} of {cell.judged}"
+    others = [f"{count} {SHORT.get(name, name)}" for name, count in cell.classes.items() if name != majority]
+    return "\n".join([head, *others])
+
+
+# -- times and levels -------------------------------------------------------------------------------------------------
+
+
+def _time_words(
+    diagram: PhaseDiagram, cell: PhaseCell, time: CellTime | None, what: str, strength: Callable[[float], float]
+) -> CellWords:
+    if time is None:
+        return _empty(diagram, cell, "never fitted")
+    mark, main = mark_of(diagram, cell), f"{'> ' if time.censored else ''}{steps(time.at_least)}"
+    spread = range_of(time)
+    reached = f"{time.reached} of {time.runs} by the end" if time.high_open else ""
+    unfitted = f"{cell.unfitted} never fitted" if what == "delay" and cell.unfitted else ""
+    return CellWords(
+        main,
+        main.replace(" ", ""),
+        "\n".join(part for part in (spread, reached, unfitted) if part),
+        mark,
+        "" if time.censored else "group-1",
+        0.0 if time.censored else strength(time.at_least),
+        time.censored,
+        said=f"{_place(diagram, cell)}: {main}{_more(spread, reached, unfitted, mark)}",
+    )
+
+
+def range_of(time: CellTime) -> str:
+    """``275 to 400``, ``300 to > 1,475``; empty where all runs are alike."""
+    if time.low == time.high and not (time.high_open and time.reached):
+        return ""
+    return f"{steps(time.low)} to {'> ' if time.high_open else ''}{steps(time.high)}"
+
+
+def _level_words(
+    diagram: PhaseDiagram, cell: PhaseCell, level: CellLevel | None, what: str, strength: Callable[[float], float]
+) -> CellWords:
+    if level is None:
+        return _empty(diagram, cell, "no value")
+    mark = mark_of(diagram, cell)
+    shown = number if what == "value" else _score
+    main = shown(level.median)
+    spread = "" if level.low == level.high else f"{shown(level.low)} to {shown(level.high)}"
+    lacking = f"of {level.runs} of {cell.judged} runs" if level.runs < cell.judged else ""
+    return CellWords(
+        main,
+        main,
+        "\n".join(part for part in (spread, lacking) if part),
+        mark,
+        "group-3",
+        strength(level.median),
+        said=f"{_place(diagram, cell)}: {main}{_more(spread, lacking, mark)}",
+    )
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def _scale(values: Sequence[float], place: Callable[[float], float] = float) -> Callable[[float], float]:
+    """Opacity from the least value to the largest one; on the logarithm only where all of them are positive."""
+    where = place if min(values, default=0.0) > 0 else float
+    low, high = where(min(values, default=0.0)), where(max(values, default=1.0))
+
+    def strength(value: float) -> float:
+        if high == low:
+            return PALEST
+        return PALEST + (STRONGEST - PALEST) * (where(value) - low) / (high - low)
+
+    return strength

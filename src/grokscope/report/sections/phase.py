@@ -1,0 +1,272 @@
+"""A study as a map: verdicts, times and levels over two settings, and which regimes are soonest or best."""
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from grokscope.figures.keys import Entry
+from grokscope.files import to_json
+from grokscope.report.draw.pareto import SIZE, draw_pareto, letters
+from grokscope.report.draw.phase_map import cell_id, draw_map, map_size, roomy
+from grokscope.report.read.judged_run import unit_of
+from grokscope.report.read.material import Material
+from grokscope.report.read.phase import CODES, Map, map_title, maps_of, mark_of, range_of, words_of
+from grokscope.report.read.run_details import table_csv
+from grokscope.report.sections.blocks import (
+    Block,
+    Bullets,
+    Download,
+    Group,
+    Panel,
+    Plots,
+    Row,
+    Section,
+    Table,
+    Text,
+    Value,
+    Words,
+)
+from grokscope.results.phase import (
+    CellLevel,
+    CellTime,
+    Pareto,
+    ParetoPoint,
+    Phase,
+    PhaseAxis,
+    PhaseCell,
+    PhaseDiagram,
+)
+from grokscope.vocabulary.text import NONE, listed, number, plural, score, steps
+
+PLACE = 16.0
+SIDE_BY_SIDE = 500.0
+"""Maps up to this width in points stand in two columns."""
+SHEET = 600.0
+"""The same in a file, which a reader can enlarge."""
+NAMED = 8
+"""So many regimes of a Pareto set are named in the sentence."""
+
+
+def section(material: Material) -> Section | None:
+    """None for runs of no study, or of one that spans no map and has nothing to weigh."""
+    raw = (material.study or {}).get("phase")
+    if raw is None:
+        return None
+    phase = Phase.from_dict(raw, "$.phase")
+    blocks: list[Block] = []
+    if phase.diagram is not None:
+        blocks += diagram_blocks(phase.diagram)
+    if phase.pareto is not None:
+        blocks += pareto_blocks(phase.pareto, unit_of(material.lead))
+    if not blocks:
+        return None
+    title = "Phase diagram" if phase.diagram is not None else "Soonest against best"
+    return Section("phase", title, title, [*blocks, *_downloads(phase)])
+
+
+def _downloads(phase: Phase) -> list[Block]:
+    tables = [("cells.csv", "Cells, a row each:", phase.cell_rows()), ("pareto.csv", "Points:", phase.pareto_rows())]
+    links: list[Block] = []
+    for name, before, rows in tables:
+        if rows:
+            links.append(Download(before, f"phase_{name}", _link("text/csv", table_csv(rows)), "Download as CSV"))
+    text = to_json(phase.to_dict(), indent=1)
+    return [*links, Download("All of this:", "phase.json", _link("application/json", text), "Download as JSON")]
+
+
+def _link(kind: str, text: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+
+
+# -- the diagram ------------------------------------------------------------------------------------------------------
+
+
+def diagram_blocks(diagram: PhaseDiagram) -> list[Block]:
+    """What the map shows in a sentence, the maps, and every cell in a table."""
+    blocks: list[Block] = [Words(summary_of(diagram), "lead"), Words(_how_to_read(diagram))]
+    if diagram.panels is None:
+        blocks.append(_plots(diagram, "maps", [(what, None, map_title(diagram, what)) for what in maps_of(diagram)]))
+    else:
+        for what in maps_of(diagram):
+            blocks += [Words(map_title(diagram, what), "h3"), _panels_of(diagram, diagram.panels, what)]
+    if diagram.notes:
+        blocks.append(Bullets([f"{note[0].upper()}{note[1:]}." for note in diagram.notes]))
+    return [*blocks, _cell_table(diagram)]
+
+
+def summary_of(diagram: PhaseDiagram) -> str:
+    """``Of 20 cells of lr and weight_decay: grokked in 8, memorized in 7, ...; 2 are mixed; 3 lack runs.``"""
+    planned = [cell for cell in diagram.cells if cell.planned]
+    judged = [cell for cell in planned if cell.judged]
+    counts = Counter(cell.majority or "no majority" for cell in judged)
+    parts = [f"{name} in {count}" for name, count in counts.most_common()] or ["none has a judged run"]
+    mixed, lacking = sum(cell.mixed for cell in judged), sum(cell.lacks_runs for cell in planned)
+    if mixed:
+        parts.append(f"seeds of {mixed} disagree")
+    if lacking:
+        parts.append(f"{lacking} {'lacks' if lacking == 1 else 'lack'} runs")
+    names = [axis.name for axis in (diagram.x, diagram.y, diagram.panels) if axis is not None]
+    return f"Of {plural(len(planned), 'cell')} of {listed(names)}: {'; '.join(parts)}."
+
+
+def _how_to_read(diagram: PhaseDiagram) -> Text:
+    """What words, shades, hatches and marks mean."""
+    found = "The two settings that vary. " if diagram.automatic else ""
+    time = "delay, T_gen - T_fit" if diagram.time == "delay" else "T_gen"
+    return (
+        f"{found}A cell holds the runs that differ by their seed alone. Verdicts: that of more than half of the judged "
+        "runs, with its count, and what the others are; the bar along the lower edge divides as they do. "
+        f"Times: the median {time} with the earliest and the latest run; a run that did not generalize counts up to "
+        "its end, and where the median was not reached the cell is hatched and says what it is at least. "
+        "Levels: median over runs with the least and the largest; the best is the highest of many evaluations, so "
+        "partly luck. A dashed frame and ▲ mark cells with fewer judged runs than planned or asked for, and failed "
+        "runs. Cells are drawn evenly, whatever the spacing of the values."
+    )
+
+
+def _plots(diagram: PhaseDiagram, slug: str, shown: Sequence[tuple[Map, str | None, str]]) -> Plots:
+    width = map_size(diagram)[0]
+    panels = [_panel(diagram, what, panel, name) for what, panel, name in shown]
+    style = "wide" if width <= SIDE_BY_SIDE else "map"
+    return Plots(slug, panels, _codes(diagram), style, 2 if width <= SHEET else 1)
+
+
+def _panels_of(diagram: PhaseDiagram, panels: PhaseAxis, what: Map) -> Plots:
+    """One map for each value of the third setting."""
+    return _plots(diagram, what, [(what, label, f"{panels.name} {label}") for label in panels.labels])
+
+
+def _panel(diagram: PhaseDiagram, what: Map, panel: str | None, name: str) -> Panel:
+    words = words_of(diagram, what, panel)
+    alt = f"{map_title(diagram, what)} over {diagram.x.name} and {diagram.y.name}. {'; '.join(w.said for w in words)}."
+    titles = {cell_id(what, i): w.said for i, w in enumerate(words)}
+    return Panel(
+        lambda figure, _: draw_map(figure, diagram, what, panel),
+        map_size(diagram),
+        alt,
+        name,
+        steps=False,
+        titles=titles,
+    )
+
+
+def _codes(diagram: PhaseDiagram) -> list[Entry]:
+    """What the codes of narrow cells stand for; cells with room say it in words."""
+    if roomy(diagram):
+        return []
+    seen = dict.fromkeys(name for cell in diagram.cells for name in cell.classes)
+    return [
+        Entry(f"{CODES.get(name, name[:2])}: {name}", name if name in CODES else "none", band=True) for name in seen
+    ]
+
+
+def _cell_table(diagram: PhaseDiagram) -> Table:
+    number_heads = ["Planned", "Judged", "Verdicts", "T_fit", "T_gen", "Delay", "Best", "End"]
+    heads = [_axes_words(diagram), *number_heads, *([diagram.value] if diagram.value else []), "Lacks"]
+    planned = [cell for cell in diagram.cells if cell.planned]
+    rows = [Row(_cell_name(diagram, cell), _cell_values(diagram, cell)) for cell in planned]
+    return Table("Cells", heads, [Group("", rows)], folded=True, summary=f"All {plural(len(rows), 'cell')} in numbers")
+
+
+def _axes_words(diagram: PhaseDiagram) -> str:
+    axes: list[PhaseAxis | None] = [diagram.x, diagram.y, diagram.panels]
+    return ", ".join(axis.name for axis in axes if axis is not None)
+
+
+def _cell_name(diagram: PhaseDiagram, cell: PhaseCell) -> str:
+    parts = [cell.x, cell.y, *([] if cell.panel is None else [cell.panel])]
+    return ", ".join(parts)
+
+
+def _cell_values(diagram: PhaseDiagram, cell: PhaseCell) -> list[Value]:
+    verdicts = listed([f"{count} {name}" for name, count in cell.verdicts.items()]) or NONE
+    lacking = [mark_of(diagram, cell)]
+    lacking += [f"{cell.unjudged} cannot be judged"] if cell.unjudged else []
+    lacking += [f"{cell.waiting} waiting"] if cell.waiting else []
+    levels = [cell.best, cell.end, *([cell.value] if diagram.value else [])]
+    return [
+        Value(f"{cell.planned:,}", sort=cell.planned),
+        Value(f"{cell.judged:,}", sort=cell.judged),
+        Value(verdicts, number=False),
+        *(_time_value(time) for time in (cell.T_fit, cell.T_gen, cell.delay)),
+        *(_level_value(level) for level in levels),
+        Value("; ".join(part for part in lacking if part), number=False),
+    ]
+
+
+def _time_value(time: CellTime | None) -> Value:
+    if time is None:
+        return Value(NONE)
+    main = f"> {steps(time.at_least)}" if time.censored else steps(time.at_least)
+    return Value(main, range_of(time), sort=time.at_least)
+
+
+def _level_value(level: CellLevel | None) -> Value:
+    if level is None:
+        return Value(NONE)
+    spread = "" if level.low == level.high else f"{number(level.low)} to {number(level.high)}"
+    return Value(number(level.median), spread, sort=level.median)
+
+
+# -- the Pareto set ---------------------------------------------------------------------------------------------------
+
+RULE = (
+    "A regime is in the Pareto set if no other one generalized no later with a best score no lower, strictly better in "
+    "one of them, by the medians over its runs. Regimes that tie in both stand in it together, and times are known "
+    "to the evaluation grid only. One whose median was not reached (open arrowheads) beats none, for it may never be; "
+    "it is beaten by one that was reached by then with a score no lower, and else it is open whether it belongs."
+)
+
+
+def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
+    """Who is in the set, by which rule, the figure, and every group in a table."""
+    panel = Panel(
+        lambda figure, _: draw_pareto(figure, pareto, unit), SIZE, f"{pareto_sentence(pareto)} {_told(pareto)}",
+        "T_gen against the best score", steps=False,
+    )  # fmt: skip
+    key = [
+        Entry("regime in the Pareto set, joined", "group-1", marker="o"),
+        Entry("other regime; small: single runs", "group-8", marker="o", filled=False),
+        Entry("not reached by then", "group-8", marker=">", filled=False),
+    ]
+    rows = [_point_row(point, letters(pareto)) for point in sorted(pareto.groups, key=lambda p: (p.censored, p.at))]
+    heads = ["Regime", "Runs", "T_gen", "Best", "Pareto set"]
+    return [
+        Words("Soonest against best", "h3"),
+        Words(pareto_sentence(pareto), "lead"),
+        Words(RULE),
+        Plots("pareto", [panel], key, "wide", 1),
+        Table("Regimes", heads, [Group("", rows)], folded=len(rows) > NAMED),
+    ]
+
+
+def pareto_sentence(pareto: Pareto) -> str:
+    """The set named, with its numbers."""
+    front, waiting = pareto.front(), [p for p in pareto.groups if p.standing == "open"]
+    if front:
+        named = [f"{p.name} (T_gen {steps(p.at)}, best {score(p.best)})" for p in front[:NAMED]]
+        named += [f"{len(front) - NAMED} more"] if len(front) > NAMED else []
+        said = f"In the Pareto set of T_gen and the best score on {pareto.split}: {listed(named)}."
+    else:
+        said = f"No regime's median generalized, so none is in the Pareto set of T_gen and the best on {pareto.split}."
+    if not waiting:
+        return said
+    return f"{said} Open, with a better score than any that generalized by then: {listed([p.name for p in waiting])}."
+
+
+def _told(pareto: Pareto) -> str:
+    points = [f"{p.name}: T_gen {'> ' if p.censored else ''}{steps(p.at)}, best {score(p.best)}" for p in pareto.groups]
+    return f"{'; '.join(points)}."
+
+
+def _point_row(point: ParetoPoint, lettered: Mapping[str, str]) -> Row:
+    letter = lettered.get(point.name, "")
+    standing = {"front": f"in it{f' ({letter})' if letter else ''}", "open": "open", "dominated": "beaten"}
+    time = f"> {steps(point.at)}" if point.censored else steps(point.at)
+    cells = [
+        Value(f"{point.runs:,}", sort=point.runs),
+        Value(time, sort=point.at),
+        Value(score(point.best), sort=point.best),
+        Value(standing[point.standing], number=False),
+    ]
+    return Row(point.name, cells)
