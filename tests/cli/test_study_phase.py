@@ -1,5 +1,6 @@
 """`study phase` and the report of a study with a phase diagram, from a file to the page."""
 
+import csv
 import json
 
 import pytest
@@ -65,3 +66,7 @@ def test_from_real_runs_to_the_page_and_its_files(file, tmp_path, capsys):
     assert json.loads((tmp_path / "r_phase.json").read_text()) == told
     assert (tmp_path / "r_figures" / "phase_maps.png").is_file()
     assert 'download="phase_cells.csv"' in html
+    with (tmp_path / "r_figures" / "phase_maps.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["judged"] for row in rows] == ["2"] * 16  # four maps of four cells
+    assert "2 judged runs in each of 4 cells" in (tmp_path / "r_figures" / "phase_maps.txt").read_text()

@@ -192,6 +192,12 @@ class PhaseDiagram(Record):
     def of_panel(self, panel: str | None) -> tuple[PhaseCell, ...]:
         return tuple(cell for cell in self.cells if cell.panel == panel)
 
+    def rows(self) -> list[dict[str, Scalar]]:
+        """The diagram as a table, a row for each cell in their order; a verdict's column holds its share of the judged
+        runs."""
+        names = sorted({name for cell in self.cells for name in cell.verdicts})
+        return [_cell_row(self, cell, names) for cell in self.cells]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParetoPoint(Record):
@@ -229,6 +235,11 @@ class Pareto(Record):
         points = self.groups if kind == "groups" else self.runs
         return tuple(sorted((p for p in points if p.standing == "front"), key=lambda p: (p.at, -p.best, p.name)))
 
+    def rows(self) -> list[dict[str, Scalar]]:
+        """Groups, then runs, a row for each."""
+        parts = (("group", self.groups), ("run", self.runs))
+        return [{"kind": kind, **point.to_dict()} for kind, points in parts for point in points]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Phase(Stored):
@@ -252,18 +263,12 @@ class Phase(Stored):
         return finite(super().to_dict())
 
     def cell_rows(self) -> list[dict[str, Scalar]]:
-        """The diagram as a table, a row for each cell; a verdict's column holds its share of the judged runs."""
-        if self.diagram is None:
-            return []
-        names = sorted({name for cell in self.diagram.cells for name in cell.verdicts})
-        return [_cell_row(self.diagram, cell, names) for cell in self.diagram.cells]
+        """The diagram as a table; empty without one."""
+        return [] if self.diagram is None else self.diagram.rows()
 
     def pareto_rows(self) -> list[dict[str, Scalar]]:
-        """Groups, then runs, a row for each."""
-        if self.pareto is None:
-            return []
-        parts = (("group", self.pareto.groups), ("run", self.pareto.runs))
-        return [{"kind": kind, **point.to_dict()} for kind, points in parts for point in points]
+        """The Pareto set's points as a table; empty without one."""
+        return [] if self.pareto is None else self.pareto.rows()
 
 
 def _cell_row(diagram: PhaseDiagram, cell: PhaseCell, verdicts: list[str]) -> dict[str, Scalar]:

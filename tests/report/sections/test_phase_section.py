@@ -11,7 +11,7 @@ from grokscope.figures.style import DARK, LIGHT, PALETTE
 from grokscope.report.draw.pareto import SIZE, draw_pareto, letters
 from grokscope.report.draw.phase_map import cell_id, draw_map, map_size, roomy
 from grokscope.report.layout import laid_out
-from grokscope.report.read.phase import CODES, STRONGEST, TINT, map_title, maps_of, words_of
+from grokscope.report.read.phase import CODES, STRONGEST, TINT, map_rows, map_title, maps_of, sample_of, words_of
 from grokscope.report.sections import phase as section_file
 from grokscope.report.sections.blocks import Download, Plots, Table, Words
 from grokscope.report.sections.phase import diagram_blocks, pareto_blocks, pareto_sentence, section, summary_of
@@ -277,3 +277,14 @@ def test_no_study_and_nothing_to_show_make_no_section():
     assert alone.title == "Soonest against best"
     assert section_file.PLACE > 0
     assert any(isinstance(b, Words) for b in pareto_blocks(PARETO, "step"))
+
+
+def test_the_data_of_a_map_are_its_own_cells_and_numbers():
+    rows = map_rows(diagram(), "delay", None)
+    assert [row["regime.lr"] for row in rows] == ["0.01", "0.1", "0.01", "0.1"]
+    assert [row["delay median"] for row in rows] == [None, 700.0, 200.0, None]
+    assert rows[0]["delay at_least"] == 950.0
+    assert not any(name.startswith(("best", "end", "T_gen")) for name in rows[0])
+    assert (
+        sample_of(diagram(), "delay", None) == "2 to 3 judged runs in each of 3 cells; median with the range over runs"
+    )

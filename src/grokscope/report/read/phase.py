@@ -7,9 +7,9 @@ from math import log
 from typing import Literal
 
 from grokscope.report.read.glossary import word
-from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram
+from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram, Scalar
 from grokscope.vocabulary.splits import is_reported, oracle_label
-from grokscope.vocabulary.text import listed, number, steps
+from grokscope.vocabulary.text import listed, number, plural, steps
 
 Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
 CODES = {
@@ -77,6 +77,23 @@ def words_of(diagram: PhaseDiagram, what: Map, panel: str | None) -> list[CellWo
     levels = [level.median for cell in diagram.cells if (level := getattr(cell, what)) is not None]
     strength = _scale([*levels, *(() if what == "value" else (0.0, 1.0))])
     return [_level_words(diagram, cell, getattr(cell, what), what, strength) for cell in diagram.of_panel(panel)]
+
+
+def sample_of(diagram: PhaseDiagram, what: Map, panel: str | None) -> str:
+    """How many runs a map shows, and what stands beside their medians."""
+    cells = [cell for cell in diagram.of_panel(panel) if cell.planned]
+    judged = sorted({cell.judged for cell in cells})
+    each = f"{judged[0]}" if len(judged) == 1 else f"{min(judged, default=0)} to {max(judged, default=0)}"
+    runs = f"{each} judged {'run' if judged == [1] else 'runs'} in each of {plural(len(cells), 'cell')}"
+    beside = "shares of the runs" if what == "verdicts" else "median with the range over runs"
+    return f"{runs}; {beside}"
+
+
+def map_rows(diagram: PhaseDiagram, what: Map, panel: str | None) -> list[dict[str, Scalar]]:
+    """The numbers of one map, a row for each of its cells: its settings, its runs, and what the map shows of them."""
+    numbers = [name for name in ("T_fit", "T_gen", "delay", "best", "end", "value") if name != what]
+    rows = [row for row, cell in zip(diagram.rows(), diagram.cells, strict=True) if cell.panel == panel]
+    return [{k: v for k, v in row.items() if not k.startswith(tuple(f"{n} " for n in numbers))} for row in rows]
 
 
 def mark_of(diagram: PhaseDiagram, cell: PhaseCell) -> str:

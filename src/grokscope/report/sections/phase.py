@@ -10,7 +10,7 @@ from grokscope.report.draw.pareto import SIZE, draw_pareto, letters
 from grokscope.report.draw.phase_map import cell_id, draw_map, map_size, roomy
 from grokscope.report.read.judged_run import unit_of
 from grokscope.report.read.material import Material
-from grokscope.report.read.phase import CODES, Map, map_title, maps_of, mark_of, range_of, words_of
+from grokscope.report.read.phase import CODES, Map, map_rows, map_title, maps_of, mark_of, range_of, sample_of, words_of
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.sections.blocks import (
     Block,
@@ -124,11 +124,22 @@ def _how_to_read(diagram: PhaseDiagram) -> Text:
     )
 
 
+def _caption(diagram: PhaseDiagram, what: Map) -> str:
+    """What a file with these maps shows, for a paper."""
+    title = "Phase diagram" if diagram.panels is None else map_title(diagram, what)
+    lacking = "Dashed frames and ▲: fewer judged runs than planned or asked for, or failed ones."
+    return (
+        f"{title} over {diagram.x.title} and {diagram.y.title}, held out: {diagram.split}. {summary_of(diagram)} "
+        f"Hatched: the median was not reached, and is at least what the cell says. {lacking}"
+    )
+
+
 def _plots(diagram: PhaseDiagram, slug: str, shown: Sequence[tuple[Map, str | None, str]]) -> Plots:
     width = map_size(diagram)[0]
     panels = [_panel(diagram, what, panel, name) for what, panel, name in shown]
     style = "wide" if width <= SIDE_BY_SIDE else "map"
-    return Plots(slug, panels, _codes(diagram), style, 2 if width <= SHEET else 1)
+    columns = 2 if width <= SHEET else 1
+    return Plots(slug, panels, _codes(diagram), style, columns, caption=_caption(diagram, shown[0][0]))
 
 
 def _panels_of(diagram: PhaseDiagram, panels: PhaseAxis, what: Map) -> Plots:
@@ -147,6 +158,8 @@ def _panel(diagram: PhaseDiagram, what: Map, panel: str | None, name: str) -> Pa
         name,
         steps=False,
         titles=titles,
+        sample=sample_of(diagram, what, panel),
+        data=lambda: map_rows(diagram, what, panel),
     )
 
 
@@ -222,7 +235,8 @@ def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
     """Who is in the set, by which rule, the figure, and every group in a table."""
     panel = Panel(
         lambda figure, _: draw_pareto(figure, pareto, unit), SIZE, f"{pareto_sentence(pareto)} {_told(pareto)}",
-        "T_gen against the best score", steps=False,
+        "T_gen against the best score", steps=False, data=pareto.rows,
+        sample=f"{plural(len(pareto.runs), 'run')} of {plural(len(pareto.groups), 'regime')}; medians over runs",
     )  # fmt: skip
     key = [
         Entry("regime in the Pareto set, joined", "group-1", marker="o"),
@@ -235,7 +249,7 @@ def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
         Words("Soonest against best", "h3"),
         Words(pareto_sentence(pareto), "lead"),
         Words(RULE),
-        Plots("pareto", [panel], key, "wide", 1),
+        Plots("pareto", [panel], key, "wide", 1, caption=f"{pareto_sentence(pareto)} {RULE}"),
         Table("Regimes", heads, [Group("", rows)], folded=len(rows) > NAMED),
     ]
 
