@@ -11,7 +11,7 @@ from grokscope.comparison.member import STEPS, Member, in_steps, member_of_log, 
 from grokscope.config import require
 from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import read_source
-from grokscope.foreign.sources import Found, Source, find_sources
+from grokscope.foreign.sources import Listing, Source, find_sources
 from grokscope.registry import nearest
 from grokscope.report.read.subjects import Subject, gather
 from grokscope.results.comparison import Kind
@@ -185,7 +185,7 @@ def _without_copies(members: Sequence[Member]) -> tuple[list[Member], tuple[str,
     return [m for i, m in enumerate(members) if i not in left], notes
 
 
-def _of_logs(logs: Sequence[Source], found: Found, source: str, arm: str, options: Options) -> Side:
+def _of_logs(logs: Sequence[Source], found: Listing, source: str, arm: str, options: Options) -> Side:
     pattern = None if options.group is None else Pattern(options.group)
     require(not arm or pattern is not None, f"{source}: logs have no arms without a pattern that tells them (group)")
     members, unmatched = [], []
