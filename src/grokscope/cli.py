@@ -61,6 +61,7 @@ VERBS = {
     "study plan": Verb("study:plan", "list the runs of a study, their disk and time"),
     "study run": Verb("study:run", "train all runs of a study that are not finished"),
     "study status": Verb("study:status", "where every run of a study stands"),
+    "study cancel": Verb("jobs:cancel", "end the jobs of a study, on a cluster or in the background"),
     "study extend": Verb("study:extend", "train all runs of a study longer"),
     "study check": Verb("study:check", "compare what happened with what the study expects"),
     "study test": Verb("study:put_to_test", "test a study's hypotheses over seeds"),

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.commands.hypotheses import show_answers, show_design, show_details
+from grokscope.commands.jobs import JobsNow, SentRuns, jobs_now, planned_jobs, send
 from grokscope.commands.output import Result, print_table, states
 from grokscope.config import require
+from grokscope.execute.engines import check_engine
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
@@ -66,9 +68,11 @@ class Planned(Result):
 
     study: Study
     plan: StudyPlan
+    jobs: dict[str, Any] | None = None
+    """What jobs on a cluster are given, where the study or the command says something of them."""
 
     def data(self) -> Any:
-        return {"study": self.study.name, **self.plan.to_dict()}
+        return {"study": self.study.name, **self.plan.to_dict(), "jobs": self.jobs}
 
     def show(self, console: "Console") -> None:
         rows = [_plan_line(r) for r in self.plan.runs]
@@ -86,6 +90,9 @@ class Planned(Result):
         elif self.plan.seconds is not None:
             workers = plural(self.plan.workers, "worker")
             console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
+        if self.jobs is not None:
+            for line in (self.jobs["words"], *self.jobs.get("request", {}).get("notes", ())):
+                console.print(line)
         for r in self.plan.runs:
             if r.study_run.message and r.study_run.state != "waiting":
                 console.print(f"{r.study_run.state}: {r.study_run.run.id}: {r.study_run.message}")
@@ -126,6 +133,7 @@ def plan(
     probe: bool = True,
     engine: Way = "one",
     stack: int | None = None,
+    on: str = "here",
     commands: Literal["none", "workers", "runs"] = "none",
 ) -> Planned | Commands:
     """List the runs of a study, the disk and the time they will take, before anything trains.
@@ -140,12 +148,16 @@ def plan(
             estimate no time.
         engine: As for ``study run``; shows which runs would be stacked.
         stack: Runs of a stack, at most.
+        on: As for ``study run``; with ``slurm``, shows what would be asked for within its limits.
         commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
             `workers` workers, or one for each run that is not finished.
     """
     study = _load(file, arms, seeds)
+    check_engine(on)
     if commands == "none":
-        return Planned(study, study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack))
+        laid_out = study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack)
+        jobs = planned_jobs(study, [r.study_run.job() for r in laid_out.todo], on, workers)
+        return Planned(study, laid_out, jobs)
     require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
     todo = [s for s in study.status(root) if not s.finished]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
@@ -208,13 +220,16 @@ def run(
     workers: int | None = None,
     engine: Way = "one",
     stack: int | None = None,
+    on: str = "here",
+    address: str | None = None,
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
-) -> Ran:
+) -> Ran | SentRuns:
     """Train every run of a study that is not finished; the same command again goes on, or does nothing.
 
-    A failed run does not stop the others and makes the exit code 1. Ctrl-C saves all running runs.
+    A failed run does not stop the others and makes the exit code 1. Ctrl-C saves all running runs. With ``--on slurm``
+    and ``--on background`` the runs are sent to jobs, and the command ends.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -224,6 +239,9 @@ def run(
         engine: ``one`` trains every run alone, ``stacked`` runs of one architecture together, ``auto`` where a short
             probe finds that faster.
         stack: Runs of a stack, at most; by default 16 on a CPU and 1,024 on a GPU.
+        on: Where: ``here``, in processes of this command; ``background``, in jobs of this machine that go on when it
+            has ended; ``slurm``; ``ray``. What jobs are given stands in ``[execute]`` of the study file.
+        address: Ray's, with ``--on ray``; without, that of RAY_ADDRESS, or a Ray started on this machine.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -231,8 +249,16 @@ def run(
         grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     study = _load(file, arms, seeds)
+    check_engine(on)
+    require(on in ("here", "ray") or address is None, f"--address is Ray's, and --on is {on}")
+    require(on != "here" or address is None, "--address needs --on ray")
+    require(on == "here" or engine == "one", f"--engine {engine} trains here; --on {on} trains every run alone")
+    if on in ("slurm", "background"):
+        return send(study, root, on, workers)
     finished = sum(s.finished for s in study.status(root))
-    return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
+    executor = study.on_ray(workers, root, address) if on == "ray" else None
+    outcomes = study.run(workers, root, board=board, executor=executor, engine=engine, stack=stack)
+    return Ran(study, root, outcomes, finished)
 
 
 def extend(
@@ -284,9 +310,11 @@ class Status(Result):
     """Run id -> verdicts; runs without an evaluation are absent."""
     problems: dict[str, str]
     """Run id -> why it could not be judged."""
+    queue: JobsNow
 
     def data(self) -> Any:
-        return {"study": self.study.name, "states": self._states(), "runs": [self._row(s) for s in self.runs]}
+        runs = [self._row(s) for s in self.runs]
+        return {"study": self.study.name, "states": self._states(), "runs": runs, "queue": self.queue.data()}
 
     def _states(self) -> dict[str, int]:
         return dict(Counter(s.state for s in self.runs))
@@ -297,6 +325,7 @@ class Status(Result):
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
             "total_steps": s.total, "verdict": found[speaking(found)].verdict if found else None,
             "error": s.message or self.problems.get(s.run.id) or _not_judged(found),
+            "job": self.queue.runs.get(s.run.id),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
@@ -305,6 +334,7 @@ class Status(Result):
         lines = [_regime_line(name, [r for r in rows if r["regime"] == name]) for name in regimes]
         print_table(console, ["regime", "runs", "states", "steps", "verdicts"], lines)
         console.print(f"{plural(len(rows), 'run')}: {states(self._states())}")
+        self.queue.show(console)
         for row in rows:
             if row["error"]:
                 console.print(f"{row['state']}: {row['run']}: {row['error']}")
@@ -334,7 +364,7 @@ def _so_far(row: dict[str, Any]) -> str:
 def status(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Status:
-    """Where every run of a study stands, by regime, with verdicts so far.
+    """Where every run of a study stands, by regime, with verdicts so far, and the jobs that wait or train.
 
     Args:
         file: Study file, or the name of a shipped study.
@@ -352,7 +382,7 @@ def status(
             problems[s.run.id] = str(error)
         else:
             verdicts |= {s.run.id: found} if found else {}
-    return Status(study, runs, verdicts, problems)
+    return Status(study, runs, verdicts, problems, jobs_now(study, root, runs))
 
 
 @dataclass

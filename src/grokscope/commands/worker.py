@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.commands.study import Ran
 from grokscope.config import require
 from grokscope.execute.protocol import Board, Silent
+from grokscope.execute.settings import DURATION, duration_s
 from grokscope.store.folders import Folders
 from grokscope.study import Stopped, Study
 from grokscope.study.entries import Entry
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 AGAIN = "with --retry a worker tries failed runs again, from where they were saved"
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass
@@ -112,10 +112,8 @@ def seconds_until(text: str, now: datetime) -> float:
     Raises:
         ValueError: for another text, and for a date that is over.
     """
-    match = _DURATION.fullmatch(text)
-    if text and match:
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+    if text and DURATION.fullmatch(text):
+        return duration_s(text)
     then = _time_of_day(text, now) or _date(text, now)
     require(then > now, f"--until: {text} is over; it is {now:%Y-%m-%dT%H:%M}")
     return (then - now).total_seconds()

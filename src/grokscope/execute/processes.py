@@ -229,7 +229,7 @@ class Processes:
     """Runs of a stack, at most (`grokscope.execute.stacks`)."""
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
-        _require_importable(jobs)
+        require_importable(jobs)
         units = arrange(jobs, self.way, self.stack, self.workers)
         pool = _Pool(jobs, units, self.way == "auto", board, min(self.workers, max(len(units), 1)))
         board.begin(jobs, pool.size)
@@ -239,7 +239,7 @@ class Processes:
             return pool.run()
 
 
-def _require_importable(jobs: Sequence[Job]) -> None:
+def require_importable(jobs: Sequence[Job]) -> None:
     """Raises ValueError for a plug-in that stands in the script that is being run: workers do not run it."""
     for job in jobs:
         for what, target in job.config.plugins().items():

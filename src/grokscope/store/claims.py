@@ -25,7 +25,9 @@ EXPIRES_S = 120.0
 file system keeps what it knows of a file without asking."""
 BEATS = 12
 """Heartbeats in that time."""
-_SAID = ("holder", "machine", "expires_s", "deaths", "released")
+JOB = "GROKSCOPE_JOB"
+"""The environment variable that names the job on a cluster of which a process is part."""
+_SAID = ("holder", "machine", "expires_s", "deaths", "released", "job")
 _NAME = re.compile(r"\.claim-(\d+)\.json")
 
 
@@ -51,6 +53,8 @@ class Claim:
     deaths: int = 0
     """Holders in a row, before this one, that ended without releasing the folder."""
     released: bool = False
+    job: str = ""
+    """The job on a cluster that the holder is part of, as its queue names it."""
 
     @property
     def is_here(self) -> bool:
@@ -115,7 +119,9 @@ def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     except FileExistsError:
         raise Held(f"{folder} was just taken by another process") from None
-    words = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
+    words: dict[str, Any] = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
+    if job := os.environ.get(JOB):
+        words["job"] = job
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(json.dumps(words) + "\n")

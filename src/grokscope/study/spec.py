@@ -35,6 +35,7 @@ HEAD = (
     "hypothesis",
     "design",
     "phase",
+    "execute",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""

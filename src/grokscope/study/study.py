@@ -1,7 +1,7 @@
 """A study: one file that says what runs, what is expected of it and what it costs; and what can be done with it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.config import Budget, RunConfig, require
+from grokscope.execute.engines import check_engine
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
+from grokscope.execute.settings import Execute, read_execute
 from grokscope.execute.stacks import Way
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
@@ -25,6 +27,7 @@ from grokscope.study.read_hypothesis import read_hypotheses
 from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
 
 if TYPE_CHECKING:
+    from grokscope.execute.submit import Sent
     from grokscope.report.read.subjects import Subject
     from grokscope.results.hypothesis import Hypotheses
     from grokscope.results.phase import Phase
@@ -57,6 +60,8 @@ class Study:
     design: Design | None = None
     phase_block: PhaseSpec | None = None
     criteria: "Criteria | None" = None
+    execute: Execute = field(default_factory=Execute)
+    """What jobs on a cluster are given."""
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
@@ -97,6 +102,7 @@ class Study:
             design=design,
             phase_block=read_phase(head.get("phase"), entries),
             criteria=_criteria(head.get("criteria")),
+            execute=read_execute(head.get("execute")),
         )
 
     # -- what it holds -------------------------------------------------------------------------------------------------
@@ -172,6 +178,35 @@ class Study:
         return _carry_out(
             runs, lambda: self.status(root), board, executor or partial(_executor, workers, engine, stack)
         )
+
+    def on_ray(self, workers: int | None = None, root: str | Path = "runs", address: str | None = None) -> Executor:
+        """What trains this study on a Ray, for `run`: ``study.run(executor=study.on_ray())``. `address` as
+        ``ray.init`` takes it; without, that of RAY_ADDRESS, or a Ray started on this machine."""
+        from grokscope.execute.ray_tasks import Ray
+
+        return Ray(self.name, Path(root), self.execute, workers, address)
+
+    def send(self, engine: str, workers: int | None = None, root: str | Path = "runs") -> "Sent | None":
+        """Send whatever is not finished to jobs of an engine, ``slurm`` or ``background``, that go on when this process
+        has ended; None where nothing is left. The study's hypotheses are declared first, beside the runs. Runs that are
+        marked failed are tried again.
+
+        Raises:
+            ValueError: before anything is sent, for a setting of ``[execute]`` above a limit of the cluster; where the
+                engine is not there, or refuses.
+        """
+        check_engine(engine)
+        require(engine in ("slurm", "background"), f"{engine!r} sends no jobs; use slurm or background")
+        jobs = longest_first([s.job() for s in self.declared(root) if not s.finished])
+        if not jobs:
+            return None
+        if engine == "slurm":
+            from grokscope.execute.submit import send_to_slurm
+
+            return send_to_slurm(self.name, Path(root), jobs, self.execute, workers)
+        from grokscope.execute.background import send_to_background
+
+        return send_to_background(self.name, Path(root), jobs, self.execute, workers)
 
     def extend(
         self,

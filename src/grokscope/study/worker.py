@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class Worker:
     """Stay until every run is finished, to take over what other workers leave."""
     retry: bool = False
     """Train also runs that are marked failed."""
+    linger_s: float = 0.0
+    """Stay so many seconds after there was nothing to take: meanwhile the claim of a machine that was lost expires."""
+    retry_failed_before: float | None = None
+    """Train also runs that were marked failed before this moment, by the file system's clock."""
     outcomes: list[Outcome] = field(default_factory=list)
     """How each run ended that this worker tried."""
     stopping: bool = False
@@ -50,9 +54,12 @@ class Worker:
         self.board.begin([s.job() for s in left], 1)
         try:
             left = self._once(left)
-            while left and self.wait and not self.stopping:
+            idle_since, ended = time.monotonic(), len(self.outcomes)
+            while left and not self.stopping and (self.wait or time.monotonic() - idle_since < self.linger_s):
                 time.sleep(ASK_AGAIN_S)
                 left = self._once(left)
+                if len(self.outcomes) > ended:
+                    idle_since, ended = time.monotonic(), len(self.outcomes)
         except KeyboardInterrupt:
             self.stopping = True
         tried = {o.job.run for o in self.outcomes}
@@ -94,18 +101,27 @@ class Worker:
         failed."""
         now = read_study_run(entry, Folders(self.root))
         job = now.job()
-        if now.finished or (now.state == "failed" and not self.retry):
+        again = self.retry or self._failed_before(now)
+        if now.finished or (now.state == "failed" and not again):
             return None
         if now.state == "waiting":
             return Outcome(job, "waiting", 0, now.message)
         if now.state in ("blocked", *BAD):
             return Outcome(job, "failed", now.step, now.message)
-        if not self.retry and (died := self._died(job)):
+        if not again and (died := self._died(job)):
             return died
         try:
             return Outcome(job, *attempt(job.config, job.root, job.passed, self._progress(job)))
         except KeyboardInterrupt:  # before training had begun to listen
             return Outcome(job, "interrupted", job.step)
+
+    def _failed_before(self, study_run: StudyRun) -> bool:
+        """Whether this run was marked failed before the moment from which on that counts."""
+        if self.retry_failed_before is None or study_run.state != "failed":
+            return False
+        with suppress(OSError):
+            return (study_run.run.path / "status.json").stat().st_mtime < self.retry_failed_before
+        return False
 
     def _died(self, job: Job) -> Outcome | None:
         """The run marked failed where worker after worker died on it; None where it may be tried."""

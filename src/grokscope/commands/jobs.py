@@ -1,0 +1,195 @@
+"""Jobs on a cluster: what was sent, what of it waits or runs, and how it is cancelled."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.commands.output import Result, print_table
+from grokscope.execute import queues
+from grokscope.execute.protocol import Job
+from grokscope.execute.queues import QueuedJob
+from grokscope.execute.settings import Execute
+from grokscope.execute.submissions import Submission, submissions
+from grokscope.execute.submit import Sent, describe, slurm_request
+from grokscope.store import claims
+from grokscope.study import Study
+from grokscope.study.run_state import StudyRun
+from grokscope.vocabulary.text import listed, plural
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class SentRuns(Result):
+    """The runs that were sent to jobs, or that none was left to send."""
+
+    study: Study
+    sent: Sent | None
+    before: int
+    """Runs that were finished."""
+
+    def data(self) -> Any:
+        if self.sent is None:
+            return {"study": self.study.name, "done_before": self.before, "runs": 0, "jobs": [], "notes": []}
+        s = self.sent.submission
+        return {"study": self.study.name, "done_before": self.before, "runs": s.runs, "engine": s.engine,
+                "jobs": list(s.ids), "notes": list(self.sent.notes), "folder": str(s.folder)}  # fmt: skip
+
+    def show(self, console: "Console") -> None:
+        if self.sent is None:
+            console.print(f"{plural(self.before, 'run')}: all done before, nothing was sent")
+            return
+        done = f", {self.before:,} done before" if self.before else ""
+        submission = self.sent.submission
+        console.print(f"{plural(submission.runs, 'run')} to train{done}; {self.sent.words}")
+        for note in self.sent.notes:
+            console.print(note)
+        console.print(f"jobs: {brief_ids(submission.ids)}; what they print lies in {submission.folder}")
+        console.print("grokscope study status shows how far they are, grokscope study cancel ends them")
+
+
+@dataclass
+class JobsNow:
+    """The jobs of a study that have not ended, and what each trains."""
+
+    sent: list[Submission]
+    jobs: list[QueuedJob]
+    problems: list[str]
+    runs: Mapping[str, str]
+    """Id of a run that is being trained -> the job that trains it, as its claim says."""
+
+    def data(self) -> Any:
+        return {"jobs": [self._row(job) for job in self.jobs], "problems": self.problems,
+                "submissions": [self._sending(s) for s in self.sent]}  # fmt: skip
+
+    def _row(self, job: QueuedJob) -> dict[str, Any]:
+        return {"job": job.id, "engine": job.submission.engine, "state": job.state, "note": job.note,
+                "runs": self.trained_by(job), "submitted": job.submission.submitted}  # fmt: skip
+
+    def _sending(self, s: Submission) -> dict[str, Any]:
+        return {"engine": s.engine, "submitted": s.submitted, "cancelled": s.cancelled, "jobs": list(s.ids),
+                "runs": s.runs, "folder": str(s.folder)}  # fmt: skip
+
+    def trained_by(self, job: QueuedJob) -> list[str]:
+        """The runs that this job trains now. Of a process the number alone stands in the claim."""
+        known = (job.id, job.id.partition(":")[0])
+        return [run for run, name in self.runs.items() if name in known]
+
+    def show(self, console: "Console") -> None:
+        if self.jobs:
+            rows = [[brief_ids([j.id]), j.submission.engine, j.state, j.note, ", ".join(self.trained_by(j))]
+                    for j in self.jobs]  # fmt: skip
+            print_table(console, ["job", "engine", "state", "where or why", "trains"], rows)
+        elif self.sent and not self.problems:
+            console.print(f"no job is left of {plural(sum(len(s.ids) for s in self.sent), 'job')} that were sent")
+        for problem in self.problems:
+            console.print(problem)
+
+
+def jobs_now(study: Study, root: Path, runs: Sequence[StudyRun]) -> JobsNow:
+    """What the queues say of a study's jobs, beside what the claims say of its runs."""
+    sent, problems = submissions(root, study.name)
+    jobs, unasked = queues.queued(sent)
+    training = {s.run.id: name for s in runs if s.state == "running" and (name := _job_of(s))}
+    return JobsNow(sent, jobs, [*problems, *unasked], training)
+
+
+def _job_of(study_run: StudyRun) -> str:
+    """The job that trains a run; empty where that is no job's."""
+    try:
+        claim = claims.newest(study_run.run.path)
+    except OSError:
+        return ""
+    return "" if claim is None or claim.released else str(claim.job)
+
+
+@dataclass
+class Cancelled(Result):
+    """Which jobs of a study were ended, and what could not be."""
+
+    study: Study
+    jobs: list[QueuedJob]
+    problems: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        return int(bool(self.problems))
+
+    def data(self) -> Any:
+        jobs = [{"job": j.id, "engine": j.submission.engine, "state": j.state, "note": j.note} for j in self.jobs]
+        return {"study": self.study.name, "cancelled": jobs, "problems": self.problems}
+
+    def show(self, console: "Console") -> None:
+        if self.jobs:
+            console.print(f"cancelled {plural(len(self.jobs), 'job')} of {self.study.name!r}:")
+            print_table(console, ["job", "engine", "was", "where or why"],
+                        [[brief_ids([j.id]), j.submission.engine, j.state, j.note] for j in self.jobs])  # fmt: skip
+            console.print("what they were training is being saved; the same study goes on from there")
+        else:
+            console.print(f"no job of {self.study.name!r} is left to cancel")
+        for problem in self.problems:
+            console.print(problem)
+
+
+def cancel(file: Path, /, *, root: Path = Path("runs")) -> Cancelled:
+    """End the jobs of a study that wait or run: those in the background, on Slurm, and commands that train on Ray.
+
+    Runs that are being trained are saved. Nobody else's jobs are touched, nor workers started in another way. The exit
+    code is 1 where some jobs could not be asked after.
+
+    Args:
+        file: Study file, or the name of a shipped study.
+        root: Folder that holds the runs.
+    """
+    study = Study.load(file)
+    sent, problems = submissions(root, study.name)
+    jobs, unasked = queues.queued(sent)
+    queues.cancel(jobs)
+    return Cancelled(study, jobs, [*problems, *unasked])
+
+
+def planned_jobs(study: Study, jobs: Sequence[Job], engine: str, workers: int | None) -> dict[str, Any] | None:
+    """What `plan` says of the jobs: the settings of the study file, and on Slurm what would be asked for within its
+    limits. None for a study that says nothing of jobs and is to be trained here.
+
+    Raises:
+        ValueError: as sending would.
+    """
+    settings = study.execute
+    if engine == "here" and settings == Execute():
+        return None
+    data: dict[str, Any] = {"engine": engine, "settings": asdict(settings), "words": settings_in_words(settings, jobs)}
+    if engine == "slurm" and jobs:
+        site, request = slurm_request(settings, jobs, workers)
+        data |= {"request": asdict(request), "words": f"on Slurm: {describe(site, request)}"}
+    return data
+
+
+def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
+    """``jobs: at most 10, for 11h30m; each worker has 2 CPUs, 4GB``."""
+    time = f", for {settings.time}" if settings.time else ""
+    worker = [plural(settings.cpus_for(jobs), "CPU"), *([settings.memory] if settings.memory else [])]
+    if settings.gpus:
+        shared = f" shared by {settings.runs_per_gpu} runs" if settings.runs_per_gpu > 1 else ""
+        worker.append(f"a GPU{shared}")
+    per_job = f", {plural(settings.workers_per_job, 'worker')} in each" if settings.workers_per_job > 1 else ""
+    where = f", in partition {settings.partition!r}" if settings.partition else ""
+    extra = f"; sbatch: {', '.join(f'{k}={v}' for k, v in settings.sbatch.items())}" if settings.sbatch else ""
+    return f"jobs: at most {settings.array:,}{time}{where}{per_job}; a worker has {listed(worker)}{extra}"
+
+
+def send(study: Study, root: Path, engine: str, workers: int | None) -> SentRuns:
+    """Send what is left of a study to jobs that go on by themselves."""
+    sent = study.send(engine, workers, root)
+    return SentRuns(study, sent, sum(s.finished for s in study.status(root)))
+
+
+def brief_ids(ids: Sequence[str]) -> str:
+    """``1234_[0-9]`` for an array, process numbers without their start."""
+    plain = [i.partition(":")[0] for i in ids]
+    arrays = dict.fromkeys(i.partition("_")[0] for i in plain)
+    if len(plain) > 1 and all("_" in i for i in plain) and len(arrays) == 1:
+        return f"{next(iter(arrays))}_[0-{len(plain) - 1}]"
+    return ", ".join(plain)

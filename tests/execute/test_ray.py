@@ -1,0 +1,114 @@
+"""A study on a real Ray of two nodes on this machine, one of which is lost in the middle of a run."""
+
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from execute_studies import log_of, trained_once, write_study
+from grokscope.execute.boards import Lines
+from grokscope.execute.ray_tasks import OBJECTS
+from grokscope.store import Run, claims
+from grokscope.study import Study
+from tiny import same_folder_content
+
+ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own, of many kinds
+WAIT_S = 300
+
+
+@pytest.fixture
+def cluster():
+    """Two nodes with one CPU each, the first of which the test is connected to."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": OBJECTS, "include_dashboard": False}
+    two = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        two.add_node(**{k: v for k, v in node.items() if k != "include_dashboard"})
+        two.wait_for_nodes()
+        yield two
+    finally:
+        ray.shutdown()
+        two.shutdown()
+
+
+def wait_for(ready: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not ready():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        time.sleep(0.3)
+
+
+def trains_on(root: Path, node_id: str) -> list[Path]:
+    """The runs that a worker on this node trains, with a state to go on from."""
+    begun = [p for p in root.glob("modular*") if list(p.glob("resume/*.pt"))]
+    newest = {p: claims.newest(p) for p in begun}
+    return [p for p, claim in newest.items() if claim and not claim.released and node_id in claim.job]
+
+
+def test_a_lost_node_is_taken_over_and_the_run_ends_bit_identical(cluster, tmp_path):
+    file, root = write_study(tmp_path, seeds=range(3), steps=4_000), tmp_path / "runs"
+    study = Study.load(file)
+    lost: list[Path] = []
+
+    def lose_a_node() -> None:
+        node = cluster.list_all_nodes()[-1]
+        wait_for(lambda: trains_on(root, node.node_id), "a run on the second node")
+        lost.extend(trains_on(root, node.node_id))
+        cluster.remove_node(node, allow_graceful=False)
+
+    thread = threading.Thread(target=lose_a_node)
+    thread.start()
+    outcomes = study.run(executor=study.on_ray(2, root, cluster.address), root=root)
+    thread.join()
+    assert [o.state for o in outcomes] == ["done"] * 3
+    assert len(lost) == 1
+    assert "interrupted" not in log_of(lost[0]), "nothing was saved in leave-taking"
+    claim = claims.newest(lost[0])
+    assert claim is not None
+    assert claim.number == 2
+    study.run(workers=0, root=tmp_path / "calm")
+    for run in (tmp_path / "calm").iterdir():
+        same_folder_content(run, root / run.name)
+        assert trained_once(root / run.name, 4_000), log_of(root / run.name)
+
+
+def test_two_people_on_one_study_train_each_run_once(cluster, tmp_path):
+    file, root = write_study(tmp_path, seeds=range(8), steps=300), tmp_path / "runs"
+    command = [sys.executable, "-W", "ignore", "-m", "grokscope.cli", "study", "run", str(file), "--root", str(root)]
+    ways = (["--on", "ray", "--address", cluster.address, "--workers", "1"], ["--workers", "1"])
+    people = [subprocess.Popen([*command, *way], stderr=subprocess.PIPE, text=True) for way in ways * 2]
+    for one in people[:3]:
+        said = one.communicate(timeout=WAIT_S)[1]
+        assert one.returncode == 0, said
+    people[3].communicate(timeout=WAIT_S)
+    runs = [Run(p) for p in root.glob("modular*")]
+    assert [r.status["state"] for r in runs] == ["done"] * 8
+    assert all(trained_once(r.path, 300) for r in runs)
+
+
+def test_a_worker_that_fits_nowhere_is_refused_and_a_third_waits(cluster, tmp_path, capsys):
+    too_much = Study.load(write_study(tmp_path, seeds=[0], execute="cpus = 64"))
+    with pytest.raises(ValueError, match=r"no machine of this Ray has what a worker needs \(CPU 64\)"):
+        too_much.run(executor=too_much.on_ray(None, tmp_path, cluster.address), root=tmp_path)
+    study = Study.load(write_study(tmp_path, seeds=range(3)))
+    with warnings.catch_warnings():
+        board = Lines(sys.stderr, 10.0)
+        outcomes = study.run(executor=study.on_ray(3, tmp_path / "runs", cluster.address), root=tmp_path / "runs",
+                             board=board)  # fmt: skip
+    assert [o.state for o in outcomes] == ["done"] * 3
+    assert "room for 2 workers now; 1 more wait" in capsys.readouterr().err
+
+
+def test_fractions_of_a_gpu_and_threads_are_asked_for(tmp_path):
+    from grokscope.execute.ray_tasks import _resources
+
+    study = Study.load(write_study(tmp_path, execute="gpus = 1\nruns_per_gpu = 4\ncpus = 2\nmemory = '2GB'"))
+    jobs = [s.job() for s in study.status(tmp_path)]
+    assert _resources(study.execute, jobs) == {"num_cpus": 2, "num_gpus": 0.25, "memory": 2 * 1024**3}
