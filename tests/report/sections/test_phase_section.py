@@ -166,7 +166,7 @@ def test_many_columns_carry_codes_that_the_key_explains():
     figure = drawn(lambda f: draw_map(f, many, "verdicts", None), *map_size(many))
     assert texts(figure).count("G") == 32
     plots = next(b for b in diagram_blocks(many) if isinstance(b, Plots))
-    assert [entry.words for entry in plots.key] == ["G: grokked"]
+    assert [entry.words for entry in plots.key] == ["G: grokked", "–: never fitted, or no value"]
     assert not next(b for b in diagram_blocks(diagram()) if isinstance(b, Plots)).key
 
 
@@ -288,3 +288,27 @@ def test_the_data_of_a_map_are_its_own_cells_and_numbers():
     assert (
         sample_of(diagram(), "delay", None) == "2 to 3 judged runs in each of 3 cells; median with the range over runs"
     )
+
+
+def test_many_classes_fit_beneath_the_word_and_none_is_lost_in_the_description():
+    five = {"grokked": 2, "rising": 1, "memorized": 1, "underfit": 1, "diverged": 1}
+    words = words_of(diagram((cell("0.01", "0.1", five, planned=6), *CELLS[1:])), "verdicts", None)[0]
+    assert words.sub == "2 grokked\n1 rising\n3 other verdicts"
+    assert all(name in words.said for name in five)
+
+
+def test_narrow_cells_have_short_codes_and_a_key_to_every_sign():
+    labels = tuple(f"{2.0**i:g}" for i in range(16))
+    cells = [cell(x, "1", {"grokked": 3}, delay=time(at_least=20000.0), best=level(0.5, 0.5, 0.5)) for x in labels]
+    cells[1] = cell(labels[1], "1", {}, planned=0)
+    cells[2] = cell(labels[2], "1", {})
+    cells[3] = cell(labels[3], "1", {}, failed=3)
+    cells[4] = cell(labels[4], "1", {"grokked": 1, "memorized": 1}, planned=2)
+    many = diagram(tuple(cells), x=axis("lr", labels), y=axis("weight_decay", ("1",)))
+    assert [w.code for w in words_of(many, "verdicts", None)][:5] == ["G", "·", "…", "?", "≠"]
+    assert [w.code for w in words_of(many, "delay", None)][:2] == [">20k", "·"]
+    assert words_of(many, "best", None)[0].code == "0.50"
+    plots = next(b for b in diagram_blocks(many) if isinstance(b, Plots))
+    said = [entry.words for entry in plots.key]
+    assert said[:2] == ["G: grokked", "M: memorized"]
+    assert {"≠: no majority", "·: not planned", "…: not run", "?: none judged"} <= set(said)

@@ -106,15 +106,16 @@ def _write(axes: "Axes", x: float, y: float, words: CellWords, size: tuple[float
         return
     bare = height < LOW
     faint = not words.role and not words.hatched
+    middle = 9 if words.sub.count("\n") > 1 else 4  # points above the cell's middle: three lines need more room
     axes.annotate(
-        words.main, (x, y), (0, 0 if bare else 4), textcoords="offset points", ha="center", va="center",
+        words.main, (x, y), (0, 0 if bare else middle), textcoords="offset points", ha="center", va="center",
         fontsize=9.5, fontweight="normal" if faint else "bold", color=color("muted" if faint else "ink"),
     )  # fmt: skip
     if bare:
         return
     if words.sub:
         axes.annotate(
-            words.sub, (x, y), (0, -2), textcoords="offset points", ha="center", va="top", fontsize=7.5,
+            words.sub, (x, y), (0, middle - 6), textcoords="offset points", ha="center", va="top", fontsize=7.5,
             color=color("ink"), linespacing=1.1,
         )  # fmt: skip
     if words.mark:

@@ -9,7 +9,7 @@ from typing import Literal
 from grokscope.report.read.glossary import word
 from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram, Scalar
 from grokscope.vocabulary.splits import is_reported, oracle_label
-from grokscope.vocabulary.text import listed, number, plural, steps
+from grokscope.vocabulary.text import listed, number, plural, short, steps
 
 Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
 CODES = {
@@ -17,6 +17,14 @@ CODES = {
     "underfit": "F", "unstable": "X", "diverged": "D", "recovered-to-baseline": "B",
 }  # fmt: skip
 """Verdicts in cells too narrow for words."""
+NO_MAJORITY, NOT_PLANNED, NOT_RUN, NO_VERDICT, NO_NUMBER = "≠", "·", "…", "?", "–"
+SIGNS = {
+    NO_MAJORITY: "no majority", NOT_PLANNED: "not planned", NOT_RUN: "not run", NO_VERDICT: "none judged",
+    NO_NUMBER: "never fitted, or no value",
+}  # fmt: skip
+"""The same for cells without a verdict or a number."""
+LINES = 3
+"""So many lines of counts fit beneath the main word of a cell."""
 SHORT = {"recovered-to-baseline": "to baseline"}
 MIXED = "mixed"
 PALEST, STRONGEST = 0.06, 0.45
@@ -113,13 +121,13 @@ def _place(diagram: PhaseDiagram, cell: PhaseCell) -> str:
 def _empty(diagram: PhaseDiagram, cell: PhaseCell, what: str = "") -> CellWords:
     """A cell without a judged run, or without the number that a map shows."""
     if not cell.planned:
-        main, code = "not planned", "·"
+        main, code = "not planned", NOT_PLANNED
     elif cell.judged:
-        main, code = what, "–"
+        main, code = what, NO_NUMBER
     elif cell.waiting == cell.planned:
-        main, code = "not run", "?"
+        main, code = "not run", NOT_RUN
     else:
-        main, code = "no verdict", "?"
+        main, code = "no verdict", NO_VERDICT
     mark = f"{cell.planned} planned" if main == "not run" else mark_of(diagram, cell)
     return CellWords(main, code, mark=mark, said=f"{_place(diagram, cell)}: {main}{_more(mark)}")
 
@@ -139,7 +147,7 @@ def _verdict_words(diagram: PhaseDiagram, cell: PhaseCell) -> CellWords:
     counts = [f"{count} {name}" for name, count in cell.verdicts.items()]
     return CellWords(
         main,
-        "?" if majority is None else CODES.get(majority, majority[:2]),
+        NO_MAJORITY if majority is None else CODES.get(majority, majority[:2]),
         _counted(cell, majority),
         mark,
         "none" if majority is None else word(majority).role,
@@ -151,13 +159,18 @@ def _verdict_words(diagram: PhaseDiagram, cell: PhaseCell) -> CellWords:
 
 def _counted(cell: PhaseCell, majority: str | None) -> str:
     """``3 of 3``, ``2 of 3; 1 memorized``; with the majority's qualifier where all of it has the same."""
-    if majority is None:
-        return "\n".join(f"{count} {SHORT.get(name, name)}" for name, count in cell.classes.items())
+    counts = [f"{count} {SHORT.get(name, name)}" for name, count in cell.classes.items() if name != majority]
+    if majority is not None:
+        counts = [_of_majority(cell, majority), *counts]
+    if len(counts) > LINES:
+        counts = [*counts[: LINES - 1], f"{len(counts) - LINES + 1} other verdicts"]
+    return "\n".join(counts)
+
+
+def _of_majority(cell: PhaseCell, majority: str) -> str:
     qualified = [name for name in cell.verdicts if name.partition(" (")[0] == majority]
     qualifier = qualified[0].partition(" (")[2].rstrip(")") if len(qualified) == 1 else ""
-    head = f"{f'{qualifier}, ' if qualifier else ''}{cell.classes[majority]} of {cell.judged}"
-    others = [f"{count} {SHORT.get(name, name)}" for name, count in cell.classes.items() if name != majority]
-    return "\n".join([head, *others])
+    return f"{f'{qualifier}, ' if qualifier else ''}{cell.classes[majority]} of {cell.judged}"
 
 
 # -- times and levels -------------------------------------------------------------------------------------------------
@@ -174,7 +187,7 @@ def _time_words(
     unfitted = f"{cell.unfitted} never fitted" if what == "delay" and cell.unfitted else ""
     return CellWords(
         main,
-        main.replace(" ", ""),
+        f"{'>' if time.censored else ''}{short(float(f'{time.at_least:.3g}'))}",
         "\n".join(part for part in (spread, reached, unfitted) if part),
         mark,
         "" if time.censored else "group-1",
@@ -198,12 +211,12 @@ def _level_words(
         return _empty(diagram, cell, "no value")
     mark = mark_of(diagram, cell)
     shown = number if what == "value" else _score
-    main = shown(level.median)
-    spread = "" if level.low == level.high else f"{shown(level.low)} to {shown(level.high)}"
+    main, low, high = shown(level.median), shown(level.low), shown(level.high)
+    spread = "" if low == high else f"{low} to {high}"
     lacking = f"of {level.runs} of {cell.judged} runs" if level.runs < cell.judged else ""
     return CellWords(
         main,
-        main,
+        f"{level.median:.3g}" if what == "value" else f"{level.median:.2f}",
         "\n".join(part for part in (spread, lacking) if part),
         mark,
         "group-3",

@@ -8,9 +8,21 @@ from grokscope.figures.keys import Entry
 from grokscope.files import to_json
 from grokscope.report.draw.pareto import SIZE, draw_pareto, letters
 from grokscope.report.draw.phase_map import cell_id, draw_map, map_size, roomy
+from grokscope.report.read.glossary import word
 from grokscope.report.read.judged_run import unit_of
 from grokscope.report.read.material import Material
-from grokscope.report.read.phase import CODES, Map, map_rows, map_title, maps_of, mark_of, range_of, sample_of, words_of
+from grokscope.report.read.phase import (
+    CODES,
+    SIGNS,
+    Map,
+    map_rows,
+    map_title,
+    maps_of,
+    mark_of,
+    range_of,
+    sample_of,
+    words_of,
+)
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.sections.blocks import (
     Block,
@@ -139,7 +151,7 @@ def _plots(diagram: PhaseDiagram, slug: str, shown: Sequence[tuple[Map, str | No
     panels = [_panel(diagram, what, panel, name) for what, panel, name in shown]
     style = "wide" if width <= SIDE_BY_SIDE else "map"
     columns = 2 if width <= SHEET else 1
-    return Plots(slug, panels, _codes(diagram), style, columns, caption=_caption(diagram, shown[0][0]))
+    return Plots(slug, panels, _codes(diagram, shown), style, columns, caption=_caption(diagram, shown[0][0]))
 
 
 def _panels_of(diagram: PhaseDiagram, panels: PhaseAxis, what: Map) -> Plots:
@@ -163,14 +175,14 @@ def _panel(diagram: PhaseDiagram, what: Map, panel: str | None, name: str) -> Pa
     )
 
 
-def _codes(diagram: PhaseDiagram) -> list[Entry]:
+def _codes(diagram: PhaseDiagram, shown: Sequence[tuple[Map, str | None, str]]) -> list[Entry]:
     """What the codes of narrow cells stand for; cells with room say it in words."""
     if roomy(diagram):
         return []
     seen = dict.fromkeys(name for cell in diagram.cells for name in cell.classes)
-    return [
-        Entry(f"{CODES.get(name, name[:2])}: {name}", name if name in CODES else "none", band=True) for name in seen
-    ]
+    entries = [Entry(f"{CODES.get(name, name[:2])}: {name}", word(name).role, band=True) for name in seen]
+    codes = {words.code for what, panel, _ in shown for words in words_of(diagram, what, panel)}
+    return [*entries, *(Entry(f"{sign}: {said}", "none", band=True) for sign, said in SIGNS.items() if sign in codes)]
 
 
 def _cell_table(diagram: PhaseDiagram) -> Table:
