@@ -519,3 +519,13 @@ def test_where_a_task_keeps_its_files_is_not_identity():
     assert here.run_id() == there.run_id()
     assert here.identity() != larger.identity()
     assert dump(there)["task"]["root"] == "there"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12])
+def test_another_seed_has_the_identity_that_it_would_have_alone(seed):
+    other = tiny(seed=5).with_seed(seed)
+    alone = tiny(seed=seed)
+    assert other == alone
+    assert other.identity() == alone.identity()
+    assert other.run_id() == alone.run_id()
+    assert other.with_seed(5).run_id() == tiny(seed=5).run_id()

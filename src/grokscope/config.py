@@ -430,7 +430,11 @@ class RunConfig:
 
     def identity(self) -> dict[str, Any]:
         """What makes this run this run, as plain data: names, the data's version, and every value that changes its
-        numbers and differs from its default (`grokscope.identity.identity_of`)."""
+        numbers and differs from its default (`grokscope.identity.identity_of`). Not to be changed by the caller."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
         from grokscope import configio, identity
 
         classes = {"task": type(self.task), "model": type(self.model)}
@@ -442,6 +446,15 @@ class RunConfig:
         from grokscope import configio
 
         return configio.content_hash(self.identity())
+
+    def with_seed(self, seed: int) -> "RunConfig":
+        """The same run with another seed. Its tables are shared, and its identity is not asked for anew: a study has
+        thousands of these."""
+        from grokscope import identity
+
+        other = replace(self, seed=seed)
+        other.__dict__["_identity"] = identity.with_seed(self.identity(), seed)
+        return other
 
     def run_id(self) -> str:
         """Folder name: readable front, and the first 8 hex digits of the hash of `identity`."""

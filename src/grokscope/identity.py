@@ -44,6 +44,11 @@ def identity_of(config: Mapping[str, Any], data_version: int, classes: Classes |
     return out
 
 
+def with_seed(known: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The identity of the run with this seed that is otherwise the one whose identity is known."""
+    return {**{key: value for key, value in known.items() if key != "seed"}, **_entry(_SEED, seed, {})}
+
+
 def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     """What one key of a config adds to the identity; nothing for a default."""
     if f.name in NAMED:
@@ -274,3 +279,4 @@ def _table_of(hint: Any) -> type | None:
 
 _TABLES: dict[str, type] = {n: t for n, hint in get_type_hints(RunConfig).items() if (t := _table_of(hint)) is not None}
 """Tables of a run's config; task, model and components are abstract here, and known by their names."""
+_SEED = next(f for f in fields(RunConfig) if f.name == "seed")

@@ -236,8 +236,14 @@ def _first_sentence(cls: type) -> str:
 def built_in(kind: Kind) -> dict[str, Entry]:
     """What grokscope itself has of a kind, by name."""
     if kind in _MODULES:
-        import_module(_MODULES[kind])
+        _import_built_in(kind)
     return _BUILT_IN[kind]
+
+
+@cache
+def _import_built_in(kind: Kind) -> None:
+    """Once: a look at ten thousand runs asks for their components fifty thousand times."""
+    import_module(_MODULES[kind])
 
 
 @cache

@@ -64,6 +64,6 @@ def demo(
     remake = f"grokscope demo --root {root} --out {out}"
     return Demo(
         Ran(study, root, outcomes, finished),
-        Checked(study, study.check(root), study.standing(root), study.test(root)),
+        Checked(study, *study.answered(root)),
         study.report(out, root, remake),
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDE = 100_000
 """Columns of what is not a terminal: nothing is wrapped or cut for a file or a pipe."""
+LONG = 1_000
+"""Rows from which on a table is not fitted to the terminal either, which would take seconds."""
 
 
 class Result(ABC):
@@ -83,7 +85,7 @@ def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequen
     header = [one_line(name) for name in header]
     body = [[one_line(cell) for cell in row] for row in rows]
     right = [all(_is_number(row[i]) for row in body) and any(row[i] for row in body) for i in range(len(header))]
-    if console.width >= WIDE:
+    if console.width >= WIDE or len(body) > LONG:
         _print_plain(console, [list(header), *body], right)
         return
     from rich.table import Table
@@ -101,7 +103,7 @@ def _print_plain(console: "Console", lines: list[list[str]], right: Sequence[boo
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
-        console.print("  ".join(cells).rstrip())
+        console.file.write("  ".join(cells).rstrip() + "\n")  # the cells are clean: rich would look at each again
 
 
 def _is_number(text: str) -> bool:

@@ -19,7 +19,6 @@ from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
 from grokscope.execute.stacks import Way
 from grokscope.results.hypothesis import Hypotheses
-from grokscope.store.kept_verdicts import Splits
 from grokscope.study import Study, find_study
 from grokscope.study.check import CheckRow, answer_of
 from grokscope.study.plan import PlannedRun, StudyPlan
@@ -30,6 +29,8 @@ from grokscope.vocabulary.text import listed, plural, size
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from grokscope.trajectory.criteria import Criteria
 
 
 FEW = 3
@@ -300,14 +301,23 @@ def extend(
     return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """The verdict of the split that speaks for a run."""
+
+    verdict: str | None
+    """None where it cannot be judged; `reason` says why."""
+    reason: str
+
+
 @dataclass
 class Status(Result):
     """Where every run of a study stands, and its verdict so far."""
 
     study: Study
     runs: list[StudyRun]
-    verdicts: dict[str, Splits]
-    """Run id -> verdicts; runs without an evaluation are absent."""
+    verdicts: dict[str, Spoken]
+    """Run id -> the verdict of the split that speaks for it; runs without an evaluation are absent."""
     problems: dict[str, str]
     """Run id -> why it could not be judged."""
     queue: JobsNow
@@ -323,15 +333,17 @@ class Status(Result):
         found = self.verdicts.get(s.run.id)
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
-            "total_steps": s.total, "verdict": found[speaking(found)].verdict if found else None,
+            "total_steps": s.total, "verdict": found.verdict if found else None,
             "error": s.message or self.problems.get(s.run.id) or _not_judged(found),
             "job": self.queue.runs.get(s.run.id),
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
         rows = [self._row(s) for s in self.runs]
-        regimes = dict.fromkeys(row["regime"] for row in rows)
-        lines = [_regime_line(name, [r for r in rows if r["regime"] == name]) for name in regimes]
+        regimes: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            regimes.setdefault(row["regime"], []).append(row)
+        lines = [_regime_line(name, members) for name, members in regimes.items()]
         print_table(console, ["regime", "runs", "states", "steps", "verdicts"], lines)
         console.print(f"{plural(len(rows), 'run')}: {states(self._states())}")
         self.queue.show(console)
@@ -340,12 +352,27 @@ class Status(Result):
                 console.print(f"{row['state']}: {row['run']}: {row['error']}")
 
 
-def _not_judged(found: Splits | None) -> str | None:
+def _not_judged(found: Spoken | None) -> str | None:
     """Why the split that speaks for a run has no class, although it was evaluated."""
-    one = found[speaking(found)] if found else None
-    if one is not None and one.verdict is None:
-        return one.reason
+    if found is not None and found.verdict is None:
+        return found.reason
     return None
+
+
+def _spoken(s: StudyRun, criteria: "Criteria | None") -> Spoken | None:
+    """From the index where it has it; None before the first evaluation.
+
+    Raises:
+        ValueError: where the run cannot be judged.
+    """
+    if s.known is not None and s.known.judged and criteria is None:
+        row = s.known.row
+        return None if row["split"] is None else Spoken(row["verdict"], row["reason"])
+    found = run_verdicts(s.run, criteria, neighbors=False)
+    if not found:
+        return None
+    one = found[speaking(found)]
+    return Spoken(one.verdict, one.reason)
 
 
 def _regime_line(name: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -376,12 +403,15 @@ def status(
     runs = study.status(root)
     verdicts, problems = {}, {}
     for s in runs:
+        if s.state in (*NOT_BEGUN, *BAD):
+            continue
         try:
-            found = {} if s.state in (*NOT_BEGUN, *BAD) else run_verdicts(s.run, study.criteria, neighbors=False)
+            spoken = _spoken(s, study.criteria)
         except ValueError as error:
             problems[s.run.id] = str(error)
-        else:
-            verdicts |= {s.run.id: found} if found else {}
+            continue
+        if spoken is not None:
+            verdicts[s.run.id] = spoken
     return Status(study, runs, verdicts, problems, jobs_now(study, root, runs))
 
 
@@ -453,7 +483,7 @@ def check(
     study = _load(file, arms, seeds)
     if not (study.expectations or study.hypotheses or study.design):
         raise ValueError(f"{file} has no [[expect]], no [[hypothesis]] and no [design], so there is nothing to check")
-    return Checked(study, study.check(root), study.standing(root), study.test(root))
+    return Checked(study, *study.answered(root))
 
 
 @dataclass

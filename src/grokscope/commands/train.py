@@ -16,6 +16,7 @@ from grokscope.store import Run, open_run
 from grokscope.store.folders import find_run
 from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
+from grokscope.store.query import remember
 from grokscope.verdicts import run_verdicts, verdict_line
 from grokscope.vocabulary.text import plural
 
@@ -104,7 +105,9 @@ def train_run(
     before = run.status.get("step", 0) if (run.path / "status.json").exists() else 0
     with_board(config, run.path, board, lambda watcher: drive(config, root, passed=passed, watcher=watcher))
     run = Run(run.path)
-    return Trained(run, run.status["step"] - before, run_verdicts(run))
+    trained = Trained(run, run.status["step"] - before, run_verdicts(run))
+    remember(run)
+    return trained
 
 
 def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:

@@ -125,14 +125,16 @@ def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ..
 
 
 def _judge(run: Run) -> None:
-    """Read the verdict while the process is warm, so that tables over many runs find it; what cannot be judged is said
-    when somebody asks."""
+    """Read the verdict while the process is warm, and leave the run's row for the index, so that tables over many runs
+    find both; what cannot be judged is said when somebody asks."""
+    from grokscope.store.query import remember
     from grokscope.verdicts import run_verdicts
 
     try:
         run_verdicts(run)
     except ValueError:
         return
+    remember(run)
 
 
 def _step(run: Run) -> int:

@@ -86,14 +86,6 @@ _SCALARS: dict[Any, Reader] = {
 }
 
 
-def _inside(step: str, read: Reader, value: Any) -> Any:
-    try:
-        return read(value)
-    except Mismatch as mismatch:
-        mismatch.steps.append(step)
-        raise
-
-
 def _record_reader(kind: Any) -> Reader:
     cls: Any = get_origin(kind) or kind
     # a generic record names its values' type by a type variable, which stands for what was written in brackets
@@ -104,13 +96,15 @@ def _record_reader(kind: Any) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise _expected("a table", value)
-        for key in value:
-            if key not in readers:
-                raise Mismatch(f"unknown field {key!r}{nearest(str(key), list(readers))}")
-        for name in readers:
-            if name not in value:
-                raise Mismatch(f"the field {name!r} is missing")
-        values = {name: _inside(f".{name}", read_field, value[name]) for name, read_field in readers.items()}
+        if value.keys() != readers.keys():
+            _require_fields(value, readers)
+        values, name = {}, ""
+        try:
+            for name, read_field in readers.items():
+                values[name] = read_field(value[name])
+        except Mismatch as mismatch:
+            mismatch.steps.append(f".{name}")
+            raise
         try:
             return cls(**values)
         except ValueError as error:  # a record may refuse values of the right type
@@ -119,11 +113,29 @@ def _record_reader(kind: Any) -> Reader:
     return read
 
 
+def _require_fields(value: Mapping[Any, Any], readers: Mapping[str, Reader]) -> None:
+    for key in value:
+        if key not in readers:
+            raise Mismatch(f"unknown field {key!r}{nearest(str(key), list(readers))}")
+    for name in readers:
+        if name not in value:
+            raise Mismatch(f"the field {name!r} is missing")
+
+
 def _dict_reader(read_value: Reader) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise _expected("a table", value)
-        return {str(key): _inside(f".{key}", read_value, v) for key, v in value.items()}
+        if read_value is _SCALARS[Any]:
+            return {str(key): v for key, v in value.items()}
+        values, key = {}, None
+        try:
+            for key, v in value.items():
+                values[str(key)] = read_value(v)
+        except Mismatch as mismatch:
+            mismatch.steps.append(f".{key}")
+            raise
+        return values
 
     return read
 
@@ -138,7 +150,14 @@ def _sequence_reader(origin: type, kinds: tuple[Any, ...]) -> Reader:
         if not endless and len(value) != len(readers):
             raise Mismatch(f"expected {len(readers)} values, got {len(value)}")
         each = readers * len(value) if endless else readers
-        return origin(_inside(f"[{i}]", one, v) for i, (one, v) in enumerate(zip(each, value, strict=True)))
+        values: list[Any] = []
+        try:
+            for one, v in zip(each, value, strict=True):
+                values.append(one(v))
+        except Mismatch as mismatch:
+            mismatch.steps.append(f"[{len(values)}]")
+            raise
+        return origin(values)
 
     return read
 

@@ -12,6 +12,7 @@ from typing import Any
 from grokscope import configio, identity
 from grokscope.config import RunConfig
 from grokscope.store.run import Run, read_record
+from grokscope.store.run_index import Known, RunIndex, stamps_of
 from grokscope.store.same_data import version_of
 
 _STANDARD = re.compile(r".*_n(\d+)_s(\d+)-[0-9a-f]{8}")
@@ -25,8 +26,10 @@ class Folders:
     """The run folders in a root. The names are listed once, and of those that could be a wanted run each config is
     looked at once, however many runs are asked for."""
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, index: RunIndex | None = None):
+        """`index` knows what the files of many runs say; whoever gives it saves it."""
         self.root = Path(root)
+        self.index = index
         self._names: dict[_Key | None, list[str]] | None = None
         self._held: dict[_Key | None, dict[str, list[Path]]] = {}
         """Size and seed -> hash of an identity -> the folders that hold it."""
@@ -63,8 +66,13 @@ class Folders:
             warnings.warn(f"{same[0]} holds the same run as {others}, and is furthest: it is used", stacklevel=2)
         return Run(same[0] if same else own)
 
+    def known(self, run: Run) -> Known | None:
+        """What the index says of a run; None without an index, and where the run has to be read."""
+        return None if self.index is None else self.index.recall(run, stamps_of(run))
+
     def _require_own(self, own: Path, wanted: str) -> None:
-        identity_there = _identity_at(own)
+        known = self.known(Run(own))
+        identity_there = _identity_at(own) if known is None else known.identity
         if identity_there is None:
             read_record(own)  # says what is wrong with a damaged one; an import may lie there
         elif identity_there != wanted:

@@ -18,9 +18,12 @@ from grokscope.flat_regime import SUPERSEDED
 from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
+from grokscope.store.folders import identity_hash
 from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
 from grokscope.store.measured import measured_rows
 from grokscope.store.run import METRICS, Run, find_runs
+from grokscope.store.run_index import Known, RunIndex, leave, stamps_of
+from grokscope.store.same_data import data_of
 from grokscope.vocabulary.splits import speaking
 
 if TYPE_CHECKING:
@@ -36,7 +39,13 @@ Judge = Callable[[Run, str], kept_verdicts.Splits]
 metrics are damaged."""
 
 
-def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
+Watch = Callable[[int, int], None]
+"""Told how many of how many runs have been looked at."""
+ALIVE = ("running", "interrupted")
+"""States that also depend on whether a process holds the run now."""
+
+
+def run_rows(root: str | Path, judge: Judge | None = None, watch: Watch | None = None) -> list[dict[str, Any]]:
     """One flat row for each run under `root`, in order of name. A run whose config or status cannot be read is
     `unreadable`, one whose metrics are damaged, or not those it ended with, is `damaged`; `error` says what is wrong.
 
@@ -45,24 +54,61 @@ def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any
     dotted name. What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored``
     true: filter on it, or average times that nobody has seen.
     """
-    return [_row(run, judge) for run in find_runs(root)]
+    return [{**known.row, **known.config} for known in known_runs(root, judge, watch=watch)]
 
 
-def _row(run: Run, judge: Judge | None) -> dict[str, Any]:
+def known_runs(
+    root: str | Path, judge: Judge | None = None, runs: Sequence[Run] | None = None, watch: Watch | None = None
+) -> list[Known]:
+    """What each of these runs says, of all under `root` if none are named: from the index (`grokscope.store.run_index`)
+    where their files are what they were, else read now. `watch` is told of (done, all)."""
+    every = find_runs(root) if runs is None else runs
+    index = RunIndex(root)
+    rows = []
+    for number, run in enumerate(every, 1):
+        stamps = stamps_of(run)
+        known = index.recall(run, stamps, judge is not None)
+        if known is None:
+            known, lasting = _read(run, judge)
+            if lasting:
+                index.note(run, stamps, known)
+        rows.append(known)
+        if watch is not None:
+            watch(number, len(every))
+    index.save(None if runs is not None else {run.id for run in every})
+    return rows
+
+
+def remember(run: Run) -> None:
+    """Leave what a run says that has just ended, and was judged, in its folder, for the first look at all runs."""
+    stamps = stamps_of(run)
+    known, lasting = _read(run, None)
+    if lasting and stamps_of(run) == stamps:
+        leave(run, stamps, known)
+
+
+def _read(run: Run, judge: Judge | None) -> tuple[Known, bool]:
+    """What a run's files say now, and whether it stays true as long as they stay."""
     try:
-        config, status = run.config, run.status
+        record, status = run.record, run.status
     except ValueError as error:
-        return {**_head(run, {}, {"state": "unreadable", "step": 0}), "error": str(error), **_verdict_columns({})}
+        row = {**_head(run, {}, {"state": "unreadable", "step": 0}), "error": str(error), **_verdict_columns({})}
+        return Known(row, {}, {}, None, (None, {}), judge is not None), False
     try:
         plain_file(run.path, METRICS)
         problem = changed_since(run, status)
         splits = judge(run, status["state"]) if judge is not None else _recalled(run, status)
     except ValueError as error:
         splits, problem = {}, str(error)
+    shown = status
     if problem:
-        status = {**status, "state": "damaged", "error": {"message": problem}}
+        shown = {**status, "state": "damaged", "error": {"message": problem}}
         splits = {}
-    return {**_head(run, config, status), **_verdict_columns(splits), **_config_columns(config)}
+    row = {**_head(run, run.config, shown), **_verdict_columns(splits)}
+    config = _config_columns(run.config)
+    known = Known(row, config, status, identity_hash(record), data_of(record), judge is not None or bool(splits))
+    lasting = not problem and status["state"] not in ALIVE and not record.get("plugins")
+    return known, lasting
 
 
 def _recalled(run: Run, status: dict[str, Any]) -> kept_verdicts.Splits:
@@ -115,7 +161,7 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     return {k: v if not isinstance(v, list) else str(v) for k, v in flat.items() if k != "seed"}
 
 
-def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
+def sql(query: str, root: str | Path, judge: Judge | None = None, watch: Watch | None = None) -> list[dict[str, Any]]:
     """Ask SQL of the views `runs` (see `run_rows`), `metrics` (`run`, `step` and every column of every run's rows,
     NULL where a row lacks it) and `measured` (the same of checkpoints that were measured after their run). Non-finite
     values were written as null and are NULL.
@@ -131,12 +177,12 @@ def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[s
     import duckdb
 
     try:
-        return _ask(query, Path(root), judge)
+        return _ask(query, Path(root), judge, watch)
     except duckdb.IOException:  # another process has replaced the index meanwhile
-        return _ask(query, Path(root), judge)
+        return _ask(query, Path(root), judge, watch)
 
 
-def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
+def _ask(query: str, root: Path, judge: Judge | None, watch: Watch | None) -> list[dict[str, Any]]:
     import duckdb
 
     connection = duckdb.connect()
@@ -145,7 +191,7 @@ def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
             _only_asks(connection, query)
             file = None
             if re.search(r"\bruns\b", query, re.IGNORECASE):
-                _load_runs(connection, run_rows(root, judge), Path(scratch))
+                _load_runs(connection, run_rows(root, judge, watch), Path(scratch))
             if re.search(r"\bmeasured\b", query, re.IGNORECASE):
                 _load_measured(connection, find_runs(root), Path(scratch))
             if re.search(r"\bmetrics\b", query, re.IGNORECASE):

@@ -11,6 +11,8 @@ from grokscope.config import RunConfig
 from grokscope.store.run import Run
 
 Record = Mapping[str, Any]
+Data = tuple[str | None, Mapping[str, str]]
+"""See `data_of`."""
 
 
 class OtherData(ValueError):
@@ -60,17 +62,28 @@ def refuse_mixed(runs: Iterable[tuple[str, Record]]) -> list[str]:
     Raises:
         ValueError: naming two such runs, and their splits.
     """
-    alike: dict[str, list[tuple[str, Record]]] = {}
-    for name, record in runs:
-        if (key := _key(record)) is not None:
-            alike.setdefault(key, []).append((name, record))
+    return refuse_other_data((name, data_of(record)) for name, record in runs)
+
+
+def data_of(record: Record) -> Data:
+    """(text that runs of one task config, data version and seed have in common, split -> digest); None in place of the
+    text for a loop of one's own, which has no task config."""
+    return _key(record), digests_of(record)
+
+
+def refuse_other_data(runs: Iterable[tuple[str, Data]]) -> list[str]:
+    """`refuse_mixed` for runs of which no more is known than `data_of` says."""
+    alike: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+    for name, (key, digests) in runs:
+        if key is not None:
+            alike.setdefault(key, []).append((name, digests))
     return list(chain.from_iterable(map(_unknown, alike.values())))
 
 
-def _unknown(members: Sequence[tuple[str, Record]]) -> list[str]:
+def _unknown(members: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
     first: dict[str, tuple[str, str]] = {}
-    for name, record in members:
-        for split, digest in digests_of(record).items():
+    for name, digests in members:
+        for split, digest in digests.items():
             before, known = first.setdefault(split, (name, digest))
             if known != digest:
                 raise ValueError(
@@ -78,7 +91,7 @@ def _unknown(members: Sequence[tuple[str, Record]]) -> list[str]:
                     f"{known[:8]} and {digest[:8]}): their numbers cannot be pooled; leave one out, or train it anew"
                 )
     if len(members) > 1:
-        return [name for name, record in members if not digests_of(record)]
+        return [name for name, digests in members if not digests]
     return []
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.claims import Word, answer, standing, word
 from grokscope.results.verdict import NOT_JUDGED, VerdictRecord
-from grokscope.store.same_data import refuse_mixed
+from grokscope.store.run import read_record
+from grokscope.store.same_data import Data, data_of, refuse_other_data
 from grokscope.study.answers import seen_words
 from grokscope.study.conditions import matches
 from grokscope.study.expect import AnyExpectation, ComparedExpectation, Expectation, RatioExpectation, median_text
@@ -61,10 +62,11 @@ def answer_of(rows: Sequence[CheckRow]) -> str:
     return answer([row.to_dict() for row in rows])[1]
 
 
-def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
-    """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile."""
+def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None", judge: Judge | None = None) -> str:
+    """How many of the planned runs are finished, in each arm, and how many of their verdicts are fragile. `judge` is
+    one who asks for robustness, and may know the runs."""
     arms = {s.entry.label: (0, 0) for s in runs}
-    robust, judge = [], Judge(criteria)
+    robust, judge = [], judge or Judge(criteria)
     for s in map(judge.sound, runs):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
@@ -75,20 +77,28 @@ def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None") -> str:
 
 
 def check(
-    expectations: Sequence[AnyExpectation], runs: Sequence[StudyRun], criteria: "Criteria | None"
+    expectations: Sequence[AnyExpectation],
+    runs: Sequence[StudyRun],
+    criteria: "Criteria | None",
+    judge: Judge | None = None,
 ) -> list[CheckRow]:
     """One row for each expectation that speaks of the given runs (a narrowed study leaves out the others). One that
-    speaks of a damaged run decides nothing and names it; the others are decided.
+    speaks of a damaged run decides nothing and names it; the others are decided. `judge` may know the runs.
 
     Raises:
         ValueError: a split or column that the runs do not have, or runs of one task and seed that learned from other
             data.
     """
-    judge = Judge(criteria)
+    judge = judge or Judge(criteria)
     runs = [judge.sound(s) for s in runs]
-    refuse_mixed((s.run.id, s.run.record) for s in runs if s.finished)
+    refuse_other_data((s.run.id, _data(s)) for s in runs if s.finished)
     rows = [_check_one(e, runs, judge) for e in expectations]
     return [row for row in rows if row is not None]
+
+
+def _data(s: StudyRun) -> Data:
+    """What a run learned from. Its record is not kept: thousands of them would fill the memory."""
+    return data_of(read_record(s.run.path)) if s.known is None else s.known.data
 
 
 def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:

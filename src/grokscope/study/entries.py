@@ -1,7 +1,7 @@
 """An arm of a study file, and one run of a study."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,8 +38,17 @@ class Entry:
     def label(self) -> str:
         return self.config.regime.name
 
+    def with_seed(self, seed: int) -> "Entry":
+        """The same run with another seed, which shares what it can: a study has thousands of them."""
+        other = replace(self, config=self.config.with_seed(seed))
+        other.__dict__["_kin"] = self
+        return other
+
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Dotted key -> value of all settings, interventions item by item: made once, since every condition of every
         expectation and hypothesis looks here."""
+        kin: Entry | None = self.__dict__.get("_kin")
+        if kin is not None:
+            return {**kin.settings, "seed": self.config.seed}
         return configio.with_items(configio.flatten(configio.dump(self.config)))

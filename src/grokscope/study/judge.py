@@ -24,16 +24,23 @@ class Judge:
         """Without `neighbors` no verdict says whether it is robust, which is ten times faster."""
         self.criteria, self.neighbors = criteria, neighbors
         self.known: dict[str, Splits] = {}
+        self.problems: dict[str, str] = {}
         self.read: dict[str, Recorded] = {}
 
     def sound(self, study_run: StudyRun) -> StudyRun:
         """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
         if not study_run.finished:
             return study_run
-        try:
-            self.known[study_run.run.id] = run_verdicts(study_run.run, self.criteria, neighbors=self.neighbors)
-        except ValueError as error:
-            return replace(study_run, state="damaged", message=str(error))
+        name = study_run.run.id
+        if name not in self.known and name not in self.problems:
+            try:
+                self.known[name] = run_verdicts(
+                    study_run.run, self.criteria, state=study_run.state, neighbors=self.neighbors
+                )
+            except ValueError as error:
+                self.problems[name] = str(error)
+        if name in self.problems:
+            return replace(study_run, state="damaged", message=self.problems[name])
         return study_run
 
     def __call__(self, study_run: StudyRun, split: str | None) -> VerdictRecord:

@@ -1,12 +1,13 @@
 """The state of each run of a study on disk, and what is left to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokscope.execute.protocol import Job
 from grokscope.store.ended import changed_since
 from grokscope.store.folders import Folders
 from grokscope.store.run import Run
+from grokscope.store.run_index import Known
 from grokscope.study.entries import Entry
 from grokscope.train.fork_source import whether_ready
 from grokscope.train.plan import Plan, make_plan
@@ -36,6 +37,8 @@ class StudyRun:
     message: str = ""
     forked_at: int | None = None
     """Of a fork, the step at which it leaves its parent, once that is known."""
+    known: Known | None = field(default=None, repr=False, compare=False)
+    """What the index of its folder says of it; None where it was read."""
 
     @property
     def id(self) -> str:
@@ -80,6 +83,10 @@ def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
         run = folders.find(entry.config)
     except ValueError as error:
         return StudyRun(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
+    if (known := folders.known(run)) is not None:  # only of sound runs that no process trains
+        status = known.status
+        forked_at = known.config.get("start.step") if known.config.get("start.of") else None
+        return StudyRun(entry, run, *_standing(status, plan), plan, _message(status), forked_at, known)
     try:
         if not (run.path / "config.json").exists():
             return _not_begun(entry, run, plan, folders)
@@ -88,9 +95,7 @@ def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
         return StudyRun(entry, run, "unreadable", 0, plan, str(error))
     if problem := _damage(run, status):
         return StudyRun(entry, run, "damaged", status["step"], plan, problem)
-    message = (status.get("error") or {}).get("message", "")
-    state = _state(status["state"], status["step"], plan.total)
-    return StudyRun(entry, run, state, status["step"], plan, message, _forked_at(run))
+    return StudyRun(entry, run, *_standing(status, plan), plan, _message(status), _forked_at(run))
 
 
 def _not_begun(entry: Entry, run: Run, plan: Plan, folders: Folders) -> StudyRun:
@@ -108,6 +113,14 @@ def _not_begun(entry: Entry, run: Run, plan: Plan, folders: Folders) -> StudyRun
 def _forked_at(run: Run) -> int | None:
     start = run.config.get("start") or {}
     return start.get("step") if start.get("of") else None
+
+
+def _standing(status: dict[str, Any], plan: Plan) -> tuple[State, int]:
+    return _state(status["state"], status["step"], plan.total), status["step"]
+
+
+def _message(status: dict[str, Any]) -> str:
+    return (status.get("error") or {}).get("message", "")
 
 
 def _damage(run: Run, status: dict[str, Any]) -> str:

@@ -157,11 +157,12 @@ def expand(
     for arm in arms:
         for values in product(*axes.values()):
             point = dict(zip(axes, values, strict=True))
-            for seed in arm.seeds or forks.seeds(arm) or seeds:
-                entry = _entry(base, forks.with_parents_changes(arm), point, seed)
-                if arm.at is not None:
-                    entry = forks.forked(entry, arm, entries, values, seed)
-                key = configio.content_hash(entry.config.identity())
+            first, *others = arm.seeds or forks.seeds(arm) or seeds
+            one = _entry(base, forks.with_parents_changes(arm), point, first)
+            for plain in (one, *map(one.with_seed, others)):
+                seed = plain.config.seed
+                entry = plain if arm.at is None else forks.forked(plain, arm, entries, values, seed)
+                key = entry.config.identity_hash
                 if key in entries:
                     entry = _merge(entries[key], entry)
                 entries[key] = entry

@@ -15,12 +15,14 @@ from grokscope.execute.settings import Execute, read_execute
 from grokscope.execute.stacks import Way
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
+from grokscope.store.run_index import WORTH, RunIndex
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
 from grokscope.study.declared import declare
 from grokscope.study.design import Design, read_design
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.hypothesis import Hypothesis
+from grokscope.study.judge import Judge
 from grokscope.study.phase import PhaseSpec, found_phase, read_phase
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.read_hypothesis import read_hypotheses
@@ -131,8 +133,14 @@ class Study:
 
     def status(self, root: str | Path = "runs") -> list[StudyRun]:
         """Where every run stands; imports no torch."""
-        folders = Folders(root)
-        return [read_study_run(entry, folders) for entry in self.entries]
+        if len(self.entries) < WORTH:  # so few are read as fast as an index
+            folders = Folders(root)
+            return [read_study_run(entry, folders) for entry in self.entries]
+        index = RunIndex(root)
+        folders = Folders(root, index)
+        runs = [read_study_run(entry, folders) for entry in self.entries]
+        index.save()
+        return runs
 
     # -- what can be done ----------------------------------------------------------------------------------------------
 
@@ -277,11 +285,24 @@ class Study:
         Raises:
             ValueError: a split or a column that the runs do not have.
         """
-        from grokscope.study.judge import Judge
         from grokscope.study.phase_cells import phase_of
 
         spec, reason = (self.phase_block, "") if self.phase_block is not None else found_phase(self.entries)
         return phase_of(self.name, spec, reason, self.status(root), Judge(self.criteria, neighbors=False))
+
+    def answered(self, root: str | Path = "runs") -> "tuple[list[CheckRow], str, Hypotheses]":
+        """`check`, `standing` and `test` at once: every run is looked at, read and judged once for the three.
+
+        Raises:
+            ValueError: as `check` and `test`.
+        """
+        from grokscope.study.testing import answers_to
+
+        runs, judge = self.status(root), Judge(self.criteria)
+        rows = check(self.expectations, runs, self.criteria, judge)
+        standing = standing_of(runs, self.criteria, judge)
+        tested = answers_to(self.name, self.hypotheses, runs, self.criteria, root, self.design, judge)
+        return rows, standing, tested
 
     def standing(self, root: str | Path = "runs") -> str:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
@@ -305,9 +326,8 @@ class Study:
 
         runs = [_subject(s) for s in self.status(root) if s.state not in NOT_BEGUN]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
-        standing, rows = self.standing(root), self.check(root)
-        tested = self.test(root)  # after these, whose verdicts with neighbors are kept and serve here too
-        phase = self.phase(root)
+        rows, standing, tested = self.answered(root)
+        phase = self.phase(root)  # after these, whose verdicts with neighbors are kept and serve here too
         page = build_report(
             runs,
             out,

@@ -36,14 +36,15 @@ def answers_to(
     criteria: "Criteria | None",
     root: str | Path,
     design: Design | None = None,
+    judge: Judge | None = None,
 ) -> Hypotheses:
     """Every hypothesis of a study, tested where its runs are finished, corrected within its family; and the effects of
-    a designed one.
+    a designed one. `judge` may know the runs.
 
     Raises:
         ValueError: a split, column, site or K that the runs do not have.
     """
-    judge = Judge(criteria, neighbors=False)
+    judge = judge or Judge(criteria, neighbors=False)
     runs = [judge.sound(s) for s in runs]
     present = [h for h in hypotheses if all(members(h, runs))]  # a part of a study leaves out the others
     families = Counter(h.family for h in hypotheses)
