@@ -212,3 +212,13 @@ def test_a_flat_key_in_an_axis_or_a_condition_names_its_right_place():
     for part in ({"axes": {"regime.betas": [[0.9, 0.98]]}}, {"expect": [{"where": {"regime.betas": [0.9, 0.98]}}]}):
         with pytest.raises(ValueError, match=r"regime.betas is a parameter of the optimizer now: write regime.optim"):
             study(**part)
+
+
+def test_runs_that_differ_in_seed_are_what_each_would_be_alone():
+    made = Study.from_dict({**TINY, "seeds": [4, 0, 7], "axes": {"regime.lr": [1e-2, 1e-3]}})
+    for entry in made.entries:
+        alone = Study.from_dict({**TINY, "seeds": [entry.config.seed], "axes": {"regime.lr": [entry.config.regime.lr]}})
+        (one,) = alone.entries
+        assert entry == one
+        assert entry.settings == one.settings
+        assert entry.config.run_id() == one.config.run_id()
