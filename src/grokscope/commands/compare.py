@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 MOST_RUNS = 12
 """Up to so many runs are listed one by one."""
 MOST_ARMS = 3
-"""Tables of up to so many pairs of arms are printed; of more only as JSON."""
+"""Tables of up to so many pairs of arms are printed; of more only on the page and as JSON."""
 
 
 @dataclass
 class Shown(Result):
-    """The comparison as text."""
+    """The comparison, and where its page lies."""
 
     comparison: Comparison
+    page: Path | None = None
 
     def data(self) -> Any:
-        return self.comparison.to_dict()
+        page = {} if self.page is None else {"page": str(self.page)}
+        return {**self.comparison.to_dict(), **page}
 
     def show(self, console: "Console") -> None:
         c = self.comparison
@@ -46,12 +48,15 @@ class Shown(Result):
         _say(console, f"mechanisms: {c.mechanisms_note}" if c.mechanisms_note else "")
         _show_curves(console, c)
         _show_runs(console, c)
+        if self.page is not None:
+            console.print(str(self.page.resolve()))
 
 
 def compare(
     places: Sequence[str],
     /,
     *,
+    html: Path | None = None,
     split: str | None = None,
     names: tuple[str, ...] = (),
     root: Path = Path("runs"),
@@ -85,6 +90,7 @@ def compare(
     Args:
         places: One or two of: a run folder, a folder of runs or logs, a quoted pattern of them, a study file or the
             name of a shipped one, a log; each with ::ARM for one arm of it.
+        html: Also write one self-contained page to this file.
         split: The held-out split that leads.
         names: What the two sides are called.
         root: Folder that holds the runs of studies.
@@ -126,10 +132,16 @@ def compare(
         sides = two_sides(first, second, options, names or None)
         wanted = True if mechanisms else None
         criteria = criteria_of(overrides or {})
-        found = compare_sides(*sides, split=split, criteria=criteria, mechanisms=wanted, told=Ticker)
+        found = compare_sides(
+            *sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None, told=Ticker
+        )
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
-    return Shown(found.record)
+    if html is None:
+        return Shown(found.record)
+    from grokscope.comparison.page import write_page
+
+    return Shown(found.record, write_page(found, html))
 
 
 # -- what is printed --------------------------------------------------------------------------------------------------
@@ -141,30 +153,17 @@ def _say(console: "Console", words: str) -> None:
 
 
 def _show_settings(console: "Console", c: Comparison) -> None:
+    from grokscope.comparison.words import setting_words
+
     console.print("")
     if c.settings:
-        rows = [[s.key, _values(s.a), _values(s.b)] for s in c.settings]
+        rows = [[s.key, setting_words(s.a), setting_words(s.b)] for s in c.settings]
         print_table(console, ["config", "A", "B"], rows)
     elif not c.settings_note:
         console.print("config: no difference")
     _say(console, f"config: {c.settings_note}" if c.settings_note else "")
     if c.data:
         print_table(console, ["data", "examples", ""], [[f"data.{d.split}", d.word, d.says] for d in c.data])
-
-
-def _values(values: tuple[Any, ...] | None) -> str:
-    """All values of one side; a few of many."""
-    if values is None:
-        return "unknown"
-    shown = [_value(v) for v in values]
-    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-    return ", ".join(shown[:5]) + more if shown else "-"
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _show_tests(console: "Console", c: Comparison) -> None:
@@ -188,17 +187,18 @@ def _show_tests(console: "Console", c: Comparison) -> None:
 def _few_arms(console: "Console", c: Comparison) -> Sequence[SplitComparison]:
     pairs = dict.fromkeys(s.arms for s in c.splits)
     if len(pairs) > MOST_ARMS:
-        console.print(f"{plural(len(pairs), 'pair')} of arms: their tables are in --json")
+        console.print(f"{plural(len(pairs), 'pair')} of arms: their tables are on the page (--html) and in --json")
         return ()
     return c.splits
 
 
 def _show_split(console: "Console", c: Comparison, s: SplitComparison) -> None:
     from grokscope.comparison.sentences import difference_words, range_words, side_words
+    from grokscope.comparison.words import tally
 
     console.print("")
     arm = f"{s.arms[0]}, " if len({t.arms for t in c.splits}) > 1 else ""
-    rows = [["verdict", _tally(s.verdicts.a), "", _tally(s.verdicts.b), "", "", ""]]
+    rows = [["verdict", tally(s.verdicts.a), "", tally(s.verdicts.b), "", "", ""]]
     for row in (*s.milestones, *s.phases, *s.levels):
         if row.a.n or row.b.n:
             difference = difference_words(row) or row.note
@@ -211,12 +211,6 @@ def _show_split(console: "Console", c: Comparison, s: SplitComparison) -> None:
 def _called(row: NumberRow) -> str:
     stamp = f", {row.note}" if row.note.startswith("oracle") else ""
     return f"{row.name}{stamp} [{row.unit}]"
-
-
-def _tally(words: Mapping[str, int]) -> str:
-    if sum(words.values()) == 1:
-        return next(iter(words))
-    return ", ".join(f"{count:,} {word}" for word, count in words.items())
 
 
 def _show_rows(console: "Console", what: str, rows: Sequence[NumberRow], c: Comparison) -> None:
@@ -232,10 +226,12 @@ def _show_rows(console: "Console", what: str, rows: Sequence[NumberRow], c: Comp
 
 
 def _show_words(console: "Console", what: str, rows: Sequence[WordRow], c: Comparison) -> None:
+    from grokscope.comparison.words import tally
+
     other = [row for row in rows if row.differs]
     if other:
         console.print("")
-        print_table(console, [what, "A", "B"], [[row.name, _tally(row.a), _tally(row.b)] for row in other])
+        print_table(console, [what, "A", "B"], [[row.name, tally(row.a), tally(row.b)] for row in other])
     _say_alike(
         console, what, [row.name for row in rows if not row.differs], "check" if what == "mechanism" else "conclusion"
     )

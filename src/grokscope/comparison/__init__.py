@@ -5,7 +5,8 @@ their configurations differ, curves, milestones, verdicts, dissections and mecha
 their seeds allow. Terminal, page and JSON show this one record.
 """
 
-from grokscope.comparison.compare import Compared, compare, compare_sides
+from grokscope.comparison.compare import compare, compare_sides
+from grokscope.comparison.compared import Compared
 from grokscope.comparison.sides import Options, Side, two_sides
 
 __all__ = ["Compared", "Options", "Side", "compare", "compare_sides", "two_sides"]

@@ -1,10 +1,11 @@
 """`grokscope.compare`: two runs, arms, studies or logs, from what they were trained on to what tells them apart."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.comparison.compared import Compared
 from grokscope.comparison.curves import PairedCurve, paired_curves
 from grokscope.comparison.dissected import dissections
 from grokscope.comparison.judging import SideJudge, judged, shared_splits
@@ -32,14 +33,6 @@ Told = Callable[[str], Callable[[int, int], None]]
 """What is being done -> who is told how many of how many are done."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The comparison, and the curves that its page draws."""
-
-    record: Comparison
-    curves: tuple[PairedCurve, ...]
-
-
 def compare(
     a: Any,
     b: Any = None,
@@ -51,12 +44,13 @@ def compare(
     criteria: "Criteria | None" = None,
     steps_per_unit: float | None = None,
     mechanisms: bool | None = None,
+    html: str | Path | None = None,
     **columns: Any,
 ) -> Comparison:
     """Compare two sides: runs, arms of a study, whole studies or other people's logs, in any pairing.
 
         gs.compare("runs/a_s0-1f...", "runs/b_s0-9c...")
-        gs.compare("studies/digits.toml::decay 0.1", "studies/digits.toml::decay 0.5")
+        gs.compare("studies/digits.toml::decay 0.1", "studies/digits.toml::decay 0.5", html="compare.html")
         gs.compare("mine/*.csv", "theirs/*.csv", group=r"(?P<g>.*)_s(?P<seed>\\\\d+)", step="epoch", train="acc",
                    held_out={"test": "val_acc"})
 
@@ -74,6 +68,7 @@ def compare(
         criteria: thresholds; by default those of the study file, where both sides have the same.
         steps_per_unit: optimizer steps in one unit of a log's step column, where it counts something else.
         mechanisms: whether to ask the checks of mechanisms; None: of up to 60 runs.
+        html: also write one self-contained page here.
         columns: of logs, see `grokscope.trajectory.from_log`; logs of two shapes are read by it first, and compared as
             trajectories.
 
@@ -85,7 +80,13 @@ def compare(
             split, nothing that could be judged.
     """
     options = Options(Path(root), group, columns, steps_per_unit)
-    found = compare_sides(*two_sides(a, b, options, names), split=split, criteria=criteria, mechanisms=mechanisms)
+    drawn = html is not None
+    sides = two_sides(a, b, options, names)
+    found = compare_sides(*sides, split=split, criteria=criteria, mechanisms=mechanisms, curves=drawn)
+    if html is not None:
+        from grokscope.comparison.page import write_page
+
+        write_page(found, html)
     return found.record
 
 

@@ -23,6 +23,8 @@ LEVELS = ("peak", "end", "final", "drop")
 PEAKS = ("peak", "drop")
 """Numbers that follow from the highest evaluation."""
 NOTHING = SideNumber(n=0, reached=0, middle=None, low=None, high=None)
+ROUNDED = 9
+"""Digits of a score after the point; a split would need a billion examples to say more."""
 NEITHER = "not reached on either side"
 
 Moment = Milestone | Span | None
@@ -153,7 +155,8 @@ def _times(name: str, moments: "Sequence[tuple[Milestones, Milestone | Span]]") 
 
 def _level(name: str, split: str, a: "Sequence[Milestones]", b: "Sequence[Milestones]", apart: str) -> NumberRow:
     stamp = oracle_label(split) if name in PEAKS and is_reported(split) else ""
-    first, second = (of_values([float(getattr(m, name)) for m in side]) for side in (a, b))
+    # an end is a weighted mean: its last digits are rounding, and no difference
+    first, second = (of_values([round(float(getattr(m, name)), ROUNDED) for m in side]) for side in (a, b))
     return _row(name, "score", first, second, apart, stamp)
 
 
@@ -179,7 +182,7 @@ def _row(name: str, unit: str, a: SideNumber, b: SideNumber, apart: str, note: s
         return _noted(blank, apart)
     if a.middle is None and b.middle is None:
         return _noted(blank, NEITHER)
-    difference = None if a.middle is None or b.middle is None else a.middle - b.middle
+    difference = None if a.middle is None or b.middle is None else round(a.middle - b.middle, ROUNDED)
     low, high = _open(a, b) if a.n == b.n == 1 else (None, None)
     if difference is None and (a.n, b.n) != (1, 1):
         return _noted(blank, f"a median was not reached in {'the first' if a.middle is None else 'the second'} side")

@@ -102,10 +102,12 @@ def _hypothesis(name: str, pair: Pair, split: str, judge: SideJudge, alike: bool
 
 
 def paired_by_seed(pair: Pair) -> bool:
-    """Whether every run of one arm has the run of its seed in the other, and no seed is there twice."""
+    """Whether both arms have the same seeds, as planned or as finished, and none of them twice."""
     seeds = [[m.seed for m in group] for group in pair.groups]
-    whole = all(None not in own and len(set(own)) == len(own) for own in seeds)
-    return whole and set(seeds[0]) == set(seeds[1])
+    if any(None in own or len(set(own)) < len(own) for own in seeds):
+        return False
+    finished = [{m.seed for m in group if m.finished} for group in pair.groups]
+    return set(seeds[0]) == set(seeds[1]) or finished[0] == finished[1]
 
 
 def _effect(name: str, pair: Pair, split: str, judge: SideJudge) -> Effect:

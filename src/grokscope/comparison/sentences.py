@@ -110,7 +110,7 @@ def furthest(curve: CurveDifference, found: Comparison) -> list[str]:
     at = max(range(len(curve.step)), key=lambda i: abs(curve.difference[i]))
     several = len({c.arms for c in found.curves}) > 1
     name = f"{curve.arms[0]}, {curve.curve}" if several else curve.curve
-    pairs = plural(len(curve.seeds), "seed") if curve.paired else "none: medians"
+    pairs = plural(len(curve.seeds), "seed") if curve.paired else "not paired"
     return [name, number(curve.difference[-1]), number(curve.difference[at]), number(curve.step[at]), pairs]
 
 

@@ -20,7 +20,7 @@ def section(material: Material) -> Section | None:
         return None
     blocks: list[Block] = []
     for result in results:
-        blocks += _blocks(result)
+        blocks += blocks_of(result)
     text = base64.b64encode(to_json([r.to_dict() for r in results], indent=1).encode()).decode()
     blocks.append(
         Download("All of this:", "hypotheses.json", f"data:application/json;base64,{text}", "Download as JSON")
@@ -28,7 +28,8 @@ def section(material: Material) -> Section | None:
     return Section("hypotheses", "Hypotheses", "Hypotheses", blocks)
 
 
-def _blocks(result: HypothesisResult) -> list[Block]:
+def blocks_of(result: HypothesisResult) -> list[Block]:
+    """The answer to one question, every run's number, and what the test must be read against."""
     blocks: list[Block] = [Words(result.name, "h3"), Words(result.answer, "plain")]
     if result.departures:
         blocks.append(Words(f"Exploratory: {'; '.join(result.departures)}.", "warning"))

@@ -1,0 +1,22 @@
+"""Sections of the page of a comparison, of the blocks that a report's sections are made of."""
+
+from collections.abc import Sequence
+
+from grokscope.comparison.curves import PairedCurve
+from grokscope.comparison.sections import curves, differs, evidence, numbers, runs, tests
+from grokscope.report.sections.blocks import Section
+from grokscope.results.comparison import Comparison
+
+
+def sections_of(found: Comparison, drawn: Sequence[PairedCurve]) -> list[Section]:
+    """All that the comparison holds something for, in the page's order."""
+    made = [
+        differs.section(found),
+        tests.section(found),
+        curves.section(found, drawn),
+        numbers.section(found),
+        evidence.dissection(found),
+        evidence.mechanism(found),
+        runs.section(found),
+    ]
+    return [section for section in made if section is not None]

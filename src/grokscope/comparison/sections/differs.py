@@ -1,0 +1,36 @@
+"""In what the sides differ before anything was trained: data first, then settings."""
+
+from typing import Any
+
+from grokscope.comparison.words import setting_words
+from grokscope.report.sections.blocks import Block, Code, Group, Mark, Row, Section, Table, Value, Words
+from grokscope.results.comparison import Comparison, Data
+
+MARKS: dict[Data, tuple[str, str]] = {"same": ("=", "grokked"), "other": ("≠", "ungrokked"), "unknown": ("?", "none")}
+"""Sign and color of whether the data are the same."""
+
+
+def section(found: Comparison) -> Section:
+    blocks: list[Block] = [Words(found.says[0], "plain")]
+    if found.data:
+        rows = [Row(d.split, [_mark(d.word), Value(d.says, number=False)]) for d in found.data]
+        blocks.append(Table("Examples of each split", ["Split", "Examples", ""], [Group("", rows)], compact=True))
+    blocks.append(Words("Settings", "h3"))
+    if found.settings:
+        rows = [Row(Code(s.key), [_values(s.a), _values(s.b)]) for s in found.settings]
+        heads = ["Setting", found.a.name, found.b.name]
+        blocks.append(Table("Settings that differ", heads, [Group("", rows)]))
+    else:
+        blocks.append(Words("No difference." if not found.settings_note else "Nothing that is known to differ."))
+    if found.settings_note:
+        blocks.append(Words(f"{found.settings_note[0].upper()}{found.settings_note[1:]}."))
+    return Section("differs", "What differs", "What the sides differ in", blocks)
+
+
+def _mark(word: Data) -> Value:
+    sign, role = MARKS[word]
+    return Value(Mark(sign, word, role), number=False)
+
+
+def _values(values: tuple[Any, ...] | None) -> Value:
+    return Value(setting_words(values), number=False)

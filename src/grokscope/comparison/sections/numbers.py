@@ -1,0 +1,81 @@
+"""Verdicts, milestones, phases and levels of both sides, split by split."""
+
+from collections.abc import Sequence
+
+from grokscope.comparison.sentences import difference_words, range_words, side_words
+from grokscope.comparison.words import tally
+from grokscope.report.sections.blocks import Block, Chip, Fold, Group, Head, Row, Section, Table, Value, Words
+from grokscope.results.comparison import Comparison, NumberRow, SplitComparison, WordRow
+from grokscope.vocabulary.text import NONE
+
+NOTE = (
+    "Of a single run the small numbers are what its evaluation grid leaves open; those in brackets beside a difference "
+    "are what both grids leave open of it, and chance is no part of that. Of several runs they are the smallest and "
+    "the largest, and the number is the median, with how many reached it where not all did; runs that did not reach a "
+    "milestone count as later than their last evaluation. Fitting lasts to T_fit, the delay from there to T_gen, "
+    "settling from T_gen to T_gen_stable, from which the threshold is held for good."
+)
+PARTS = (("Milestones", "milestones"), ("Phases", "phases"), ("Held-out scores", "levels"))
+
+
+def section(found: Comparison) -> Section:
+    several = len({s.arms for s in found.splits}) > 1
+    lead = [s for s in found.splits if s.split == found.split]
+    blocks: list[Block] = []
+    for s in lead:
+        front = f"{s.arms[0]}, " if several else ""
+        blocks += [Words(f"{front}{s.split}", "h3"), table(found, s)]
+    others = [s for s in found.splits if s.split != found.split]
+    for s in others:
+        front = f"{s.arms[0]}, " if several else ""
+        blocks.append(
+            Fold([f"{front}{s.split}", *_chips(s.verdicts.a), "and", *_chips(s.verdicts.b)], [table(found, s)])
+        )
+    if found.unpaired_arms:
+        blocks.append(Words(f"Without an arm of the same name on the other side: {'; '.join(found.unpaired_arms)}."))
+    return Section("numbers", "Milestones", "Verdicts, milestones and phases", [*blocks, Words(NOTE)])
+
+
+def table(found: Comparison, s: SplitComparison) -> Table:
+    """All numbers of one split; those that neither side has are left out."""
+    verdict = Row("verdict", [Value(_chips(s.verdicts.a)), Value(_chips(s.verdicts.b)), Value("")])
+    groups = [Group("", [verdict])]
+    for title, name in PARTS:
+        rows = [number_row(row) for row in getattr(s, name) if row.a.n or row.b.n]
+        groups.append(Group(title, rows))
+    heads = [f"On {s.split}", *(Head(side.name) for side in found.sides), Head("Difference", "first less second")]
+    return Table(f"Numbers on {s.split}", heads, groups)
+
+
+def number_row(row: NumberRow) -> Row:
+    """One number of both sides."""
+    stamp = row.note if row.note.startswith("oracle") else ""
+    unit = f"{row.unit}, {stamp}" if stamp else row.unit
+    difference = difference_words(row)
+    return Row(
+        f"{row.name} [{unit}]" if unit else row.name,
+        [
+            Value(_typeset(side_words(row.a)), _typeset(range_words(row.a))),
+            Value(_typeset(side_words(row.b)), _typeset(range_words(row.b))),
+            Value(_typeset(difference) or NONE, "" if difference or stamp == row.note else row.note),
+        ],
+    )
+
+
+def _typeset(words: str) -> str:
+    """With the page's minus sign."""
+    return words.replace("-", "−")
+
+
+def word_rows(rows: Sequence[WordRow]) -> list[Row]:
+    """Words of both sides with how many runs each is said of."""
+    return [Row(row.name, [Value(tally(row.a), number=False), Value(tally(row.b), number=False)]) for row in rows]
+
+
+def _chips(words: dict[str, int]) -> list[Chip]:
+    """Each verdict with its pictogram; the qualifier stands beside it."""
+    out = []
+    for word, count in words.items():
+        name, _, more = word.partition(" ")
+        out.append(Chip(name, more.strip("()"), count if sum(words.values()) > 1 else None))
+    return out

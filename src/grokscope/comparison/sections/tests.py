@@ -1,0 +1,43 @@
+"""What the seeds can tell: each test with its effect, interval and p, and the numbers that it rests on."""
+
+from grokscope.comparison.sentences import fewest, test_cells
+from grokscope.report.sections.blocks import Block, Fold, Group, Row, Section, Table, Value, Words
+from grokscope.report.sections.hypotheses import blocks_of
+from grokscope.results.comparison import Comparison
+from grokscope.results.hypothesis import HypothesisResult
+from grokscope.vocabulary.text import plural
+
+SHOWN_APART = 20
+"""Up to so many tests the numbers of each are on the page."""
+
+
+def section(found: Comparison) -> Section:
+    if not found.tests:
+        note = found.tests_note
+        return Section("tests", "Tests", "What the seeds can tell", [Words(f"{note[0].upper()}{note[1:]}.")])
+    tests = plural(len(found.tests), "test")
+    blocks: list[Block] = [
+        Words(
+            f"{tests} of one family, as of [[hypothesis]] in a study file: exact, two-sided, p corrected together by "
+            "Holm. They were asked after the runs were seen and are exploratory: they say what to test next, with how "
+            "many seeds. An effect is that of the first side against the second."
+        ),
+        *(Words(words, "warning") for words in fewest(found.tests)),
+        _table(found),
+    ]
+    if len(found.tests) <= SHOWN_APART:
+        blocks += [Fold(f"What {t.name} rests on", _rest(t), small=True) for t in found.tests]
+    return Section("tests", "Tests", "What the seeds can tell", blocks)
+
+
+def _table(found: Comparison) -> Table:
+    rows = []
+    for t in found.tests:
+        effect, p, seeds = test_cells(t)
+        rows.append(Row(t.name, [Value(effect, number=False), Value(p, number=False), Value(seeds or "–")]))
+    return Table("Tests", ["Quantity", "Effect", "p", "Seeds that would decide"], [Group("", rows)])
+
+
+def _rest(result: HypothesisResult) -> list[Block]:
+    """The answer, every run's number and the test's details; that all are exploratory stands above, once."""
+    return [block for block in blocks_of(result) if not (isinstance(block, Words) and block.style in ("h3", "warning"))]

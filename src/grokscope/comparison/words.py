@@ -1,0 +1,29 @@
+"""Settings and counts in words, the same for terminal and page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FEW = 5
+"""Values that are spelled out."""
+
+
+def setting_words(values: tuple[Any, ...] | None) -> str:
+    """All values of one side: ``0.1, 0.5``; ``unknown``; ``-`` where it has no such setting."""
+    if values is None:
+        return "unknown"
+    shown = [_value(v) for v in values]
+    more = f" and {len(shown) - FEW} more" if len(shown) > FEW else ""
+    return ", ".join(shown[:FEW]) + more if shown else "-"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def tally(words: Mapping[str, int]) -> str:
+    """``3 grokked, 1 memorized``; of one run the word alone."""
+    if sum(words.values()) == 1:
+        return next(iter(words))
+    return ", ".join(f"{count:,} {word}" for word, count in words.items()) or "-"
