@@ -62,7 +62,15 @@ INTERVENING: dict[str, dict[str, Any]] = {
     "reinitialize": {"of": "weights"},
     "train_subset": {"share": 0.5},
     "radial_penalty": {"strength": 1.0},
-    "switch": {"to": {"optimizer": {"name": "sgd", "momentum": 0.9}, "grad_filter": "grokfast_ema", "loss": "mse"}},
+    "switch": {
+        "to": {
+            "optimizer": {"name": "sgd", "momentum": 0.9},
+            "grad_filter": "grokfast_ema",
+            "loss": "mse",
+            "batch_size": 5,
+            "schedule": {"name": "warmup", "warmup_steps": 40},
+        }
+    },
 }
 """Each built-in intervention with parameters under which it does something."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.files import finite, plain_file, to_json
 from grokscope.flat_regime import SUPERSEDED
+from grokscope.results.cost import flops_per_step, flops_until, seconds_per_step
 from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.store import kept_verdicts
 from grokscope.store.ended import changed_since
@@ -49,7 +50,8 @@ def run_rows(root: str | Path, judge: Judge | None = None, watch: Watch | None =
     """One flat row for each run under `root`, in order of name. A run whose config or status cannot be read is
     `unreadable`, one whose metrics are damaged, or not those it ended with, is `damaged`; `error` says what is wrong.
 
-    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; of the split that speaks for the
+    Columns: id, path, task, regime, seed, n_train, state, step, total_steps, error; seconds, seconds_per_step,
+    flops_per_step and flops (`grokscope.results.cost`); of the split that speaks for the
     run `split`, `verdict`, `qualifier`, `reason`, `robust`, milestones and levels; then every config value by its
     dotted name. What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored``
     true: filter on it, or average times that nobody has seen.
@@ -127,6 +129,18 @@ def _head(run: Run, config: dict[str, Any], status: dict[str, Any]) -> dict[str,
         "step": status["step"],
         "total_steps": status.get("total_steps"),
         "error": (status.get("error") or {}).get("message"),
+        **_cost_columns(config, status),
+    }
+
+
+def _cost_columns(config: dict[str, Any], status: dict[str, Any]) -> dict[str, float | None]:
+    """What training has cost so far; None where it was not recorded."""
+    counts = status.get("flops") or []
+    return {
+        "seconds": status.get("seconds"),
+        "seconds_per_step": seconds_per_step(config, status),
+        "flops_per_step": flops_per_step(counts),
+        "flops": flops_until(counts, status["step"]),
     }
 
 

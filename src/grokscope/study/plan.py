@@ -29,10 +29,12 @@ class PlannedRun:
         """Sum of lr x decay over all steps: how often decay alone would divide the weights by e. Far below 1 the norm
         cannot shrink, whatever else happens. None where the optimizer adds decay to the gradient, and where other
         settings were in force for a part of the run: by an intervention, or before a fork."""
+        from grokscope.mechanism.in_force import put_by
         from grokscope.mechanism.setup import setup_of_config
 
         config = self.study_run.entry.config
-        if config.start is not None and config.start.exact:
+        rates = [put_by(dump(i)).keys() & {"lr", "schedule"} for i in config.regime.interventions]
+        if any(rates) or (config.start is not None and config.start.exact):
             return None
         setup = setup_of_config(dump(config), {})
         if not setup.decoupled or setup.weight_decay is None:

@@ -25,8 +25,9 @@ class Augmentation:
         ValueError: an augmentation that does not fit the task's inputs, naming its key.
     """
 
-    def __init__(self, regime: Regime, x: Tensor, task: str, seed: int):
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, regime: Regime, x: Tensor, task: str, seed: int, before: "Augmentation | None" = None):
+        self.generator = torch.Generator().manual_seed(seed) if before is None else before.generator
+        """One for the whole run: what follows another set of changes goes on with its random numbers."""
         images = x.ndim == 4 and x.dtype == torch.uint8
         self.changes: list[Change] = []
         if regime.augment_flip:

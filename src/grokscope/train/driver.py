@@ -31,6 +31,7 @@ from grokscope.files import (
     write_json,
 )
 from grokscope.fit_rule import fit_step
+from grokscope.results.cost import merged
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
 from grokscope.store import lock
@@ -281,6 +282,9 @@ class Session:
         for text in (*resumed.warnings, *passed):
             self._warn(text)
         self._log(f"{'resumed at' if resumed.state else 'started at'} step {self.engine.step} of {self.plan.total}")
+        before = self.run.status if (self.run.path / "status.json").exists() else {}
+        self.seconds_before = float(before.get("seconds") or 0.0)
+        self.flops_before = [entry for entry in before.get("flops") or [] if entry["step"] <= self.engine.step]
         self.started, self.first_step = time.time(), self.engine.step
         self.last_beat = self.last_save = time.monotonic()
         self._write_status("running")
@@ -490,6 +494,8 @@ class Session:
             "heartbeat": time.time(),
             "started": self.started,
             "steps_per_s": speed,
+            "seconds": self._seconds(elapsed),
+            "flops": merged(self.flops_before, getattr(self.engine, "flops", [])),
             "saved_step": self.saved_step,
             "error": error,
         }
@@ -501,6 +507,10 @@ class Session:
         if self.watcher:
             self.watcher(Progress(self.run.path, self.engine.step, self.plan.total, speed))
 
+    def _seconds(self, elapsed: float) -> float | None:
+        """What the run has taken so far, of all processes that trained it."""
+        return self.seconds_before + elapsed
+
     def _write_failure(self, error: BaseException) -> None:
         """Say in the folder what went wrong, as far as the disk still allows; the error itself goes on to the
         caller. An impatient second Ctrl-C is no failure: the newest resume state is there."""
@@ -508,6 +518,8 @@ class Session:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         self.started = getattr(self, "started", time.time())
         self.first_step = getattr(self, "first_step", self.engine.step)
+        self.seconds_before = getattr(self, "seconds_before", 0.0)
+        self.flops_before = getattr(self, "flops_before", [])
         try:
             self._write_status(state, {"type": type(error).__name__, "message": str(error), "traceback": tail})
             self._log(f"{state} at step {self.engine.step}: {error}")

@@ -25,6 +25,13 @@ class BatchOrder:
     def steps_per_epoch(self) -> int:
         return -(-self.n // self.batch_size)
 
+    def resize(self, batch_size: int) -> None:
+        """Go on with batches of another size, in a new epoch: what is left of this one is not handed out."""
+        size = min(batch_size, self.n) or self.n
+        if size != self.batch_size:
+            self.batch_size, self.position = size, 0
+            self.permutation = torch.empty(0, dtype=torch.int64)
+
     def next(self) -> Tensor | None:
         """Indices of the next batch, or None for the full training set (whose order does not matter)."""
         if self.full:

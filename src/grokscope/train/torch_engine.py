@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from grokscope.train.evaluate import (
     split_metrics,
     to_row,
 )
+from grokscope.train.flops import count
 from grokscope.train.graphed import GraphedSteps
 from grokscope.train.inputs import Network
 from grokscope.train.interventions.base import Training
@@ -88,6 +90,19 @@ def noisy_labels(y: np.ndarray, share: float, classes: int, seed: int) -> np.nda
     return out
 
 
+AUGMENTING = ("augment_flip", "augment_crop", "augment_stain")
+
+
+def _require_one_batch_size(regime: Regime) -> None:
+    """Raises ValueError where the batch size is switched beside a subset of examples, which has an order of its own."""
+    switched = any(i.settings(regime).batch_size != regime.batch_size for i in regime.interventions)
+    if switched and any(i.name == "train_subset" for i in regime.interventions):
+        raise ValueError(
+            "$.regime.interventions: batch_size cannot be switched beside train_subset, whose batches are drawn in an "
+            "order of their own; give the regime the batch size"
+        )
+
+
 class TorchEngine:
     """Trains one network. Its whole state is in `state_dict`: loading it continues bit for bit on the same machine."""
 
@@ -100,7 +115,7 @@ class TorchEngine:
         self.network = Network(self.model, data.meta)
         self.splits, self.clean = self._load_data(config, data)
         self.regime = regime
-        self._refuse_batches_of_one(len(data.splits["train"]))
+        self._refuse_batches_of_one(len(data.splits["train"]), regime)
         self._try_out(config)
         self.trivial = trivial_metrics(data)
         self.meta = data.meta
@@ -108,8 +123,12 @@ class TorchEngine:
         self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
 
         self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
-        augment_seed = derive(config.seed, "augment")
-        self.augment = Augmentation(regime, self.splits["train"].x, config.task.name, augment_seed)
+        self.steps_per_epoch = self.order.steps_per_epoch
+        """Of the regime as configured: what cadences count in, whatever is switched."""
+        self.augment = self._augmentation(config, regime)
+        possible = (regime, *(i.settings(regime) for i in regime.interventions))
+        self.may_augment = any(self._augmentation(config, r).changes for r in possible)
+        self._augmented_as = partial(self._augmentation, config)
         self.total_steps = total_steps
         self.rate = regime.schedule.build(regime.lr, total_steps)
         self.filter = _build_filter(regime)
@@ -125,6 +144,9 @@ class TorchEngine:
         self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
+        self.flops: list[dict[str, int]] = []
+        """Operations of a step, each entry from its step on; nothing of what is compiled or replayed."""
+        self._count_at = 1
         self.graph: GraphedSteps | None = None
         """Steps replayed from a captured graph, where that was chosen."""
         self.chosen_step: StepChoice | None = None
@@ -135,6 +157,10 @@ class TorchEngine:
             self._built_from = (config, data)
         self._warn_of_silence(config.measure)
 
+    def _augmentation(self, config: RunConfig, regime: Regime, before: Augmentation | None = None) -> Augmentation:
+        seed = derive(config.seed, "augment")
+        return Augmentation(regime, self.splits["train"].x, config.task.name, seed, before)
+
     def find_groups(self) -> dict[str, list[str]]:
         """The parameter groups, found on some training examples."""
         return parameter_groups(self.model, self.network.prepare(self.splits["train"].x[:8]))
@@ -144,6 +170,7 @@ class TorchEngine:
         chosen = config.regime.interventions
         for i, intervention in enumerate(chosen):
             self._require_possible(intervention.settings(config.regime), f"$.regime.interventions[{i}]")
+        _require_one_batch_size(config.regime)
 
         def fresh_weights(seed: int) -> dict[str, Tensor]:
             return {n: p.detach() for n, p in self._build_model(config, data, seed).named_parameters()}
@@ -154,12 +181,12 @@ class TorchEngine:
             groups=self.groups,
             splits=self.splits,
             batch_size=config.regime.batch_size,
-            fixed_inputs=not self.augment.changes and not depends_on_batch(self.model),
+            fixed_inputs=not self.may_augment and not depends_on_batch(self.model),
             seed=config.seed,
             fresh_weights=fresh_weights,
             forget_moments=lambda parameters: self.optimizer.forget(parameters),
         )
-        return Interventions(chosen, training, self.order.steps_per_epoch)
+        return Interventions(chosen, training, self.steps_per_epoch)
 
     def _require_environments(self, regime: Regime) -> None:
         if regime.irm_weight and self.splits["train"].env is None:
@@ -169,6 +196,7 @@ class TorchEngine:
         """Raises ValueError for settings that this training cannot be switched to."""
         try:
             self._require_environments(regime)
+            self._refuse_batches_of_one(self.order.n, regime)
             loss = make_loss(regime.loss, regime.loss_dtype, self.kind, self.classes)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
@@ -193,10 +221,10 @@ class TorchEngine:
             for name, why in measurement.reasons(view).items():
                 warnings.warn(f"$.measure: {name} is missing from the rows: {why}", stacklevel=4)
 
-    def _refuse_batches_of_one(self, n: int) -> None:
+    def _refuse_batches_of_one(self, n: int, regime: Regime) -> None:
         """Raises ValueError where some batch holds one example, and batch normalization has nothing to take a variance
         of: torch would say so in the middle of the first epoch."""
-        size = self.regime.batch_size or n
+        size = regime.batch_size or n
         if min(n, size) != 1 and n % size != 1:
             return
         trial = copy.deepcopy(self.model).train()
@@ -267,17 +295,35 @@ class TorchEngine:
         """Train up to step `until`, or until `paused` says so after a step; watch the last step when asked."""
         while self.step < until:
             watched = watch_last and self.step == until - 1
-            if self.graph is None or watched:
+            if self._count_at <= self.step and self._can_count and not watched:
+                self._counted_step()
+            elif self.graph is None or watched:
                 self.eager_step(self.watch if watched else None)
             else:
                 self.graph.one_step()
             if paused():
                 return
 
+    @property
+    def _can_count(self) -> bool:
+        """Whether a step is launched operation by operation, so that what it computes can be seen."""
+        return self.graph is None and not self.network.compiled
+
+    def _counted_step(self) -> None:
+        """One step, bit for bit as it would be, whose arithmetic is counted: the second one, which has an optimizer
+        with a memory, and then at every doubling, since a filter may begin late; and the first under other settings."""
+        at = self.step + 1
+        counted = count(self.eager_step)
+        entry = {"step": at, "products": counted.products, "elementwise": counted.elementwise}
+        if not self.flops or any(self.flops[-1][key] != entry[key] for key in ("products", "elementwise")):
+            self.flops.append(entry)
+        self._count_at = 2 * self.step
+
     def eager_step(self, watch: StepWatch | None = None) -> None:
         """One step, launched operation by operation."""
         if self.interventions and self.interventions.before_step(self.step):
             self.switch(self.interventions.settings(self.base_regime))
+            self._count_at = self.step + 1
         x, target, env = self.splits["train"].take(self.interventions.batch(self.order.next()))
         self.gradient(self.augment(x), target, env)
         if watch:
@@ -320,6 +366,9 @@ class TorchEngine:
             kept = self.optimizer if regime.optimizer == before.optimizer else None
             self.optimizer = Optimizers(regime.optimizer.build(self.model, regime), kept)
             self.decay = Decay(self.model, regime)
+        if any(getattr(regime, key) != getattr(before, key) for key in AUGMENTING):
+            self.augment = self._augmented_as(regime, self.augment)
+        self.order.resize(regime.batch_size)
         self.rate = regime.schedule.build(regime.lr, self.total_steps)
         self.adaptive = regime.optimizer.adaptive
 
@@ -526,7 +575,7 @@ class TorchEngine:
             for name, split in self.splits.items()
         }
         return {
-            "steps_per_epoch": self.order.steps_per_epoch,
+            "steps_per_epoch": self.steps_per_epoch,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "groups": self.groups,
             "group_sizes": self._group_sizes(),
@@ -555,7 +604,7 @@ class TorchEngine:
             more["initial"] = self.initial
         if self.interventions:
             more["interventions"] = self.interventions.state_dict()
-        if self.augment.changes:
+        if self.may_augment:
             more["augment"] = self.augment.state_dict()
         if self.device.type == "cuda":
             more["cuda_rng"] = torch.cuda.get_rng_state(self.device)
@@ -577,7 +626,7 @@ class TorchEngine:
         self.order.load_state_dict(state["order"])
         if "initial" in state and self.initial is not None:
             self.initial = _to_device(state["initial"], self.device)
-        if self.augment.changes:
+        if self.may_augment and (fork is None or "augment" in state):  # a parent may have had none
             self.augment.load_state_dict(state["augment"])
         self.switch(base)
         torch.set_rng_state(state["rng"])

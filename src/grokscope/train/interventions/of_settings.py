@@ -24,8 +24,16 @@ SWITCHABLE = (
     "irm_weight",
     "irm_estimator",
     "irm_anneal_steps",
+    "schedule",
+    "batch_size",
+    "augment_flip",
+    "augment_crop",
+    "augment_stain",
 )
-"""Keys of the regime that can change while a run goes on; the others made its data, its start or its batches."""
+"""Keys of the regime that can change while a run goes on; the others made its data or its start."""
+FORKABLE = tuple(key for key in SWITCHABLE if key != "batch_size")
+"""Those that an exact fork may have otherwise than its parent. Its epochs are the parent's, and they follow from the
+batch size; an intervention can switch that in a fork as in any run."""
 
 
 @register
@@ -61,17 +69,20 @@ class Switch(Intervention):
     ``to`` holds what is in force anyway.
 
     Moments are kept unless the optimizer or one of its parameters changes; a changed filter begins without memory; both
-    return to the regime's at the end, anew where they had been replaced. Cost: none. Misleads when several settings are
-    switched at once: their effects are one.
+    return to the regime's at the end, anew where they had been replaced. A schedule counts from the first step of the
+    run, whenever it comes in force. With another batch size a new epoch of batches begins; cadences and moments in
+    epochs go on counting those of the regime. Cost: none. Misleads when several settings are switched at once: their
+    effects are one.
     """
 
     name: ClassVar[str] = "switch"
-    summary: ClassVar[str] = "replaces settings of the regime: decay, learning rate, filter, optimizer, loss"
+    summary: ClassVar[str] = "replaces settings of the regime: decay, learning rate, batch size, filter, loss, ..."
     source: ClassVar[str] = "arXiv:2605.18845"
 
     to: Mapping[str, Any]
     """Keys of the regime with their new values: optimizer, lr, weight_decay, decay_groups, loss, loss_dtype,
-    grad_filter, clip_norm, irm_weight, irm_estimator, irm_anneal_steps."""
+    grad_filter, clip_norm, irm_weight, irm_estimator, irm_anneal_steps, schedule, batch_size, augment_flip,
+    augment_crop, augment_stain."""
 
     def __post_init__(self) -> None:
         require(
@@ -81,15 +92,23 @@ class Switch(Intervention):
 
     def check(self, regime: Regime) -> None:
         require_switchable(regime, tuple(self.to), "to.")
+        schedule = self.settings(regime).schedule
+        if schedule != regime.schedule and schedule.depends_on_length:
+            raise ValueError(
+                f"to.schedule: {schedule.name!r} depends on the length of the run, which is no part of a run's "
+                "identity where only an intervention asks for it; make it the regime's, or fork the run with it"
+            )
 
     def settings(self, regime: Regime) -> Regime:
         return _switched(regime, self.to)
 
 
-def require_switchable(regime: Regime, keys: tuple[str, ...], front: str = "") -> None:
+def require_switchable(
+    regime: Regime, keys: tuple[str, ...], front: str = "", switchable: tuple[str, ...] = SWITCHABLE
+) -> None:
     """Raise ValueError for a key of the regime that cannot change while a run goes on; `front` stands before it."""
     for key in keys:
-        require(key in SWITCHABLE, f"{front}{key} cannot change while a run goes on{nearest(key, list(SWITCHABLE))}")
+        require(key in switchable, f"{front}{key} cannot change while a run goes on{nearest(key, list(switchable))}")
     decays = [key for key in keys if key in ("weight_decay", "decay_groups")]
     if decays and regime.decay_target == "init":
         raise ValueError(

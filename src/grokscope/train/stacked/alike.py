@@ -23,6 +23,8 @@ def refusal(config: RunConfig) -> str:
         settings = intervention.settings(config.regime)
         if (settings.loss, settings.loss_dtype) != (config.regime.loss, config.regime.loss_dtype):
             return f"$.regime.interventions[{i}]: {intervention.name!r} changes the loss, which a stack has in common"
+        if settings.batch_size != config.regime.batch_size:
+            return f"$.regime.interventions[{i}]: {intervention.name!r} changes the batch size; a stack has one"
     return ""
 
 

@@ -32,7 +32,7 @@ class Batches:
         self.members = torch.arange(len(engines), device=self.x.device)[:, None]
         self.index: Tensor | None = None
         """Rows of the present batch (K, b); None where it is all of them."""
-        self.augmented = any(e.augment.changes for e in engines)
+        self.augmented = any(e.may_augment for e in engines)
 
     def next(self) -> Batch:
         """The next batch of every member."""

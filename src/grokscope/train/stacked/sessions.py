@@ -81,6 +81,10 @@ class MemberSession(Session):
         self.closing.close()
         return state
 
+    def _seconds(self, elapsed: float) -> float | None:
+        """Unknown: the time of a stack is that of all its members together."""
+        del elapsed
+
     def fail(self, error: BaseException) -> None:
         self._write_failure(error)
         self.closing.close()
