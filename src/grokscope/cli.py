@@ -67,6 +67,9 @@ VERBS = {
     "study test": Verb("study:put_to_test", "test a study's hypotheses over seeds"),
     "study phase": Verb("phase:phase", "a study as a phase diagram, and its Pareto set"),
     "study save": Verb("saved:save", "keep a study that ran as text: rows, verdicts, machine; no weights"),
+    "study size": Verb(
+        "effective_size:study_size", "how many examples of one arm a study's other arm does as well with"
+    ),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
     "worker": Verb("worker:worker", "train the runs of a study that nobody else trains: one process of many"),

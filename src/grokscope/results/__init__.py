@@ -33,6 +33,7 @@ from grokscope.results.comparison import (
     WordRow,
 )
 from grokscope.results.dissection import Dissection, Request
+from grokscope.results.effective_size import EffectiveSize, EffectiveSizes, SizeCell, SizeComparison
 from grokscope.results.erasures import M4, Erasure
 from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
 from grokscope.results.hypothesis import (
@@ -72,6 +73,7 @@ RECORDS: tuple[type[Record], ...] = (
     SiteCurve, SiteInfo, SiteWidth, SlopeControls, Span, SplitAccuracy, SplitComparison, SplitData, Stopping,
     StopRule, Trial, VerdictRecord, Where, WordRow,
     CellLevel, CellTime, Pareto, ParetoPoint, Phase, PhaseAxis, PhaseCell, PhaseDiagram,
+    EffectiveSize, EffectiveSizes, SizeCell, SizeComparison,
 )  # fmt: skip
 """Every record, for the tests of their docstrings and of their reading."""
 

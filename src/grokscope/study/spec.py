@@ -33,6 +33,7 @@ HEAD = (
     "criteria",
     "expect",
     "hypothesis",
+    "effective_size",
     "design",
     "phase",
     "execute",

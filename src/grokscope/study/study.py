@@ -20,6 +20,7 @@ from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
 from grokscope.study.declared import declare
 from grokscope.study.design import Design, read_design
+from grokscope.study.effective_size import SizeQuestion, read_effective_sizes, size_comparison
 from grokscope.study.expect import AnyExpectation, read_expectations
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.judge import Judge
@@ -31,6 +32,7 @@ from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
 if TYPE_CHECKING:
     from grokscope.execute.submit import Sent
     from grokscope.report.read.subjects import Subject
+    from grokscope.results.effective_size import EffectiveSizes
     from grokscope.results.hypothesis import Hypotheses
     from grokscope.results.phase import Phase
     from grokscope.trajectory.criteria import Criteria
@@ -61,6 +63,7 @@ class Study:
     hypotheses: tuple[Hypothesis, ...] = ()
     design: Design | None = None
     phase_block: PhaseSpec | None = None
+    sizes: tuple[SizeQuestion, ...] = ()
     criteria: "Criteria | None" = None
     execute: Execute = field(default_factory=Execute)
     """What jobs on a cluster are given."""
@@ -103,6 +106,7 @@ class Study:
             hypotheses=read_hypotheses(head.get("hypothesis"), entries),
             design=design,
             phase_block=read_phase(head.get("phase"), entries),
+            sizes=read_effective_sizes(head.get("effective_size"), entries),
             criteria=_criteria(head.get("criteria")),
             execute=read_execute(head.get("execute")),
         )
@@ -304,6 +308,22 @@ class Study:
         tested = answers_to(self.name, self.hypotheses, runs, self.criteria, root, self.design, judge)
         return rows, standing, tested
 
+    def effective_sizes(self, root: str | Path = "runs") -> "EffectiveSizes":
+        """Every ``[[effective_size]]`` block: at which size of its training set the plain arm does what the other does
+        at its own, between which sizes that surely lies, and whether that is a larger one.
+
+        Raises:
+            ValueError: a split that the runs do not have.
+        """
+        from grokscope.results.effective_size import EffectiveSizes
+
+        if not self.sizes:
+            return EffectiveSizes(study=self.name, comparisons=())
+        judge = Judge(self.criteria, neighbors=False)
+        runs = [judge.sound(s) for s in self.status(root)]
+        compared = [size_comparison(question, runs, judge) for question in self.sizes]
+        return EffectiveSizes(study=self.name, comparisons=tuple(c for c in compared if c is not None))
+
     def standing(self, root: str | Path = "runs") -> str:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
         return standing_of(self.status(root), self.criteria)
@@ -316,8 +336,9 @@ class Study:
         formats: Sequence[str] = ("png", "pdf"),
     ) -> Path:
         """Write one HTML page on all runs of the study that have begun, with the check of its expectations and the
-        test of its hypotheses, which lie beside it as ``<out's stem>_hypotheses.json`` too, as its phase diagram and
-        Pareto set do as ``<out's stem>_phase.json``. `formats` are those of the figure files (png, pdf, svg).
+        test of its hypotheses and its effective sizes, which lie beside it as ``<out's stem>_hypotheses.json`` and
+        ``<out's stem>_effective_sizes.json`` too, as its phase diagram and Pareto set do as
+        ``<out's stem>_phase.json``. `formats` are those of the figure files (png, pdf, svg).
 
         Raises:
             ValueError: when none has begun, and for an unknown format.
@@ -328,6 +349,7 @@ class Study:
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         rows, standing, tested = self.answered(root)
         phase = self.phase(root)  # after these, whose verdicts with neighbors are kept and serve here too
+        sizes = self.effective_sizes(root)
         page = build_report(
             runs,
             out,
@@ -340,6 +362,7 @@ class Study:
                 "hypotheses": [result.to_dict() for result in tested.results],
                 "design": None if tested.design is None else tested.design.to_dict(),
                 "phase": phase.to_dict(),
+                "effective_sizes": sizes.to_dict(),
             },
             expectations=[row.for_report() for row in rows],
             criteria=self.criteria,
@@ -350,6 +373,8 @@ class Study:
             tested.write(page.with_name(f"{page.stem}_hypotheses.json"))
         if phase.diagram is not None or phase.pareto is not None:
             phase.write(page.with_name(f"{page.stem}_phase.json"))
+        if sizes.comparisons:
+            sizes.write(page.with_name(f"{page.stem}_effective_sizes.json"))
         return page
 
 
