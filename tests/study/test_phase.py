@@ -156,6 +156,15 @@ def test_a_damaged_run_is_counted_and_costs_the_others_nothing(tmp_path):
     assert (cell.judged, cell.failed, cell.majority) == (2, 1, "grokked")
 
 
+def test_a_run_without_any_evaluation_is_counted_as_one_that_says_nothing(tmp_path):
+    made = gridded(seeds=1)
+    runs = runs_of(made, tmp_path, lambda e: 300)
+    (runs[0].run.path / "results" / "metrics.jsonl").write_text("")
+    place = key_of(runs[0].entry)
+    cell = diagram_from(made, runs).cell(f"{place[0]:g}", f"{place[1]:g}")
+    assert (cell.planned, cell.judged, cell.failed) == (1, 0, 1)
+
+
 def test_a_run_that_diverged_never_gets_there(tmp_path):
     """Broken off at 200 of 1,000 steps, it counts as not generalized by 1,000, and not as one that left the study."""
     made = gridded()

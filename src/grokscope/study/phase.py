@@ -124,9 +124,16 @@ def varying_keys(entries: Sequence[Entry]) -> list[str]:
         if key in ASIDE or key.partition(".")[0] in ASIDE_TABLES:
             continue
         inside = any(key.startswith(f"{parent}.") for parent in varying)
-        if not inside and len({label_of(e, key) for e in entries}) > 1:
+        if not inside and _varies(entries, key):
             varying.append(key)
     return varying
+
+
+def _varies(entries: Sequence[Entry], key: str) -> bool:
+    first = entries[0].settings.get(key)
+    if all(e.settings.get(key) == first for e in entries):  # of ten thousand runs most settings are alike
+        return False
+    return len({label_of(e, key) for e in entries}) > 1
 
 
 def label_of(entry: Entry, key: str) -> str:
@@ -184,7 +191,7 @@ def _key(raw: Any, where: str, entries: Sequence[Entry]) -> str:
     require(raw in keys, f"{where}: unknown key {raw!r}{nearest(raw, keys)}")
     varies = varying_keys(entries)
     hint = f"; what varies: {', '.join(varies)}" if varies else ""
-    require(len({label_of(e, raw) for e in entries}) > 1, f"{where}: {raw} has one value in all these runs{hint}")
+    require(_varies(entries, raw), f"{where}: {raw} has one value in all these runs{hint}")
     return raw
 
 

@@ -238,7 +238,8 @@ def test_the_pareto_figure_marks_what_was_not_reached():
     figure = drawn(lambda f: draw_pareto(f, PARETO, "step"), *SIZE)
     axes = figure.axes[0]
     markers = [line.get_marker() for line in axes.lines]
-    assert markers.count(">") == 4
+    assert markers.count(">") == 2  # of groups and of runs, each kind at once
+    assert [len(line.get_xdata()) for line in axes.lines if line.get_marker() == ">"] == [2, 2]
     assert {"a  a", "b  b"} <= set(texts(figure))
     low, high = axes.get_xlim()
     assert low < 200
@@ -250,8 +251,8 @@ def test_points_at_step_zero_and_alone_can_be_drawn():
     drawn(lambda f: draw_pareto(f, replace(PARETO, groups=(one,), runs=(one,)), "step"), *SIZE)
 
 
-def material(phase):
-    return SimpleNamespace(study={"phase": phase.to_dict()}, lead=[])
+def material(phase, many=False):
+    return SimpleNamespace(study={"phase": phase.to_dict()}, lead=[], many=many)
 
 
 def test_the_section_carries_figures_tables_and_data():
@@ -312,3 +313,18 @@ def test_narrow_cells_have_short_codes_and_a_key_to_every_sign():
     said = [entry.words for entry in plots.key]
     assert said[:2] == ["G: grokked", "M: memorized"]
     assert {"≠: no majority", "·: not planned", "…: not run", "?: none judged"} <= set(said)
+
+
+def test_a_page_of_many_runs_names_the_files_in_place_of_carrying_them():
+    phase = Phase(schema=1, study="s", diagram=diagram(), reason="", pareto=PARETO)
+    made = section(material(phase, many=True))
+    assert made is not None
+    assert not any(isinstance(b, Download) for b in made.blocks)
+    assert any(isinstance(b, Words) and "_phase.json" in str(b.text) for b in made.blocks)
+
+
+def test_thousands_of_runs_are_drawn_as_one_picture():
+    runs = tuple(replace(POINTS[3], name=f"r{i}", at=1.0 + i, best=i / 5000) for i in range(5000))
+    svg = to_svg(lambda f: draw_pareto(f, replace(PARETO, runs=runs), "step"), *SIZE, "k")
+    assert len(svg) < 200_000
+    assert "data:image/png" in svg

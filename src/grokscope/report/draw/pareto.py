@@ -20,6 +20,8 @@ SIZE = WIDTH, HEIGHT = 520.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 24.0, 42.0
 ROOM = 1.25
 """Factor on the time axis beyond the first and the last point."""
+MOST = 500
+"""Above so many points of a kind their markers are a picture: the page would carry each of them as text."""
 NAMED = 6
 """So many members of the Pareto set carry their letter; all are in the table."""
 
@@ -39,10 +41,8 @@ def draw_pareto(figure: "FigureBase", pareto: Pareto, unit: str) -> None:
     edge = 0.06 * max(high - low, 0.02)
     axes.set_ylim(low - edge, high + edge)
     ruled(axes)
-    for point in pareto.runs:
-        _draw(axes, point, 3.0)
-    for point in pareto.groups:
-        _draw(axes, point, 8.0)
+    _draw(axes, pareto.runs, 3.0)
+    _draw(axes, pareto.groups, 8.0)
     _join(axes, pareto)
     axes.set_xlabel(f"T_gen, {axis.label}", labelpad=2)
     stamp = f", {oracle_label(pareto.split)}" if is_reported(pareto.split) else ""
@@ -57,14 +57,19 @@ def _axis(points: Sequence[ParetoPoint], unit: str) -> StepAxis:
     return StepAxis("log", first / ROOM, last * ROOM, bool((times <= 0).any()), unit)
 
 
-def _draw(axes: "Axes", point: ParetoPoint, size: float) -> None:
-    """A circle; of what was not reached an open arrowhead towards later times; full color in the Pareto set."""
-    role = "group-1" if point.standing == "front" else "group-8"
-    open_face = point.censored or point.standing != "front"
-    axes.plot(
-        [point.at], [point.best], ">" if point.censored else "o", color=color(role), markersize=size, alpha=0.85,
-        markerfacecolor=color("paper") if open_face else color(role), markeredgewidth=1.0, clip_on=False,
-    )  # fmt: skip
+def _draw(axes: "Axes", points: Sequence[ParetoPoint], size: float) -> None:
+    """A circle; of what was not reached an open arrowhead towards later times; full color in the Pareto set. All of one
+    look are one line of markers, so that thousands are drawn at once, and as a picture inside the drawing."""
+    alike: dict[tuple[str, str, str], list[ParetoPoint]] = {}
+    for point in points:
+        role = "group-1" if point.standing == "front" else "group-8"
+        face = role if point.standing == "front" else "paper"  # what is censored is never in the set
+        alike.setdefault((">" if point.censored else "o", role, face), []).append(point)
+    for (marker, role, face), members in alike.items():
+        axes.plot(
+            [p.at for p in members], [p.best for p in members], marker, color=color(role), markersize=size, alpha=0.85,
+            markerfacecolor=color(face), markeredgewidth=1.0, clip_on=False, rasterized=len(points) > MOST,
+        )  # fmt: skip
 
 
 def _join(axes: "Axes", pareto: Pareto) -> None:

@@ -73,7 +73,12 @@ def section(material: Material) -> Section | None:
     if not blocks:
         return None
     title = "Phase diagram" if phase.diagram is not None else "Soonest against best"
-    return Section("phase", title, title, [*blocks, *_downloads(phase)])
+    return Section("phase", title, title, [*blocks, *(_elsewhere() if material.many else _downloads(phase))])
+
+
+def _elsewhere() -> list[Block]:
+    """A page of many runs does not carry each of them once more."""
+    return [Words("Cells and points lie beside the page as CSV, with the figure files, and as JSON (…_phase.json).")]
 
 
 def _downloads(phase: Phase) -> list[Block]:
