@@ -67,6 +67,7 @@ REPORT = [
     {"report.layout", "report.figure_files"},
     {"report.page"},
     {"report.build"},
+    {"report.claims"},
     {"report"},
 ]
 """The line inside the report: plain data, then drawing, then sections made of both, then the page."""

@@ -72,6 +72,7 @@ VERBS = {
     ),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
     "study report": Verb("study:report", "one HTML page on a study"),
+    "claims": Verb("claims:claims", "published claims, and what became of each: one page from saved results"),
     "worker": Verb("worker:worker", "train the runs of a study that nobody else trains: one process of many"),
     "verdict": Verb(
         "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)

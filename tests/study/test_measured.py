@@ -111,7 +111,7 @@ def test_the_norm_at_the_spike_next_to_the_transition(tmp_path):
     assert expectation("norm drop at spike", "final").value(run) < 0.05
     assert -0.5 < expectation("spike and norm", "final").value(run) < 0.5
     assert math.isnan(expectation("spike and norm", "final").value(Recorded(run, Criteria(spike_rise=2))))
-    assert expectation("norm drop at spike", "final").name == "norm drop at spike"
+    assert expectation("norm drop at spike", "final").called == "norm drop at spike"
 
 
 def test_blocks_are_read_strictly_and_checked():

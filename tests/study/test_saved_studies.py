@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grokscope import configio
 from grokscope.results.dissection import FOLDER
 from grokscope.results.saved import MANIFEST, OUTCOME, ROWS, SavedOutcome
-from grokscope.store.run import SCHEMA
 from grokscope.study import Study
 from grokscope.study.dissected import SAVED
 from grokscope.study.saved import read_saved, save_study, saved_results
@@ -19,6 +17,7 @@ from grokscope.study.saved.digests import digest
 from grokscope.study.saved.outcome import outcome_of
 from grokscope.study.saved.rows import Kept, read_rows, rows_text
 from grokscope.study.saved.write import first_difference
+from planted_rows import plant
 from tiny import TINY
 
 STEPS = 4000
@@ -48,7 +47,7 @@ def study(**more):
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """The runs of the study, with held-out at its threshold from a known step on, and noise that is no round number."""
-    return plant(study(), tmp_path_factory.mktemp("planted") / "runs")
+    return plant(study(), tmp_path_factory.mktemp("planted") / "runs", T_GEN)
 
 
 @pytest.fixture(scope="module")
@@ -61,36 +60,6 @@ def kept(root, tmp_path_factory):
 def folder(kept, tmp_path):
     """A copy of it, to be damaged."""
     return Path(shutil.copytree(kept, tmp_path / "results" / kept.name))
-
-
-def plant(made, root, unfinished=()):
-    for entry in made.entries:
-        key = entry.config.regime.weight_decay, entry.config.seed
-        rng = np.random.default_rng(entry.config.seed)
-        rows = [_row(int(step), T_GEN[key], rng) for step in np.arange(0, STEPS + 1, 20)]
-        folder = root / entry.config.run_id()
-        (folder / "results").mkdir(parents=True)
-        facts = {"kind": "classification", "threshold": 0.9, "steps_per_epoch": 1}
-        facts["splits"] = {s: {"n": 1000, "trivial_acc": 0.1} for s in ("train", "id_val")}
-        state, rows = ("interrupted", rows[:50]) if key in unfinished else ("done", rows)
-        provenance = {"python": "3.11", "host": "secret", "command": ["x"], "packages": {"torch": "2"}, "threads": 1}
-        record = {"schema": SCHEMA, "config": configio.dump(entry.config), "facts": facts, "provenance": provenance}
-        text = "".join(json.dumps(r) + "\n" for r in rows)
-        status = {"state": state, "step": rows[-1]["step"], "total_steps": STEPS, "host": "secret",
-                  "heartbeat": 1e9, "metrics_bytes": len(text)}  # fmt: skip
-        (folder / "config.json").write_text(json.dumps(record))
-        (folder / "status.json").write_text(json.dumps(status))
-        (folder / "results" / "metrics.jsonl").write_text(text)
-    return root
-
-
-def _row(step, T_gen, rng):
-    train, held = (1000 if step >= 50 else 200), (990 if step >= T_gen else 150) + int(rng.integers(-9, 10))
-    return {
-        "step": step, "lr": 0.01, "train_acc": train / 1000, "id_val_acc": held / 1000, "train_loss": 1 / (step + 3),
-        "id_val_loss": 1 / 3, "train_correct": train, "train_n": 1000, "id_val_correct": held, "id_val_n": 1000,
-        "norm_total": 30 / (1 + step / 1e3), "logit_max": 2.5,
-    }  # fmt: skip
 
 
 def test_what_is_saved_gives_the_same_outcome_from_fewer_rows(root, tmp_path):
@@ -132,7 +101,7 @@ def test_saving_twice_writes_the_same_rows_and_outcome(root, kept, tmp_path):
 
 
 def test_runs_that_are_missing_and_unfinished_stay_in_the_manifest(tmp_path):
-    root = plant(study().only(seeds=[0, 1]), tmp_path / "runs", unfinished={(0.1, 1)})
+    root = plant(study().only(seeds=[0, 1]), tmp_path / "runs", T_GEN, unfinished={(0.1, 1)})
     saved = read_saved(save_study(study(), root, tmp_path / "results"))
     assert [r.state for r in saved.manifest.runs] == ["done", "done", "new", "done", "partial", "new"]
     with saved.unpacked(study()) as again:
@@ -197,7 +166,7 @@ def test_the_outcome_is_a_record_that_reads_back(root, kept):
 
 def test_numbers_of_dissections_are_kept_without_their_records(tmp_path):
     made = study(hypothesis=[], seeds=[0], expect=[{"dissection": "steer.slope", "between": [0.3, 0.5]}])
-    root = plant(made, tmp_path / "runs")
+    root = plant(made, tmp_path / "runs", T_GEN)
     for entry, value in zip(made.entries, (0.4, 0.6), strict=True):
         folder = root / entry.config.run_id() / FOLDER
         folder.mkdir()

@@ -100,3 +100,35 @@ def seeds_of_mean(mean: float = CORRECTED_MEAN, digits: int = 4) -> tuple[tuple[
     subsets = [seeds for size in range(1, len(STANDARD) + 1) for seeds in combinations(STANDARD, size)]
     # a half in the last digit may have been rounded either way
     return tuple(s for s in subsets if abs(sum(STANDARD[seed] for seed in s) / len(s) - mean) <= half * (1 + 1e-9))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed(Record):
+    """A published number beside what its counts give."""
+
+    published: str
+    """As it is claimed."""
+    seen: str
+    """What the counts give, in words."""
+    agrees: bool
+    """Whether the number is what it is said to be."""
+
+
+def recomputed(name: str) -> Recomputed:
+    """One of `grokscope.inference.claim_outcome.RECOMPUTED`, from nothing but what is published."""
+    n = (len(FAVORABLE), len(STANDARD))
+    if name == "corrected mean":
+        sets = [seeds for seeds in seeds_of_mean() if len(seeds) == len(STANDARD)]
+        two = " and ".join(str(seed) for seed in seeds_of_mean()[0])
+        seen = f"the mean of two of the three seeds, {two}: the third, an artifact, was left out"
+        return Recomputed(published=f"a mean of three seeds of {CORRECTED_MEAN}", seen=seen, agrees=bool(sets))
+    if name == "steering p":
+        ways = attainable(STEERING_P, *n)
+        read = "; ".join(f"U = {u} of 15, {side}: p = {mann_whitney_p(u, *n, side):.3g}" for u, side in ways)
+        two_sided = " or ".join(f"{mann_whitney_p(u, *n):.3g}" for u, _ in ways)
+        smallest = smallest_p("mann-whitney", n)
+        seen = f"{read}; two-sided {two_sided}, at best {smallest:.3g} with 5 v 3 seeds"
+        return Recomputed(published=f"Mann-Whitney p = {STEERING_P}, 5 v 3 seeds", seen=seen, agrees=bool(ways))
+    monotone, neurons = published_inference()
+    result, p = (monotone, 0.286) if name == "monotone p" else (neurons, 0.179)
+    return Recomputed(published=f"p = {p}", seen=result.sentence(), agrees=round(result.p, 3) == p)

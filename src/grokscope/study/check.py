@@ -43,6 +43,11 @@ class CheckRow:
     """Whether it waits for runs."""
     problems: tuple[str, ...] = ()
     """Which of its runs cannot be judged, and why; `held` is then None."""
+    name: str = ""
+    """What the study file calls it, where it does."""
+    met: int | None = None
+    """Runs that show it, of `of`; None for comparisons of groups."""
+    of: int | None = None
 
     @property
     def word(self) -> Word:
@@ -92,8 +97,8 @@ def check(
     judge = judge or Judge(criteria)
     runs = [judge.sound(s) for s in runs]
     refuse_other_data((s.run.id, _data(s)) for s in runs if s.finished)
-    rows = [_check_one(e, runs, judge) for e in expectations]
-    return [row for row in rows if row is not None]
+    rows = [(e, _check_one(e, runs, judge)) for e in expectations]
+    return [replace(row, name=e.name) for e, row in rows if row is not None]
 
 
 def _data(s: StudyRun) -> Data:
@@ -152,8 +157,9 @@ def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: Judge) ->
     if (todo := e.undone(recorded)) is not None:
         return _row(e, e.expected(), todo, None, unfinished=True)
     values = [e.value(own) for own in recorded]
-    held = sum(e.met(v) for v in values) >= e.share * len(values) - 1e-9
-    return _row(e, e.expected(), e.describe(values), held)
+    met = sum(e.met(v) for v in values)
+    held = met >= e.share * len(values) - 1e-9
+    return replace(_row(e, e.expected(), e.describe(values), held), met=met, of=len(values))
 
 
 def _plain(e: Expectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
@@ -163,7 +169,7 @@ def _plain(e: Expectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow |
     verdicts = [judge(s, e.split) for s in finished]
     met = sum(e.met(v) for v in verdicts)
     held = met >= e.share * len(verdicts) - 1e-9
-    return _row(e, _expected(e, verdicts), _describe(e, verdicts, met), held)
+    return replace(_row(e, _expected(e, verdicts), _describe(e, verdicts, met), held), met=met, of=len(verdicts))
 
 
 def _expected(e: AnyExpectation, verdicts: Sequence[VerdictRecord]) -> str:

@@ -3,6 +3,7 @@
 A block names runs and what should be seen in them:
 
     [[expect]]
+    name = "decay 0.1 groks late"             # needed only where a claim names it (`grokscope.study.claimed`)
     where = { "regime.weight_decay" = 0.1 }   # dotted key, or arm, regime, seed
     verdict = "grokked"                       # or a list of names
     formation = "representation"              # by which route: readout, cannot tell
@@ -76,6 +77,7 @@ class Expectation:
     split: str | None = None
     share: float = 1.0
     note: str = ""
+    name: str = ""
     published: str = ""
     """``claim`` where it states a published claim, ``opposite`` where it states what was seen in its place."""
 
@@ -115,6 +117,7 @@ class RatioExpectation:
     between: tuple[float, float]
     split: str | None = None
     note: str = ""
+    name: str = ""
     published: str = ""
 
     def expected(self) -> str:
@@ -138,6 +141,7 @@ class ComparedExpectation:
 
     hypothesis: Hypothesis
     note: str = ""
+    name: str = ""
     published: str = ""
 
     @property
@@ -187,7 +191,11 @@ def read_expectations(raw: Any, entries: Sequence[Entry]) -> tuple[AnyExpectatio
         ValueError: an unknown key or verdict (with the nearest), a reversed range, a `where` that no run fits.
     """
     require(raw is None or isinstance(raw, list), "$.expect: write [[expect]] with double brackets, a block for each")
-    return tuple(_read(block, f"$.expect[{i}]", entries) for i, block in enumerate(raw or ()))
+    expectations = tuple(_read(block, f"$.expect[{i}]", entries) for i, block in enumerate(raw or ()))
+    names = [e.name for e in expectations if e.name]
+    for i, e in enumerate(expectations):
+        require(not e.name or names.count(e.name) == 1, f"$.expect[{i}].name: two expectations are called {e.name!r}")
+    return expectations
 
 
 def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> AnyExpectation:
@@ -198,12 +206,12 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
     known = [f.name for f in fields(kind) if f.name != "ranges"] + (list(QUANTITIES) if kind is Expectation else [])
     for key in block:
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
-    for key in ("split", "note"):
+    for key in ("split", "note", "name"):
         require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     split = block.get("split", HELD_OUT[0])
     require(split in HELD_OUT, f"{where}.split: unknown held-out split {split!r}{nearest(split, list(HELD_OUT))}")
     _check_published(block, where)
-    common = {key: block[key] for key in ("split", "note", "published") if key in block}
+    common = {key: block[key] for key in ("split", "note", "name", "published") if key in block}
     if kind is RatioExpectation:
         return _read_ratio(block, where, entries, common)
     if kind is MeasuredExpectation or kind is MeasuredRatio:
@@ -230,14 +238,19 @@ def _check_published(block: Mapping[str, Any], where: str) -> None:
 
 
 def _read_compared(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> ComparedExpectation:
-    """Without a name, a family and looks: an expectation is tested by itself, and once."""
-    known = [key for key in (*COMPARED, "published") if key not in ("name", "family", "looks")]
+    """Without a family and looks: an expectation is tested by itself, and once."""
+    known = [key for key in (*COMPARED, "published") if key not in ("family", "looks")]
     for key in block:
         require(key in known, f"{where}.{key}: unknown key{nearest(key, known)}")
     _check_published(block, where)
     asked = {key: value for key, value in block.items() if key != "published"}
     hypothesis = read_hypothesis(asked, where, entries, needs_name=False)
-    return ComparedExpectation(hypothesis=hypothesis, note=hypothesis.note, published=block.get("published", ""))
+    return ComparedExpectation(
+        hypothesis=hypothesis,
+        note=hypothesis.note,
+        name=block.get("name", ""),
+        published=block.get("published", ""),
+    )
 
 
 def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:

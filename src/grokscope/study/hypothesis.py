@@ -44,7 +44,7 @@ class Quantity:
 
     def __str__(self) -> str:
         if self.measure is not None:
-            return self.measure.name
+            return self.measure.called
         if self.verdicts:
             return f"{on(self.split)}share {' or '.join(self.verdicts)}"
         return on(self.split) + stamped(self.name, self.split, self.name in PEAKS, ",")

@@ -120,7 +120,7 @@ class Measure:
     """In place of a measure: a number of the final checkpoint's dissection."""
 
     @property
-    def name(self) -> str:
+    def called(self) -> str:
         """``maximum of ood_test_acc, oracle (chosen on ood_test),``."""
         if self.dissection is not None:
             return f"dissection {self.dissection}"
@@ -190,12 +190,13 @@ class MeasuredExpectation(Measure):
     between: tuple[float, float]
     share: float = 1.0
     note: str = ""
+    name: str = ""
     published: str = ""
 
     def expected(self) -> str:
         low, high = self.between
         share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
-        return f"{on(self.split)}{self.name} in [{low:g}, {high:g}]{share}"
+        return f"{on(self.split)}{self.called} in [{low:g}, {high:g}]{share}"
 
     def met(self, value: float) -> bool:
         return self.between[0] <= value <= self.between[1]
@@ -222,11 +223,12 @@ class MeasuredRatio(Measure):
     to: Mapping[str, Any]
     between: tuple[float, float]
     note: str = ""
+    name: str = ""
     published: str = ""
 
     def expected(self) -> str:
         low, high = self.between
-        return f"{on(self.split)}{self.name} / that of ({describe_where(self.to)}) in [{low:g}, {high:g}]"
+        return f"{on(self.split)}{self.called} / that of ({describe_where(self.to)}) in [{low:g}, {high:g}]"
 
     def ratio(self, above: Sequence[float], below: Sequence[float]) -> float:
         """NaN where it says nothing."""

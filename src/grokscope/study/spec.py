@@ -37,6 +37,7 @@ HEAD = (
     "design",
     "phase",
     "execute",
+    "claimed",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""

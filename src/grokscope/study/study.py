@@ -18,6 +18,7 @@ from grokscope.store.folders import Folders
 from grokscope.store.run_index import WORTH, RunIndex
 from grokscope.study import spec
 from grokscope.study.check import CheckRow, check, standing_of
+from grokscope.study.claimed import Claimed, bearers, read_claimed
 from grokscope.study.declared import declare
 from grokscope.study.design import Design, read_design
 from grokscope.study.effective_size import SizeQuestion, read_effective_sizes, size_comparison
@@ -67,6 +68,8 @@ class Study:
     criteria: "Criteria | None" = None
     execute: Execute = field(default_factory=Execute)
     """What jobs on a cluster are given."""
+    claimed: tuple[Claimed, ...] = ()
+    """What others claim, and which expectations and hypotheses put it to the test."""
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
@@ -98,17 +101,20 @@ class Study:
         seeds = spec.read_seeds(head.get("seeds", [0]))
         entries = tuple(spec.expand(base, axes, arms, seeds))
         texts = {key: head.get(key, "") for key in ("title", "claim", "reference", "cost")}
+        expectations = read_expectations(head.get("expect"), entries)
+        hypotheses = read_hypotheses(head.get("hypothesis"), entries)
         return cls(
             head.get("name", name),
             entries,
             **texts,
-            expectations=read_expectations(head.get("expect"), entries),
-            hypotheses=read_hypotheses(head.get("hypothesis"), entries),
+            expectations=expectations,
+            hypotheses=hypotheses,
             design=design,
             phase_block=read_phase(head.get("phase"), entries),
             sizes=read_effective_sizes(head.get("effective_size"), entries),
             criteria=_criteria(head.get("criteria")),
             execute=read_execute(head.get("execute")),
+            claimed=read_claimed(head.get("claimed"), bearers(expectations, hypotheses)),
         )
 
     # -- what it holds -------------------------------------------------------------------------------------------------
@@ -450,13 +456,26 @@ def _criteria(raw: Any) -> "Criteria | None":
     return configio.structure(raw, Criteria, "$.criteria")
 
 
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped_folder() -> Path | None:
+    """The folder of the studies that come with grokscope, with their saved results and lists of claims."""
+    installed, checkout = PACKAGE / "studies", PACKAGE.parent.parent / "studies"
+    return next((folder for folder in (installed, checkout) if folder.is_dir()), None)
+
+
+def is_checkout() -> bool:
+    """Whether the shipped studies lie in a checkout of the repository, where their results may be replaced."""
+    return not (PACKAGE / "studies").is_dir()
+
+
 def shipped_studies() -> dict[str, Path]:
     """Name -> file of every study that comes with grokscope."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "studies", package.parent.parent / "studies"):  # installed; in a checkout
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    return {}
+    folder = shipped_folder()
+    if folder is None:
+        return {}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def find_study(path: str | Path) -> Path:

@@ -1,0 +1,61 @@
+"""What becomes of a published claim: the one rule, from the outcomes of what puts it to the test."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Bearing = Literal["for", "against", "undecided"]
+Outcome = Literal["verified", "verified in part", "falsified", "toy", "inconclusive", "not run here"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "verified", "verified in part", "falsified", "toy", "inconclusive", "not run here",
+)  # fmt: skip
+
+RECOMPUTED = ("monotone p", "neurons p", "steering p", "corrected mean")
+"""Published numbers that follow from published counts: `grokscope.inference.published.recomputed`."""
+
+MEANING: dict[Outcome, str] = {
+    "verified": "everything that puts it to the test came out as claimed",
+    "verified in part": "some of what puts it to the test came out as claimed, and some did not",
+    "falsified": "something that puts it to the test came out against it, and nothing as claimed",
+    "toy": "tested on something smaller than what is claimed: it says what happened there, and no more",
+    "inconclusive": "runs are missing, too few to tell, or the sources contradict each other",
+    "not run here": "nothing here puts it to the test, or no result of the study that would is kept",
+}
+
+
+def bearing(word: str, supports: bool) -> Bearing:
+    """What the outcome of an expectation (`grokscope.inference.claims.word`) or of a hypothesis says of a claim that is
+    right where it holds, or with `supports` False wrong where it holds."""
+    known = {"held": True, "shown": True, "refuted": False, "opposite": False}.get(word)
+    if known is None:
+        return "undecided"
+    return "for" if known == supports else "against"
+
+
+def all_of_it(bearings: Sequence[Bearing]) -> Outcome:
+    """The outcome of a claim that says all of what is tested. One part that is not so makes it wrong as a whole, so
+    that nothing is verified while a part is undecided; but a claim of which nothing came out is called falsified by the
+    first part that came out against it."""
+    if "against" in bearings:
+        return "verified in part" if "for" in bearings else "falsified"
+    if not bearings or "undecided" in bearings:
+        return "inconclusive"
+    return "verified"
+
+
+def outcome_of_claim(bearings: Sequence[Bearing], *, saved: bool, toy: bool, contradicted: bool) -> tuple[Outcome, str]:
+    """(outcome, what it would be at full scale): the second is empty but for a toy.
+
+    Args:
+        bearings: of everything that puts it to the test.
+        saved: whether a result of its study is kept (True for what needs none).
+        toy: whether it is tested on something smaller than what is claimed.
+        contradicted: whether its sources contradict each other.
+    """
+    if contradicted:
+        return "inconclusive", ""
+    if not saved or not bearings:
+        return "not run here", ""
+    decided = all_of_it(bearings)
+    if not toy:
+        return decided, ""
+    return ("toy", decided) if decided != "inconclusive" else ("inconclusive", "")

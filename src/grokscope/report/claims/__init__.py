@@ -1,0 +1,7 @@
+"""Published claims and what became of them, as one page of HTML, as Markdown, and as a logbook."""
+
+from grokscope.report.claims.logbook import write_logbook
+from grokscope.report.claims.markdown import claims_markdown
+from grokscope.report.claims.page import render_claims
+
+__all__ = ["claims_markdown", "render_claims", "write_logbook"]

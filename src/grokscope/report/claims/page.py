@@ -1,0 +1,76 @@
+"""The claims page: one self-contained HTML file that needs no script and loads nothing."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from grokscope.figures.canvas import plain, to_svg
+from grokscope.figures.style import DARK, FONT_STACK, LIGHT, css_variables
+from grokscope.inference.claim_outcome import MEANING
+from grokscope.report.claims.words import BEARINGS, ROLES, SIGNS, TITLE, basis, by_source, cited, reason, tally
+from grokscope.report.draw.claim import SIZE, draw_claim, words_of
+from grokscope.results.claims import ClaimFigure, ClaimResult, Claims
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render_claims(claims: Claims, figures: Mapping[str, ClaimFigure]) -> str:
+    """The whole page as text. Identical inputs give identical bytes."""
+    context = {
+        "title": TITLE,
+        "css": Markup(_css()),
+        "claims": claims,
+        "tally": tally(claims),
+        "meaning": [(word, MEANING[word], claims.counts.get(word, 0)) for word in MEANING],
+        "sources": [
+            {"name": source, "anchor": f"source-{i}", "claims": [_shown(c, figures.get(c.id)) for c in own]}
+            for i, (source, own) in enumerate(by_source(claims).items())
+        ],
+    }
+    return _environment().get_template("claims.html.j2").render(context) + "\n"
+
+
+def _shown(claim: ClaimResult, figure: ClaimFigure | None) -> dict[str, Any]:
+    return {
+        "it": claim,
+        "cited": cited(claim),
+        "reason": reason(claim),
+        "evidence": [(e, BEARINGS[e.bearing], basis(e)) for e in claim.evidence],
+        "svg": "" if figure is None else _svg(claim.id, figure),
+        "alt": "" if figure is None else words_of(figure),
+    }
+
+
+def _svg(key: str, figure: ClaimFigure) -> Markup:
+    return Markup(to_svg(lambda f: draw_claim(f, figure), *SIZE, f"claim-{key}"))
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("grokscope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,
+    )
+    environment.filters["role"] = ROLES.__getitem__
+    environment.filters["sign"] = SIGNS.__getitem__
+    return environment
+
+
+@cache
+def _css() -> str:
+    """That of the report, and what only this page has."""
+    light, dark = Markup(css_variables(LIGHT)), Markup(css_variables(DARK))
+    roles = list(dict.fromkeys(ROLES.values()))
+    report = (
+        _environment().get_template("report.css").render(light=light, dark=dark, fonts=Markup(FONT_STACK), roles=roles)
+    )
+    return report + _environment().get_template("claims.css").render()
