@@ -77,7 +77,7 @@ def diagram_of(spec: PhaseSpec, runs: Sequence[StudyRun], judge: Judge) -> Phase
         panels=panels,
         split=_splits(chosen, spec.split, judge),
         time=spec.time,
-        value="" if spec.value is None else spec.value.name,
+        value="" if spec.value is None else spec.value.called,
         fewest=spec.fewest,
         automatic=spec.automatic,
         cells=cells,
@@ -129,7 +129,7 @@ def _undone(measure: Measure | None, runs: Sequence[StudyRun], judge: Judge) -> 
     if measure is None:
         return ()
     todo = measure.undone([judge.recorded(s) for s in runs if s.finished])
-    return () if todo is None else (f"{measure.name}: {todo}",)
+    return () if todo is None else (f"{measure.called}: {todo}",)
 
 
 def _level(values: Sequence[float]) -> CellLevel | None:
