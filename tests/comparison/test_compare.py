@@ -96,6 +96,15 @@ def test_equal_arms_are_told_apart_no_more_often_than_the_level_says(tmp_path):
     assert low <= 80 * 0.05 + 2 * math.sqrt(80 * 0.05 * 0.95)
 
 
+def test_hundreds_of_runs_are_tested_too():
+    a, b = ([log(t, last=200, every=50) for t in [150] * n + [NEVER] * (201 - n)] for n in (150, 50))
+    found = gs.compare(a, b, names=("a", "b"), mechanisms=False)
+    test = answer(found, "share grokked or generalized").test
+    assert test.effect == pytest.approx(100 / 201)
+    assert test.p < 0.001
+    assert found.curves_note.startswith("not read of more than 100 runs")
+
+
 def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
     arm(tmp_path / "one", "a", [400, 440, 480])
     for seed, T_gen in ((5, 200), (6, 220), (7, 240)):

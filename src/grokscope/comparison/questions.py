@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from grokscope.comparison.judging import SideJudge
 from grokscope.comparison.member import Member
+from grokscope.inference.shares import MOST
 from grokscope.results.hypothesis import HypothesisResult
 from grokscope.study.hypothesis import Effect, Hypothesis, Quantity
 from grokscope.study.testing import corrected, said, unanswered, with_test
@@ -85,7 +86,6 @@ def _answer(h: Hypothesis, pair: Pair, why: str, note: str, judge: SideJudge, to
 def _hypothesis(name: str, pair: Pair, split: str, judge: SideJudge, alike: bool, several: bool) -> Hypothesis:
     """What is asked of one quantity; two-sided, for no direction was foretold."""
     first, second = pair.names
-    kind = {"share": "unconditional", "end": ""}.get(name, "")
     quantity = Quantity(verdicts=GENERALIZED, split=split) if name == "share" else Quantity(name=name, split=split)
     paired = alike and name != "share" and paired_by_seed(pair)
     return Hypothesis(
@@ -94,11 +94,16 @@ def _hypothesis(name: str, pair: Pair, split: str, judge: SideJudge, alike: bool
         groups=({"arm": first}, {"arm": second}),
         sidedness="two-sided",
         effect=_effect(name, pair, split, judge),
-        test=kind,
+        test=_share_test(pair),
         paired=paired,
         family=FAMILY,
         seeds={n: tuple(m.seed for m in g if m.seed is not None) for n, g in zip(pair.names, pair.groups, strict=True)},
     )
+
+
+def _share_test(pair: Pair) -> str:
+    """Of two shares; the exact test looks at every pair of them, which takes too long of many runs."""
+    return "unconditional" if max(map(len, pair.groups)) <= MOST else "permutation"
 
 
 def paired_by_seed(pair: Pair) -> bool:

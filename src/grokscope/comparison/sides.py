@@ -264,11 +264,12 @@ def refuse_shared(a: Side, b: Side) -> None:
     if shared:
         both = "both sides are" if len(a.members) == len(b.members) == 1 else "on both sides is"
         raise ValueError(f"{both} {_called(shared)}: name two sides that share no run")
-    sizes: dict[int, list[Member]] = {}
+    alike: dict[tuple[int | None, int], list[Member]] = {}
     for m in a.members:
-        sizes.setdefault(_size(m), []).append(m)
+        alike.setdefault((m.seed, _size(m)), []).append(m)
     for m in b.members:
-        for other in sizes.get(_size(m), ()) if _size(m) else ():
+        key = m.seed, _size(m)
+        for other in alike.get(key, ()) if key[1] else ():
             if _copies(m, other):
                 raise ValueError(f"{m.path} is a copy of {other.path}: a run compared with itself says nothing")
 
