@@ -6,7 +6,7 @@ between two sizes, at one of them, beyond the largest, at its own (nothing to fi
 or two-valued; seeds are shared between sizes and arms, or not. Beside it a percentile bootstrap over
 seeds of the size read off, and how often the curve is said to fall.
 
-    python benchmarks/effective_size.py [--draws 200]
+    python benchmarks/effective_size.py [--draws 200] [--curves "power law" "sudden rise at 220"]
 """
 
 import argparse
@@ -102,14 +102,15 @@ def measured(cell: Cell, draws: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--curves", nargs="+", choices=list(CURVES), default=list(CURVES))
     args = parser.parse_args()
     rows = []
     ways = (("normal", True), ("skewed", True), ("two values", True), ("normal", False))
-    for curve, truth, seeds, (kind, paired) in product(CURVES, TRUTHS, SEEDS, ways):
+    for curve, truth, seeds, (kind, paired) in product(args.curves, TRUTHS, SEEDS, ways):
         rows.append(measured(Cell(curve, truth, seeds, kind, paired), args.draws))
         print(rows[-1], flush=True)
     worst = min(rows, key=lambda row: row["holds"] - row["level"])
-    write_result("effective_size", {"draws": args.draws, "worst": worst, "rows": rows})
+    write_result("effective_size", {"draws": args.draws, "curves": args.curves, "worst": worst, "rows": rows})
 
 
 if __name__ == "__main__":
