@@ -11,10 +11,12 @@ from grokscope.commands.study import Ran
 from grokscope.config import require
 from grokscope.execute.protocol import Board, Silent
 from grokscope.execute.settings import DURATION, duration_s
+from grokscope.execute.stacks import Way, require_engine_for
 from grokscope.store.folders import Folders
 from grokscope.study import Stopped, Study
 from grokscope.study.entries import Entry
 from grokscope.study.run_state import StudyRun, read_study_run
+from grokscope.study.together import Together
 from grokscope.study.worker import Worker, listening, stopping_at
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def worker(
     until: str | None = None,
     wait: bool = False,
     retry: bool = False,
+    engine: Way = "one",
+    stack: int | None = None,
     board: Board | None = None,
 ) -> Worked:
     """Train the runs of a study that nobody else is training, one after the other, and end when none is left.
@@ -71,8 +75,13 @@ def worker(
         until: Stop by then and save the state: a time (08:30, 2030-01-31T08:30) or a duration (90m, 11h30m).
         wait: Stay until every run is finished, to take over what other workers leave.
         retry: Train also runs that are marked failed.
+        engine: ``one`` trains every run alone, ``stacked`` takes several runs of one architecture and trains them
+            together, ``auto`` where a short probe finds that faster.
+        stack: Runs that are taken at once, at most; by default 16 on a CPU and 1,024 on a GPU, and half of what is left
+            of a kind, for there may be other workers.
 
     Raises:
+        ValueError: with ``--engine stacked``, before anything trains, for a run that cannot be stacked.
         grokscope.study.Stopped: after Ctrl-C, SIGTERM, SIGHUP or at `until`, with everything saved.
     """
     study = Study.load(file)
@@ -80,7 +89,8 @@ def worker(
     finished = sum(s.finished for s in study.declared(root))
     entries = _chosen(study, runs)
     seconds = None if until is None else seconds_until(until, datetime.now().astimezone())
-    one = Worker(entries, root, board or Silent(), wait=wait, retry=retry)
+    require_engine_for(stack, engine)
+    one = Worker(entries, root, board or Silent(), wait=wait, retry=retry, together=Together(engine, stack))
     try:
         with listening(one), stopping_at(seconds):
             outcomes = one.work()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from grokscope.checks import require, require_whole
+from grokscope.config import RunConfig
 from grokscope.execute.protocol import Job
 from grokscope.train.stacked.alike import refusal, stack_key
 
@@ -42,6 +43,11 @@ class Unit:
         return sum(max(job.total - job.step, 0) for job in self.jobs)
 
 
+def require_engine_for(stack: int | None, engine: Way) -> None:
+    """Raises ValueError for a size of stacks where nothing is stacked."""
+    require(stack is None or engine != "one", f"stack = {stack} needs engine = stacked or auto: one trains runs alone")
+
+
 def arrange(
     jobs: Sequence[Job], way: Way, size: int | None = None, workers: int = 1, measure: bool | None = None
 ) -> list[Unit]:
@@ -72,7 +78,7 @@ def arrange(
         else:
             groups.setdefault(stack_key(job.config) + job.stack, []).append(job)
     for group in groups.values():
-        parts = _split(group, size or _usual_size(group[0]), 1 if group[0].stack else workers)
+        parts = _split(group, size or usual_size(group[0].config), 1 if group[0].stack else workers)
         units += _units(parts, way, (way == "auto") if measure is None else measure)
     return sorted(units, key=lambda unit: -unit.left)
 
@@ -106,8 +112,9 @@ def _split(group: Sequence[Job], size: int, workers: int) -> list[Sequence[Job]]
     return [group[i::count] for i in range(count)]
 
 
-def _usual_size(job: Job) -> int:
+def usual_size(config: RunConfig) -> int:
+    """Runs of a stack, at most, where nobody says how many."""
     from grokscope.train.torch_engine import pick_device
 
-    device = job.config.hardware.device
+    device = config.hardware.device
     return ON_CPU if device == "cpu" or pick_device(device).type == "cpu" else ON_GPU

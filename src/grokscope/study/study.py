@@ -12,7 +12,7 @@ from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.engines import check_engine
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
 from grokscope.execute.settings import Execute, read_execute
-from grokscope.execute.stacks import Way
+from grokscope.execute.stacks import Way, require_engine_for
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
 from grokscope.store.run_index import WORTH, RunIndex
@@ -165,7 +165,7 @@ class Study:
     ) -> StudyPlan:
         """What is left to train, and by a short probe how long and how much disk it will take; with another `engine`
         than ``one`` also which runs are stacked, and how much faster that is. Trains nothing."""
-        _require_engine_for(stack, engine)
+        require_engine_for(stack, engine)
         return make_study_plan(self.status(root), workers, probe, engine, stack)
 
     def run(
@@ -191,7 +191,7 @@ class Study:
             ValueError: with ``engine="stacked"``, before anything trains, for a run that cannot be stacked.
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
-        _require_engine_for(stack, engine)
+        require_engine_for(stack, engine)
         runs = self.declared(root)
         return _carry_out(
             runs, lambda: self.status(root), board, executor or partial(_executor, workers, engine, stack)
@@ -243,7 +243,7 @@ class Study:
             ValueError: before anything trains, for runs whose schedule depends on the length.
             Stopped: as `run`.
         """
-        _require_engine_for(stack, engine)
+        require_engine_for(stack, engine)
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
         runs = longer.declared(root)
         return _carry_out(runs, lambda: longer.status(root), board, partial(_executor, workers, engine, stack))
@@ -428,10 +428,6 @@ def _carry_out(
 def _not_begun(s: StudyRun) -> Outcome:
     """How a fork ended whose parent did not come to the state that it begins with."""
     return Outcome(s.job(), "waiting" if s.state == "waiting" else "failed", 0, s.message)
-
-
-def _require_engine_for(stack: int | None, engine: Way) -> None:
-    require(stack is None or engine != "one", f"stack = {stack} needs engine = stacked or auto: one trains runs alone")
 
 
 def _executor(workers: int | None, engine: Way, stack: int | None, jobs: int) -> Executor:

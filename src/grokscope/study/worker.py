@@ -9,18 +9,21 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from grokscope.execute.attempt import attempt, record_failure
+from grokscope.execute.attempt import Result, attempt, attempt_stack, record_failure
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.execute.signals import on_stop_signals
+from grokscope.execute.stacks import Unit
 from grokscope.store import claims
 from grokscope.store.folders import Folders
 from grokscope.study.entries import Entry
 from grokscope.study.run_state import BAD, StudyRun, read_study_run
+from grokscope.study.together import Together
 
 MOST_DEATHS = 3
 """Workers in a row that may die on one run before it is marked failed: the fourth would die as well."""
@@ -43,6 +46,8 @@ class Worker:
     """Stay so many seconds after there was nothing to take: meanwhile the claim of a machine that was lost expires."""
     retry_failed_before: float | None = None
     """Train also runs that were marked failed before this moment, by the file system's clock."""
+    together: Together = field(default_factory=Together)
+    """Which runs it trains at once."""
     outcomes: list[Outcome] = field(default_factory=list)
     """How each run ended that this worker tried."""
     stopping: bool = False
@@ -51,6 +56,7 @@ class Worker:
         """Train what nobody else trains, until nothing is left or somebody asks to stop. Returns one outcome for each
         run that was tried, and for each that was left to other workers."""
         left = self._in_order()
+        self.together.require([s.job() for s in left])
         self.board.begin([s.job() for s in left], 1)
         try:
             left = self._once(left)
@@ -74,17 +80,19 @@ class Worker:
         """Ask for each run once; returns those that other workers have, forks that wait for a parent, and those not
         asked for when told to stop."""
         left: list[StudyRun] = []
-        for number, study_run in enumerate(study_runs):
-            if self.stopping:
-                return left + list(study_runs[number:])
-            outcome = self._try(study_run.entry)
-            if outcome is not None and outcome.state in ("elsewhere", "waiting"):
-                left.append(study_run)
-            elif outcome is not None:
-                self.board.ended(outcome)
-                self.outcomes.append(outcome)
-                self.stopping = self.stopping or outcome.state == "interrupted"
-        return left
+        todo = list(study_runs)
+        while todo and not self.stopping:
+            batch = self.together.take(todo)
+            taken = {id(s) for s in batch}
+            todo = [s for s in todo if id(s) not in taken]
+            for study_run, outcome in zip(batch, self._try(batch), strict=True):
+                if outcome is not None and outcome.state in ("elsewhere", "waiting"):
+                    left.append(study_run)
+                elif outcome is not None:
+                    self.board.ended(outcome)
+                    self.outcomes.append(outcome)
+                    self.stopping = self.stopping or outcome.state == "interrupted"
+        return left + todo
 
     def _in_order(self) -> list[StudyRun]:
         """What is left, parents before their forks and longest first; runs of one length in an order of this worker's
@@ -96,24 +104,59 @@ class Worker:
         generation = _generations(self.entries)
         return sorted(left, key=lambda s: (generation[s.entry.config.identity_hash], min(s.step, s.total) - s.total))
 
-    def _try(self, entry: Entry) -> Outcome | None:
-        """Train one run if it is still to be trained; None where another worker has finished it, or marked it
-        failed."""
-        now = read_study_run(entry, Folders(self.root))
+    def _try(self, batch: Sequence[StudyRun]) -> list[Outcome | None]:
+        """Train these runs, as far as they are still to be trained; None for one that another worker has finished, or
+        marked failed."""
+        folders = Folders(self.root)
+        fresh = [read_study_run(s.entry, folders) for s in batch]
+        outcomes: dict[Path, Outcome | None] = {}
+        jobs: list[Job] = []
+        for now in fresh:
+            if self._is_over(now):
+                outcomes[now.run.path] = None
+            elif (outcome := self._not_now(now, len(batch) > 1)) is not None:
+                outcomes[now.run.path] = outcome
+            else:
+                jobs.append(now.job())
+        interrupted = False
+        for unit in self.together.units(jobs):
+            for job, result in zip(unit.jobs, self._train(unit, interrupted or self.stopping), strict=True):
+                outcomes[job.run] = Outcome(job, *result)
+                interrupted = interrupted or result[0] == "interrupted"
+        return [outcomes[now.run.path] for now in fresh]
+
+    def _is_over(self, now: StudyRun) -> bool:
+        return now.finished or (now.state == "failed" and not self._again(now))
+
+    def _again(self, now: StudyRun) -> bool:
+        return self.retry or self._failed_before(now)
+
+    def _not_now(self, now: StudyRun, in_a_batch: bool) -> Outcome | None:
+        """Why a run that is not over is not trained by this worker now; None where it is."""
         job = now.job()
-        again = self.retry or self._failed_before(now)
-        if now.finished or (now.state == "failed" and not again):
-            return None
         if now.state == "waiting":
             return Outcome(job, "waiting", 0, now.message)
         if now.state in ("blocked", *BAD):
             return Outcome(job, "failed", now.step, now.message)
-        if not again and (died := self._died(job)):
-            return died
+        if in_a_batch and now.state == "running":  # a stack is built before its members are claimed: not for these
+            return Outcome(job, "elsewhere", now.step, "another process trains this run")
+        return None if self._again(now) else self._died(job)
+
+    def _train(self, unit: Unit, stopped: bool) -> Sequence[Result]:
+        jobs = unit.jobs
+        if stopped:
+            return [("waiting", job.step, "") for job in jobs]
+
+        def progress(place: int, step: int, total: int, speed: float) -> None:
+            self.board.progress(jobs[place], step, total, speed)
+
         try:
-            return Outcome(job, *attempt(job.config, job.root, job.passed, self._progress(job)))
+            if not unit.stacked:
+                return [attempt(jobs[0].config, jobs[0].root, jobs[0].passed, partial(progress, 0))]
+            configs, passed = [job.config for job in jobs], [job.passed for job in jobs]
+            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back)
         except KeyboardInterrupt:  # before training had begun to listen
-            return Outcome(job, "interrupted", job.step)
+            return [("interrupted", job.step, "") for job in jobs]
 
     def _failed_before(self, study_run: StudyRun) -> bool:
         """Whether this run was marked failed before the moment from which on that counts."""
@@ -134,9 +177,6 @@ class Worker:
         if not record_failure(job.config, job.root, job.passed, words):
             return Outcome(job, "elsewhere", job.step, "another process trains this run")
         return Outcome(job, "failed", job.step, words)
-
-    def _progress(self, job: Job) -> Callable[[int, int, float], None]:
-        return lambda step, total, speed: self.board.progress(job, step, total, speed)
 
     def _left(self, study_run: StudyRun) -> Outcome:
         """The outcome of a run that this worker did not train."""

@@ -1,0 +1,65 @@
+"""Which runs a worker trains at once: several of one kind as a stack, where that is asked for or pays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from grokscope.execute.protocol import Job
+from grokscope.execute.stacks import Unit, Way, arrange, usual_size
+from grokscope.study.run_state import StudyRun
+from grokscope.train.stacked.alike import refusal, stack_key
+
+FEWEST = 4
+"""Runs that a worker takes at once, if there are so many, although others may come: a stack of fewer gains little."""
+
+
+@dataclass
+class Together:
+    """What one worker takes at a time. `way` and `size` are those of `grokscope.execute.stacks.arrange`."""
+
+    way: Way = "one"
+    size: int | None = None
+    """Runs of a stack, at most. By default as many as are good for the device, and no more than half of those that are
+    left of a kind: a worker does not know how many others there are."""
+    worth: dict[str, bool] = field(default_factory=dict)
+    """Kind of run -> whether the probe found a stack of it faster: it is asked once."""
+    _kinds: dict[str, str] = field(default_factory=dict)
+
+    def take(self, todo: Sequence[StudyRun]) -> list[StudyRun]:
+        """The first of these runs, and those that may be trained with it. What was begun as a stack goes on as one, and
+        as a whole, which is exact."""
+        first = todo[0]
+        if self.way == "one" or not self._may_stack(first):
+            return [first]
+        stack = first.job().stack
+        alike = [s for s in todo if self._kind(s) == self._kind(first) and s.job().stack == stack]
+        return alike[: self._most(first, len(alike), bool(stack))]
+
+    def units(self, jobs: Sequence[Job]) -> list[Unit]:
+        """Jobs that `take` gave, as units: one stack where they can be stacked and that pays, else each alone."""
+        if self.way == "one" or len(jobs) < 2:
+            return [Unit((job,)) for job in jobs]
+        kind = stack_key(jobs[0].config)
+        units = arrange(jobs, self.way, len(jobs), measure=False if self.worth.get(kind) else None)
+        self.worth[kind] = any(unit.stacked for unit in units)
+        return units
+
+    def require(self, jobs: Sequence[Job]) -> None:
+        """Raises ValueError, before anything trains, for runs that cannot be stacked although that was asked for."""
+        if self.way == "stacked":
+            arrange(jobs, self.way, self.size, measure=False)
+
+    def _may_stack(self, study_run: StudyRun) -> bool:
+        return not refusal(study_run.entry.config) and self.worth.get(self._kind(study_run), True)
+
+    def _kind(self, study_run: StudyRun) -> str:
+        config = study_run.entry.config
+        name = config.identity_hash
+        if name not in self._kinds:
+            self._kinds[name] = stack_key(config)
+        return self._kinds[name]
+
+    def _most(self, study_run: StudyRun, alike: int, begun: bool) -> int:
+        if self.size is not None:
+            return self.size
+        usual = usual_size(study_run.entry.config)
+        return usual if begun else min(usual, max(FEWEST, -(-alike // 2)))

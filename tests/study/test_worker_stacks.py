@@ -1,0 +1,176 @@
+"""Workers that train several runs as one stack: each run once, whoever else is at work, and exactly after a death."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from grokscope import cli
+from grokscope.execute.protocol import Silent
+from grokscope.store import Run, claims, find_runs, lock
+from grokscope.study import Study
+from grokscope.study.together import Together
+from grokscope.study.worker import Worker
+from tiny import TINY, same_folder_content
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def study(**more: object) -> Study:
+    return Study.from_dict({**TINY, "seeds": [0, 1, 2, 3], **more})
+
+
+def stacked(made: Study, root, **more: object) -> Worker:
+    return Worker(made.entries, root, together=Together("stacked"), **more)
+
+
+def members(root) -> dict[int, int]:
+    """Seed -> runs of the stack that trained it; 0 for one that was trained alone."""
+    return {run.seed: (run.facts.get("stacked") or {}).get("members", 0) for run in find_runs(root)}
+
+
+def test_a_worker_claims_several_runs_and_trains_them_as_a_stack(tmp_path):
+    assert [o.state for o in stacked(study(), tmp_path).work()] == ["done"] * 4
+    assert members(tmp_path) == dict.fromkeys(range(4), 4)
+    for run in find_runs(tmp_path):
+        newest = claims.newest(run.path)
+        assert newest is not None
+        assert newest.released
+        assert claims.deaths(run.path) == 0
+    assert stacked(study(), tmp_path).work() == []
+
+
+def test_half_of_what_is_left_stays_for_others_and_a_size_is_kept_to(tmp_path):
+    runs = study(seeds=list(range(20))).status(tmp_path)
+    assert [len(Together("stacked").take(runs[:n])) for n in (20, 10, 6, 3, 1)] == [10, 5, 4, 3, 1]
+    assert len(Together("stacked", size=16).take(runs)) == 16
+    assert len(Together("one").take(runs)) == 1
+    two_kinds = study(axes={"model.hidden": [[8], [6]]}).status(tmp_path)
+    assert {tuple(s.entry.config.model.hidden) for s in Together("stacked").take(two_kinds)} == {(8,)}  # type: ignore[attr-defined]
+
+
+def test_a_run_that_another_process_trains_is_left_to_it_and_the_rest_is_stacked(tmp_path):
+    held = tmp_path / study().entries[1].config.run_id()
+    with lock.claimed(held):
+        outcomes = stacked(study(), tmp_path).work()
+    assert sorted((o.state, o.job.config.seed) for o in outcomes) == [
+        ("done", 0), ("done", 2), ("done", 3), ("elsewhere", 1)
+    ]  # fmt: skip
+    assert [o.state for o in stacked(study(), tmp_path).work()] == ["done"]
+
+
+def test_a_lost_claim_stops_the_writing_of_that_member_only(tmp_path):
+    taken: dict[str, object] = {}
+
+    class Robber(Silent):
+        def progress(self, job, step, total, steps_per_s):
+            if step >= 21 and job.config.seed == 2 and not taken:
+                claims.take(job.run, claims.newest(job.run), 120.0)
+                taken["rows"] = (job.run / "results" / "metrics.jsonl").read_bytes()
+                taken["run"] = job.run
+
+    outcomes = stacked(study(), tmp_path, board=Robber()).work()
+    assert sorted((o.state, o.job.config.seed) for o in outcomes) == [
+        ("done", 0), ("done", 1), ("done", 3), ("elsewhere", 2)
+    ]  # fmt: skip
+    run = Run(taken["run"])  # type: ignore[arg-type]
+    assert (run.path / "results" / "metrics.jsonl").read_bytes() == taken["rows"]
+    assert not (run.path / "checkpoints" / "final.safetensors").exists()
+
+
+def test_auto_asks_the_probe_once_for_each_kind_and_does_as_it_says(tmp_path, monkeypatch):
+    asked = []
+
+    def probe_that_finds(answer: float):
+        return lambda configs, *_: asked.append(len(configs)) or answer
+
+    for answer, stacks in ((0.9, 0), (2.0, 4)):
+        monkeypatch.setattr("grokscope.train.stacked.probe.speedup", probe_that_finds(answer))
+        root = tmp_path / str(stacks)
+        worker = Worker(study(seeds=list(range(8))).entries, root, together=Together("auto", 4))
+        assert [o.state for o in worker.work()] == ["done"] * 8
+        assert set(members(root).values()) == {stacks}
+    assert asked == [4, 4]
+
+
+def test_what_cannot_be_stacked_is_refused_before_anything_trains_and_auto_trains_it_alone(tmp_path, capsys):
+    file, root = tmp_path / "study.toml", tmp_path / "runs"
+    text = LONG.format(steps=20).replace("[0, 1, 2, 3]", "[0, 1]")
+    file.write_text(text.replace("[regime]", '[regime]\nautocast = "bfloat16"'))
+    assert cli.run(["worker", str(file), "--root", str(root), "--engine", "stacked"]) == 2
+    assert "cannot be stacked: $.regime.autocast" in capsys.readouterr().err
+    assert not find_runs(root)
+    assert cli.run(["worker", str(file), "--root", str(root), "--stack", "4"]) == 2
+    assert "needs engine = stacked or auto" in capsys.readouterr().err
+    assert cli.run(["worker", str(file), "--root", str(root), "--engine", "auto"]) == 0
+    assert set(members(root).values()) == {0}
+
+
+LONG = """
+seeds = [0, 1, 2, 3]
+[task]
+name = "modular"
+p = 7
+[model]
+name = "embedding-mlp"
+embedding = 4
+hidden = [8]
+[regime]
+lr = 1e-2
+weight_decay = 0.1
+batch_size = 8
+[budget]
+steps = {steps}
+[evaluate]
+every = 50
+at = [0]
+[checkpoint]
+every = 500
+[hardware]
+resume_every_s = 0.0
+"""
+
+
+def start(file, root, *more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "grokscope.cli", "worker", str(file), "--root", str(root), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_stack_that_was_killed_goes_on_exactly(tmp_path):
+    file, root, calm = tmp_path / "study.toml", tmp_path / "runs", tmp_path / "calm"
+    file.write_text(LONG.format(steps=3000))
+    worker = start(file, root, "--engine", "stacked")
+    deadline = time.monotonic() + 120
+    while len(list(root.glob("*/resume/state*.pt"))) < 8:  # two of each
+        assert worker.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.communicate()
+    made = Study.load(file)
+    assert {s.state for s in made.status(root)} == {"partial"}
+    assert [o.state for o in stacked(made, root).work()] == ["done"] * 4
+    assert [o.state for o in stacked(made, calm).work()] == ["done"] * 4
+    for run in find_runs(calm):
+        same_folder_content(run.path, root / run.id)
+        log = (root / run.id / "logs" / "train.log").read_text()
+        assert "resumed at" in log
+        assert log.count("done at step") == 1
+
+
+@pytest.mark.slow
+def test_stacked_and_plain_workers_share_a_study(tmp_path):
+    file, root = tmp_path / "study.toml", tmp_path / "runs"
+    file.write_text(LONG.format(steps=400).replace("[0, 1, 2, 3]", str(list(range(12)))))
+    workers = [start(file, root), start(file, root, "--engine", "stacked", "--stack", "3")]
+    for one in workers:
+        said = one.communicate(timeout=300)[1]
+        assert one.returncode == 0, said
+    assert {s.state for s in Study.load(file).status(root)} == {"done"}
+    for run in find_runs(root):
+        assert (run.path / "logs" / "train.log").read_text().count("done at step 400") == 1
+    assert any(members(root).values()), "the stacked worker got some"
