@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -52,9 +53,23 @@ class Listing(Result):
         for row in self.rows:
             counts[row["state"]] = counts.get(row["state"], 0) + 1
         console.print(f"{plural(len(self.rows), 'run')}: {states(counts)}")
+        for line in self._differences():
+            console.print(line)
         for row in self.rows:
             if row["state"] in ("damaged", "unreadable"):
                 console.print(f"{row['state']}: {row['error']}")
+
+    def _differences(self) -> list[str]:
+        """``varies: regime.weight_decay: 0, 0.1``, a line for each setting in which these runs differ, but the seed and
+        the names of regimes, which say the same."""
+        from grokscope.commands.choosing import SHOWN, varying
+
+        settings = [key for key in dict.fromkeys(chain.from_iterable(self.rows)) if "." in key and key != "regime.name"]
+        lines = []
+        for key, values in varying(self.rows, settings).items():
+            more = f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else ""
+            lines.append(f"varies: {key}: {', '.join(map(_shown, values[:SHOWN]))}{more}")
+        return lines
 
     def _nothing(self) -> str:
         """Why the list is empty, and what to name instead."""
@@ -91,8 +106,12 @@ def ls(
     root: Path | None = None,
     state: str | None = None,
     task: str | None = None,
+    where: tuple[str, ...] = (),
+    sort: str | None = None,
 ) -> Listing:
-    """List the runs in a folder: state, verdict, milestones.
+    """List the runs in a folder: state, verdict, milestones, and the settings in which they differ.
+
+    ``grokscope ls runs --where verdict=grokked regime.weight_decay=0.1 --sort=-T_gen``
 
     Args:
         folder: Folder that holds the runs; runs, if none is named.
@@ -100,7 +119,13 @@ def ls(
         state: Only runs in this state: done, running, interrupted, failed, diverged, planned, damaged (its
             metrics are, or are not those that it ended with), unreadable (its config or status is).
         task: Only runs of this task.
+        where: Only runs with these values: verdict=grokked, arm=NAME, seed=3, or any key of a config (key=value).
+        sort: Column or key of a config to sort by, from the smallest; --sort=-T_gen puts the largest first.
+
+    Raises:
+        ValueError: for a key that no run has, naming the nearest.
     """
+    from grokscope.commands.choosing import chosen, in_order
     from grokscope.store.query import STATES, run_rows
 
     require(state is None or state in STATES, f"unknown state {state!r}{registry.nearest(str(state), list(STATES))}")
@@ -108,8 +133,11 @@ def ls(
     place = Path(folder or root or "runs")
     rows = run_rows(_folder(place), judge=_judge_quickly)
     keep = [r for r in rows if (state is None or r["state"] == state) and (task is None or r["task"] == task)]
+    keep = chosen(keep, where)
+    keep = keep if sort is None else in_order(keep, sort)
     asked = {"state": state, "task": task}
-    return Listing(keep, place, tuple(f"{name} {value}" for name, value in asked.items() if value is not None))
+    words = [f"{name} {value}" for name, value in asked.items() if value is not None]
+    return Listing(keep, place, (*words, *where))
 
 
 def _judge(run: Run, state: str, neighbors: bool = True) -> Splits:
