@@ -4,7 +4,7 @@ The folders are what training leaves, weights and resume states apart: eight run
 judged, and copied under other seeds, with the verdict that each run's own process kept beside it. The floor is what any
 answer has to do: stat the files, read them.
 
-    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls report]
+    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls study]
 
 Seconds are user and system time of the process and its threads, start-up of Python included: on a shared machine the
 wall clock measures the others. Memory is the largest resident size.
@@ -105,23 +105,19 @@ def cost(command: list[str], output: Path) -> dict[str, float]:
     return {"cpu_s": round(usage.ru_utime + usage.ru_stime, 2), "peak_mb": round(usage.ru_maxrss / 1024)}
 
 
-def questions(root: Path, page: Path) -> dict[str, list[str]]:
+def questions(root: Path) -> dict[str, list[str]]:
     """What is asked, in order: the first `ls` meets no index."""
     study, folder = str(root.parent / "many.toml"), ["--root", str(root)]
     by_verdict = "select verdict, count(*), median(T_gen) from runs group by verdict"
     by_step = "select m.step, avg(id_val_correct) from metrics m group by m.step"
-    where = ["--where", "regime.weight_decay = 0.5", "--where", "verdict = grokked", "--sort", "T_gen"]
     return {
         "ls": ["ls", *folder],
         "ls again": ["ls", *folder],
-        "ls, filtered and sorted": ["ls", *folder, *where],
         "sql over runs": ["sql", by_verdict, *folder],
         "sql over metrics, no index yet": ["sql", by_step, *folder],
         "sql over metrics": ["sql", by_step, *folder],
         "study status": ["study", "status", study, *folder],
         "study check": ["study", "check", study, *folder],
-        "report": ["report", str(root), "--out", str(page)],
-        "report again": ["report", str(root), "--out", str(page)],
     }
 
 
@@ -166,7 +162,7 @@ def measure(place: Path, runs: int, only: list[str] | None) -> None:
     lowest = floor(root)
     print(json.dumps(lowest, indent=1), flush=True)
     costs = {}
-    for name, words in questions(root, place / "report.html").items():
+    for name, words in questions(root).items():
         if only and not name.startswith(tuple(only)):
             continue
         costs[name] = cost([sys.executable, "-m", "grokscope.cli", *words], place / "said.txt")
@@ -174,8 +170,7 @@ def measure(place: Path, runs: int, only: list[str] | None) -> None:
     if not only:
         from common import write_result
 
-        page = (place / "report.html").stat().st_size
-        write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs, "page_bytes": page})
+        write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs})
 
 
 if __name__ == "__main__":

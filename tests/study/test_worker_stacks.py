@@ -1,11 +1,5 @@
 """Workers that train several runs as one stack: each run once, whoever else is at work, and exactly after a death."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 
 from grokscope import cli
@@ -14,7 +8,7 @@ from grokscope.store import Run, claims, find_runs, lock
 from grokscope.study import Study
 from grokscope.study.together import Together
 from grokscope.study.worker import Worker
-from tiny import TINY, same_folder_content
+from tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -128,49 +122,7 @@ steps = {steps}
 every = 50
 at = [0]
 [checkpoint]
-every = 500
+every = 200
 [hardware]
 resume_every_s = 0.0
 """
-
-
-def start(file, root, *more: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "grokscope.cli", "worker", str(file), "--root", str(root), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-def test_a_stack_that_was_killed_goes_on_exactly(tmp_path):
-    file, root, calm = tmp_path / "study.toml", tmp_path / "runs", tmp_path / "calm"
-    file.write_text(LONG.format(steps=3000))
-    worker = start(file, root, "--engine", "stacked")
-    deadline = time.monotonic() + 120
-    while len(list(root.glob("*/resume/state*.pt"))) < 8:  # two of each
-        assert worker.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.communicate()
-    made = Study.load(file)
-    assert {s.state for s in made.status(root)} == {"partial"}
-    assert [o.state for o in stacked(made, root).work()] == ["done"] * 4
-    assert [o.state for o in stacked(made, calm).work()] == ["done"] * 4
-    for run in find_runs(calm):
-        same_folder_content(run.path, root / run.id)
-        log = (root / run.id / "logs" / "train.log").read_text()
-        assert "resumed at" in log
-        assert log.count("done at step") == 1
-
-
-@pytest.mark.slow
-def test_stacked_and_plain_workers_share_a_study(tmp_path):
-    file, root = tmp_path / "study.toml", tmp_path / "runs"
-    file.write_text(LONG.format(steps=400).replace("[0, 1, 2, 3]", str(list(range(12)))))
-    workers = [start(file, root), start(file, root, "--engine", "stacked", "--stack", "3")]
-    for one in workers:
-        said = one.communicate(timeout=300)[1]
-        assert one.returncode == 0, said
-    assert {s.state for s in Study.load(file).status(root)} == {"done"}
-    for run in find_runs(root):
-        assert (run.path / "logs" / "train.log").read_text().count("done at step 400") == 1
-    assert any(members(root).values()), "the stacked worker got some"
