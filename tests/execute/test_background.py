@@ -21,6 +21,22 @@ from tiny import same_folder_content
 pytest.importorskip("submitit", reason="the extra slurm is not installed")
 pytestmark = pytest.mark.slow
 WAIT_S = 240
+PLUGIN = """
+from dataclasses import dataclass
+
+import grokscope as gs
+
+
+@gs.register
+@dataclass(frozen=True, kw_only=True)
+class Steady(gs.Schedule):
+    '''The learning rate as it is. Misleads: never.'''
+
+    name = "steady-beside"
+
+    def build(self, lr, total):
+        return lambda step: lr
+"""
 
 
 def wait_for(ready: Callable[[], object], what: str) -> None:
@@ -78,8 +94,13 @@ def test_status_names_the_job_of_a_run_and_cancel_saves_it(tmp_path, capsys, cle
     assert [(j["job"], j["state"], j["runs"]) for j in status["queue"]["jobs"]] == [(job, "running", [row["run"]])]
     assert row["job"] == job.partition(":")[0]
     (sent,), _ = submissions(root, "study")
+    more = call(capsys, "study", "run", file, "--on", "background", "--workers", 1, "--root", root)
+    assert more["notes"] == [f"1 job of this study, sent before, wait or run as well: {row['job']}"]
+    wait_for(
+        lambda: len({r["job"] for r in call(capsys, "study", "status", file, "--root", root)["runs"]}) == 2, "both"
+    )
     cancelled = call(capsys, "study", "cancel", file, "--root", root)["cancelled"]
-    assert [(j["job"], j["state"]) for j in cancelled] == [(job, "running")]
+    assert [(j["job"], j["state"]) for j in cancelled] == [(job, "running"), (more["jobs"][0], "running")]
     wait_for(lambda: alive(root) == 0, "the job to end")
     assert Run(root / row["run"]).status["state"] == "interrupted"
     assert Run(root / row["run"]).status["step"] > 0
@@ -113,17 +134,7 @@ def test_what_fails_while_a_job_works_is_left_failed(tmp_path):
 
 
 def test_jobs_know_the_plugin_module_beside_the_study(tmp_path, capsys, cleanup):
-    (tmp_path / "beside_lab.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from grokscope.components import Schedule\n"
-        "from grokscope.registry import register\n\n\n"
-        "@register('schedule', 'steady-beside')\n"
-        "@dataclass(frozen=True, kw_only=True)\n"
-        "class Steady(Schedule):\n"
-        "    '''The learning rate as it is. Misleads: never.'''\n\n"
-        "    def build(self, lr, total):\n"
-        "        return lambda step: lr\n"
-    )
+    (tmp_path / "beside_lab.py").write_text(PLUGIN)
     file, root = write_study(tmp_path, seeds=[0]), tmp_path / "runs"
     text = file.read_text().replace("seeds =", 'plugins = ["beside_lab"]\nseeds =', 1)
     file.write_text(re.sub(r"lr = 1e-2", 'lr = 1e-2\nschedule = "steady-beside"', text))

@@ -1,7 +1,7 @@
 """Jobs on a cluster: what was sent, what of it waits or runs, and how it is cancelled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +181,13 @@ def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
 
 
 def send(study: Study, root: Path, engine: str, workers: int | None) -> SentRuns:
-    """Send what is left of a study to jobs that go on by themselves."""
+    """Send what is left of a study to jobs that go on by themselves; what of it works already is told."""
+    earlier, _ = queues.queued(submissions(root, study.name)[0])
     sent = study.send(engine, workers, root)
+    if sent is not None and earlier:
+        jobs = plural(len(earlier), "job")
+        words = f"{jobs} of this study, sent before, wait or run as well: {brief_ids([j.id for j in earlier])}"
+        sent = replace(sent, notes=(*sent.notes, words))
     return SentRuns(study, sent, sum(s.finished for s in study.status(root)))
 
 

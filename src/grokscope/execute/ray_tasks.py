@@ -111,8 +111,13 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         warnings.simplefilter("ignore")  # of its own future, which concerns no user of ours
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", **local)
-        except ConnectionError as error:
-            raise ValueError(f"--address: no Ray answers at {address}: {error}") from None
+        except Exception as error:  # Ray raises plain ones
+            first = str(error).strip().splitlines()[0]
+            if address:
+                raise ValueError(f"--address: no Ray answers at {address}: {first}") from None
+            raise ValueError(
+                f"no Ray could be started on this machine: {first} Start one with ray start --head, and give --address"
+            ) from None
     try:
         yield
     finally:
