@@ -5,6 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
+# One process a core, each with whole files: tests of a file share what takes long to train. JOBS=0 runs them in one.
+JOBS   ?= auto
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test test-slow check reference install
 .DEFAULT_GOAL := help
@@ -28,10 +31,10 @@ demo: $(STAMP)
 	@$(BIN)/grokscope demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest -q -m slow
+	@$(PYTEST) -m slow
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
