@@ -45,10 +45,10 @@ class Saved(Result):
 
 
 def save(file: Path, /, *, root: Path = Path("runs"), to: Path = Path("studies/results")) -> Saved:
-    """Keep a study that ran, as text without weights: every planned run with machine, versions and commit, its rows,
-    verdicts, expectations and hypotheses.
+    """Keep a study that ran, as text without weights, so that its outcome can be judged again from it.
 
-    Rows are thinned where nothing changes by it; what was written is judged again before it counts.
+    Kept is every planned run with machine, versions and commit, its rows and verdicts, and what came of expectations
+    and hypotheses. Rows are thinned where nothing changes by it; what was written is judged again before it counts.
 
     Args:
         file: Study file, or the name of a shipped study.
