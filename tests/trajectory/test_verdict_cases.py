@@ -214,6 +214,17 @@ def test_one_split_without_a_class_does_not_cost_the_others_theirs(tmp_path: Pat
 # --- divergence
 
 
+def test_a_log_that_begins_after_the_explosion_does_not_measure_growth_from_it():
+    """Learning rate 1e12 on handwritten digits: 6.8e25 after the first step, 7e11 at the end, and nothing learned."""
+    train = np.full(LOG_GRID.shape, 0.1)
+    loss = np.where(LOG_GRID < 10, 6.8e25, 7e11)
+    v = verdict(trajectory(LOG_GRID, train, train, train_loss=loss))
+    assert (v.verdict, "has exploded (it ends at 7e+11)" in v.reason) == ("diverged", True)
+    large = np.where(LOG_GRID < 10, 1e13, 7e11)  # a large initial function: it began there and came down
+    v = verdict(trajectory(LOG_GRID, train, train, train_loss=large))
+    assert v.verdict == "underfit"
+
+
 @pytest.mark.parametrize("end", [np.inf, 1e30, 1e9])
 def test_a_loss_that_exploded_is_diverged_finite_or_not(end: float):
     t = grokked()

@@ -544,7 +544,7 @@ def report(
     file: Path,
     /,
     *,
-    out: Path = Path("report.html"),
+    out: Path | None = None,
     root: Path = Path("runs"),
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
@@ -554,7 +554,7 @@ def report(
 
     Args:
         file: Study file, or the name of a shipped study.
-        out: The page to write; figures go into a folder beside it.
+        out: The page to write, by default ``report_NAME.html`` after the study; figures go into a folder beside it.
         root: Folder that holds the runs.
         formats: Of the figure files: png, pdf, svg; each figure has its caption and its numbers beside it.
         arms: Only these arms or regimes.
@@ -562,6 +562,8 @@ def report(
     """
     from grokscope.commands.report import Written, formats_option
 
-    words = ["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(out)]
+    study = _load(file, arms, seeds)
+    page = study.page if out is None else out
+    words = ["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(page)]
     remake = shlex.join([*words, *_choice(arms, seeds), *formats_option(formats)])
-    return Written(_load(file, arms, seeds).report(out, root, remake, formats))
+    return Written(study.report(page, root, remake, formats))

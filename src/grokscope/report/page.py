@@ -14,21 +14,18 @@ from grokscope.figures.style import DARK, FONT_STACK, LIGHT, css_variables
 from grokscope.report.draw.icons import pictogram
 from grokscope.report.layout import laid_out
 from grokscope.report.read.copies import is_import
+from grokscope.report.read.first_screen import first_screen
 from grokscope.report.read.glossary import VERDICTS, word
 from grokscope.report.read.judged_run import STATE_WORDS, Reading
 from grokscope.report.read.material import Material
-from grokscope.report.read.summary import headline, reconciliation, stands, summarize, this_version, versions, when
-from grokscope.report.read.tables import expectation_rows, expectation_verdict
+from grokscope.report.read.summary import reconciliation, summarize, this_version, versions, when
 from grokscope.report.sections.blocks import Section
 from grokscope.report.sections.curves import PANELS
-from grokscope.results.hypothesis import results_of
 from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ANSWERED = 4
-"""So many hypotheses are answered before anything else; all are in their section."""
 TILES = 24
 """Up to this many runs in a group are shown as tiles."""
 
@@ -105,12 +102,8 @@ def _header(material: Material) -> dict[str, Any]:
     """What was found, before anything else."""
     groups = material.groups()
     summary = summarize(material.lead)
-    rows = expectation_rows(material.expectations or [])
     return {
-        "answer": headline(summary, int((material.study or {}).get("planned", 0))),
-        "expectation": dict(zip(("role", "sentence"), expectation_verdict(rows), strict=True)) if rows else None,
-        "hypotheses": [h.answer for h in results_of((material.study or {}).get("hypotheses"))][:ANSWERED],
-        "standing": (material.study or {}).get("standing") or stands(groups),
+        "first": first_screen(material),
         "tally": _tally(material),
         "matrix": _matrix(material, groups),
         "facts": [reconciliation(summary), *_facts(material)],

@@ -1,5 +1,6 @@
 """A study: one file that says what runs, what is expected of it and what it costs; and what can be done with it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -334,9 +335,14 @@ class Study:
         """How many of the planned runs are finished, by arm, and how many of their verdicts are fragile."""
         return standing_of(self.status(root), self.criteria)
 
+    @property
+    def page(self) -> Path:
+        """Where its report goes unless told otherwise: each study has a page of its own."""
+        return Path(f"report_{re.sub(r'[^A-Za-z0-9._-]+', '-', self.name)}.html")
+
     def report(
         self,
-        out: str | Path = "report.html",
+        out: str | Path | None = None,
         root: str | Path = "runs",
         remake: str | None = None,
         formats: Sequence[str] = ("png", "pdf"),
@@ -344,7 +350,8 @@ class Study:
         """Write one HTML page on all runs of the study that have begun, with the check of its expectations and the
         test of its hypotheses and its effective sizes, which lie beside it as ``<out's stem>_hypotheses.json`` and
         ``<out's stem>_effective_sizes.json`` too, as its phase diagram and Pareto set do as
-        ``<out's stem>_phase.json``. `formats` are those of the figure files (png, pdf, svg).
+        ``<out's stem>_phase.json``. `out` is `page` by default; `formats` are those of the figure files (png, pdf,
+        svg).
 
         Raises:
             ValueError: when none has begun, and for an unknown format.
@@ -358,7 +365,7 @@ class Study:
         sizes = self.effective_sizes(root)
         page = build_report(
             runs,
-            out,
+            self.page if out is None else out,
             title=self.title or self.name,
             study={
                 **{key: getattr(self, key) for key in ("name", "title", "claim", "reference", "cost")},

@@ -30,7 +30,7 @@ variance."""
 EXPLODED = 1e20
 """A loss this large is as good as not finite, whatever the log began with."""
 EXPLODED_GROWTH = 1e6
-"""So is one that grew by this factor over its first finite value (or over 1, if that was smaller)."""
+"""So is one that grew by this factor over its first finite value (over 1, if that was smaller, or had exploded)."""
 
 
 MEASURED = frozenset(
@@ -254,6 +254,8 @@ class Trajectory:
         loss = loss[logged]
         finite = loss[np.isfinite(loss)]
         first = max(abs(finite[0].item()), 1.0) if finite.size else 1.0
+        if first > EXPLODED:  # the log begins after it had exploded: what training began with is not known
+            first = 1.0
         with np.errstate(invalid="ignore"):
             bad = ~np.isfinite(loss) | (loss > EXPLODED) | (loss > EXPLODED_GROWTH * first)
         if not bad.any() or not bad[-1]:

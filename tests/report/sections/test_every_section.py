@@ -146,6 +146,9 @@ def test_heads_of_columns_follow_their_numbers_where_they_do_not_say():
 
 def test_a_study_without_claim_and_expectations_has_no_empty_section(material):
     assert claim.section(replace(material, study={"title": "Hypotheses alone"}, expectations=[])) is None
-    assert claim.section(replace(material, study={"claim": "Only with decay."}, expectations=[])).title == "The claim"
+    alone = {"claim": "Only with decay."}
+    assert claim.section(replace(material, study=alone, expectations=[])) is None  # the first screen has it
+    beside = claim.section(replace(material, study=alone | {"hypotheses": [{}]}, expectations=[]))
+    assert (beside.title, beside.blocks[0].text) == ("The claim", "Only with decay.")
     unchecked = claim.section(replace(material, study={"expect": [{}]}, expectations=[]))
     assert "have not been checked" in unchecked.blocks[0].text

@@ -1,9 +1,9 @@
 """One subject judged on one held-out split: all that tables and figures need, computed once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Reading:
     events: "tuple[Event, ...]" = ()
     problem: str | None = None
     """Why there is no verdict although there are evaluations."""
+    notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was worked out of it and serves again."""
 
     @property
     def trajectory(self) -> "Trajectory | None":

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from grokscope.registry import LISTS
 from grokscope.report.read.copies import is_import
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.subjects import differing, flat
@@ -54,6 +55,8 @@ class Detail:
     command: str | None
     """What makes the run again from `config`; None for a run from an archive, which cannot be made again."""
     download: Download | None
+    brief: bool
+    """Whether there are so many runs that what is worked out of each is left out."""
     why: str
     """The sentence behind the verdict, or why there is none."""
 
@@ -76,6 +79,7 @@ def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str],
                     config=None if brief else config_file(r),
                     command=command(r),
                     download=data.get(r.subject.name),
+                    brief=brief,
                     why=why(r),
                 )
             )
@@ -91,7 +95,8 @@ def shared_settings(readings: Sequence[Reading]) -> list[tuple[str, str, bool]]:
 
 def _settings(reading: Reading) -> list[tuple[str, str, bool]]:
     passed = set(reading.subject.record.get("passed") or ())
-    return [(k, shown(v), k in passed) for k, v in flat(reading.subject.config or {}).items()]
+    settings = flat(reading.subject.config or {})
+    return [(k, str(v) if k == "seed" else shown(v), k in passed) for k, v in settings.items()]
 
 
 def group_differences(groups: Mapping[str, Sequence[Reading]]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -102,7 +107,16 @@ def group_differences(groups: Mapping[str, Sequence[Reading]]) -> tuple[list[str
     }
     configs = {g: c for g, c in configs.items() if c}
     keys = [k for k in differing(list(configs.values())) if k not in _OF_ONE_SEED]
+    keys = [k for k in keys if k not in LISTS or not any(other.startswith(f"{k}.") for other in keys)]
+    keys = [k for k in keys if not _follows(k, keys, configs)]
     return keys, {g: {k: shown(c.get(k, "absent")) for k in keys} for g, c in configs.items()}
+
+
+def _follows(key: str, keys: Sequence[str], configs: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a parameter of a component (``regime.interventions.0.of``) has one value in all groups that have the
+    component at all, which has a column of its own: it then says nothing more."""
+    owner = key.rpartition(".")[0]
+    return owner in keys and len({shown(c[key]) for c in configs.values() if key in c}) == 1
 
 
 def shown(value: Any) -> str:
@@ -112,7 +126,7 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value)) or "none"
-    if isinstance(value, int) and abs(value) >= 10_000:
+    if isinstance(value, int) and abs(value) >= 1000:
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

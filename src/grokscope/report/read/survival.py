@@ -76,7 +76,9 @@ def spoken_survival(found: Sequence[Arm], what: str) -> str:
         if k is None:
             parts.append(f"{arm.group}: no run with evaluations.")
             continue
-        parts.append(f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, median {' ('.join(_median(k))}).")
+        parts.append(
+            f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, median {' ('.join(median_words(k))})."
+        )
     return " ".join(parts)
 
 
@@ -104,13 +106,13 @@ def arm_rows(times: Sequence[Arm], delays: Sequence[Arm]) -> list[dict[str, Any]
         k = arm.estimate
         out.append({
             "group": arm.group, "n": len(arm.times), "left_out": arm.left_out, "events": 0 if k is None else k.events,
-            "gen": _median(k), "delay": _median(delay.estimate), "unfitted": delay.left_out - arm.left_out,
+            "gen": median_words(k), "delay": median_words(delay.estimate), "unfitted": delay.left_out - arm.left_out,
             "notes": "no evaluations" if k is None else listed([n for n in k.notes if "too few" not in n]),
         })  # fmt: skip
     return out
 
 
-def _median(k: "Survival | None") -> tuple[str, str]:
+def median_words(k: "Survival | None") -> tuple[str, str]:
     """(median, its 95 % interval in words); a median that was not reached is larger than its bound."""
     if k is None:
         return "–", ""

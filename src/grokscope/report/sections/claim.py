@@ -16,7 +16,7 @@ def section(material: Material) -> Section | None:
     """None for runs that belong to no study, and for a study that neither claims nor expects anything."""
     study, rows = material.study or {}, expectation_rows(material.expectations or [])
     blocks: list[Block] = []
-    if study.get("claim"):
+    if study.get("claim") and study.get("hypotheses"):  # else the first screen has it
         blocks.append(Words(str(study["claim"]), "lead"))
     if study.get("reference"):
         cost = f" · Cost: {study['cost']}" if study.get("cost") else ""
@@ -28,7 +28,9 @@ def section(material: Material) -> Section | None:
         blocks.append(Words(f"The study states {count} expectations; they have not been checked against these runs."))
     if not blocks:
         return None
-    return Section("claim", "Claim", "The claim" if study.get("claim") else "Expectations", blocks)
+    if study.get("claim"):
+        return Section("claim", "Claim", "The claim, and what was expected" if rows else "The claim", blocks)
+    return Section("claim", "Claim", "Expectations", blocks)
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from grokscope.figures.checkpoint_view import hardest
 from grokscope.figures.dissection import (
     ERASURE,
     KEY,
@@ -18,15 +17,14 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
 from grokscope.report.sections.dissection_data import data_of
-from grokscope.report.sections.dissection_overview import CONTROLS, along_blocks, overview_blocks, told_probe
+from grokscope.report.sections.dissection_overview import CONTROLS, along_blocks, overview_blocks
 from grokscope.report.sections.dissection_tables import (
     calibration_table,
     cells_table,
-    monotone_words,
-    shown,
     summary_table,
 )
-from grokscope.vocabulary.text import NONE, listed, plural
+from grokscope.report.sections.dissection_words import told_erasure, told_neurons, told_probe, told_steering
+from grokscope.vocabulary.text import listed, plural
 
 PLACE = 65.0
 
@@ -143,27 +141,6 @@ def _panel(battery: Battery, group: str, runs: Sequence[Dissected]) -> Panel:
     )
 
 
-def _told_erasure(d: Dissected) -> str:
-    erasure, null = d.erasure, hardest(d.gap_effect)
-    if erasure is None:
-        return "no eraser"
-    lost = d.gap_effect.value if d.gap_effect else None
-    return (
-        f"{erasure.eraser}: probe {shown(erasure.before.balanced)} before, {shown(erasure.refitted.balanced)} "
-        f"refitted; gap lost {shown(lost)}, p {shown(null.p if null else None)}"
-    )
-
-
-def _told_steering(d: Dissected) -> str:
-    curve = d.main_curve
-    return f"on {curve.on} {monotone_words(curve)}" if curve else NONE
-
-
-def _told_neurons(d: Dissected) -> str:
-    value, null = d.beyond_random or (None, None)
-    return f"environment gap lost beyond random neurons {shown(value)}, p {shown(null.p if null else None)}"
-
-
 BATTERIES = (
     Battery(
         PROBES, "Linear probes for environment and task at each site, on held-out examples; "
@@ -174,16 +151,16 @@ BATTERIES = (
         ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "
         "old probe at chance proves nothing). Below, what the edit takes, beside random edits of equal dimension "
         "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        _told_erasure,
+        told_erasure,
     ),
     Battery(
         STEERING, "Accuracy while features are pushed along the dominant direction between "
         "environments; gray: random directions of the same length. A monotone curve is common for random "
-        "directions too: see the table.", _told_steering,
+        "directions too: see the table.", told_steering,
     ),
     Battery(
         NEURONS, "The K neurons that separate the environments most, against the K of the "
-        "task and random K.", _told_neurons,
+        "task and random K.", told_neurons,
     ),
 )  # fmt: skip
 

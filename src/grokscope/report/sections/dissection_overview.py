@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from grokscope.figures.checkpoint_view import POOLED, hardest
+from grokscope.figures.checkpoint_view import hardest
 from grokscope.figures.dissection import KEY, WIDTH, draw_along, height, steering_rows
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, told_layers
@@ -18,10 +18,11 @@ from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
 from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
 from grokscope.report.sections.dissection_tables import shown
+from grokscope.report.sections.dissection_words import told_probe
 from grokscope.results.scores import Null
 from grokscope.results.steering import Curve as Steered
 from grokscope.results.steering import Scaling
-from grokscope.vocabulary.text import NONE, plural
+from grokscope.vocabulary.text import plural
 
 Groups = Mapping[str, Found]
 MOST_RUNS = 60
@@ -224,10 +225,3 @@ def _layer_panel(name: str, along: Mapping[str, Sequence[Dissected]]) -> Panel:
 def _checkpoints(along: Mapping[str, Sequence[Dissected]]) -> str:
     count = sum(map(len, along.values()))
     return f"{plural(len(along), 'run')}, {plural(count, 'dissected checkpoint')}"
-
-
-def told_probe(d: Dissected) -> str:
-    score = d.score(POOLED, "environment")
-    if score is None:
-        return f"environment read at the pooled layer with {NONE}"
-    return f"environment read at the pooled layer with {shown(score.balanced)}, chance {shown(score.chance)}"

@@ -4,17 +4,12 @@ it."""
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
-from grokscope.mechanism import Case, explain
-from grokscope.mechanism.setup import setup_of_config
+from grokscope.report.read.explained import explanation_of
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
 from grokscope.results.mechanisms import Explanation, Finding, Word
-from grokscope.store import Run
-from grokscope.store.intervened import interventions_of
 from grokscope.vocabulary.text import plural
 
 PLACE = 55.0
@@ -50,27 +45,7 @@ def section(material: Material) -> Section | None:
 
 
 def _explained(readings: Sequence[Reading]) -> list[Explanation]:
-    return [explain(case) for reading in readings if (case := _case(reading)) is not None]
-
-
-def _case(reading: Reading) -> Case | None:
-    """None for a run that has no verdict at all."""
-    if reading.verdict is None or reading.trajectory is None:
-        return None
-    facts = reading.subject.record.get("facts") or {}
-    path = reading.subject.path
-    setup = setup_of_config(reading.subject.config or {}, facts, _intervened(path), Path(path) if path else None)
-    return Case(reading.trajectory, reading.verdict, setup)
-
-
-def _intervened(path: str | None) -> dict[str, Any]:
-    """The record of a run's interventions; nothing for a log, and for a damaged one, whose decay is then unknown."""
-    if path is None:
-        return {}
-    try:
-        return interventions_of(Run(Path(path)))
-    except ValueError:
-        return {}
+    return [e for reading in readings if (e := explanation_of(reading)) is not None]
 
 
 def _count(explained: Mapping[str, Sequence[Explanation]]) -> Counts:

@@ -5,7 +5,7 @@ from itertools import chain
 
 from grokscope.report.read.copies import copies_note
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.material import Material
+from grokscope.report.read.material import MANY_RUNS, Material
 from grokscope.report.read.run_details import Detail, Download, command, details, group_differences, shared_settings
 from grokscope.report.sections.blocks import (
     Block,
@@ -25,6 +25,7 @@ from grokscope.report.sections.blocks import (
     Value,
     Words,
 )
+from grokscope.report.sections.run_story import story_blocks
 from grokscope.vocabulary.text import plural
 
 PLACE = 90.0
@@ -49,8 +50,12 @@ def section(material: Material) -> Section:
 
 
 def _intro(groups: Mapping[str, Sequence[Reading]]) -> str:
-    again = any(r.subject.config and command(r) for r in chain.from_iterable(groups.values()))
-    return f"Settings, origin and rows{', and the command that makes a run again' if again else ''}."
+    every = list(chain.from_iterable(groups.values()))
+    again = any(r.subject.config and command(r) for r in every)
+    more = ", and the command that makes a run again" if again else ""
+    if len(every) > MANY_RUNS:
+        return f"Settings, origin and rows{more}. A report on fewer runs has their phases and diagnosis, too."
+    return f"Of each run its phases, events, diagnosis and dissection, settings, origin and rows{more}."
 
 
 def _unchecked(names: Sequence[str]) -> str:
@@ -96,6 +101,8 @@ def _fold(d: Detail) -> Fold:
 
 def _inside(d: Detail) -> list[Block]:
     blocks: list[Block] = [Words(d.why, "plain")] if d.why else []
+    if not d.brief:
+        blocks += story_blocks(d.reading)
     if d.config:
         blocks.append(Words(_config(d.config, d.command), "small"))
     if d.download:

@@ -1,6 +1,7 @@
 """When runs generalized: Kaplan-Meier curves, medians with their censoring, and tests between groups."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from grokscope.figures.keys import censored_entry, group_key
@@ -131,21 +132,23 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     if answer := one_answer(rows):
         return [title, Words(answer, "plain")]
     heads = [Head("Groups", number=False), *map(Head, ("Runs", "Reached", "p", "p, Holm", "smallest possible p"))]
-    heads.append(Head("Caution", number=False))
-    return [title, Table("Log-rank tests", heads, [Group("", [_comparison(row) for row in rows])])]
+    cautions = list(dict.fromkeys(chain.from_iterable(row["cautions"] for row in rows if not row["reason"])))
+    if cautions:
+        heads.append(Head("Caution", number=False))
+    table = Table("Log-rank tests", heads, [Group("", [_comparison(row, cautions) for row in rows])])
+    return [title, table, *(Words(f"({i}) {caution}.") for i, caution in enumerate(cautions, 1))]
 
 
-def _comparison(row: Mapping[str, Any]) -> Row:
+def _comparison(row: Mapping[str, Any], cautions: Sequence[str]) -> Row:
+    """Cautions by their numbers: most pairs of a study share theirs."""
     cells = [Value("{:,} v {:,}".format(*row[what])) for what in ("n", "events")]
     if row["reason"]:
-        cells.append(Value(row["reason"], number=False, span=4))
-    else:
-        cells += [
-            Value(row["p"]),
-            Value(row["holm"]),
-            Value(row["smallest"]),
-            Value("", "; ".join(row["cautions"]), number=False),
-        ]
+        cells.append(Value(row["reason"], number=False, span=4 if cautions else 3))
+        return Row(f"{row['a']} against {row['b']}", cells)
+    cells += [Value(row["p"]), Value(row["holm"]), Value(row["smallest"])]
+    if cautions:
+        numbers = ", ".join(f"({cautions.index(caution) + 1})" for caution in row["cautions"])
+        cells.append(Value(numbers, number=False, narrow=True))
     return Row(f"{row['a']} against {row['b']}", cells)
 
 

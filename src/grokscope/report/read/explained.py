@@ -1,0 +1,41 @@
+"""What the mechanism checks say of a run on the page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.report.read.judged_run import Reading
+from grokscope.store import Run
+from grokscope.store.intervened import interventions_of
+
+if TYPE_CHECKING:
+    from grokscope.results.mechanisms import Explanation
+
+
+def explanation_of(reading: Reading) -> "Explanation | None":
+    """None for a run that has no verdict at all. Made once for each reading, as two sections show it."""
+    kept: dict[str, Any] = reading.notes
+    if "explanation" not in kept:
+        kept["explanation"] = _explain(reading)
+    return kept["explanation"]
+
+
+def _explain(reading: Reading) -> "Explanation | None":
+    from grokscope.mechanism import Case, explain
+    from grokscope.mechanism.setup import setup_of_config
+
+    if reading.verdict is None or reading.trajectory is None:
+        return None
+    facts = reading.subject.record.get("facts") or {}
+    path = reading.subject.path
+    setup = setup_of_config(reading.subject.config or {}, facts, _intervened(path), Path(path) if path else None)
+    return explain(Case(reading.trajectory, reading.verdict, setup))
+
+
+def _intervened(path: str | None) -> dict[str, Any]:
+    """The record of a run's interventions; nothing for a log, and for a damaged one, whose decay is then unknown."""
+    if path is None:
+        return {}
+    try:
+        return interventions_of(Run(Path(path)))
+    except ValueError:
+        return {}

@@ -1,0 +1,163 @@
+"""What a page says first: what was asked, what was found, how sure that is, and what would decide what is open."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.material import Material
+from grokscope.report.read.summary import headline, stands, summarize
+from grokscope.report.read.survival import Arm, arms, median_words
+from grokscope.report.read.tables import expectation_rows, expectation_verdict
+from grokscope.results.hypothesis import HypothesisResult, results_of
+from grokscope.results.seed_tests import ENOUGH
+from grokscope.vocabulary.text import listed, plural
+
+ANSWERED = 4
+"""So many hypotheses are asked and answered before anything else; all are in their section."""
+NAMED = 6
+"""Up to so many groups have their median time on the first screen; all are in the section on times."""
+WAITING = ("memorized", "rising", "semi-grokked")
+"""Verdicts that a longer budget can change."""
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """Sentences, in the order in which they are read."""
+
+    asked: list[str]
+    found: list[str]
+    answered: bool
+    """Whether the sentences after the first answer hypotheses."""
+    verdict: tuple[str, str] | None
+    """Color role and sentence: whether the study's expectations held."""
+    sure: list[str]
+    decides: list[str]
+
+
+def first_screen(material: Material) -> FirstScreen:
+    results = results_of((material.study or {}).get("hypotheses"))
+    rows = expectation_rows(material.expectations or [])
+    groups = material.groups()
+    return FirstScreen(
+        asked=_asked(material, results),
+        found=_found(material, groups, results),
+        answered=bool(results),
+        verdict=expectation_verdict(rows) if rows else None,
+        sure=_sure(material, groups, results),
+        decides=_decides(material, groups, results),
+    )
+
+
+def _asked(material: Material, results: Sequence[HypothesisResult]) -> list[str]:
+    """The hypotheses, else the claim; a page without a study says that nothing was."""
+    if results:
+        return [_sentence(r.asked) for r in results[:ANSWERED]] + _more(results)
+    study = material.study or {}
+    if study.get("claim"):
+        return [str(study["claim"])]
+    if material.expectations:
+        return [f"Whether {plural(len(material.expectations), 'expectation')} of the study hold."]
+    return ["Nothing was asked in advance: the page describes these runs."]
+
+
+def _more(results: Sequence[HypothesisResult]) -> list[str]:
+    left = len(results) - ANSWERED
+    return [f"And {plural(left, 'hypothesis', 'hypotheses')} more, below."] if left > 0 else []
+
+
+def _found(
+    material: Material, groups: Mapping[str, Sequence[Reading]], results: Sequence[HypothesisResult]
+) -> list[str]:
+    """The headline; then the answers with their intervals, or, where nothing was asked so, when runs generalized."""
+    summary = summarize(material.lead)
+    first = headline(summary, int((material.study or {}).get("planned", 0)))
+    if results:
+        return [first, *(r.answer for r in results[:ANSWERED])]
+    return [first, *_times(groups)]
+
+
+def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
+    """Median T_gen of each group that has one with its interval, or how many runs reached it at all with the exact
+    interval of the share."""
+    found = [arm for arm in arms(groups, "T_gen") if len(arm.times)]
+    runs, reached = sum(len(arm.times) for arm in found), sum(arm.times.events for arm in found)
+    if runs < 2:
+        return []
+    if not reached:
+        pooled = ", groups pooled" if len(found) > 1 else ""
+        return [f"The threshold was reached in 0 of {runs:,} runs{pooled} ({_share(reached, runs)})."]
+    if len(found) > NAMED:
+        return []
+    return [f"Median T_gen: {'; '.join(_median(arm, len(found) > 1) for arm in found)}."]
+
+
+def _median(arm: Arm, named: bool) -> str:
+    middle, interval = median_words(arm.estimate)
+    return f"{f'{arm.group} ' if named else ''}{middle} ({interval})"
+
+
+def _share(count: int, of: int) -> str:
+    """Clopper and Pearson's interval (1934, doi:10.1093/biomet/26.4.404)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(count, of).proportion_ci(0.95, "exact")
+    return f"95 % of the share: {100 * low:.0f} to {100 * high:.0f} %"
+
+
+def _sure(
+    material: Material, groups: Mapping[str, Sequence[Reading]], results: Sequence[HypothesisResult]
+) -> list[str]:
+    """Finished and planned runs by group, fragile verdicts; then what weakens it."""
+    lines = [str((material.study or {}).get("standing") or stands(groups))]
+    exploratory = [r.name for r in results if r.departures]
+    if exploratory:
+        names = plural(len(exploratory), "hypothesis", "hypotheses")
+        lines.append(f"Exploratory: {names} declared or changed after runs had begun ({listed(exploratory[:3])}).")
+    fewest = min((len(members) for members in groups.values()), default=0)
+    if 0 < fewest < ENOUGH:
+        lines.append(f"Groups of fewer than {ENOUGH} runs: single seeds decide, so nothing is called established.")
+    return lines
+
+
+def _decides(
+    material: Material, groups: Mapping[str, Sequence[Reading]], results: Sequence[HypothesisResult]
+) -> list[str]:
+    """Seeds, steps or finished runs that would settle what is open."""
+    lines = list(chain.from_iterable(_seeds(r) for r in results[:ANSWERED]))
+    summary = summarize(material.lead)
+    unfinished = sum(len(v) for state, v in summary.open.items() if state not in ("failed", "unreadable"))
+    planned = int((material.study or {}).get("planned", 0))
+    missing = unfinished + max(planned - summary.total, 0)
+    if missing:
+        lines.append(f"The {plural(missing, 'run')} that {'is' if missing == 1 else 'are'} not finished.")
+    waiting = [r for name in WAITING for r in summary.outcomes.get(name, [])]
+    if waiting:
+        lines.append(f"A longer budget: {plural(len(waiting), 'run')} had not generalized when it ended.")
+    fragile = [r for r in material.lead if r.final_verdict and r.verdict is not None and not r.verdict.robust]
+    tested = [r for r in fragile if r.verdict is not None and r.verdict.neighbors]
+    if tested:
+        lines.append(f"For {plural(len(tested), 'fragile verdict')}: a longer log or a finer grid of evaluations.")
+    fewest = min((len(members) for members in groups.values()), default=0)
+    if not results and len(groups) > 1 and fewest < ENOUGH:
+        lines.append(f"For differences between groups: {ENOUGH} or more seeds in each.")
+    return lines or ["Nothing is open at this budget and these thresholds."]
+
+
+def _seeds(result: HypothesisResult) -> list[str]:
+    """How many would decide the effect that was seen; nothing for one that was decided."""
+    if result.outcome in ("shown", "opposite") or result.test is None:
+        return []
+    now = " and ".join(f"{arm.finished:,}" for arm in result.arms)
+    if result.test.seeds_to_decide is None:
+        return [f"{_name(result)}: no number of seeds is known that would find the effect seen ({now} now)."]
+    return [f"{_name(result)}: {plural(result.test.seeds_to_decide, 'seed')} in each arm ({now} now)."]
+
+
+def _name(result: HypothesisResult) -> str:
+    return f"{result.name[:1].upper()}{result.name[1:]}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"

@@ -1,0 +1,92 @@
+"""The first screen: asked, found, how sure, what would decide; sentences that hold for the planted runs."""
+
+import re
+
+import pytest
+
+from grokscope.report import build_report
+from grokscope.report.read.first_screen import first_screen
+from grokscope.report.read.material import collect
+from grokscope.report.read.run_details import group_differences, shown
+from grokscope.store import find_runs
+from report.synthetic import GROKKED, MEMORIZED, write_run
+
+ASKED = {"title": None, "study": None, "expectations": None, "criteria": None, "split": None, "remake": None}
+
+
+def screen(root, **changes):
+    return first_screen(collect(find_runs(root), **(ASKED | changes), out=root / "r.html"))
+
+
+def plant(root, grokked=0, memorized=0):
+    for seed in range(grokked):
+        write_run(root, "wd 0.1", seed, GROKKED)
+    for seed in range(memorized):
+        write_run(root, "wd 0", seed, MEMORIZED, weight_decay=0.0)
+
+
+def test_without_a_study_nothing_was_asked_and_times_have_their_interval(tmp_path):
+    plant(tmp_path, grokked=6)
+    first = screen(tmp_path)
+    assert first.asked == ["Nothing was asked in advance: the page describes these runs."]
+    assert first.found[0] == "All 6 runs grokked."
+    assert re.fullmatch(r"Median T_gen: [\d,.]+ \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.found[1])
+    assert first.decides == ["Nothing is open at this budget and these thresholds."]
+    assert not any("single seeds decide" in line for line in first.sure)
+
+
+def test_runs_that_waited_to_the_end_need_a_longer_budget_and_their_share_has_the_exact_interval(tmp_path):
+    plant(tmp_path, memorized=3)
+    first = screen(tmp_path)
+    # 1 - .025 ** (1 / 3) = .708: what zero of three leaves possible
+    assert first.found[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 to 71 %)."
+    assert "A longer budget: 3 runs had not generalized when it ended." in first.decides
+    assert any("single seeds decide" in line for line in first.sure)
+
+
+def test_a_studys_claim_is_what_was_asked(tmp_path):
+    plant(tmp_path, grokked=2, memorized=2)
+    first = screen(tmp_path, study={"claim": "Only with decay.", "planned": 9})
+    assert first.asked == ["Only with decay."]
+    assert "The 5 runs that are not finished." in first.decides
+    assert "For differences between groups: 6 or more seeds in each." in first.decides
+
+
+def test_a_run_that_still_trains_is_what_would_decide(tmp_path):
+    plant(tmp_path, grokked=1)
+    write_run(tmp_path, "wd 0.1", 7, GROKKED, state="running", until=3000)
+    assert "The 1 run that is not finished." in screen(tmp_path).decides
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_below_six_seeds_no_sentence_says_significant(tmp_path, seeds):
+    plant(tmp_path / "runs", grokked=seeds, memorized=seeds)
+    page = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    words = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    assert "significan" not in words
+    assert page.index("<dt>Asked</dt>") < page.index("<dt>Found</dt>") < page.index("<dt>How sure</dt>")
+    assert page.index("<dt>What would decide it</dt>") < page.index("<nav")
+
+
+def readings(configs):
+    from types import SimpleNamespace
+
+    return {n: [SimpleNamespace(subject=SimpleNamespace(config=c))] for n, c in configs.items()}
+
+
+def test_a_parameter_that_follows_from_its_component_has_no_column():
+    held = {"name": "hold_norm", "rho": 0.85, "of": "matrices"}
+    other = {"name": "hold_norm", "rho": 1.0, "of": "matrices"}
+    configs = {
+        "a": {"regime": {"interventions": [held]}}, "b": {"regime": {"interventions": [other]}},
+        "c": {"regime": {"interventions": []}},
+    }  # fmt: skip
+    keys, values = group_differences(readings(configs))
+    assert "regime.interventions.0" in keys
+    assert "regime.interventions.0.rho" in keys
+    assert "regime.interventions.0.of" not in keys
+    assert values["a"]["regime.interventions.0.rho"] == "0.85"
+
+
+def test_large_numbers_of_one_table_are_written_alike():
+    assert [shown(v) for v in (999, 1500, 12_000)] == ["999", "1,500", "12,000"]
