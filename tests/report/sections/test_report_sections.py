@@ -365,7 +365,7 @@ def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
     assert (found.sites, found.steps, found.chance) == (["pooled", "layer1", "layer2"], [100, 20000], 0.3333)
     np.testing.assert_allclose(found.values, [[0.777, 0.777], [0.8, 0.7], [np.nan, np.nan]])
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
-    assert "layer by checkpoint" in html
+    assert "Layer by checkpoint" in html
     assert "environment: most at layer1, step 100 (0.80), chance 0.33" in html
 
 
