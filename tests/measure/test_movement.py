@@ -99,7 +99,9 @@ def sgd(momentum):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "memory"), [(adam(0.9), 0.9), (adam(0.0), 0.0), (sgd(0.0), 0.0), (sgd(0.8), 0.8)], ids=str
+    ("optimizer", "memory"),
+    [(adam(0.9), 0.9), (adam(0.0), 0.0), (sgd(0.0), 0.0), (sgd(0.8), 0.8)],
+    ids=("adam", "rmsprop", "sgd", "momentum"),
 )
 def test_noise_turns_scale_invariant_weights_by_the_predicted_angle(optimizer, memory):
     lr, decay = 0.01, 0.5

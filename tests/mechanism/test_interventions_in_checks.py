@@ -14,7 +14,7 @@ from grokscope.mechanism.diffusion import MoreThanDiffusion, Walk
 from grokscope.mechanism.head import FilterFeedsHead
 from grokscope.mechanism.in_force import decay_spans
 from grokscope.mechanism.setup import setup_of_config
-from grokscope.report.sections.mechanisms import _intervened
+from grokscope.report.read.explained import _intervened
 from grokscope.train.driver import train
 from grokscope.train.fork import fork
 from mechanism.mechanism_cases import ROWS, STEPS, adamw, constructed, memorizing
