@@ -56,12 +56,14 @@ def test_a_run_that_another_process_trains_is_left_to_it_and_the_rest_is_stacked
     assert [o.state for o in stacked(study(), tmp_path).work()] == ["done"]
 
 
-def test_a_lost_claim_stops_the_writing_of_that_member_only(tmp_path):
+def test_a_lost_claim_stops_the_writing_of_that_member_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("grokscope.train.stacked.driver._Work._beat_every", 0.0)  # told of progress at every step
     taken: dict[str, object] = {}
 
     class Robber(Silent):
         def progress(self, job, step, total, steps_per_s):
             if step >= 21 and job.config.seed == 2 and not taken:
+                assert step < total
                 claims.take(job.run, claims.newest(job.run), 120.0)
                 taken["rows"] = (job.run / "results" / "metrics.jsonl").read_bytes()
                 taken["run"] = job.run

@@ -62,8 +62,9 @@ def train_stack(
     work = _Work(Path(root), watcher, interrupt_at)
     torch.set_num_threads(configs[0].hardware.threads)
     with ExitStack() as locks:
-        for i, config in enumerate(configs):
-            work.build(i, config, passed[i] if passed else ())
+        # the last bits of a product depend on a member's place: it is always the same among the same members
+        for i in sorted(range(len(configs)), key=lambda i: configs[i].run_id()):
+            work.build(i, configs[i], passed[i] if passed else ())
         work.require_stackable()
         for i in list(work.sessions):
             work.lock(i, locks)
@@ -253,8 +254,13 @@ class _Work:
                 rows.take(due, diagnose)
         for i, session in here.items():
             self._guarded(i, session.look)
-        for i, session in self._in(rows).items():
-            if session.over:
+        over = [i for i, session in self._in(rows).items() if session.over]
+        for (
+            i
+        ) in over:  # all before one is closed: a stack that is killed between them would go on smaller, with other bits
+            self._guarded(i, self.sessions[i].save)
+        for i in over:
+            if i in self.sessions:
                 self._guarded(i, lambda i=i: self._close(i))
 
     def _close(self, i: int) -> None:

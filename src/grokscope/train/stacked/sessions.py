@@ -69,6 +69,10 @@ class MemberSession(Session):
     def save(self) -> None:
         self._save_state()
 
+    def _save_state(self) -> None:
+        if self.saved_step != self.engine.step:  # else it is there: all that are over are saved before one is closed
+            super()._save_state()
+
     def interrupt(self) -> None:
         self._save_state()
         self._write_status("interrupted")
