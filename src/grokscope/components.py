@@ -153,6 +153,11 @@ class Measurement(Component):
         del view
         return {}
 
+    def trainings(self, n: int) -> int:
+        """How many networks it trains anew, of n training examples: what its user is told before it begins."""
+        del n
+        return 0
+
     @abstractmethod
     def __call__(self, view: "View") -> "Mapping[str, Tensor | float]":
         """Column -> a number, or a tensor that holds one, on any device; nothing where it does not apply. The network

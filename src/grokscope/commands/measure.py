@@ -15,7 +15,7 @@ from grokscope.vocabulary.text import number, plural
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grokscope.measuring.checkpoints import MeasuredRun, Progress
+    from grokscope.measuring.checkpoints import MeasuredRun, Progress, Tell
 
 SHOWN = 6
 """Checkpoints that a table has room for; all are in the records."""
@@ -122,12 +122,33 @@ def measure(
     for run in runs:
         try:
             results.append(
-                measure_run(run, names, at=at, every_checkpoint=every_checkpoint, probe=probe, watch=_told_of(run.name))
+                measure_run(
+                    run,
+                    names,
+                    at=at,
+                    every_checkpoint=every_checkpoint,
+                    probe=probe,
+                    watch=_told_of(run.name),
+                    tell=_cost_of(run.name),
+                )
             )
         except ValueError as error:  # one run that cannot be measured never costs the others theirs
             errors[str(run)] = str(error)
     require(bool(results), "\n".join(errors.values()))
     return MeasuredRuns(results, errors)
+
+
+def _cost_of(run: str) -> "Tell":
+    """A line on stderr before networks are trained anew."""
+
+    def tell(networks: int, steps: int, seconds: float | None) -> None:
+        from grokscope.execute.forecast import duration
+
+        time = "" if seconds is None else f", about {duration(seconds)} at the run's own speed"
+        text = f"{run}: {plural(networks, 'network')} to be trained anew, {steps:,} steps in all{time}"
+        print(one_line(text), file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _told_of(run: str) -> "Any":

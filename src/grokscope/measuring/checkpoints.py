@@ -17,7 +17,9 @@ from grokscope import configio
 from grokscope.components import Measurement
 from grokscope.config import RunConfig, require
 from grokscope.files import to_json
+from grokscope.measuring.retraining import retraining
 from grokscope.registry import naming_plugins
+from grokscope.results.cost import seconds_per_step
 from grokscope.results.measured import RULES, Measured, MeasuredCheckpoint
 from grokscope.store import Run, open_run
 from grokscope.store.checkpoints import load_weights
@@ -46,6 +48,8 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+Tell = Callable[[int, int, float | None], None]
+"""Networks to be trained anew, their steps in all, and seconds at the run's own speed (None where it is unknown)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def measure(
     every_checkpoint: bool = False,
     probe: bool = False,
     watch: Watch | None = None,
+    tell: Tell | None = None,
 ) -> MeasuredRun:
     """Take measurements of a run's checkpoints and keep them in its folder, ``measured/NAME.json``: of the last one, of
     those `at` some steps, or of all. What is there already is not measured again, unless its parameters, its rules or
@@ -92,6 +97,7 @@ def measure(
         measurements: names, or tables with parameters (``{"name": "hessian", "rows": 64}``).
         probe: measure one checkpoint only, for what it takes.
         watch: called after each checkpoint.
+        tell: called before anything begins, where networks are to be trained anew.
 
     Raises:
         ValueError: an unknown measurement or step, a run without checkpoints, one whose network grokscope cannot build
@@ -104,6 +110,8 @@ def measure(
     work = _Work(opened, chosen, steps)
     pending = work.pending()
     wanted = pending[:1] if probe else pending
+    if tell is not None and (networks := _trainings(opened, chosen, wanted)):
+        tell(*networks)
     threads = torch.get_num_threads()
     try:
         spent = work.go(wanted, watch) if wanted else []
@@ -118,6 +126,18 @@ def measure(
         sum(spent) / len(spent) if spent else None,
         tuple(work.problems),
     )
+
+
+def _trainings(run: Run, chosen: Sequence[Measurement], steps: Sequence[int]) -> tuple[int, int, float | None] | None:
+    """How many networks are trained anew, for how many steps in all, and how long that takes at the run's own speed."""
+    n = ((run.facts.get("splits") or {}).get("train") or {}).get("n") or 0
+    networks = sum(m.trainings(n) for m in chosen)
+    if not networks or not steps:
+        return None
+    speed = run.status.get("steps_per_s")
+    each = seconds_per_step(run.config, run.status) or (1 / speed if speed else None)
+    total = networks * sum(steps)
+    return networks * len(steps), total, None if each is None else each * total
 
 
 def _chosen(measurements: Sequence[Chosen] | Chosen) -> list[Measurement]:
@@ -259,6 +279,7 @@ class _Bench:
                 "name the measurement under measure in a run"
             )
         self.engine = engine
+        engine.retrain = retraining(config, data)
         self.initial = self._initial()
 
     def _initial(self) -> dict[str, Tensor] | None:

@@ -137,6 +137,18 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """Networks trained anew on a part of the training examples, in the run's way."""
+
+    order: Tensor
+    """Training examples (n,) in the order in which parts grow."""
+    outputs_after: Callable[[int, int], Tensor]
+    """(m, steps) -> outputs (n, k) on all training examples of a network trained for so many steps on the first m."""
+    why_not: str | None
+    """Why that would be another training than the run's; None where it would not."""
+
+
+@dataclass(frozen=True)
 class View:
     """What a measurement sees of a run that is being diagnosed."""
 
@@ -167,6 +179,10 @@ class View:
     """Whether the run began with trained weights: it was branched off another one."""
     update: Mapping[str, Tensor] | None = None
     """Parameter -> its change in the step just taken; None where no step was watched."""
+    classes: int = 0
+    """Of the task; 0 for real targets."""
+    retrain: "Retraining | None" = None
+    """How networks of the run are trained anew; None while it trains."""
     outputs_changed: bool = False
     """Whether an intervention changes what the training loss sees: it is not `loss` of the model's own outputs."""
 

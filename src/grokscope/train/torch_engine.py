@@ -29,6 +29,7 @@ from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.augment import Augmentation
 from grokscope.train.decay import Decay, Optimizers, same_update
 from grokscope.train.evaluate import (
+    Retraining,
     Row,
     StepWatch,
     TensorSplit,
@@ -144,6 +145,8 @@ class TorchEngine:
         self.adaptive = regime.optimizer.adaptive
         self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
         self.step = 0
+        self.retrain: Retraining | None = None
+        """Given to the measurements of a run that is over."""
         self.flops: list[dict[str, int]] = []
         """Operations of a step, each entry from its step on; nothing of what is compiled or replayed."""
         self._count_at = 1
@@ -458,6 +461,8 @@ class TorchEngine:
             initial=self.initial,
             initial_learned=self.initial_learned,
             update=self.watch.update,
+            classes=self.classes if self.loss.targets != "real" else 0,
+            retrain=self.retrain,
             outputs_changed=self.interventions.overrides("logits") or self.interventions.overrides("evaluated"),
         )
 

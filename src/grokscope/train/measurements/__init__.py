@@ -5,6 +5,6 @@ The ``standard`` ones are taken in every run that they apply to; those that a co
 them, and any of them can be taken later, from checkpoints. Importing this module registers them all.
 """
 
-from grokscope.train.measurements import bundle, complexity, curvature, movement, standard, structure
+from grokscope.train.measurements import bundle, complexity, curvature, movement, prequential, standard, structure
 
-__all__ = ["bundle", "complexity", "curvature", "movement", "standard", "structure"]
+__all__ = ["bundle", "complexity", "curvature", "movement", "prequential", "standard", "structure"]

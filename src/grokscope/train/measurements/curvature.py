@@ -108,14 +108,16 @@ class Kernel(Measurement):
 @register
 @dataclass(frozen=True, kw_only=True)
 class JacobianRank(Measurement):
-    """How many directions of the input move the outputs: effective rank ``exp H(l / sum l)`` of the eigenvalues l of
-    ``E[J' J]``, the mean outer product of the Jacobians of the outputs with respect to the input (arXiv:2212.13881); of
-    whole-number inputs with respect to what the first embedding makes of them. Cost: a backward pass of the rows for
-    each output. Misleads as the "causal rank" of arXiv:2605.08740: it has not been compared with that one; and outputs
-    that the loss ignores, such as a shift of all logits, count."""
+    """How many directions move the outputs: effective rank ``exp H(l / sum l)`` of the eigenvalues l of ``E[J' J]``,
+    the mean outer product of the Jacobians of the outputs with respect to the input (arXiv:2212.13881; of whole-number
+    inputs with respect to what the first embedding makes of them), and with respect to what each layer reads, which
+    arXiv:2605.08740 calls the layer's causal dimensionality. Cost: a backward pass of the rows for each output, two in
+    all. Misleads beside that paper's numbers, which are estimated from dictionaries of features and attribution, where
+    this is the Jacobian itself on a sample (its abstract alone was read); outputs that the loss ignores, such as a
+    shift of all logits, count; and no rank exceeds rows times outputs."""
 
     name: ClassVar[str] = "jacobian_rank"
-    summary: ClassVar[str] = "effective rank of the mean outer product of input Jacobians"
+    summary: ClassVar[str] = "effective rank of the mean outer product of Jacobians, of the input and of every layer"
     source: ClassVar[str] = "arXiv:2212.13881"
 
     rows: int = 256
@@ -125,9 +127,11 @@ class JacobianRank(Measurement):
         _require_rows(self.rows)
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
-        from grokscope.measure.kernel import input_jacobians, mean_outer_rank
+        from grokscope.measure.kernel import input_jacobians, layer_jacobians, mean_outer_rank
 
-        return {"jacobian_rank": mean_outer_rank(input_jacobians(view.model, view.sample(self.rows).x))}
+        x = view.sample(self.rows).x
+        layers = {f"jacobian_rank/{name}": mean_outer_rank(j) for name, j in layer_jacobians(view.model, x).items()}
+        return {"jacobian_rank": mean_outer_rank(input_jacobians(view.model, x)), **layers}
 
 
 @register
