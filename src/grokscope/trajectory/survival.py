@@ -57,9 +57,9 @@ class Survival:
     def median_text(self) -> str:
         """``480 [440, 610]``, ``> 1,500 [900, open]``: the median with its interval; ``?`` and ``open`` where the runs
         leave an end undetermined."""
-        middle = f"> {self.bound:,g}" if self.median is None else f"{self.median:,g}"
-        low = "?" if self.median_low is None else f"{self.median_low:,g}"
-        high = "open" if self.median_high is None else f"{self.median_high:,g}"
+        middle = f"> {whole(self.bound)}" if self.median is None else whole(self.median)
+        low = "?" if self.median_low is None else whole(self.median_low)
+        high = "open" if self.median_high is None else whole(self.median_high)
         return f"{middle} [{low}, {high}]"
 
     def at(self, time: float) -> float:
