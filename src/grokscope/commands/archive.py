@@ -192,11 +192,11 @@ def export(
     """
     from grokscope.archive.exporting import export_archive
 
-    found = list(chain.from_iterable(map(find_runs, runs)))
+    members = list(chain.from_iterable(map(find_runs, runs)))
     require(bool(runs), "name the runs to export: their folders, or a folder of runs")
-    require(bool(found), f"no runs in {', '.join(map(str, runs))}")
+    require(bool(members), f"no runs in {', '.join(map(str, runs))}")
     cite = _citation(citation)
-    done = export_archive(found, out, weights=weights, formats=formats, title=title, license=license, citation=cite)
+    done = export_archive(members, out, weights=weights, formats=formats, title=title, license=license, citation=cite)
     facts = {"out": str(out), "runs": list(done.runs), "files": done.files, "bytes": done.bytes}
     lines = [f"{plural(len(done.runs), 'run')} in {out}: {plural(done.files, 'file')}, {size(done.bytes)}"]
     return Carried(facts, lines, done.problems)

@@ -41,8 +41,8 @@ def in_order(rows: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 def varying(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, list[Any]]:
     """Setting -> its values, of those in which these rows differ."""
-    found = {key: list(dict.fromkeys(row.get(key) for row in rows)) for key in settings}
-    return {key: values for key, values in found.items() if len(values) > 1}
+    values_of = {key: list(dict.fromkeys(row.get(key) for row in rows)) for key in settings}
+    return {key: values for key, values in values_of.items() if len(values) > 1}
 
 
 def _column(rows: Sequence[Row], key: str, option: str) -> str:

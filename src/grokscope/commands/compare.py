@@ -132,16 +132,16 @@ def compare(
         sides = two_sides(first, second, options, names or None)
         wanted = True if mechanisms else None
         criteria = criteria_of(overrides or {})
-        found = compare_sides(
+        compared = compare_sides(
             *sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None, told=Ticker
         )
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     if html is None:
-        return Shown(found.record)
+        return Shown(compared.record)
     from grokscope.comparison.page import write_page
 
-    return Shown(found.record, write_page(found, html))
+    return Shown(compared.record, write_page(compared, html))
 
 
 # -- what is printed --------------------------------------------------------------------------------------------------
@@ -202,8 +202,8 @@ def _show_split(console: "Console", c: Comparison, s: SplitComparison) -> None:
     for row in (*s.milestones, *s.phases, *s.levels):
         if row.a.n or row.b.n:
             difference = difference_words(row) or row.note
-            own = [side_words(row.a), range_words(row.a), side_words(row.b), range_words(row.b)]
-            rows.append([_called(row), *own, difference])
+            ranges = [side_words(row.a), range_words(row.a), side_words(row.b), range_words(row.b)]
+            rows.append([_called(row), *ranges, difference])
     header = [f"{arm}{s.split}", "A", "A from to", "B", "B from to", "A less B"]
     print_table(console, header, [row[:6] for row in rows])
 

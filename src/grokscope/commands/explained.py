@@ -125,15 +125,15 @@ def _dose_cells(dose: "Dose") -> tuple[str, ...]:
     return (dose.key, amounts, runs, number(dose.slope), f"{number(low)} to {number(high)}")
 
 
-def _show_law(console: "Console", found: "Calibrated") -> None:
-    law = found.law
+def _show_law(console: "Console", calibrated: "Calibrated") -> None:
+    law = calibrated.law
     _heading(console, f"The delay law, calibrated on {plural(law.n, 'run')} of {law.cell}")
     console.print(
         f"T_gen - T_fit = log(V / {law.V_star:.4g}) / (2 x {law.kappa:.3g} x lr x decay), V the norm^2 at the fit",
         markup=False,
     )
     rows = [(p.cell, _steps(p.predicted), _delay(p), "" if p.ratio is None else f"{p.ratio:.2f}")
-            for p in found.predictions]  # fmt: skip
+            for p in calibrated.predictions]  # fmt: skip
     print_table(console, ("arm", "delay predicted", "seen", "seen / predicted"), rows)
     if law.mean_error is None:
         console.print("No other arm arrived, so it is not known how far off the law is here.", style="dim")
@@ -142,8 +142,8 @@ def _show_law(console: "Console", found: "Calibrated") -> None:
     console.print(f"mean error over {of} of other arms: {law.mean_error:.0%}", markup=False)
     if law.denied:
         console.print(f"not in it: {plural(law.denied, 'run')} with a delay where the law has none", markup=False)
-    if found.other_errors:
-        low, high = min(found.other_errors.values()), max(found.other_errors.values())
+    if calibrated.other_errors:
+        low, high = min(calibrated.other_errors.values()), max(calibrated.other_errors.values())
         console.print(f"calibrated on another arm instead: {low:.0%} to {high:.0%}", style="dim", markup=False)
 
 

@@ -230,9 +230,11 @@ def _times(milestones: MilestonesRecord) -> str:
     return f"{', '.join(known)} [steps]"
 
 
-def _show_origin(console: "Console", made: dict[str, Any]) -> None:
-    versions = ", ".join(f"{k} {v}" for k, v in made.get("packages", {}).items())
-    console.print(f"made on {made.get('platform')}, {made.get('device')}, {made.get('threads')} thread(s), {versions}")
+def _show_origin(console: "Console", origin: dict[str, Any]) -> None:
+    versions = ", ".join(f"{k} {v}" for k, v in origin.get("packages", {}).items())
+    console.print(
+        f"made on {origin.get('platform')}, {origin.get('device')}, {origin.get('threads')} thread(s), {versions}"
+    )
 
 
 def _shown(value: Any) -> str:
@@ -247,22 +249,22 @@ def show(run: Path, /) -> Shown:
     Args:
         run: Folder of the run.
     """
-    found = open_run(run)
+    opened = open_run(run)
     problems: list[str] = []
     try:
-        status = found.status
+        status = opened.status
     except ValueError as error:
         status, problems = {"state": "unreadable", "step": 0}, [str(error)]
     try:
-        if changed := changed_since(found, status):
+        if changed := changed_since(opened, status):
             problems.append(changed)
-        splits = _judge(found, status["state"])
+        splits = _judge(opened, status["state"])
     except ValueError as error:
         splits = {}
         problems.append(str(error))
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
-    return Shown(found, status, splits, tuple(problems))
+    return Shown(opened, status, splits, tuple(problems))
 
 
 def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:

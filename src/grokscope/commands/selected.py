@@ -74,7 +74,7 @@ def _optimism(s: "Selection") -> str:
     )
 
 
-def selections(found: Listing, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
+def selections(listing: Listing, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
     """The choice of every rule on every source; one that cannot be read, or lacks what a rule looks at, is named.
 
     Raises:
@@ -85,8 +85,8 @@ def selections(found: Listing, rules: Sequence[str], read: Callable[[Source], An
     for rule in rules:  # before any source is read, whose name would be no part of the mistake
         parse_rule(rule)
     chosen: list[tuple[str, float | None, Selection]] = []
-    errors = {name: as_options(words) for name, words in found.errors.items()}
-    for source in found.sources:
+    errors = {name: as_options(words) for name, words in listing.errors.items()}
+    for source in listing.sources:
         try:
             trajectory = read(source)
             chosen += [(source.name, _epoch(source, s.step), s) for s in (select(trajectory, rule) for rule in rules)]

@@ -154,12 +154,12 @@ def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None,
     """
     from grokscope.train.driver import extend as drive
 
-    found = open_run(run)
-    budget, before = Budget(steps=steps, epochs=epochs), found.status["step"]
-    config = configio.load_run(found.config)
-    with_board(config, found.path, board, lambda watcher: drive(found, budget, watcher=watcher))
-    found = open_run(run)
-    return Trained(found, found.status["step"] - before, run_verdicts(found))
+    trained = open_run(run)
+    budget, before = Budget(steps=steps, epochs=epochs), trained.status["step"]
+    config = configio.load_run(trained.config)
+    with_board(config, trained.path, board, lambda watcher: drive(trained, budget, watcher=watcher))
+    trained = open_run(run)
+    return Trained(trained, trained.status["step"] - before, run_verdicts(trained))
 
 
 def branch(

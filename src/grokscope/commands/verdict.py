@@ -117,20 +117,20 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
     ]
 
 
-def show_groups(console: "Console", found: "JudgedLogs", unit: str = "steps") -> None:
+def show_groups(console: "Console", logs: "JudgedLogs", unit: str = "steps") -> None:
     """A row for each group and split, the tests between groups, and the logs in no group."""
-    splits = {group.split for group in found.groups}
+    splits = {group.split for group in logs.groups}
     header = ["group", "split", "logs", "verdicts", "reached", f"median T_gen [{unit}]"]
     keep = [i for i, name in enumerate(header) if name != "split" or len(splits) > 1]
-    rows = [_group_cells(group) for group in found.groups]
+    rows = [_group_cells(group) for group in logs.groups]
     print_table(console, [header[i] for i in keep], [[row[i] for i in keep] for row in rows])
-    for test in found.comparisons:
+    for test in logs.comparisons:
         console.print(_comparison_line(test, len(splits) > 1))
-    groups = {group.name for group in found.groups}
-    if len(groups) > 2 and not found.comparisons:
+    groups = {group.name for group in logs.groups}
+    if len(groups) > 2 and not logs.comparisons:
         console.print(f"{plural(len(groups), 'group')}: too many to test every pair; narrow the pattern or the files")
-    if found.unmatched:
-        console.print(f"in no group, as the pattern does not match: {', '.join(found.unmatched)}")
+    if logs.unmatched:
+        console.print(f"in no group, as the pattern does not match: {', '.join(logs.unmatched)}")
 
 
 def _group_cells(group: "Group") -> list[str]:
@@ -222,33 +222,33 @@ def verdict(
 
     require(bool(paths), "verdict needs a run folder, a folder that holds runs or logs, or a log file")
     columns = columns_of(locals())
-    found = _joined(paths) if join else find_sources(paths)
-    _require_columns(paths, found, columns, join)
+    listing = _joined(paths) if join else find_sources(paths)
+    _require_columns(paths, listing, columns, join)
     if rule:
         require(not overrides, "--rule looks at no thresholds; leave the criteria out")
         require(group is None, "--group and --rule cannot be combined")
-        return selections(found, rule, lambda source: _read(source, columns))
+        return selections(listing, rule, lambda source: _read(source, columns))
     criteria = criteria_of(overrides or {})
     if group is not None:
-        return _grouped(paths, found, group, criteria, columns, join)
-    return _each(found, criteria, columns)
+        return _grouped(paths, listing, group, criteria, columns, join)
+    return _each(listing, criteria, columns)
 
 
 def _joined(paths: Sequence[Path]) -> "Listing":
     """Several files as one source."""
     from grokscope.foreign.sources import Listing, Source, find_sources
 
-    found = find_sources(paths)
-    require(not found.errors, "\n".join(found.errors.values()))
-    require(all(s.run is None for s in found.sources), "--join is for log files, not for runs")
-    files = tuple(source.path for source in found.sources)
+    listing = find_sources(paths)
+    require(not listing.errors, "\n".join(listing.errors.values()))
+    require(all(s.run is None for s in listing.sources), "--join is for log files, not for runs")
+    files = tuple(source.path for source in listing.sources)
     require(len(files) > 1, "--join needs two files or more")
     return Listing([Source(" and ".join(map(str, files)), files[0], files=files)])
 
 
-def _require_columns(paths: Sequence[Path], found: "Listing", columns: dict[str, Any], join: bool) -> None:
+def _require_columns(paths: Sequence[Path], listing: "Listing", columns: dict[str, Any], join: bool) -> None:
     """Raises ValueError with the command that the names of the first log's columns suggest, where none were named."""
-    logs = [source for source in found.sources if source.run is None]
+    logs = [source for source in listing.sources if source.run is None]
     if not logs or are_named(columns):
         return
     from grokscope.trajectory.logs.guess import unnamed
@@ -265,14 +265,14 @@ def _read(source: "Source", columns: dict[str, Any]) -> Any:
     return read_source(source, columns)
 
 
-def _each(found: "Listing", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
+def _each(listing: "Listing", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
     """Every source by itself. Runs keep their verdicts, so that asking again costs nothing."""
     from grokscope.foreign.judging import judge_source
 
-    errors = {name: as_options(words) for name, words in found.errors.items()}
-    judged = Judged({}, errors, found.left, unit=_unit(found.sources, columns))
+    errors = {name: as_options(words) for name, words in listing.errors.items()}
+    judged = Judged({}, errors, listing.left, unit=_unit(listing.sources, columns))
     tick = Ticker("judged")
-    for done, source in enumerate(found.sources, 1):
+    for done, source in enumerate(listing.sources, 1):
         if source.run is not None:
             try:
                 judged.sources[source.name] = _of_run(source.run, criteria)
@@ -284,7 +284,7 @@ def _each(found: "Listing", criteria: "Criteria | None", columns: dict[str, Any]
                 judged.sources[source.name] = _records(log)
             else:
                 judged.errors[source.name] = as_options(log.error)
-        tick(done, len(found.sources))
+        tick(done, len(listing.sources))
     require(bool(judged.sources), _summary(judged.errors))
     return judged
 
@@ -297,7 +297,7 @@ def _summary(errors: Mapping[str, str]) -> str:
 
 def _grouped(
     paths: Sequence[Path],
-    found: "Listing",
+    listing: "Listing",
     group: str,
     criteria: "Criteria | None",
     columns: dict[str, Any],
@@ -312,7 +312,7 @@ def _grouped(
         raise ValueError(as_options(str(error))) from None
     sources = {log.name: _records(log) for log in logs if log.error is None}
     errors = {name: as_options(words) for name, words in logs.errors.items()}
-    return Judged(sources, errors, logs.left, logs, _unit(found.sources, columns))
+    return Judged(sources, errors, logs.left, logs, _unit(listing.sources, columns))
 
 
 def _unit(sources: "Sequence[Source]", columns: Mapping[str, Any]) -> str:
@@ -328,9 +328,9 @@ def _records(log: "JudgedLog") -> Splits:
 
 def _of_run(run: Run, criteria: "Criteria | None") -> Splits:
     require_whole(run)
-    found = run_verdicts(run, criteria)
-    require(bool(found), f"{run.path}: no evaluations yet")
-    return found
+    by_split = run_verdicts(run, criteria)
+    require(bool(by_split), f"{run.path}: no evaluations yet")
+    return by_split
 
 
 def runs_at(path: Path) -> list[Run]:

@@ -82,12 +82,12 @@ def compare(
     options = Options(Path(root), group, columns, steps_per_unit)
     drawn = html is not None
     sides = two_sides(a, b, options, names)
-    found = compare_sides(*sides, split=split, criteria=criteria, mechanisms=mechanisms, curves=drawn)
+    compared = compare_sides(*sides, split=split, criteria=criteria, mechanisms=mechanisms, curves=drawn)
     if html is not None:
         from grokscope.comparison.page import write_page
 
-        write_page(found, html)
-    return found.record
+        write_page(compared, html)
+    return compared.record
 
 
 def compare_sides(
@@ -163,9 +163,9 @@ def _ordered(a: Side, b: Side, judge: SideJudge, wanted: str | None) -> list[str
 def _no_split(a: Side, b: Side, judge: SideJudge) -> str:
     parts = []
     for side in (a, b):
-        found = dict.fromkeys(split for m in side.members for split in judge.splits(m))
+        splits = dict.fromkeys(split for m in side.members for split in judge.splits(m))
         why = next((m.problem for m in side.members if m.problem), "no evaluations yet")
-        parts.append(f"{side.name} has {listed(list(found))}" if found else f"{side.name} has none ({why})")
+        parts.append(f"{side.name} has {listed(list(splits))}" if splits else f"{side.name} has none ({why})")
     remedy = ""
     if "logs" in (a.kind, b.kind):
         remedy = "; give the column of a log the other side's name, as in held_out={'id_val': 'val_acc'}"
@@ -224,7 +224,9 @@ def _lengths(pairs: Sequence[Pair], split: str, judge: SideJudge) -> str:
         lasts.append(sorted({float(judge(m, split).milestones.last_step) for m in done}))
     if lasts[0] == lasts[1] or not all(lasts):
         return ""
-    first, second = (whole(own[0]) if len(own) == 1 else f"{whole(own[0])} to {whole(own[-1])}" for own in lasts)
+    first, second = (
+        whole(lengths[0]) if len(lengths) == 1 else f"{whole(lengths[0])} to {whole(lengths[-1])}" for lengths in lasts
+    )
     return f"the first side ends at {first} and the second at {second}: ends and verdicts are of different lengths"
 
 
@@ -239,8 +241,8 @@ def _curves(
     drawn: list[PairedCurve] = []
     missing: list[str] = []
     for pair in pairs:
-        found, lacking = paired_curves(pair, split, judge, alike=alike)
-        drawn += found
+        curves, lacking = paired_curves(pair, split, judge, alike=alike)
+        drawn += curves
         missing += lacking
     return drawn, "; ".join(dict.fromkeys(missing))
 
@@ -282,7 +284,10 @@ def _cautions(a: Side, b: Side, kinds: str, apart: str) -> list[str]:
     out = []
     tasks = [_tasks(side) for side in (a, b)]
     if all(tasks) and tasks[0] != tasks[1]:
-        named = [f"{side.name} is trained on {listed(sorted(own))}" for side, own in zip((a, b), tasks, strict=True)]
+        named = [
+            f"{side.name} is trained on {listed(sorted(named_tasks))}"
+            for side, named_tasks in zip((a, b), tasks, strict=True)
+        ]
         out.append(f"Different tasks: {' and '.join(named)}; numbers compare only as far as the tasks do.")
     out += [f"{words[0].upper()}{words[1:]}." for words in (kinds,) if words]
     out += [f"Times: {apart}."] if apart else []

@@ -69,11 +69,11 @@ def paired_curves(pair: Pair, split: str, judge: SideJudge, *, alike: bool) -> t
             lacking = [name for name, lines in zip(pair.names, (a, b), strict=True) if not lines]
             missing.append(f"{curve}: not recorded by {listed(lacking)}")
             continue
-        found = _together(pair, curve, a, b, alike and paired_by_seed(pair))
-        if isinstance(found, str):
-            missing.append(f"{curve}: {found}")
+        paired = _together(pair, curve, a, b, alike and paired_by_seed(pair))
+        if isinstance(paired, str):
+            missing.append(f"{curve}: {paired}")
         else:
-            out.append(found)
+            out.append(paired)
     return out, missing
 
 
@@ -130,8 +130,8 @@ def _pairs(a: Mapping[Member, np.ndarray], b: Mapping[Member, np.ndarray]) -> di
 
 def _ends(every: Sequence[np.ndarray], step: np.ndarray) -> str:
     """What is not in the difference, so that nobody takes it for everything."""
-    last = max(float(own[-1]) for own in every)
-    fewest = min(len(own) for own in every)
+    last = max(float(steps[-1]) for steps in every)
+    fewest = min(len(steps) for steps in every)
     notes = [f"up to {whole(float(step[-1]))}, where the shortest run ends" if step[-1] < last else ""]
     notes += [f"on the {len(step):,} evaluations that all runs share" if len(step) < fewest else ""]
     return ", ".join(filter(None, notes))

@@ -71,14 +71,14 @@ def _values(folders: Sequence[Path], problems: list[str]) -> dict[str, list[floa
     out: dict[str, list[float]] = {}
     for folder in folders:
         try:
-            own = {
+            numbers = {
                 name: dissected.value(folder, dissected.parse(name, folder.name))
                 for name in dissected.available(folder)
             }
         except ValueError as error:
             problems.append(str(error))
             continue
-        for name, value in own.items():
+        for name, value in numbers.items():
             if not isnan(value):
                 out.setdefault(name, []).append(value)
     return out

@@ -53,10 +53,10 @@ class SideJudge:
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = verdicts(member.trajectory, self.criteria, neighbors=False)
+            by_split = verdicts(member.trajectory, self.criteria, neighbors=False)
         self.notes += [note for note in member.trajectory.notes if note not in self.notes]
         self.notes += [words for w in caught if (words := str(w.message)) not in self.notes]
-        return {split: verdict.record() for split, verdict in found.items()}
+        return {split: verdict.record() for split, verdict in by_split.items()}
 
     def splits(self, member: Member) -> Splits:
         """Held-out split -> verdict; empty where there is none."""
@@ -64,10 +64,10 @@ class SideJudge:
 
     def __call__(self, run: Member, split: str | None, /) -> VerdictRecord:
         assert split is not None, "a comparison names its split"
-        found = self._known[run]
-        if split not in found:
-            raise ValueError(f"{run.id} has no held-out split {split!r}; it has {', '.join(found) or 'none'}")
-        return found[split]
+        by_split = self._known[run]
+        if split not in by_split:
+            raise ValueError(f"{run.id} has no held-out split {split!r}; it has {', '.join(by_split) or 'none'}")
+        return by_split[split]
 
     def recorded(self, run: Member, /) -> Recorded:
         assert run.run is not None, "columns are compared of runs"

@@ -44,10 +44,10 @@ def compared_on(
     split: str, arms: tuple[str, str], a: Sequence[Member], b: Sequence[Member], judge: SideJudge, apart: Apart
 ) -> SplitComparison:
     """Everything about one split."""
-    found = _found(a, split, judge), _found(b, split, judge)
+    milestones = _found(a, split, judge), _found(b, split, judge)
 
     def timed(name: str, of: Callable[["Milestones"], Moment], unit: str = apart.unit) -> NumberRow:
-        first, second = (_timed(name, side, of) for side in found)
+        first, second = (_timed(name, side, of) for side in milestones)
         return _row(name, unit, first, second, apart.times if unit == apart.unit else "")
 
     return SplitComparison(
@@ -61,7 +61,7 @@ def compared_on(
             timed("delay_ratio", lambda m: m.delay_ratio, "times"),
             timed("settling", _settling),
         ),
-        levels=tuple(_level(name, split, *found, apart.scores) for name in LEVELS),
+        levels=tuple(_level(name, split, *milestones, apart.scores) for name in LEVELS),
     )
 
 
@@ -145,12 +145,12 @@ def _median(name: str, moments: "Sequence[tuple[Milestones, Milestone | Span]]")
 def _times(name: str, moments: "Sequence[tuple[Milestones, Milestone | Span]]") -> "Times":
     from grokscope.trajectory.times import delays_of, from_milestones
 
-    found = [m for m, _ in moments]
+    milestones = [m for m, _ in moments]
     if name == "delay":
-        return delays_of(found)[0]
+        return delays_of(milestones)[0]
     kind = "train" if name in ("T_fit", "fitting") else "held_out"
     ready = [moment for _, moment in moments if isinstance(moment, Milestone)]
-    return from_milestones(ready, [m.grids[kind] for m in found])
+    return from_milestones(ready, [m.grids[kind] for m in milestones])
 
 
 def _level(name: str, split: str, a: "Sequence[Milestones]", b: "Sequence[Milestones]", apart: str) -> NumberRow:

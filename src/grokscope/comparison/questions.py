@@ -109,7 +109,7 @@ def _share_test(pair: Pair) -> str:
 def paired_by_seed(pair: Pair) -> bool:
     """Whether both arms have the same seeds, as planned or as finished, and none of them twice."""
     seeds = [[m.seed for m in group] for group in pair.groups]
-    if any(None in own or len(set(own)) < len(own) for own in seeds):
+    if any(None in of_side or len(set(of_side)) < len(of_side) for of_side in seeds):
         return False
     finished = [{m.seed for m in group if m.finished} for group in pair.groups]
     return set(seeds[0]) == set(seeds[1]) or finished[0] == finished[1]

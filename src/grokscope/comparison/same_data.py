@@ -18,25 +18,25 @@ def split_data(a: Side, b: Side) -> tuple[SplitData, ...]:
     return tuple(_of_split(name, a, b, pairs) for name in in_order(names))
 
 
-def same_data(found: Sequence[SplitData]) -> Data:
+def same_data(pairs: Sequence[SplitData]) -> Data:
     """``same`` where it is of every split; ``other`` where it is not of any one."""
-    words = {split.word for split in found}
+    words = {split.word for split in pairs}
     if "other" in words:
         return "other"
     return "same" if words == {"same"} else "unknown"
 
 
-def data_sentence(found: Sequence[SplitData], a: Side, b: Side) -> str:
+def data_sentence(pairs: Sequence[SplitData], a: Side, b: Side) -> str:
     """What a reader must know before any number."""
-    if not found:
+    if not pairs:
         return f"Data: whether both sides used the same examples is unknown ({_silent(a, b)})."
-    if same_data(found) == "same":
-        return f"Data: the same examples on both sides, in {listed([f.split for f in found])} ({found[0].says})."
+    if same_data(pairs) == "same":
+        return f"Data: the same examples on both sides, in {listed([f.split for f in pairs])} ({pairs[0].says})."
     parts = []
     for word, words in (("other", "other examples in"), ("same", "the same in"), ("unknown", "unknown of")):
-        if splits := [f for f in found if f.word == word]:
+        if splits := [f for f in pairs if f.word == word]:
             parts.append(f"{words} {listed([f.split for f in splits])} ({splits[0].says})")
-    warn = " Scores and times may differ for this reason alone." if same_data(found) == "other" else ""
+    warn = " Scores and times may differ for this reason alone." if same_data(pairs) == "other" else ""
     return f"Data: {'; '.join(parts)}.{warn}"
 
 

@@ -90,9 +90,9 @@ def _trailer(data: bytes | memoryview) -> bytes:
 def _checked(data: bytes) -> bytes:
     """The state's own bytes. Raises ValueError where they are not what was written."""
     size = len(_trailer(b""))
-    own, trailer = data[:-size], data[-size:]
-    if trailer == _trailer(own):
-        return own
+    content, trailer = data[:-size], data[-size:]
+    if trailer == _trailer(content):
+        return content
     if not trailer.startswith(_MARK) and data[-22:-18] == _END_OF_ZIP:  # of before the digests
         return data
     raise ValueError("its bytes are not those that were written")

@@ -54,31 +54,31 @@ class Folders:
         assert start is not None
         return self._find(self.root / start.run, start.of, _key_of(config))
 
-    def _find(self, own: Path, wanted: str, key: _Key) -> Run:
-        if _present(own):
-            self._require_own(own, wanted)
-            return Run(own)
+    def _find(self, expected: Path, wanted: str, key: _Key) -> Run:
+        if _present(expected):
+            self._require_own(expected, wanted)
+            return Run(expected)
         # a renamed folder does not tell its size and seed: those lie under None
         same = [*self._holding(key).get(wanted, ()), *self._holding(None).get(wanted, ())]
         if len(same) > 1:
             same.sort(key=lambda folder: (-_step(folder), folder.name))
             others = ", ".join(folder.name for folder in same[1:])
             warnings.warn(f"{same[0]} holds the same run as {others}, and is furthest: it is used", stacklevel=2)
-        return Run(same[0] if same else own)
+        return Run(same[0] if same else expected)
 
     def known(self, run: Run) -> Known | None:
         """What the index says of a run; None without an index, and where the run has to be read."""
         return None if self.index is None else self.index.recall(run, stamps_of(run))
 
-    def _require_own(self, own: Path, wanted: str) -> None:
-        known = self.known(Run(own))
-        identity_there = _identity_at(own) if known is None else known.identity
+    def _require_own(self, expected: Path, wanted: str) -> None:
+        known = self.known(Run(expected))
+        identity_there = _identity_at(expected) if known is None else known.identity
         if identity_there is None:
-            read_record(own)  # says what is wrong with a damaged one; an import may lie there
+            read_record(expected)  # says what is wrong with a damaged one; an import may lie there
         elif identity_there != wanted:
             raise ValueError(
-                f"{own}: holds another run than its name says: it was renamed, or its config.json was edited; move it "
-                "out of the way"
+                f"{expected}: holds another run than its name says: it was renamed, or its config.json was edited; move "
+                "it out of the way"
             )
 
     def _holding(self, key: _Key | None) -> dict[str, list[Path]]:
@@ -120,16 +120,16 @@ def as_begun(run: Run, config: RunConfig) -> RunConfig:
 
 def _by_key(root: Path) -> dict[_Key | None, list[str]]:
     """(training examples, seed) -> names of folders; under None those that were named by hand."""
-    found: dict[_Key | None, list[str]] = {}
+    ids: dict[_Key | None, list[str]] = {}
     try:
         names = os.listdir(root)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return ids
     for name in names:
         if not name.startswith("."):
             match = _STANDARD.fullmatch(name)
-            found.setdefault((match[1], match[2]) if match else None, []).append(name)
-    return found
+            ids.setdefault((match[1], match[2]) if match else None, []).append(name)
+    return ids
 
 
 def identity_hash(record: Mapping[str, Any]) -> str | None:

@@ -97,7 +97,7 @@ def _parquet(path: Path) -> str:
 
 
 def _stamps(runs: Iterable[Run]) -> Stamps:
-    found = {}
+    stamps = {}
     for run in runs:
         try:
             stat = plain_file(run.path, METRICS).lstat()
@@ -107,8 +107,8 @@ def _stamps(runs: Iterable[Run]) -> Stamps:
             warnings.warn(f"{error}; this run has no rows in metrics", stacklevel=4)
             continue
         if stat.st_size:
-            found[text_id(run)] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-    return found
+            stamps[text_id(run)] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return stamps
 
 
 # -- reading runs -----------------------------------------------------------------------------------------------------

@@ -55,10 +55,10 @@ def _float(value: float | None) -> float | None:
 
 
 def _told(faults: Mapping[str, Sequence[int]]) -> list[str]:
-    told = []
+    faulty = []
     for words, steps in list(faults.items())[:TOLD]:
         more = f" and {len(steps) - 1:,} more" if len(steps) > 1 else ""
-        told.append(f"{words} (step {steps[0]}{more})")
+        faulty.append(f"{words} (step {steps[0]}{more})")
     if len(faults) > TOLD:
-        told.append(f"{len(faults) - TOLD:,} more columns hold what is no number")
-    return told
+        faulty.append(f"{len(faults) - TOLD:,} more columns hold what is no number")
+    return faulty

@@ -91,7 +91,7 @@ class Run:
     def checkpoints(self) -> dict[int, Path]:
         """Step -> weights file of every kept checkpoint, in order of step. Warns of one that is no regular file, which
         is left out."""
-        found = {}
+        files = {}
         for path in (self.path / "checkpoints").glob("*.safetensors"):
             if path.stem.startswith(("st", "ep")) and path.stem[2:].isdecimal():
                 try:
@@ -100,8 +100,8 @@ class Run:
                     warnings.warn(f"{error}; left out", stacklevel=2)
                     continue
                 scale = self.facts.get("steps_per_epoch", 1) if path.stem.startswith("ep") else 1
-                found[int(path.stem[2:]) * scale] = path
-        return dict(sorted(found.items()))
+                files[int(path.stem[2:]) * scale] = path
+        return dict(sorted(files.items()))
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def version_of(record: Record) -> int:
 
 def digests_of(record: Record) -> dict[str, str]:
     """Split -> digest; empty for runs of older versions, imports of other programs, and other people's loops."""
-    found = _data(record).get("digests")
-    return dict(found) if isinstance(found, Mapping) else {}
+    digests = _data(record).get("digests")
+    return dict(digests) if isinstance(digests, Mapping) else {}
 
 
 def require_version(run: Run, config: RunConfig) -> None:
@@ -106,5 +106,5 @@ def _key(record: Record) -> str | None:
 
 def _data(record: Record) -> Mapping[str, Any]:
     facts = record.get("facts")
-    found = facts.get("data") if isinstance(facts, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    data = facts.get("data") if isinstance(facts, Mapping) else None
+    return data if isinstance(data, Mapping) else {}

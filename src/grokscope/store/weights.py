@@ -176,13 +176,13 @@ def _names(file: IO[bytes]) -> Iterator[str]:
             for opcode, argument, _ in pickletools.genops(cast(IO[bytes], _Clamped(file))):
                 if isinstance(argument, str):
                     texts.append(argument)
-                found = None
+                name = None
                 if opcode.name in ("GLOBAL", "INST"):
-                    found = str(argument).replace(" ", ".")
+                    name = str(argument).replace(" ", ".")
                 elif opcode.name == "STACK_GLOBAL":
-                    found = ".".join(texts[-2:])
-                if found and not _HARMLESS.fullmatch(found):
-                    yield found
+                    name = ".".join(texts[-2:])
+                if name and not _HARMLESS.fullmatch(name):
+                    yield name
     except ValueError:
         return  # the end, or what no pickle can be
 
@@ -249,8 +249,8 @@ def _readings(raw: Weights, expected: Shapes) -> Iterator[tuple[Weights, list[st
 
 def _distance(weights: Weights, expected: Shapes) -> int:
     """Number of names and shapes that differ."""
-    found = shapes(weights)
-    return len(found.keys() ^ expected.keys()) + sum(found[n] != expected[n] for n in found.keys() & expected.keys())
+    given = shapes(weights)
+    return len(given.keys() ^ expected.keys()) + sum(given[n] != expected[n] for n in given.keys() & expected.keys())
 
 
 def fill(model: "nn.Module", path: Path) -> list[str]:
@@ -270,11 +270,11 @@ def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def misfit(weights: Weights, expected: Shapes) -> str | None:
     """How weights differ from the network they should be, in a few words; None where they do not."""
-    found = shapes(weights)
-    differ = [f"{n} {found[n]} for {expected[n]}" for n in found if n in expected and found[n] != expected[n]]
+    given = shapes(weights)
+    differ = [f"{n} {given[n]} for {expected[n]}" for n in given if n in expected and given[n] != expected[n]]
     wrong = {
-        "lacks": [n for n in expected if n not in found],
-        "has beyond it": [n for n in found if n not in expected],
+        "lacks": [n for n in expected if n not in given],
+        "has beyond it": [n for n in given if n not in expected],
         "differs in the shape of": differ,
     }
     return "; ".join(f"{what} {_listed(names)}" for what, names in wrong.items() if names) or None

@@ -75,9 +75,9 @@ def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None", judge: Ju
     for s in map(judge.sound, runs):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
-        found = judge.known[s.run.id] if s.finished else {}
-        if found and found[speaking(found)].verdict is not None:
-            robust.append(found[speaking(found)].robust)
+        by_split = judge.known[s.run.id] if s.finished else {}
+        if by_split and by_split[speaking(by_split)].verdict is not None:
+            robust.append(by_split[speaking(by_split)].robust)
     return standing(arms, len(robust), robust.count(False))
 
 
@@ -156,7 +156,7 @@ def _measured(e: MeasuredExpectation, runs: Sequence[StudyRun], judge: Judge) ->
     recorded = [judge.recorded(s) for s in chosen]
     if (todo := e.undone(recorded)) is not None:
         return _row(e, e.expected(), todo, None, unfinished=True)
-    values = [e.value(own) for own in recorded]
+    values = [e.value(run) for run in recorded]
     met = sum(e.met(v) for v in values)
     held = met >= e.share * len(values) - 1e-9
     return replace(_row(e, e.expected(), e.describe(values), held), met=met, of=len(values))

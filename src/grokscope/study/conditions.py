@@ -42,10 +42,10 @@ def matches(entry: Entry, where: Mapping[str, Any]) -> bool:
     return all(_fits(values_of(entry, key), value) for key, value in where.items())
 
 
-def _fits(own: Sequence[Any], wanted: Any) -> bool:
-    if wanted in own:
+def _fits(values: Sequence[Any], wanted: Any) -> bool:
+    if wanted in values:
         return True
-    return isinstance(wanted, list) and any(w in own for w in wanted)
+    return isinstance(wanted, list) and any(w in values for w in wanted)
 
 
 def values_of(entry: Entry, key: str) -> Sequence[Any]:

@@ -99,10 +99,10 @@ def _arms(folder: Path, name: Name) -> tuple[Arms, int] | None:
 
 
 def _separated(folder: Path, name: Name) -> float | None:
-    found = _arms(folder, name)
-    if found is None:
+    ablation = _arms(folder, name)
+    if ablation is None:
         return None
-    arms, k = found
+    arms, k = ablation
     if arms.random.high is None:
         return None
     drop, most = arms.environment.curves.accuracy_drop[k], arms.random.high.accuracy_drop[k]
@@ -112,10 +112,10 @@ def _separated(folder: Path, name: Name) -> float | None:
 
 
 def _excess(folder: Path, name: Name) -> float | None:
-    found = _arms(folder, name)
-    if found is None:
+    ablation = _arms(folder, name)
+    if ablation is None:
         return None
-    arms, k = found
+    arms, k = ablation
     return arms.environment.curves.accuracy_drop[k] - arms.random.curves.accuracy_drop[k]
 
 

@@ -46,10 +46,10 @@ class Judge:
         return study_run
 
     def __call__(self, study_run: StudyRun, split: str | None) -> VerdictRecord:
-        found = self.known[study_run.run.id]
-        if split is not None and split not in found:
-            raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(found))}")
-        return found[split or speaking(found)]
+        by_split = self.known[study_run.run.id]
+        if split is not None and split not in by_split:
+            raise ValueError(f"{study_run.run.id} has no held-out split {split!r}{nearest(split, list(by_split))}")
+        return by_split[split or speaking(by_split)]
 
     def recorded(self, study_run: StudyRun) -> Recorded:
         return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))

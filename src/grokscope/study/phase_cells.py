@@ -246,5 +246,5 @@ def _point(name: str, group: str, members: Sequence[Judged]) -> ParetoPoint:
 
 
 def _ranked(points: Sequence[ParetoPoint]) -> tuple[ParetoPoint, ...]:
-    found = standings([p.at for p in points], [p.censored for p in points], [p.best for p in points])
-    return tuple(replace(p, standing=standing) for p, standing in zip(points, found, strict=True))
+    ranks = standings([p.at for p in points], [p.censored for p in points], [p.best for p in points])
+    return tuple(replace(p, standing=standing) for p, standing in zip(points, ranks, strict=True))

@@ -8,15 +8,15 @@ from grokscope.report.sections.blocks import Section
 from grokscope.results.comparison import Comparison
 
 
-def sections_of(found: Comparison, drawn: Sequence[PairedCurve]) -> list[Section]:
+def sections_of(compared: Comparison, drawn: Sequence[PairedCurve]) -> list[Section]:
     """All that the comparison holds something for, in the page's order."""
     made = [
-        differs.section(found),
-        tests.section(found),
-        curves.section(found, drawn),
-        numbers.section(found),
-        evidence.dissection(found),
-        evidence.mechanism(found),
-        runs.section(found),
+        differs.section(compared),
+        tests.section(compared),
+        curves.section(compared, drawn),
+        numbers.section(compared),
+        evidence.dissection(compared),
+        evidence.mechanism(compared),
+        runs.section(compared),
     ]
     return [section for section in made if section is not None]

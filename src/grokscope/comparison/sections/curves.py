@@ -18,9 +18,9 @@ DRAWN = 12
 """Pairs of arms whose curves are drawn."""
 
 
-def section(found: Comparison, drawn: Sequence[PairedCurve]) -> Section | None:
+def section(compared: Comparison, drawn: Sequence[PairedCurve]) -> Section | None:
     """None where no curve was read and there is no word on why."""
-    if not drawn and not found.curves_note:
+    if not drawn and not compared.curves_note:
         return None
     pairs: dict[tuple[str, str], list[PairedCurve]] = {}
     for curve in drawn:
@@ -29,13 +29,13 @@ def section(found: Comparison, drawn: Sequence[PairedCurve]) -> Section | None:
     for i, (arms, curves) in enumerate(list(pairs.items())[:DRAWN]):
         if len(pairs) > 1:
             blocks.append(Words(arms[0], "h3"))
-        blocks.append(_plots(found, curves, arms, first=i == 0))
+        blocks.append(_plots(compared, curves, arms, first=i == 0))
     if len(pairs) > DRAWN:
         blocks.append(
             Words(f"Of {plural(len(pairs), 'pair')} of arms the first {DRAWN} are drawn; all are in the JSON.")
         )
-    if found.curves_note:
-        blocks.append(Words(f"Not drawn: {found.curves_note}."))
+    if compared.curves_note:
+        blocks.append(Words(f"Not drawn: {compared.curves_note}."))
     return Section("curves", "Curves", "Curves, and their difference", blocks)
 
 
@@ -47,11 +47,11 @@ def _intro() -> Words:
     )
 
 
-def _plots(found: Comparison, curves: Sequence[PairedCurve], arms: tuple[str, str], first: bool) -> Plots:
-    axes: dict[Scale, StepAxis] = {scale: axis_of(curves, scale, _unit(found)) for scale in ("log", "linear")}
+def _plots(compared: Comparison, curves: Sequence[PairedCurve], arms: tuple[str, str], first: bool) -> Plots:
+    axes: dict[Scale, StepAxis] = {scale: axis_of(curves, scale, _unit(compared)) for scale in ("log", "linear")}
     panels = [_panel(curve, axes) for curve in curves]
     key = [
-        *group_key([found.a.name, found.b.name]),
+        *group_key([compared.a.name, compared.b.name]),
         Entry("difference, median", "ink", width=2.0),
         Entry("difference, one seed", "muted", width=1.0),
     ]
@@ -59,9 +59,9 @@ def _plots(found: Comparison, curves: Sequence[PairedCurve], arms: tuple[str, st
     return Plots(place, panels, key, wide(panels), 2, switch=first)
 
 
-def _unit(found: Comparison) -> str:
+def _unit(compared: Comparison) -> str:
     """In the singular, as an axis has it."""
-    return found.a.unit.removesuffix("s") or found.a.unit
+    return compared.a.unit.removesuffix("s") or compared.a.unit
 
 
 def _panel(curve: PairedCurve, axes: Mapping[Scale, StepAxis]) -> Panel:

@@ -10,20 +10,20 @@ MARKS: dict[Data, tuple[str, str]] = {"same": ("=", "grokked"), "other": ("≠",
 """Sign and color of whether the data are the same."""
 
 
-def section(found: Comparison) -> Section:
-    blocks: list[Block] = [Words(found.says[0], "plain")]
-    if found.data:
-        rows = [Row(d.split, [_mark(d.word), Value(d.says, number=False)]) for d in found.data]
+def section(compared: Comparison) -> Section:
+    blocks: list[Block] = [Words(compared.says[0], "plain")]
+    if compared.data:
+        rows = [Row(d.split, [_mark(d.word), Value(d.says, number=False)]) for d in compared.data]
         blocks.append(Table("Examples of each split", ["Split", "Examples", ""], [Group("", rows)], compact=True))
     blocks.append(Words("Settings", "h3"))
-    if found.settings:
-        rows = [Row(Code(s.key), [_values(s.a), _values(s.b)]) for s in found.settings]
-        heads = ["Setting", found.a.name, found.b.name]
+    if compared.settings:
+        rows = [Row(Code(s.key), [_values(s.a), _values(s.b)]) for s in compared.settings]
+        heads = ["Setting", compared.a.name, compared.b.name]
         blocks.append(Table("Settings that differ", heads, [Group("", rows)]))
     else:
-        blocks.append(Words("No difference." if not found.settings_note else "Nothing that is known to differ."))
-    if found.settings_note:
-        blocks.append(Words(f"{found.settings_note[0].upper()}{found.settings_note[1:]}."))
+        blocks.append(Words("No difference." if not compared.settings_note else "Nothing that is known to differ."))
+    if compared.settings_note:
+        blocks.append(Words(f"{compared.settings_note[0].upper()}{compared.settings_note[1:]}."))
     return Section("differs", "What differs", "What the sides differ in", blocks)
 
 

@@ -7,45 +7,45 @@ from grokscope.results.comparison import Comparison, NumberRow, WordRow
 from grokscope.vocabulary.text import plural
 
 
-def dissection(found: Comparison) -> Section | None:
+def dissection(compared: Comparison) -> Section | None:
     """None where no run is dissected."""
-    if not (found.dissection or found.dissection_words or found.dissection_note):
+    if not (compared.dissection or compared.dissection_words or compared.dissection_note):
         return None
     blocks: list[Block] = []
-    if found.dissection or found.dissection_words:
+    if compared.dissection or compared.dissection_words:
         blocks.append(Words("Of the final checkpoints; of several runs the median and the range."))
-    blocks += _words(found, found.dissection_words, "conclusion")
-    blocks += _numbers(found, found.dissection)
-    if found.dissection_note:
-        blocks.append(Words(f"{found.dissection_note}."))
+    blocks += _words(compared, compared.dissection_words, "conclusion")
+    blocks += _numbers(compared, compared.dissection)
+    if compared.dissection_note:
+        blocks.append(Words(f"{compared.dissection_note}."))
     return Section("dissection", "Dissection", "Dissection", blocks)
 
 
-def mechanism(found: Comparison) -> Section | None:
+def mechanism(compared: Comparison) -> Section | None:
     """None where the checks were not asked and nothing is said on it."""
-    if not (found.mechanisms or found.mechanisms_note):
+    if not (compared.mechanisms or compared.mechanisms_note):
         return None
     blocks: list[Block] = []
-    if found.mechanisms:
+    if compared.mechanisms:
         blocks.append(
             Words(
                 "What each check says of the runs: that the trajectory supports its claim, speaks against it, or "
                 "cannot tell. What fits one side and not the other is a candidate for the difference, not its cause."
             )
         )
-    blocks += _words(found, found.mechanisms, "check")
-    if found.mechanisms_note:
-        blocks.append(Words(f"{found.mechanisms_note[0].upper()}{found.mechanisms_note[1:]}."))
+    blocks += _words(compared, compared.mechanisms, "check")
+    if compared.mechanisms_note:
+        blocks.append(Words(f"{compared.mechanisms_note[0].upper()}{compared.mechanisms_note[1:]}."))
     return Section("mechanisms", "Mechanisms", "Checks of mechanisms", blocks)
 
 
-def _heads(found: Comparison, first: str) -> list[str | Head]:
-    return [first, Head(found.a.name, number=False), Head(found.b.name, number=False)]
+def _heads(compared: Comparison, first: str) -> list[str | Head]:
+    return [first, Head(compared.a.name, number=False), Head(compared.b.name, number=False)]
 
 
-def _words(found: Comparison, rows: tuple[WordRow, ...], noun: str) -> list[Block]:
+def _words(compared: Comparison, rows: tuple[WordRow, ...], noun: str) -> list[Block]:
     other, alike = [r for r in rows if r.differs], [r for r in rows if not r.differs]
-    heads = _heads(found, noun.capitalize())
+    heads = _heads(compared, noun.capitalize())
     blocks: list[Block] = []
     if other:
         blocks.append(Table(f"{noun.capitalize()}s that differ", heads, [Group("", word_rows(other))]))
@@ -55,18 +55,18 @@ def _words(found: Comparison, rows: tuple[WordRow, ...], noun: str) -> list[Bloc
     return blocks
 
 
-def _numbers(found: Comparison, rows: tuple[NumberRow, ...]) -> list[Block]:
+def _numbers(compared: Comparison, rows: tuple[NumberRow, ...]) -> list[Block]:
     other = [number_row(r) for r in rows if not agrees(r)]
     alike = [number_row(r) for r in rows if agrees(r)]
     blocks: list[Block] = []
     if other:
-        blocks.append(_table(found, "Numbers that differ", other))
+        blocks.append(_table(compared, "Numbers that differ", other))
     if alike:
-        same = _table(found, "Numbers that agree", alike)
+        same = _table(compared, "Numbers that agree", alike)
         blocks.append(Fold(f"No difference in {plural(len(alike), 'number')}", [same], small=True))
     return blocks
 
 
-def _table(found: Comparison, label: str, rows: list[Row]) -> Table:
-    heads = ["Number", Head(found.a.name), Head(found.b.name), Head("Difference", "first less second")]
+def _table(compared: Comparison, label: str, rows: list[Row]) -> Table:
+    heads = ["Number", Head(compared.a.name), Head(compared.b.name), Head("Difference", "first less second")]
     return Table(label, heads, [Group("", rows)])

@@ -18,32 +18,32 @@ NOTE = (
 PARTS = (("Milestones", "milestones"), ("Phases", "phases"), ("Held-out scores", "levels"))
 
 
-def section(found: Comparison) -> Section:
-    several = len({s.arms for s in found.splits}) > 1
-    lead = [s for s in found.splits if s.split == found.split]
+def section(compared: Comparison) -> Section:
+    several = len({s.arms for s in compared.splits}) > 1
+    lead = [s for s in compared.splits if s.split == compared.split]
     blocks: list[Block] = []
     for s in lead:
         front = f"{s.arms[0]}, " if several else ""
-        blocks += [Words(f"{front}{s.split}", "h3"), table(found, s)]
-    others = [s for s in found.splits if s.split != found.split]
+        blocks += [Words(f"{front}{s.split}", "h3"), table(compared, s)]
+    others = [s for s in compared.splits if s.split != compared.split]
     for s in others:
         front = f"{s.arms[0]}, " if several else ""
         blocks.append(
-            Fold([f"{front}{s.split}", *_chips(s.verdicts.a), "and", *_chips(s.verdicts.b)], [table(found, s)])
+            Fold([f"{front}{s.split}", *_chips(s.verdicts.a), "and", *_chips(s.verdicts.b)], [table(compared, s)])
         )
-    if found.unpaired_arms:
-        blocks.append(Words(f"Without an arm of the same name on the other side: {'; '.join(found.unpaired_arms)}."))
+    if compared.unpaired_arms:
+        blocks.append(Words(f"Without an arm of the same name on the other side: {'; '.join(compared.unpaired_arms)}."))
     return Section("numbers", "Milestones", "Verdicts, milestones and phases", [*blocks, Words(NOTE)])
 
 
-def table(found: Comparison, s: SplitComparison) -> Table:
+def table(compared: Comparison, s: SplitComparison) -> Table:
     """All numbers of one split; those that neither side has are left out."""
     verdict = Row("verdict", [Value(_chips(s.verdicts.a)), Value(_chips(s.verdicts.b)), Value("")])
     groups = [Group("", [verdict])]
     for title, name in PARTS:
         rows = [number_row(row) for row in getattr(s, name) if row.a.n or row.b.n]
         groups.append(Group(title, rows))
-    heads = [f"On {s.split}", *(Head(side.name) for side in found.sides), Head("Difference", "first less second")]
+    heads = [f"On {s.split}", *(Head(side.name) for side in compared.sides), Head("Difference", "first less second")]
     return Table(f"Numbers on {s.split}", heads, groups)
 
 

@@ -13,12 +13,12 @@ MOST = 400
 """Runs that the page lists; all are in the JSON."""
 
 
-def section(found: Comparison) -> Section:
-    total = sum(len(side.runs) for side in found.sides)
-    groups = [Group(_title(side), [_row(run) for run in side.runs[: MOST // 2]]) for side in found.sides]
+def section(compared: Comparison) -> Section:
+    total = sum(len(side.runs) for side in compared.sides)
+    groups = [Group(_title(side), [_row(run) for run in side.runs[: MOST // 2]]) for side in compared.sides]
     heads = ["Run", "Seed", "State", "Verdict", "T_fit", "T_gen", "End", "Why"]
     table = Table(f"All {plural(total, 'run')}", heads, groups, folded=total > FOLDED)
-    text = base64.b64encode(to_json(found.to_dict(), indent=1).encode()).decode()
+    text = base64.b64encode(to_json(compared.to_dict(), indent=1).encode()).decode()
     data = f"data:application/json;base64,{text}"
     blocks: list[Block] = [table, Download("All of this page:", "comparison.json", data, "Download as JSON")]
     return Section("runs", "Runs", "Runs", blocks)

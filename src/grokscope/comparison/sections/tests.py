@@ -11,28 +11,28 @@ SHOWN_APART = 20
 """Up to so many tests the numbers of each are on the page."""
 
 
-def section(found: Comparison) -> Section:
-    if not found.tests:
-        note = found.tests_note
+def section(compared: Comparison) -> Section:
+    if not compared.tests:
+        note = compared.tests_note
         return Section("tests", "Tests", "What the seeds can tell", [Words(f"{note[0].upper()}{note[1:]}.")])
-    tests = plural(len(found.tests), "test")
+    tests = plural(len(compared.tests), "test")
     blocks: list[Block] = [
         Words(
             f"{tests} of one family, as of [[hypothesis]] in a study file: exact, two-sided, p corrected together by "
             "Holm. They were asked after the runs were seen and are exploratory: they say what to test next, with how "
             "many seeds. An effect is that of the first side against the second."
         ),
-        *(Words(words, "warning") for words in fewest(found.tests)),
-        _table(found),
+        *(Words(words, "warning") for words in fewest(compared.tests)),
+        _table(compared),
     ]
-    if len(found.tests) <= SHOWN_APART:
-        blocks += [Fold(f"What {t.name} rests on", _rest(t), small=True) for t in found.tests]
+    if len(compared.tests) <= SHOWN_APART:
+        blocks += [Fold(f"What {t.name} rests on", _rest(t), small=True) for t in compared.tests]
     return Section("tests", "Tests", "What the seeds can tell", blocks)
 
 
-def _table(found: Comparison) -> Table:
+def _table(compared: Comparison) -> Table:
     rows = []
-    for t in found.tests:
+    for t in compared.tests:
         effect, p, seeds = test_cells(t)
         rows.append(Row(t.name, [Value(effect, number=False), Value(p, number=False), Value(seeds or "–")]))
     return Table("Tests", ["Quantity", "Effect", "p", "Seeds that would decide"], [Group("", rows)])
