@@ -77,8 +77,8 @@ class Folders:
             read_record(expected)  # says what is wrong with a damaged one; an import may lie there
         elif identity_there != wanted:
             raise ValueError(
-                f"{expected}: holds another run than its name says: it was renamed, or its config.json was edited; move "
-                "it out of the way"
+                f"{expected}: holds another run than its name says: it was renamed, or its config.json was edited; "
+                "move it out of the way"
             )
 
     def _holding(self, key: _Key | None) -> dict[str, list[Path]]:
