@@ -76,7 +76,7 @@ def test_the_interval_is_made_of_the_errors():
 
 
 def test_a_run_that_was_too_short_is_told_how_long_it_would_take():
-    law = law_of([("1", case(1.0))])
+    law = law_of([("1", case(1.0))] * 3)
     short = case(0.2, last=2000)
     assert short.verdict.verdict == "memorized"
     finding = explain_by(short, law).findings[-1]
@@ -90,7 +90,7 @@ def test_a_run_that_was_too_short_is_told_how_long_it_would_take():
 
 
 def test_a_run_that_outlived_the_prediction_speaks_against_it():
-    law = law_of([("1", case(1.0))])
+    law = law_of([("1", case(1.0))] * 3)
     finding = explain_by(case(1.0, factor=9.0, last=8 * (FIT + int(delay_of(1.0)))), law).findings[-1]
     assert finding.word == "against"
     assert "has not arrived" in finding.evidence
@@ -98,7 +98,7 @@ def test_a_run_that_outlived_the_prediction_speaks_against_it():
 
 @pytest.mark.parametrize("factor", [1.0, 4.0])
 def test_a_run_that_arrived_is_compared(factor):
-    law = law_of([("1", case(1.0))])
+    law = law_of([("1", case(1.0))] * 3)
     finding = explain_by(case(0.5, factor=factor), law).findings[-1]
     assert finding.word == ("supports" if factor == 1 else "against")
 
@@ -108,7 +108,7 @@ def test_without_calibration_there_is_no_such_check():
 
 
 def test_without_decay_or_norm_there_is_nothing_to_read():
-    law = law_of([("1", case(1.0))])
+    law = law_of([("1", case(1.0))] * 3)
     assert not explain_by(memorizing(adamw(weight_decay=0.0)), law).findings[-1].applies
     assert explain_by(memorizing(adamw(weight_decay=1.0)), law).findings[-1].missing
     assert passage_of(memorizing(adamw(optimizer="adam"), norm_total=np.linspace(2, 1, 60))) is None
@@ -153,3 +153,17 @@ def test_on_modular_addition_the_law_fails_and_is_told_to(tmp_path, capsys):
     assert finding["check"] == "delay law"
     assert finding["word"] == "against"
     assert "below" in finding["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "word", "reason"),
+    [
+        ([case(1.0), case(1.0, 3000), case(1.0, 2000)], "supports", "extend it"),
+        ([case(1.0)], "cannot tell", "1 run generalized late, and the law takes 3"),
+        ([case(1.0, factor=f) for f in (0.2, 1.0, 5.0)], "cannot tell", "of its own cell that are left out"),
+    ],
+)
+def test_few_or_scattered_runs_calibrate_nothing(runs, word, reason):
+    finding = explain_by(case(0.2, last=2000), law_of([("1", run) for run in runs])).findings[-1]
+    assert finding.word == word
+    assert reason in finding.evidence

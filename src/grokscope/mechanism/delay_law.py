@@ -21,6 +21,9 @@ FEWEST_ERRORS = 3
 """Predictions of other cells from which an interval is made of their errors; with fewer it is a factor of `UNTESTED`
 both ways."""
 UNTESTED = 2.0
+FEWEST_LATE = 3
+"""Runs that generalized late, of the calibrated cell and others together, from which a prediction is made: fewer cannot
+say how far off it is."""
 TRUSTED = 0.5
 """Mean error elsewhere up to which a prediction is told: the law was published with .18."""
 
@@ -96,6 +99,8 @@ class DelayLaw:
     """Squared norm at which held-out has arrived."""
     errors: tuple[float, ...] = ()
     """Seen delay over predicted, of runs of other cells."""
+    left_out: float | None = None
+    """Mean error over runs of its own cell, each predicted by the others; None with a single one."""
     denied: int = 0
     """Runs of other cells with a delay where the law has none."""
 
@@ -123,9 +128,29 @@ class DelayLaw:
         return float(np.mean(np.abs(1 / np.array(self.errors) - 1)))
 
 
-def is_trusted(law: DelayLaw) -> bool:
-    """Whether it held where it was tried; True where it was tried nowhere."""
-    return law.denied == 0 and (law.mean_error is None or law.mean_error <= TRUSTED)
+def doubt(law: DelayLaw) -> str | None:
+    """Why the law predicts nothing; None where it is to be trusted."""
+    late = law.n + len(law.errors)
+    if late < FEWEST_LATE:
+        return f"{plural(late, 'run')} generalized late, and the law takes {FEWEST_LATE}: no prediction"
+    if law.left_out is not None and law.left_out > TRUSTED:
+        return f"the law is off by {law.left_out:.0%} on runs of its own cell that are left out: no prediction"
+    if law.denied or (law.mean_error is not None and law.mean_error > TRUSTED):
+        return f"the law did not hold elsewhere ({_misses(law)}): no prediction"
+    return None
+
+
+def _left_out(passages: Sequence[Passage]) -> float | None:
+    """Mean error over runs of one cell, each predicted by the others; a run without a prediction counts as wholly
+    missed. None of a single run."""
+    if len(passages) < 2:
+        return None
+    errors: list[float] = []
+    for i, passage in enumerate(passages):
+        law = _fit("", [*passages[:i], *passages[i + 1 :]])
+        predicted = None if law is None else law.delay(passage)
+        errors.append(1.0 if predicted is None or passage.delay is None else abs(predicted / passage.delay - 1))
+    return float(np.mean(errors))
 
 
 def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
@@ -133,6 +158,11 @@ def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
     none, or their norm did not fall."""
     passages = [p for case in cases if case.outcome == "late" and (p := passage_of(case)) is not None]
     arrived = [p for p in passages if p.delay]
+    law = _fit(cell, arrived)
+    return None if law is None else replace(law, left_out=_left_out(arrived))
+
+
+def _fit(cell: str, arrived: Sequence[Passage]) -> DelayLaw | None:
     if not arrived:
         return None
     V_star = math.exp(median(math.log(p.V_end) for p in arrived))
@@ -274,8 +304,9 @@ class Delay(Check):
         if passage is None:
             return lacking("norm_total", "lr", "weight_decay", "a fit")
         predicted = self.law.delay(passage)
-        if passage.delay is None and not is_trusted(self.law):
-            return Answer("cannot tell", f"the law did not hold elsewhere ({_misses(self.law)}): no prediction")
+        why_not = doubt(self.law)
+        if passage.delay is None and why_not is not None:
+            return Answer("cannot tell", why_not)
         if predicted is None:
             return Answer(
                 "against",
