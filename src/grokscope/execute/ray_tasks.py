@@ -3,6 +3,7 @@ the runs are, as their folders say; a task whose machine is lost is started agai
 saved."""
 
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ LOOK_S = 2.0
 """How often the folders are looked at, at most; with many runs less often, so that looking is a tenth of the time."""
 SAVE_S = 120.0
 """Seconds that stopped tasks may take to save what they train."""
+ANSWER_S = 5.0
+"""Seconds that an address may take to answer."""
 OBJECTS = 78 * 1024**2
 """Bytes of the object store of a Ray that is started here: the least that Ray takes, for runs pass nothing through it.
 """
@@ -99,6 +102,17 @@ def _task(folder: str, cpus: int, seconds: float | None) -> None:
     work(Path(folder), seconds)
 
 
+def _require_listener(address: str) -> None:
+    """Raise ValueError where nothing listens at ``host:port``: Ray itself would wait a minute and end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "auto" and "local" are Ray's to read
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--address: no Ray answers at {address}: {error}") from None
+
+
 @contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
     """Connected to a Ray, as this process is already, or for as long as the block lasts."""
@@ -106,6 +120,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _require_listener(address)
     local = {} if address else {"object_store_memory": OBJECTS, "include_dashboard": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own future, which concerns no user of ours
