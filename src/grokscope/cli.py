@@ -12,8 +12,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, get_type_hints
@@ -280,7 +280,12 @@ def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
 
 
 def _as_flag(annotation: Any, parameter: inspect.Parameter) -> Any:
-    """The annotation; for a switch that is on by default, which is ``--no-...`` here, without "(default: True)"."""
+    """The annotation; for a switch that is on by default, which is ``--no-...`` here, without "(default: True)"; for
+    options that several verbs share, which are a dataclass, without that parameter's name before each."""
+    if is_dataclass(parameter.default):
+        import tyro
+
+        return Annotated[annotation, tyro.conf.OmitArgPrefixes]
     if parameter.default is not True:
         return annotation
     import tyro
@@ -303,7 +308,7 @@ def _help_text(docstring: str) -> str:
 def _unknown_option(option: str, function: Callable[..., Any], verb: Verb) -> str:
     if not option.startswith("-"):
         return f"unexpected argument {option!r}"
-    defaults = {name.replace("_", "-"): p.default for name, p in inspect.signature(function).parameters.items()}
+    defaults = {name.replace("_", "-"): default for name, default in _defaults(function)}
     for name, default in defaults.items():
         if isinstance(default, bool) and option == f"--{'' if default else 'no-'}{name}":
             other, now = ("--no-", "on") if default else ("--", "off")
@@ -317,6 +322,15 @@ def _unknown_option(option: str, function: Callable[..., Any], verb: Verb) -> st
         if close := get_close_matches(word, list(Regime.__dataclass_fields__), n=1, cutoff=0.8):
             return f"unknown option {option!r}; did you mean '--regime.{close[0]}'?"
     return f"unknown option {option!r}{nearest(option, known)}"
+
+
+def _defaults(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """(name, default) of each option of a verb, those of a shared dataclass among them."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if is_dataclass(parameter.default):
+            yield from vars(parameter.default).items()
+        else:
+            yield name, parameter.default
 
 
 def _config_help(args: list[str]) -> None:

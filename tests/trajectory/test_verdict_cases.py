@@ -2,6 +2,7 @@
 about the end, what counts time and not rows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from trajectory_shapes import FINE_STEP, LOG_GRID, fitting, grokked, memorized, sigmoid, trajectory
 
+from grokscope.commands.logs import LogOptions
 from grokscope.commands.verdict import verdict as command
 from grokscope.trajectory import Criteria, Trajectory, Verdict, from_log, milestones, verdict, verdicts
 
@@ -206,9 +208,9 @@ def test_one_split_without_a_class_does_not_cost_the_others_theirs(tmp_path: Pat
     )
     log = tmp_path / "log.csv"
     log.write_text(rows, encoding="utf-8")
-    columns = {"step": "step", "train": "a"}
-    assert command([log], **columns, held_out=("x=copy", "y=b")).exit_code == 0
-    assert command([log], **columns, held_out=("copy",)).exit_code == 2
+    columns = LogOptions(step="step", train="a")
+    assert command([log], log=replace(columns, held_out=("x=copy", "y=b"))).exit_code == 0
+    assert command([log], log=replace(columns, held_out=("copy",))).exit_code == 2
 
 
 # --- divergence

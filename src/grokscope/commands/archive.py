@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options
 from grokscope.commands.output import Result
 from grokscope.config import require
 from grokscope.store import find_runs
@@ -78,21 +79,7 @@ def import_logs(
     into: Path = Path("runs"),
     group: str | None = None,
     task: str = "own",
-    step: str | None = None,
-    train: str | None = None,
-    held_out: tuple[str, ...] = (),
-    train_loss: str | None = None,
-    held_out_loss: tuple[str, ...] = (),
-    norm: tuple[str, ...] = (),
-    kind: str = "classification",
-    n: tuple[str, ...] = (),
-    threshold: float | None = None,
-    trivial: tuple[str, ...] = (),
-    trivial_loss: tuple[str, ...] = (),
-    scale: float = 1.0,
-    repeated: str = "error",
-    part: str | None = None,
-    max_mb: float | None = None,
+    log: LogOptions = NO_LOG,
 ) -> Carried:
     """Keep logs of other programs as runs; after that ls, sql, compare and report work on them.
 
@@ -105,27 +92,12 @@ def import_logs(
         group: Regular expression on each path without its ending: the named group seed is the run's seed, the other
             named groups its regime: '(?P<setting>.*)_s(?P<seed>\\d+)'.
         task: Name of the task that the runs are listed under.
-        step: Column of the step or epoch.
-        train: Column of the train accuracy.
-        held_out: Column of the held-out accuracy, or split=column for each split.
-        train_loss: Column of the train loss: needed to see divergence.
-        held_out_loss: Column of the held-out loss, or split=column.
-        norm: Column of the total weight norm, or group=column.
-        kind: classification or regression.
-        n: Examples in a held-out split, or split=number: for the noise band.
-        threshold: Held-out score that counts as generalized.
-        trivial: Accuracy of the trivial predictor, or split=number.
-        trivial_loss: Regression: loss of the trivial predictor, or split=number.
-        scale: Multiplies the accuracies: 0.01 for a log in percent.
-        repeated: Where steps go back or rows of one step contradict each other: error, or last for a resumed log.
-        part: Which part of nested JSON is the log, by its path, or which run of a W&B export.
-        max_mb: Largest log that is read, in megabytes (512).
+        log: Of logs of other programs: their columns, and how they are read.
     """
     from grokscope.archive.logs import import_logs as keep
-    from grokscope.commands.logs import Ticker, as_options, columns_of
 
     require(bool(paths), "name the logs to import: files, a folder of logs, or a quoted pattern")
-    columns = columns_of(locals())
+    columns = log.arguments()
     try:
         done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns)
     except ValueError as error:

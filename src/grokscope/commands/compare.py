@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import Ticker, as_options, columns_of, criteria_of
+from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.results.comparison import Comparison, NumberRow, SplitComparison, WordRow
@@ -63,21 +63,7 @@ def compare(
     group: str | None = None,
     mechanisms: bool = False,
     steps_per_unit: float | None = None,
-    step: str | None = None,
-    train: str | None = None,
-    held_out: tuple[str, ...] = (),
-    train_loss: str | None = None,
-    held_out_loss: tuple[str, ...] = (),
-    norm: tuple[str, ...] = (),
-    kind: str = "classification",
-    n: tuple[str, ...] = (),
-    threshold: float | None = None,
-    trivial: tuple[str, ...] = (),
-    trivial_loss: tuple[str, ...] = (),
-    scale: float = 1.0,
-    repeated: str = "error",
-    part: str | None = None,
-    max_mb: float | None = None,
+    log: LogOptions = NO_LOG,
     overrides: Mapping[str, Any] | None = None,
 ) -> Shown:
     """Compare two runs, two arms of a study, two studies, or other people's logs, in any pairing.
@@ -98,21 +84,7 @@ def compare(
             named groups are the arms.
         mechanisms: Ask the checks of mechanisms of any number of runs; of up to 60 they are asked anyway.
         steps_per_unit: Optimizer steps in one unit of a log's step column (steps per epoch for a log in epochs).
-        step: Column of the step or epoch.
-        train: Column of the train accuracy.
-        held_out: Column of the held-out accuracy, or split=column for each split.
-        train_loss: Column of the train loss: needed to see divergence.
-        held_out_loss: Column of the held-out loss, or split=column.
-        norm: Column of the total weight norm, or group=column.
-        kind: classification or regression.
-        n: Examples in a held-out split, or split=number: for the noise band.
-        threshold: Held-out score that counts as generalized.
-        trivial: Accuracy of the trivial predictor, or split=number.
-        trivial_loss: Regression: loss of the trivial predictor, or split=number.
-        scale: Multiplies the accuracies: 0.01 for a log in percent.
-        repeated: Where steps go back: error, or last for a resumed log.
-        part: Which part of nested JSON is the log.
-        max_mb: Largest log that is read, in megabytes (512).
+        log: Of logs of other programs: their columns, and how they are read.
 
     Raises:
         ValueError: other than two sides, a place that is nothing, one run on both sides, no held-out split in common, a
@@ -126,7 +98,7 @@ def compare(
             f"compare has two sides, and {len(places):,} were named: quote a pattern that stands for one side "
             "('runs/a_*'), or put all arms on one page: grokscope report"
         )
-    options = Options(root, group, columns_of(locals()), steps_per_unit)
+    options = Options(root, group, log.arguments(), steps_per_unit)
     first, second = (*places, None)[:2]
     try:
         sides = two_sides(first, second, options, names or None)

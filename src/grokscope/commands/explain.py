@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.explained import Explained, ExplainedStudy, Tested
-from grokscope.commands.logs import are_named, as_options, columns_of, criteria_of, pairs
+from grokscope.commands.logs import NO_LOG, LogOptions, as_options, criteria_of, pairs, require_named
 from grokscope.config import require
 from grokscope.configio import dump, flatten, load_run, with_items
 from grokscope.files import write_atomic
@@ -40,22 +40,8 @@ def explain(
     irm_weight: float | None = None,
     parameters: int | None = None,
     steps_per_unit: float | None = None,
-    step: str | None = None,
-    train: str | None = None,
-    held_out: tuple[str, ...] = (),
-    train_loss: str | None = None,
-    held_out_loss: tuple[str, ...] = (),
-    norm: tuple[str, ...] = (),
+    log: LogOptions = NO_LOG,
     measured: tuple[str, ...] = (),
-    kind: str = "classification",
-    n: tuple[str, ...] = (),
-    threshold: float | None = None,
-    trivial: tuple[str, ...] = (),
-    trivial_loss: tuple[str, ...] = (),
-    scale: float = 1.0,
-    repeated: str = "error",
-    part: str | None = None,
-    max_mb: float | None = None,
     calibrate: tuple[Path, ...] = (),
     test: Path | None = None,
     seeds: tuple[int, ...] = (),
@@ -83,22 +69,8 @@ def explain(
         irm_weight: Of a log: weight of the IRM penalty in the loss.
         parameters: Of a log: number of weights.
         steps_per_unit: Of a log: optimizer steps in one unit of its step column (steps per epoch for a log in epochs).
-        step: Column of the step or epoch.
-        train: Column of the train accuracy.
-        held_out: Column of the held-out accuracy, or split=column for each split.
-        train_loss: Column of the train loss.
-        held_out_loss: Column of the held-out loss, or split=column.
-        norm: Column of the total weight norm, or group=column (total, head, scale_invariant).
+        log: Of logs of other programs: their columns, and how they are read.
         measured: Further columns as name=column: rank_effective, train_irm, train_logit_scale, softmax_collapse, lr.
-        kind: classification or regression.
-        n: Examples in a split, or split=number (train included).
-        threshold: Held-out score that counts as generalized.
-        trivial: Accuracy of the trivial predictor, or split=number.
-        trivial_loss: Regression: loss of the trivial predictor, or split=number.
-        scale: Multiplies the accuracies: 0.01 for a log in percent.
-        repeated: Where steps go back: error, or last for a resumed log.
-        part: Which part of nested JSON is the log.
-        max_mb: Largest log that is read, in megabytes (512).
         calibrate: Folders of runs of the same task, network and loss that grokked: they calibrate the delay law, which
             then says how long this run would have to be. A study calibrates itself.
         test: Of a run: write the study that would test the diagnosis to this file: the run as it was, and an arm
@@ -113,10 +85,9 @@ def explain(
     """
     criteria = criteria_of(overrides or {})
     known = {name: value for name, value in locals().items() if name in SETUP and value is not None}
-    columns = columns_of(locals())
     require(test is not None or not (go or seeds), "--go and --seeds belong to --test FILE")
     if source.is_dir():
-        require(not columns["train"], "--train names a column of a log; a run knows its own")
+        require(not log.train, "--train names a column of a log; a run knows its own")
         run = open_run(source)
         if test is not None:
             require(not known, f"{_options(known)}: a test trains the run as it was recorded")
@@ -126,8 +97,8 @@ def explain(
     if source.is_file() and source.suffix != ".toml":
         known["steps_per_unit"] = steps_per_unit or 1.0
         require(not calibrate, "--calibrate is for runs: their records hold the decay and the norm that the law needs")
-        return _of_log(source, split, criteria, known, columns | {"measured": pairs(measured, str)})
-    given = ", ".join(filter(None, (_options(known), "names of columns" if are_named(columns) else "")))
+        return _of_log(source, split, criteria, known, log, measured)
+    given = ", ".join(filter(None, (_options(known), "names of columns" if log.named else "")))
     require(not given, f"{given}: only for a log; the runs of a study know how they were trained")
     require(not calibrate, "--calibrate is for a run; a study calibrates itself")
     require(criteria is None, "criteria: a study's thresholds stand in its file, under [criteria]")
@@ -209,26 +180,23 @@ def _plugin_modules(run: Run) -> list[str]:
 
 
 def _of_log(
-    log: Path,
+    source: Path,
     split: str | None,
     criteria: "Criteria | None",
     known: Mapping[str, Any],
-    columns: Mapping[str, Any],
+    log: LogOptions,
+    measured: Sequence[str],
 ) -> Explained:
     from grokscope.mechanism import Setup, case_of_trajectory
     from grokscope.mechanism import explain as run_checks
     from grokscope.trajectory import from_log
-    from grokscope.trajectory.logs.guess import unnamed
 
-    if not are_named(dict(columns)):
-        part, max_mb = columns["part"], columns["max_mb"]
-        command = f"grokscope explain {shlex.quote(str(log))}"
-        raise ValueError(as_options(unnamed(log, part=part, max_mb=max_mb, command=command)))
+    require_named(log, source, f"grokscope explain {shlex.quote(str(source))}")
     try:
-        trajectory = from_log(log, **columns)
+        trajectory = from_log(source, **log.arguments(), measured=pairs(measured, str))
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
-    return Explained(str(log), run_checks(case_of_trajectory(trajectory, Setup(**known), split, criteria)))
+    return Explained(str(source), run_checks(case_of_trajectory(trajectory, Setup(**known), split, criteria)))
 
 
 def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:

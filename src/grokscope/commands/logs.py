@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grokscope.config import require
@@ -12,17 +13,57 @@ if TYPE_CHECKING:
     from grokscope.trajectory import Criteria
 
 _OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step)=('?)([^'\s;,?]+)\2")
-_UNNAMED = ("train", "held_out", "train_loss", "held_out_loss")
 
 
-_PLAIN = ("step", "train", "train_loss", "kind", "threshold", "scale", "repeated", "part", "max_mb")
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """Of logs of other programs: their columns, and how they are read. Runs need none of these."""
+
+    step: str | None = None
+    """Column of the step or epoch."""
+    train: str | None = None
+    """Column of the train accuracy."""
+    held_out: tuple[str, ...] = ()
+    """Column of the held-out accuracy, or split=column for each split."""
+    train_loss: str | None = None
+    """Column of the train loss: needed to see divergence."""
+    held_out_loss: tuple[str, ...] = ()
+    """Column of the held-out loss, or split=column."""
+    norm: tuple[str, ...] = ()
+    """Column of the total weight norm, or group=column (total, head, scale_invariant)."""
+    kind: str = "classification"
+    """classification or regression."""
+    n: tuple[str, ...] = ()
+    """Examples in a held-out split, or split=number: for the noise band."""
+    threshold: float | None = None
+    """Held-out score that counts as generalized."""
+    trivial: tuple[str, ...] = ()
+    """Accuracy of the trivial predictor, or split=number."""
+    trivial_loss: tuple[str, ...] = ()
+    """Regression: loss of the trivial predictor, or split=number."""
+    scale: float = 1.0
+    """Multiplies the accuracies: 0.01 for a log in percent."""
+    repeated: str = "error"
+    """Where steps go back or rows of one step contradict each other: error, or last for a resumed log (what stands
+    later replaces what was logged from that step on)."""
+    part: str | None = None
+    """Which part of nested JSON is the log, by its path (history), or which run of a W&B export."""
+    max_mb: float | None = None
+    """Largest log that is read, in megabytes (512)."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As arguments of `grokscope.trajectory.from_log`."""
+        return vars(self) | {name: pairs(getattr(self, name), kind) for name, kind in _PAIRED.items()}
+
+    @property
+    def named(self) -> bool:
+        """Whether any column of a score or a loss is named."""
+        scores = (self.train, self.held_out, self.train_loss, self.held_out_loss)
+        return any(column not in (None, ()) for column in scores)
+
+
 _PAIRED = {"held_out": str, "held_out_loss": str, "norm": str, "n": int, "trivial": float, "trivial_loss": float}
-
-
-def columns_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all options of a verb that reads logs, those that say how, as arguments of `grokscope.trajectory.from_log`."""
-    plain = {name: options[name] for name in _PLAIN}
-    return plain | {name: pairs(options[name], kind) for name, kind in _PAIRED.items()}
+NO_LOG = LogOptions()
 
 
 def pairs(words: Sequence[str], kind: type) -> Any:
@@ -35,9 +76,14 @@ def pairs(words: Sequence[str], kind: type) -> Any:
     return {name: kind(value) for name, _, value in (w.partition("=") for w in words)}
 
 
-def are_named(columns: dict[str, Any]) -> bool:
-    """Whether any column of a score or a loss was named."""
-    return any(columns[name] is not None for name in _UNNAMED)
+def require_named(log: LogOptions, source: Any, command: str) -> None:
+    """Raise ValueError with the options for `command` that the names of a log's columns suggest, where no score or loss
+    is named."""
+    if log.named:
+        return
+    from grokscope.trajectory.logs.guess import unnamed
+
+    raise ValueError(as_options(unnamed(source, part=log.part, max_mb=log.max_mb, command=command)))
 
 
 def as_options(words: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import Ticker, are_named, as_options, columns_of, criteria_of
+from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.results.stopping import PatienceNeeded, Regret, RuleResult, Stopping
@@ -93,21 +93,7 @@ def stopping(
     group: str | None = None,
     by_group: bool = False,
     unfinished: bool = False,
-    step: str | None = None,
-    train: str | None = None,
-    held_out: tuple[str, ...] = (),
-    train_loss: str | None = None,
-    held_out_loss: tuple[str, ...] = (),
-    norm: tuple[str, ...] = (),
-    kind: str = "classification",
-    n: tuple[str, ...] = (),
-    threshold: float | None = None,
-    trivial: tuple[str, ...] = (),
-    trivial_loss: tuple[str, ...] = (),
-    scale: float = 1.0,
-    repeated: str = "error",
-    part: str | None = None,
-    max_mb: float | None = None,
+    log: LogOptions = NO_LOG,
     overrides: Mapping[str, Any] | None = None,
 ) -> Replayed:
     """Replay early stopping on finished runs or external logs: what it misses, costs and spends. Trains nothing.
@@ -128,21 +114,7 @@ def stopping(
         group: Regular expression on each path, as for verdict; else runs are grouped by their regime.
         by_group: Also a table for each group; --json holds them always.
         unfinished: Also replay runs that have not ended, as if their last evaluation were the end.
-        step: Column of the step or epoch of a log.
-        train: Column of the train accuracy.
-        held_out: Column of the held-out accuracy, or split=column for each split.
-        train_loss: Column of the train loss.
-        held_out_loss: Column of the held-out loss, or split=column.
-        norm: Column of the total weight norm, or group=column.
-        kind: classification or regression.
-        n: Examples in a held-out split, or split=number.
-        threshold: Held-out score that counts as generalized.
-        trivial: Accuracy of the trivial predictor, or split=number.
-        trivial_loss: Regression: loss of the trivial predictor, or split=number.
-        scale: Multiplies the accuracies: 0.01 for a log in percent.
-        repeated: Where steps go back: error, or last for a resumed log.
-        part: Which part of nested JSON is the log, or which run of a W&B export.
-        max_mb: Largest log that is read, in megabytes (512).
+        log: Of logs of other programs: their columns, and how they are read.
 
     Raises:
         ValueError: nothing could be judged, an unknown column (the nearest is named), or a rule that is none.
@@ -152,12 +124,12 @@ def stopping(
     from grokscope.inference.stopping import grid_of
 
     require(bool(paths), "stopping needs a run folder, a folder that holds runs or logs, or a log file")
-    columns = columns_of(locals())
+    columns = log.arguments()
     rules = grid_of(on, patience, patience_steps, min_delta, [_level(words) for words in reach], then)
     listing = find_sources(paths)
     logs = [source for source in listing.sources if source.run is None]
     require(
-        not logs or are_named(columns),
+        not logs or log.named,
         "the logs' columns are not named: --step epoch --train train_acc --held-out id_val=val_acc; grokscope verdict "
         "LOG suggests them",
     )
@@ -168,7 +140,7 @@ def stopping(
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
-    unit = str(step) if logs and step else "steps"
+    unit = log.step if logs and log.step else "steps"
     return Replayed(result, by_group, unit)
 
 

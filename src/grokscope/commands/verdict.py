@@ -8,7 +8,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import Ticker, are_named, as_options, columns_of, criteria_of
+from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of, require_named
 from grokscope.commands.output import Result, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
@@ -163,21 +163,7 @@ def verdict(
     paths: Sequence[Path],
     /,
     *,
-    step: str | None = None,
-    train: str | None = None,
-    held_out: tuple[str, ...] = (),
-    train_loss: str | None = None,
-    held_out_loss: tuple[str, ...] = (),
-    norm: tuple[str, ...] = (),
-    kind: str = "classification",
-    n: tuple[str, ...] = (),
-    threshold: float | None = None,
-    trivial: tuple[str, ...] = (),
-    trivial_loss: tuple[str, ...] = (),
-    scale: float = 1.0,
-    repeated: str = "error",
-    part: str | None = None,
-    max_mb: float | None = None,
+    log: LogOptions = NO_LOG,
     join: bool = False,
     group: str | None = None,
     rule: tuple[str, ...] = (),
@@ -191,22 +177,7 @@ def verdict(
 
     Args:
         paths: Run folders, folders that hold runs or logs, log files, or quoted patterns of them ('logs/*.csv').
-        step: Column of the step or epoch.
-        train: Column of the train accuracy.
-        held_out: Column of the held-out accuracy, or split=column for each split.
-        train_loss: Column of the train loss: needed to see divergence.
-        held_out_loss: Column of the held-out loss, or split=column.
-        norm: Column of the total weight norm, or group=column.
-        kind: classification or regression.
-        n: Examples in a held-out split, or split=number: for the noise band.
-        threshold: Held-out score that counts as generalized.
-        trivial: Accuracy of the trivial predictor, or split=number.
-        trivial_loss: Regression: loss of the trivial predictor, or split=number.
-        scale: Multiplies the accuracies: 0.01 for a log in percent.
-        repeated: Where steps go back or rows of one step contradict each other: error, or last for a resumed log (what
-            stands later replaces what was logged from that step on).
-        part: Which part of nested JSON is the log, by its path (history), or which run of a W&B export.
-        max_mb: Largest log that is read, in megabytes (512).
+        log: Of logs of other programs: their columns, and how they are read.
         join: The files are one log, joined by step: TensorBoard and W&B export a file for each chart. Name a column of
             a TensorBoard file by the file's name without its ending.
         group: Regular expression on each path without its ending: the named group seed tells runs of one group apart,
@@ -221,9 +192,9 @@ def verdict(
     from grokscope.foreign.sources import find_sources
 
     require(bool(paths), "verdict needs a run folder, a folder that holds runs or logs, or a log file")
-    columns = columns_of(locals())
+    columns = log.arguments()
     listing = _joined(paths) if join else find_sources(paths)
-    _require_columns(paths, listing, columns, join)
+    _require_columns(paths, listing, log, join)
     if rule:
         require(not overrides, "--rule looks at no thresholds; leave the criteria out")
         require(group is None, "--group and --rule cannot be combined")
@@ -246,17 +217,12 @@ def _joined(paths: Sequence[Path]) -> "Listing":
     return Listing([Source(" and ".join(map(str, files)), files[0], files=files)])
 
 
-def _require_columns(paths: Sequence[Path], listing: "Listing", columns: dict[str, Any], join: bool) -> None:
+def _require_columns(paths: Sequence[Path], listing: "Listing", log: LogOptions, join: bool) -> None:
     """Raises ValueError with the command that the names of the first log's columns suggest, where none were named."""
     logs = [source for source in listing.sources if source.run is None]
-    if not logs or are_named(columns):
-        return
-    from grokscope.trajectory.logs.guess import unnamed
-
-    command = f"grokscope verdict {shlex.join(map(str, paths))}{' --join' if join else ''}"
-    part, max_mb = columns["part"], columns["max_mb"]
-    source = list(logs[0].files) if logs[0].files else logs[0].path
-    raise ValueError(as_options(unnamed(source, part=part, max_mb=max_mb, command=command)))
+    if logs:
+        command = f"grokscope verdict {shlex.join(map(str, paths))}{' --join' if join else ''}"
+        require_named(log, list(logs[0].files) if logs[0].files else logs[0].path, command)
 
 
 def _read(source: "Source", columns: dict[str, Any]) -> Any:
