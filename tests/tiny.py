@@ -75,6 +75,10 @@ INTERVENING: dict[str, dict[str, Any]] = {
 """Each built-in intervention with parameters under which it does something."""
 
 
+TAKEN_AFTERWARDS = "ignore:.*prequential is missing from the rows. it trains networks anew:UserWarning"
+"""A filter of warnings: a run that is asked for a measurement of finished runs says so, and trains without it."""
+
+
 def fitting(kind: str, name: str) -> dict[str, Any]:
     """Changes that make the tiny run use the registered thing `name` of this kind."""
     parity = {"task": small_task("parity"), "model": {"name": "mlp", "hidden": [8]}}

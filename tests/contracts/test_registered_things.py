@@ -14,8 +14,9 @@ from grokscope import configio, registry
 from grokscope.registry import Kind
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.driver import make_engine
-from tiny import SMALL_TASKS, assert_same, fitting, small_task, tiny
+from tiny import SMALL_TASKS, TAKEN_AFTERWARDS, assert_same, fitting, small_task, tiny
 
+pytestmark = pytest.mark.filterwarnings(TAKEN_AFTERWARDS)
 ALL = [(kind, name) for kind in get_args(Kind) for name in registry.entries(kind)]
 """Plug-ins that are installed here keep the same promises."""
 ON_DISK = [name for name in registry.built_in("task") if name not in SMALL_TASKS]

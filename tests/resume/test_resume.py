@@ -18,8 +18,9 @@ from grokscope.files import read_json
 from grokscope.store import open_run
 from grokscope.train.branch import branch
 from grokscope.train.driver import Interrupted, extend, train
-from tiny import TINY, fitting, same_folder_content, tiny
+from tiny import TAKEN_AFTERWARDS, TINY, fitting, same_folder_content, tiny
 
+pytestmark = pytest.mark.filterwarnings(TAKEN_AFTERWARDS)
 SLOW = {("model", "timm")}
 REGISTERED = [
     pytest.param(kind, name, marks=[pytest.mark.slow] if (kind, name) in SLOW else [])

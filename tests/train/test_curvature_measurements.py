@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 
+from grokscope.measure.hidden import hidden_layers
 from grokscope.train.driver import make_engine
 from grokscope.vocabulary.columns import undescribed
 from tiny import assert_same, fitting, tiny
@@ -22,6 +23,11 @@ def engine_of(changes=None):
     return make_engine(config, config.task.build(config.seed))[1]
 
 
+def read_layers(engine):
+    """Layers that read something learned: of a network on real numbers all but the first."""
+    return hidden_layers(engine.model.eval(), engine.network.prepare(engine.splits["train"].x[:4]))
+
+
 @pytest.mark.parametrize("changes", [{}, IMAGES, fitting("model", "transformer"), fitting("loss", "hinge")], ids=str)
 def test_every_network_can_be_measured_and_is_left_as_it_was(changes):
     plain, asked = engine_of(changes), engine_of({**changes, "measure": COSTLY})
@@ -30,7 +36,9 @@ def test_every_network_can_be_measured_and_is_left_as_it_was(changes):
     before, row = plain.row(True), asked.row(True)
     assert str({k: row[k] for k in before}) == str(before)
     columns = row.keys() - before.keys()
-    assert len(columns) == 13
+    layers = {column for column in columns if column.startswith("jacobian_rank/")}
+    assert len(columns - layers) == 13
+    assert layers == {f"jacobian_rank/{name}" for name in read_layers(engine_of(changes))}
     assert undescribed(columns, ["id_val"]) == []
     assert all(math.isfinite(row[c]) for c in columns)
     for engine in (plain, asked):
