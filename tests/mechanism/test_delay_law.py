@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mechanism_cases import adamw, memorizing
 
 from grokscope import cli
-from grokscope.mechanism import case_of_trajectory, explain_by, law_of
+from grokscope.mechanism import case_of_run, case_of_trajectory, explain_by, law_of
 from grokscope.mechanism.delay_law import calibrate, calibrated, passage_of
 from grokscope.trajectory import from_log
 
@@ -56,13 +57,51 @@ def test_a_law_that_does_not_hold_says_how_far_off_it_is():
 
 def test_another_family_is_not_predicted():
     """Another filter or number of examples has another level of the norm; only learning rate and decay may differ."""
-    from dataclasses import replace
-
     filtered = case(2.0)
     filtered = replace(filtered, setup=replace(filtered.setup, grad_filter="grokfast_ema"))
     found = calibrated({"1": [case(1.0)] * 2, "2": [case(2.0)], "filtered": [filtered]})
     assert {p.cell for p in found.predictions} == {"2"}
     assert calibrated({"1": [case(1.0)], "filtered": [filtered]}) is None
+
+
+@pytest.mark.parametrize("last", [None, 2000])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"loss": "mse"}, "loss mse where it was calibrated on cross_entropy"),
+        ({"grad_filter": "grokfast_ema"}, "grad filter grokfast_ema where it was calibrated on none"),
+        ({"parameters": 5000}, "parameters 5,000 where it was calibrated on 1,000"),
+        ({"interventions": ("hold_logits",)}, "interventions hold_logits where it was calibrated on none"),
+    ],
+)
+def test_a_run_of_another_family_is_not_judged_whether_it_has_arrived_or_not(last, change, reason):
+    def known(run, **more):
+        settings = {"loss": "cross_entropy", "grad_filter": "none", "parameters": 1000, **more}
+        return replace(run, setup=replace(run.setup, **settings))
+
+    law = law_of([("1", known(case(1.0)))] * 3)
+    run = case(0.2, last=last)
+    finding = explain_by(known(run, **change), law).findings[-1]
+    assert finding.word == "cannot tell"
+    assert reason in finding.evidence
+    assert finding.arm is None
+    assert explain_by(known(run), law).findings[-1].word == "supports"
+
+
+def test_of_a_log_of_which_little_is_known_the_law_speaks():
+    law = law_of([("1", case(1.0))] * 3)
+    partly = case(0.5)
+    partly = replace(partly, setup=replace(partly.setup, loss=None, grad_filter=None, parameters=None))
+    assert explain_by(partly, law).findings[-1].word == "supports"
+
+
+def test_below_the_level_at_the_fit_a_trusted_law_has_no_delay():
+    law = law_of([("1", case(1.0))] * 3)
+    low = case(1.0, last=2000)
+    low = replace(low, trajectory=replace(low.trajectory, norm=low.trajectory.norm * 0.3))
+    finding = explain_by(low, law).findings[-1]
+    assert finding.word == "against"
+    assert "below" in finding.evidence
 
 
 def test_the_interval_is_made_of_the_errors():
@@ -151,8 +190,12 @@ def test_on_modular_addition_the_law_fails_and_is_told_to(tmp_path, capsys):
     assert cli.run(command) == 0
     finding = json.loads(capsys.readouterr().out)["findings"][-1]
     assert finding["check"] == "delay law"
-    assert finding["word"] == "against"
-    assert "below" in finding["evidence"]
+    assert finding["word"] == "cannot tell"
+    assert "1 run generalized late" in finding["evidence"]
+    law = law_of([("decay 1", case_of_run(states["decay 1"]))])
+    passage = passage_of(case_of_run(states["decay 2"]))
+    assert passage.V_mem < law.V_star
+    assert law.delay(passage) is None
 
 
 @pytest.mark.parametrize(
@@ -167,3 +210,5 @@ def test_few_or_scattered_runs_calibrate_nothing(runs, word, reason):
     finding = explain_by(case(0.2, last=2000), law_of([("1", run) for run in runs])).findings[-1]
     assert finding.word == word
     assert reason in finding.evidence
+    arrived = explain_by(case(0.2), law_of([("1", run) for run in runs])).findings[-1]
+    assert arrived.word == word, "a law that predicts nothing says nothing of a run that has arrived either"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable
 from grokscope.mechanism.decay import decay_budget
 from grokscope.results.mechanisms import Arm
-from grokscope.vocabulary.text import plural, whole
+from grokscope.vocabulary.text import number, plural, whole
 
 SOURCE = "arXiv:2605.18845"
 FEWEST_ERRORS = 3
@@ -43,18 +43,43 @@ class Passage:
     """T_gen - T_fit in the trajectory's own time; None where held-out has not arrived."""
 
 
-def family_of(case: Case) -> tuple[Any, ...]:
+class Family(NamedTuple):
     """What two runs must share for one law to hold of both: all that is known of them but learning rate and decay."""
+
+    optimizer: str | None
+    loss: str | None
+    grad_filter: str | None
+    init_scale: float | None
+    parameters: int | None
+    interventions: tuple[str, ...]
+    decay_groups: str
+    train_examples: int | None
+
+    def difference(self, other: "Family") -> str | None:
+        """The first thing in which the two are known to differ, in words; None where there is none."""
+        for name, here, there in zip(self._fields, self, other, strict=True):
+            if here is not None and there is not None and here != there:
+                return f"{name.replace('_', ' ')} {_value(there)} where it was calibrated on {_value(here)}"
+        return None
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def family_of(case: Case) -> Family:
     s = case.setup
-    return (
-        s.optimizer,
-        s.loss,
-        s.grad_filter,
-        s.init_scale,
-        s.parameters,
-        s.interventions,
-        s.decay_groups,
-        case.trajectory.n.get("train"),
+    return Family(
+        optimizer=s.optimizer,
+        loss=s.loss,
+        grad_filter=s.grad_filter,
+        init_scale=s.init_scale,
+        parameters=s.parameters,
+        interventions=s.interventions,
+        decay_groups=s.decay_groups,
+        train_examples=case.trajectory.n.get("train"),
     )
 
 
@@ -97,6 +122,8 @@ class DelayLaw:
     """How many times as fast as decay alone the squared norm falls; below 1 where the gradient works against it."""
     V_star: float
     """Squared norm at which held-out has arrived."""
+    family: Family | None = None
+    """Of the runs that it was calibrated on; None where it is not known."""
     errors: tuple[float, ...] = ()
     """Seen delay over predicted, of runs of other cells."""
     left_out: float | None = None
@@ -128,8 +155,11 @@ class DelayLaw:
         return float(np.mean(np.abs(1 / np.array(self.errors) - 1)))
 
 
-def doubt(law: DelayLaw) -> str | None:
-    """Why the law predicts nothing; None where it is to be trusted."""
+def doubt(law: DelayLaw, case: Case) -> str | None:
+    """Why the law says nothing of a run, whether that has arrived or not; None where it is to be trusted."""
+    difference = None if law.family is None else law.family.difference(family_of(case))
+    if difference is not None:
+        return f"the law is of another family of runs, with another level of the norm: {difference}"
     late = law.n + len(law.errors)
     if late < FEWEST_LATE:
         return f"{plural(late, 'run')} generalized late, and the law takes {FEWEST_LATE}: no prediction"
@@ -156,10 +186,10 @@ def _left_out(passages: Sequence[Passage]) -> float | None:
 def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
     """The law from the runs of one cell that were late and arrived: the median of each constant. None where there are
     none, or their norm did not fall."""
-    passages = [p for case in cases if case.outcome == "late" and (p := passage_of(case)) is not None]
-    arrived = [p for p in passages if p.delay]
+    late = [(case, p) for case in cases if case.outcome == "late" and (p := passage_of(case)) is not None and p.delay]
+    arrived = [passage for _, passage in late]
     law = _fit(cell, arrived)
-    return None if law is None else replace(law, left_out=_left_out(arrived))
+    return None if law is None else replace(law, family=family_of(late[0][0]), left_out=_left_out(arrived))
 
 
 def _fit(cell: str, arrived: Sequence[Passage]) -> DelayLaw | None:
@@ -203,7 +233,7 @@ class Calibrated:
     """Mean error where another cell is the calibrated one: whether the choice of the cell was luck."""
 
     def to_dict(self) -> dict[str, Any]:
-        law = {key: value for key, value in asdict(self.law).items() if key != "errors"}
+        law = {key: value for key, value in asdict(self.law).items() if key not in ("errors", "family")}
         predictions = [{**asdict(p), "ratio": p.ratio} for p in self.predictions]
         low, high = self.law.spread
         return {
@@ -303,10 +333,10 @@ class Delay(Check):
         passage = passage_of(case)
         if passage is None:
             return lacking("norm_total", "lr", "weight_decay", "a fit")
-        predicted = self.law.delay(passage)
-        why_not = doubt(self.law)
-        if passage.delay is None and why_not is not None:
+        why_not = doubt(self.law, case)
+        if why_not is not None:
             return Answer("cannot tell", why_not)
+        predicted = self.law.delay(passage)
         if predicted is None:
             return Answer(
                 "against",
