@@ -255,9 +255,8 @@ class _Work:
         for i, session in here.items():
             self._guarded(i, session.look)
         over = [i for i, session in self._in(rows).items() if session.over]
-        for (
-            i
-        ) in over:  # all before one is closed: a stack that is killed between them would go on smaller, with other bits
+        # all before one is closed: a stack that is killed between them would go on smaller, with other bits
+        for i in over:
             self._guarded(i, self.sessions[i].save)
         for i in over:
             if i in self.sessions:
