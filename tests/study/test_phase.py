@@ -12,7 +12,7 @@ from grokscope.study.judge import Judge
 from grokscope.study.phase import found_phase, spacing_of
 from grokscope.study.phase_cells import phase_of
 from study.planted import STEPS, planted
-from tiny import TINY
+from tiny import TINY, fitting
 
 NEVER = 10**9
 XY = {"x": "regime.lr", "y": "regime.weight_decay"}
@@ -323,6 +323,13 @@ def test_nobody_generalized_or_one_regime_alone_makes_no_pareto_set(tmp_path):
     assert phase_from(made, runs_of(made, tmp_path / "a", lambda e: NEVER)).pareto is None
     alone = Study.from_dict({**TINY, "schema": 2, "budget": {"steps": STEPS}, "seeds": [0, 1]})
     assert phase_from(alone, runs_of(alone, tmp_path / "b", lambda e: 300)).pareto is None
+
+
+def test_scores_on_different_tasks_make_no_pareto_set(tmp_path):
+    arms = [{"name": "addition"}, {"name": "parity", **fitting("task", "parity")}]
+    made = Study.from_dict({**TINY, "schema": 2, "budget": {"steps": STEPS}, "seeds": [0, 1], "arm": arms})
+    assert {entry.settings["task.name"] for entry in made.entries} == {"modular", "parity"}
+    assert phase_from(made, runs_of(made, tmp_path, lambda e: 300)).pareto is None
 
 
 def test_rows_of_the_table_reconcile_with_the_cells(tmp_path):

@@ -215,7 +215,10 @@ def _moment(judged: Judged, name: str) -> tuple[float, float, bool]:
 
 
 def pareto_of(runs: Sequence[StudyRun], split: str | None, judge: Judge) -> Pareto | None:
-    """Sound runs, and their regimes; None where fewer than two regimes have a judged run, or none generalized."""
+    """Sound runs, and their regimes; None where fewer than two regimes have a judged run, or none generalized, and for
+    runs of several tasks: a score on one is no better than a score on another."""
+    if len({s.entry.settings.get("task.name") for s in runs}) > 1:
+        return None
     finished = [Judged(s, judge(s, split)) for s in runs if s.finished]
     judged = [j for j in finished if j.verdict.verdict is not None and not math.isnan(j.verdict.milestones.peak)]
     groups: dict[str, list[Judged]] = {}

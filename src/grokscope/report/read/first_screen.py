@@ -89,12 +89,14 @@ def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
         return [f"The threshold was reached in 0 of {runs:,} runs{pooled} ({_share(reached, runs)})."]
     if len(found) > NAMED:
         return []
-    return [f"Median T_gen: {'; '.join(_median(arm, len(found) > 1) for arm in found)}."]
+    word = "Median T_gen of" if len(found) > 1 else "Median T_gen:"
+    return [f"{word} {'; '.join(_median(arm, len(found) > 1) for arm in found)}."]
 
 
 def _median(arm: Arm, named: bool) -> str:
     middle, interval = median_words(arm.estimate)
-    return f"{f'{arm.group} ' if named else ''}{middle} ({interval})"
+    name = f"{arm.group}: " if named else ""  # names end in numbers: decay 1
+    return f"{name}{middle} ({interval})"
 
 
 def _share(count: int, of: int) -> str:

@@ -69,6 +69,8 @@ def section(material: Material) -> Section | None:
     if phase.diagram is not None:
         blocks += diagram_blocks(phase.diagram)
     if phase.pareto is not None:
+        if blocks:
+            blocks.append(Words("Soonest against best", "h3"))
         blocks += pareto_blocks(phase.pareto, unit_of(material.lead))
     if not blocks:
         return None
@@ -263,7 +265,6 @@ def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
     rows = [_point_row(point, letters(pareto)) for point in sorted(pareto.groups, key=lambda p: (p.censored, p.at))]
     heads = ["Regime", "Runs", "T_gen", "Best", "Pareto set"]
     return [
-        Words("Soonest against best", "h3"),
         Words(pareto_sentence(pareto), "lead"),
         Words(RULE),
         Plots("pareto", [panel], key, "wide", 1, caption=f"{pareto_sentence(pareto)} {RULE}"),
