@@ -1,12 +1,14 @@
-"""A worker that is killed in the middle of a stack: what others make of its members, whichever way they train."""
+"""A worker that dies in the middle of a stack, or shares a study with a plain one: each run is trained once."""
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from execute_studies import log_of, trained_once
+from execute_studies import log_of, trained_once, write_study
 from grokscope.store import Run, find_runs
 from grokscope.study import Study
 from grokscope.study.together import Together
@@ -117,3 +119,26 @@ def assert_near(one: Run, two: Run) -> None:
     final = [load_weights(run.path / "checkpoints" / "final.safetensors") for run in (one, two)]
     for name, tensor in final[0].items():
         torch.testing.assert_close(tensor, final[1][name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_stacked_and_a_plain_worker_share_a_study_and_train_each_run_once(tmp_path):
+    file, root = write_study(tmp_path, seeds=range(24), steps=200), tmp_path / "runs"
+    command = [sys.executable, "-m", "grokscope.cli", "worker", str(file), "--root", str(root)]
+    more = (["--engine", "stacked", "--stack", "4"], ["--engine", "one"])
+    workers = [subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) for words in more]
+    try:
+        for worker in workers:
+            said = worker.communicate(timeout=300)[1]
+            assert worker.returncode == 0, said
+    finally:
+        for worker in workers:
+            worker.kill()
+    runs = find_runs(root)
+    assert len(runs) == 24
+    assert {run.status["state"] for run in runs} == {"done"}
+    for run in runs:
+        assert trained_once(run.path, 200), log_of(run.path)
+        assert log_of(run.path).count("started at step 0") == 1, log_of(run.path)
+        steps = [row["step"] for row in run.rows()]
+        assert steps == sorted(set(steps))
