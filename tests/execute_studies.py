@@ -3,19 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-FILE = """
-seeds = {seeds}
-[task]
-name = "modular"
-p = 7
-[model]
-name = "embedding-mlp"
-embedding = 4
-hidden = [8]
-[regime]
-lr = 1e-2
-weight_decay = 0.1
-batch_size = 8
+from tiny import TINY_TOML
+
+FILE = (
+    "seeds = {seeds}\n"
+    + TINY_TOML
+    + """
 [budget]
 steps = {steps}
 [evaluate]
@@ -27,6 +20,7 @@ resume_every_s = 0.5
 [execute]
 {execute}
 """
+)
 FOREVER = 10_000_000
 """Steps that no test waits for."""
 

@@ -16,6 +16,21 @@ TINY: dict[str, Any] = {
     "hardware": {"resume_every_s": 0.0},
 }
 
+TINY_TOML = """
+[task]
+name = "modular"
+p = 7
+[model]
+name = "embedding-mlp"
+embedding = 4
+hidden = [8]
+[regime]
+lr = 1e-2
+weight_decay = 0.1
+batch_size = 8
+"""
+"""Its task, model and regime in a study file."""
+
 
 def tiny(changes: dict[str, Any] | None = None, /, **dotted: Any) -> RunConfig:
     """The tiny run with dotted changes; in keywords a dot is written as two underscores (``regime__lr=1e-3``)."""

@@ -19,21 +19,12 @@ from grokscope.store import Run, claims, lock
 from grokscope.study import Stopped, Study
 from grokscope.study import worker as room
 from grokscope.study.worker import Worker
-from tiny import TINY, same_folder_content
+from tiny import TINY, TINY_TOML, same_folder_content
 
-FILE = """
-seeds = {seeds}
-[task]
-name = "modular"
-p = 7
-[model]
-name = "embedding-mlp"
-embedding = 4
-hidden = [8]
-[regime]
-lr = 1e-2
-weight_decay = 0.1
-batch_size = 8
+FILE = (
+    "seeds = {seeds}\n"
+    + TINY_TOML
+    + """
 [budget]
 steps = {steps}
 [evaluate]
@@ -46,6 +37,7 @@ every = {keep}
 [hardware]
 resume_every_s = 0.0
 """
+)
 
 
 def write_study(folder: Path, seeds: list[int], steps: int = 60, keep: int = 15) -> Path:

@@ -8,7 +8,7 @@ from grokscope.store import Run, claims, find_runs, lock
 from grokscope.study import Study
 from grokscope.study.together import Together
 from grokscope.study.worker import Worker
-from tiny import TINY
+from tiny import TINY, TINY_TOML
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -105,19 +105,10 @@ def test_what_cannot_be_stacked_is_refused_before_anything_trains_and_auto_train
     assert set(members(root).values()) == {0}
 
 
-LONG = """
-seeds = [0, 1, 2, 3]
-[task]
-name = "modular"
-p = 7
-[model]
-name = "embedding-mlp"
-embedding = 4
-hidden = [8]
-[regime]
-lr = 1e-2
-weight_decay = 0.1
-batch_size = 8
+LONG = (
+    "seeds = [0, 1, 2, 3]\n"
+    + TINY_TOML
+    + """
 [budget]
 steps = {steps}
 [evaluate]
@@ -128,3 +119,4 @@ every = 200
 [hardware]
 resume_every_s = 0.0
 """
+)
