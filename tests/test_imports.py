@@ -64,7 +64,7 @@ REPORT = [
     {"report.read"},
     {"report.draw"},
     {"report.sections"},
-    {"report.layout", "report.figure_files"},
+    {"report.layout", "report.figure_files", "report.templating"},
     {"report.page"},
     {"report.build"},
     {"report.claims"},

@@ -84,8 +84,7 @@ def study_size(
     Raises:
         ValueError: where the study has no such block, or the chosen part lacks an arm.
     """
-    study = Study.load(file)
-    study = study.only(arms, seeds) if arms or seeds else study
+    study = Study.load(file).only(arms, seeds)
     require(bool(study.sizes), f"{file} has no [[effective_size]] block, so there is nothing to read off")
     sizes = study.effective_sizes(root)
     require(bool(sizes.comparisons), "of these runs no block has both arms and two sizes of the plain one")

@@ -55,9 +55,7 @@ def phase(
     Raises:
         ValueError: a split or a column that the runs do not have.
     """
-    study = Study.load(file)
-    narrowed = study.only(arms, seeds) if arms or seeds else study
-    return Mapped(narrowed.phase(root))
+    return Mapped(Study.load(file).only(arms, seeds).phase(root))
 
 
 def _show_diagram(console: "Console", diagram: PhaseDiagram) -> None:

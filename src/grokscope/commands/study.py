@@ -37,11 +37,6 @@ FEW = 3
 """Up to so many regimes of a stack are named."""
 
 
-def _load(file: Path, arms: Sequence[str], seeds: Sequence[int]) -> Study:
-    study = Study.load(file)
-    return study.only(arms, seeds) if arms or seeds else study
-
-
 def _choice(arms: Sequence[str], seeds: Sequence[int]) -> list[str]:
     """Arms and seeds as a command line has them."""
     return [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
@@ -153,7 +148,7 @@ def plan(
         commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
             `workers` workers, or one for each run that is not finished.
     """
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     check_engine(on)
     if commands == "none":
         laid_out = study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack)
@@ -249,7 +244,7 @@ def run(
     Raises:
         grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     check_engine(on)
     require(on in ("here", "ray") or address is None, f"--address is Ray's, and --on is {on}")
     require(on != "here" or address is None, "--address needs --on ray")
@@ -296,7 +291,7 @@ def extend(
     """
     from grokscope.config import Budget
 
-    study = _load(file, arms, seeds).with_budget(Budget(steps=steps, epochs=epochs))
+    study = Study.load(file).only(arms, seeds).with_budget(Budget(steps=steps, epochs=epochs))
     finished = sum(s.finished for s in study.status(root))
     return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
 
@@ -399,7 +394,7 @@ def status(
         arms: Only these arms or regimes.
         seeds: Only these seeds.
     """
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     runs = study.status(root)
     verdicts, problems = {}, {}
     for s in runs:
@@ -480,7 +475,7 @@ def check(
     Raises:
         ValueError: where the study expects nothing.
     """
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     if not (study.expectations or study.hypotheses or study.design):
         raise ValueError(f"{file} has no [[expect]], no [[hypothesis]] and no [design], so there is nothing to check")
     return Checked(study, *study.answered(root))
@@ -534,7 +529,7 @@ def put_to_test(
     Raises:
         ValueError: where the study has no hypothesis.
     """
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     if not (study.hypotheses or study.design):
         raise ValueError(f"{file} has no [[hypothesis]] block and no [design], so there is nothing to test")
     return Tested(study, study.test(root))
@@ -562,7 +557,7 @@ def report(
     """
     from grokscope.commands.report import Written, formats_option
 
-    study = _load(file, arms, seeds)
+    study = Study.load(file).only(arms, seeds)
     page = study.page if out is None else out
     words = ["grokscope", "study", "report", str(file), "--root", str(root), "--out", str(page)]
     remake = shlex.join([*words, *_choice(arms, seeds), *formats_option(formats)])

@@ -84,8 +84,7 @@ def worker(
         ValueError: with ``--engine stacked``, before anything trains, for a run that cannot be stacked.
         grokscope.study.Stopped: after Ctrl-C, SIGTERM, SIGHUP or at `until`, with everything saved.
     """
-    study = Study.load(file)
-    study = study.only(arms, seeds) if arms or seeds else study
+    study = Study.load(file).only(arms, seeds)
     finished = sum(s.finished for s in study.declared(root))
     entries = _chosen(study, runs)
     seconds = None if until is None else seconds_until(until, datetime.now().astimezone())

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from grokscope.figures.canvas import plain
-from grokscope.figures.style import DARK, FONT_STACK, LIGHT, css_variables
 from grokscope.report.draw.icons import pictogram
 from grokscope.report.layout import laid_out
 from grokscope.report.read.copies import is_import
@@ -21,6 +20,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.summary import reconciliation, summarize, this_version, versions, when
 from grokscope.report.sections.blocks import Section
 from grokscope.report.sections.curves import PANELS
+from grokscope.report.templating import environment, style_sheet
 from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
@@ -69,27 +69,12 @@ def _suffixes(files: Sequence[str]) -> dict[str, list[str]]:
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("grokscope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
-    environment.filters["role"] = lambda outcome: word(outcome).role
-    environment.filters["icon"] = pictogram
-    return environment
+    return environment({"role": lambda outcome: word(outcome).role, "icon": pictogram})
 
 
 @cache
 def _css() -> str:
-    roles = [w.role for w in VERDICTS.values()] + ["none"]
-    light, dark = Markup(css_variables(LIGHT)), Markup(css_variables(DARK))
-    template = _environment().get_template("report.css")
-    return template.render(light=light, dark=dark, fonts=Markup(FONT_STACK), roles=roles)
+    return style_sheet(_environment(), [*(w.role for w in VERDICTS.values()), "none"])
 
 
 @cache

@@ -125,11 +125,14 @@ class Study:
         return [entry.config for entry in self.entries]
 
     def only(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
-        """The part of the study with these arms (an arm's name, or the name of a regime as `plan` prints it) and seeds.
+        """The part of the study with these arms (an arm's name, or the name of a regime as `plan` prints it) and seeds;
+        the study itself where none are named.
 
         Raises:
             ValueError: for a name or seed that no run has, and for a choice that leaves no run.
         """
+        if not arms and not seeds:
+            return self
         names = list(dict.fromkeys(chain.from_iterable(e.arms for e in self.entries)))
         for arm in arms:
             require(arm in names, f"no arm {arm!r}{nearest(arm, names)}")

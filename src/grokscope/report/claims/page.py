@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.figures.canvas import plain, to_svg
-from grokscope.figures.style import DARK, FONT_STACK, LIGHT, css_variables
+from grokscope.figures.canvas import to_svg
 from grokscope.inference.claim_outcome import MEANING
 from grokscope.report.claims.words import BEARINGS, ROLES, SIGNS, TITLE, basis, by_source, cited, reason, tally
 from grokscope.report.draw.claim import SIZE, draw_claim, words_of
+from grokscope.report.templating import environment, style_sheet
 from grokscope.results.claims import ClaimFigure, ClaimResult, Claims
 
 if TYPE_CHECKING:
@@ -50,27 +50,11 @@ def _svg(key: str, figure: ClaimFigure) -> Markup:
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("grokscope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
-    environment.filters["role"] = ROLES.__getitem__
-    environment.filters["sign"] = SIGNS.__getitem__
-    return environment
+    return environment({"role": ROLES.__getitem__, "sign": SIGNS.__getitem__})
 
 
 @cache
 def _css() -> str:
     """That of the report, and what only this page has."""
-    light, dark = Markup(css_variables(LIGHT)), Markup(css_variables(DARK))
-    roles = list(dict.fromkeys(ROLES.values()))
-    report = (
-        _environment().get_template("report.css").render(light=light, dark=dark, fonts=Markup(FONT_STACK), roles=roles)
-    )
+    report = style_sheet(_environment(), dict.fromkeys(ROLES.values()))
     return report + _environment().get_template("claims.css").render()
