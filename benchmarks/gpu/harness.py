@@ -112,9 +112,11 @@ def stop_after(seconds: float) -> threading.Timer:
 
 
 def end_quietly() -> None:
-    """SIGTERM between two runs ends the part like an error, through its `finally` blocks."""
+    """SIGTERM between two runs ends the part like an error, through its `finally` blocks. A second one must not end
+    those: `timeout` passes a signal on to the process and then to its whole group."""
 
     def leave(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)

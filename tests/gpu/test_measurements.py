@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,25 @@ def test_commands_are_read_a_line_each(tmp_path):
     file = tmp_path / "commands.txt"
     file.write_text("# not this\n\necho a\n  echo b > $SIDE/b\n")
     assert f_side.read(file) == ["echo a", "echo b > $SIDE/b"]
+
+
+def test_a_part_that_is_ended_twice_still_reports(tmp_path):
+    """`timeout` passes SIGTERM on to the process and then to its group: the second must not cut the end short."""
+    commands = tmp_path / "commands.txt"
+    commands.write_text("trap '' TERM; touch $SIDE/begun; while true; do sleep 0.1; done\n")
+    part = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "f_side.py"), "--commands", str(commands)]
+    side = subprocess.Popen([*part, "--out", str(tmp_path), "--work", str(tmp_path)])
+    wait_until = time.monotonic() + 120
+    while not (tmp_path / "side" / "begun").exists():
+        assert side.poll() is None
+        assert time.monotonic() < wait_until
+        time.sleep(0.05)
+    side.terminate()
+    time.sleep(0.5)  # the job ignores SIGTERM, so the part is waiting for it now
+    side.terminate()
+    assert side.wait(60) == 0
+    result = json.loads((tmp_path / "f_side.json").read_text())
+    assert (result["state"], [job["number"] for job in result["ended"]]) == ("done", [0])
 
 
 def test_a_wrong_word_is_refused_and_parts_without_time_are_left_out(tmp_path):

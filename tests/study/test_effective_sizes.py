@@ -227,7 +227,7 @@ quantity = "end"
     assert cli.run(["study", "size", "small.toml"]) == 0
     assert data["comparisons"][0]["answers"][0]["says"] in capsys.readouterr().out
     assert cli.run(["study", "report", "small.toml"]) == 0
-    assert "Effective size of the training set" in (tmp_path / "report.html").read_text()
-    assert json.loads((tmp_path / "report_effective_sizes.json").read_text()) == data
+    assert "Effective size of the training set" in (tmp_path / "report_small.html").read_text()
+    assert json.loads((tmp_path / "report_small_effective_sizes.json").read_text()) == data
     assert cli.run(["study", "size", "small.toml", "--arms", "plain"]) == 2
     assert "no block has both arms" in capsys.readouterr().err
