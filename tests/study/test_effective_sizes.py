@@ -13,9 +13,11 @@ from grokscope.report.sections.effective_size import section
 from grokscope.results.effective_size import EffectiveSizes
 from grokscope.store import Run
 from grokscope.study import Study
+from grokscope.study.claims import gather
 from grokscope.study.effective_size import size_comparison
 from grokscope.study.judge import Judge
 from grokscope.study.run_state import StudyRun
+from grokscope.study.study import shipped_folder
 from grokscope.train.plan import make_plan
 from tiny import TINY
 
@@ -88,6 +90,47 @@ def test_a_regime_worth_twice_the_data_is_found(tmp_path):
     assert (last.size, last.sign, last.low, last.high) == (None, ">", 400, None)
     assert "above 400, the largest size that was run" in last.says
     assert [cell.fit for cell in found.plain_cells] == pytest.approx([c.mean for c in found.plain_cells])
+
+
+@pytest.mark.parametrize(
+    ("at", "score", "word"),
+    [
+        ([100, 200], doubled, "held"),
+        ([100], lambda arm, n, s: doubled("plain", n, s) + 0.001 * ((s + len(arm)) % 3 - 1), "cannot tell"),
+        ([200, 400], lambda arm, n, s: doubled("plain" if arm == "more decay" else "more decay", n, s), "refuted"),
+    ],
+)
+def test_what_a_claim_that_few_act_as_more_is_told(at, score, word, tmp_path):
+    assert compared(sized(block={**BLOCK, "at": at}), tmp_path, score).word == word
+
+
+def test_unfinished_runs_leave_such_a_claim_open(tmp_path):
+    assert compared(sized(), tmp_path, doubled, state={("plain", 200, 3): "partial"}).word == "open"
+
+
+def test_a_claim_names_an_effective_size_and_gets_what_the_saved_runs_say():
+    folder = shipped_folder()
+    assert folder is not None
+    gathered = gather([folder / "hospitals_sizes.toml"], [], [folder / "results"])
+    claim = next(c for c in gathered.claims.claims if c.id == "small-data-acts-larger")
+    assert [e.name for e in claim.evidence] == ["few act as more elsewhere", "few act as more where they were taken"]
+    first = claim.evidence[0]
+    assert first.asked == "grokking-favorable behaves as with a larger training set of standard"
+    assert "grokking-favorable at 400 does what standard does at about" in first.seen
+    assert (first.word, first.finished, first.planned) == ("cannot tell", 24, 24)
+    assert claim.words == "inconclusive"
+    assert gathered.figures["small-data-acts-larger"].column == "ood_test_acc"
+
+
+def test_the_name_of_another_block_is_refused():
+    block = {**BLOCK, "name": "small"}
+    claimed = [{"id": "a", "claim": "b", "source": "c", "verified_by": ["small"]}]
+    study = sized(block=block, claimed=claimed)
+    assert study.claimed[0].verified_by == ("small",)
+    with pytest.raises(ValueError, match=r"effective_size\[0\]\.name: 'small' is the name of another block"):
+        sized(block=block, expect=[{"name": "small", "verdict": "grokked", "where": {"arm": "plain"}}])
+    with pytest.raises(ValueError, match=r"effective_size\[0\]\.name: expected a text, got 3"):
+        sized(block={**BLOCK, "name": 3})
 
 
 def test_where_the_arms_do_the_same_nothing_is_called_larger_or_smaller(tmp_path):

@@ -88,6 +88,19 @@ class SizeComparison(Record):
     """By size of the other arm."""
     notes: tuple[str, ...]
     """Why nothing is told, or what a reader should know."""
+    name: str = ""
+    """Of the block, where the study file gives one."""
+
+    @property
+    def word(self) -> Literal["held", "refuted", "open", "cannot tell"]:
+        """Of the claim that few examples act like more: ``held`` if the other arm behaves so at every size asked,
+        ``refuted`` if it behaves as with fewer at one of them."""
+        conclusions = {answer.conclusion for answer in self.answers}
+        if "open" in conclusions:
+            return "open"
+        if "smaller" in conclusions:
+            return "refuted"
+        return "held" if conclusions == {"larger"} else "cannot tell"
 
     @property
     def unfinished(self) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from grokscope.results.claims import ClaimCurve, ClaimFigure
 from grokscope.study.conditions import matches
+from grokscope.study.effective_size import SizeQuestion
 from grokscope.study.expect import AnyExpectation, ComparedExpectation
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.measured import SPIKES, Measure
@@ -18,7 +19,7 @@ MOST_ARMS = 6
 POINTS = 150
 """Of a curve: the figure is some three hundred points wide."""
 
-Block = AnyExpectation | Hypothesis
+Block = AnyExpectation | Hypothesis | SizeQuestion
 
 
 def figure_of(block: Block | None, groups: Sequence[Mapping[str, Any]], runs: Sequence[StudyRun]) -> ClaimFigure | None:
@@ -62,6 +63,8 @@ def _split(block: Block) -> str | None:
     hypothesis = _hypothesis(block)
     if hypothesis is not None:
         return hypothesis.quantity.split
+    if isinstance(block, SizeQuestion):
+        return block.quantity.split
     return getattr(block, "split", None)
 
 

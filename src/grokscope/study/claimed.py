@@ -5,8 +5,8 @@
     quote = "accelerated grokking"             # short, as it is said; or claim = "...", in our words
     source = "arXiv:2405.20233"
     place = "abstract"
-    verified_by = ["as fast as plain"]         # names of [[expect]] and [[hypothesis]] blocks that hold if it is so
-    falsified_by = ["Grokfast takes longer"]   # and of those that hold if it is not
+    verified_by = ["as fast as plain"]         # names of blocks that hold if it is so: [[expect]], ...
+    falsified_by = ["Grokfast takes longer"]   # [[hypothesis]], [[effective_size]]; and if it is not
     toy = "one network, addition modulo 59"    # where the study is smaller than what is claimed
     note = "What a reader should know beside it."
 
@@ -28,6 +28,7 @@ from grokscope.registry import nearest
 from grokscope.study.conditions import names_in
 
 if TYPE_CHECKING:
+    from grokscope.study.effective_size import SizeQuestion
     from grokscope.study.expect import AnyExpectation
     from grokscope.study.hypothesis import Hypothesis
 
@@ -63,9 +64,21 @@ class Claimed:
         return (*((name, True) for name in self.verified_by), *((name, False) for name in self.falsified_by))
 
 
-def bearers(expectations: "Sequence[AnyExpectation]", hypotheses: "Sequence[Hypothesis]") -> dict[str, str]:
-    """Name of an expectation or hypothesis -> how it stands to a published claim, where it says so."""
-    return {**{h.name: "" for h in hypotheses}, **{e.name: e.published for e in expectations if e.name}}
+def bearers(
+    expectations: "Sequence[AnyExpectation]", hypotheses: "Sequence[Hypothesis]", sizes: "Sequence[SizeQuestion]" = ()
+) -> dict[str, str]:
+    """Name of an expectation, hypothesis or effective size -> how it stands to a published claim, where it says so.
+
+    Raises:
+        ValueError: an effective size that is called as another block is.
+    """
+    known = {**{h.name: "" for h in hypotheses}, **{e.name: e.published for e in expectations if e.name}}
+    for i, question in enumerate(sizes):
+        again = f"$.effective_size[{i}].name: {question.name!r} is the name of another block"
+        require(question.name not in known, again)
+        if question.name:
+            known[question.name] = ""
+    return known
 
 
 def read_claimed(raw: Any, known: Mapping[str, str]) -> tuple[Claimed, ...]:
@@ -118,9 +131,8 @@ def _read(block: Any, where: str, known: Mapping[str, str]) -> Claimed:
 def _names(raw: Any, where: str, known: Collection[str]) -> tuple[str, ...]:
     names = tuple(names_in(raw, where))
     for name in names:
-        require(
-            name in known, f"{where}: no [[expect]] or [[hypothesis]] is called {name!r}{nearest(name, list(known))}"
-        )
+        none = f"{where}: no [[expect]], [[hypothesis]] or [[effective_size]] is called {name!r}"
+        require(name in known, f"{none}{nearest(name, list(known))}")
     return names
 
 

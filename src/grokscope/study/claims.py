@@ -17,14 +17,16 @@ from typing import Any
 
 from grokscope.inference.claim_outcome import OUTCOMES, bearing, outcome_of_claim
 from grokscope.results.claims import ClaimEvidence, ClaimFigure, ClaimResult, Claims
+from grokscope.results.effective_size import SizeComparison
 from grokscope.results.hypothesis import HypothesisResult
 from grokscope.results.saved import MANIFEST, SavedStudy
 from grokscope.study.answers import seen_words
 from grokscope.study.check import CheckRow
-from grokscope.study.claim_curves import figure_of
+from grokscope.study.claim_curves import Block, figure_of
 from grokscope.study.claimed import Claimed, ClaimList, read_claim_list
 from grokscope.study.conditions import matches
-from grokscope.study.expect import AnyExpectation, ComparedExpectation, RatioExpectation
+from grokscope.study.effective_size import SizeQuestion
+from grokscope.study.expect import ComparedExpectation, RatioExpectation
 from grokscope.study.hypothesis import Hypothesis
 from grokscope.study.measured import MeasuredRatio
 from grokscope.study.run_state import StudyRun
@@ -51,6 +53,7 @@ class _Judged:
 
     rows: Mapping[str, CheckRow]
     answers: Mapping[str, HypothesisResult]
+    sizes: Mapping[str, SizeComparison]
     runs: Sequence[StudyRun]
     standing: str
     origin: str
@@ -134,6 +137,7 @@ def _judge(study: Study, saved: SavedResult, root: Path, problems: list[str]) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of neighbors and of luck: the study's own report says them
         rows, tested, standing = study.check(root), study.test(root), study.standing(root)
+        sizes = study.effective_sizes(root)
         different = None if gone else first_difference(saved.outcome, outcome_of(study, root))
     if different is not None:
         problems.append(f"{saved.folder}: its rows do not say what its outcome.json says ({different}); what the rows "
@@ -141,6 +145,7 @@ def _judge(study: Study, saved: SavedResult, root: Path, problems: list[str]) ->
     return _Judged(
         rows={row.name: row for row in rows if row.name},
         answers={result.name: result for result in tested.results},
+        sizes={comparison.name: comparison for comparison in sizes.comparisons},
         runs=study.status(root),
         standing=standing,
         origin=_origin(saved.manifest),
@@ -265,6 +270,11 @@ def _evidence(study: Study, name: str, supports: bool, judged: _Judged) -> Claim
         exploratory = ", exploratory" if answer.standing == "exploratory" else ""
         asked, seen, word = answer.asked, seen_words(answer) + exploratory, answer.outcome
         share, note = None, hypothesis.note
+    elif name in judged.sizes:
+        sizes = judged.sizes[name]
+        asked = f"{sizes.other} behaves as with a larger training set of {sizes.plain}"
+        seen, word = "; ".join(answer.says for answer in sizes.answers), sizes.word
+        share, note = None, ""
     else:
         row = judged.rows[name]
         asked, seen, word = f"{row.where}: {row.expected}", row.seen, row.word
@@ -297,20 +307,21 @@ def _groups(study: Study, name: str) -> list[Mapping[str, Any]]:
     return [where for block in _blocks(study) if block.name == name for where in _conditions(block)]
 
 
-def _block(study: Study, claim: Claimed) -> "AnyExpectation | Hypothesis | None":
+def _block(study: Study, claim: Claimed) -> "Block | None":
     """The first block that tests a claim."""
     names = [name for name, _ in claim.tested_by[:1]]
     return next((block for block in _blocks(study) if block.name in names), None)
 
 
-def _blocks(study: Study) -> Iterator[AnyExpectation | Hypothesis]:
+def _blocks(study: Study) -> Iterator[Block]:
     yield from study.expectations
     yield from study.hypotheses
+    yield from study.sizes
 
 
-def _conditions(block: AnyExpectation | Hypothesis) -> Sequence[Mapping[str, Any]]:
+def _conditions(block: Block) -> Sequence[Mapping[str, Any]]:
     match block:
-        case Hypothesis():
+        case Hypothesis() | SizeQuestion():
             return block.groups
         case ComparedExpectation():
             return block.hypothesis.groups

@@ -5,6 +5,7 @@
     quantity = "end"                            # or final, peak, peak_lasting; T_gen and other milestones
     split = "ood_test"
     at = [100, 200]                             # sizes of the first arm; all of them if not given
+    name = "few act as more"                    # only where a [[claimed]] block names it
 
 In place of `arms` also ``of`` and ``to``, with conditions as in a hypothesis. The size is that of the training set,
 however the task's options come to it.
@@ -32,7 +33,7 @@ from grokscope.vocabulary.text import listed, plural, whole
 
 LEVELS = ("end", "final", "peak", "peak_lasting")
 QUANTITIES = (*LEVELS, *MILESTONES)
-KEYS = ("arms", "of", "to", "quantity", "split", "at")
+KEYS = ("arms", "of", "to", "quantity", "split", "at", "name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,13 @@ class SizeQuestion:
     plain: Mapping[str, Any]
     at: tuple[int, ...]
     """Sizes of the other arm."""
+    name: str = ""
+    """By which a claim names it."""
+
+    @property
+    def groups(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Conditions of the runs that it speaks of."""
+        return self.other, self.plain
 
 
 def read_effective_sizes(raw: Any, entries: Sequence[Entry]) -> tuple[SizeQuestion, ...]:
@@ -70,7 +78,10 @@ def _read(block: Any, where: str, entries: Sequence[Entry]) -> SizeQuestion:
     sizes = _sizes(entries, plain)
     only = f"{where}: {called(plain)} has one size only, {sizes[0]:,}; a size is read off two or more"
     require(len(sizes) > 1, only)
+    name = block.get("name", "")
+    require(isinstance(name, str), f"{where}.name: expected a text, got {brief(name)}")
     return SizeQuestion(
+        name=name,
         quantity=_quantity(block, where),
         other=other,
         plain=plain,
@@ -137,6 +148,7 @@ def size_comparison(question: SizeQuestion, runs: Sequence[StudyRun], judge: Jud
     if len(plain) < 2 or not asked:
         return None
     blank = SizeComparison(
+        name=question.name,
         quantity=str(question.quantity),
         larger_is_better=not question.quantity.is_time,
         plain=called(question.plain),

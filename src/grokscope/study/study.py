@@ -104,6 +104,7 @@ class Study:
         texts = {key: head.get(key, "") for key in ("title", "claim", "reference", "cost")}
         expectations = read_expectations(head.get("expect"), entries)
         hypotheses = read_hypotheses(head.get("hypothesis"), entries)
+        sizes = read_effective_sizes(head.get("effective_size"), entries)
         return cls(
             head.get("name", name),
             entries,
@@ -112,10 +113,10 @@ class Study:
             hypotheses=hypotheses,
             design=design,
             phase_block=read_phase(head.get("phase"), entries),
-            sizes=read_effective_sizes(head.get("effective_size"), entries),
+            sizes=sizes,
             criteria=_criteria(head.get("criteria")),
             execute=read_execute(head.get("execute")),
-            claimed=read_claimed(head.get("claimed"), bearers(expectations, hypotheses)),
+            claimed=read_claimed(head.get("claimed"), bearers(expectations, hypotheses, sizes)),
         )
 
     # -- what it holds -------------------------------------------------------------------------------------------------
