@@ -125,6 +125,29 @@ def test_many_runs_are_compared_by_the_normal_law_of_the_same_scores():
     assert "normal" in test.method
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_arms_of_more_runs_than_a_float_can_count_arrangements_have_an_interval(paired):
+    """2 ** 1,100 and the arrangements of 2,200 runs are larger than any float."""
+    x = 100 * np.exp(0.3 * RNG.normal(size=1100))
+    test = timed(0.8 * RNG.permutation(x), x, paired=paired, a_end=1e5, b_end=1e5)
+    (low, high), level = test.interval(0.025)
+    assert level == pytest.approx(0.95)
+    assert 0.7 < low < 0.8 < high < 0.9
+    for end, side in ((low * 0.999, "greater"), (high * 1.001, "less")):
+        assert test.p(end)[side] <= 0.025
+
+
+def test_scores_count_who_is_surely_sooner_and_surely_later():
+    test = timed(np.array([10.0, 30.0, 30.0, 70.0]), np.array([20.0, 30.0, 90.0]), a_end=60, b_end=60)
+    before, at = np.r_[test.a.before, test.b.before], np.r_[test.a.at, test.b.at]
+    late = np.r_[~test.a.observed, ~test.b.observed] | (at > 60)
+    before, at = np.where(late, 60, before), np.where(late, np.inf, at)
+    wanted = [
+        sum(other <= b for other in at) - sum(a <= other for other in before) for b, a in zip(before, at, strict=True)
+    ]
+    assert test.scores(1.0).tolist() == wanted
+
+
 # -- means and slopes -------------------------------------------------------------------------------------------------
 
 
