@@ -29,8 +29,8 @@ def test_without_a_study_nothing_was_asked_and_times_have_their_interval(tmp_pat
     plant(tmp_path, grokked=6)
     first = screen(tmp_path)
     assert first.asked == ["Nothing was asked in advance: the page describes these runs."]
-    assert first.found[0] == "All 6 runs grokked."
-    assert re.fullmatch(r"Median T_gen: [\d,.]+ \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.found[1])
+    assert first.findings[0] == "All 6 runs grokked."
+    assert re.fullmatch(r"Median T_gen: [\d,.]+ \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.findings[1])
     assert first.decides == ["Nothing is open at this budget and these thresholds."]
     assert not any("single seeds decide" in line for line in first.sure)
 
@@ -39,7 +39,7 @@ def test_runs_that_waited_to_the_end_need_a_longer_budget_and_their_share_has_th
     plant(tmp_path, memorized=3)
     first = screen(tmp_path)
     # 1 - .025 ** (1 / 3) = .708: what zero of three leaves possible
-    assert first.found[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 to 71 %)."
+    assert first.findings[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 to 71 %)."
     assert "A longer budget: 3 runs had not generalized when it ended." in first.decides
     assert any("single seeds decide" in line for line in first.sure)
 

@@ -83,7 +83,7 @@ def test_the_end_and_the_final_score_are_two_words_for_two_numbers(tmp_path):
     final, end = o.chosen["final"].values["ood_test"], o.chosen["mean_last"]
     assert score(final) != score(end.values["ood_test"])
     assert f"{score(final)} last evaluation {score(end.values['ood_test'])} last {end.averaged}" in text
-    found = readings(tmp_path, "ood_val")[0].found
+    found = readings(tmp_path, "ood_val")[0].milestones
     assert found is not None
     assert f"{score(found.end)} last {found.end_rows}" in text
     assert "Peak End Drop" in text

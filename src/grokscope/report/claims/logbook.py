@@ -40,9 +40,12 @@ def write_logbook(claims: Claims, figures: Mapping[str, ClaimFigure], folder: Pa
     index = root / "pages" / "index.md"
     if index.exists() and f"# {TITLE}\n" not in index.read_text(encoding="utf-8"):
         raise ValueError(f"{folder}: there is a logbook of something else already; choose another folder")
-    pages = [(f"{i + 1}-{_slug(source)}", source, own) for i, (source, own) in enumerate(by_source(claims).items())]
-    for slug, source, own in pages:
-        cells = [cell for claim in own for cell in _cells(claim, figures.get(claim.id), now)]
+    pages = [
+        (f"{i + 1}-{_slug(source)}", source, source_claims)
+        for i, (source, source_claims) in enumerate(by_source(claims).items())
+    ]
+    for slug, source, source_claims in pages:
+        cells = [cell for claim in source_claims for cell in _cells(claim, figures.get(claim.id), now)]
         _write(root / "pages" / slug / "page.md", f"# {source}\n" + "".join(cells))
     rows = [f"| [{source.replace('|', '/')}](#/{slug}) |" for slug, source, _ in pages]
     _write(index, "\n".join([f"# {TITLE}", "", tally(claims), "", "## Pages", "", "| Page |", "| --- |", *rows, ""]))

@@ -11,13 +11,11 @@ def claims_markdown(claims: Claims) -> str:
     lines = [f"# {TITLE}", "", tally(claims), ""]
     if claims.problems:
         lines += [*(f"- not used: {_text(problem)}" for problem in claims.problems), ""]
-    for source, own in by_source(claims).items():
+    for source, source_claims in by_source(claims).items():
         lines += [f"## {_text(source)}", "", "| claim | outcome | study |", "|---|---|---|"]
-        lines += [
-            f"| {_cell(c.said)} | {SIGNS[c.outcome]} {_cell(c.words)} | {_cell(c.study or 'none')} |" for c in own
-        ]
+        lines += [_outcome_row(claim) for claim in source_claims]
         lines.append("")
-        for claim in own:
+        for claim in source_claims:
             lines += [f"### {_text(claim.id)}", "", *claim_body(claim), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -40,6 +38,11 @@ def claim_body(claim: ClaimResult) -> Sequence[str]:
     if claim.command:
         lines += ["", f"`{claim.command}`"]
     return lines
+
+
+def _outcome_row(claim: ClaimResult) -> str:
+    outcome = f"{SIGNS[claim.outcome]} {_cell(claim.words)}"
+    return f"| {_cell(claim.said)} | {outcome} | {_cell(claim.study or 'none')} |"
 
 
 def _text(text: str) -> str:

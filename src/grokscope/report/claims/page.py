@@ -26,8 +26,8 @@ def render_claims(claims: Claims, figures: Mapping[str, ClaimFigure]) -> str:
         "tally": tally(claims),
         "meaning": [(word, MEANING[word], claims.counts.get(word, 0)) for word in MEANING],
         "sources": [
-            {"name": source, "anchor": f"source-{i}", "claims": [_shown(c, figures.get(c.id)) for c in own]}
-            for i, (source, own) in enumerate(by_source(claims).items())
+            {"name": source, "anchor": f"source-{i}", "claims": [_shown(c, figures.get(c.id)) for c in source_claims]}
+            for i, (source, source_claims) in enumerate(by_source(claims).items())
         ],
     }
     return _environment().get_template("claims.html.j2").render(context) + "\n"

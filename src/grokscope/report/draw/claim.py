@@ -37,9 +37,9 @@ def draw_claim(figure: "FigureBase", shown: ClaimFigure) -> None:
     labels = []
     for i, arm in enumerate(arms):
         role = f"group-{i % GROUP_COLORS + 1}"
-        own = [c for c in shown.curves if c.group == arm]
-        _lines(axes, own, role, i)
-        ends = [c.values[-1] for c in own]
+        curves = [c for c in shown.curves if c.group == arm]
+        _lines(axes, curves, role, i)
+        ends = [c.values[-1] for c in curves]
         labels.append((float(np.median(ends)), brief(arm, NAME), role))
     axis.dress(axes)
     axes.set_xlabel(axis.label, fontsize=9.5)

@@ -23,9 +23,9 @@ BELOW = -52.0
 """Points from the axes' lower edge to the first row of the table of runs at risk."""
 
 
-def survival_axis(scale: Scale, found: Sequence[Arm], unit: str = "step") -> StepAxis:
+def survival_axis(scale: Scale, arms: Sequence[Arm], unit: str = "step") -> StepAxis:
     """Positive times on the scale; what is not positive (held-out came first) stands at 0."""
-    times = np.concatenate([a.times.at for a in found]) if found else np.array([1.0])
+    times = np.concatenate([a.times.at for a in arms]) if arms else np.array([1.0])
     positive = times[times > 0]
     last = float(positive.max()) if len(positive) else 10.0
     first = float(positive.min()) if len(positive) else 1.0
@@ -33,18 +33,18 @@ def survival_axis(scale: Scale, found: Sequence[Arm], unit: str = "step") -> Ste
     return StepAxis(scale, min(low, last / 10), last, zero=True, unit=unit)
 
 
-def figure_height(found: Sequence[Arm]) -> float:
-    return TOP + PLOT + FOOT + ROW * (min(len(found), DRAWN) + 1)
+def figure_height(arms: Sequence[Arm]) -> float:
+    return TOP + PLOT + FOOT + ROW * (min(len(arms), DRAWN) + 1)
 
 
-def draw_survival(figure: "FigureBase", found: Sequence[Arm], axis: StepAxis, what: str) -> None:
+def draw_survival(figure: "FigureBase", arms: Sequence[Arm], axis: StepAxis, what: str) -> None:
     """One panel: rising shares, bands, censor ticks, and the number at risk beneath the ticks."""
     (axes,) = axes_rows(figure, [PLOT], left=LEFT, right=RIGHT, top=TOP)
     axes.set_ylim(-0.03, 1.05)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     ruled(axes)
     axis.dress(axes)
-    drawn = found[:DRAWN]
+    drawn = arms[:DRAWN]
     for i, arm in enumerate(drawn):
         if arm.estimate is not None:
             _draw_arm(axes, i, arm, axis)
@@ -82,11 +82,11 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
     )  # fmt: skip
 
 
-def _risk_table(axes: "Axes", found: Sequence[Arm], axis: StepAxis) -> None:
+def _risk_table(axes: "Axes", arms: Sequence[Arm], axis: StepAxis) -> None:
     """Under each tick the runs still at risk, a row per group behind its line's color and dash."""
     ticks, _, _ = axis.ticks()
     _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
-    for i, arm in enumerate(found):
+    for i, arm in enumerate(arms):
         _swatch(axes, i, -LEFT + 4, i + 1)
         for step in ticks:
             _under(axes, str(arm.at_risk(step)), 0, i + 1, "ink", "center", step)

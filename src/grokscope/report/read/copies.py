@@ -61,9 +61,9 @@ def is_import(subject: Subject) -> bool:
 
 def copies_note(copies: Iterable[Copy]) -> str:
     """Which runs are not counted, and why; by folder where several have one name. Empty where there are none."""
-    found = list(copies)
-    imports = [c for c in found if is_import(c.copy)]
-    others = [c for c in found if not is_import(c.copy)]
+    every = list(copies)
+    imports = [c for c in every if is_import(c.copy)]
+    others = [c for c in every if not is_import(c.copy)]
     notes = [
         _note(imports, "an imported copy of a run that is", "imported copies of runs that are"),
         _note(others, "another folder of a run that is", "other folders of runs that are"),
@@ -71,17 +71,17 @@ def copies_note(copies: Iterable[Copy]) -> str:
     return " ".join(note for note in notes if note)
 
 
-def _note(found: Sequence[Copy], one: str, several: str) -> str:
-    if not found:
+def _note(copies: Sequence[Copy], one: str, several: str) -> str:
+    if not copies:
         return ""
-    they = one if len(found) == 1 else several
-    named = Counter(s.name for s in {id(s): s for c in found for s in (c.copy, c.original)}.values())
+    they = one if len(copies) == 1 else several
+    named = Counter(s.name for s in {id(s): s for c in copies for s in (c.copy, c.original)}.values())
 
-    def told(s: Subject) -> str:
+    def designation(s: Subject) -> str:
         return s.path if named[s.name] > 1 and s.path is not None else s.name
 
-    listing = "; ".join(f"{told(c.copy)} (of {told(c.original)})" for c in found)
-    return f"{plural(len(found), 'run')} left out everywhere on this page, as {they} counted already: {listing}."
+    listing = "; ".join(f"{designation(c.copy)} (of {designation(c.original)})" for c in copies)
+    return f"{plural(len(copies), 'run')} left out everywhere on this page, as {they} counted already: {listing}."
 
 
 def _same_run(one: Subject, two: Subject, settings: Mapping[int, Mapping[str, Any]]) -> bool:

@@ -40,7 +40,7 @@ class Dissected(CheckpointView):
 
 
 @dataclass(frozen=True)
-class Found:
+class Dissections:
     """All dissections of a group of runs."""
 
     main: list[Dissected] = field(default_factory=list)
@@ -57,38 +57,38 @@ class Found:
     """Run -> what another program published of it."""
 
 
-def find_dissections(readings: Sequence[Reading]) -> Found:
-    found = Found()
+def find_dissections(readings: Sequence[Reading]) -> Dissections:
+    dissections = Dissections()
     for reading in readings:
         if reading.subject.path is not None and (Path(reading.subject.path) / FOLDER).is_dir():
-            _add(found, reading, Path(reading.subject.path))
-    return found
+            _add(dissections, reading, Path(reading.subject.path))
+    return dissections
 
 
-def _add(found: Found, reading: Reading, run: Path) -> None:
+def _add(dissections: Dissections, reading: Reading, run: Path) -> None:
     """What one run's folder holds."""
     name, root = reading.subject.name, run / FOLDER
     tables, unread = published_tables(run)
     if tables:
-        found.published[name] = tables
-    found.foreign.extend(f"{name}/{FOLDER}/{PUBLISHED}/{file}" for file in unread)
+        dissections.published[name] = tables
+    dissections.foreign.extend(f"{name}/{FOLDER}/{PUBLISHED}/{file}" for file in unread)
     places = {path.parent for path in chain.from_iterable(root.rglob(f"{part}.json") for part in PARTS)}
     ours = sorted(p for p in places if p != root / PUBLISHED and root / PUBLISHED not in p.parents)
-    read = {folder: d for folder in ours if (d := _read(folder, reading, run, found)) is not None}
+    read = {folder: d for folder in ours if (d := _read(folder, reading, run, dissections)) is not None}
     steps = sorted((d for folder, d in read.items() if folder != root), key=lambda d: d.step or 0)
     if root in read or steps:
-        found.main.append(read[root] if root in read else steps[-1])
+        dissections.main.append(read[root] if root in read else steps[-1])
     if len(steps) > 1:
-        found.along[name] = steps
-    found.outdated.extend(outdated(run).values())
+        dissections.along[name] = steps
+    dissections.outdated.extend(outdated(run).values())
 
 
-def _read(folder: Path, reading: Reading, run: Path, found: Found) -> Dissected | None:
-    """The records of one checkpoint; what cannot be read is told in `found`."""
-    probes = _part(ProbesFile, folder, reading, run, found)
-    erasures = _part(ErasuresFile, folder, reading, run, found)
-    steering = _part(SteeringFile, folder, reading, run, found)
-    neurons = _part(NeuronsFile, folder, reading, run, found)
+def _read(folder: Path, reading: Reading, run: Path, dissections: Dissections) -> Dissected | None:
+    """The records of one checkpoint; what cannot be read is noted in `dissections`."""
+    probes = _part(ProbesFile, folder, reading, run, dissections)
+    erasures = _part(ErasuresFile, folder, reading, run, dissections)
+    steering = _part(SteeringFile, folder, reading, run, dissections)
+    neurons = _part(NeuronsFile, folder, reading, run, dissections)
     shared = next((file for file in (probes, erasures, steering, neurons) if file is not None), None)
     if shared is None:
         return None
@@ -108,18 +108,20 @@ def _read(folder: Path, reading: Reading, run: Path, found: Found) -> Dissected 
 File = TypeVar("File", bound=PartFile)
 
 
-def _part(kind: type[File], folder: Path, reading: Reading, run: Path, found: Found) -> File | None:
+def _part(kind: type[File], folder: Path, reading: Reading, run: Path, dissections: Dissections) -> File | None:
     path = folder / f"{kind.NAME}.json"
     if not path.is_file():
         return None
     try:
         return kind.read(path)
     except NotOurs:
-        found.foreign.append(f"{reading.subject.name}/{path.relative_to(run)}")
+        dissections.foreign.append(f"{reading.subject.name}/{path.relative_to(run)}")
     except Outdated:
         pass  # `store.dissected.outdated` has the command that redoes it
     except ValueError as error:
-        found.damaged.append(f"{reading.subject.name}/{str(error).replace(f'{path}', str(path.relative_to(run)))}")
+        dissections.damaged.append(
+            f"{reading.subject.name}/{str(error).replace(f'{path}', str(path.relative_to(run)))}"
+        )
     return None
 
 

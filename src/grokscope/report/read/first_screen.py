@@ -26,7 +26,7 @@ class FirstScreen:
     """Sentences, in the order in which they are read."""
 
     asked: list[str]
-    found: list[str]
+    findings: list[str]
     answered: bool
     """Whether the sentences after the first answer hypotheses."""
     verdict: tuple[str, str] | None
@@ -41,7 +41,7 @@ def first_screen(material: Material) -> FirstScreen:
     groups = material.groups()
     return FirstScreen(
         asked=_asked(material, results),
-        found=_found(material, groups, results),
+        findings=_found(material, groups, results),
         answered=bool(results),
         verdict=expectation_verdict(rows) if rows else None,
         sure=_sure(material, groups, results),
@@ -80,17 +80,17 @@ def _found(
 def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
     """Median T_gen of each group that has one with its interval, or how many runs reached it at all with the exact
     interval of the share."""
-    found = [arm for arm in arms(groups, "T_gen") if len(arm.times)]
-    runs, reached = sum(len(arm.times) for arm in found), sum(arm.times.events for arm in found)
+    judged = [arm for arm in arms(groups, "T_gen") if len(arm.times)]
+    runs, reached = sum(len(arm.times) for arm in judged), sum(arm.times.events for arm in judged)
     if runs < 2:
         return []
     if not reached:
-        pooled = ", groups pooled" if len(found) > 1 else ""
+        pooled = ", groups pooled" if len(judged) > 1 else ""
         return [f"The threshold was reached in 0 of {runs:,} runs{pooled} ({_share(reached, runs)})."]
-    if len(found) > NAMED:
+    if len(judged) > NAMED:
         return []
-    word = "Median T_gen of" if len(found) > 1 else "Median T_gen:"
-    return [f"{word} {'; '.join(_median(arm, len(found) > 1) for arm in found)}."]
+    word = "Median T_gen of" if len(judged) > 1 else "Median T_gen:"
+    return [f"{word} {'; '.join(_median(arm, len(judged) > 1) for arm in judged)}."]
 
 
 def _median(arm: Arm, named: bool) -> str:

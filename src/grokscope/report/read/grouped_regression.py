@@ -48,8 +48,8 @@ class Grouped:
     @cached_property
     def groups(self) -> dict[int, np.ndarray]:
         """Group -> (t,) held-out loss."""
-        found = {int(m[2]): v for c, v in self.metrics.items() if (m := _LOSS.fullmatch(c)) and m[1] == self.split}
-        return dict(sorted(found.items()))
+        losses = {int(m[2]): v for c, v in self.metrics.items() if (m := _LOSS.fullmatch(c)) and m[1] == self.split}
+        return dict(sorted(losses.items()))
 
     @property
     def trivial(self) -> float | None:
@@ -93,11 +93,11 @@ class Grouped:
         from grokscope.trajectory import spike_links
 
         trajectory = self.reading.trajectory
-        found = spike_links(trajectory, self.split) if trajectory is not None else []
-        near = [s for s in found if s.near]
+        links = spike_links(trajectory, self.split) if trajectory is not None else []
+        near = [s for s in links if s.near]
         if near:
             return min(near, key=lambda s: abs(s.lag or 0.0))
-        return max(found, key=lambda s: s.spike.numbers["ratio"], default=None)
+        return max(links, key=lambda s: s.spike.numbers["ratio"], default=None)
 
 
 def lowest(clock: np.ndarray, loss: np.ndarray | None) -> tuple[float, float, float] | None:
@@ -127,9 +127,9 @@ def grouped(groups: Mapping[str, Sequence[Reading]], split: str) -> dict[str, li
     """Groups of runs that are regressions with losses by group."""
     out = {}
     for name, members in groups.items():
-        found = [g for r in members if r.kind == "regression" and (g := Grouped(r, split)).metrics and g.groups]
-        if found:
-            out[name] = found
+        regressions = [g for r in members if r.kind == "regression" and (g := Grouped(r, split)).metrics and g.groups]
+        if regressions:
+            out[name] = regressions
     return out
 
 

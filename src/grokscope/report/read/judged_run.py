@@ -60,21 +60,23 @@ class Reading:
         return "no verdict" if self.subject.state == "done" else self.subject.state
 
     @property
-    def found(self) -> "Milestones | None":
+    def milestones(self) -> "Milestones | None":
         return self.verdict.milestones if self.verdict is not None else None
 
     @property
     def fit(self) -> "Milestone | None":
-        return self.found.T_fit if self.found is not None else None
+        return self.milestones.T_fit if self.milestones is not None else None
 
     @property
     def gen(self) -> "Milestone | None":
-        return self.found.T_gen if self.found is not None else None
+        return self.milestones.T_gen if self.milestones is not None else None
 
     @property
     def flicker(self) -> bool:
         """The threshold was touched, but never held for longer than chance."""
-        return self.found is not None and self.found.T_gen_lasting.censored and not self.found.T_gen.censored
+        if self.milestones is None:
+            return False
+        return self.milestones.T_gen_lasting.censored and not self.milestones.T_gen.censored
 
     @property
     def kind(self) -> str:
@@ -82,7 +84,7 @@ class Reading:
 
     @property
     def threshold(self) -> float | None:
-        return self.found.threshold if self.found is not None else None
+        return self.milestones.threshold if self.milestones is not None else None
 
     @property
     def trivial(self) -> float | None:
@@ -161,13 +163,15 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
     """
     from grokscope.registry import nearest
 
-    found = list(dict.fromkeys(chain.from_iterable(s.trajectory.splits for s in subjects if s.trajectory is not None)))
-    if not found:
+    held_out = list(
+        dict.fromkeys(chain.from_iterable(s.trajectory.splits for s in subjects if s.trajectory is not None))
+    )
+    if not held_out:
         return [first or "held-out"]
-    if first is not None and first not in found:
-        raise ValueError(f"no run has a held-out split {first!r}{nearest(first, found)}")
-    lead = first or speaking(found)
-    return [lead, *(name for name in found if name != lead)]
+    if first is not None and first not in held_out:
+        raise ValueError(f"no run has a held-out split {first!r}{nearest(first, held_out)}")
+    lead = first or speaking(held_out)
+    return [lead, *(name for name in held_out if name != lead)]
 
 
 def unit_of(readings: Sequence[Reading]) -> str:

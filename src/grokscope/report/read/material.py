@@ -80,8 +80,8 @@ def collect(
     from grokscope.trajectory import Criteria
 
     given, copies = set_aside(as_subjects(runs))
-    own = [c.copy for c in copies if not is_import(c.copy)]
-    refuse_mixed((s.path or s.name, s.record) for s in [*given, *own])
+    folders = [c.copy for c in copies if not is_import(c.copy)]
+    refuse_mixed((s.path or s.name, s.record) for s in [*given, *folders])
     unchecked = refuse_mixed((s.path or s.name, s.record) for s in given)
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()

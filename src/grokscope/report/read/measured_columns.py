@@ -28,8 +28,8 @@ def group_bands(described: Described, groups: dict[str, list[Reading]]) -> dict[
 def _band(members: list[Reading], described: Described) -> Band | None:
     """Median and band of the column; where it is a mean over parts, the band reaches over all parts of all runs."""
     members = [r for r in members if _means_something(r, described)]
-    made = [_over(members, column, described.scale) for column in (described.column, *(described.around or ()))]
-    band, *edges = made
+    bands = [_over(members, column, described.scale) for column in (described.column, *(described.around or ()))]
+    band, *edges = bands
     if band is None or len(edges) != 2 or edges[0] is None or edges[1] is None:
         return band
     return replace(band, low=edges[0].low, high=edges[1].high, kind="range")

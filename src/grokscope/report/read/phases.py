@@ -30,7 +30,7 @@ class Phase:
 def phases_of(reading: Reading) -> list[Phase]:
     """In order; empty for a run that could not be judged. A plateau is there only where held-out began to rise after
     train was fitted, or never did."""
-    milestones, last = reading.found, reading.last
+    milestones, last = reading.milestones, reading.last
     if milestones is None or last is None:
         return []
     fit, gen = milestones.T_fit, milestones.T_gen
@@ -52,11 +52,11 @@ def phases_of(reading: Reading) -> list[Phase]:
 
 def _kept(reading: Reading) -> str:
     """Whether it stayed there."""
-    assert reading.found is not None
-    stable = reading.found.T_gen_stable
+    assert reading.milestones is not None
+    stable = reading.milestones.T_gen_stable
     if stable.censored:
         return "which it did not keep"
-    if stable.at == reading.found.T_gen.at:
+    if stable.at == reading.milestones.T_gen.at:
         return "kept to the end"
     return f"kept from {stable.at:,.0f} on"
 

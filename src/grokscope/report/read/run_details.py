@@ -46,7 +46,7 @@ class Detail:
 
     reading: Reading
     anchor: str
-    own: list[tuple[str, str]]
+    differing: list[tuple[str, str]]
     """Settings in which this run differs from others of its group."""
     settings: list[tuple[str, str, bool]]
     """All settings: key, value, whether the user gave it."""
@@ -73,7 +73,7 @@ def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str],
                 Detail(
                     r,
                     anchors[r.subject.name],
-                    own=[(k, shown(settings.get(k, "absent"))) for k in keys if k != "seed"],
+                    differing=[(k, shown(settings.get(k, "absent"))) for k in keys if k != "seed"],
                     settings=[] if brief else _settings(r),
                     origin=_origin(r)[:BRIEF] if brief else _origin(r),
                     config=None if brief else config_file(r),
@@ -171,7 +171,7 @@ def _interventions(reading: Reading) -> list[str]:
 
 def _origin(reading: Reading) -> list[tuple[str, str]]:
     subject = reading.subject
-    facts, made = subject.record.get("facts") or {}, subject.record.get("provenance") or {}
+    facts, provenance = subject.record.get("facts") or {}, subject.record.get("provenance") or {}
     out = []
     if subject.path is not None:
         out.append(("folder", subject.path))
@@ -185,15 +185,14 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
     if lineage := subject.record.get("lineage"):
         front = "imported from" if imported(reading) else "continued from"
         out.append((front, ", ".join(f"{k} {shown(v)}" for k, v in flat(lineage).items())))
-    if packages := made.get("packages"):
-        out.append(
-            ("versions", ", ".join([f"python {made.get('python', '?')}", *(f"{k} {v}" for k, v in packages.items())]))
-        )
-    if machine := [str(made[k]) for k in ("processor", "platform") if made.get(k)]:
+    if packages := provenance.get("packages"):
+        python = f"python {provenance.get('python', '?')}"
+        out.append(("versions", ", ".join([python, *(f"{name} {version}" for name, version in packages.items())])))
+    if machine := [str(provenance[k]) for k in ("processor", "platform") if provenance.get(k)]:
         out.append(("machine", ", ".join(machine)))
-    if git := made.get("git"):
+    if git := provenance.get("git"):
         out.append(("git", f"{str(git.get('commit'))[:12]}{' with local changes' if git.get('dirty') else ''}"))
-    if started := made.get("command"):
+    if started := provenance.get("command"):
         out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
     out += [("intervention", line) for line in _interventions(reading)]
     notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]

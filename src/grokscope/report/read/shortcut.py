@@ -61,8 +61,8 @@ class Outcome:
         epochs = self.subject.metrics.get("epoch")
         if epochs is None:
             return None
-        found = epochs[self.subject.metrics["step"] == step]
-        return float(found[0]) if len(found) and np.isfinite(found[0]) else None
+        here = epochs[self.subject.metrics["step"] == step]
+        return float(here[0]) if len(here) and np.isfinite(here[0]) else None
 
 
 def _evaluated(trajectory: Any) -> list[str]:
@@ -102,16 +102,16 @@ def heat_rows(readings: Sequence[Reading], splits: Sequence[str]) -> tuple[list[
     hospitals = meta.get("environments") or {}
     rows = []
     for split in splits:
-        found = sorted({int(m[2]) for c in columns if (m := _ENVIRONMENT.fullmatch(c)) and m[1] == split})
+        environments = sorted({int(m[2]) for c in columns if (m := _ENVIRONMENT.fullmatch(c)) and m[1] == split})
         whole = _cells(finals, split, classes, names)
-        if len(found) > 1:
+        if len(environments) > 1:
             rows += [
                 Heat(split, str(hospitals.get(str(e), e)), _cells(finals, f"{split}_env{e}", classes, names))
-                for e in found
+                for e in environments
             ]
-        if found and whole:
-            one = str(hospitals.get(str(found[0]), found[0]))
-            rows.append(Heat(split, one if len(found) == 1 else "all of them", whole))
+        if environments and whole:
+            one = str(hospitals.get(str(environments[0]), environments[0]))
+            rows.append(Heat(split, one if len(environments) == 1 else "all of them", whole))
     return names, rows
 
 
@@ -119,7 +119,7 @@ def _cells(
     finals: Sequence[Mapping[str, float]], part: str, classes: Sequence[int], names: Sequence[str]
 ) -> dict[str, Spread]:
     columns = {"all": f"{part}_acc", **{n: f"{part}_class{c}_acc" for c, n in zip(classes, names, strict=True)}}
-    return {name: found for name, column in columns.items() if (found := _spread(finals, column))}
+    return {name: spread for name, column in columns.items() if (spread := _spread(finals, column))}
 
 
 def _final(reading: Reading) -> dict[str, float]:
@@ -159,24 +159,26 @@ class SizeCurve:
     def critical(self) -> int | None:
         """The smallest size from which, there and at every larger one, at least half of the runs end at the
         threshold."""
-        found = None
+        smallest = None
         for size in reversed(self.sizes):
             ends = self.at(size, 2)
             if self.threshold is None or 2 * sum(v >= self.threshold for v in ends) < len(ends):
                 break
-            found = size
-        return found
+            smallest = size
+        return smallest
 
 
 def size_curves(readings: Iterable[Reading]) -> list[SizeCurve]:
     """Families of runs that differ in `task.n_train` (and the seed) only, where it takes at least two values."""
     families: dict[tuple[str, str], list[Reading]] = {}
     for r in readings:
-        if r.subject.config is not None and r.found is not None and r.found.peak is not None:
+        if r.subject.config is not None and r.milestones is not None and r.milestones.peak is not None:
             families.setdefault(_family(r), []).append(r)
     out = []
     for (name, _), members in families.items():
-        points = [(_size(r), float(r.found.peak), float(r.found.end)) for r in members if r.found is not None]
+        points = [
+            (_size(r), float(r.milestones.peak), float(r.milestones.end)) for r in members if r.milestones is not None
+        ]
         if len({n for n, _, _ in points}) > 1:
             out.append(SizeCurve(name, sorted(points), members[0].threshold, members[0].trivial))
     return out

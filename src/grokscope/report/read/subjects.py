@@ -83,10 +83,10 @@ class Subject:
 def effective_rates(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """``elr_mean``, ``elr_low`` and ``elr_high`` over the scale-invariant tensors (`effective_lr/<tensor>`), at each
     evaluation over those that have a finite value; nothing where none was recorded."""
-    found = [values for name, values in table.items() if name.startswith("effective_lr/")]
-    if not found:
+    recorded = [values for name, values in table.items() if name.startswith("effective_lr/")]
+    if not recorded:
         return {}
-    every = np.array(found)
+    every = np.array(recorded)
     known = np.isfinite(every)
     some = known.any(axis=0)
     mean = np.where(known, every, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -150,10 +150,10 @@ def gather(runs: "Iterable[Run | Subject]", by_name: bool = False) -> list[Subje
 
 
 def groups(subjects: Iterable[Subject]) -> dict[str, list[Subject]]:
-    found: dict[str, list[Subject]] = {}
+    by_group: dict[str, list[Subject]] = {}
     for subject in subjects:
-        found.setdefault(subject.group, []).append(subject)
-    return found
+        by_group.setdefault(subject.group, []).append(subject)
+    return by_group
 
 
 def natural(name: str) -> list[str | float]:
@@ -182,10 +182,10 @@ def _separate_groups(subjects: list[Subject]) -> list[Subject]:
     label: dict[int, str] = {}
     for name, members in groups(subjects).items():
         essentials = {id(s): _essential(s) for s in members if s.config is not None}
-        parents = {own[_FROM] for own in essentials.values()} - {""}
+        parents = {essential[_FROM] for essential in essentials.values()} - {""}
         keys = [k for k in differing(list(essentials.values())) if k != _FROM or len(parents) > 1]
-        for i, own in essentials.items():
-            words = [w for k in keys if (w := _difference(k, own.get(k)))]
+        for i, essential in essentials.items():
+            words = [w for k in keys if (w := _difference(k, essential.get(k)))]
             label[i] = f"{name} · {', '.join(words)}" if words else name
     return [replace(s, group=label.get(id(s), s.group)) for s in subjects]
 

@@ -49,8 +49,8 @@ def summarize(readings: Sequence[Reading]) -> Summary:
 
 def counts(readings: Sequence[Reading]) -> list[tuple[str, int]]:
     """Outcomes and how often, verdicts in the glossary's order first; unfinished runs are counted by their state."""
-    found = Counter(r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings)
-    return [(name, found[name]) for name in dict.fromkeys([*VERDICTS, *found]) if name in found]
+    tally = Counter(r.outcome if r.final_verdict else STATE_WORDS.get(r.open_state, r.open_state) for r in readings)
+    return [(name, tally[name]) for name in dict.fromkeys([*VERDICTS, *tally]) if name in tally]
 
 
 def headline(summary: Summary, planned: int = 0) -> str:
@@ -66,7 +66,7 @@ def headline(summary: Summary, planned: int = 0) -> str:
         return f"None of {_runs(total)} has a verdict yet: {listed(waiting)}." if total > 1 else _single_open(summary)
     if total == 1:
         return _single(next(iter(summary.outcomes.values()))[0])
-    body = _judged({name: len(found) for name, found in summary.outcomes.items()}, total)
+    body = _judged({name: len(members) for name, members in summary.outcomes.items()}, total)
     return f"{body[0].upper()}{body[1:]}{f'; {listed(waiting)}' if waiting else ''}."
 
 
@@ -141,12 +141,12 @@ def when(readings: Sequence[Reading]) -> str | None:
 
 def versions(readings: Sequence[Reading]) -> list[str]:
     """``torch 2.14.1`` ...: every version of the main packages that any run records; several are all named."""
-    found: dict[str, set[str]] = {}
+    recorded: dict[str, set[str]] = {}
     for reading in readings:
         for name, version in ((reading.subject.record.get("provenance") or {}).get("packages") or {}).items():
             if name in ("grokscope", "torch"):
-                found.setdefault(name, set()).add(str(version))
-    return [f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(found.items())]
+                recorded.setdefault(name, set()).add(str(version))
+    return [f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(recorded.items())]
 
 
 @cache

@@ -37,41 +37,41 @@ def arms(groups: Mapping[str, Sequence[Reading]], what: str) -> list[Arm]:
 
     out = []
     for group, readings in groups.items():
-        found = [r.found for r in readings if r.found is not None]
-        missing = len(readings) - len(found)
+        judged = [r.milestones for r in readings if r.milestones is not None]
+        missing = len(readings) - len(judged)
         if what == "delay":
-            times, unfitted = delays_of(found)
+            times, unfitted = delays_of(judged)
             missing += unfitted
         else:
-            times = times_of(found, what)
+            times = times_of(judged, what)
         out.append(Arm(group, times, missing, survival(times) if len(times) else None))
     return out
 
 
-def worth_drawing(found: Sequence[Arm]) -> bool:
+def worth_drawing(arms: Sequence[Arm]) -> bool:
     """Two runs or more, and one that reached it: curves that all lie at 0 % say less than the sentence does."""
-    return sum(len(a.times) for a in found) > 1 and any(a.times.events for a in found)
+    return sum(len(a.times) for a in arms) > 1 and any(a.times.events for a in arms)
 
 
-def pairs(found: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]:
+def pairs(arms: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]:
     """Log-rank tests between all pairs of up to COMPARED groups, with Holm's adjusted p (Holm 1979) over the family."""
     from grokscope.trajectory import logrank
 
-    usable = [a for a in found if len(a.times)]
+    usable = [a for a in arms if len(a.times)]
     if not 2 <= len(usable) <= COMPARED:
         return []
     tests = [(a, b, logrank(a.times, b.times)) for a, b in combinations(usable, 2)]
-    told = [t[2].p for t in tests if t[2].p is not None]
-    adjusted = iter(holm(told))
+    known = [t[2].p for t in tests if t[2].p is not None]
+    adjusted = iter(holm(known))
     return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
 
 
-def spoken_survival(found: Sequence[Arm], what: str) -> str:
+def spoken_survival(arms: Sequence[Arm], what: str) -> str:
     """What the figure shows, with its numbers."""
     subject = "the delay from fitting to generalizing" if what == "delay" else "the step of generalization"
-    turnbull = any(a.estimate is not None and a.estimate.method == "Turnbull" for a in found)
+    turnbull = any(a.estimate is not None and a.estimate.method == "Turnbull" for a in arms)
     parts = [f"{'Turnbull estimates' if turnbull else 'Kaplan-Meier curves'} of {subject}."]
-    for arm in found:
+    for arm in arms:
         k = arm.estimate
         if k is None:
             parts.append(f"{arm.group}: no run with evaluations.")
@@ -82,11 +82,11 @@ def spoken_survival(found: Sequence[Arm], what: str) -> str:
     return " ".join(parts)
 
 
-def survival_rows(found: Sequence[Arm]) -> list[dict[str, Any]]:
+def survival_rows(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """The drawn curves: by each time the share that has reached it, with its band, and who is at risk; then each run
     that had not, where it ended."""
     rows: list[dict[str, Any]] = []
-    for arm in found:
+    for arm in arms:
         k = arm.estimate
         if k is None:
             continue

@@ -63,18 +63,18 @@ def _row(r: Reading, anchor: str) -> VerdictRow:
     state = STATE_NOTES.get(r.subject.state, "")
     if r.verdict is None:
         return VerdictRow(r, anchor, r.subject.label, r.outcome, "", NONE, "", *(blank,) * 7, why=why(r))
-    found = r.verdict.milestones
+    milestones = r.verdict.milestones
     robust, more = robustness(r)
     extra = ", ".join(x for x in (r.verdict.qualifier or "", state if r.provisional else "") if x)
     return VerdictRow(
         r, anchor, r.subject.label, r.outcome, extra, robust, more,
-        fit=_moment(found.T_fit),
+        fit=_moment(milestones.T_fit),
         gen=_generalized(r),
-        delay=_delay(found.delay, steps),
-        ratio=replace(_delay(found.delay_ratio, factor), sub="", title=""),
-        peak=Cell(score(found.peak), f"at {steps(found.peak_step)}", sort=found.peak),
-        end=Cell(score(found.end), f"last {found.end_rows}", sort=found.end),
-        drop=Cell(score(found.drop), f"noise {score(found.noise.band)}", sort=found.drop),
+        delay=_delay(milestones.delay, steps),
+        ratio=replace(_delay(milestones.delay_ratio, factor), sub="", title=""),
+        peak=Cell(score(milestones.peak), f"at {steps(milestones.peak_step)}", sort=milestones.peak),
+        end=Cell(score(milestones.end), f"last {milestones.end_rows}", sort=milestones.end),
+        drop=Cell(score(milestones.drop), f"noise {score(milestones.noise.band)}", sort=milestones.drop),
         why=why(r),
     )  # fmt: skip
 
@@ -88,12 +88,12 @@ def _moment(moment: Any) -> Cell:
 
 
 def _generalized(r: Reading) -> Cell:
-    assert r.found is not None
-    cell = _moment(r.found.T_gen)
+    assert r.milestones is not None
+    cell = _moment(r.milestones.T_gen)
     if r.flicker:
         return replace(cell, sub="touched, not held", title="reached in single evaluations only")
-    if r.found.T_gen_lasting.at != r.found.T_gen.at:
-        return replace(cell, sub=f"lasting from {steps(r.found.T_gen_lasting.at)}")
+    if r.milestones.T_gen_lasting.at != r.milestones.T_gen.at:
+        return replace(cell, sub=f"lasting from {steps(r.milestones.T_gen_lasting.at)}")
     return cell
 
 
@@ -150,14 +150,14 @@ def event_rows(readings: Sequence[Reading]) -> list[dict[str, Any]]:
         for event in r.events:
             kinds.setdefault(event.kind, []).append(event)
         out.extend(
-            {"reading": r, "kind": kind, "count": len(found), "steps": _when(found), "events": found}
-            for kind, found in kinds.items()
+            {"reading": r, "kind": kind, "count": len(events), "steps": _when(events), "events": events}
+            for kind, events in kinds.items()
         )
     return out
 
 
-def _when(found: Sequence[Any]) -> str:
-    at = [e.at for e in found]
+def _when(events: Sequence[Any]) -> str:
+    at = [e.at for e in events]
     return ", ".join(steps(s) for s in at) if len(at) <= 4 else f"{steps(at[0])} to {steps(at[-1])}"
 
 
@@ -201,7 +201,7 @@ def flat_records(readings: Sequence[Reading]) -> list[dict[str, Any]]:
 
 
 def _record(r: Reading) -> dict[str, Any]:
-    found = r.found
+    milestones = r.milestones
     record: dict[str, Any] = {
         "run": r.subject.name,
         "group": r.subject.group,
@@ -214,12 +214,12 @@ def _record(r: Reading) -> dict[str, Any]:
         "last_step": r.last,
     }
     for name in ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable"):
-        moment = getattr(found, name) if found else None
+        moment = getattr(milestones, name) if milestones else None
         record |= {
             name: moment.at if moment and not moment.censored else None,
             f"{name}_after": moment.previous if moment and not moment.censored else None,
             f"{name}_censored": moment.censored if moment else None,
         }
     for name in ("peak", "peak_step", "end", "end_rows", "final", "drop"):
-        record[name] = getattr(found, name) if found else None
+        record[name] = getattr(milestones, name) if milestones else None
     return record | {"peak_rule": peak_rule(r.split)}

@@ -29,7 +29,7 @@ def sections_of(material: Material) -> list[Section]:
 
 
 def _built_in() -> list[tuple[float, Make]]:
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+    modules = [import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__)]
     return [(module.PLACE, module.section) for module in modules if hasattr(module, "PLACE")]
 
 

@@ -74,14 +74,14 @@ def _prevalence(subjects: Sequence[Subject]) -> list[Block]:
     """Share of the last label (with two, the positive one) by environment, or by group, as the facts name them."""
     for subject in subjects:
         meta = (subject.record.get("facts") or {}).get("meta") or {}
-        found = meta.get("prevalence")
-        if not isinstance(found, Mapping) or not found:
+        prevalence = meta.get("prevalence")
+        if not isinstance(prevalence, Mapping) or not prevalence:
             continue
-        kind = "environment" if set(found) <= set(meta.get("environments") or found) else "group"
+        kind = "environment" if set(prevalence) <= set(meta.get("environments") or prevalence) else "group"
         names = meta.get(f"{kind}s") or {}
         label = str((meta.get("labels") or ["the last label"])[-1])
-        shares = [f"{names.get(key, key)}: {_percent(share)}" for key, share in list(found.items())[:MANY]]
-        more = f", and {len(found) - MANY} more" if len(found) > MANY else ""
+        shares = [f"{names.get(key, key)}: {_percent(share)}" for key, share in list(prevalence.items())[:MANY]]
+        more = f", and {len(prevalence) - MANY} more" if len(prevalence) > MANY else ""
         return [Words(f"Share of {label} by {kind}, as the task makes it: {', '.join(shares)}{more}.")]
     return []
 

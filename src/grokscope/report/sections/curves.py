@@ -132,8 +132,8 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
         return curve_axis(material.lead, scale)
 
     ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
-    told = ends if len(ends) <= TOLD else [*ends[:TOLD], f"and {len(ends) - TOLD} more groups"]
-    alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(told)}."
+    ends_shown = ends if len(ends) <= TOLD else [*ends[:TOLD], f"and {len(ends) - TOLD} more groups"]
+    alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(ends_shown)}."
     drawn = {p.group: b for p in panels if (b := p.bands.get(p.splits[0])) is not None}
     return blocks.Panel(
         lambda figure, scale: draw_overview(figure, panels, axis(scale)),

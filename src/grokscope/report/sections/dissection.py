@@ -12,7 +12,7 @@ from grokscope.figures.dissection import (
     STEERING,
     Picture,
 )
-from grokscope.report.read.dissections import Dissected, Found, find_dissections
+from grokscope.report.read.dissections import Dissected, Dissections, find_dissections
 from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
@@ -32,21 +32,21 @@ PLACE = 65.0
 def section(material: Material) -> Section | None:
     """None where no run has records of a dissection."""
     groups = {name: find_dissections(members) for name, members in material.groups().items()}
-    dissected = {name: found for name, found in groups.items() if found.main}
-    published = {run: tables for found in groups.values() for run, tables in found.published.items()}
-    told = [*_chosen(dissected), *_files(groups.values())]
-    if not told and not published:
+    dissected = {name: dissections for name, dissections in groups.items() if dissections.main}
+    published = {run: tables for dissections in groups.values() for run, tables in dissections.published.items()}
+    notes = [*_chosen(dissected), *_files(groups.values())]
+    if not notes and not published:
         return None
-    blocks: list[Block] = [*told, *_batteries(dissected), *overview_blocks(dissected, list(groups))]
+    blocks: list[Block] = [*notes, *_batteries(dissected), *overview_blocks(dissected, list(groups))]
     if dissected:
         blocks += [*summary_table(material, dissected), *cells_table(dissected), *calibration_table(material)]
     blocks += _published(published)
     return Section("dissection", "Dissection", "Where the shortcut is stored", blocks)
 
 
-def _chosen(dissected: Mapping[str, Found]) -> list[Block]:
+def _chosen(dissected: Mapping[str, Dissections]) -> list[Block]:
     """Which checkpoints are shown, and what a reader of any number must know."""
-    every = list(chain.from_iterable(found.main for found in dissected.values()))
+    every = list(chain.from_iterable(dissections.main for dissections in dissected.values()))
     if not every:
         return []
     rules = sorted({d.selection for d in every})
@@ -67,12 +67,12 @@ def _chosen(dissected: Mapping[str, Found]) -> list[Block]:
     return blocks + [Words(f"In {plural(warned.count(w), 'run')}: {w}.") for w in dict.fromkeys(warned)]
 
 
-def _files(groups: Iterable[Found]) -> list[Block]:
+def _files(groups: Iterable[Dissections]) -> list[Block]:
     """What lies in the folders and is outdated, damaged or another program's."""
-    found = list(groups)
-    commands = list(chain.from_iterable(one.outdated for one in found))
-    foreign = list(chain.from_iterable(one.foreign for one in found))
-    damaged = list(chain.from_iterable(one.damaged for one in found))
+    every = list(groups)
+    commands = list(chain.from_iterable(one.outdated for one in every))
+    foreign = list(chain.from_iterable(one.foreign for one in every))
+    damaged = list(chain.from_iterable(one.damaged for one in every))
     blocks: list[Block] = []
     if commands:
         blocks.append(
@@ -99,20 +99,20 @@ class Battery:
 
     picture: Picture
     words: str
-    told: Callable[[Dissected], str]
+    in_words: Callable[[Dissected], str]
     """One run in words, for who cannot see the figure."""
 
 
-def _batteries(dissected: Mapping[str, Found]) -> list[Block]:
+def _batteries(dissected: Mapping[str, Dissections]) -> list[Block]:
     return [*(chain.from_iterable(_battery(battery, dissected) for battery in BATTERIES)), *along_blocks(dissected)]
 
 
-def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
+def _battery(battery: Battery, dissected: Mapping[str, Dissections]) -> list[Block]:
     """The figures of one battery, one panel for each group; and why it is silent, where the whole dissection is not."""
     panels: list[Panel] = []
     silent: list[Block] = []
-    for group, found in dissected.items():
-        parts = [(d, part) for d in found.main if (part := battery.picture.part(d)) is not None]
+    for group, dissections in dissected.items():
+        parts = [(d, part) for d in dissections.main if (part := battery.picture.part(d)) is not None]
         speaking = [d for d, part in parts if not part.cannot_tell]
         reasons = [part.cannot_tell for d, part in parts if part.cannot_tell and part.cannot_tell != d.at_chance]
         if speaking and battery.picture.axes(speaking):
@@ -127,7 +127,7 @@ def _battery(battery: Battery, dissected: Mapping[str, Found]) -> list[Block]:
 
 def _panel(battery: Battery, group: str, runs: Sequence[Dissected]) -> Panel:
     note = f"{plural(len(runs), 'run')}{', selected by an oracle' if any(d.oracle for d in runs) else ''}."
-    alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.told, runs))}."
+    alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.in_words, runs))}."
     draw, size = battery.picture.draw, battery.picture.size(runs)
     return Panel(
         lambda figure, _: draw(figure, runs),

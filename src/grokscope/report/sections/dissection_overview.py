@@ -13,7 +13,7 @@ from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, told_layers
 from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
-from grokscope.report.read.dissections import Dissected, Found
+from grokscope.report.read.dissections import Dissected, Dissections
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
 from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
@@ -24,7 +24,7 @@ from grokscope.results.steering import Curve as Steered
 from grokscope.results.steering import Scaling
 from grokscope.vocabulary.text import plural
 
-Groups = Mapping[str, Found]
+Groups = Mapping[str, Dissections]
 MOST_RUNS = 60
 """Up to this many runs have a row of their own; all are in the table."""
 CONTROLS = "intervals: 95 %, over units of the data; gray: 95 % of the random controls"
@@ -35,7 +35,7 @@ SCALED: dict[Scaling, str] = {
 
 def overview_blocks(groups: Groups, order: Sequence[str]) -> list[Block]:
     """Where there are several dissected runs; one is shown by its own figures."""
-    every = list(chain.from_iterable(found.main for found in groups.values()))
+    every = list(chain.from_iterable(dissections.main for dissections in groups.values()))
     if len(every) < 2:
         return []
     return [*_by_regime(groups, order), *_by_run(groups, order)]
@@ -43,7 +43,7 @@ def overview_blocks(groups: Groups, order: Sequence[str]) -> list[Block]:
 
 def _by_regime(groups: Groups, order: Sequence[str]) -> list[Block]:
     """One frame for each set of examples and scaling."""
-    speaking = {name: [d for d in found.main if d.m5 and d.m5.curves] for name, found in groups.items()}
+    speaking = {name: [d for d in dissections.main if d.m5 and d.m5.curves] for name, dissections in groups.items()}
     speaking = dict([(name, runs) for name, runs in speaking.items() if runs][:LINES])
     scenes = list(dict.fromkeys(chain.from_iterable(steering_rows(runs) for runs in speaking.values())))
     panels = [_steering(speaking, order, scene, scaling) for scene, scaling in scenes]
@@ -110,7 +110,7 @@ def _random(curves: Sequence[Steered]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def _by_run(groups: Groups, order: Sequence[str]) -> list[Block]:
     """Two frames with the same rows."""
-    every = [(name, d) for name, found in groups.items() for d in found.main]
+    every = [(name, d) for name, dissections in groups.items() for d in dissections.main]
     if len(every) > MOST_RUNS:
         return []
     several = len(groups) > 1
@@ -154,12 +154,12 @@ def _range(null: Null | None) -> tuple[float, float] | None:
 
 
 def _run_panel(title: str, unit: str, rows: Sequence[RunEffect]) -> Panel:
-    told = "; ".join(f"{r.label}: {shown(r.value)}" for r in rows)
+    values = "; ".join(f"{r.label}: {shown(r.value)}" for r in rows)
     intervals = "lines: 95 % intervals over units of the data; " if any(r.interval for r in rows) else ""
     return Panel(
         lambda figure, _: draw_run_effects(figure, rows, title, unit),
         run_effects_size(rows),
-        f"{title}: {told}.",
+        f"{title}: {values}.",
         steps=False,
         label=title,
         sample=f"{plural(len(rows), 'run')}, one checkpoint each; {intervals}gray: 95 % of the control",
@@ -176,7 +176,7 @@ def _run_row(r: RunEffect) -> dict:
 
 def along_blocks(groups: Groups) -> list[Block]:
     """Over the checkpoints that were dissected: what is read and lost, and what probes read layer by layer."""
-    several = {name: found.along for name, found in groups.items() if found.along}
+    several = {name: dissections.along for name, dissections in groups.items() if dissections.along}
     if not several:
         return []
     said = "The same analyses at each checkpoint that was dissected; gray: the control that is hardest to beat."
@@ -198,11 +198,11 @@ def along_blocks(groups: Groups) -> list[Block]:
 
 def _along_panel(name: str, along: Mapping[str, Sequence[Dissected]]) -> Panel:
     ends = list(chain.from_iterable((runs[0], runs[-1]) for runs in along.values()))
-    told = "; ".join(f"step {d.step}: {told_probe(d)}" for d in ends)
+    readings = "; ".join(f"step {d.step}: {told_probe(d)}" for d in ends)
     return Panel(
         lambda figure, _: draw_along(figure, along),
         (WIDTH, height(2)),
-        f"Dissections over checkpoints, {name}: {told}.",
+        f"Dissections over checkpoints, {name}: {readings}.",
         name,
         steps=False,
         sample=f"{_checkpoints(along)}; every run drawn; gray: 95 % of the control",

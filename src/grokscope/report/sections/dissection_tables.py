@@ -1,6 +1,7 @@
 """Tables of dissections: effects beside their controls, the cells of the answer, and what the battery does on planted
 shortcuts."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from math import isfinite
@@ -8,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from grokscope.figures.checkpoint_view import POOLED, finite, hardest
-from grokscope.report.read.dissections import ALWAYS, Dissected, Found, calibration_of
+from grokscope.report.read.dissections import ALWAYS, Dissected, Dissections, calibration_of
 from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Row, Table, Value, Words
@@ -38,15 +39,17 @@ def monotone_words(curve: Curve) -> str:
     return f"{word} ({curve.monotone_random:.0%} of random ones are)" if isfinite(curve.monotone_random) else word
 
 
-def summary_table(material: Material, groups: Mapping[str, Found]) -> list[Block]:
+def summary_table(material: Material, groups: Mapping[str, Dissections]) -> list[Block]:
     head = ("Run", "M1: environment read", "M4: read after erasing", "Environment gap lost", "Right answers lost, "
                                                                                              "unseen",
             "M5: slope", "M5: curve", "M5: split-half reliability", "M6: gap lost beyond random",
             "In short")  # fmt: skip
     rows = []
-    for group, found in groups.items():
-        own = [Row(d.reading.subject.label, _row(d), material.anchors[d.reading.subject.name]) for d in found.main]
-        rows.append(Group(group, [*own, _medians(found.main)] if len(own) > 1 else own))
+    for group, dissections in groups.items():
+        runs = [
+            Row(d.reading.subject.label, _row(d), material.anchors[d.reading.subject.name]) for d in dissections.main
+        ]
+        rows.append(Group(group, [*runs, _medians(dissections.main)] if len(runs) > 1 else runs))
     return [
         Words("Effects, intervals, controls", "h3"),
         Words("Beneath each number what it must be read against: chance or the 95 % range of its controls, and the "
@@ -151,14 +154,17 @@ def _over(values: Iterable[float | None]) -> Value:
     return Value(shown(float(np.median(known))), f"{shown(min(known))} to {shown(max(known))}")
 
 
-def cells_table(groups: Mapping[str, Found]) -> list[Block]:
-    every = list(chain.from_iterable(found.main for found in groups.values()))
+def _counted(cells: Sequence[str], runs: Sequence[Dissected]) -> list[Value]:
+    """How many of the runs are in each cell."""
+    seen = Counter(d.cell for d in runs)
+    return [Value(f"{seen[cell]} of {len(runs):,}") for cell in cells]
+
+
+def cells_table(groups: Mapping[str, Dissections]) -> list[Block]:
+    every = list(chain.from_iterable(dissections.main for dissections in groups.values()))
     seen = {d.cell for d in every}
     names = [cell for cell in CELLS if cell in ALWAYS or cell in seen]
-    rows = [
-        Row(group, [Value(f"{[d.cell for d in found.main].count(cell)} of {len(found.main):,}") for cell in names])
-        for group, found in groups.items()
-    ]
+    rows = [Row(group, _counted(names, dissections.main)) for group, dissections in groups.items()]
     blocks: list[Block] = [Words("Readable or not, used or not", "h3")]
     if any("negligibly" in cell for cell in names):
         size = every[0].shared.settings.negligible
@@ -193,5 +199,5 @@ def _rate(rate: RateOf | None) -> Value:
     if rate is None:
         return Value(NONE)
     share, low, high, unknown = rate
-    told = f"; {unknown} cannot tell" if unknown else ""
-    return Value(f"{share:.0%}", f"{low:.0%} to {high:.0%}{told}", shade=share)
+    uncounted = f"; {unknown} cannot tell" if unknown else ""
+    return Value(f"{share:.0%}", f"{low:.0%} to {high:.0%}{uncounted}", shade=share)

@@ -43,8 +43,8 @@ def section(material: Material) -> Section | None:
             "tested by flipping signs, two-sided, and corrected by Holm over the effects of a response."
         ),
     ]
-    told = [r for r in design.responses if r.outcome == "told"]
-    if panels := [_panel(r) for r in told if any(e.effect is not None for e in r.effects)]:
+    answered = [r for r in design.responses if r.outcome == "told"]
+    if panels := [_panel(r) for r in answered if any(e.effect is not None for e in r.effects)]:
         blocks.append(Plots("effects", panels, style=wide(panels), columns=2, caption=CAPTION))
     for response in design.responses:
         blocks += _blocks(response)

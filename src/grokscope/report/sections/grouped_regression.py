@@ -35,22 +35,22 @@ KEY = (
 def section(material: Material) -> Section | None:
     """None where no run is a regression with losses by group."""
     split = material.splits[0]
-    found = grouped(material.groups(), split)
-    if not found:
+    groups = grouped(material.groups(), split)
+    if not groups:
         return None
-    first = next(iter(found.values()))[0]
+    first = next(iter(groups.values()))[0]
     codes = bool(first.largest_m)
-    answers = chain.from_iterable(_against_trivial(name, runs) for name, runs in found.items())
+    answers = chain.from_iterable(_against_trivial(name, runs) for name, runs in groups.items())
     blocks: list[Block] = [
         Words(
             "The trivial predictor here is the mean target of each group: what is reached without looking at the "
             "input. A curve that falls, but not below it, has learned nothing about single inputs."
         ),
         *[Words(line, "lead") for line in answers],
-        *_curves(found, split),
-        *_decays(material, found),
-        *_groups(found),
-        *_scatter(found),
+        *_curves(groups, split),
+        *_decays(material, groups),
+        *_groups(groups),
+        *_scatter(groups),
     ]
     title = "Groups of codes" if codes else "Groups of the regression"
     return Section("groups", "Groups", title, blocks)
@@ -74,9 +74,9 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
     return [f"{name}: the best held-out loss is {number(middle)}{some}, {goal}."]
 
 
-def _curves(found: Runs, split: str) -> list[Block]:
-    panels = [_panel(name, runs, found, split) for name, runs in found.items()]
-    codes = any(r.largest_m for r in chain.from_iterable(found.values()))
+def _curves(groups: Runs, split: str) -> list[Block]:
+    panels = [_panel(name, runs, groups, split) for name, runs in groups.items()]
+    codes = any(r.largest_m for r in chain.from_iterable(groups.values()))
     key = [e for e in KEY if codes or "n − k" not in e.words]
     return [
         Words("Losses by group, and the norm under them", "h3"),
@@ -87,17 +87,17 @@ def _curves(found: Runs, split: str) -> list[Block]:
     ]  # fmt: skip
 
 
-def _panel(name: str, runs: Sequence[Grouped], found: Runs, split: str) -> Panel:
+def _panel(name: str, runs: Sequence[Grouped], groups: Runs, split: str) -> Panel:
     parts = _parts(runs, split)
-    every = list(chain.from_iterable(found.values()))
+    every = list(chain.from_iterable(groups.values()))
     unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
 
     def draw(figure: Any, scale: Scale) -> None:
         draw_stack(figure, parts, step_axis(scale, [r.clock for r in every], unit))
 
     lines = [line for line in chain.from_iterable(part.lines for part in parts) if line.label]
-    told = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
-    alt = f"{name}: loss, loss by group and weight norm against the {unit}. {told}."
+    ends = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
+    alt = f"{name}: loss, loss by group and weight norm against the {unit}. {ends}."
     sample = parts_sample(runs, parts)
     return Panel(draw, (WIDTH, stack_height(parts)), alt, name, sample=sample, data=lambda: parts_rows(parts, unit))
 
@@ -132,11 +132,11 @@ def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
     return parts
 
 
-def _decays(material: Material, found: Runs) -> list[Block]:
+def _decays(material: Material, groups: Runs) -> list[Block]:
     head = ("Run", "Weight decay", "T_fit", "Best loss", "Last loss", "Last / best", "Best without m = n − k",
             "Best R²", "Spikes", "Spike and norm", "Verdict")  # fmt: skip
     rows = []
-    for name, runs in found.items():
+    for name, runs in groups.items():
         rows.append(Group(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]))
     return [
         Words("Decays as measured", "h3"),
@@ -193,17 +193,17 @@ def _link(run: Grouped) -> Value:
     return Value(f"{link.rho:.2f} [{link.low:.2f}, {link.high:.2f}]".replace("-", "−"), place)
 
 
-def _groups(found: Runs) -> list[Block]:
-    first = next(iter(found.values()))[0]
-    head = ["Group", "Trivial loss", *(f"{name}: best (last)" for name in found)]
-    ids = sorted({g for runs in found.values() for r in runs for g in r.groups})
+def _groups(groups: Runs) -> list[Block]:
+    first = next(iter(groups.values()))[0]
+    head = ["Group", "Trivial loss", *(f"{name}: best (last)" for name in groups)]
+    ids = sorted({g for runs in groups.values() for r in runs for g in r.groups})
     rows: list[Group] = []
     for title, chosen in (
         ("m = n − k", [g for g in ids if g in first.largest_m]),
         ("m < n − k" if first.largest_m else "", [g for g in ids if g not in first.largest_m]),
     ):
         if chosen:
-            rows.append(Group(title, [_group_row(g, first, found) for g in chosen]))
+            rows.append(Group(title, [_group_row(g, first, groups) for g in chosen]))
     return [
         Words("Group by group", "h3"),
         Words("Lowest held-out loss of each group over the run, the last one beneath; median over runs. Shaded by "
@@ -212,10 +212,10 @@ def _groups(found: Runs) -> list[Block]:
     ]  # fmt: skip
 
 
-def _group_row(group: int, first: Grouped, found: Runs) -> Row:
+def _group_row(group: int, first: Grouped, groups: Runs) -> Row:
     trivial = first.trivial_of(group)
     cells = []
-    for runs in found.values():
+    for runs in groups.values():
         ends = [e for r in runs if (e := lowest(r.clock, r.groups.get(group))) is not None]
         if not ends:
             cells.append(Value(NONE))
@@ -226,11 +226,11 @@ def _group_row(group: int, first: Grouped, found: Runs) -> Row:
     return Row(group_name(first, group), [Value(NONE if trivial is None else number(trivial)), *cells])
 
 
-def _scatter(found: Runs) -> list[Block]:
+def _scatter(groups: Runs) -> list[Block]:
     """Predicted against true of every run that kept its predictions; files that are damaged are named."""
     panels: list[Panel] = []
     damaged: list[str] = []
-    for name, runs in found.items():
+    for name, runs in groups.items():
         for run in runs:
             try:
                 kept = predictions(run.reading)

@@ -53,8 +53,8 @@ def irm_blocks(material: Material, groups: Groups) -> list[Block]:
         if not penalties:
             continue
         titles |= penalties
-        told = "; ".join(f"{p.title}: {ends(p.lines)}" for p in parts)
-        panels.append(stack_panel(parts, material, members, name, f"{name}. {told}"))
+        described = "; ".join(f"{p.title}: {ends(p.lines)}" for p in parts)
+        panels.append(stack_panel(parts, material, members, name, f"{name}. {described}"))
         tables.append(Group(name, [_row(members, split) for split in SPLITS if _logged(members, split)]))
     if not panels:
         return []
@@ -91,7 +91,7 @@ def _parts(members: Sequence[Reading]) -> list[Part]:
         ("loss", lambda s: column_band(members, f"{s}_loss")),
         ("logit scale", lambda s: column_band(members, f"{s}_logit_scale")),
     )
-    return [Part(title, found) for title, make in rows if (found := lines(make))]
+    return [Part(title, drawn) for title, make in rows if (drawn := lines(make))]
 
 
 def _logged(members: Sequence[Reading], split: str) -> bool:
@@ -107,23 +107,23 @@ def _environments(reading: Reading, split: str, what: str) -> np.ndarray:
 
 def _mean(reading: Reading, split: str, what: str) -> tuple[np.ndarray, np.ndarray] | None:
     """(steps, mean over the split's environments that have a value)."""
-    found = _environments(reading, split, what)
-    if not len(found):
+    values = _environments(reading, split, what)
+    if not len(values):
         return None
-    finite = np.isfinite(found)
+    finite = np.isfinite(values)
     count = finite.sum(axis=0)
-    total = np.where(finite, found, 0.0).sum(axis=0)
+    total = np.where(finite, values, 0.0).sum(axis=0)
     return reading.subject.metrics["step"], np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _error(reading: Reading, split: str) -> np.ndarray | None:
     """Standard error of `_mean` of the U-statistic: of the same environments, which are independent."""
-    found = _environments(reading, split, "irm_u_se")
-    if not len(found):
+    errors = _environments(reading, split, "irm_u_se")
+    if not len(errors):
         return None
-    finite = np.isfinite(found)
+    finite = np.isfinite(errors)
     count = finite.sum(axis=0)
-    root = np.sqrt(np.where(finite, found**2, 0.0).sum(axis=0))
+    root = np.sqrt(np.where(finite, errors**2, 0.0).sum(axis=0))
     return np.where(count > 0, root / np.maximum(count, 1), np.nan)
 
 
@@ -133,7 +133,7 @@ def _row(members: Sequence[Reading], split: str) -> Row:
     named = [[v for r in members if (v := r.subject.metrics.get(f"{split}_{w}")) is not None]
              for w in ("irm", "loss", "logit_scale")]  # fmt: skip
     curves = (means[0], errors, means[1], *named)
-    return Row(f"{split}{_few(members, split)}", [_middle([_last(v) for v in found]) for found in curves])
+    return Row(f"{split}{_few(members, split)}", [_middle([_last(v) for v in curve]) for curve in curves])
 
 
 def _few(members: Sequence[Reading], split: str) -> str:
@@ -153,9 +153,9 @@ def _last(values: np.ndarray) -> float:
 
 
 def _middle(values: Sequence[float]) -> Value:
-    found = [v for v in values if np.isfinite(v)]
-    if not found:
+    known = [v for v in values if np.isfinite(v)]
+    if not known:
         return Value(NONE)
     return Value(
-        number(float(np.median(found))), f"{number(min(found))} to {number(max(found))}" if len(found) > 1 else ""
+        number(float(np.median(known))), f"{number(min(known))} to {number(max(known))}" if len(known) > 1 else ""
     )

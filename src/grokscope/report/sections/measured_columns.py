@@ -50,7 +50,7 @@ def left_out(order: list[str]) -> str:
 
 def _axes(material: Material, measured: Measured) -> tuple[Mapping[Scale, StepAxis], Mapping[Scale, StepAxis]]:
     """The step axis of the learning curves, and that of what is measured more rarely and seldom from the start."""
-    rare = chain.from_iterable(found.values() for d, found in measured if not d.every_evaluation)
+    rare = chain.from_iterable(bands_of_groups.values() for d, bands_of_groups in measured if not d.every_evaluation)
     bands = [band.step for band in rare]
     shared: dict[Scale, StepAxis] = {scale: curve_axis(material.lead, scale) for scale in ("log", "linear")}
     return shared, {scale: step_axis(scale, bands, axis.unit) for scale, axis in shared.items()}

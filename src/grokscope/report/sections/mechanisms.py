@@ -28,13 +28,15 @@ def section(material: Material) -> Section | None:
     """None where no run supports anything."""
     explained = {name: _explained(readings) for name, readings in material.groups().items()}
     counts, evidence = _count(explained), _evidence(explained)
-    told = [claim for claim, groups in counts.items() if any(c["supports"] for c in groups.values())]
+    supported = [claim for claim, groups in counts.items() if any(c["supports"] for c in groups.values())]
     silent = [
-        claim for claim, groups in counts.items() if claim not in told and any(c["against"] for c in groups.values())
+        claim
+        for claim, groups in counts.items()
+        if claim not in supported and any(c["against"] for c in groups.values())
     ]
-    if not told:
+    if not supported:
         return None
-    rows = [_row(claim, counts[claim], evidence.get(claim, "")) for claim in (*told, *silent)]
+    rows = [_row(claim, counts[claim], evidence.get(claim, "")) for claim in (*supported, *silent)]
     blocks: list[Block] = [
         Words(INTRO),
         Table("Mechanisms", ["Claim", "Supports", "Against", "Cannot tell"], [Group("", rows)]),

@@ -52,8 +52,8 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
         parts = [p for p in parts if p.lines]
         if not parts:
             continue
-        told = "; ".join(f"{p.title} by parameter group: {ends(p.lines)}" for p in parts)
-        panels.append(stack_panel(parts, material, members, name, f"{name}: {told}"))
+        described = "; ".join(f"{p.title} by parameter group: {ends(p.lines)}" for p in parts)
+        panels.append(stack_panel(parts, material, members, name, f"{name}: {described}"))
         rows.append(Row(name, [_growth(members, column) for column in logged]))
     if not panels:
         return []
@@ -73,27 +73,28 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
 
 def gradient_columns(groups: Groups) -> set[str]:
     """The columns of gradient norms that `norm_blocks` draws: none where only the total was recorded."""
-    found = {f"grad_{c}" for c in NORMS if any(has(m, f"grad_{c}") and has(m, c) for m in groups.values())}
-    return found if found - {"grad_norm_total"} else set()
+    recorded = {f"grad_{c}" for c in NORMS if any(has(m, f"grad_{c}") and has(m, c) for m in groups.values())}
+    return recorded if recorded - {"grad_norm_total"} else set()
 
 
 def _norms(title: str, members: Sequence[Reading], columns: Mapping[str, str], height: float) -> Part:
     """Lines in the look of each norm; `columns` maps it to the column that is drawn."""
-    found = [
+    lines = [
         Line(b, role, dash, 2.0 if look == "norm_total" else 1.5, label)
         for look, column in columns.items()
         if (b := column_band(members, column)) is not None
         for label, role, dash in [NORMS[look]]
     ]
-    return Part(title, found, height=height)
+    return Part(title, lines, height=height)
 
 
 def _growth(members: Sequence[Reading], column: str) -> Value:
-    found = [g for r in members if (g := growth_after_fit(r, column)) is not None]
-    if not found:
+    factors = [g for r in members if (g := growth_after_fit(r, column)) is not None]
+    if not factors:
         return Value(NONE)
     return Value(
-        factor2(float(np.median(found))), f"{factor2(min(found))} to {factor2(max(found))}" if len(found) > 1 else ""
+        factor2(float(np.median(factors))),
+        f"{factor2(min(factors))} to {factor2(max(factors))}" if len(factors) > 1 else "",
     )
 
 
@@ -142,10 +143,10 @@ def rank_blocks(material: Material, groups: Groups) -> list[Block]:
 
 def rank_rows(members: Sequence[Reading]) -> str:
     """How many rows the spectra of a group's runs were taken from, in words; only grokscope's own runs tell."""
-    own = [r.subject.record for r in members if "grokscope" in _packages(r)]
-    sizes = [(((record.get("facts") or {}).get("splits") or {}).get("train") or {}).get("n") for record in own]
-    found = sorted({min(int(n), RANK_ROWS) for n in sizes if n})
-    return " or ".join(map(str, found)) if found else "unknown"
+    records = [r.subject.record for r in members if "grokscope" in _packages(r)]
+    sizes = [(((record.get("facts") or {}).get("splits") or {}).get("train") or {}).get("n") for record in records]
+    rows_taken = sorted({min(int(n), RANK_ROWS) for n in sizes if n})
+    return " or ".join(map(str, rows_taken)) if rows_taken else "unknown"
 
 
 def _packages(reading: Reading) -> Mapping[str, Any]:
@@ -157,11 +158,11 @@ def _rank_panel(column: str, note: str, bands: dict[str, Band], order: list[str]
     assert described is not None  # all of RANKS are in the vocabulary
     unit = unit_of(material.lead)
     axis = {scale: step_axis(scale, [b.step for b in bands.values()], unit) for scale in ("log", "linear")}
-    told = "; ".join(f"{g} from {short(b.median[0])} to {short(b.median[-1])}" for g, b in bands.items())
+    ranges = "; ".join(f"{g} from {short(b.median[0])} to {short(b.median[-1])}" for g, b in bands.items())
     return Panel(
         lambda figure, scale: draw_column(figure, described, bands, order, axis[scale]),
         SIZE,
-        f"{described.title} against step: {told}.",
+        f"{described.title} against step: {ranges}.",
         note=note,
         hover=Hover(axis.__getitem__, LEFT, SIZE[0] - RIGHT, {name: (b.step, b.median) for name, b in bands.items()}),
         label=described.title,
@@ -184,6 +185,6 @@ def stack_panel(
 
 
 def ends(lines: Sequence[Line]) -> str:
-    told = [f"{x.label} from {number(float(m[0]))} to {number(float(m[-1]))}" for x in lines
+    ranges = [f"{x.label} from {number(float(m[0]))} to {number(float(m[-1]))}" for x in lines
             if len(m := x.band.median[np.isfinite(x.band.median)])]  # fmt: skip
-    return "; ".join(told) + "."
+    return "; ".join(ranges) + "."

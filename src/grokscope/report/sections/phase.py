@@ -130,11 +130,11 @@ def summary_of(diagram: PhaseDiagram) -> str:
 
 def _how_to_read(diagram: PhaseDiagram) -> Text:
     """What words, shades, hatches and marks mean."""
-    found = "The two settings that vary. " if diagram.automatic else ""
+    subject = "The two settings that vary. " if diagram.automatic else ""
     time = "delay, T_gen - T_fit" if diagram.time == "delay" else "T_gen"
     return (
-        f"{found}A cell holds the runs that differ by their seed alone. Verdicts: that of more than half of the judged "
-        "runs, with its count, and what the others are; the bar along the lower edge divides as they do. "
+        f"{subject}A cell holds the runs that differ by their seed alone. Verdicts: that of more than half of the "
+        "judged runs, with its count, and what the others are; the bar along the lower edge divides as they do. "
         f"Times: the median {time} with the earliest and the latest run; a run that did not generalize counts up to "
         "its end, and where the median was not reached the cell is hatched and says what it is at least. "
         "Levels: median over runs with the least and the largest; the best is the highest of many evaluations, so "

@@ -58,9 +58,9 @@ def _events(reading: Reading) -> list[Block]:
     others = [e for e in reading.events if e.kind != "transition"]
     if not others:
         return []
-    told = [f"{e.kind} at {steps(e.at)}, in ({steps(e.start)}, {steps(e.end)}]" for e in others[:EVENTS]]
+    named = [f"{e.kind} at {steps(e.at)}, in ({steps(e.start)}, {steps(e.end)}]" for e in others[:EVENTS]]
     more = f" and {len(others) - EVENTS:,} more" if len(others) > EVENTS else ""
-    return [Words(f"Events: {'; '.join(told)}{more}.", "small")]
+    return [Words(f"Events: {'; '.join(named)}{more}.", "small")]
 
 
 EVENTS = 8

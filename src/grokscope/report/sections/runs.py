@@ -107,8 +107,8 @@ def _inside(d: Detail) -> list[Block]:
         blocks.append(Words(_config(d.config, d.command), "small"))
     if d.download:
         blocks.append(Words(["Rows: ", *_link(d.download)], "small"))
-    if d.own:
-        blocks.append(Pairs([(key, [f"{value} ", Muted("differs inside the group")]) for key, value in d.own]))
+    if d.differing:
+        blocks.append(Pairs([(key, [f"{value} ", Muted("differs inside the group")]) for key, value in d.differing]))
     if d.origin:
         blocks.append(Pairs(d.origin))
     if d.settings:

@@ -112,8 +112,12 @@ def _inventory(material: Material, groups: Mapping[str, Sequence[Reading]]) -> l
             f"at the peak of {CHOOSING}", f"peak; oracle: chosen on {REPORTED}")  # fmt: skip
     rows = []
     for name, members in groups.items():
-        own = [every[r.subject.name] for r in members]
-        rows.append(Group(name, [*_runs(own, material), *([_mean(own)] if len(own) > 1 else [])]))
+        group_outcomes = [every[r.subject.name] for r in members]
+        rows.append(
+            Group(
+                name, [*_runs(group_outcomes, material), *([_mean(group_outcomes)] if len(group_outcomes) > 1 else [])]
+            )
+        )
     return [
         Words("What was chosen, and by which rule", "h3"),
         Words(INVENTORY),
@@ -127,8 +131,9 @@ def _luck(every: Mapping[str, Outcome], groups: Mapping[str, Sequence[Reading]],
     head = ["Curve, its peak", "optimism", "corrected", "p, same roughness", "p, new examples", "flat curve"]
     tables = []
     for name, members in groups.items():
-        own = [every[r.subject.name] for r in members]
-        rows = [_luck_row(o, rule, split, material) for o in own for rule, split in PEAKS.items() if rule in o.chosen]
+        group_outcomes = [every[r.subject.name] for r in members]
+        peaks = [(o, rule) for o in group_outcomes for rule in PEAKS if rule in o.chosen]
+        rows = [_luck_row(o, rule, PEAKS[rule], material) for o, rule in peaks]
         if rows:
             tables.append(Group(name, rows))
     if not tables:
@@ -205,17 +210,17 @@ def _mean(members: Sequence[Outcome]) -> Row:
     """Mean over the runs of each column, with the range beneath it."""
 
     def spread(values: Sequence[float | None]) -> Value:
-        found = [v for v in values if v is not None and np.isfinite(v)]
-        if not found:
+        known = [v for v in values if v is not None and np.isfinite(v)]
+        if not known:
             return Value(NONE)
-        return Value(score(float(np.mean(found))), f"{score(min(found))} to {score(max(found))}")
+        return Value(score(float(np.mean(known))), f"{score(min(known))} to {score(max(known))}")
 
     def rule(name: str, split: str) -> Value:
         return spread([s.values.get(split) for o in members if (s := o.chosen.get(name)) is not None])
 
     def peak(split: str) -> Value:
-        found = [o.readings[split].found for o in members if split in o.readings]
-        return spread([f.peak for f in found if f is not None])
+        milestones = [o.readings[split].milestones for o in members if split in o.readings]
+        return spread([f.peak for f in milestones if f is not None])
 
     return Row(
         "mean and range",
@@ -253,11 +258,11 @@ def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[
 def _heat_row(row: Heat, classes: Sequence[str]) -> Row:
     cells = []
     for name in ("all", *classes):
-        found = row.cells.get(name)
-        if found is None:
+        spread = row.cells.get(name)
+        if spread is None:
             cells.append(Value(""))
             continue
-        mean, low, high = found
+        mean, low, high = spread
         cells.append(Value(score(mean), "" if low == high else f"{score(low)} to {score(high)}", shade=mean))
     environment = row.environment if not row.environment.isdigit() else f"environment {row.environment}"
     return Row(f"{row.split}, {environment}", cells)

@@ -66,26 +66,26 @@ def section(material: Material) -> Section:
 
 def _plots(material: Material, times: Sequence[Arm], delays: Sequence[Arm]) -> list[Block]:
     """T_gen and delay, each where at least one run of two or more reached it."""
-    drawn = [(what, found) for what, found in (("T_gen", times), ("delay", delays)) if worth_drawing(found)]
+    drawn = [(what, arms) for what, arms in (("T_gen", times), ("delay", delays)) if worth_drawing(arms)]
     if not drawn:
         return []
     key = [*group_key([f"{a.group} (n = {len(a.times):,})" for a in times], DRAWN), censored_entry()]
-    panels = [_panel(what, found, unit_of(material.lead)) for what, found in drawn]
+    panels = [_panel(what, arms, unit_of(material.lead)) for what, arms in drawn]
     return [Plots("s", panels, key, "wide", 2, "survival", caption=CAPTION)]
 
 
-def _panel(what: str, found: Sequence[Arm], unit: str) -> Panel:
+def _panel(what: str, arms: Sequence[Arm], unit: str) -> Panel:
     def draw(figure: Any, scale: Scale) -> None:
-        draw_survival(figure, found, survival_axis(scale, found, unit), what)
+        draw_survival(figure, arms, survival_axis(scale, arms, unit), what)
 
     name = "Step of generalization" if what == "T_gen" else "Delay from fitting to generalizing"
-    size, drawn = (WIDTH, figure_height(found)), found[:DRAWN]
+    size, drawn = (WIDTH, figure_height(arms)), arms[:DRAWN]
     return Panel(
         draw,
         size,
-        spoken_survival(found, what),
+        spoken_survival(arms, what),
         name,
-        _not_at_risk(what, found),
+        _not_at_risk(what, arms),
         sample=_sample(drawn),
         data=lambda: survival_rows(drawn),
     )
@@ -96,8 +96,8 @@ def _sample(drawn: Sequence[Arm]) -> str:
     return f"{listed(each)}; bands: 95 %, log-log, pointwise"
 
 
-def _not_at_risk(what: str, found: Sequence[Arm]) -> str:
-    missing = [f"{plural(a.left_out, 'run')} of {a.group}" for a in found if a.left_out]
+def _not_at_risk(what: str, arms: Sequence[Arm]) -> str:
+    missing = [f"{plural(a.left_out, 'run')} of {a.group}" for a in arms if a.left_out]
     if not missing:
         return ""
     why = "without evaluations, or never fitted so that no delay began" if what == "delay" else "without evaluations"

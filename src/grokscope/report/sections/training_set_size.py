@@ -19,20 +19,20 @@ CAPTION = (
 )
 
 
-def size_blocks(found: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
+def size_blocks(by_split: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     """One panel per split, one color per regime; empty where the size does not vary."""
-    found = {split: curves for split, curves in found.items() if curves}
-    if not found:
+    by_split = {split: curves for split, curves in by_split.items() if curves}
+    if not by_split:
         return []
-    names = list(dict.fromkeys(c.name for c in chain.from_iterable(found.values())))
+    names = list(dict.fromkeys(c.name for c in chain.from_iterable(by_split.values())))
     key = [Entry(f"{name}: mean peak", f"group-{i % 8 + 1}", (1.2, 1.6)) for i, name in enumerate(names)]
     key += [Entry(f"{name}: mean end", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
-    panels = [_panel(split, curves, names) for split, curves in found.items()]
-    said = [Words(sentence(split, c)) for split, curves in found.items() for c in curves]
+    panels = [_panel(split, curves, names) for split, curves in by_split.items()]
+    said = [Words(sentence(split, c)) for split, curves in by_split.items() for c in curves]
     oracle = [
         Words(f"On {split} a peak is an {oracle_label(split)}: no procedure could have reported it.", "warning")
         for split in REPORTED
-        if split in found
+        if split in by_split
     ]
     return [
         Words("How much data it would take", "h3"),
@@ -65,12 +65,12 @@ def sentence(split: str, curve: SizeCurve) -> str:
 
 
 def _panel(split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> Panel:
-    told = []
+    means = []
     for c in curves:
         for n in c.sizes:
             peak, end = score(float(np.mean(c.at(n, 1)))), score(float(np.mean(c.at(n, 2))))
-            told.append(f"{c.name} at n_train {n:,}: {_peak_word(split)} {peak}, end {end}")
-    alt = f"Accuracy on {split} against the number of training examples, mean over runs: {'; '.join(told)}."
+            means.append(f"{c.name} at n_train {n:,}: {_peak_word(split)} {peak}, end {end}")
+    alt = f"Accuracy on {split} against the number of training examples, mean over runs: {'; '.join(means)}."
     count = sum(len(c.points) for c in curves)
     return Panel(
         lambda figure, _: draw_sizes(figure, split, curves, names),
