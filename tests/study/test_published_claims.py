@@ -117,10 +117,10 @@ def test_every_outcome_follows_from_what_was_seen(kept):
     claims, gathered = outcomes(kept)
     assert {c.id: c.words for c in claims.values()} == {
         "decay-groks": "verified", "weak-decay-never": "toy: verified in part there", "norm-grows": "falsified",
-        "norm-shrinks": "verified", "elsewhere": "not run here", "disagree": "inconclusive",
+        "norm-shrinks": "inconclusive", "elsewhere": "not run here", "disagree": "inconclusive",
     }  # fmt: skip
     assert gathered.claims.problems == ()
-    assert gathered.claims.counts == dict(zip(OUTCOMES, (2, 0, 1, 1, 1, 1), strict=True))
+    assert gathered.claims.counts == dict(zip(OUTCOMES, (1, 0, 1, 1, 2, 1), strict=True))
     evidence = claims["decay-groks"].evidence[0]
     assert (evidence.finished, evidence.planned) == (2, 2)
     assert evidence.share == pytest.approx((0.1581, 1.0), abs=1e-4)  # Clopper-Pearson of 2 of 2: (.025)^(1/2)
@@ -143,7 +143,7 @@ def test_a_doctored_result_changes_the_outcome_and_is_told(folder):
     claims, gathered = outcomes(folder)
     assert claims["decay-groks"].outcome == "falsified"
     assert claims["weak-decay-never"].words == "toy: verified in part there"
-    assert claims["norm-shrinks"].outcome == "verified"
+    assert claims["norm-shrinks"].outcome == "inconclusive"
     assert "its rows do not say what its outcome.json says" in gathered.claims.problems[0]
 
 

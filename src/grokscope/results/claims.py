@@ -20,7 +20,7 @@ class ClaimEvidence(Record):
     """What was seen, with its n, and with an interval where it is an effect."""
     word: str
     """``held``, ``refuted``, ``open``, ``cannot tell``, or the outcome of a hypothesis."""
-    bearing: Literal["for", "against", "undecided"]
+    bearing: Literal["for", "not against", "against", "undecided"]
     """What that says of the claim."""
     finished: int
     """Runs that it rests on. [count]"""

@@ -12,7 +12,9 @@ ROLES = {
 SIGNS = {
     "verified": "✓", "verified in part": "◐", "falsified": "✗", "toy": "◇", "inconclusive": "?", "not run here": "–",
 }  # fmt: skip
-BEARINGS = {"for": "as claimed", "against": "not as claimed", "undecided": "undecided"}
+BEARINGS = {
+    "for": "as claimed", "not against": "nothing against it", "against": "not as claimed", "undecided": "undecided",
+}  # fmt: skip
 
 
 def tally(claims: Claims) -> str:
