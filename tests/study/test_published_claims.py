@@ -218,8 +218,8 @@ def test_the_verb_writes_page_data_markdown_and_logbook(kept, tmp_path, capsys):
 
 def test_what_is_installed_is_not_changed_by_a_repetition(kept, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("grokscope.study.study.PACKAGE", tmp_path)
-    (tmp_path / "studies").mkdir()
-    code = cli.run(["claims", "--studies", str(kept), "--run", "planted", "--root", str(tmp_path / "runs")])
+    shutil.copytree(kept, tmp_path / "studies")
+    code = cli.run(["claims", "--run", "planted", "--root", str(tmp_path / "runs")])
     assert code == 2
     assert "--run needs --results FOLDER" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
