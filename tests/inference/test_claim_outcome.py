@@ -9,8 +9,10 @@ from grokscope.inference.published import recomputed
 @pytest.mark.parametrize(
     ("word", "supports", "expected"),
     [
-        ("held", True, "for"), ("held", False, "against"), ("refuted", True, "against"), ("refuted", False, "not against"),
-        ("shown", True, "for"), ("opposite", True, "against"), ("opposite", False, "for"), ("not shown", True, "undecided"),
+        ("held", True, "for"), ("held", False, "against"), ("refuted", True, "against"),
+        ("refuted", False, "not against"),
+        ("shown", True, "for"), ("opposite", True, "against"), ("opposite", False, "for"),
+        ("not shown", True, "undecided"),
         ("open", True, "undecided"), ("cannot tell", False, "undecided"),
     ],
 )  # fmt: skip
@@ -34,7 +36,7 @@ def test_a_claim_is_verified_only_when_all_of_it_is(bearings, expected):
 
 
 def test_a_failed_attempt_to_falsify_is_no_verification():
-    """"Takes 1.3 to 2.6 times as long" would falsify "is faster"; that it takes as long does not verify it."""
+    """ "Takes 1.3 to 2.6 times as long" would falsify "is faster"; that it takes as long does not verify it."""
     assert all_of_it([bearing("refuted", supports=False)]) == "inconclusive"
     assert outcome_of_claim(["not against"], saved=True, toy=True, contradicted=False) == ("inconclusive", "")
 

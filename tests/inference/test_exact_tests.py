@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grokscope.inference import boschloo, decide, mann_whitney
+from grokscope.inference import boschloo, decide, fisher, mann_whitney
 from grokscope.inference.needed import power_of, seeds_for_shares, seeds_for_shift
 from grokscope.inference.ranks import MOST, TimedArms, drawn_sums, flipped_sums
 from grokscope.inference.shares import TwoShares, decided_tables
@@ -254,3 +254,34 @@ def test_power_beside_several_looks_is_at_the_level_of_one_look():
     expected = power_of("mann-whitney", (4, 4), "greater", 0.01)
     assert decide.by_ranks(a, b, two).power == expected
     assert decide.between_shares((4, 4), (0, 4), two, "boschloo").power is None
+
+
+# -- intervals of their own kind --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("test", [fisher, boschloo])
+def test_intervals_of_shares_agree_with_the_test_beside_them_and_cover(test):
+    """Newcombe's left out 0 for 3 of 3 against 0 of 3, where Fisher's p is .1, and covered .86."""
+    assert fisher((3, 3), (0, 3)).interval[0] <= 0
+    for n, m in ((3, 3), (5, 3)):
+        known = {(a, b): test((a, n), (b, m)) for a in range(n + 1) for b in range(m + 1)}
+        for result in known.values():
+            low, high = result.interval
+            assert (low < 0 < high) or result.p <= 0.05 or 0 in (low, high)
+            assert result.p > 0.05 or low >= 0 or high <= 0
+        for pa, pb in product(np.linspace(0.02, 0.98, 9), repeat=2):
+            chances = {(a, b): stats.binom.pmf(a, n, pa) * stats.binom.pmf(b, m, pb) for a, b in known}
+            held = sum(p for t, p in chances.items() if known[t].interval[0] <= pa - pb <= known[t].interval[1])
+            assert held >= 0.95 - 0.02
+
+
+def test_the_interval_of_cliffs_delta_agrees_with_the_exact_test():
+    for n, m in ((3, 3), (4, 3), (4, 4), (5, 5)):
+        for chosen in combinations(range(n + m), n):
+            a, b = [float(i) for i in chosen], [float(i) for i in range(n + m) if i not in chosen]
+            result = mann_whitney(a, b)
+            low, high = result.interval
+            assert low <= result.effect <= high
+            assert (low <= 0 <= high) == (result.p > 0.05) or 0 in (low, high)
+    low, high = mann_whitney([4.0, 5, 6], [1.0, 2, 3]).interval  # p = .1 is all that three against three can reach
+    assert (low, high) == (0.0, 1.0)

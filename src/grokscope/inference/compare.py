@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.config import is_whole
 from grokscope.inference.design import boschloo_p, power, smallest_p
 from grokscope.inference.flips import DRAWS, flips
-from grokscope.inference.intervals import cliffs_delta, numbers, share_interval
+from grokscope.inference.intervals import agreeing, cliffs_delta, numbers, share_interval
 from grokscope.results.seed_tests import Alternative, Counts, Result
 
 EXACT_LIMIT = 200_000
@@ -64,7 +64,7 @@ def mann_whitney(
         statistic=(delta + 1) * n * m / 2,
         effect=delta,
         effect_name="Cliff's delta",
-        interval=(low, high),
+        interval=agreeing((low, high), delta, ps["two-sided"]),
         p=ps[alternative],
         alternative=alternative,
         p_two_sided=ps["two-sided"],
@@ -132,18 +132,20 @@ def _shares(test: str, a: Counts, b: Counts, alternative: Alternative, question:
             raise ValueError(f"{name}: expected (successes, trials) with 0 <= successes <= trials, got ({k}, {n})")
     a, b = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
     statistic, p = _table_p(test, a, b, alternative)
+    two_sided = p if alternative == "two-sided" else _table_p(test, a, b, "two-sided")[1]
+    effect = a[0] / a[1] - b[0] / b[1]
     return Result(
         test=test,
         question=question,
         unit=unit,
         n=(a[1], b[1]),
         statistic=statistic,
-        effect=a[0] / a[1] - b[0] / b[1],
+        effect=effect,
         effect_name="difference of shares",
-        interval=share_interval(a, b),
+        interval=agreeing(share_interval(a, b), effect, two_sided),
         p=p,
         alternative=alternative,
-        p_two_sided=p if alternative == "two-sided" else _table_p(test, a, b, "two-sided")[1],
+        p_two_sided=two_sided,
         method="exact",
         smallest_p=smallest_p(test.lower(), (a[1], b[1]), alternative),
         power=power("fisher", (a[1], b[1]), alternative=alternative) if test == "Fisher" else None,

@@ -267,8 +267,8 @@ def _opposite(test: Callable[..., Result], a: object, b: object, alternative: Al
 
 
 def _named(result: Result, kind: Kind, question: Question, opposite: float, seeds: int | None) -> HypothesisTest:
-    """Of a test with an interval of its own kind: Newcombe's for shares and for Cliff's delta. Its own power is at .05,
-    whatever the level of this question; where it has none (Boschloo's), there is none here."""
+    """Of a test with an interval of its own kind, at .95: of shares, and Newcombe's for Cliff's delta. Its own power
+    is at .05, whatever the level of this question; where it has none (Boschloo's), there is none here."""
     known = None if result.power is None else _power(question, kind, result.n, result.alternative)
     return HypothesisTest(
         test=f"{result.test} test",
