@@ -1,6 +1,7 @@
 """Claims beside what saved results say of them: verified, falsified, changed by a doctored result, not run."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -243,3 +244,74 @@ def test_shipped_claims_have_names_of_their_own_and_say_where_they_are_made():
     claims += [c for path in (folder / "claims").glob("*.toml") for c in read_claim_list(path).claimed]
     assert len({c.id for c in claims}) == len(claims) >= 60
     assert all(c.source for c in claims)
+
+
+DOCUMENTS = {
+    "Interventional Analysis of Shortcut Geometry (essay)": "Result 2 - A Representational Difference Under",
+    "Interventional Analysis of Shortcut Geometry (archive page)": "Training Artifact Archive",
+    "Grokking & Delayed Generalization (explainer)": "Grokking & Delayed Generalization",
+    "Observing Grokking in M-Height Prediction": "# Observing Grokking in M-Height Prediction",
+}
+"""Name of a source document in study files -> words by which it is known."""
+
+
+def shipped_claims():
+    folder = shipped_folder()
+    assert folder is not None
+    claims = [c for path in shipped_studies().values() for c in Study.load(path).claimed]
+    return claims + [c for path in (folder / "claims").glob("*.toml") for c in read_claim_list(path).claimed]
+
+
+def plain(text):
+    """Without line breaks and emphasis; a dash whose bytes were read in a Greek code page is one again."""
+    return re.sub(r"\s+", " ", text.replace("\u03b2\u20ac\u201d", "\u2014").replace("**", ""))
+
+
+def stands_in(quote, text):
+    """Every part of a quote, in this order; ``...`` leaves something out."""
+    at = 0
+    for part in plain(quote).split(" ... "):
+        at = text.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+def test_a_quote_must_stand_there_literally_and_in_its_order():
+    text = plain("The norm **grows**\n4x across \u03b2\u20ac\u201d all seeds.")
+    assert stands_in("norm grows 4x ... all seeds", text)
+    assert stands_in("across \u2014 all", text)
+    assert not stands_in("all seeds ... norm grows", text)
+    assert not stands_in("norm grows 5x", text)
+
+
+def test_every_quote_of_the_four_documents_stands_in_them():
+    """Where the documents lie beside the checkout or above it, which is not everywhere: they are not shipped."""
+    places = [parent / "shared" / "reference" / "seeds" for parent in Path(__file__).resolve().parents]
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        pytest.skip("the four source documents are not at hand")
+    texts = [plain(path.read_text()) for path in sorted(folder.glob("*.txt"))]
+    by_name = {name: next(t for t in texts if words in t) for name, words in DOCUMENTS.items()}
+    assert len(set(by_name.values())) == 4
+    quoted = [c for c in shipped_claims() if c.quote and c.source in by_name]
+    assert len(quoted) >= 38
+    assert [c.id for c in quoted if not stands_in(c.quote, by_name[c.source])] == []
+
+
+def test_what_must_be_on_the_page_is_there():
+    """The claims on which the documents and the measurements part, by name, and how each is decided."""
+    claims = {c.id: c for c in shipped_claims()}
+    tested = (
+        "toy-shows-delay", "memorization-decays-signal-takes-over",  # competing features, and the claimed route
+        "grokfast-amplifies-the-head", "head-is-the-engine",  # the head that does not grow; growth against diffusion
+        "batch-norm-prevents-shrinking", "decay-is-a-learning-rate",  # eta lambda T
+        "late-rise-of-a-readout", "grokfast-accelerates", "small-data-acts-larger",
+    )  # fmt: skip
+    assert [name for name in tested if not claims[name].tested_by] == []
+    assert ".88" in claims["mheight-leaves-the-means"].note
+    contradicted = [c for c in claims.values() if c.contradicted]
+    assert len(contradicted) >= 7
+    assert "diffusion" in claims["head-is-the-engine"].note
+    assert "decay budget" in claims["batch-norm-prevents-shrinking"].note
