@@ -18,35 +18,65 @@ def log(tmp_path):
     return path
 
 
+TRAINED = ["--lr", "1e-3", "--weight-decay", "1e-4", "--steps-per-unit", "10"]
 OPTIONS = ["--step", "epoch", "--train", "train_acc", "--held-out", "val_acc", "--norm", "norm"]
 
 
 def test_a_log_gets_one_page(log, capsys):
-    assert cli.run(["explain", str(log), *OPTIONS, "--lr", "1e-3", "--weight-decay", "1e-4"]) == 0
+    assert cli.run(["explain", str(log), *OPTIONS, *TRAINED]) == 0
     page = capsys.readouterr().out
     assert "held_out: memorized" in page
     assert page.index("What fits") < page.index("Weight decay had too little time to act.")
-    assert "lr x decay x steps is 5.9e-06 in all" in page
-    missing = next(line for line in page.splitlines() if line.startswith("Not known here"))
-    names = {name.strip() for name in missing.partition(":")[2].split(",")}
-    assert names >= {"number of weights", "rank_effective", "grad_filter"}
-    assert "decay with time (--regime.weight_decay 170.0)" in page
+    assert "lr x decay x steps is 5.9e-05 in all" in page
+    lacking = page.partition("Cannot tell, for want of\n")[2].splitlines()
+    assert "  number of weights: more than diffusion" in lacking
+    assert "  norm_head: more than diffusion, head; head growth" in lacking
+    assert "  rank_effective: rank collapse" in lacking
+    assert "decay with time (--regime.weight_decay 17.0)" in page
+
+
+def test_epochs_are_not_taken_for_steps(log, capsys):
+    """A log in epochs whose number of steps nobody gave: not a ten times too small budget, but no budget."""
+    assert cli.run(["explain", str(log), *OPTIONS, *TRAINED[:-2], "--json"]) == 0
+    findings = {f["check"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    for check in ("decay time", "more than diffusion"):
+        assert findings[check]["word"] == "cannot tell"
+        assert any("steps_per_unit" in name for name in findings[check]["missing"])
+    in_steps = log.with_name("steps.csv")
+    in_steps.write_text(log.read_text().replace("epoch", "step"))
+    assert cli.run(["explain", str(in_steps), "--step", "step", *OPTIONS[2:], *TRAINED[:-2], "--json"]) == 0
+    findings = {f["check"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert findings["decay time"]["numbers"]["decay_budget"] == pytest.approx(5.9e-6)
+
+
+def test_a_log_that_was_imported_keeps_its_unit(log, tmp_path, capsys):
+    into = tmp_path / "runs"
+    assert cli.run(["archive", "import-logs", str(log), "--into", str(into), *OPTIONS]) == 0
+    [run] = sorted(into.iterdir())
+    capsys.readouterr()
+    assert cli.run(["explain", str(run), *TRAINED[:-2], "--json"]) == 0
+    findings = {f["check"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert "steps_per_unit" in findings["decay time"]["missing"][0]
+    assert cli.run(["explain", str(run), *TRAINED, "--json"]) == 0
+    findings = {f["check"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert findings["decay time"]["numbers"]["decay_budget"] == pytest.approx(5.9e-5)
 
 
 def test_json_holds_every_finding_with_its_arm(log, capsys):
-    assert cli.run(["explain", str(log), *OPTIONS, "--lr", "1e-3", "--weight-decay", "1e-4", "--json"]) == 0
+    assert cli.run(["explain", str(log), *OPTIONS, *TRAINED, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     findings = {f["check"]: f for f in data["findings"]}
     assert findings["decay time"]["word"] == "supports"
-    assert findings["decay time"]["arm"]["changes"]["regime.weight_decay"] == pytest.approx(170, rel=0.02)
+    assert findings["decay time"]["arm"]["changes"]["regime.weight_decay"] == pytest.approx(17, rel=0.02)
     assert findings["norm after the fit"]["numbers"]["norm_at_end"] == 89
     assert all(f["misleads"] and f["source"] for f in data["findings"])
 
 
 def test_python_says_the_same(log):
-    setup = gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+    setup = gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1e-4, steps_per_unit=10)
     why = gs.explain(log, setup=setup, step="epoch", train="train_acc", held_out="val_acc", norm="norm")
-    assert {f.check for f in why.fitting} == {"decay time", "norm after the fit"}
+    assert {f.check for f in why.fitting} == {"decay time"}
+    assert {f.check for f in why.also_seen} == {"norm after the fit"}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from grokscope.trajectory import from_log
 RISING = np.linspace(1, 2, ROWS)
 FLAT = np.ones(ROWS)
 FALLING = np.linspace(2, 1, ROWS)
+TESTED, LARGE_TESTED = adamw(groups_tested=True), adamw(groups_tested=True, init_scale=8.0)
 
 
 def word(case, check):
@@ -45,7 +46,8 @@ CASES = {
     "decay grip": [
         ("supports", memorizing(adamw(), norm_total=RISING, norm_scale_invariant=0.9 * RISING, norm_head=0.1 * FLAT)),
         ("against", memorizing(adamw(), norm_total=RISING, norm_scale_invariant=0.1 * FLAT, norm_head=0.9 * RISING)),
-        ("against", memorizing(adamw(), norm_total=RISING, norm_weights=RISING, norm_head=0.1 * FLAT)),
+        ("against", memorizing(TESTED, norm_total=RISING, norm_weights=RISING, norm_head=0.1 * FLAT)),
+        ("cannot tell", memorizing(adamw(), norm_total=RISING, norm_weights=RISING, norm_head=0.1 * FLAT)),
     ],
     "head growth": [
         ("supports", memorizing(adamw(), norm_head=RISING)),
@@ -59,7 +61,8 @@ CASES = {
     ],
     "init scale undone": [
         ("supports", memorizing(adamw(init_scale=4.0), norm_total=FLAT, norm_scale_invariant=0.9 * FLAT)),
-        ("against", memorizing(adamw(init_scale=8.0), norm_total=FLAT, norm_weights=FLAT, norm_head=0.1 * FLAT)),
+        ("against", memorizing(LARGE_TESTED, norm_total=FLAT, norm_weights=FLAT, norm_head=0.1 * FLAT)),
+        ("cannot tell", memorizing(adamw(init_scale=8.0), norm_total=FLAT, norm_weights=FLAT, norm_head=0.1 * FLAT)),
         ("against", memorizing(adamw(init_scale=1.0), norm_total=FLAT, norm_scale_invariant=0.9 * FLAT)),
     ],
     "softmax collapse": [
@@ -100,8 +103,15 @@ CASES = {
         ("against", memorizing(adamw(weight_decay=3.0))),
     ],
     "too little data": [("against", grokking()), ("cannot tell", memorizing())],
+    "label noise": [
+        ("supports", memorizing(adamw(label_noise=1.0))),
+        ("against", memorizing(adamw(label_noise=0.0))),
+        ("cannot tell", memorizing(adamw(label_noise=0.3))),
+        ("cannot tell", memorizing(adamw())),
+    ],
     "nothing memorized": [
-        ("supports", constructed(0.1 + 0.0 * FLAT, train=0.11 * FLAT)),
+        ("supports", constructed(np.where(STEPS < 3000, 0.02, 0.1), train=0.11 * FLAT)),
+        ("cannot tell", constructed(0.1 + 0.0 * FLAT, train=0.11 * FLAT)),
         ("against", constructed(0.1 + 0.0 * FLAT, train=0.7 * FLAT)),
         ("against", memorizing()),
     ],
@@ -111,6 +121,23 @@ CASES = {
 @pytest.mark.parametrize(("check", "expected", "case"), [(c, *row) for c, rows in CASES.items() for row in rows])
 def test_oracle_by_check(check, expected, case):
     assert word(case, check) == expected
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_a_claim_that_stands_names_the_arm_that_would_test_it(check):
+    """Some in words alone: no setting of a config takes a leak or a way of scoring away."""
+    standing = [case for word, case in CASES[check] if word == "supports"]
+    for case in standing:
+        finding = {f.check: f for f in explain(case).findings}[check]
+        assert finding.arm is not None
+        assert finding.arm.expects
+
+
+def test_without_time_for_decay_a_norm_that_stayed_is_no_reason():
+    """It could not shrink, whatever the mechanism: that holds trivially. With time it is one."""
+    short, long = (memorizing(adamw(weight_decay=decay), norm_total=RISING) for decay in (1e-4, 1.0))
+    assert {f.check for f in explain(short).also_seen} >= {"norm after the fit"}
+    assert {f.check for f in explain(long).fitting} >= {"norm after the fit"}
 
 
 def test_a_norm_that_fell_has_not_grown_by_more_than_noise():

@@ -11,7 +11,7 @@ from grokscope import cli, configio
 from grokscope.mechanism import explain
 from grokscope.mechanism.check import Arm
 from grokscope.mechanism.in_force import beside
-from grokscope.study import Study
+from grokscope.study import Study, counterfactual
 from grokscope.study.counterfactual import AS_IT_WAS, Seen, _trial, counterfactual_study
 from grokscope.tomlio import to_toml
 from grokscope.train.driver import train
@@ -24,7 +24,8 @@ RISING = np.linspace(1, 2, ROWS)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run without decay that fits and does not generalize."""
-    config = tiny({"task.p": 11, "budget.steps": 400, "regime.weight_decay": 0.0, "evaluate.every": 20})
+    changes = {"task.p": 11, "model.hidden": [64], "budget.steps": 400, "regime.weight_decay": 0.0}
+    config = tiny({**changes, "evaluate.every": 20})
     return train(config, tmp_path_factory.mktemp("why") / "runs")
 
 
@@ -48,6 +49,17 @@ def test_the_run_itself_is_one_of_the_studys(run):
     made = Study.from_dict(written(run))
     states = made.status(run.path.parent)
     assert [s.run.id for s in states if s.finished] == [run.id]
+
+
+def test_two_claims_may_share_one_arm(run):
+    """Decay without grip and a larger start that is undone are both tested without normalization."""
+    rows = {"norm_total": RISING, "norm_scale_invariant": 0.95 * RISING, "norm_head": 0.1 * RISING}
+    explanation = explain(memorizing(adamw(init_scale=4.0), **rows))
+    told = [(finding.check, arm.name) for finding, arm in counterfactual.testable(explanation)]
+    assert {("decay grip", "no normalization"), ("init scale undone", "no normalization")} <= set(told)
+    config = tiny({"task": {"name": "digits", "n_train": 50}, "model": {"name": "small-resnet"}})
+    names = [arm["name"] for arm in counterfactual_study(config, explanation, [0, 1])["arm"]]
+    assert names.count("no normalization") == 1
 
 
 def test_a_task_without_a_size_has_no_arm_with_more_data(run):

@@ -206,7 +206,7 @@ def test_what_cannot_be_a_fork_is_refused_when_the_file_is_read(arm, words):
 
 # -- the arms of a diagnosis ------------------------------------------------------------------------------------------
 
-LATE = ("norm held at half of the fit's", "decay on the head")
+LATE = ("norm held where it was at the fit", "decay on the head")
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +257,28 @@ def test_without_the_state_every_arm_trains_from_step_0_and_the_reason_is_said(d
     elsewhere = [*command[:3], str(tmp_path / "new.toml"), "--root", str(tmp_path)]
     assert cli.run(elsewhere) == 0, "where the run as it was is trained anew, its state is kept"
     assert 'of = "as it was"' in (tmp_path / "new.toml").read_text()
+
+
+def test_the_same_command_goes_on_where_forks_have_become_impossible(diagnosed, tmp_path, capsys, monkeypatch):
+    """A run of the study never fitted, or lost its state: what was written stays the study."""
+    run = diagnosed[True]
+    file = tmp_path / "why.toml"
+    command = ["explain", str(run.path), "--test", str(file), "--root", str(run.path.parent), "--json"]
+    assert cli.run(command) == 0
+    text = file.read_text()
+    assert 'of = "as it was"' in text
+    monkeypatch.setattr("grokscope.study.counterfactual.why_no_forks", lambda *_: "its parent was not fitted")
+    assert cli.run(command) == 0
+    assert file.read_text() == text
+    file.unlink()
+    assert cli.run(command) == 0
+    assert 'of = "as it was"' not in file.read_text()
+    capsys.readouterr()
+    monkeypatch.undo()
+    assert cli.run(command) == 0
+    assert "delete it to have it written with forks" in json.loads(capsys.readouterr().out)["no_forks"]
+    file.write_text(text + "\n# mine\n")
+    assert cli.run(command) == 2
 
 
 def test_a_damaged_parent_blocks_its_fork_and_nothing_else(trained, tmp_path):

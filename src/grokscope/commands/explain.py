@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from grokscope.study.run_state import StudyRun
     from grokscope.trajectory import Criteria
 
-SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters")
+SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters",
+         "steps_per_unit")  # fmt: skip
 
 
 def explain(
@@ -68,7 +69,8 @@ def explain(
         init_scale: Of a log: how many times as large as usual the weights started.
         irm_weight: Of a log: weight of the IRM penalty in the loss.
         parameters: Of a log: number of weights.
-        steps_per_unit: Of a log: optimizer steps in one unit of its step column (steps per epoch for a log in epochs).
+        steps_per_unit: Of a log: optimizer steps in one unit of its step column (steps per epoch for a log in epochs);
+            1 where the column counts steps by its name, and unknown otherwise.
         log: Of logs of other programs: their columns, and how they are read.
         measured: Further columns as name=column: rank_effective, train_irm, train_logit_scale, softmax_collapse, lr.
         calibrate: Folders of runs of the same task, network and loss that grokked: they calibrate the delay law, which
@@ -95,7 +97,6 @@ def explain(
         return _of_run(run, split, criteria, known, calibrate)
     require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
     if source.is_file() and source.suffix != ".toml":
-        known["steps_per_unit"] = steps_per_unit or 1.0
         require(not calibrate, "--calibrate is for runs: their records hold the decay and the norm that the law needs")
         return _of_log(source, split, criteria, known, log, measured)
     given = ", ".join(filter(None, (_options(known), "names of columns" if log.named else "")))
@@ -148,12 +149,21 @@ def _put_to_the_test(
     config = load_run(run.config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
     no_forks = why_no_forks(config, chosen, root)
-    text = to_toml(counterfactual_study(config, explained.explanation, chosen, plugins, forks=not no_forks))
-    require(
-        not file.exists() or file.read_text() == text,
-        f"{file}: is there already and holds something else; name another file",
-    )
-    write_atomic(file, lambda to: to.write(text.encode()))
+    written = {
+        forks: to_toml(counterfactual_study(config, explained.explanation, chosen, plugins, forks=forks))
+        for forks in (True, False)
+    }
+    text = written[not no_forks]
+    if file.exists():
+        # Whether forks are possible may have changed since: a run of the study has lost its state, or never fitted.
+        text = file.read_text()
+        require(text in written.values(), f"{file}: is there already and holds something else; name another file")
+        if text != written[False]:
+            no_forks = ""
+        elif text != written[True] and not no_forks:
+            no_forks = f"{file} was written before its runs kept their state; delete it to have it written with forks"
+    else:
+        write_atomic(file, lambda to: to.write(text.encode()))
     study = Study.load(file)
     if go:
         from grokscope.commands.study import run as train_study

@@ -50,9 +50,11 @@ class Explained(Result):
         for finding, arm in arms:
             how = f" ({arm.options})" if arm.changes else ""
             console.print(f"  {arm.name}{how}: {arm.expects}  [tests: {finding.check}]", markup=False)
-        if self.explanation.missing:
-            missing = ", ".join(self.explanation.missing)
-            _heading(console, f"Not known here, and needed by further checks: {missing}", "dim")
+        needed_by = self.explanation.needed_by
+        if needed_by:
+            _heading(console, "Cannot tell, for want of", "bold")
+        for name, checks in needed_by.items():
+            console.print(f"  {name}: {'; '.join(checks)}", markup=False, style="dim")
 
 
 def _heading(console: "Console", text: str, style: str = "bold") -> None:

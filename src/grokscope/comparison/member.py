@@ -13,6 +13,7 @@ from grokscope import configio, identity
 from grokscope.store.ended import changed_since
 from grokscope.store.run import METRICS, Run
 from grokscope.study.run_state import StudyRun
+from grokscope.vocabulary.time_units import STEPS
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Trajectory
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 FINISHED = ("done", "diverged")
 LOST = ("failed", "damaged", "unreadable")
 """States of runs that will give no number by themselves."""
-STEPS = frozenset(("step", "steps", "global_step", "iteration", "iterations"))
-"""Names of a step column that count optimizer steps, as runs do."""
 _STEP = re.compile(rb'^\{"step": ?(\d{1,18})[,}]', re.MULTILINE)
 
 
@@ -130,4 +129,4 @@ def member_of_log(name: str, trajectory: "Trajectory", arm: str, seed: int | Non
 
 def in_steps(trajectory: "Trajectory", factor: float) -> "Trajectory":
     """The trajectory with its steps multiplied: of a log in epochs, by the steps of an epoch."""
-    return replace(trajectory, step=trajectory.step * factor)
+    return replace(trajectory, step=trajectory.step * factor, time_unit=STEPS)

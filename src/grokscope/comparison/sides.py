@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.comparison.member import STEPS, Member, in_steps, member_of_log, member_of_run, member_of_study
+from grokscope.comparison.member import Member, in_steps, member_of_log, member_of_run, member_of_study
 from grokscope.config import require
 from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import read_source
@@ -19,6 +19,7 @@ from grokscope.store.duplicates import Held, same_run
 from grokscope.store.run import METRICS, Run
 from grokscope.study import Study, find_study
 from grokscope.vocabulary.text import listed, plural
+from grokscope.vocabulary.time_units import STEPS, time_unit_of
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Trajectory
@@ -212,8 +213,7 @@ def read_log(log: Source, options: Options) -> "Trajectory":
 
 
 def _unit(options: Options) -> str:
-    named = str(options.columns.get("step") or "rows")
-    return "steps" if options.steps_per_unit is not None or named.lower() in STEPS else named
+    return STEPS if options.steps_per_unit is not None else time_unit_of(options.columns.get("step"))
 
 
 def _joined(sides: Sequence[Side]) -> Side:

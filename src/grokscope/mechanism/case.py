@@ -1,7 +1,8 @@
 """What a check looks at: one trajectory, its verdict on one held-out split, and how it was trained."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,7 +14,10 @@ from grokscope.store.intervened import interventions_of
 from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
 from grokscope.trajectory.series import from_run
 from grokscope.vocabulary.splits import speaking
+from grokscope.vocabulary.time_units import STEPS, time_unit_of
 
+IMPORTED_LOG = "log"
+"""Kind of lineage of a run that was made from a log."""
 Outcome = Literal["late", "at once", "failed", "broke", "not judged"]
 """What there is to explain: held-out rose late; it generalized without delay; it never did, or lost it; training itself
 broke down; or the log cannot be judged."""
@@ -33,6 +37,12 @@ OUTCOMES: Mapping[str | None, Outcome] = {
 }
 
 
+FEWEST_FOR_NOISE = 4
+"""Values from which a course can be told from noise."""
+MAD_TO_SD = 1.4826
+"""Standard deviation of a normal distribution over its median distance from 0."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One recorded column where it was recorded. step (t,), value (t,) finite."""
@@ -50,6 +60,30 @@ class Series:
     def growth(self) -> float:
         """Last value over first."""
         return float(self.value[-1] / self.value[0])
+
+    def log_noise(self) -> float:
+        """How far one value lies off a smooth course, as a standard deviation of its logarithm: of three neighbors the
+        middle one against the mean of the others, by the median over all, so that bends and single jumps do not count.
+        Infinite where there are too few values above 0 to say."""
+        logs = np.log(self.value[self.value > 0])
+        if len(logs) < FEWEST_FOR_NOISE:
+            return math.inf
+        bends = np.abs(np.diff(logs, 2))
+        return float(np.median(bends)) * MAD_TO_SD / math.sqrt(6)
+
+    def factor(self, deviations: float = 3.0) -> tuple[float, float]:
+        """Range of the last value over the first, as sure as two single values are: so many standard deviations of
+        their noise each way."""
+        wide = deviations * math.sqrt(2) * self.log_noise()
+        ratio = self.growth()
+        return ratio * math.exp(-wide), ratio * math.exp(wide)
+
+    def mean_range(self) -> tuple[float, float]:
+        """The mean, two standard errors each way: by the differences of neighbors, so that a trend is no noise."""
+        mean = float(self.value.mean())
+        steps = np.abs(np.diff(self.value))
+        wide = 2 * float(np.median(steps)) * MAD_TO_SD / math.sqrt(2 * len(self)) if len(steps) else math.inf
+        return mean - wide, mean + wide
 
     def time_at(self, share: float) -> float:
         """The step at which this share of the recorded time has passed."""
@@ -85,6 +119,11 @@ class Case:
         """Step of the fit; None where train never fitted."""
         T_fit = self.verdict.milestones.T_fit
         return None if T_fit.censored else float(T_fit.at)
+
+    @property
+    def labels_are_noise(self) -> bool:
+        """Whether every training label is known to be random: then nothing that was seen is a reason to fail."""
+        return self.setup.label_noise is not None and self.setup.label_noise >= 1
 
     @cached_property
     def until(self) -> float:
@@ -122,9 +161,16 @@ class Case:
         ends = np.array([0.0, float(self.trajectory.last_step)])
         return Series(ends, np.full(2, self.setup.lr))
 
-    def steps(self, start: float, end: float) -> float:
-        """Optimizer steps between two times of the trajectory."""
-        return (end - start) * self.setup.steps_per_unit
+    @property
+    def steps_per_unit(self) -> float | None:
+        """Optimizer steps in one unit of the trajectory's time; None where nobody said how many an epoch has."""
+        if self.setup.steps_per_unit is not None:
+            return self.setup.steps_per_unit
+        return 1.0 if self.trajectory.time_unit == STEPS else None
+
+    def steps(self, start: float, end: float) -> float | None:
+        """Optimizer steps between two times of the trajectory; None where it is not known how many one unit is."""
+        return None if self.steps_per_unit is None else (end - start) * self.steps_per_unit
 
 
 def case_of_trajectory(
@@ -141,7 +187,10 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
     Raises:
         ValueError: a run without evaluations, an unknown split, a setting that is not what the run recorded.
     """
+    unit = time_unit_of_run(run)
     recorded = setup_of_config(run.config, run.facts, interventions_of(run), run.path)
+    if unit == STEPS:
+        recorded = replace(recorded, steps_per_unit=1.0)
     for key, value in known.items():
         there = getattr(recorded, key)
         if value is not None and there is not None and there != value:
@@ -149,4 +198,12 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
                 f"{key} {value!r}: the run {run.id} was trained with {there!r}, as its record says; leave it out"
             )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
-    return case_of_trajectory(from_run(run), Setup(**settings), split, criteria)
+    return case_of_trajectory(replace(from_run(run), time_unit=unit), Setup(**settings), split, criteria)
+
+
+def time_unit_of_run(run: Run) -> str:
+    """What the time of a run counts: steps, or for a log that was imported as a run what its column counted."""
+    if (run.record.get("lineage") or {}).get("kind") != IMPORTED_LOG:
+        return STEPS
+    columns = (run.config.get("own") or {}).get("columns") or {}
+    return time_unit_of(columns.get("step"))

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from grokscope.mechanism.case import Case, Outcome
 from grokscope.mechanism.in_force import beside
@@ -20,6 +20,8 @@ class Answer:
     missing: tuple[str, ...] = ()
     arm: Arm | None = None
     applies: bool = True
+    is_reason: bool = True
+    """Whether the claim could be a reason for the verdict here; where it holds trivially it is none."""
 
 
 def word_of(*, supports: bool, against: bool) -> Word:
@@ -29,9 +31,22 @@ def word_of(*, supports: bool, against: bool) -> Word:
     return "against" if against else "cannot tell"
 
 
+STEPS_PER_UNIT = "optimizer steps in one unit of the log's time (steps_per_unit)"
+
+
 def lacking(*missing: str) -> Answer:
     """The answer of a check that lacks what it reads."""
     return Answer("cannot tell", f"not known: {', '.join(missing)}", missing=missing)
+
+
+def absent(needed: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of what is needed and None."""
+    return tuple(name for name, value in needed.items() if value is None)
+
+
+def never_fitted(why: str, numbers: Mapping[str, float | None] | None = None) -> Answer:
+    """The answer of a check whose claim is about a network that has memorized, where none has."""
+    return Answer("cannot tell", f"train never fitted, {why}", numbers or {})
 
 
 def not_applicable(why: str) -> Answer:
@@ -42,6 +57,9 @@ def not_applicable(why: str) -> Answer:
 def without_start(what: str) -> Answer:
     """The answer where a growth is asked for and there was nothing to grow from."""
     return Answer("cannot tell", f"the {what} is 0 where it would be compared, so it has no factor of growth")
+
+
+DIVERGED = Answer("cannot tell", "training diverged: what was recorded on the way there shows no mechanism")
 
 
 class Check(ABC):
@@ -63,7 +81,7 @@ class Check(ABC):
 
     def look(self, case: Case) -> Finding:
         """What the check says of a case."""
-        answer = self.read(case)
+        answer = DIVERGED if case.verdict.verdict == "diverged" else self.read(case)
         arm = answer.arm if answer.word != "against" else None
         if arm is not None:
             arm = replace(arm, changes=beside(arm.changes, case.setup.had))
@@ -73,13 +91,17 @@ class Check(ABC):
             word=answer.word,
             evidence=answer.evidence,
             numbers=dict(answer.numbers),
-            explains=case.outcome in self.explains,
+            explains=self.is_reason(case, answer),
             applies=answer.applies,
             missing=answer.missing,
             arm=arm,
             misleads=self.misleads,
             source=self.source,
         )
+
+    def is_reason(self, case: Case, answer: Answer) -> bool:
+        """Whether the claim, if true, would be a reason for what happened."""
+        return case.outcome in self.explains and answer.is_reason and not case.labels_are_noise
 
     def title(self) -> str:
         """The check's name; one that can look at several groups says which."""

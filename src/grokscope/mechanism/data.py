@@ -4,10 +4,12 @@ it?"""
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
 from grokscope.results.mechanisms import Arm
+from grokscope.vocabulary.text import plural
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class NothingMemorized(Check):
 
     margin: float = 0.05
     """Of the score (accuracy, or R2) above the trivial predictor's."""
+    still: float = 0.02
+    """A rise of held-out up to this is none."""
 
     name = "nothing memorized"
     claim = (
@@ -38,30 +42,77 @@ class NothingMemorized(Check):
             return Answer("against", "train reached the fit threshold")
         moved = self._moved(case)
         before = t.curve("train")
-        best = float(np.max(before.value[before.step <= moved], initial=-np.inf))
+        until = case.until if moved is None else moved
+        best = float(np.max(before.value[before.step <= until], initial=-np.inf))
         end = float(case.verdict.milestones.end)
         numbers = {"best_train_before": best, "trivial": trivial, "held_out_end": end, "moved_at": moved}
         unit = "R2" if t.kind == "regression" else "accuracy"
+        is_better = best >= trivial + 4 * self.margin
+        if moved is None:
+            evidence = (
+                f"train got to an {unit} of {best:.3g} at best (trivial predictor {trivial:.3g}), and held-out never "
+                "moved: whether anything was learned, no curve shows"
+            )
+            return Answer(word_of(supports=False, against=is_better), evidence, numbers)
         evidence = (
             f"before held-out moved, at {moved:,.6g}, train had reached an {unit} of {best:.3g} at best (trivial "
             f"predictor {trivial:.3g}); held-out ends at {end:.3g}"
         )
         # Group means are what held-out ends with; far below the trivial predictor it has learned nothing yet.
         at_trivial = best <= trivial + self.margin and end >= trivial - self.margin
-        word = word_of(supports=at_trivial, against=best >= trivial + 4 * self.margin)
-        return Answer(word, evidence, numbers)
+        word = word_of(supports=at_trivial, against=is_better)
+        return Answer(word, evidence, numbers, arm=FITTED)
 
-    def _moved(self, case: Case) -> float:
-        """Where held-out first covers half of the way from its plateau to its best lasting value; the end where it
-        hardly moves. The plateau is the median of what lies before that best value."""
+    def _moved(self, case: Case) -> float | None:
+        """Where held-out first covers half of the way from its plateau to its best lasting value; None where it hardly
+        moves. The plateau is the median of what lies before that best value."""
         held = case.trajectory.curve(case.split)
         top = int(np.argmax(held.smooth))
         plateau = float(np.median(held.smooth[: top + 1]))
         way = float(held.smooth[top]) - plateau
-        if way <= 0.02:
-            return float(held.step[-1])
+        if way <= self.still:
+            return None
         row = int(np.argmax(held.smooth >= plateau + way / 2))
         return float(held.step[max(row - 1, 0)])
+
+
+FITTED = Arm(
+    name="trained until it fits",
+    changes={},
+    expects="only once train is better than the trivial predictor can held-out lag behind it",
+)
+
+
+@dataclass(frozen=True)
+class LabelNoise(Check):
+    """Whether the training labels were drawn at random when the run began: then no mechanism is missing."""
+
+    name = "label noise"
+    claim = "The training labels are noise: there is nothing to generalize to."
+    source = "arXiv:1611.03530"
+    misleads = (
+        "Only noise that grokscope drew itself is known. Labels that were random before look like a memorized task with "
+        "too little data."
+    )
+
+    def is_reason(self, case: Case, answer: Answer) -> bool:
+        return case.outcome in self.explains
+
+    def read(self, case: Case) -> Answer:
+        noise = case.setup.label_noise
+        if noise is None:
+            return lacking("label_noise")
+        if noise == 0:
+            return not_applicable("no training label was replaced")
+        evidence = f"{noise:.0%} of the training labels were replaced by random ones"
+        return Answer(
+            word_of(supports=case.labels_are_noise, against=False), evidence, {"label_noise": noise}, arm=CLEAN
+        )
+
+
+CLEAN = Arm(
+    name="labels as they are", changes={"regime.label_noise": 0.0}, expects="with the true labels held-out rises"
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +138,8 @@ class Leakage(Check):
     def read(self, case: Case) -> Answer:
         same = _same_columns(case)
         if same:
-            return Answer("supports", f"{same} are the same column", {"rows": float(len(case.trajectory.step))})
+            numbers = {"rows": float(len(case.trajectory.step))}
+            return Answer("supports", f"{same} are the same column", numbers, arm=DISJOINT)
         known = case.setup.rows_in_train.get(case.split)
         if known:
             return self._of_rows(case, known)
@@ -105,23 +157,39 @@ class Leakage(Check):
         evidence = f"{of} of {case.split} stand in train as well"
         # A few shared rows are a fault of the data, and still too few to have carried what is to be explained.
         word = word_of(supports=share is None or share >= self.many, against=False)
-        return Answer(word, evidence, numbers)
+        return Answer(word, evidence, numbers, arm=DISJOINT)
 
     def _of_curves(self, case: Case) -> Answer:
         t = case.trajectory
         both = ~np.isnan(t.train) & ~np.isnan(t.held_out[case.split])
         train, held = t.train[both], t.held_out[case.split][both]
         if len(train) < 3:
-            return Answer("cannot tell", f"only {len(train):,} rows hold both")
+            return Answer("cannot tell", f"only {plural(len(train), 'row')} with both scores")
         trivial = t.trivial.get("train", 0.0)
         learning = (train > trivial + 0.05) & (train < 0.95)
         count = int(learning.sum())
         if count < 3:
-            return Answer("cannot tell", f"only {count} rows lie between the trivial predictor and the fit")
-        ahead = float((held[learning] > train[learning] + self.ahead).mean())
-        numbers = {"rows": float(count), "share_ahead": ahead}
+            return Answer("cannot tell", f"only {plural(count, 'row')} between the trivial predictor and the fit")
+        rows_ahead = int((held[learning] > train[learning] + self.ahead).sum())
+        ahead, low = rows_ahead / count, lowest_share(rows_ahead, count)
+        numbers = {"rows": float(count), "share_ahead": ahead, "share_low": low}
         evidence = f"held-out is ahead of train in {ahead:.0%} of the {count} rows in which train was being learned"
-        return Answer(word_of(supports=ahead >= self.share, against=ahead <= 0.1), evidence, numbers)
+        return Answer(word_of(supports=low >= self.share, against=ahead <= 0.1), evidence, numbers, arm=DISJOINT)
+
+
+DISJOINT = Arm(
+    name="splits without shared rows",
+    changes={},
+    expects="held-out no longer rises with train",
+    raises=False,
+)
+
+
+def lowest_share(count: int, n: int) -> float:
+    """The share that `count` of n rows speak for at least: the lower end of Wilson's 99 % interval. Scores of two
+    columns that differ by noise alone are ahead of each other in at most half of the rows, and in few rows by luck in
+    all of them."""
+    return float(binomtest(count, n).proportion_ci(0.99, method="wilson").low)
 
 
 def _same_columns(case: Case) -> str | None:
@@ -166,14 +234,23 @@ class EvaluationMode(Check):
         late = both & (t.step >= t.step[0] + 0.75 * (t.step[-1] - t.step[0]))
         train, held = t.train[late], t.held_out[case.split][late]
         if len(train) < 3:
-            return Answer("cannot tell", f"only {len(train):,} rows of the last quarter hold both")
+            return Answer("cannot tell", f"only {plural(len(train), 'row')} of the last quarter with both scores")
         gap = float(np.median(held - train))
-        ahead = float((held > train + self.ahead).mean())
-        numbers = {"share_ahead": ahead, "median_gap": gap}
+        rows_ahead = int((held > train + self.ahead).sum())
+        ahead, low = rows_ahead / len(train), lowest_share(rows_ahead, len(train))
+        numbers = {"share_ahead": ahead, "share_low": low, "median_gap": gap}
         evidence = (
             f"in the last quarter held-out is ahead of train in {ahead:.0%} of {len(train):,} rows (median {gap:+.3f})"
         )
-        return Answer(word_of(supports=ahead >= self.share, against=ahead <= 0.1), evidence, numbers)
+        word = word_of(supports=ahead >= self.share and low > 0.5, against=ahead <= 0.1)
+        return Answer(word, evidence, numbers, arm=SCORED_ALIKE)
+
+
+SCORED_ALIKE = Arm(
+    name="train scored as held-out is",
+    changes={},
+    expects="train is no longer behind held-out, in eval mode and over all rows after the epoch",
+)
 
 
 @dataclass(frozen=True)

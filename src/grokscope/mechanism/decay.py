@@ -7,18 +7,35 @@ from typing import Any
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
+from grokscope.mechanism.check import (
+    STEPS_PER_UNIT,
+    Answer,
+    Check,
+    absent,
+    lacking,
+    never_fitted,
+    not_applicable,
+    without_start,
+    word_of,
+)
 from grokscope.results.mechanisms import Arm
 
 
 def decay_budget(case: Case, start: float, end: float, group: str | None = None) -> float | None:
     """Sum of lr * decay over the steps between two times: how often decay alone would divide the weights of a group
-    (None: all but the head) by e. None where learning rate or decay are unknown."""
+    (None: all but the head) by e. None where learning rate, decay or the steps in one unit of time are unknown."""
     lr, history = case.lr(), case.setup.decay_history(group, start, end)
     if lr is None or case.setup.weight_decay is None:
         return None
-    parts = (decay * integral(lr.step, lr.value, begin, stop) for begin, stop, decay in history)
-    return math.fsum(parts) * case.setup.steps_per_unit
+    total = math.fsum(decay * integral(lr.step, lr.value, begin, stop) for begin, stop, decay in history)
+    if total == 0:
+        return 0.0
+    return None if case.steps_per_unit is None else total * case.steps_per_unit
+
+
+def needed_for_budget(case: Case) -> dict[str, Any]:
+    """What a decay budget is made of, by name; None where it is not known."""
+    return {"lr": case.lr(), "weight_decay": case.setup.weight_decay, STEPS_PER_UNIT: case.steps_per_unit}
 
 
 def integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> float:
@@ -26,6 +43,14 @@ def integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> f
     inside = step[(step > start) & (step < end)]
     grid = np.concatenate([[start], inside, [end]])
     return float(np.trapezoid(np.interp(grid, step, value), grid))
+
+
+def not_decoupled(case: Case) -> Answer:
+    return Answer(
+        "cannot tell",
+        f"{case.setup.optimizer} adds decay to the gradient and rescales it, so lr x decay x steps is no measure of "
+        "its time",
+    )
 
 
 @dataclass(frozen=True)
@@ -57,15 +82,10 @@ class DecayTime(Check):
     def read(self, case: Case) -> Answer:
         s = case.setup
         if s.decoupled is False and s.weight_decay:
-            return Answer(
-                "cannot tell",
-                f"{s.optimizer} adds decay to the gradient and rescales it, so lr x decay x steps is no measure of "
-                "its time",
-            )
+            return not_decoupled(case)
         budget = decay_budget(case, 0.0, case.until)
         if budget is None:
-            needed = {"lr": case.lr(), "weight_decay": s.weight_decay}
-            return lacking(*[name for name, value in needed.items() if value is None])
+            return lacking(*absent(needed_for_budget(case)))
         numbers = {"decay_budget": budget, "steps": case.steps(0.0, case.until)}
         where = "to T_gen" if case.until < case.trajectory.last_step else "in all"
         evidence = (
@@ -77,6 +97,8 @@ class DecayTime(Check):
             evidence = f"decay had {share} of the time it needs: {evidence}"
         if s.decay_groups == "head":
             evidence += "; it acts on the head alone, and this is said of all other weights"
+        if case.fitted_at is None:
+            return never_fitted(f"so there was nothing that decay could have undone; {evidence}", numbers)
         had_time, had_none = budget >= self.enough, budget < self.little
         if case.outcome in ("late", "at once"):
             return Answer(word_of(supports=had_time, against=had_none), evidence, numbers, arm=WITHOUT_DECAY)
@@ -85,11 +107,11 @@ class DecayTime(Check):
 
     def _arm(self, case: Case, budget: float) -> Arm | None:
         """More decay; or, where an intervention took it away, the decay that the run had before, if that is enough."""
-        steps, lr = case.steps(0.0, case.until), case.lr()
-        if lr is None or not steps or not float(lr.value.mean()):
+        lr, steps_per_unit = case.lr(), case.steps_per_unit
+        if lr is None or steps_per_unit is None or case.until <= 0 or not float(lr.value.mean()):
             return None
         everywhere = {"regime.decay_groups": "all"} if case.setup.decay_groups == "head" else {}
-        rate = integral(lr.step, lr.value, 0.0, case.until) * case.setup.steps_per_unit
+        rate = integral(lr.step, lr.value, 0.0, case.until) * steps_per_unit
         left_on = case.setup.weight_decay or 0.0
         if left_on * rate >= self.enough and left_on * rate > budget:
             return Arm(
@@ -136,10 +158,12 @@ class DecayGrip(Check):
             return lacking("norm_total")
         invariant = case.series("norm_scale_invariant")
         if invariant is None:
-            if len(case.trajectory.norm_groups) < 2:
+            if not case.setup.groups_tested:
                 return lacking("norm_scale_invariant")
             return not_applicable("no weight of this network is scale-invariant")
-        at = case.fitted_at or 0.0
+        at = case.fitted_at
+        if at is None:
+            return never_fitted("so there is no fit that decay could undo")
         if total.at(at) <= 0 or total.at(case.until) <= 0:
             return without_start("norm")
         shares = [min((invariant.at(t) / total.at(t)) ** 2, 1.0) for t in (at, case.until)]
@@ -179,11 +203,13 @@ class DecayTooStrong(Check):
         broke = case.verdict.verdict == "unstable"
         if not broke and case.fitted_at is not None:
             return not_applicable("the fit holds")
+        if case.setup.decoupled is False and case.setup.weight_decay:
+            return not_decoupled(case)
         since, end = case.fitted_at or 0.0, float(case.trajectory.last_step)
         budgets = [decay_budget(case, since, end, group) for group in (None, "head")]
         budget = max((b for b in budgets if b is not None), default=None)
         if budget is None:
-            return lacking("lr", "weight_decay")
+            return lacking(*absent(needed_for_budget(case)))
         numbers = {"decay_budget_after_fit": budget}
         state = "the train score collapses after the fit" if broke else "train never fits"
         evidence = f"{state}, and the decay budget from there on is {_short(budget)}"

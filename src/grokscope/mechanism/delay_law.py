@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grokscope.mechanism.case import Case
-from grokscope.mechanism.check import Answer, Check, lacking, not_applicable
-from grokscope.mechanism.decay import decay_budget
+from grokscope.mechanism.check import Answer, Check, absent, lacking, not_applicable
+from grokscope.mechanism.decay import decay_budget, needed_for_budget, not_decoupled
 from grokscope.results.mechanisms import Arm
 from grokscope.vocabulary.text import number, plural, whole
 
@@ -104,6 +104,17 @@ def passage_of(case: Case) -> Passage | None:
         rate=budget / (until - fitted),
         delay=until - fitted if arrived else None,
     )
+
+
+def _why_no_passage(case: Case) -> Answer:
+    """What the law cannot read of a run, in words."""
+    if "hold_norm" in case.setup.interventions:
+        return Answer("cannot tell", "the norm was held, and is not free to fall")
+    if case.setup.decoupled is False:
+        return not_decoupled(case)
+    fitted = {"a fit": case.fitted_at}
+    names = absent({"norm_total": case.series("norm_total"), **needed_for_budget(case), **fitted})
+    return lacking(*names) if names else Answer("cannot tell", "between the fit and its end there was no decay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +343,7 @@ class Delay(Check):
             return not_applicable("without decay the law has no clock")
         passage = passage_of(case)
         if passage is None:
-            return lacking("norm_total", "lr", "weight_decay", "a fit")
+            return _why_no_passage(case)
         why_not = doubt(self.law, case)
         if why_not is not None:
             return Answer("cannot tell", why_not)
@@ -361,7 +372,7 @@ class Delay(Check):
             return Answer("against", f"predicted {span}; it ran to {whole(last)} and has not arrived", numbers)
         arm = Arm(
             name=f"extended to {whole(_up(high))} steps",
-            changes={"budget.steps": _up(case.steps(0.0, high))},
+            changes={"budget.steps": _up(high * (case.steps_per_unit or 1.0))},
             expects=f"held-out arrives at about {whole(round(at))}",
         )
         return Answer("supports", f"extend it to about {whole(_up(high))}: predicted {span}", numbers, arm=arm)

@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grokscope.mechanism.case import Case, Series
-from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
-from grokscope.mechanism.decay import integral
+from grokscope.mechanism.check import Answer, Check, absent, lacking, not_applicable, word_of
+from grokscope.mechanism.decay import integral, needed_for_budget
 from grokscope.mechanism.in_force import Span
 from grokscope.mechanism.norms import ratio_text
+from grokscope.results.mechanisms import Arm
+
+NORM_DEVIATIONS = 2.0
+"""Of the noise of single records by which an end norm may be too high: in a norm that is recorded exactly, what looks
+like noise is the bend of a course with few rows."""
 
 
 def diffused_norm(start: float, u: float, lr: float, decay: float, steps: float, weights: int) -> float:
@@ -42,6 +47,8 @@ class MoreThanDiffusion(Check):
     """u of pure noise."""
     margin: float = 0.1
     """How far above that u may lie in a run of pure noise: momentum and the first steps move it by some percent."""
+    still: float = 0.01
+    """A growth up to this share is none: what rounding does to a norm is many times what tiny steps would."""
 
     name = "more than diffusion"
     claim = "The norm grew by more than uncorrelated steps would make it."
@@ -64,23 +71,37 @@ class MoreThanDiffusion(Check):
         s, column = case.setup, f"norm_{self.group or 'total'}"
         norm, lr, decay = case.series(column), case.lr(), s.weight_decay
         weights = s.parameters if self.group is None else s.group_sizes.get(self.group)
-        needed = {column: norm, "lr": lr, "weight_decay": decay, "number of weights": weights}
-        if norm is None or lr is None or decay is None or weights is None:
-            return lacking(*[name for name, value in needed.items() if value is None])
+        counted = "number of weights" if self.group is None else f"number of weights in {self.group}"
+        needed = {column: norm, **needed_for_budget(case), counted: weights, "optimizer": s.optimizer}
         if s.optimizer not in (None, "adamw"):
             return Answer(
                 "cannot tell", f"the size of {s.optimizer}'s steps follows the gradient: there is no such null"
             )
+        steps_per_unit = case.steps_per_unit
+        if norm is None or lr is None or decay is None or weights is None or steps_per_unit is None or not s.optimizer:
+            return lacking(*absent(needed))
         history = s.decay_history(self.group, float(norm.step[0]), float(norm.step[-1]))
-        return self._against_noise(norm, Walk.through(lr, history, s.steps_per_unit, weights))
+        answer = self._against_noise(norm, Walk.through(lr, history, steps_per_unit, weights))
+        if case.fitted_at is None:
+            return replace(answer, is_reason=False)
+        return replace(answer, arm=self._arm())
+
+    def _arm(self) -> Arm:
+        of = self.group or "total"
+        return Arm(
+            name=f"{self.group or 'norm'} held where it was at the fit",
+            changes={"regime.interventions": [{"name": "hold_norm", "of": of, "rho": 1.0, "from": "T_fit"}]},
+            expects="held-out rises if the growth was the reason",
+        )
 
     def _against_noise(self, norm: Series, walk: "Walk") -> Answer:
         start, end = float(norm.value[0]), float(norm.value[-1])
-        if end <= start:
+        if end <= start * (1 + self.still):
             # Decay against a gradient that is more than noise can settle above the null without any growth.
             return not_applicable(f"{start:.4g} -> {end:.4g}: the norm did not grow")
         last = norm.since(norm.time_at(0.95)).value  # the end is as sure as the last records agree
-        low, high = walk.fitted_u(start, float(last.min())), walk.fitted_u(start, float(last.max()))
+        surely = float(last.min()) * norm.factor(NORM_DEVIATIONS)[0] / norm.growth()  # and as one record is
+        low, high = walk.fitted_u(start, surely), walk.fitted_u(start, float(last.max()))
         by_noise = walk.norm(start, self.noise)
         numbers = {"u_low": low, "u_high": high, "norm_start": start, "norm_end": end, "norm_by_noise": by_noise}
         evidence = (

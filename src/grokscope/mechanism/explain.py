@@ -6,7 +6,7 @@ from itertools import chain
 
 from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Check
-from grokscope.mechanism.data import EvaluationMode, Leakage, NothingMemorized, TooLittleData
+from grokscope.mechanism.data import EvaluationMode, LabelNoise, Leakage, NothingMemorized, TooLittleData
 from grokscope.mechanism.decay import DecayGrip, DecayTime, DecayTooStrong
 from grokscope.mechanism.delay_law import Delay, DelayLaw
 from grokscope.mechanism.diffusion import MoreThanDiffusion
@@ -18,6 +18,7 @@ from grokscope.results.mechanisms import Explanation
 
 CHECKS: tuple[Check, ...] = (
     NothingMemorized(),
+    LabelNoise(),
     Leakage(),
     EvaluationMode(),
     DecayTime(),

@@ -30,10 +30,18 @@ class RankCollapse(Check):
         start, end = float(rank.value[0]), float(rank.value[-1])
         if start <= 0:
             return without_start("rank")
-        ratio = end / start
-        numbers = {"rank_start": start, "rank_end": end}
-        evidence = f"effective rank {start:.3g} -> {end:.3g}, x {ratio:.2g}"
-        return Answer(word_of(supports=ratio <= self.fell, against=ratio >= self.kept), evidence, numbers)
+        low, high = rank.factor()
+        numbers = {"rank_start": start, "rank_end": end, "factor_low": low, "factor_high": high}
+        evidence = f"effective rank {start:.3g} -> {end:.3g}, x {end / start:.2g}"
+        word = word_of(supports=high <= self.fell, against=low >= self.kept)
+        return Answer(word, evidence, numbers, arm=NO_DECAY)
+
+
+NO_DECAY = Arm(
+    name="no decay",
+    changes={"regime.weight_decay": 0.0},
+    expects="the rank falls as far without decay, if it is not decay that lowers it",
+)
 
 
 @dataclass(frozen=True)

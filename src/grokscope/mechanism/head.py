@@ -35,13 +35,14 @@ class HeadGrowth(Check):
         if after.value[0] <= 0:
             return without_start("head's norm")
         growth, late = after.growth(), after.since(after.time_at(0.75)).growth()
-        numbers = {"growth_after_fit": growth, "growth_last_quarter": late}
+        low, high = after.factor()
+        numbers = {"growth_after_fit": growth, "growth_low": low, "growth_high": high, "growth_last_quarter": late}
         evidence = f"the head grew by x {growth:.3g} after the fit, by x {late:.3g} in the last quarter"
         if growth <= self.still:
             return Answer("against", evidence, numbers)
         if loss is None:
             return Answer("cannot tell", evidence, numbers, missing=("loss",))
-        goes_on = growth >= self.grew and late > 1.0
+        goes_on = low >= self.grew and late > 1.0
         return Answer(word_of(supports=goes_on, against=False), evidence, numbers, arm=DECAYED_HEAD)
 
 

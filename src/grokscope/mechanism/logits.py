@@ -1,5 +1,6 @@
 """What the loss does to the logits: collapse of the softmax, their scale, and the penalty that falls with them."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.stats import spearmanr
 from grokscope.mechanism.case import Case, Series
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
 from grokscope.results.mechanisms import Arm
+from grokscope.vocabulary.text import plural
 
 TOO_FEW = 6
 """Values below which a rank correlation says nothing."""
@@ -38,12 +40,13 @@ class SoftmaxCollapse(Check):
         if not len(during):
             return Answer("cannot tell", "it was not recorded between the fit and the end")
         mean, most = float(during.value.mean()), float(during.value.max())
-        numbers = {"mean_share": mean, "largest_share": most}
+        low, high = during.mean_range()
+        numbers = {"mean_share": mean, "mean_low": low, "mean_high": high, "largest_share": most}
         evidence = f"{mean:.0%} of the training rows on average after the fit, at most {most:.0%}"
         arm = Arm(
             name="float64 loss", changes={"regime.loss_dtype": "float64"}, expects="no collapse, and learning goes on"
         )
-        return Answer(word_of(supports=mean >= self.much, against=most < self.little), evidence, numbers, arm=arm)
+        return Answer(word_of(supports=low >= self.much, against=most < self.little), evidence, numbers, arm=arm)
 
 
 @dataclass(frozen=True)
@@ -109,18 +112,43 @@ class PenaltyFollowsLoss(Check):
             return lacking(*[n for n, v in (("train_irm", penalty), ("train_loss", loss)) if v is None])
         common, a, b = _shared(penalty, loss)
         if len(common) < TOO_FEW:
-            return Answer("cannot tell", f"only {len(common):,} rows hold both")
+            return Answer("cannot tell", f"only {plural(len(common), 'row')} with both")
         if np.ptp(a) == 0 or np.ptp(b) == 0:
             return Answer("cannot tell", "penalty or loss never changes")
         rho = float(np.asarray(spearmanr(a, b))[0])
-        numbers = {"rank_correlation": rho, "penalty_start": float(a[0]), "penalty_end": float(a[-1])}
+        low, high = rank_correlation_range(rho, len(common))
+        numbers = {
+            "rank_correlation": rho,
+            "low": low,
+            "high": high,
+            "penalty_start": float(a[0]),
+            "penalty_end": float(a[-1]),
+        }
         evidence = (
             f"penalty {a[0]:.3g} -> {a[-1]:.3g} while the loss went {b[0]:.3g} -> {b[-1]:.3g}; rank correlation "
             f"{rho:.2f} over {len(common):,} rows"
         )
         if not a[-1] < a[0]:
             return Answer("against", evidence, numbers)
-        return Answer(word_of(supports=rho >= self.close, against=rho <= self.apart), evidence, numbers)
+        follows = rho >= self.close and low > self.apart
+        word = word_of(supports=follows, against=high <= self.apart)
+        return Answer(word, evidence, numbers, arm=PENALIZED)
+
+
+PENALIZED = Arm(
+    name="penalty in the loss",
+    changes={"regime.irm_weight": 1.0},
+    expects="a penalty that is trained falls below what the loss alone brings, and held-out rises if invariance lacked",
+)
+
+
+def rank_correlation_range(rho: float, n: int) -> tuple[float, float]:
+    """95 % interval of a rank correlation over n pairs by Fisher's transform, with the variance of Fieller, Hartley &
+    Pearson (doi:10.1093/biomet/44.3-4.470). Misleads where successive pairs are alike: it takes them as independent."""
+    if abs(rho) >= 1:
+        return rho, rho
+    wide = 1.96 * math.sqrt(1.06 / (n - 3))
+    return math.tanh(math.atanh(rho) - wide), math.tanh(math.atanh(rho) + wide)
 
 
 def _shared(one: Series, other: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from grokscope.mechanism.case import Case, Series
-from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
-from grokscope.mechanism.decay import DecayTime, decay_budget
+from grokscope.mechanism.check import Answer, Check, lacking, never_fitted, not_applicable, without_start, word_of
+from grokscope.mechanism.decay import WITHOUT_NORM, DecayTime, decay_budget
 from grokscope.results.mechanisms import Arm
 
 
@@ -41,22 +41,30 @@ class NormGrowth(Check):
             return without_start("norm")
         low, high = _ratios(norm, case.fitted_at, case.until)
         numbers = {
+            "norm_at_start": float(norm.value[0]),
             "norm_at_fit": norm.at(case.fitted_at),
             "norm_at_end": norm.at(case.until),
             "ratio_low": low,
             "ratio_high": high,
         }
+        peak = float(case.verdict.milestones.peak_step)
+        at_peak = ""
+        if case.outcome == "failed" and case.fitted_at < peak < case.until:
+            numbers["norm_at_peak"] = norm.at(peak)
+            at_peak = f"{numbers['norm_at_peak']:.4g} where held-out was best, "
         evidence = (
-            f"{numbers['norm_at_fit']:.4g} at the fit, {numbers['norm_at_end']:.4g} at the end: x "
-            f"{ratio_text(low, high)}"
+            f"{numbers['norm_at_start']:.4g} at first, {numbers['norm_at_fit']:.4g} at the fit, {at_peak}"
+            f"{numbers['norm_at_end']:.4g} at the end: x {ratio_text(low, high)} since the fit"
         )
         budget = decay_budget(case, 0.0, case.until)
-        if budget is not None and budget < DecayTime.little:
-            evidence += f"; decay had no time to shrink it (budget {budget:.2g})"
+        is_trivial = budget is not None and budget < DecayTime.little
+        if is_trivial:
+            evidence += f"; decay had no time to shrink it (budget {budget:.2g}), so this explains nothing by itself"
         shrank, stayed = high < 1 - self.moved, low > 1 - self.moved
         if case.outcome in ("late", "at once"):
             return Answer(word_of(supports=shrank, against=stayed), evidence, numbers, arm=HELD)
-        return Answer(word_of(supports=stayed, against=shrank), evidence, numbers, arm=SHRUNK)
+        word = word_of(supports=stayed, against=shrank)
+        return Answer(word, evidence, numbers, arm=SHRUNK, is_reason=not is_trivial)
 
 
 def _held_norm(rho: float) -> dict[str, Any]:
@@ -114,7 +122,7 @@ class InitScaleUndone(Check):
         total, invariant = case.series("norm_total"), case.series("norm_scale_invariant")
         if total is None:
             return lacking("norm_total")
-        if invariant is None and len(case.trajectory.norm_groups) < 2:
+        if invariant is None and not case.setup.groups_tested:
             return lacking("norm_scale_invariant")
         if total.value[0] <= 0:
             return without_start("norm")
@@ -123,4 +131,14 @@ class InitScaleUndone(Check):
         evidence = (
             f"the weights start {scale:g} times as large, and {share:.0%} of their squared norm is scale-invariant"
         )
-        return Answer(word_of(supports=share >= self.most, against=share <= self.few), evidence, numbers)
+        if case.fitted_at is None:
+            return never_fitted(f"so there is no failure after a fit to explain; {evidence}", numbers)
+        word = word_of(supports=share >= self.most, against=share <= self.few)
+        return Answer(word, evidence, numbers, arm=START_THAT_COUNTS)
+
+
+START_THAT_COUNTS = Arm(
+    name=WITHOUT_NORM.name,
+    changes=WITHOUT_NORM.changes,
+    expects="without normalization layers the larger start acts on the function, and held-out rises late",
+)

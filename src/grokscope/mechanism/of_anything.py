@@ -25,8 +25,9 @@ def explain(
 ) -> Explanation:
     """Why did it (not) grok? Which explanations fit one held-out split of a run, and which are excluded.
 
-        gs.explain("my_log.csv", setup=gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1.0), step="epoch",
-                   train="train_acc", held_out={"ood_test": "acc"}, norm="weight_norm")
+        setup = gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1.0, steps_per_unit=32)
+        gs.explain("my_log.csv", setup=setup, step="epoch", train="train_acc", held_out={"ood_test": "acc"},
+                   norm="weight_norm")
 
     Args:
         source: folder of a run, a `Run`, a `Trajectory`; or a log (path, several paths, table, rows) with `columns`.

@@ -23,7 +23,8 @@ GROKFAST = ("grokfast_ema", "grokfast_ma")
 class Setup:
     """Settings of a training; None is unknown, and a check that needs it says so.
 
-    `steps_per_unit` turns the trajectory's own time into optimizer steps: steps per epoch for a log in epochs.
+    `steps_per_unit` turns the trajectory's own time into optimizer steps: steps per epoch for a log in epochs. Without
+    it one unit is one step where the log's column of time counts steps by its name, and unknown elsewhere.
     """
 
     optimizer: str | None = None
@@ -38,7 +39,7 @@ class Setup:
     """Number of weights."""
     group_sizes: Mapping[str, int] = field(default_factory=dict)
     """Number of weights by group (``head``, ``scale_invariant``, ...)."""
-    steps_per_unit: float = 1.0
+    steps_per_unit: float | None = None
     interventions: tuple[str, ...] = ()
     """Names of what changed the training while it went on."""
     switched_decay: tuple[Span, ...] = ()
@@ -54,6 +55,9 @@ class Setup:
     evaluated_alike: bool = False
     """Whether train and held-out are known to be scored in the same way: in eval mode, without augmentation, over all
     rows. It is so in runs of grokscope's own."""
+    groups_tested: bool = False
+    """Whether the groups of weights were found by scaling tensors and looking at the outputs, as in runs of grokscope's
+    own: a group without a norm then has no weights, where in a log it may only not have been written."""
 
     def __post_init__(self) -> None:
         for key in ("lr", "steps_per_unit", "init_scale", "parameters"):
@@ -115,6 +119,7 @@ def setup_of_config(
         rows_in_train=_counts((facts.get("data") or {}).get("rows_in_train")),
         label_noise=_number(regime.get("label_noise")),
         evaluated_alike="digests" in (facts.get("data") or {}),
+        groups_tested="groups" in facts,
     )
     start = config.get("start") or {}
     return _after_parent(setup, start, folder) if start.get("exact") else setup

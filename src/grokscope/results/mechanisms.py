@@ -107,6 +107,11 @@ class Explanation(Stored):
         """Claims of which the trajectory tells nothing."""
         return tuple(f for f in self.findings if f.word == "cannot tell")
 
+    @property
+    def needed_by(self) -> dict[str, tuple[str, ...]]:
+        """Each missing column or setting -> the checks that are silent without it."""
+        return {name: tuple(f.check for f in self.findings if name in f.missing) for name in self.missing}
+
     def next_arms(self) -> tuple[tuple[Finding, Arm], ...]:
         """What to train next, the arms of fitting claims first."""
         return tuple((f, f.arm) for f in (*self.fitting, *self.open) if f.arm is not None and f.explains)

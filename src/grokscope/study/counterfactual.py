@@ -19,7 +19,7 @@ from grokscope.mechanism import case_of_run
 from grokscope.mechanism.in_force import INTERVENTIONS, written
 from grokscope.moment import read_moment
 from grokscope.registry import DEFAULTS
-from grokscope.results.mechanisms import Arm, Explanation
+from grokscope.results.mechanisms import Arm, Explanation, Finding
 from grokscope.results.trials import Fate, Trial
 from grokscope.store.folders import Folders
 from grokscope.study.spec import SCHEMA, VARIABLE
@@ -30,13 +30,10 @@ AS_IT_WAS = "as it was"
 FIT = "T_fit"
 
 
-def testable(explanation: Explanation) -> dict[str, tuple[str, str, Arm]]:
-    """Arm name -> (check, claim, arm) of the claims that stand or are open, and whose arm is settings of a config."""
-    arms: dict[str, tuple[str, str, Arm]] = {}
-    for finding, arm in explanation.next_arms():
-        if arm.changes:
-            arms.setdefault(arm.name, (finding.check, finding.claim, arm))
-    return arms
+def testable(explanation: Explanation) -> list[tuple[Finding, Arm]]:
+    """The claims that stand or are open and whose arm is settings of a config, with that arm; two claims may share
+    one."""
+    return [(finding, arm) for finding, arm in explanation.next_arms() if arm.changes]
 
 
 def counterfactual_study(
@@ -58,19 +55,22 @@ def counterfactual_study(
             begin at step 0 with weights of its own, and "as it was" would be another run.
     """
     _require_whole(config)
-    arms = {name: told for name, told in testable(explanation).items() if _is_possible(config, told[-1])}
+    told = [(finding, arm) for finding, arm in testable(explanation) if _is_possible(config, arm)]
+    arms: dict[str, Arm] = {}
+    for _, arm in told:
+        arms.setdefault(arm.name, arm)
     require(bool(arms), "no explanation that fits or is open names an arm that this run's config could state")
     return {
         "schema": SCHEMA,
         "name": "counterfactual",
         "title": f"What would have happened without: {', '.join(arms)}",
-        "claim": " ".join(claim for _, claim, _ in arms.values()),
+        "claim": " ".join(finding.claim for finding, _ in told),
         **({"plugins": list(plugins)} if plugins else {}),
         "seeds": list(seeds),
         **_base(config),
         "arm": [
             {"name": AS_IT_WAS, "regime.lr": config.regime.lr},
-            *({"name": name, **_arm(config, arm, forks)} for name, (_, _, arm) in arms.items()),
+            *({"name": name, **_arm(config, arm, forks)} for name, arm in arms.items()),
         ],
     }
 
@@ -161,9 +161,9 @@ def trials(study: Study, root: str | Path, explanation: Explanation) -> tuple[Tr
     ends = _ends(study, root, explanation.split)
     base = ends.get(AS_IT_WAS, {})
     return tuple(
-        _trial(check, claim, arm, base, ends.get(name, {}))
-        for name, (check, claim, arm) in testable(explanation).items()
-        if name in ends
+        _trial(finding.check, finding.claim, arm, base, ends[arm.name])
+        for finding, arm in testable(explanation)
+        if arm.name in ends
     )
 
 

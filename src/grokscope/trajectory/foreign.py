@@ -12,6 +12,7 @@ from grokscope.trajectory.logs.joining import read_joined
 from grokscope.trajectory.logs.reading import is_several, read_table
 from grokscope.trajectory.logs.steps import Log, in_order
 from grokscope.trajectory.series import DEFAULT_THRESHOLD, FLOAT_TOLERANCE, MEASURED, Kind, Trajectory, r2
+from grokscope.vocabulary.time_units import time_unit_of
 
 SOLE = "held_out"
 """Name of the held-out split where the log has one and the caller gave only its column."""
@@ -114,6 +115,7 @@ def from_log(
         threshold=DEFAULT_THRESHOLD[kind] if threshold is None else threshold,
         counted=counted,
         notes=tuple(notes),
+        time_unit=time_unit_of(step),
     )
 
 

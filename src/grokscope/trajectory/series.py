@@ -14,6 +14,7 @@ from grokscope.trajectory.curves import roughness, running_median, wander
 from grokscope.vocabulary.column_table import REQUESTED
 from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import whole
+from grokscope.vocabulary.time_units import STEPS
 
 Kind = Literal["classification", "regression"]
 
@@ -137,6 +138,8 @@ class Trajectory:
     """Whether the trainer itself reported divergence (it may stop before a row could be written)."""
     notes: tuple[str, ...] = ()
     """What a reader should know about how the log was read."""
+    time_unit: str = STEPS
+    """What `step` counts: ``steps`` of the optimizer, or else the column that counts it (``epoch``), or ``rows``."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
