@@ -91,8 +91,8 @@ class LabelNoise(Check):
     claim = "The training labels are noise: there is nothing to generalize to."
     source = "arXiv:1611.03530"
     misleads = (
-        "Only noise that grokscope drew itself is known. Labels that were random before look like a memorized task with "
-        "too little data."
+        "Only noise that grokscope drew itself is known. Labels that were random before look like a memorized task "
+        "with too little data."
     )
 
     def is_reason(self, case: Case, answer: Answer) -> bool:
