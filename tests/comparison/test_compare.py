@@ -246,6 +246,20 @@ def test_curves_meet_on_the_evaluations_that_all_runs_share(tmp_path):
     assert curve.note == "up to 500, where the shortest run ends, on the 6 evaluations that all runs share"
 
 
+def test_a_run_without_the_column_is_left_out_of_its_curve_and_said(tmp_path):
+    folders = arm(tmp_path, "a", [300, 300, 300], jitter=1.0)
+    arm(tmp_path, "b", [300, 300, 300], lr=1e-2)
+    metrics = folders[1] / "results" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace(', "norm_total": 11.0', ""))
+    found = gs.compare(f"{tmp_path}/*_a_*", f"{tmp_path}/*_b_*")
+    norm = next(c for c in found.curves if c.curve == "norm_total")
+    assert norm.seeds == (0, 2)
+    assert norm.note == (
+        "without 1 run that did not record it, 1 run without one of the same seed left out of the difference"
+    )
+    assert next(c for c in found.curves if c.curve == "id_val").note == ""
+
+
 # -- logs --------------------------------------------------------------------------------------------------------------
 
 

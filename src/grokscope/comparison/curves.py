@@ -11,7 +11,7 @@ from grokscope.comparison.member import Member
 from grokscope.comparison.questions import Pair, paired_by_seed
 from grokscope.report.draw.axis import thin
 from grokscope.results.comparison import CurveDifference
-from grokscope.vocabulary.text import listed, whole
+from grokscope.vocabulary.text import listed, plural, whole
 
 KEPT = 400
 """Evaluations that the record keeps of a curve."""
@@ -114,7 +114,7 @@ def _together(
         middle_b=middle_b,
         middle=middle,
         pairs=pairs,
-        note=_ends(every, step),
+        note=", ".join(filter(None, (_without(pair, a, b), _alone(pairs, a, b), _ends(every, step)))),
     )
 
 
@@ -126,6 +126,18 @@ def _pairs(a: Mapping[Member, np.ndarray], b: Mapping[Member, np.ndarray]) -> di
     """Seed -> first less second, for the seeds that both have."""
     other = {m.seed: values for m, values in b.items()}
     return {m.seed: values - other[m.seed] for m, values in a.items() if m.seed is not None and m.seed in other}
+
+
+def _without(pair: Pair, a: Mapping[Member, Line], b: Mapping[Member, Line]) -> str:
+    """Finished runs that have no such curve: they are in no median, and the others are perhaps no fair choice."""
+    lacking = [m for m in (*pair.a, *pair.b) if m.finished and m not in a and m not in b]
+    return f"without {plural(len(lacking), 'run')} that did not record it" if lacking else ""
+
+
+def _alone(pairs: Mapping[int, np.ndarray], a: Mapping[Member, Line], b: Mapping[Member, Line]) -> str:
+    """Runs that are in their side's median, and in no pair."""
+    left = len(a) + len(b) - 2 * len(pairs)
+    return f"{plural(left, 'run')} without one of the same seed left out of the difference" if pairs and left else ""
 
 
 def _ends(every: Sequence[np.ndarray], step: np.ndarray) -> str:
