@@ -23,7 +23,7 @@ from grokscope.trajectory.selection import ORACLE
 from grokscope.vocabulary.splits import REPORTED, in_order
 
 ENOUGH_SEEDS = 6
-"""Below this many seeds in a group nothing is called significant."""
+"""Below this many seeds in a group no difference is called established."""
 DATA = {
     "camelyon17": "Camelyon17-WILDS (Bandi et al. 2019, doi:10.1109/TMI.2018.2867350; Koh et al. 2021, "
     "arXiv:2012.07421), CC0 1.0. Not in this archive.",
