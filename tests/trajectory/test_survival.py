@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from trajectory_shapes import FINE_STEP, grokked, memorized, trajectory
 
 from grokscope.trajectory import delays_of, from_milestones, km, logrank, milestones, survival, times_of
@@ -40,11 +41,29 @@ def test_the_textbook_comparison():
 
 
 def test_a_median_that_was_not_reached_is_said_not_invented():
-    k = km([100, 500, 500, 500], [True, False, False, False])
+    k = km([100, 500, 500, 500, 500], [True, False, False, False, False])
     assert k.median is None
     assert "median > 500 [100, open]" in str(k)
     assert k.bound == 500
-    assert k.at(500) == 0.75
+    assert k.at(500) == 0.8
+
+
+@pytest.mark.parametrize("runs", range(1, 13))
+def test_the_interval_of_a_median_claims_no_more_than_so_many_runs_can(runs: int):
+    """Of complete times, the true median lies between the i-th and the next with binomial probability."""
+    k = km(range(1, runs + 1), [True] * runs)
+    first = 1 if k.median_low is None else int(k.median_low)
+    last = runs if k.median_high is None else int(k.median_high) - 1
+    below = range(0 if k.median_low is None else first, last + 1)  # how many runs lie below the true median
+    inside = sum(stats.binom.pmf(i, runs, 0.5) for i in below)
+    assert inside >= 0.95 - 0.021  # seven runs attain 92.97 %
+    assert (k.median_low is None) == (runs < 5)
+
+
+def test_two_times_give_no_lower_end_at_95_percent_but_one_at_70():
+    """Both lie above the median in one case of four."""
+    assert km([3, 4], [True] * 2).median_low is None
+    assert km([3, 4], [True] * 2, confidence=0.7).median_low == 3
 
 
 def test_censored_runs_are_never_dropped():
@@ -66,7 +85,7 @@ def test_all_censored_gives_a_bound_not_never():
 def test_all_observed_and_a_single_run():
     k = km([3, 1, 2], [True] * 3)
     assert k.survival.tolist() == pytest.approx([2 / 3, 1 / 3, 0])
-    assert (k.median, k.median_low) == (2, 1)
+    assert (k.median, k.median_low) == (2, None)
     assert np.isnan(k.high[-1])
     one = km([5], [True])
     assert (one.median, one.median_low, one.median_high) == (5, None, None)

@@ -46,7 +46,8 @@ class Survival:
     """What the median is at least."""
     median_low: float | None
     median_high: float | None
-    """Interval of the median from the band; None: open on that side."""
+    """Interval of the median from the band; None: open on that side. "The first time or later" leaves the median out
+    with probability 2^-n, so below five runs no lower end has a confidence of 95 %, and none is given."""
     last: float
     """Latest time observed."""
     notes: tuple[str, ...]
@@ -98,6 +99,8 @@ def survival(times: Times, *, confidence: float = 0.95) -> Survival:
     low, high = curve.median_interval
     if times.mixed and median is not None:
         low, high = None if low is None else min(low, median), None if high is None else max(high, median)
+    if high is None and _below_all(len(times)) > 1 - confidence:
+        low = None
     return Survival(
         n=len(times),
         events=times.events,
@@ -167,6 +170,11 @@ def _median(times: np.ndarray, left: np.ndarray, last: float) -> tuple[float | N
         return None, last
     middle = (times[flat[0]] + times[below[0]]) / 2 if flat.size else times[below[0]]
     return float(middle), float(middle)
+
+
+def _below_all(runs: int) -> float:
+    """How often the median lies below the times of all runs."""
+    return 0.5**runs
 
 
 def censored_data(times: Times) -> stats.CensoredData:

@@ -1,9 +1,10 @@
 """Saving a study: what is kept is unpacked and judged again before it counts, so that it says what the runs say."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain
@@ -13,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.config import require
-from grokscope.results.saved import DECLARED, MANIFEST, OUTCOME, ROWS, SavedOutcome, SavedRun, SavedStudy, SavedVerdict
+from grokscope.results.saved import (
+    DECLARED,
+    MANIFEST,
+    OUTCOME,
+    ROWS,
+    SavedExpectation,
+    SavedOutcome,
+    SavedRun,
+    SavedStudy,
+    SavedVerdict,
+)
 from grokscope.results.verdict import VerdictRecord
 from grokscope.study import dissected
 from grokscope.study.declared import declarations_path
@@ -33,6 +44,7 @@ STRIDES = (8, 4, 2)
 """Tried in this order for each run: every so manieth row is kept, and what a number hangs on."""
 
 Note = Callable[[str], None]
+_INTERVAL = re.compile(r" \[[^]]*\]")
 
 
 @dataclass(frozen=True)
@@ -99,11 +111,21 @@ def first_difference(before: SavedOutcome, now: SavedOutcome) -> str | None:
         if now.verdicts.get(run) != splits:
             return f"the verdict of {run}"
     for old, new in zip(before.expectations, now.expectations, strict=False):
-        if old != new:
+        if _facts(old) != _facts(new):
             return f"{old.where}: {old.seen}, and now {new.seen}"
-    if before.to_dict() != now.to_dict():
+    if _comparable(before) != _comparable(now):
         return "a hypothesis, or the count of runs"
     return None
+
+
+def _facts(expectation: SavedExpectation) -> SavedExpectation:
+    """Without the intervals of medians: they follow from the times in the verdicts, which are compared, and how an
+    interval is said is up to the version that reads them."""
+    return replace(expectation, seen=_INTERVAL.sub("", expectation.seen))
+
+
+def _comparable(outcome: SavedOutcome) -> dict[str, Any]:
+    return replace(outcome, expectations=tuple(map(_facts, outcome.expectations))).to_dict()
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
