@@ -49,7 +49,7 @@ def layer_map(along: Along, target: Target) -> LayerMap:
     return LayerMap(target, sites, steps, values, chance)
 
 
-def told_layers(along: Along) -> list[str]:
+def layers_in_words(along: Along) -> list[str]:
     """Per target, in words: chance, and where and when the probe reads most."""
     words = []
     for target, _, _ in TARGETS:

@@ -41,7 +41,7 @@ def first_screen(material: Material) -> FirstScreen:
     groups = material.groups()
     return FirstScreen(
         asked=_asked(material, results),
-        findings=_found(material, groups, results),
+        findings=_findings(material, groups, results),
         answered=bool(results),
         verdict=expectation_verdict(rows) if rows else None,
         sure=_sure(material, groups, results),
@@ -66,7 +66,7 @@ def _more(results: Sequence[HypothesisResult]) -> list[str]:
     return [f"And {plural(left, 'hypothesis', 'hypotheses')} more, below."] if left > 0 else []
 
 
-def _found(
+def _findings(
     material: Material, groups: Mapping[str, Sequence[Reading]], results: Sequence[HypothesisResult]
 ) -> list[str]:
     """The headline; then the answers with their intervals, or, where nothing was asked so, when runs generalized."""

@@ -23,7 +23,7 @@ PANELS = 12
 """Up to this many groups each get a panel of their own; more are drawn as one map, a row per group."""
 SMALL_PANELS = 48
 """Above PANELS and up to this many groups, small panels (median and band only) stand beneath the map."""
-TOLD = 24
+NAMED = 24
 """Groups whose ends the description of the map names."""
 
 
@@ -132,7 +132,7 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
         return curve_axis(material.lead, scale)
 
     ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
-    ends_shown = ends if len(ends) <= TOLD else [*ends[:TOLD], f"and {len(ends) - TOLD} more groups"]
+    ends_shown = ends if len(ends) <= NAMED else [*ends[:NAMED], f"and {len(ends) - NAMED} more groups"]
     alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(ends_shown)}."
     drawn = {p.group: b for p in panels if (b := p.bands.get(p.splits[0])) is not None}
     return blocks.Panel(

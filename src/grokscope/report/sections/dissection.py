@@ -23,7 +23,12 @@ from grokscope.report.sections.dissection_tables import (
     cells_table,
     summary_table,
 )
-from grokscope.report.sections.dissection_words import told_erasure, told_neurons, told_probe, told_steering
+from grokscope.report.sections.dissection_words import (
+    erasure_in_words,
+    neurons_in_words,
+    probe_in_words,
+    steering_in_words,
+)
 from grokscope.vocabulary.text import listed, plural
 
 PLACE = 65.0
@@ -145,22 +150,22 @@ BATTERIES = (
     Battery(
         PROBES, "Linear probes for environment and task at each site, on held-out examples; "
         "crosses are the same probes fitted to random labels (the gap to them is the selectivity). Readable is not "
-        "used.", told_probe,
+        "used.", probe_in_words,
     ),
     Battery(
         ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "
         "old probe at chance proves nothing). Below, what the edit takes, beside random edits of equal dimension "
         "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        told_erasure,
+        erasure_in_words,
     ),
     Battery(
         STEERING, "Accuracy while features are pushed along the dominant direction between "
         "environments; gray: random directions of the same length. A monotone curve is common for random "
-        "directions too: see the table.", told_steering,
+        "directions too: see the table.", steering_in_words,
     ),
     Battery(
         NEURONS, "The K neurons that separate the environments most, against the K of the "
-        "task and random K.", told_neurons,
+        "task and random K.", neurons_in_words,
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 from grokscope.figures.checkpoint_view import hardest
 from grokscope.figures.dissection import KEY, WIDTH, draw_along, height, steering_rows
 from grokscope.figures.keys import Entry, group_key
-from grokscope.figures.layer_map import draw_layers, told_layers
+from grokscope.figures.layer_map import draw_layers, layers_in_words
 from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
 from grokscope.report.read.dissections import Dissected, Dissections
@@ -18,7 +18,7 @@ from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
 from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
 from grokscope.report.sections.dissection_tables import shown
-from grokscope.report.sections.dissection_words import told_probe
+from grokscope.report.sections.dissection_words import probe_in_words
 from grokscope.results.scores import Null
 from grokscope.results.steering import Curve as Steered
 from grokscope.results.steering import Scaling
@@ -198,7 +198,7 @@ def along_blocks(groups: Groups) -> list[Block]:
 
 def _along_panel(name: str, along: Mapping[str, Sequence[Dissected]]) -> Panel:
     ends = list(chain.from_iterable((runs[0], runs[-1]) for runs in along.values()))
-    readings = "; ".join(f"step {d.step}: {told_probe(d)}" for d in ends)
+    readings = "; ".join(f"step {d.step}: {probe_in_words(d)}" for d in ends)
     return Panel(
         lambda figure, _: draw_along(figure, along),
         (WIDTH, height(2)),
@@ -214,7 +214,7 @@ def _layer_panel(name: str, along: Mapping[str, Sequence[Dissected]]) -> Panel:
     return Panel(
         lambda figure, _: draw_layers(figure, along),
         (WIDTH, height(2)),
-        f"Probes by layer and checkpoint, {name}: {'; '.join(told_layers(along))}.",
+        f"Probes by layer and checkpoint, {name}: {'; '.join(layers_in_words(along))}.",
         name,
         steps=False,
         sample=f"{_checkpoints(along)}; cells: medians, without an interval",

@@ -6,14 +6,14 @@ from grokscope.report.sections.dissection_tables import monotone_words, shown
 from grokscope.vocabulary.text import NONE
 
 
-def told_probe(d: Dissected) -> str:
+def probe_in_words(d: Dissected) -> str:
     score = d.score(POOLED, "environment")
     if score is None:
         return f"environment read at the pooled layer with {NONE}"
     return f"environment read at the pooled layer with {shown(score.balanced)}, chance {shown(score.chance)}"
 
 
-def told_erasure(d: Dissected) -> str:
+def erasure_in_words(d: Dissected) -> str:
     erasure, null = d.erasure, hardest(d.gap_effect)
     if erasure is None:
         return "no eraser"
@@ -24,11 +24,11 @@ def told_erasure(d: Dissected) -> str:
     )
 
 
-def told_steering(d: Dissected) -> str:
+def steering_in_words(d: Dissected) -> str:
     curve = d.main_curve
     return f"on {curve.on} {monotone_words(curve)}" if curve else NONE
 
 
-def told_neurons(d: Dissected) -> str:
+def neurons_in_words(d: Dissected) -> str:
     value, null = d.beyond_random or (None, None)
     return f"environment gap lost beyond random neurons {shown(value)}, p {shown(null.p if null else None)}"

@@ -252,8 +252,9 @@ RULE = (
 
 def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
     """Who is in the set, by which rule, the figure, and every group in a table."""
+    alt = f"{pareto_sentence(pareto)} {_points_in_words(pareto)}"
     panel = Panel(
-        lambda figure, _: draw_pareto(figure, pareto, unit), SIZE, f"{pareto_sentence(pareto)} {_told(pareto)}",
+        lambda figure, _: draw_pareto(figure, pareto, unit), SIZE, alt,
         "T_gen against the best score", steps=False, data=pareto.rows,
         sample=f"{plural(len(pareto.runs), 'run')} of {plural(len(pareto.groups), 'regime')}; medians over runs",
     )  # fmt: skip
@@ -286,7 +287,7 @@ def pareto_sentence(pareto: Pareto) -> str:
     return f"{said} Open, with a better score than any that generalized by then: {listed([p.name for p in waiting])}."
 
 
-def _told(pareto: Pareto) -> str:
+def _points_in_words(pareto: Pareto) -> str:
     points = [f"{p.name}: T_gen {'> ' if p.censored else ''}{steps(p.at)}, best {score(p.best)}" for p in pareto.groups]
     return f"{'; '.join(points)}."
 

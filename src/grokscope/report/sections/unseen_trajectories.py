@@ -96,11 +96,16 @@ def _panel(
         draw_group_curves(figure, shown, axis, axis.label)
 
     return Panel(
-        draw, SIZE, _told(title, bands), label=title, sample=bands_sample(bands), data=lambda: _rows(drawn, bands)
+        draw,
+        SIZE,
+        _ends_in_words(title, bands),
+        label=title,
+        sample=bands_sample(bands),
+        data=lambda: _rows(drawn, bands),
     )
 
 
-def _told(title: str, bands: Mapping[str, Band]) -> str:
+def _ends_in_words(title: str, bands: Mapping[str, Band]) -> str:
     ends = [f"{name} from {number(float(b.median[0]))} to {number(float(b.median[-1]))}" for name, b in bands.items()]
     return f"{title} against step, median per group: {'; '.join(ends)}."
 
