@@ -105,7 +105,7 @@ def compare(
         wanted = True if mechanisms else None
         criteria = criteria_of(overrides or {})
         compared = compare_sides(
-            *sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None, told=Ticker
+            *sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None, tickers=Ticker
         )
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FEW_CURVES = 100
 """Up to so many runs the curves are read without being asked for."""
 
-Told = Callable[[str], Callable[[int, int], None]]
+Tickers = Callable[[str], Callable[[int, int], None]]
 """What is being done -> who is told how many of how many are done."""
 
 
@@ -98,11 +98,11 @@ def compare_sides(
     criteria: "Criteria | None" = None,
     mechanisms: bool | None = None,
     curves: bool = False,
-    told: Told | None = None,
+    tickers: Tickers | None = None,
 ) -> Compared:
     """The comparison of two sides that were read. `curves`: of any number of runs; else of few. See `compare`."""
     judge = SideJudge(criteria or _criteria(a, b))
-    a, b = (replace(s, members=judged(s.members, judge, told and told("judged"))) for s in (a, b))
+    a, b = (replace(s, members=judged(s.members, judge, tickers and tickers("judged"))) for s in (a, b))
     splits = _ordered(a, b, judge, split)
     pairs, unpaired = _pairs(a, b)
     apart, kinds, alike = _times_apart(a, b), _kinds_apart(a, b), _tasks(a) == _tasks(b)
@@ -110,7 +110,7 @@ def compare_sides(
     tests, tests_note = _tests(pairs, splits[0], judge, apart, kinds, alike)
     data = split_data(a, b)
     numbers, words, dissection_note = dissections(a, b)
-    checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms, told and told("explained"))
+    checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms, tickers and tickers("explained"))
     known = Comparison(
         a=_side(a, splits[0], judge),
         b=_side(b, splits[0], judge),

@@ -44,7 +44,7 @@ def compared_on(
     split: str, arms: tuple[str, str], a: Sequence[Member], b: Sequence[Member], judge: SideJudge, apart: Apart
 ) -> SplitComparison:
     """Everything about one split."""
-    milestones = _found(a, split, judge), _found(b, split, judge)
+    milestones = _milestones(a, split, judge), _milestones(b, split, judge)
 
     def timed(name: str, of: Callable[["Milestones"], Moment], unit: str = apart.unit) -> NumberRow:
         first, second = (_timed(name, side, of) for side in milestones)
@@ -65,11 +65,11 @@ def compared_on(
     )
 
 
-def _found(side: Sequence[Member], split: str, judge: SideJudge) -> "list[Milestones]":
+def _milestones(side: Sequence[Member], split: str, judge: SideJudge) -> "list[Milestones]":
     """Milestones of the finished runs; of a single run those so far."""
     chosen = [m for m in side if (m.finished or len(side) == 1) and split in judge.splits(m)]
-    found = [judge.milestones(m, split) for m in chosen if judge(m, split).milestones.evaluations]
-    return [m for m in found if all(len(grid) for grid in m.grids.values())]
+    milestones = [judge.milestones(m, split) for m in chosen if judge(m, split).milestones.evaluations]
+    return [m for m in milestones if all(len(grid) for grid in m.grids.values())]
 
 
 def _words(side: Sequence[Member], split: str, judge: SideJudge) -> dict[str, int]:

@@ -9,9 +9,9 @@ from grokscope.study.answers import effect_words, p_words
 from grokscope.vocabulary.text import number, plural
 
 
-def state_sentence(found: Comparison) -> str:
+def state_sentence(comparison: Comparison) -> str:
     """How many runs there are on each side, and which will give no number."""
-    return f"Runs: {_state(found.a)}; {_state(found.b)}."
+    return f"Runs: {_state(comparison.a)}; {_state(comparison.b)}."
 
 
 def _state(side: ComparisonSide) -> str:
@@ -27,19 +27,19 @@ def _noun(side: ComparisonSide) -> str:
     return "log" if side.kind == "logs" else "run"
 
 
-def findings(found: Comparison) -> list[str]:
+def findings(comparison: Comparison) -> list[str]:
     """Verdicts and T_gen of the leading split, then what the test of T_gen says or why there is none."""
-    lead = [s for s in found.splits if s.split == found.split]
+    lead = [s for s in comparison.splits if s.split == comparison.split]
     out = []
     for s in lead[:3]:
         front = f"{s.arms[0]}: " if len(lead) > 1 else ""
-        verdicts = f"{found.a.name}: {_counts(s.verdicts.a)}; {found.b.name}: {_counts(s.verdicts.b)}"
+        verdicts = f"{comparison.a.name}: {_counts(s.verdicts.a)}; {comparison.b.name}: {_counts(s.verdicts.b)}"
         out.append(f"{front}Verdicts on {s.split}: {verdicts}.")
         T_gen = next(row for row in s.milestones if row.name == "T_gen")
-        out.append(f"{front}{row_sentence(T_gen, found)}")
-    if found.tests_note:
-        out.append(f"{found.tests_note[0].upper()}{found.tests_note[1:]}.")
-    return [*out, *fewest(found.tests)]
+        out.append(f"{front}{row_sentence(T_gen, comparison)}")
+    if comparison.tests_note:
+        out.append(f"{comparison.tests_note[0].upper()}{comparison.tests_note[1:]}.")
+    return [*out, *fewest(comparison.tests)]
 
 
 def _counts(words: dict[str, int]) -> str:
@@ -56,9 +56,9 @@ def fewest(tests: Sequence[HypothesisResult]) -> list[str]:
     return [f"Fewer than {ENOUGH} seeds on a side: the p-values are exact, but single seeds decide them."]
 
 
-def row_sentence(row: NumberRow, found: Comparison) -> str:
+def row_sentence(row: NumberRow, comparison: Comparison) -> str:
     """``T_gen: 560 (A) and 380 (B), difference 180 [170, 190] steps.``"""
-    sides = f"{row.name}: {side_words(row.a)} ({found.a.name}) and {side_words(row.b)} ({found.b.name})"
+    sides = f"{row.name}: {side_words(row.a)} ({comparison.a.name}) and {side_words(row.b)} ({comparison.b.name})"
     difference = difference_words(row)
     if not difference:
         return f"{sides}{f', {row.note}' if row.note else ''}."
@@ -105,10 +105,10 @@ def agrees(row: NumberRow) -> bool:
     return side_words(row.a) == side_words(row.b) and row.difference in (0, None)
 
 
-def furthest(curve: CurveDifference, found: Comparison) -> list[str]:
+def furthest(curve: CurveDifference, comparison: Comparison) -> list[str]:
     """(curve, difference at the end, the largest one, its step, pairs), as a table has them."""
     at = max(range(len(curve.step)), key=lambda i: abs(curve.difference[i]))
-    several = len({c.arms for c in found.curves}) > 1
+    several = len({c.arms for c in comparison.curves}) > 1
     name = f"{curve.arms[0]}, {curve.curve}" if several else curve.curve
     pairs = plural(len(curve.seeds), "seed") if curve.paired else "not paired"
     return [name, number(curve.difference[-1]), number(curve.difference[at]), number(curve.step[at]), pairs]

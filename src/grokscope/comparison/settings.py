@@ -52,29 +52,29 @@ def settings_note(a: Side, b: Side) -> str:
 def _one_known(values: Values, members: Sequence[Member], known_first: bool) -> tuple[Setting, ...]:
     given = {key for m in members for key in (m.record.get("passed") or ())}
     rows = []
-    for key, own in values.items():
+    for key, by_text in values.items():
         if key in given and key not in LABELS:
-            known = tuple(own.values())
+            known = tuple(by_text.values())
             rows.append(Setting(key=key, a=known if known_first else None, b=None if known_first else known))
     return tuple(rows)
 
 
 def _values(members: Iterable[Member]) -> Values:
     """What each key is set to in any of the runs. Configs that differ by seed alone are taken apart once."""
-    found: Values = {}
+    values: Values = {}
     met: set[str] = set()
     for m in members:
         if m.config is None:
             continue
-        own = {**m.config, "facts": _facts(m.record), "made": _made(m.record)}
-        seed = own.pop("seed", None)
-        found.setdefault("seed", {}).setdefault(json.dumps(seed), seed)
-        text = json.dumps(own, sort_keys=True, default=str)
+        settings = {**m.config, "facts": _facts(m.record), "made": _environment(m.record)}
+        seed = settings.pop("seed", None)
+        values.setdefault("seed", {}).setdefault(json.dumps(seed), seed)
+        text = json.dumps(settings, sort_keys=True, default=str)
         if text not in met:
             met.add(text)
-            for key, value in flat(own).items():
-                found.setdefault(key, {}).setdefault(json.dumps(value, sort_keys=True, default=str), value)
-    return found
+            for key, value in flat(settings).items():
+                values.setdefault(key, {}).setdefault(json.dumps(value, sort_keys=True, default=str), value)
+    return values
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, "n": sizes, "data_version": version_of(record)} if record else {}
 
 
-def _made(record: Mapping[str, Any]) -> dict[str, Any]:
+def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
     """With what the run was made."""
-    made = record.get("provenance") or {}
-    return {key: made[key] for key in MADE if made.get(key)}
+    provenance = record.get("provenance") or {}
+    return {key: provenance[key] for key in MADE if provenance.get(key)}

@@ -103,14 +103,14 @@ def _of_place(text: str, options: Options) -> Side:
         return _of_study(Study.load(place), text, arm, options)
     if place.endswith(".toml"):
         return _of_study(Study.load(place), text, arm, options)
-    found = find_sources([place])
-    require(not found.errors, "\n".join(found.errors.values()))
-    runs = [source.run for source in found.sources if source.run is not None]
-    logs = [source for source in found.sources if source.run is None]
+    listing = find_sources([place])
+    require(not listing.errors, "\n".join(listing.errors.values()))
+    runs = [source.run for source in listing.sources if source.run is not None]
+    logs = [source for source in listing.sources if source.run is None]
     require(not runs or not logs, f"{place}: holds runs and logs; name the one or the other")
     if runs:
         return _of_runs(runs, text, arm)
-    return _of_logs(logs, found, text, arm, options)
+    return _of_logs(logs, listing, text, arm, options)
 
 
 def _shipped(name: str) -> bool:
@@ -186,7 +186,7 @@ def _without_copies(members: Sequence[Member]) -> tuple[list[Member], tuple[str,
     return [m for i, m in enumerate(members) if i not in left], notes
 
 
-def _of_logs(logs: Sequence[Source], found: Listing, source: str, arm: str, options: Options) -> Side:
+def _of_logs(logs: Sequence[Source], listing: Listing, source: str, arm: str, options: Options) -> Side:
     pattern = None if options.group is None else Pattern(options.group)
     require(not arm or pattern is not None, f"{source}: logs have no arms without a pattern that tells them (group)")
     members, unmatched = [], []
@@ -197,7 +197,7 @@ def _of_logs(logs: Sequence[Source], found: Listing, source: str, arm: str, opti
         elif not arm or group == arm:
             trajectory = read_log(log, options)
             members.append(member_of_log(log.name, trajectory, group or Path(source).name, seed, log.path))
-    notes = [*found.left, *([f"in no group: {listed(unmatched)}"] if unmatched else [])]
+    notes = [*listing.left, *([f"in no group: {listed(unmatched)}"] if unmatched else [])]
     require(bool(members), f"{source}: no log matches {arm or options.group!r}")
     arms = dict.fromkeys(m.arm for m in members)
     name = arm or (next(iter(arms)) if len(arms) == 1 else Path(source).name)

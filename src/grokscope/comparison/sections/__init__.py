@@ -10,7 +10,7 @@ from grokscope.results.comparison import Comparison
 
 def sections_of(compared: Comparison, drawn: Sequence[PairedCurve]) -> list[Section]:
     """All that the comparison holds something for, in the page's order."""
-    made = [
+    sections = [
         differs.section(compared),
         tests.section(compared),
         curves.section(compared, drawn),
@@ -19,4 +19,4 @@ def sections_of(compared: Comparison, drawn: Sequence[PairedCurve]) -> list[Sect
         evidence.mechanism(compared),
         runs.section(compared),
     ]
-    return [section for section in made if section is not None]
+    return [section for section in sections if section is not None]
