@@ -129,13 +129,13 @@ def run(argv: Sequence[str]) -> int:
 
 def _warner(usual: Callable[..., None]) -> Callable[..., None]:
     """What the program warns of is one line on stderr, once; other libraries' warnings keep their form."""
-    told: set[str] = set()
+    shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if category is not UserWarning:
             usual(visible(str(message)), category, *where)
-        elif str(message) not in told:
-            told.add(str(message))
+        elif str(message) not in shown:
+            shown.add(str(message))
             print(message_line(f"grokscope: warning: {message}"), file=sys.stderr)
 
     return show
@@ -299,7 +299,7 @@ OFF = re.compile(r"^( +\w+: )[^:]*?; if off, (\w)", re.MULTILINE | re.DOTALL)
 
 def _help_text(docstring: str) -> str:
     """The docstring as the command line shows it: what it raises is Python's business, ``--json`` is not."""
-    text = OFF.sub(lambda found: f"{found[1]}{found[2].upper()}", docstring.partition("\nRaises:")[0].rstrip())
+    text = OFF.sub(lambda match: f"{match[1]}{match[2].upper()}", docstring.partition("\nRaises:")[0].rstrip())
     if "\nArgs:" not in text:
         text += "\n\nArgs:"
     return f"{text}\n    json: Print the result as JSON."

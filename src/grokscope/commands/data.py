@@ -125,10 +125,10 @@ def hospitals_write(
     from grokscope.tasks.hospitals.files import SLIDES_PER_HOSPITAL, write_camelyon17, write_table
 
     pixels = image_size or (96 if layout == "camelyon17" else 48)
-    own = {"n_train": n_train, "n_eval": n_eval, "image_size": pixels, "correlation": correlation}
+    settings = {"n_train": n_train, "n_eval": n_eval, "image_size": pixels, "correlation": correlation}
     if layout == "camelyon17":
-        own |= {"patients": SLIDES_PER_HOSPITAL, "slides": SLIDES_PER_HOSPITAL}
-    raw = configio.overlay({"task": own}, overrides or {})
+        settings |= {"patients": SLIDES_PER_HOSPITAL, "slides": SLIDES_PER_HOSPITAL}
+    raw = configio.overlay({"task": settings}, overrides or {})
     task = configio.structure(raw["task"], Hospitals, "$.task")
     if layout == "camelyon17":
         return Made([write_camelyon17(folder, task, seed)])

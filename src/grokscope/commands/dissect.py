@@ -160,7 +160,7 @@ def dissect(
 
     require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
     settings = Settings(seed=seed, draws=draws)
-    own = {"--mean": mean, "--std": std, "--prepare": prepare, "--labels": labels, "--image-size": image_size,
+    of_a_model = {"--mean": mean, "--std": std, "--prepare": prepare, "--labels": labels, "--image-size": image_size,
            "--head": head, "--weights": weights, "--data": data}  # fmt: skip
     if run is None:
         require(weights is not None and data is not None, "--model needs --weights and --data")
@@ -186,11 +186,11 @@ def dissect(
             watch=_Clock("checkpoint", 1).at_work,
         )
         return _shown([(None, result)], save_dissection(result, out, figures))
-    given = [name for name, value in own.items() if value not in (None, ())]
+    given = [name for name, value in of_a_model.items() if value not in (None, ())]
     require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run
 
-    opened, found = open_run(run), []
+    opened, results = open_run(run), []
     total = len(chosen_checkpoints(opened, checkpoints))
     clock = _Clock("checkpoint", total)
     for step, result in dissect_run(
@@ -204,8 +204,8 @@ def dissect(
         watch=lambda piece, share: clock.at_work(piece, share * total - clock.count),
     ):
         clock.done(f"step {step:,}: {result.where.cell}")
-        found.append((step, result))
-    return _shown(found, opened.path / "mechinterp")
+        results.append((step, result))
+    return _shown(results, opened.path / "mechinterp")
 
 
 def study_dissect(
@@ -247,8 +247,8 @@ def study_dissect(
                 inner = len(chosen_checkpoints(stand.run, rule))
                 asked = _asked(stand.run.path, rule)
                 watch = clock.watch(stand.run.id)
-                found = dissect_run(stand.run, rule, settings=Settings(draws=draws), watch=watch, **asked)
-                for nth, (step, result) in enumerate(found, 1):
+                dissections = dissect_run(stand.run, rule, settings=Settings(draws=draws), watch=watch, **asked)
+                for nth, (step, result) in enumerate(dissections, 1):
                     rows.append(_row(stand, step, _chosen(result) | summary(result)))
                     if inner > 1:
                         clock.within(nth, inner, f"{stand.run.id} step {step:,}: {result.where.cell}")
@@ -305,10 +305,10 @@ def _asked(run: Path, rule: str) -> dict[str, Any]:
     return {"split": request.split, "sites": request.sites or None, "steer_sites": request.steer_sites}
 
 
-def _row(stand: Any, step: int | None, found: dict[str, Any]) -> dict[str, Any]:
+def _row(stand: Any, step: int | None, summary: dict[str, Any]) -> dict[str, Any]:
     config = stand.entry.config
-    own = {"regime": config.regime.name, "seed": config.seed, "step": step}
-    return own | {key: found.get(key) for key in ("chosen", *SHOWN)}
+    identity = {"regime": config.regime.name, "seed": config.seed, "step": step}
+    return identity | {key: summary.get(key) for key in ("chosen", *SHOWN)}
 
 
 def _chosen(result: "Dissection") -> dict[str, str]:
@@ -318,11 +318,11 @@ def _chosen(result: "Dissection") -> dict[str, str]:
     return {"chosen": rule_label(result.selection)}
 
 
-def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissected:
+def _shown(results: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissected:
     from grokscope.dissect.runs import summary
 
-    rows = [({} if step is None else {"step": step} | _chosen(result)) | summary(result) for step, result in found]
-    last = found[-1][1]
+    rows = [({} if step is None else {"step": step} | _chosen(result)) | summary(result) for step, result in results]
+    last = results[-1][1]
     return Dissected(
         rows,
         last.accuracy,
@@ -330,7 +330,7 @@ def _shown(found: "list[tuple[int | None, Dissection]]", folder: Path) -> Dissec
         folder,
         list(last.warnings),
         last.where.reason,
-        all(result.reliance is None and not result.m1.probes for _, result in found),
+        all(result.reliance is None and not result.m1.probes for _, result in results),
     )
 
 

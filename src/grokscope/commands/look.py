@@ -207,8 +207,8 @@ class Shown(Result):
         print_table(console, ["key", "value", ""], rows)
         for what, target in (record.get("plugins") or {}).items():
             console.print(f"plug-in {what}: {target}")
-        if made := record.get("provenance"):  # a log that was imported does not say
-            _show_origin(console, made)
+        if provenance := record.get("provenance"):  # a log that was imported does not say
+            _show_origin(console, provenance)
         for command in outdated(self.run.path).values():
             console.print(f"outdated dissection, by older rules; redo it: {command}")
         for measured in measured_summary(self.run.path):

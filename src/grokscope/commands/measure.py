@@ -128,7 +128,7 @@ def measure(
                     at=at,
                     every_checkpoint=every_checkpoint,
                     probe=probe,
-                    watch=_told_of(run.name),
+                    watch=_progress_line(run.name),
                     tell=_cost_of(run.name),
                 )
             )
@@ -151,7 +151,7 @@ def _cost_of(run: str) -> "Tell":
     return tell
 
 
-def _told_of(run: str) -> "Any":
+def _progress_line(run: str) -> "Any":
     """A line on stderr for each checkpoint, with what the rest will take."""
     spent: list[float] = []
 

@@ -22,7 +22,7 @@ def split_overrides(args: Sequence[str], heads: Sequence[str] = HEADS) -> tuple[
         ValueError: a key given twice.
     """
     rest: list[str] = []
-    found: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     tokens = list(args)
     while tokens:
         token = tokens.pop(0)
@@ -32,10 +32,10 @@ def split_overrides(args: Sequence[str], heads: Sequence[str] = HEADS) -> tuple[
             rest.append(token)
             continue
         values = [inline] if equals else _values(tokens)
-        if key in found:
+        if key in overrides:
             raise ValueError(f"--{key} is given twice")
-        found[key] = _meaning(values)
-    return rest, found
+        overrides[key] = _meaning(values)
+    return rest, overrides
 
 
 def _values(tokens: list[str]) -> list[str]:

@@ -176,8 +176,8 @@ class Ran(Result):
 
     @property
     def counts(self) -> dict[str, int]:
-        found = Counter(o.state for o in self.outcomes)
-        return {**({"done before": self.before} if self.before else {}), **found}
+        ended = Counter(o.state for o in self.outcomes)
+        return {**({"done before": self.before} if self.before else {}), **ended}
 
     @property
     def exit_code(self) -> int:
@@ -325,11 +325,11 @@ class Status(Result):
         return dict(Counter(s.state for s in self.runs))
 
     def _row(self, s: StudyRun) -> dict[str, Any]:
-        found = self.verdicts.get(s.run.id)
+        spoken = self.verdicts.get(s.run.id)
         return {
             "run": s.run.id, "regime": s.entry.label, "seed": s.entry.config.seed, "state": s.state, "step": s.step,
-            "total_steps": s.total, "verdict": found.verdict if found else None,
-            "error": s.message or self.problems.get(s.run.id) or _not_judged(found),
+            "total_steps": s.total, "verdict": spoken.verdict if spoken else None,
+            "error": s.message or self.problems.get(s.run.id) or _not_judged(spoken),
             "job": self.queue.runs.get(s.run.id),
         }  # fmt: skip
 
@@ -347,10 +347,10 @@ class Status(Result):
                 console.print(f"{row['state']}: {row['run']}: {row['error']}")
 
 
-def _not_judged(found: Spoken | None) -> str | None:
+def _not_judged(spoken: Spoken | None) -> str | None:
     """Why the split that speaks for a run has no class, although it was evaluated."""
-    if found is not None and found.verdict is None:
-        return found.reason
+    if spoken is not None and spoken.verdict is None:
+        return spoken.reason
     return None
 
 
@@ -363,10 +363,10 @@ def _spoken(s: StudyRun, criteria: "Criteria | None") -> Spoken | None:
     if s.known is not None and s.known.judged and criteria is None:
         row = s.known.row
         return None if row["split"] is None else Spoken(row["verdict"], row["reason"])
-    found = run_verdicts(s.run, criteria, neighbors=False)
-    if not found:
+    verdicts = run_verdicts(s.run, criteria, neighbors=False)
+    if not verdicts:
         return None
-    one = found[speaking(found)]
+    one = verdicts[speaking(verdicts)]
     return Spoken(one.verdict, one.reason)
 
 

@@ -44,12 +44,12 @@ class Judged(Result):
     """What the steps of all sources count: a log's are in its own step column."""
 
     def data(self) -> Any:
-        found: dict[str, Any] = {name: plain(splits) for name, splits in self.sources.items()}
-        found |= {name: {"error": words} for name, words in self.errors.items()}
+        by_source: dict[str, Any] = {name: plain(splits) for name, splits in self.sources.items()}
+        by_source |= {name: {"error": words} for name, words in self.errors.items()}
         if self.grouped is None:
-            return found
+            return by_source
         return {
-            "sources": found,
+            "sources": by_source,
             "groups": [group.to_dict() for group in self.grouped.groups],
             "comparisons": [test.to_dict() for test in self.grouped.comparisons],
             "unmatched": list(self.grouped.unmatched),
