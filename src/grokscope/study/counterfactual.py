@@ -55,16 +55,16 @@ def counterfactual_study(
             begin at step 0 with weights of its own, and "as it was" would be another run.
     """
     _require_whole(config)
-    told = [(finding, arm) for finding, arm in testable(explanation) if _is_possible(config, arm)]
+    possible = [(finding, arm) for finding, arm in testable(explanation) if _is_possible(config, arm)]
     arms: dict[str, Arm] = {}
-    for _, arm in told:
+    for _, arm in possible:
         arms.setdefault(arm.name, arm)
     require(bool(arms), "no explanation that fits or is open names an arm that this run's config could state")
     return {
         "schema": SCHEMA,
         "name": "counterfactual",
         "title": f"What would have happened without: {', '.join(arms)}",
-        "claim": " ".join(finding.claim for finding, _ in told),
+        "claim": " ".join(finding.claim for finding, _ in possible),
         **({"plugins": list(plugins)} if plugins else {}),
         "seeds": list(seeds),
         **_base(config),
@@ -132,13 +132,13 @@ def _base(config: RunConfig) -> dict[str, Any]:
     raw, defaults = configio.dump(config), frozen_defaults(RunConfig)
     base = {key: raw[key] for key in VARIABLE if key not in defaults or defaults[key] != canonical(raw[key])}
     return {
-        key: _told(value, getattr(config, key)) if isinstance(value, Mapping) else written(value)
+        key: _non_defaults(value, getattr(config, key)) if isinstance(value, Mapping) else written(value)
         for key, value in base.items()
         if value is not None
     }
 
 
-def _told(values: Mapping[str, Any], table: Any) -> dict[str, Any]:
+def _non_defaults(values: Mapping[str, Any], table: Any) -> dict[str, Any]:
     """What of a table differs from its defaults, and its name: that of a regime is a label, which the arms give."""
     defaults = frozen_defaults(type(table))
     apart = ("name",) if isinstance(table, Regime) else ()

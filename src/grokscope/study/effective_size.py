@@ -200,9 +200,9 @@ def _compared(
     kept = {n: [s for s in group if s.seed in common] for n, group in finished.items()}
     read_plain, read_other = _numbers(question, kept, judge), {}
     for n, group in other.items():
-        own = [s for s in group if s.finished]
-        _require_seeds(len(own), f"{blank.other} at {n:,}")
-        read_other |= _numbers(question, {n: own}, judge)
+        finished_runs = [s for s in group if s.finished]
+        _require_seeds(len(finished_runs), f"{blank.other} at {n:,}")
+        read_other |= _numbers(question, {n: finished_runs}, judge)
     plain_values, other_values, cut = _values(question, read_plain, read_other)
     notes += cut
     curve = as_plain(list(plain_values), [list(v.values()) for v in plain_values.values()], blank.larger_is_better)
@@ -277,29 +277,29 @@ def _cell(n: int, values: Mapping[int, float], fit: float | None) -> SizeCell:
 def _answer(known: SizeComparison, n: int, values: Mapping[int, float], plain: SeedValues) -> EffectiveSize:
     shared = [seed for seed in values if seed in next(iter(plain.values()))]
     paired = len(shared) >= FEWEST
-    own = [values[seed] for seed in (shared if paired else values)]
+    at_size = [values[seed] for seed in (shared if paired else values)]
     rows = [[of_size[seed] for seed in (shared if paired else of_size)] for of_size in plain.values()]
     curve: Plain = as_plain(list(plain), rows, known.larger_is_better)
     turn = 1.0 if known.larger_is_better else -1.0
-    found = read_off(curve, turn * np.array(own), paired=paired)
+    read_size = read_off(curve, turn * np.array(at_size), paired=paired)
     conclusion: Conclusion = "not told apart"
-    if found.low is None and found.high is None:
+    if read_size.low is None and read_size.high is None:
         conclusion = "cannot tell"
-    elif found.low is not None and found.low >= n:
+    elif read_size.low is not None and read_size.low >= n:
         conclusion = "larger"
-    elif found.high is not None and found.high <= n:
+    elif read_size.high is not None and read_size.high <= n:
         conclusion = "smaller"
     answer = EffectiveSize(
         n=n,
-        value=float(np.mean(own)),
-        size=found.size,
-        sign=found.sign,
-        low=found.low,
-        high=found.high,
-        level=found.level,
-        seeds=min(len(own), len(rows[0])),
+        value=float(np.mean(at_size)),
+        size=read_size.size,
+        sign=read_size.sign,
+        low=read_size.low,
+        high=read_size.high,
+        level=read_size.level,
+        seeds=min(len(at_size), len(rows[0])),
         paired=paired,
-        method=found.method,
+        method=read_size.method,
         conclusion=conclusion,
         says="",
     )

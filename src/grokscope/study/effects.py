@@ -55,14 +55,14 @@ def _response(design: Design, quantity: Quantity, groups: Mapping[Cell, Sequence
     if any(s.waiting for s in everything) or not all(groups.values()):
         return replace(blank, notes=(so_far(everything),))
     try:
-        return _told(design, quantity, groups, judge, blank)
+        return _tested_response(design, quantity, groups, judge, blank)
     except Undone as todo:
         return replace(blank, notes=(str(todo),))
     except CannotTell as why:
         return replace(blank, outcome="cannot tell", notes=(str(why),))
 
 
-def _told(
+def _tested_response(
     design: Design, quantity: Quantity, groups: Mapping[Cell, Sequence[StudyRun]], judge: Judge, blank: Response
 ) -> Response:
     shared = set.intersection(*({s.entry.config.seed for s in g if s.finished} for g in groups.values()))

@@ -138,25 +138,25 @@ class Measure:
 
     def value(self, run: Run | Recorded) -> float:
         """The number of one run; NaN where there is none. Raises ValueError for a column that the run does not have."""
-        own = run if isinstance(run, Recorded) else Recorded(run)
+        recorded = run if isinstance(run, Recorded) else Recorded(run)
         if self.dissection is not None:
-            return dissected.value(own.run.path, dissected.parse(self.dissection, own.id))
+            return dissected.value(recorded.run.path, dissected.parse(self.dissection, recorded.id))
         if self.measure in SPIKES:
-            return spike_and_norm(own.trajectory, self.measure, self.split, own.criteria)
-        column = self._column(own)
+            return spike_and_norm(recorded.trajectory, self.measure, self.split, recorded.criteria)
+        column = self._column(recorded)
         known = np.flatnonzero(~np.isnan(column))
         if len(known) == 0:
             return math.nan
         if self.statistic == AT_PEAK:
-            accuracy = self._recorded(own, f"{self.split}_acc")[known]
+            accuracy = self._recorded(recorded, f"{self.split}_acc")[known]
             if np.isnan(accuracy).all():
                 return math.nan
             return float(column[known[np.nanargmax(accuracy)]])
         if self.statistic == END:
-            return own.end(known, column[known])
+            return recorded.end(known, column[known])
         if self.statistic != GROWTH:
             return _STATISTICS[self.statistic](column[known])
-        after = known[known >= own.fit_row] if own.fit_row is not None else known[:0]
+        after = known[known >= recorded.fit_row] if recorded.fit_row is not None else known[:0]
         if len(after):
             return float(column[after[-1]] / column[after[0]])
         return math.nan
@@ -165,20 +165,20 @@ class Measure:
         """What must be done before the number can be read, with the command; None where it can."""
         if self.dissection is None:
             return None
-        commands = [command for own in runs if (command := dissected.undone(own.run.path)) is not None]
+        commands = [command for recorded in runs if (command := dissected.undone(recorded.run.path)) is not None]
         if not commands:
             return None
         more = f" (and {len(commands) - 1} more; all of a study: grokscope study dissect)" if len(commands) > 1 else ""
         done = f"{len(runs) - len(commands)} of {len(runs):,} final checkpoints are dissected"
         return f"{done}; run: {commands[0]}{more}"
 
-    def _column(self, own: Recorded) -> np.ndarray:
-        first, *rest = (self._recorded(own, name) for name in self._columns)
+    def _column(self, recorded: Recorded) -> np.ndarray:
+        first, *rest = (self._recorded(recorded, name) for name in self._columns)
         return first - rest[0] if rest else first
 
-    def _recorded(self, own: Recorded, name: str) -> np.ndarray:
-        metrics = own.metrics()
-        require(name in metrics, f"{own.id} has no column {name!r}{nearest(name, list(metrics))}")
+    def _recorded(self, recorded: Recorded, name: str) -> np.ndarray:
+        metrics = recorded.metrics()
+        require(name in metrics, f"{recorded.id} has no column {name!r}{nearest(name, list(metrics))}")
         return metrics[name]
 
 

@@ -105,7 +105,7 @@ def _measured(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> list[
     recorded = [judge.recorded(s) for s in runs]
     if (todo := measure.undone(recorded)) is not None:
         raise Undone(todo)
-    return [measure.value(own) for own in recorded]
+    return [measure.value(run) for run in recorded]
 
 
 def _of_verdicts(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> list[float]:
@@ -140,10 +140,10 @@ def _timed(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> ArmNumbe
 
 
 def _milestones(s: NumberedRun, split: str | None, judge: Reads) -> "Milestones":
-    found = judge.milestones(s, split)
-    if not all(len(grid) for grid in found.grids.values()):
-        raise CannotTell(f"{s.id} was never evaluated on {found.split}")
-    return found
+    milestones = judge.milestones(s, split)
+    if not all(len(grid) for grid in milestones.grids.values()):
+        raise CannotTell(f"{s.id} was never evaluated on {milestones.split}")
+    return milestones
 
 
 def _require_fitted(runs: Sequence[NumberedRun], read: "Sequence[Milestones]") -> None:

@@ -99,8 +99,8 @@ class Worker:
         own, so that workers that start together do not all ask for the same one."""
         folders = Folders(self.root)
         left = [s for s in (read_study_run(entry, folders) for entry in self.entries) if not s.finished]
-        own = random.Random(os.urandom(8))  # not a seed of training, and not to be repeated
-        own.shuffle(left)
+        shuffler = random.Random(os.urandom(8))  # not a seed of training, and not to be repeated
+        shuffler.shuffle(left)
         generation = _generations(self.entries)
         return sorted(left, key=lambda s: (generation[s.entry.config.identity_hash], min(s.step, s.total) - s.total))
 
