@@ -59,8 +59,8 @@ class Unknown(ValueError):
 
     def __init__(self, kind: Kind, name: object, known: list[str]):
         guess = nearest(str(name), known)
-        own = f"; if a module of yours registers it, name the module under plugins in the file, or in {ENVIRONMENT}"
-        super().__init__(f"unknown {kind} {name!r}{guess}{'' if 'did you mean' in guess else own}")
+        remedy = f"; if a module of yours registers it, name the module under plugins in the file, or in {ENVIRONMENT}"
+        super().__init__(f"unknown {kind} {name!r}{guess}{'' if 'did you mean' in guess else remedy}")
         self.key = "name" if kind in ("task", "model") else ""
 
 

@@ -192,18 +192,18 @@ def _distinct(values: Iterable[str]) -> str:
 
 
 def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
-    made = [run.record.get("provenance") or {} for run, _ in members]
+    records = [run.record.get("provenance") or {} for run, _ in members]
     packages: dict[str, dict[str, None]] = {}
-    for one in made:
+    for one in records:
         python = {"python": one["python"]} if one.get("python") else {}
         for name, version in {**python, **(one.get("packages") or {})}.items():
             packages.setdefault(name, {})[str(version)] = None
     versions = ", ".join(f"{name} {' and '.join(known)}" for name, known in packages.items()) or "not recorded"
-    devices = _distinct(str(one["device"]) for one in made if one.get("device"))
-    threads = _distinct(str(one["threads"]) for one in made if one.get("threads"))
+    devices = _distinct(str(one["device"]) for one in records if one.get("device"))
+    threads = _distinct(str(one["threads"]) for one in records if one.get("threads"))
     commits = _distinct(
         f"{str(one['git'].get('commit'))[:12]}{' with local changes' if one['git'].get('dirty') else ''}"
-        for one in made if one.get("git")
+        for one in records if one.get("git")
     )  # fmt: skip
     return [f"Versions: {versions}.", "", f"Device {devices}, threads {threads}, commit {commits}."]
 

@@ -334,13 +334,13 @@ def _export_weights(run: Run, folder: Path, weights: str) -> Iterator[str]:
 def _write_weights(path: Path, target: Path) -> None:
     from grokscope.store.checkpoints import load_weights
 
-    found = load_weights(path)
+    weights = load_weights(path)
     if target.suffix == ".safetensors":
         _copy(path, target)
         return
     import torch
 
-    write_atomic(target, lambda file: torch.save(found, file))
+    write_atomic(target, lambda file: torch.save(weights, file))
 
 
 def _figures(runs: Sequence[Run], folder: Path, formats: tuple[str, ...]) -> Iterator[str]:
@@ -351,10 +351,10 @@ def _figures(runs: Sequence[Run], folder: Path, formats: tuple[str, ...]) -> Ite
 
     with tempfile.TemporaryDirectory() as scratch:
         build_report(runs, Path(scratch) / "report.html", formats=formats)
-        made = sorted((Path(scratch) / "report_figures").glob("*"))
-        for path in made:
+        drawn = sorted((Path(scratch) / "report_figures").glob("*"))
+        for path in drawn:
             _copy(path, folder / path.name)
-    if not made:
+    if not drawn:
         yield "figures: nothing to draw"
 
 

@@ -177,7 +177,7 @@ def _left(archive: Path) -> list[str]:
 
 def _read(source: Source) -> _Draft:
     draft = _Draft(source)
-    if source.found and source.path.is_symlink():
+    if source.discovered and source.path.is_symlink():
         draft.problems.append(f"{source.shown}: is a symbolic link and is not followed: the run cannot be imported")
         return draft
     for name, words in source.odd.items():

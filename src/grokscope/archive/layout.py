@@ -48,8 +48,8 @@ class Source:
     path: Path
     shown: str
     """How messages name it: relative to the archive."""
-    found: bool = False
-    """Whether it was found in an archive, not named by somebody."""
+    discovered: bool = False
+    """Whether the archive was searched for it; otherwise somebody named its folder."""
 
     @property
     def id(self) -> str:
@@ -112,8 +112,8 @@ def find_sources(archive: Path) -> list[Source]:
     runs = archive / "runs"
     if runs.is_dir():
         require(not runs.is_symlink(), f"{runs}: is a symbolic link and is not followed; name the folder itself")
-        return [Source(p, f"runs/{p.name}", found=True) for p in _folders(runs)]
-    beside = [Source(p, p.name, found=True) for p in _folders(archive) if (p / CONFIG).is_file()]
+        return [Source(p, f"runs/{p.name}", discovered=True) for p in _folders(runs)]
+    beside = [Source(p, p.name, discovered=True) for p in _folders(archive) if (p / CONFIG).is_file()]
     held = ", ".join(sorted(p.name for p in archive.iterdir())[:8]) or "nothing"
     require(
         bool(beside),

@@ -17,7 +17,7 @@ class ResNet18:
 
     def __init__(self, parsed: Parsed, classes: int):
         self.parsed, self.known = parsed, resnet18(classes)
-        self.found: dict[float, dict[str, float]] = {}
+        self.norms_at: dict[float, dict[str, float]] = {}
         if self.known is None:
             parsed.notes.append("timm is not installed: the weights were not compared with the network")
         else:
@@ -34,7 +34,7 @@ class ResNet18:
         if self.known is None or not (name == "final" or name.startswith("ep")):
             return
         epoch = self.parsed.last_epoch if name == "final" else int(name[2:])
-        self.found[epoch] = norms(weights, self.known[1])
+        self.norms_at[epoch] = norms(weights, self.known[1])
 
     def finish(self) -> None:
         """Add what was measured to the rows of the same epochs."""
@@ -42,8 +42,8 @@ class ResNet18:
         logged = set(chain.from_iterable(rows.values()))
         added: set[str] = set()
         worst = 0.0
-        for epoch in self.found.keys() & rows.keys():
-            row, measured = rows[epoch], self.found[epoch]
+        for epoch in self.norms_at.keys() & rows.keys():
+            row, measured = rows[epoch], self.norms_at[epoch]
             if "norm_total" in row:
                 worst = max(worst, abs(row["norm_total"] / measured["norm_total"] - 1))
             new = {k: v for k, v in measured.items() if k not in logged}

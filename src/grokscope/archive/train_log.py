@@ -13,13 +13,13 @@ BESIDE = ("lr", "norm_total")
 """Columns that stand behind the scores, where they were logged."""
 
 
-def train_log(own: str, rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> str:
-    """The text of the log. `own` is what the run logged itself; where that has a line for each evaluation already, it
-    stays as it is."""
-    if rows and len(own.splitlines()) >= len(rows):
-        return own
+def train_log(recorded: str, rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> str:
+    """The text of the log. `recorded` is what the run logged itself; where that has a line for each evaluation already,
+    it stays as it is."""
+    if rows and len(recorded.splitlines()) >= len(rows):
+        return recorded
     head = [f"command: {command_of(provenance)}"]
-    return "\n".join([*head, *own.splitlines(), *(evaluation_line(row) for row in rows)]) + "\n"
+    return "\n".join([*head, *recorded.splitlines(), *(evaluation_line(row) for row in rows)]) + "\n"
 
 
 def command_of(provenance: Mapping[str, Any]) -> str:

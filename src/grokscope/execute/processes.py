@@ -114,7 +114,7 @@ class _Pool:
     workers: list[_Worker] = field(default_factory=list)
     stopping: int = 0
     """How often somebody asked to stop."""
-    told: bool = False
+    announced: bool = False
 
     def run(self) -> list[Outcome]:
         number = {job.run: i for i, job in enumerate(self.jobs)}
@@ -192,8 +192,8 @@ class _Pool:
 
     def _stop(self) -> None:
         """Begin nothing new; ask each busy worker, once, to save its run; at the second request do not wait for it."""
-        if not self.told:
-            self.told = True
+        if not self.announced:
+            self.announced = True
             self.board.note("stopping: every running run is being saved (Ctrl-C again: do not wait)")
         while self.waiting:
             for number in self.waiting.popleft():

@@ -46,12 +46,12 @@ def cancel(jobs: Sequence[QueuedJob]) -> None:
         ValueError: with Slurm's words, where it refuses or is not here.
     """
     for submission in dict.fromkeys(job.submission.folder for job in jobs):
-        own = [job for job in jobs if job.submission.folder == submission]
-        own[0].submission.cancel()
-        if own[0].submission.engine == "slurm":
-            slurm("scancel", *(job.id for job in own))
+        of_submission = [job for job in jobs if job.submission.folder == submission]
+        of_submission[0].submission.cancel()
+        if of_submission[0].submission.engine == "slurm":
+            slurm("scancel", *(job.id for job in of_submission))
             continue
-        for job in own:
+        for job in of_submission:
             with suppress(ProcessLookupError):
                 os.kill(int(job.id.partition(":")[0]), signal.SIGTERM)
 

@@ -102,33 +102,33 @@ def replayed(
     """
     if not runs:
         raise ValueError("no finished run that can be judged, so there is nothing to replay a rule on")
-    told = list(notes)
+    remarks = list(notes)
     groups = list(dict.fromkeys(run.group for run in runs))
     results: list[RuleResult] = []
     for rule in rules:
-        stops = _stops(rule, runs, told)
+        stops = _stops(rule, runs, remarks)
         results.append(_result(rule, "", stops))
         if len(groups) > 1:
-            results += [_result(rule, g, own) for g in groups if (own := [s for s in stops if s.group == g])]
+            results += [_result(rule, g, of_group) for g in groups if (of_group := [s for s in stops if s.group == g])]
     return Stopping(
         split=split,
         runs=len(runs),
         rules=tuple(results),
         needed=tuple(_needed(runs, rules, groups)),
         errors=errors or {},
-        notes=tuple(told),
+        notes=tuple(remarks),
     )
 
 
-def _stops(rule: StopRule, runs: Sequence[FullRun], told: list[str]) -> list[RunStop]:
-    """The rule on every run that has its column; how many have not is told."""
+def _stops(rule: StopRule, runs: Sequence[FullRun], remarks: list[str]) -> list[RunStop]:
+    """The rule on every run that has its column; how many have not is remarked."""
     able = [run for run in runs if rule.on in watchable(run.trajectory)]
     if not able:
         every = sorted({column for run in runs for column in watchable(run.trajectory)})
         raise ValueError(f"no run has a column {rule.on!r}{nearest(rule.on, every)}; there are {', '.join(every)}")
     note = f"{plural(len(runs) - len(able), 'run')} without {rule.on}: left out of the rules that watch it"
-    if len(able) < len(runs) and note not in told:
-        told.append(note)
+    if len(able) < len(runs) and note not in remarks:
+        remarks.append(note)
     return [_stop(rule, run) for run in able]
 
 

@@ -125,14 +125,14 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
         parameter.copy_(kept)
         return change
 
-    found = set()
+    invariant = set()
     for name in names:
         p = parameters[name]
         other = torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device)
         other *= p.norm() / other.norm().clamp_min(1e-300)
         if moved(p, 4 * p) <= tolerance < moved(p, other):
-            found.add(name)
-    return found
+            invariant.add(name)
+    return invariant
 
 
 def _double_copy(model: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
-TOLD = 5
+NAMED = 5
 """Columns that are named one by one; the others are counted."""
 
 
@@ -28,7 +28,7 @@ def mended_rows(rows: Sequence[Mapping[str, Any]], names: dict[str, str]) -> tup
             else:
                 faults.setdefault(fault, []).append(row["step"])
         out.append(clean)
-    return out, _told(faults)
+    return out, _fault_lines(faults)
 
 
 def _fault(key: str, value: Any, row: Row, names: Mapping[str, str]) -> str | None:
@@ -54,11 +54,11 @@ def _float(value: float | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _told(faults: Mapping[str, Sequence[int]]) -> list[str]:
+def _fault_lines(faults: Mapping[str, Sequence[int]]) -> list[str]:
     faulty = []
-    for words, steps in list(faults.items())[:TOLD]:
+    for words, steps in list(faults.items())[:NAMED]:
         more = f" and {len(steps) - 1:,} more" if len(steps) > 1 else ""
         faulty.append(f"{words} (step {steps[0]}{more})")
-    if len(faults) > TOLD:
-        faulty.append(f"{len(faults) - TOLD:,} more columns hold what is no number")
+    if len(faults) > NAMED:
+        faulty.append(f"{len(faults) - NAMED:,} more columns hold what is no number")
     return faulty

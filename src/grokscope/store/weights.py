@@ -236,12 +236,12 @@ def read_weights_for(path: Path, expected: Shapes) -> tuple[Weights, list[str]]:
 def _readings(raw: Weights, expected: Shapes) -> Iterator[tuple[Weights, list[str]]]:
     """The file's tensors as they are, without prefixes, and those alone that belong to the network."""
     yield raw, []
-    own = {bare(name): name for name in expected}
-    renamed = {own.get(bare(name), bare(name)): t for name, t in raw.items()}
-    if len(renamed) == len(raw) and len(own) == len(expected):
+    by_bare_name = {bare(name): name for name in expected}
+    renamed = {by_bare_name.get(bare(name), bare(name)): t for name, t in raw.items()}
+    if len(renamed) == len(raw) and len(by_bare_name) == len(expected):
         words = ["names matched without the prefixes of wrappers"]
         yield renamed, words
-        others = [name for name in raw if bare(name) not in own and name.partition(".")[0] not in _LEADING]
+        others = [name for name in raw if bare(name) not in by_bare_name and name.partition(".")[0] not in _LEADING]
         kept = {name: t for name, t in renamed.items() if name not in map(bare, others)}
         if others:
             yield kept, [*words, f"left out, for they are not the network's: {_listed(others)}"]

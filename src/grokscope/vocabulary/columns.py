@@ -95,8 +95,8 @@ def undescribed(columns: Iterable[str], splits: Sequence[str]) -> list[Described
     """Of these columns those that nobody described, by name, with plain words made of the name: somebody's own
     measurements, and columns of splits that the runs were not judged on."""
     order = [TRAIN, *splits]
-    own = [c for c in sorted(set(columns), key=_natural) if describe(c, order) is None]
-    return [describe(c) or Described(c, plain_name(c), "", "", "linear", USER, panel=True) for c in own]
+    unknown = [c for c in sorted(set(columns), key=_natural) if describe(c, order) is None]
+    return [describe(c) or Described(c, plain_name(c), "", "", "linear", USER, panel=True) for c in unknown]
 
 
 def plain_name(column: str) -> str:
