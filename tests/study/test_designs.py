@@ -131,6 +131,23 @@ def test_runs_that_do_not_reach_it_give_hazard_ratios_with_an_exact_p(tmp_path):
     assert low.reached < low.runs == 6
 
 
+@pytest.mark.parametrize(("seeds", "apart"), [(4, False), (5, True), (6, True)])
+def test_hazard_ratios_are_told_from_one_exactly_where_the_exact_test_over_seeds_does(tmp_path, seeds, apart):
+    """Four seeds reach p = .125 at best. The model takes all 16 runs for independent: its own is 1.4 to 44."""
+
+    def moment(c):
+        slow = c.regime.weight_decay == 0.1
+        return 250 + 130 * ((c.seed * 5 + (c.regime.lr == 0.01)) % 7) + (600 if slow else 0)
+
+    (times,) = effects_of(designed(seeds=seeds), tmp_path, moment).responses
+    assert times.effect_name == "hazard ratio"
+    decay, lr, _ = times.effects
+    assert decay.p == 2 / 2**seeds
+    assert decay.level == (0.9375 if seeds == 5 else 0.95)
+    assert (decay.interval[0] > 1) == apart
+    assert lr.interval[0] <= 1 <= lr.interval[1]
+
+
 def test_where_a_factor_tells_all_runs_apart_only_p_is_told(tmp_path):
     (times,) = effects_of(designed(), tmp_path, lambda c: 300 if c.regime.weight_decay == 0.5 else 9999).responses
     decay = times.effects[0]

@@ -63,14 +63,16 @@ def share_interval(a: Counts, b: Counts) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def agreeing(interval: tuple[float, float], effect: float, p_two_sided: float) -> tuple[float, float]:
-    """An interval of its own kind, made to agree with the test beside it: no effect (0) lies in it where the two-sided
-    test does not reject, and bounds it where the test does. Three against three values that do not overlap have
-    p = .1, whatever an approximation to their interval says."""
+def agreeing(
+    interval: tuple[float, float], effect: float, p_two_sided: float, *, null: float = 0.0, level: float = LEVEL
+) -> tuple[float, float]:
+    """An interval of its own kind, made to agree with the test beside it: no effect (`null`) lies in it where the
+    two-sided test does not reject at 1 - `level`, and bounds it where the test does. Three against three values that do
+    not overlap have p = .1, whatever an approximation to their interval says."""
     low, high = interval
-    if p_two_sided > 1 - LEVEL + 1e-12:
-        return min(low, 0.0), max(high, 0.0)
-    return (max(low, 0.0), high) if effect > 0 else (low, min(high, 0.0))
+    if p_two_sided > 1 - level + 1e-12:
+        return min(low, null), max(high, null)
+    return (max(low, null), high) if effect > null else (low, min(high, null))
 
 
 def bootstrap_interval(
