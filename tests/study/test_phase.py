@@ -212,6 +212,21 @@ def test_a_third_setting_makes_panels_and_a_column_a_further_map(tmp_path):
     assert (diagram.value, diagram.time, diagram.split) == ("end of norm_total", "T_gen", "id_val")
 
 
+def test_a_run_without_the_column_costs_its_cell_one_number_and_a_wrong_name_is_refused(tmp_path):
+    made = gridded(phase={"x": "regime.weight_decay", "y": "regime.lr", "value": "norm_total"}, seeds=2)
+    runs = runs_of(made, tmp_path, lambda e: 300)
+    metrics = runs[0].run.path / "results" / "metrics.jsonl"
+    metrics.write_text(re.sub(r', "norm_total": [0-9.]+', "", metrics.read_text()))
+    diagram = diagram_from(made, runs)
+    counts = sorted(cell.value.runs for cell in diagram.cells)
+    assert counts == [1, *[2] * (len(diagram.cells) - 1)]
+    assert sum(cell.judged for cell in diagram.cells) == len(runs)
+    assert any("1 run without this number" in note and runs[0].run.id in note for note in diagram.notes)
+    wrong = gridded(phase={"x": "regime.weight_decay", "y": "regime.lr", "value": "norm_totl"}, seeds=2)
+    with pytest.raises(ValueError, match="no column 'norm_totl'"):
+        diagram_from(wrong, runs_of(wrong, tmp_path / "wrong", lambda e: 300))
+
+
 def test_runs_of_other_settings_are_chosen_away_and_not_pooled(tmp_path):
     axes = {"regime.lr": [0.01, 0.1], "regime.weight_decay": [0.1, 0.5], "model.activation": ["relu", "tanh"]}
     raw = {**TINY, "name": "p", "schema": 2, "budget": {"steps": STEPS}, "axes": axes}

@@ -2,7 +2,7 @@
 range; and the Pareto set of its regimes and runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from statistics import median
@@ -70,7 +70,8 @@ def diagram_of(spec: PhaseSpec, runs: Sequence[StudyRun], judge: Judge) -> Phase
         for panel, y_label, x_label in product((None,) if panels is None else panels.labels, y.labels, x.labels)
     ]
     undone = _undone(spec.value, chosen, judge)
-    cells = tuple(_cell(spec, place, members.get(place, []), judge, measured=not undone) for place in places)
+    values, lacking = ({}, ()) if undone else _further(spec.value, chosen, judge)
+    cells = tuple(_cell(spec, place, members.get(place, []), judge, values) for place in places)
     return PhaseDiagram(
         x=x,
         y=y,
@@ -81,13 +82,18 @@ def diagram_of(spec: PhaseSpec, runs: Sequence[StudyRun], judge: Judge) -> Phase
         fewest=spec.fewest,
         automatic=spec.automatic,
         cells=cells,
-        notes=(*undone, *_notes(spec, cells)),
+        notes=(*undone, *lacking, *_notes(spec, cells)),
     )
 
 
 def _cell(
-    spec: PhaseSpec, place: tuple[str, ...], members: Sequence[StudyRun], judge: Judge, measured: bool
+    spec: PhaseSpec,
+    place: tuple[str, ...],
+    members: Sequence[StudyRun],
+    judge: Judge,
+    values: Mapping[str, float],
 ) -> PhaseCell:
+    """`values`: run -> the number that the study file names."""
     finished = [Judged(s, judge(s, spec.split)) for s in members if s.finished]
     judged = [j for j in finished if j.verdict.verdict is not None]
     waiting = sum(s.waiting for s in members)
@@ -107,7 +113,7 @@ def _cell(
         delay=_milestone(judged, "delay"),
         best=_level([j.verdict.milestones.peak for j in judged]),
         end=_level([j.verdict.milestones.end for j in judged]),
-        value=_level(_values(spec.value, judged, judge)) if measured else None,
+        value=_level([values[j.run.run.id] for j in judged if j.run.run.id in values]),
         lacks_runs=bool(members) and len(judged) < max(len(members), spec.fewest),
     )
 
@@ -118,10 +124,28 @@ def _counted(labels: Sequence[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def _values(measure: Measure | None, judged: Sequence[Judged], judge: Judge) -> list[float]:
+def _further(
+    measure: Measure | None, runs: Sequence[StudyRun], judge: Judge
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """(finished run -> the study file's number, what is said of those that did not record it).
+
+    Raises:
+        ValueError: where no run recorded it: the name is wrong.
+    """
     if measure is None:
-        return []
-    return [measure.value(judge.recorded(j.run)) for j in judged]
+        return {}, ()
+    values: dict[str, float] = {}
+    errors: list[str] = []
+    for s in runs:
+        if not s.finished:
+            continue
+        try:
+            values[s.run.id] = measure.value(judge.recorded(s))
+        except ValueError as error:
+            errors.append(str(error))
+    if errors and not values:
+        raise ValueError(errors[0])
+    return values, (f"{plural(len(errors), 'run')} without this number: {errors[0]}",) if errors else ()
 
 
 def _undone(measure: Measure | None, runs: Sequence[StudyRun], judge: Judge) -> tuple[str, ...]:
