@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -177,3 +179,59 @@ def test_a_run_is_not_dissected_on_other_data(run, tmp_path):
     (folder / "config.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="trained on version 0 of the data of task 'hospitals'"):
         material(open_run(folder))
+
+
+def test_what_is_there_is_kept_only_if_it_is_what_would_be_made(run, tmp_path, capsys, monkeypatch):
+    from grokscope.dissect import runs
+
+    folder = Path(shutil.copytree(run.path, tmp_path / run.id))
+    shutil.rmtree(folder / "mechinterp", ignore_errors=True)  # of other tests with this run
+    one = open_run(folder)
+    calls, plain = [], runs.dissect
+
+    def counted(*given, **more):
+        calls.append(more["selection"])
+        return plain(*given, **more)
+
+    monkeypatch.setattr(runs, "dissect", counted)
+    first = dict(dissect_run(one, "all", settings=FAST, keep=True, figures=False))
+    assert calls == ["step=6", "step=12"]
+    second = dict(dissect_run(one, "all", settings=FAST, keep=True, figures=False))
+    assert len(calls) == 2
+    assert {step: (d.where, d.accuracy) for step, d in second.items()} == {
+        step: (d.where, d.accuracy) for step, d in first.items()
+    }
+    trajectory = json.loads((folder / "mechinterp" / "trajectory.json").read_text())
+    assert [row["step"] for row in trajectory] == [6, 12]  # of what was kept too
+
+    damaged = folder / "mechinterp" / "step00000006" / "m4.json"
+    damaged.write_text(damaged.read_text()[:100])
+    list(dissect_run(one, "all", settings=FAST, keep=True, figures=False))
+    assert calls[2:] == ["step=6"]
+    list(dissect_run(one, "all", settings=replace(FAST, draws=10), keep=True, figures=False))
+    assert calls[3:] == ["step=6", "step=12"]  # other settings
+    list(dissect_run(one, "step=12", settings=FAST, keep=True, figures=False))
+    list(dissect_run(one, "step=12", settings=FAST, keep=True, figures=False, split="train"))
+    list(dissect_run(one, "step=12", settings=FAST, keep=True, figures=False, split="train"))
+    assert calls[5:] == ["step=12", "step=12"]  # the first by another rule, the second of another split
+    list(dissect_run(one, "step=12", settings=FAST, figures=False, split="train"))
+    assert len(calls) == 8  # without keep
+
+
+def test_a_study_that_was_dissected_is_read_and_dissected_again_if_asked(run, tmp_path, capsys, monkeypatch):
+    from grokscope.dissect import runs
+
+    shutil.copytree(run.path, tmp_path / run.id)
+    shutil.rmtree(tmp_path / run.id / "mechinterp", ignore_errors=True)
+    calls, plain = [], runs.dissect
+    monkeypatch.setattr(runs, "dissect", lambda *given, **more: calls.append(1) or plain(*given, **more))
+    study = {"task": RAW["task"], "model": RAW["model"], "regime": RAW["regime"], "budget": RAW["budget"]}
+    file = tmp_path / "study.json"
+    file.write_text(json.dumps({**study, "evaluate": {"every": 3}, "checkpoint": {"every": 6}, "seeds": [0]}))
+    command = ["study", "dissect", str(file), "--root", str(tmp_path), "--draws", "9", "--json"]
+    said = []
+    for more in ([], [], ["--again"]):
+        assert cli([*command, *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert len(calls) == 2
+    assert said[0] == said[1] == said[2]

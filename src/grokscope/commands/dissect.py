@@ -217,11 +217,12 @@ def study_dissect(
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     draws: int = 99,
+    again: bool = False,
 ) -> Rows:
     """Dissect every finished run of a study; its report then shows where the shortcut is stored.
 
-    Runs that are not finished are listed, not skipped in silence. Features are kept: dissecting again is quick.
-    Records of other checkpoints that older rules left are redone too.
+    Runs that are not finished are listed, not skipped in silence. What is there already is kept, so that the same
+    command goes on where it was stopped; records that older rules left, of other checkpoints too, are redone.
 
     Args:
         file: A study file, or the name of a shipped study.
@@ -231,6 +232,7 @@ def study_dissect(
         arms: Only these arms.
         seeds: Only these seeds.
         draws: Random controls for each effect.
+        again: Dissect what is there already too.
     """
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run, summary
     from grokscope.results.settings import Settings
@@ -246,8 +248,8 @@ def study_dissect(
             try:
                 inner = len(chosen_checkpoints(stand.run, rule))
                 asked = _asked(stand.run.path, rule)
-                watch = clock.watch(stand.run.id)
-                dissections = dissect_run(stand.run, rule, settings=Settings(draws=draws), watch=watch, **asked)
+                asked |= {"settings": Settings(draws=draws), "keep": not again, "watch": clock.watch(stand.run.id)}
+                dissections = dissect_run(stand.run, rule, **asked)
                 for nth, (step, result) in enumerate(dissections, 1):
                     rows.append(_row(stand, step, _chosen(result) | summary(result)))
                     if inner > 1:

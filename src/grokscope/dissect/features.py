@@ -180,8 +180,7 @@ def collect(
         raise ValueError(f"batch must be at least 1, got {batch}")
     resolved = {name: resolve(model, name, head) for name in names}
     x = torch.as_tensor(images)
-    model_hash = sha256((state_hash(model) + repr(model)).encode()).hexdigest()
-    data_hash = _data_hash(x, prepare)
+    model_hash, data_hash = digests(model, images, prepare)
     store = _Cache(Path(cache) / f"{CACHED}-{model_hash[:20]}-{data_hash[:20]}") if cache is not None else None
     by_site = {name: store.read(site, reduction) for name, site in resolved.items()} if store else {}
     logits = store.read_logits() if store else None
@@ -247,6 +246,12 @@ def _unreadable(ready: Tensor, raw: Tensor, precision: torch.dtype, error: Excep
         f"images: the network fails on inputs of {size} ({why}). It may be built for another size: resize the images "
         f"(--image-size), or do it in `prepare`{half}"
     )
+
+
+def digests(model: nn.Module, images: np.ndarray | Tensor, prepare: Prepare | None) -> tuple[str, str]:
+    """(of the network and its weights, of the images and their preparation): features of the same two are the same."""
+    network = sha256((state_hash(model) + repr(model)).encode()).hexdigest()
+    return network, _data_hash(torch.as_tensor(images), prepare)
 
 
 def _data_hash(x: Tensor, prepare: Prepare | None) -> str:

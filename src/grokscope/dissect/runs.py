@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.dissect.battery import Unseen, dissect
+from grokscope.dissect.features import digests
 from grokscope.dissect.progress import Watch
 from grokscope.dissect.saving import save_dissection
 from grokscope.dissect.sentences import TISSUE, Nouns
@@ -15,10 +16,10 @@ from grokscope.figures.checkpoint_view import view_of
 from grokscope.figures.dissection_files import write_pictures_along
 from grokscope.files import write_json
 from grokscope.registry import nearest
-from grokscope.results.dissection import FOLDER, SAMPLE, Dissection, Request
+from grokscope.results.dissection import FOLDER, RULES, SAMPLE, Dissection, Request
 from grokscope.results.settings import Settings
 from grokscope.store import Run
-from grokscope.store.dissected import keep_request
+from grokscope.store.dissected import keep_request, requests
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.task_data import Split, TaskData
 from grokscope.tasks.digest import split_digests
@@ -105,6 +106,7 @@ def dissect_run(
     steer_sites: tuple[str, ...] = (),
     settings: Settings | None = None,
     figures: bool = True,
+    keep: bool = False,
     watch: Watch | None = None,
 ) -> Iterator[tuple[int, Dissection]]:
     """Dissect the checkpoints that `rule` names and write ``mechinterp/`` into the run, one result at a time.
@@ -112,17 +114,23 @@ def dissect_run(
     For ``all``, each checkpoint's results lie in ``mechinterp/step<n>/``, the last one's also in ``mechinterp/``
     itself, and ``mechinterp/trajectory.json`` holds a row of summaries for each; ``along.png`` and ``layers.png`` show
     them. What is fitted is fitted on the fit
-    part of `split`, which should share the training environments; the unseen environments are only measured. `watch`
-    is told of each piece of work, with the share of all checkpoints that is done.
+    part of `split`, which should share the training environments; the unseen environments are only measured. With
+    `keep`, a checkpoint whose dissection lies there already (the same weights, images, settings and request, under the
+    rules of today) is read and not done again. `watch` is told of each piece of work, with the share of all checkpoints
+    that is done.
     """
     chosen = chosen_checkpoints(run, rule)
     given = material(run, split)
+    request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
+    comparable = keep and requests(run.path).get(rule, Request()) == request
     rows, views, name = [], [], rule
     for number, (step, (path, name)) in enumerate(chosen.items()):
         model, prepare = load_network(run, path, given.data, given.config)
         s = given.sample
         assert s.env is not None  # `material` has checked it
-        result = dissect(
+        folder = run.path / FOLDER / (f"step{step:08d}" if rule == "all" else "")
+        there = _there(folder, name, settings or Settings(), digests(model, s.x, prepare)) if comparable else None
+        result = there or dissect(
             model,
             s.x,
             s.y,
@@ -141,18 +149,27 @@ def dissect_run(
             watch=_within(watch, number, len(chosen), step),
         )
         if rule == "all":
-            result.write(run.path / FOLDER / f"step{step:08d}")
+            result.write(folder)
             rows.append({"step": step, **summary(result)})
             views.append(view_of(result, step))
-        if rule != "all" or step == max(chosen):
+        if there is None and (rule != "all" or step == max(chosen)):
             save_dissection(result, run.path, figures)
         yield step, result
     if rows:
         write_json(run.path / FOLDER / "trajectory.json", rows)
     if figures and rule == "all":
         write_pictures_along(views, run.path / FOLDER, "all checkpoints that were kept")
-    request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
     keep_request(run.path, rule if rule == "all" else name, request)
+
+
+def _there(folder: Path, selection: str, settings: Settings, same: tuple[str, str]) -> Dissection | None:
+    """The dissection in a folder, if it is what would be made now; None where it is another, damaged or outdated."""
+    try:
+        there = Dissection.read(folder)
+    except (OSError, ValueError):
+        return None
+    made_of = there.rules, there.selection, there.settings, (there.model_hash, there.data_hash)
+    return there if made_of == (RULES, selection, settings, same) else None
 
 
 def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:
