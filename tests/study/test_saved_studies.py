@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,15 @@ def test_numbers_of_dissections_are_kept_without_their_records(tmp_path):
         other = study(hypothesis=[], seeds=[0], expect=[{"dissection": "neurons.separated@64", "between": [0, 1]}])
         with pytest.raises(ValueError, match=r"neurons\.separated@64 was not saved with the study"):
             other.check(again)
+
+
+def test_last_digits_of_an_effect_are_no_difference_and_others_are(root):
+    """Kept rows have seven digits; an effect is a difference of nearly equal numbers, and its own last digits hang on
+    theirs."""
+    outcome = outcome_of(study(), root)
+    (result,) = outcome.hypotheses.results
+    assert result.test is not None
+    for change, same in ((1 + 2e-5, True), (1.01, False)):
+        moved = replace(result, test=replace(result.test, effect=result.test.effect * change))
+        now = replace(outcome, hypotheses=replace(outcome.hypotheses, results=(moved,)))
+        assert (first_difference(outcome, now) is None) == same

@@ -1,5 +1,6 @@
 """Saving a study: what is kept is unpacked and judged again before it counts, so that it says what the runs say."""
 
+import math
 import re
 import shutil
 import tempfile
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 STRIDES = (8, 4, 2)
 """Tried in this order for each run: every so manieth row is kept, and what a number hangs on."""
 
+KEPT: dict[Level, str] = {
+    "thinned": "thinned rows",
+    "whole": "all rows of the chosen columns",
+    "everything": "all rows and columns",
+}
 Note = Callable[[str], None]
 _INTERVAL = re.compile(r" \[[^]]*\]")
 
@@ -76,12 +82,12 @@ def save_study(study: "Study", root: str | Path, to: str | Path, note: Note = la
     for level in LEVELS:
         with tempfile.TemporaryDirectory() as work:
             folder = Path(work) / study.name
-            note(f"keeping {level} rows")
+            note(f"keeping {KEPT[level]}")
             _write(study, runs, root, folder, outcome, named, level)
             differs = _differs(study, folder, outcome)
             if differs is None:
                 return _put(folder, Path(to) / study.name)
-            note(f"{level} rows do not say the same ({differs})")
+            note(f"{KEPT[level]} do not say the same ({differs})")
     raise ValueError(f"{study.name}: what can be kept as text does not give the outcome of the runs: {differs}")
 
 
@@ -113,7 +119,7 @@ def first_difference(before: SavedOutcome, now: SavedOutcome) -> str | None:
     for old, new in zip(before.expectations, now.expectations, strict=False):
         if _facts(old) != _facts(new):
             return f"{old.where}: {old.seen}, and now {new.seen}"
-    if _comparable(before) != _comparable(now):
+    if not _alike(_comparable(before), _comparable(now)):
         return "a hypothesis, or the count of runs"
     return None
 
@@ -126,6 +132,18 @@ def _facts(expectation: SavedExpectation) -> SavedExpectation:
 
 def _comparable(outcome: SavedOutcome) -> dict[str, Any]:
     return replace(outcome, expectations=tuple(map(_facts, outcome.expectations))).to_dict()
+
+
+def _alike(before: object, now: object) -> bool:
+    """Numbers may differ as far as kept rows of `DIGITS` digits let them: an effect is a difference of nearly equal
+    ones, so its own last digits hang on theirs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before.keys() == now.keys() and all(_alike(value, now[key]) for key, value in before.items())
+    if isinstance(before, list | tuple) and isinstance(now, list | tuple):
+        return len(before) == len(now) and all(map(_alike, before, now))
+    if isinstance(before, float) and isinstance(now, float):
+        return math.isclose(before, now, rel_tol=1e-4, abs_tol=1e-6) or (before != before and now != now)
+    return before == now
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
