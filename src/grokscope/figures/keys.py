@@ -1,7 +1,7 @@
 """Keys to the figures: each entry is drawn once as a small inline SVG for the page, once as matplotlib's own legend
 for files, from the same description."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,6 @@ from grokscope.figures.style import GROUP_COLORS, PROBE_DASH, color, group_dash
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
-MOST_GROUPS = 8
-"""Groups that a key names; colors repeat after as many."""
 SHAPES = {
     "o": '<circle cx="13" cy="7" r="4" {look}/>',
     "D": '<path d="M13 2l5 5-5 5-5-5z" {look}/>',
@@ -92,12 +90,14 @@ def _held(split: str) -> str:
     return "held out" if split in ("held_out", "held-out") else f"{split}, held out"
 
 
-def group_key(groups: Sequence[str], most: int = MOST_GROUPS) -> list[Entry]:
-    """The color and the dash of each group, the same in all figures."""
+def group_key(groups: Sequence[str], drawn: Collection[str] | None = None) -> list[Entry]:
+    """The color and the dash of each group, the same in all figures; of the groups that a figure draws, where it does
+    not draw all."""
     out = []
-    for i, name in enumerate(groups[:most]):
+    for i, name in enumerate(groups):
         dash = group_dash(i)
-        out.append(Entry(name, f"group-{i % GROUP_COLORS + 1}", () if dash == "solid" else dash[1], 2.4))
+        if drawn is None or name in drawn:
+            out.append(Entry(name, f"group-{i % GROUP_COLORS + 1}", () if dash == "solid" else dash[1], 2.4))
     return out
 
 

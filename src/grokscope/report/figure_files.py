@@ -11,7 +11,7 @@ from grokscope.files import write_atomic
 from grokscope.report.draw.axis import Scale
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.sections.blocks import Block, Fold, Panel, Plots, Section, figure_name
-from grokscope.vocabulary.text import brief
+from grokscope.vocabulary.text import briefs
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -65,7 +65,9 @@ def _figure(section: Section, plots: Plots, path: Path, formats: tuple[str, ...]
 def _sheet(plots: Plots, scale: Scale, path: Path, formats: tuple[str, ...]) -> list[Path]:
     width, height = plots.panels[0].size[0], max(p.size[1] for p in plots.panels)
     fits = int(width / 7)  # characters of a bold title
-    cells = [Cell(lambda f, p=p: p.draw(f, scale), brief(plain(p.name), fits), plain(p.words)) for p in plots.panels]
+    titles = briefs([plain(p.name) for p in plots.panels], fits)
+    each = zip(plots.panels, titles, strict=True)
+    cells = [Cell(lambda f, p=p: p.draw(f, scale), title, plain(p.words)) for p, title in each]
     return save_sheet(cells, (width, height), path, formats, plots.columns, plots.key)
 
 

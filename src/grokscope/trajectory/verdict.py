@@ -61,6 +61,7 @@ from grokscope.trajectory.milestones import READS, Milestones, milestones, unmea
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
+from grokscope.vocabulary.text import plural
 
 ABOUT_THE_END: frozenset[Name] = frozenset(
     ("unstable", "ungrokked", "semi-grokked", "recovered-to-baseline", "underfit")
@@ -237,7 +238,7 @@ def _fragile(name: Name, e: Evidence, c: Criteria) -> Iterator[str]:
         if not e.stable:
             yield "held-out ends below the threshold, though not clearly"
         elif e.held_rows < c.dwell:
-            yield f"the threshold has held for only {e.held_rows} evaluations after it was reached"
+            yield f"the threshold has held for only {plural(e.held_rows, 'evaluation')} after it was reached"
 
 
 def verdicts(trajectory: Trajectory, criteria: Criteria | None = None, *, neighbors: bool = True) -> dict[str, Verdict]:

@@ -78,6 +78,15 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
+def briefs(names: Sequence[str], length: int) -> list[str]:
+    """Names cut in the middle to fit a place in a figure, where their ends tell them apart; those that would read
+    alike all the same get their number."""
+    half = (length - 1) // 2
+    cut = [n if len(n) <= length else f"{n[: length - 1 - half]}…{n[-half:]}" for n in names]
+    alike = {one for one in cut if cut.count(one) > 1}
+    return [f"{i}. {one}" if one in alike else one for i, one in enumerate(cut, 1)]
+
+
 def brief(name: str, length: int) -> str:
     """A name cut to fit a place in a figure."""
     return name if len(name) <= length else name[: length - 1] + "…"

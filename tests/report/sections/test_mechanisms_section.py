@@ -31,7 +31,7 @@ def test_each_claim_names_the_groups_that_support_it(tmp_path):
 def test_what_all_runs_say_is_said_once(tmp_path):
     for seed in (0, 1):
         write_run(tmp_path, "still", seed, MEMORIZED, optimizer="adamw", weight_decay=0.0)
-    assert cells(section_of(tmp_path), "Weight decay had too little time to act.") == ["all 2 runs", "", ""]
+    assert cells(section_of(tmp_path), "Weight decay had too little time to act.") == ["both runs", "", ""]
 
 
 def test_a_run_without_a_verdict_says_nothing(tmp_path):

@@ -10,19 +10,30 @@ from grokscope.figures.style import color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
-from grokscope.vocabulary.text import brief
+from grokscope.vocabulary.text import briefs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-LEFT, RIGHT, TOP, BOTTOM, WIDTH, COLUMNS = 150.0, 70.0, 24.0, 62.0, 640.0, 160
+RIGHT, TOP, BOTTOM, MAP, COLUMNS = 70.0, 24.0, 62.0, 420.0, 160
+LETTER, LONGEST = 5.4, 48
+"""Points of a letter of a group's name, and the letters that a name has at most."""
 LEGIBLE = 9.0
 """Points of a row's height from which it carries its group's name."""
 
 
 def overview_size(panels: Sequence[Panel]) -> tuple[float, float]:
-    return WIDTH, TOP + BOTTOM + _row(panels) * len(panels)
+    return _left(panels) + MAP + RIGHT, TOP + BOTTOM + _row(panels) * len(panels)
+
+
+def _names(panels: Sequence[Panel]) -> list[str]:
+    return briefs([p.group for p in panels], LONGEST) if _row(panels) >= LEGIBLE else [""] * len(panels)
+
+
+def _left(panels: Sequence[Panel]) -> float:
+    """Room for the groups' names."""
+    return 16 + LETTER * max(map(len, _names(panels)), default=0)
 
 
 def _row(panels: Sequence[Panel]) -> float:
@@ -43,16 +54,16 @@ def overview_values(panels: Sequence[Panel], axis: StepAxis) -> np.ndarray:
 def draw_overview(figure: "FigureBase", panels: Sequence[Panel], axis: StepAxis) -> None:
     """Rows in the groups' order, with the share of seeds that generalized at the right."""
     values = overview_values(panels, axis)
-    (axes,) = axes_rows(figure, [_row(panels) * len(panels)], left=LEFT, right=RIGHT, top=TOP)
+    (axes,) = axes_rows(figure, [_row(panels) * len(panels)], left=_left(panels), right=RIGHT, top=TOP)
     low = min(0.0, float(np.nanmin(values, initial=0.0)))
     mesh = axes.pcolormesh(
         axis.spread(COLUMNS + 1), np.arange(len(panels) + 1), np.ma.masked_invalid(values),
         cmap="cividis", vmin=max(low, -1.0), vmax=1.0, rasterized=True, shading="flat",
     )  # fmt: skip
     axes.set_ylim(len(panels), 0)
-    small = _row(panels) < LEGIBLE
-    axes.set_yticks(np.arange(len(panels)) + 0.5, ["" if small else brief(p.group, 24) for p in panels], fontsize=8.5)
-    for i, panel in enumerate([] if small else panels):
+    legible = _row(panels) >= LEGIBLE
+    axes.set_yticks(np.arange(len(panels)) + 0.5, _names(panels), fontsize=8.5)
+    for i, panel in enumerate(panels if legible else []):
         _reached(axes, i, panel)
     axis.dress(axes)
     axes.set_xlabel(axis.label)

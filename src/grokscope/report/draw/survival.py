@@ -1,6 +1,6 @@
 """Kaplan-Meier curves per group, drawn as the share of runs that have generalized."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 400.0, 70.0, 62.0, 20.0, 160.0, 54.0, 14.0
-DRAWN = 8
-"""At most this many groups are drawn; all are in the table."""
 NAMED, NAME = 6, 10
 """Curves carry their names when so few groups have so short names; the legend has them in any case."""
+APART = 6.0
+"""Points by which the last of the curves is drawn above its place, so that curves that coincide stay distinct."""
 BELOW = -52.0
 """Points from the axes' lower edge to the first row of the table of runs at risk."""
 
@@ -33,39 +33,38 @@ def survival_axis(scale: Scale, arms: Sequence[Arm], unit: str = "step") -> Step
     return StepAxis(scale, min(low, last / 10), last, zero=True, unit=unit)
 
 
-def figure_height(arms: Sequence[Arm]) -> float:
-    return TOP + PLOT + FOOT + ROW * (min(len(arms), DRAWN) + 1)
+def figure_height(groups: int) -> float:
+    return TOP + PLOT + FOOT + ROW * (groups + 1)
 
 
-def draw_survival(figure: "FigureBase", arms: Sequence[Arm], axis: StepAxis, what: str) -> None:
-    """One panel: rising shares, bands, censor ticks, and the number at risk beneath the ticks."""
+def draw_survival(figure: "FigureBase", arms: Mapping[int, Arm], axis: StepAxis, what: str) -> None:
+    """One panel: rising shares, bands, censor ticks, and the number at risk beneath the ticks. `arms` maps the place
+    of a group among all of the report, which gives it its color, to its times."""
     (axes,) = axes_rows(figure, [PLOT], left=LEFT, right=RIGHT, top=TOP)
     axes.set_ylim(-0.03, 1.05)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     ruled(axes)
     axis.dress(axes)
-    drawn = arms[:DRAWN]
-    for i, arm in enumerate(drawn):
+    for row, (i, arm) in enumerate(arms.items()):
         if arm.estimate is not None:
-            _draw_arm(axes, i, arm, axis)
-    if len(drawn) <= NAMED and all(len(arm.group) <= NAME for arm in drawn):
-        ends = [(i, a.group, 1 - float(a.estimate.survival[-1])) for i, a in enumerate(drawn) if a.estimate is not None]
+            _draw_arm(axes, i, arm, axis, above=APART * row / max(1, len(arms) - 1))
+    if len(arms) <= NAMED and all(len(arm.group) <= NAME for arm in arms.values()):
+        ends = [(i, a.group, 1 - float(a.estimate.survival[-1])) for i, a in arms.items() if a.estimate is not None]
         margin_labels(axes, [(end, name, f"group-{i % 8 + 1}") for i, name, end in ends], size=10)
     name = f"{axis.unit}s from fit to generalization" if what == "delay" else axis.unit
     axes.set_xlabel(f"{name} (log scale)" if axis.scale == "log" else name, labelpad=2)
     heading(axes, "share of runs that have generalized", role="ink", size=11)
-    _risk_table(axes, drawn, axis)
+    _risk_table(axes, arms, axis)
 
 
-def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
-    """The curve is thin up to the first run that reached it, and each group a little above the last one, so that groups
-    which all wait at 0 % stay distinct."""
+def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis, above: float) -> None:
+    """The curve is thin up to the first run that reached it, and drawn so many points above its place."""
     from matplotlib.transforms import ScaledTranslation
 
     k = arm.estimate
     assert k is not None
     shade = group_color(index)
-    apart = axes.transData + ScaledTranslation(0, index * 1.8 / 72, axes.figure.dpi_scale_trans)
+    apart = axes.transData + ScaledTranslation(0, above / 72, axes.figure.dpi_scale_trans)
     style = {"drawstyle": "steps-post", "color": shade, "linestyle": group_dash(index), "transform": apart}
     x = np.r_[axis.limits[0], np.maximum(np.r_[k.times, k.last], 0)]
     share = np.r_[0.0, 1 - k.survival, 1 - k.survival[-1]]
@@ -82,14 +81,14 @@ def _draw_arm(axes: "Axes", index: int, arm: Arm, axis: StepAxis) -> None:
     )  # fmt: skip
 
 
-def _risk_table(axes: "Axes", arms: Sequence[Arm], axis: StepAxis) -> None:
+def _risk_table(axes: "Axes", arms: Mapping[int, Arm], axis: StepAxis) -> None:
     """Under each tick the runs still at risk, a row per group behind its line's color and dash."""
     ticks, _, _ = axis.ticks()
     _under(axes, "at risk", -LEFT + 4, 0, "muted", "left")
-    for i, arm in enumerate(arms):
-        _swatch(axes, i, -LEFT + 4, i + 1)
+    for row, (i, arm) in enumerate(arms.items(), 1):
+        _swatch(axes, i, -LEFT + 4, row)
         for step in ticks:
-            _under(axes, str(arm.at_risk(step)), 0, i + 1, "ink", "center", step)
+            _under(axes, str(arm.at_risk(step)), 0, row, "ink", "center", step)
 
 
 def _under(

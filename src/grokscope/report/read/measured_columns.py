@@ -1,5 +1,6 @@
 """Bands of the measured columns that a report draws. What a column means is said by `grokscope.vocabulary.columns`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,11 @@ from grokscope.vocabulary.columns import Described
 
 LINES = 8
 """At most this many groups get a line here; the others are in the tables and the data."""
+
+
+def left_out(order: Sequence[str]) -> str:
+    """That not all groups have a line, where they are too many."""
+    return f" Of {len(order):,} groups each panel draws the first {LINES} with data." if len(order) > LINES else ""
 
 
 def group_bands(described: Described, groups: dict[str, list[Reading]]) -> dict[str, Band]:

@@ -12,6 +12,8 @@ from grokscope.vocabulary.text import listed, plural, steps
 if TYPE_CHECKING:
     from grokscope.trajectory import LogRank, Survival, Times
 
+DRAWN = 8
+"""At most this many groups are drawn; all are in the table."""
 COMPARED = 6
 """Up to this many groups every pair is tested; with more, hunting through pairs would only find chance."""
 
@@ -46,6 +48,22 @@ def arms(groups: Mapping[str, Sequence[Reading]], what: str) -> list[Arm]:
             times = times_of(judged, what)
         out.append(Arm(group, times, missing, survival(times) if len(times) else None))
     return out
+
+
+def drawn_arms(times: Sequence[Arm]) -> list[int]:
+    """Places of the groups that are drawn, in their order: all where they are few, else those of which the largest
+    share has reached it, the earliest of them first."""
+    if len(times) <= DRAWN:
+        return list(range(len(times)))
+    return sorted(sorted(range(len(times)), key=lambda i: (*_reached(times[i]), i))[:DRAWN])
+
+
+def _reached(arm: Arm) -> tuple[float, float]:
+    """(what remains, when), smaller where more have reached it and sooner."""
+    k = arm.estimate
+    if k is None or not k.events:
+        return 1.0, 0.0
+    return float(k.survival[-1]), float(k.bound if k.median is None else k.median)
 
 
 def worth_drawing(arms: Sequence[Arm]) -> bool:

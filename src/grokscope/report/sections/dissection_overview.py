@@ -53,7 +53,7 @@ def _by_regime(groups: Groups, order: Sequence[str]) -> list[Block]:
         "Accuracy while features are pushed along the dominant direction between environments: every run thin, the "
         "median of each group thick, gray: random directions of the same length, median over all runs."
     )
-    key = [*group_key([name for name in order if name in speaking]), Entry("random directions", "train", band=True)]
+    key = [*group_key(order, speaking), Entry("random directions", "train", band=True)]
     return [
         Words("Steering, group beside group", "h3"),
         Words(said),
@@ -69,7 +69,7 @@ def _steering(groups: Mapping[str, Sequence[Dissected]], order: Sequence[str], s
         title,
         {name: [_accuracy(c) for c in one] for name, one in curves.items()},
         {name: _median(one) for name, one in curves.items()},
-        [name for name in order if name in groups],
+        order,
         _random(list(chain.from_iterable(curves.values()))),
     )
     counts = ", ".join(f"{plural(len(one), 'run')} of {name}" for name, one in curves.items())

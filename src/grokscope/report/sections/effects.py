@@ -83,8 +83,8 @@ def _size(e: FactorEffect, null: float) -> str:
 
 
 def _blocks(response: Response) -> list[Block]:
-    title = f"{response.response}, {plural(response.seeds, 'seed')} in every cell"
-    blocks: list[Block] = [Words(title, "h3")]
+    seeds = f", {plural(response.seeds, 'seed')} in every cell" if response.outcome == "told" else ""
+    blocks: list[Block] = [Words(f"{response.response}{seeds}", "h3")]
     if response.outcome == "told":
         heads = ["Effect", response.effect_name.capitalize(), "p", "p, Holm", "smallest p", "Not told from"]
         blocks.append(Table("Effects", heads, [Group("", [_row(e, response.null) for e in response.effects])]))

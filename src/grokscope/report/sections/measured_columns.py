@@ -8,7 +8,7 @@ from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
 from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, WIDTH, draw_column
 from grokscope.report.read.bands import Band
 from grokscope.report.read.material import Material
-from grokscope.report.read.measured_columns import LINES, group_bands
+from grokscope.report.read.measured_columns import group_bands, left_out
 from grokscope.report.sections import grouped_regression, shortcut
 from grokscope.report.sections.blocks import Hover, Panel, Plots, Section, Words
 from grokscope.report.sections.figure_data import bands_rows, bands_sample
@@ -33,7 +33,10 @@ def section(material: Material) -> Section | None:
         "What the runs measured beside accuracy: one line per group (median over seeds). What is measured at every "
         f"evaluation shares the step axis of the learning curves; the rest has its own.{left_out(order)}"
     )
-    content = [Words(intro), Plots("d", plots, group_key(order[:LINES]), file="diagnostics", caption=intro)]
+    content = [
+        Words(intro),
+        Plots("d", plots, group_key(order, drawn_groups(measured)), file="diagnostics", caption=intro),
+    ]
     return Section("diagnostics", "Other diagnostics", "Other diagnostics", content)
 
 
@@ -43,9 +46,9 @@ def columns_left(material: Material) -> set[str]:
     return columns - shortcut.columns(material) - grouped_regression.columns(material)
 
 
-def left_out(order: list[str]) -> str:
-    """That not all groups have a line, where they are too many."""
-    return f" Of {len(order):,} groups the first {LINES} with data are drawn." if len(order) > LINES else ""
+def drawn_groups(measured: Measured) -> set[str]:
+    """The groups with a line in some panel."""
+    return set(chain.from_iterable(bands for _, bands in measured))
 
 
 def _axes(material: Material, measured: Measured) -> tuple[Mapping[Scale, StepAxis], Mapping[Scale, StepAxis]]:

@@ -10,7 +10,6 @@ from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
 from grokscope.results.mechanisms import Explanation, Finding, Word
-from grokscope.vocabulary.text import plural
 
 PLACE = 55.0
 INTRO = (
@@ -84,9 +83,13 @@ def _cell(groups: Mapping[str, Counter[Word]], word: Word, evidence: str) -> Val
     if not said:
         return Value("", number=False)
     if said == total:
-        return Value(f"all {plural(total, 'run')}" if total > 1 else "the one run", evidence, number=False)
+        return Value(_all(total), evidence, number=False)
     parts = [f"{name}: {c[word]} of {c.total()}" for name, c in groups.items() if c[word]]
     return Value("; ".join(parts) if len(parts) <= LISTED else f"{said} of {total} runs", evidence, number=False)
+
+
+def _all(total: int) -> str:
+    return {1: "the one run", 2: "both runs"}.get(total, f"all {total:,} runs")
 
 
 LISTED = 6

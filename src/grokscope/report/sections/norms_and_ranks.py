@@ -13,7 +13,7 @@ from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, st
 from grokscope.report.read.bands import Band, column_band
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.report.read.material import Material
-from grokscope.report.read.measured_columns import LINES
+from grokscope.report.read.measured_columns import LINES, left_out
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Hover, Panel, Plots, Row, Table, Value, Words, wide
 from grokscope.report.sections.figure_data import bands_rows, bands_sample, parts_rows, parts_sample
@@ -118,24 +118,27 @@ def has(members: Sequence[Reading], column: str) -> bool:
 
 def rank_blocks(material: Material, groups: Groups) -> list[Block]:
     """One panel per measure of rank, one line per group."""
-    order, panels = list(material.groups()), []
+    order, panels, drawn = list(material.groups()), [], set[str]()
     rows = {g: rank_rows(m) for g, m in groups.items() if any(has(m, c) for c in RANKS)}
     unequal = len(set(rows.values())) > 1
     for column, meaning in RANKS.items():
-        bands = {g: b for g, m in groups.items() if (b := column_band(m, column)) is not None}
+        known = {g: b for g, m in groups.items() if (b := column_band(m, column)) is not None}
+        bands = dict(list(known.items())[:LINES])
         if bands:
+            drawn |= bands.keys()
             note = f"{meaning}; rows: {', '.join(dict.fromkeys(rows[g] for g in bands))}{' (see the key)' * unequal}"
             panels.append(_rank_panel(column, note, bands, order, material))
     if not panels:
         return []
     key = [
         replace(e, words=f"{e.words} (n = {rows[e.words]})") if unequal and e.words in rows else e
-        for e in group_key(order, LINES)
+        for e in group_key(order, drawn)
     ]
     return [
         Words("Rank of the pooled features", "h3"),
         Words("Centered features of train, the same rows at every evaluation. The three are different measures and not "
-              "comparable with each other: effective rank counts small directions, the other two hardly do."),
+              "comparable with each other: effective rank counts small directions, the other two hardly do."
+              + left_out(order)),
         *([Words(UNEQUAL, "warning")] if unequal else []),
         Plots("rank", panels, key, caption="Rank of the pooled, centered features of train, by three measures."),
     ]  # fmt: skip

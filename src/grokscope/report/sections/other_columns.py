@@ -5,9 +5,9 @@ from itertools import chain
 from grokscope.figures.keys import group_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis, step_axis
 from grokscope.report.read.material import Material
-from grokscope.report.read.measured_columns import LINES, group_bands
+from grokscope.report.read.measured_columns import group_bands, left_out
 from grokscope.report.sections.blocks import Block, Plots, Section, Words
-from grokscope.report.sections.measured_columns import Measured, column_panel, columns_left, left_out
+from grokscope.report.sections.measured_columns import Measured, column_panel, columns_left, drawn_groups
 from grokscope.vocabulary.columns import undescribed
 from grokscope.vocabulary.text import listed, plural
 
@@ -41,7 +41,7 @@ def section(material: Material) -> Section | None:
     )
     content: list[Block] = [Words(intro)]
     if plots:
-        content.append(Plots("o", plots, group_key(order[:LINES]), file="other_columns", caption=intro))
+        content.append(Plots("o", plots, group_key(order, drawn_groups(measured)), file="other_columns", caption=intro))
     for names, why in ((without, "without a finite value"), (more, "not drawn, but in the CSV of each run")):
         if names:
             content.append(Words(f"{plural(len(names), 'column')} {why}: {_names(names)}."))

@@ -93,8 +93,9 @@ def _rule_row(r: RuleResult, of: Of) -> dict[str, Any]:
 def _needed(n: PatienceNeeded, split: str) -> str:
     stamp = f" ({oracle_label(split)})" if n.oracle else ""
     return (
-        f"To miss none of {n.runs:,} that grokked, a patience on {n.on}{stamp} must be {n.evaluations:,} evaluations "
-        f"or more, or above {steps(n.steps)} steps. The longest wait was {factor(n.of_T_gen)} the T_gen of its run."
+        f"To miss none of the {plural(n.runs, 'run')} that grokked, a patience on {n.on}{stamp} must be "
+        f"{n.evaluations:,} evaluations or more, or above {steps(n.steps)} steps. The longest wait was "
+        f"{factor(n.of_T_gen)} the T_gen of its run."
     )
 
 

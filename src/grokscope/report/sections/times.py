@@ -6,7 +6,7 @@ from typing import Any
 
 from grokscope.figures.keys import censored_entry, group_key
 from grokscope.report.draw.axis import Scale
-from grokscope.report.draw.survival import DRAWN, WIDTH, draw_survival, figure_height, survival_axis
+from grokscope.report.draw.survival import WIDTH, draw_survival, figure_height, survival_axis
 from grokscope.report.read.bands import SMALL
 from grokscope.report.read.judged_run import unit_of
 from grokscope.report.read.material import Material
@@ -15,6 +15,7 @@ from grokscope.report.read.survival import (
     Arm,
     arm_rows,
     arms,
+    drawn_arms,
     one_answer,
     pair_rows,
     pairs,
@@ -53,7 +54,8 @@ def section(material: Material) -> Section:
             f"Kaplan-Meier estimates on {material.splits[0]} (Turnbull's where the runs of a group were evaluated on "
             "different grids): the share of each group's runs that had generalized by a step, and after how long a "
             "delay. A run that did not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, "
-            "undefined where nobody or everybody has."
+            "undefined where nobody or everybody has. Curves are drawn slightly apart, at most 4 % of the axis, so "
+            f"that equal ones stay distinct.{_left_out(times)}"
         ),
         *_plots(material, times, delays),
         _table(arm_rows(times, delays)),
@@ -69,17 +71,30 @@ def _plots(material: Material, times: Sequence[Arm], delays: Sequence[Arm]) -> l
     drawn = [(what, arms) for what, arms in (("T_gen", times), ("delay", delays)) if worth_drawing(arms)]
     if not drawn:
         return []
-    key = [*group_key([f"{a.group} (n = {len(a.times):,})" for a in times], DRAWN), censored_entry()]
-    panels = [_panel(what, arms, unit_of(material.lead)) for what, arms in drawn]
-    return [Plots("s", panels, key, "wide", 2, "survival", caption=CAPTION)]
+    chosen = drawn_arms(times)
+    names = [f"{a.group} (n = {len(a.times):,})" for a in times]
+    key = [*group_key(names, {names[i] for i in chosen}), censored_entry()]
+    panels = [_panel(what, arms, chosen, unit_of(material.lead)) for what, arms in drawn]
+    return [Plots("s", panels, key, "wide", 2, "survival", caption=CAPTION + _left_out(times))]
 
 
-def _panel(what: str, arms: Sequence[Arm], unit: str) -> Panel:
+def _left_out(times: Sequence[Arm]) -> str:
+    """That not all groups are drawn, and which are."""
+    chosen = drawn_arms(times)
+    if len(chosen) == len(times):
+        return ""
+    which = f"{len(chosen)} are drawn, those of which most runs generalized"
+    return f" Of {len(times):,} groups {which}; the table has all."
+
+
+def _panel(what: str, arms: Sequence[Arm], chosen: Sequence[int], unit: str) -> Panel:
+    shown = {i: arms[i] for i in chosen}
+
     def draw(figure: Any, scale: Scale) -> None:
-        draw_survival(figure, arms, survival_axis(scale, arms, unit), what)
+        draw_survival(figure, shown, survival_axis(scale, arms, unit), what)
 
     name = "Step of generalization" if what == "T_gen" else "Delay from fitting to generalizing"
-    size, drawn = (WIDTH, figure_height(arms)), arms[:DRAWN]
+    size, drawn = (WIDTH, figure_height(len(shown))), list(shown.values())
     return Panel(
         draw,
         size,

@@ -25,44 +25,73 @@ def trajectory_blocks(
     material: Material, groups: Mapping[str, Sequence[Reading]], splits: Sequence[str]
 ) -> list[Block]:
     """One frame for each unseen environment."""
-    panels = [p for split in splits if (p := _of_split(material, groups, split)) is not None]
+    logged = {split: {name: _curves(members, split) for name, members in groups.items()} for split in splits}
+    drawn = _drawn(groups, logged)
+    panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split)) is not None]
     if not panels:
         return []
-    said = "Accuracy on environments that training never saw: every run thin, the median of each group thick."
-    plots = Plots("trajectories", panels, _key(material), wide(panels), 2, "ood_trajectories", caption=said)
+    said = (
+        "Accuracy on environments that training never saw: every run thin, the median of each group thick."
+        f"{_left_out(groups)}"
+    )
+    key = group_key(list(material.groups()), drawn)
+    plots = Plots(
+        "trajectories",
+        panels,
+        key,
+        wide(panels),
+        2,
+        "ood_trajectories",
+        caption=said,
+    )
     return [Words("Over the training", "h3"), Words(said), plots]
 
 
 def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
     """The two numbers that the published argument sets beside each other, all groups in one frame each."""
-    panels = [p for name, title in NORM_AND_RANK.items() if (p := _of_column(material, groups, name, title))]
+    logged = {column: {name: _columns(members, column) for name, members in groups.items()} for column in NORM_AND_RANK}
+    drawn = _drawn(groups, logged)
+    panels = [p for c, title in NORM_AND_RANK.items() if (p := _panel(material, title, logged[c], drawn, []))]
     if len(panels) < 2:
         return []
-    said = "Weight norm and effective rank over the training: every run thin, the median of each group thick."
-    plots = Plots("norm_and_rank", panels, _key(material), wide(panels), 2, "norm_and_rank", caption=said)
+    said = (
+        "Weight norm and effective rank over the training: every run thin, the median of each group thick."
+        f"{_left_out(groups)}"
+    )
+    key = group_key(list(material.groups()), drawn)
+    plots = Plots(
+        "norm_and_rank",
+        panels,
+        key,
+        wide(panels),
+        2,
+        "norm_and_rank",
+        caption=said,
+    )
     return [Words("Norm and rank side by side", "h3"), Words(said), plots]
 
 
-def _key(material: Material) -> list:
-    return group_key(list(material.groups())[:LINES])
+def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The groups that have lines: the first ones of which some panel has a curve, the same in all panels."""
+    return [name for name in groups if any(runs[name] for runs in logged.values())][:LINES]
 
 
-def _of_split(material: Material, groups: Mapping[str, Sequence[Reading]], split: str) -> Panel | None:
-    runs = {name: _curves(members, split) for name, members in groups.items()}
+def _left_out(groups: Mapping[str, Any]) -> str:
+    return f" Of {len(groups):,} groups the first {LINES} with data are drawn." if len(groups) > LINES else ""
+
+
+def _of_split(
+    material: Material, runs: Mapping[str, dict[str, Curve]], drawn: Sequence[str], split: str
+) -> Panel | None:
     trivial = next((r.trivial for r in material.readings[split] if r.trivial is not None), None)
     levels = [] if trivial is None else [(trivial, f"trivial {trivial:.2f}")]
     title = f"accuracy on {split}{', only reported' if is_reported(split) else ''}"
-    return _panel(material, title, runs, levels)
+    return _panel(material, title, runs, drawn, levels)
 
 
 def _curves(members: Sequence[Reading], name: str) -> dict[str, Curve]:
     """Run -> its curve."""
     return {r.subject.name: c for r in members if (c := r.curve(name)) is not None}
-
-
-def _of_column(material: Material, groups: Mapping[str, Sequence[Reading]], column: str, title: str) -> Panel | None:
-    runs = {name: _columns(members, column) for name, members in groups.items()}
-    return _panel(material, title, runs, [])
 
 
 def _columns(members: Sequence[Reading], column: str) -> dict[str, Curve]:
@@ -76,10 +105,14 @@ def _columns(members: Sequence[Reading], column: str) -> dict[str, Curve]:
 
 
 def _panel(
-    material: Material, title: str, runs: Mapping[str, dict[str, Curve]], levels: list[tuple[float, str]]
+    material: Material,
+    title: str,
+    runs: Mapping[str, dict[str, Curve]],
+    names: Sequence[str],
+    levels: list[tuple[float, str]],
 ) -> Panel | None:
-    """None where nothing was logged; the first groups only, as in other figures."""
-    drawn = dict([(name, curves) for name, curves in runs.items() if curves][:LINES])
+    """None where nothing was logged."""
+    drawn = {name: runs[name] for name in names if runs[name]}
     bands = {name: b for name, curves in drawn.items() if (b := group_band(list(curves.values()))) is not None}
     if not bands:
         return None

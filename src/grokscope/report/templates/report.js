@@ -93,7 +93,9 @@ open();
 const sideways = () => document.querySelectorAll(".sideways").forEach(note => {
   let table = note.nextElementSibling;
   while (table && !table.classList.contains("scroll")) table = table.nextElementSibling;
-  note.classList.toggle("needless", Boolean(table) && table.scrollWidth <= table.clientWidth + 1);
+  const fits = !table || table.scrollWidth <= table.clientWidth + 1;
+  note.classList.toggle("needless", fits);
+  note.classList.toggle("needed", !fits);
 });
 addEventListener("resize", sideways);
 sideways();
