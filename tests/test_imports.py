@@ -14,7 +14,7 @@ import grokscope
 ROOT = Path(grokscope.__file__).parent
 
 LINE = [
-    {"limits", "seeds", "terminal"},
+    {"limits", "progress", "seeds", "terminal"},
     {"checks", "files", "fit_rule", "headers", "moment", "registry", "tomlio"},
     {"vocabulary"},
     {"task_data"},

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, get_type_hints
 
+from grokscope.progress import Watch, telling
 from grokscope.registry import nearest
 from grokscope.terminal import message as message_line
 from grokscope.terminal import one_line, visible
@@ -247,7 +248,14 @@ def _call(name: str, args: list[str]) -> tuple[Any, bool]:
     )
     if unknown:
         raise ValueError(_unknown_option(unknown[0], function, verb))
-    return call(overrides)
+    with telling(_ticker):
+        return call(overrides)
+
+
+def _ticker(doing: str) -> Watch:
+    from grokscope.commands.logs import Ticker
+
+    return Ticker(doing)
 
 
 def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:

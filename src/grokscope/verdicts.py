@@ -22,19 +22,20 @@ def run_verdicts(
     criteria: "Criteria | None" = None,
     *,
     state: str | None = None,
+    metrics: list[int] | None = None,
     neighbors: bool = True,
     trajectory: "Trajectory | None" = None,
 ) -> kept_verdicts.Splits:
     """Held-out split -> its verdict (`grokscope.trajectory.Verdict.record`); empty before the first row.
 
     Kept in ``results/verdict.json``, so that asking again costs one small file. `state` spares reading the
-    status, `trajectory` reading the metrics.
+    status, `metrics` (size, mtime and ctime of the file) looking at it, `trajectory` reading it.
     Without `neighbors` the thresholds are not moved, which is ten times faster: `robust` is then unknown, and False.
 
     Raises:
         ValueError: damaged metrics, or a task whose trivial predictor already reaches the threshold.
     """
-    now = kept_verdicts.stamp(run, state)
+    now = kept_verdicts.stamp(run, state, metrics)
     if now is None:
         return {}
     key = _key(criteria)

@@ -12,10 +12,12 @@ import pytest
 from execute_studies import write_study
 from grokscope import cli
 from grokscope.execute.queues import alive, process_id, queued
-from grokscope.execute.remote import take_gpu
+from grokscope.execute.remote import take_gpu, work
 from grokscope.execute.settings import Execute, duration_s, memory_bytes, read_execute
 from grokscope.execute.slurm_site import Node, Site, clock, read_site, request_within
+from grokscope.execute.stacks import Stacking
 from grokscope.execute.submissions import new_submission, read_submission, submissions
+from grokscope.store import Run
 from grokscope.study import Study
 
 SITE = Site("hpc", "gpu", True, 43_200.0, 64_000, None, 1001, 10_000, (Node(32, 128_000, 4), Node(64, 256_000, 0)))
@@ -168,6 +170,48 @@ def sent(root: Path, study: Study, cluster: str = "hpc", ids: tuple[str, ...] = 
     return new_submission(study.name, root, "slurm", [s.job() for s in study.status(root)], {}).with_ids(ids, cluster)
 
 
+def test_sent_workers_train_several_runs_together_where_that_was_asked_for(tmp_path):
+    """What Slurm, Ray and the background all carry out."""
+    study, root = Study.load(write_study(tmp_path, seeds=range(4))), tmp_path / "runs"
+    jobs = [s.job() for s in study.status(root)]
+    one = new_submission(study.name, root, "slurm", jobs, {}, Stacking("stacked", 2)).with_ids(["7_0"])
+    outcomes, stopped = work(one.folder)
+    assert ([o.state for o in outcomes], stopped) == (["done"] * 4, False)
+    assert {Run(o.job.run).facts["stacked"]["members"] for o in outcomes} == {2}
+
+
+def test_what_an_older_version_sent_is_trained_run_by_run(tmp_path):
+    study, root = Study.load(write_study(tmp_path, seeds=range(2))), tmp_path / "runs"
+    one = sent(root, study)
+    head, *runs = (one.folder / "runs.jsonl").read_text().splitlines()
+    old = {key: value for key, value in json.loads(head).items() if key != "stacking"}
+    (one.folder / "runs.jsonl").write_text("\n".join([json.dumps(old), *runs]) + "\n")
+    outcomes, _ = work(one.folder)
+    assert [Run(o.job.run).facts.get("stacked") for o in outcomes] == [None, None]
+
+
+@pytest.mark.parametrize("on", ["slurm", "background", "ray"])
+def test_what_cannot_be_stacked_is_refused_before_anything_is_sent(on, fake_slurm, tmp_path, capsys):
+    pytest.importorskip("ray" if on == "ray" else "submitit")
+    file, root = write_study(tmp_path, seeds=[0, 1]), tmp_path / "runs"
+    file.write_text('engine = "compiled"\n' + file.read_text())
+    words = ["study", "run", str(file), "--root", str(root), "--on", on, "--engine"]
+    assert cli.run([*words, "stacked"]) == 2
+    assert "cannot be stacked: $.engine" in capsys.readouterr().err
+    assert cli.run([*words, "one", "--stack", "2"]) == 2
+    assert "needs engine = stacked or auto" in capsys.readouterr().err
+    assert not (root / "jobs").exists()
+
+
+def test_printed_commands_say_how_workers_train(tmp_path, capsys):
+    file = write_study(tmp_path, seeds=[0, 1])
+    words = ["study", "plan", str(file), "--engine", "stacked", "--stack", "2", "--workers", "1", "--commands"]
+    assert cli.run([*words, "workers"]) == 0
+    assert capsys.readouterr().out.endswith("--engine stacked --stack 2\n")
+    assert cli.run([*words, "runs"]) == 2
+    assert "each line trains one run" in capsys.readouterr().err
+
+
 def test_the_queue_is_joined_by_id_name_and_cluster(fake_slurm, tmp_path):
     """Numbers are used again: a job of another name or on another cluster is none of ours."""
     study, root = Study.load(write_study(tmp_path, seeds=[0, 1])), tmp_path / "runs"
@@ -266,8 +310,6 @@ def test_engines_that_are_not_there_name_the_remedy(tmp_path, capsys, monkeypatc
     assert all(name in err for name in ("here", "background", "slurm", "ray"))
     assert cli.run(["study", "run", str(file), "--address", "auto", *root]) == 2
     assert "--address needs --on ray" in capsys.readouterr().err
-    assert cli.run(["study", "run", str(file), "--on", "slurm", "--engine", "stacked", *root]) == 2
-    assert "--on slurm trains every run alone" in capsys.readouterr().err
     usual = builtins.__import__
 
     def without(name: str, *rest: object):

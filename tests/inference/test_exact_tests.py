@@ -174,6 +174,25 @@ def test_more_arrangements_than_can_be_visited_are_drawn():
     assert drawn.p()["two-sided"] == pytest.approx(stats.ttest_ind(a, b).pvalue, abs=0.01)
 
 
+def test_a_thousand_zeros_and_ones_are_exchanged_by_their_counts():
+    """By the same law as unit for unit, which smaller arms are."""
+    a, b = (RNG.random(600) < 0.52).astype(float), (RNG.random(601) < 0.48).astype(float)
+    counted = swaps(a, b)
+    nearly = swaps(a + 1e-9 * RNG.random(600), b)
+    for side in ("greater", "less", "two-sided"):
+        assert counted.p()[side] == pytest.approx(nearly.p()[side], abs=0.02)
+    assert counted.interval("two-sided")[0] == pytest.approx(nearly.interval("two-sided")[0], abs=0.005)
+    alike = swaps(np.ones(600), np.ones(600))
+    assert alike.p() == {"greater": 1.0, "less": 1.0, "two-sided": 1.0}
+
+
+def test_arrangements_drawn_in_blocks_are_those_drawn_at_once(monkeypatch):
+    a, b = RNG.normal(size=14), RNG.normal(size=14)
+    whole = swaps(a, b)
+    monkeypatch.setattr("grokscope.inference.swaps.BLOCK", 1000)
+    assert np.allclose(swaps(a, b).means, whole.means, rtol=0, atol=1e-12)
+
+
 def test_a_slope_over_two_values_is_the_difference_of_two_means():
     a, b = RNG.normal(size=3), RNG.normal(size=3) + 1
     two = slopes(np.array([0, 0, 0, 1, 1, 1.0]), np.r_[a, b])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of
+from grokscope.commands.logs import NO_LOG, LogOptions, as_options, criteria_of
 from grokscope.commands.output import Result, print_table
 from grokscope.config import require
 from grokscope.results.comparison import Comparison, NumberRow, SplitComparison, WordRow
@@ -104,9 +104,7 @@ def compare(
         sides = two_sides(first, second, options, names or None)
         wanted = True if mechanisms else None
         criteria = criteria_of(overrides or {})
-        compared = compare_sides(
-            *sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None, tickers=Ticker
-        )
+        compared = compare_sides(*sides, split=split, criteria=criteria, mechanisms=wanted, curves=html is not None)
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     if html is None:

@@ -10,6 +10,7 @@ from grokscope.execute import queues
 from grokscope.execute.protocol import Job
 from grokscope.execute.queues import QueuedJob
 from grokscope.execute.settings import Execute
+from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.execute.submissions import Submission, submissions
 from grokscope.execute.submit import Sent, describe, slurm_request
 from grokscope.store import claims
@@ -180,10 +181,10 @@ def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
     return f"jobs: at most {settings.array:,}{time}{where}{per_job}; a worker has {listed(worker)}{extra}"
 
 
-def send(study: Study, root: Path, engine: str, workers: int | None) -> SentRuns:
+def send(study: Study, root: Path, engine: str, workers: int | None, stacking: Stacking = ALONE) -> SentRuns:
     """Send what is left of a study to jobs that go on by themselves; what of it works already is told."""
     earlier, _ = queues.queued(submissions(root, study.name)[0])
-    sent = study.send(engine, workers, root)
+    sent = study.send(engine, workers, root, stacking)
     if sent is not None and earlier:
         jobs = plural(len(earlier), "job")
         words = f"{jobs} of this study, sent before, wait or run as well: {brief_ids([j.id for j in earlier])}"

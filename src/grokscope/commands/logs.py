@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grokscope.config import require
+from grokscope.execute.forecast import duration
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria
@@ -64,6 +65,10 @@ class LogOptions:
 
 _PAIRED = {"held_out": str, "held_out_loss": str, "norm": str, "n": int, "trivial": float, "trivial_loss": float}
 NO_LOG = LogOptions()
+FIRST = 2.0
+"""Seconds that nobody minds waiting without a word."""
+WORTH_SAYING = 5.0
+"""Seconds left from which on they are named."""
 
 
 def pairs(words: Sequence[str], kind: type) -> Any:
@@ -103,12 +108,17 @@ def criteria_of(overrides: Mapping[str, Any]) -> "Criteria | None":
 
 
 class Ticker:
-    """Says on stderr every few seconds how far a long reading is."""
+    """Says on stderr how far a long reading is, and when about it will be done: first after two seconds, then every few
+    seconds."""
 
     def __init__(self, word: str, interval: float = 5.0):
-        self._word, self._interval, self._last = word, interval, time.monotonic()
+        self._word, self._interval, self._begin = word, interval, time.monotonic()
+        self._next = self._begin + min(FIRST, interval)
 
     def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._last >= self._interval and done < total:
-            self._last = time.monotonic()
-            print(f"{self._word} {done:,} of {total:,}", file=sys.stderr)
+        now = time.monotonic()
+        if now >= self._next and done < total:
+            self._next = now + self._interval
+            left = (now - self._begin) / done * (total - done)
+            soon = f", about {duration(left)} left" if left >= WORTH_SAYING else ""
+            print(f"{self._word} {done:,} of {total:,}{soon}", file=sys.stderr)

@@ -126,13 +126,12 @@ def ls(
         ValueError: for a key that no run has, naming the nearest.
     """
     from grokscope.commands.choosing import chosen, in_order
-    from grokscope.commands.logs import Ticker
     from grokscope.store.query import STATES, run_rows
 
     require(state is None or state in STATES, f"unknown state {state!r}{registry.nearest(str(state), list(STATES))}")
     require(folder is None or root is None, f"name one folder, not both {folder} and --root {root}")
     place = Path(folder or root or "runs")
-    rows = run_rows(_folder(place), judge=_judge_quickly, watch=Ticker("looked at runs:"))
+    rows = run_rows(_folder(place), judge=_judge_quickly)
     keep = [r for r in rows if (state is None or r["state"] == state) and (task is None or r["task"] == task)]
     keep = chosen(keep, where)
     keep = keep if sort is None else in_order(keep, sort)
@@ -284,10 +283,9 @@ def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
     Raises:
         ValueError: for a statement that DuckDB refuses, with its reason.
     """
-    from grokscope.commands.logs import Ticker
     from grokscope.store.query import sql as ask
 
-    rows = ask(query, _folder(root), judge=_judge_quickly, watch=Ticker("looked at runs:"))
+    rows = ask(query, _folder(root), judge=_judge_quickly)
     return Rows(rows, empty="no rows")
 
 

@@ -17,7 +17,8 @@ from grokscope.execute.engines import check_engine
 from grokscope.execute.forecast import duration
 from grokscope.execute.processes import default_workers
 from grokscope.execute.protocol import Board, Outcome
-from grokscope.execute.stacks import Way
+from grokscope.execute.stacks import Stacking, Way, require_engine_for
+from grokscope.progress import watched
 from grokscope.results.hypothesis import Hypotheses
 from grokscope.study import Study, find_study
 from grokscope.study.check import CheckRow, answer_of
@@ -155,11 +156,14 @@ def plan(
         jobs = planned_jobs(study, [r.study_run.job() for r in laid_out.todo], on, workers)
         return Planned(study, laid_out, jobs)
     require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
+    require(commands == "workers" or engine == "one", "--commands runs: each line trains one run, so --engine is one")
+    require_engine_for(stack, engine)
     todo = [s for s in study.status(root) if not s.finished]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
     if commands == "workers":
         count = min(workers or default_workers(len(todo)), len(todo))
-        return Commands([shlex.join([*line, *_choice(arms, seeds)])] * count)
+        together = [*(["--engine", engine] if engine != "one" else []), *(["--stack", str(stack)] if stack else [])]
+        return Commands([shlex.join([*line, *_choice(arms, seeds), *together])] * count)
     # a fork's own worker waits for its parent, which another one may be training
     waiting = {True: [], False: ["--wait"]}
     return Commands([shlex.join([*line, "--runs", s.entry.config.run_id(), *waiting[s.ready]]) for s in todo])
@@ -233,7 +237,7 @@ def run(
         workers: Processes, each training one run on one CPU thread; by default one for each usable CPU; 0 trains in
             this process.
         engine: ``one`` trains every run alone, ``stacked`` runs of one architecture together, ``auto`` where a short
-            probe finds that faster.
+            probe finds that faster. Of jobs and on Ray, each worker does so with the runs that it takes.
         stack: Runs of a stack, at most; by default 16 on a CPU and 1,024 on a GPU.
         on: Where: ``here``, in processes of this command; ``background``, in jobs of this machine that go on when it
             has ended; ``slurm``; ``ray``. What jobs are given stands in ``[execute]`` of the study file.
@@ -248,11 +252,12 @@ def run(
     check_engine(on)
     require(on in ("here", "ray") or address is None, f"--address is Ray's, and --on is {on}")
     require(on != "here" or address is None, "--address needs --on ray")
-    require(on == "here" or engine == "one", f"--engine {engine} trains here; --on {on} trains every run alone")
+    require_engine_for(stack, engine)
+    stacking = Stacking(engine, stack)
     if on in ("slurm", "background"):
-        return send(study, root, on, workers)
+        return send(study, root, on, workers, stacking)
     finished = sum(s.finished for s in study.status(root))
-    executor = study.on_ray(workers, root, address) if on == "ray" else None
+    executor = study.on_ray(workers, root, address, stacking) if on == "ray" else None
     outcomes = study.run(workers, root, board=board, executor=executor, engine=engine, stack=stack)
     return Ran(study, root, outcomes, finished)
 
@@ -397,7 +402,7 @@ def status(
     study = Study.load(file).only(arms, seeds)
     runs = study.status(root)
     verdicts, problems = {}, {}
-    for s in runs:
+    for s in watched(runs, "judged"):
         if s.state in (*NOT_BEGUN, *BAD):
             continue
         try:

@@ -1,6 +1,6 @@
 """`grokscope.compare`: two runs, arms, studies or logs, from what they were trained on to what tells them apart."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 FEW_CURVES = 100
 """Up to so many runs the curves are read without being asked for."""
-
-Tickers = Callable[[str], Callable[[int, int], None]]
-"""What is being done -> who is told how many of how many are done."""
 
 
 def compare(
@@ -98,11 +95,10 @@ def compare_sides(
     criteria: "Criteria | None" = None,
     mechanisms: bool | None = None,
     curves: bool = False,
-    tickers: Tickers | None = None,
 ) -> Compared:
     """The comparison of two sides that were read. `curves`: of any number of runs; else of few. See `compare`."""
     judge = SideJudge(criteria or _criteria(a, b))
-    a, b = (replace(s, members=judged(s.members, judge, tickers and tickers("judged"))) for s in (a, b))
+    a, b = (replace(s, members=judged(s.members, judge)) for s in (a, b))
     splits = _ordered(a, b, judge, split)
     pairs, unpaired = _pairs(a, b)
     apart, kinds, alike = _times_apart(a, b), _kinds_apart(a, b), _tasks(a) == _tasks(b)
@@ -110,7 +106,7 @@ def compare_sides(
     tests, tests_note = _tests(pairs, splits[0], judge, apart, kinds, alike)
     data = split_data(a, b)
     numbers, words, dissection_note = dissections(a, b)
-    checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms, tickers and tickers("explained"))
+    checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms)
     known = Comparison(
         a=_side(a, splits[0], judge),
         b=_side(b, splits[0], judge),

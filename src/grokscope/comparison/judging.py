@@ -1,11 +1,12 @@
 """Verdicts and milestones of the members of both sides: kept ones of runs, computed ones of logs."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from grokscope.comparison.member import FINISHED, Member
+from grokscope.progress import watched
 from grokscope.results.milestones import MilestonesRecord
 from grokscope.results.verdict import VerdictRecord
 from grokscope.store.kept_verdicts import Splits
@@ -14,8 +15,6 @@ from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Milestones
-
-Progress = Callable[[int, int], None]
 
 
 class SideJudge:
@@ -93,14 +92,9 @@ class SideJudge:
         return Milestones(**known, grids=dict.fromkeys(("train", "held_out"), grid))
 
 
-def judged(members: Sequence[Member], judge: SideJudge, progress: Progress | None = None) -> tuple[Member, ...]:
+def judged(members: Sequence[Member], judge: SideJudge) -> tuple[Member, ...]:
     """All of them sound or damaged."""
-    out = []
-    for done, member in enumerate(members, 1):
-        out.append(judge.sound(member))
-        if progress is not None:
-            progress(done, len(members))
-    return tuple(out)
+    return tuple(judge.sound(member) for member in watched(members, "judged"))
 
 
 def shared_splits(a: Sequence[Member], b: Sequence[Member], judge: SideJudge) -> list[str]:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from grokscope.comparison.judging import Progress, SideJudge
+from grokscope.comparison.judging import SideJudge
 from grokscope.comparison.member import Member
 from grokscope.comparison.sides import Side
+from grokscope.progress import watched
 from grokscope.results.comparison import WordRow
 from grokscope.results.mechanisms import Explanation
 
@@ -13,9 +14,7 @@ ASKED = 60
 """Up to so many runs the checks are asked without being told to: each reads all evaluations of a run."""
 
 
-def mechanisms(
-    a: Side, b: Side, split: str, judge: SideJudge, wanted: bool | None, progress: Progress | None = None
-) -> tuple[tuple[WordRow, ...], str]:
+def mechanisms(a: Side, b: Side, split: str, judge: SideJudge, wanted: bool | None) -> tuple[tuple[WordRow, ...], str]:
     """(a row for each check, why there is none). `wanted`: True for any number of runs, None for a few."""
     runs = len(a.members) + len(b.members)
     if wanted is False or (wanted is None and runs > ASKED):
@@ -24,7 +23,7 @@ def mechanisms(
             "not asked" if wanted is False else f"not asked of more than {ASKED} runs unless mechanisms are named",
         )
     problems: list[str] = []
-    first, second = (_explained(side.members, split, judge, progress, problems) for side in (a, b))
+    first, second = (_explained(side.members, split, judge, problems) for side in (a, b))
     if not first or not second:
         return (), "; ".join(["no run of one side has a verdict to explain", *problems])
     counted = [_words(side) for side in (first, second)]
@@ -32,19 +31,15 @@ def mechanisms(
     return tuple(WordRow(name=n, a=counted[0].get(n, {}), b=counted[1].get(n, {})) for n in names), "; ".join(problems)
 
 
-def _explained(
-    members: Sequence[Member], split: str, judge: SideJudge, progress: Progress | None, problems: list[str]
-) -> list[Explanation]:
+def _explained(members: Sequence[Member], split: str, judge: SideJudge, problems: list[str]) -> list[Explanation]:
     """Of every run with a verdict on the split; one that cannot be explained does not cost the others theirs."""
     chosen = [m for m in members if (m.finished or len(members) == 1) and split in judge.splits(m)]
     out = []
-    for done, m in enumerate(chosen, 1):
+    for m in watched(chosen, "explained"):
         try:
             out.append(_explain(m, split, judge))
         except ValueError as error:
             problems.append(str(error))
-        if progress is not None:
-            progress(done, len(chosen))
     return out
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from grokscope.comparison.judging import SideJudge
 from grokscope.comparison.member import Member
+from grokscope.progress import watched
 from grokscope.results.comparison import NumberRow, SideNumber, SplitComparison, WordRow
 from grokscope.results.milestones import Milestone, Span
 from grokscope.vocabulary.splits import is_reported, oracle_label
@@ -68,7 +69,8 @@ def compared_on(
 def _milestones(side: Sequence[Member], split: str, judge: SideJudge) -> "list[Milestones]":
     """Milestones of the finished runs; of a single run those so far."""
     chosen = [m for m in side if (m.finished or len(side) == 1) and split in judge.splits(m)]
-    milestones = [judge.milestones(m, split) for m in chosen if judge(m, split).milestones.evaluations]
+    seen = [m for m in chosen if judge(m, split).milestones.evaluations]
+    milestones = [judge.milestones(m, split) for m in watched(seen, "read the times of runs:")]
     return [m for m in milestones if all(len(grid) for grid in m.grids.values())]
 
 

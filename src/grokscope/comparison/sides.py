@@ -12,6 +12,7 @@ from grokscope.config import require
 from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import read_source
 from grokscope.foreign.sources import Listing, Source, find_sources
+from grokscope.progress import watched
 from grokscope.registry import nearest
 from grokscope.report.read.subjects import Subject, gather
 from grokscope.results.comparison import Kind
@@ -136,7 +137,7 @@ def _of_study(study: Study, source: str, arm: str, options: Options) -> Side:
 
 def _of_runs(runs: Sequence[Run], source: str, arm: str) -> Side:
     """Runs by their configurations: a label that stands for several is split into them."""
-    members, notes = _without_copies([member_of_run(run) for run in runs])
+    members, notes = _without_copies([member_of_run(run) for run in watched(runs, "looked at runs:")])
     named = _named_apart(members)
     if arm:
         arms = list(dict.fromkeys(m.arm for m in named))

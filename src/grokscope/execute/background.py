@@ -21,6 +21,7 @@ from grokscope.execute.protocol import Job
 from grokscope.execute.queues import process_id
 from grokscope.execute.remote import RemoteWorker
 from grokscope.execute.settings import Execute, require_fitting_device
+from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.execute.submissions import new_submission
 from grokscope.execute.submit import ONE_THREAD, Sent, import_submitit, python_path, submitted, workers_wanted
 from grokscope.vocabulary.text import plural
@@ -31,7 +32,9 @@ DECADE_MIN = 10 * 365 * 24 * 60
 """The time limit of a job to which none is given: submitit wants one."""
 
 
-def send_to_background(study: str, root: Path, jobs: Sequence[Job], settings: Execute, workers: int | None) -> Sent:
+def send_to_background(
+    study: str, root: Path, jobs: Sequence[Job], settings: Execute, workers: int | None, stacking: Stacking = ALONE
+) -> Sent:
     """Start jobs on this machine, as many as its CPUs hold unless a number of workers is given.
 
     Raises:
@@ -39,6 +42,7 @@ def send_to_background(study: str, root: Path, jobs: Sequence[Job], settings: Ex
     """
     import_submitit()
     require_importable(jobs)
+    stacking.require(jobs)
     require_fitting_device(settings, jobs)
     cpus = settings.cpus_for(jobs)
     count = workers_wanted(workers, settings, jobs)
@@ -46,7 +50,7 @@ def send_to_background(study: str, root: Path, jobs: Sequence[Job], settings: Ex
         count = min(count, max(1, usable_cpus() // cpus))
     per_job = min(settings.workers_per_job, count)
     minutes = DECADE_MIN if settings.seconds is None else max(1, int(settings.seconds // 60))
-    submission = new_submission(study, root, "background", jobs, asdict(settings))
+    submission = new_submission(study, root, "background", jobs, asdict(settings), stacking)
     arguments = [str(submission.folder), str(-(-count // per_job)), str(per_job), str(minutes)]
     environment = {**os.environ, **dict.fromkeys(ONE_THREAD, str(cpus)), "PYTHONPATH": python_path()}
     done = subprocess.run(

@@ -17,6 +17,7 @@ from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.execute.queues import process_id
 from grokscope.execute.settings import Execute, require_fitting_device
 from grokscope.execute.signals import on_stop_signals
+from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.execute.submissions import new_submission
 from grokscope.execute.submit import ONE_THREAD, workers_wanted
 from grokscope.store.ended import ENDED
@@ -46,16 +47,18 @@ class Ray:
     settings: Execute
     workers: int | None = None
     address: str | None = None
+    stacking: Stacking = ALONE
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
         ray = import_ray()
         require_importable(jobs)
+        self.stacking.require(jobs)
         require_fitting_device(self.settings, jobs)
         with _connected(ray, self.address):
             wanted = workers_wanted(self.workers, self.settings, jobs)
             resources = _resources(self.settings, jobs)
             self._check_room(ray, resources, wanted, board)
-            submission = new_submission(self.study, self.root, "ray", jobs, asdict(self.settings))
+            submission = new_submission(self.study, self.root, "ray", jobs, asdict(self.settings), self.stacking)
             submission = submission.with_ids([process_id(os.getpid())], ray.get_runtime_context().gcs_address)
             task = ray.remote(_task).options(
                 max_retries=self.settings.requeues, name=submission.job_name, **resources

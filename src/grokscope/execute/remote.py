@@ -51,6 +51,7 @@ def work(folder: Path, seconds: float | None = None) -> tuple[list[Outcome], boo
     """Train runs of a submission in this process, for so long at most; returns how they went, and whether it was asked
     to stop before all were done."""
     from grokscope.execute.boards import Lines
+    from grokscope.study.together import Together
     from grokscope.study.worker import Worker, listening, stopping_at
 
     head, runs = read_runs(folder)
@@ -61,7 +62,8 @@ def work(folder: Path, seconds: float | None = None) -> tuple[list[Outcome], boo
     before = sent_before(folder) if head["retry_failed"] else None
     root = folder.parents[2]
     board = Lines(sys.stdout, 60.0)
-    worker = Worker(entries, root, board, linger_s=LINGER_S, retry_failed_before=before)
+    together = Together(**head.get("stacking", {}))  # runs that were sent by an older version are trained alone
+    worker = Worker(entries, root, board, linger_s=LINGER_S, retry_failed_before=before, together=together)
     with listening(worker), stopping_at(seconds) if seconds is not None else nullcontext():
         outcomes = worker.work()
     return outcomes, worker.stopping

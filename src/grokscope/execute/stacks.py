@@ -22,6 +22,24 @@ WORTH = 1.05
 
 
 @dataclass(frozen=True)
+class Stacking:
+    """How a worker that was sent somewhere trains its runs: `way` and `size` are those of `arrange`."""
+
+    way: Way = "one"
+    size: int | None = None
+
+    def require(self, jobs: Sequence[Job]) -> None:
+        """Raises ValueError, before anything is sent or trains, for runs that cannot be stacked although that was asked
+        for, and for a size where nothing is stacked."""
+        require_engine_for(self.size, self.way)
+        if self.way == "stacked":
+            arrange(jobs, self.way, self.size, measure=False)
+
+
+ALONE = Stacking()
+
+
+@dataclass(frozen=True)
 class Unit:
     """Jobs that one worker carries out at once."""
 

@@ -22,6 +22,7 @@ from typing import Any
 from grokscope import configio, registry
 from grokscope.checks import require
 from grokscope.execute.protocol import Job
+from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.files import read_json, write_atomic, write_json
 from grokscope.store.claims import this_machine
 
@@ -81,7 +82,13 @@ class Submission:
 
 
 def new_submission(
-    study: str, root: Path, engine: str, jobs: Sequence[Job], settings: dict[str, Any], retry_failed: bool = True
+    study: str,
+    root: Path,
+    engine: str,
+    jobs: Sequence[Job],
+    settings: dict[str, Any],
+    stacking: Stacking = ALONE,
+    retry_failed: bool = True,
 ) -> Submission:
     """A folder with these runs as they are now, before any job knows of it."""
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -92,6 +99,7 @@ def new_submission(
         "plugins": registry.modules_here(),
         "path": [os.path.abspath(p) for p in sys.path if p],
         "retry_failed": retry_failed,
+        "stacking": asdict(stacking),
     }
     lines = [head, *({"config": configio.dump(j.config), "passed": list(j.passed)} for j in jobs)]
     text = "".join(json.dumps(line) + "\n" for line in lines)

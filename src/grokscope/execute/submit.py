@@ -15,6 +15,7 @@ from grokscope.execute.protocol import Job
 from grokscope.execute.remote import RemoteWorker
 from grokscope.execute.settings import Execute, require_fitting_device
 from grokscope.execute.slurm_site import Request, Site, clock, read_site, request_within
+from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.execute.submissions import Submission, new_submission
 from grokscope.vocabulary.text import listed, plural, size
 
@@ -63,7 +64,9 @@ def describe(site: Site, request: Request) -> str:
     )
 
 
-def send_to_slurm(study: str, root: Path, jobs: Sequence[Job], settings: Execute, workers: int | None) -> Sent:
+def send_to_slurm(
+    study: str, root: Path, jobs: Sequence[Job], settings: Execute, workers: int | None, stacking: Stacking = ALONE
+) -> Sent:
     """Submit an array of jobs; each trains one run after the other until its time is up, and begins again then.
 
     Raises:
@@ -71,9 +74,10 @@ def send_to_slurm(study: str, root: Path, jobs: Sequence[Job], settings: Execute
     """
     submitit = import_submitit()
     require_importable(jobs)
+    stacking.require(jobs)
     require("%" not in str(root.absolute()), f"{root.absolute()}: Slurm would expand the % in the names of its logs")
     site, request = slurm_request(settings, jobs, workers)
-    submission = new_submission(study, root, "slurm", jobs, asdict(settings))
+    submission = new_submission(study, root, "slurm", jobs, asdict(settings), stacking)
     executor = submitit.AutoExecutor(folder=submission.folder, cluster="slurm")
     threads = [f"export {name}={request.cpus}" for name in ONE_THREAD]
     extra = {"requeue": True, **{k.replace("_", "-"): v for k, v in settings.sbatch.items()}}

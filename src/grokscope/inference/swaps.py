@@ -12,11 +12,13 @@ from math import comb, factorial, prod
 
 import numpy as np
 
-from grokscope.inference.flips import DRAWS, Flips
+from grokscope.inference.flips import BLOCK, DRAWS, Flips
 from grokscope.inference.intervals import numbers
 
 EXACT_UP_TO = 200_000
 """So many arrangements are still enumerated; of more, `DRAWS` are drawn."""
+COUNTED = 1000
+"""Units from which on values of 0 and 1 are exchanged by their counts."""
 NEGLIGIBLE = 1e-12
 """An arrangement that changes the covariance by no more than this share leaves every unit at its own place."""
 
@@ -40,12 +42,34 @@ def _every_swap(a: np.ndarray, b: np.ndarray) -> Iterator[np.ndarray]:
 
 def _random_swaps(a: np.ndarray, b: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    first = np.arange(len(a) + len(b)) < len(a)
-    members = rng.permuted(np.tile(first, (DRAWS, 1)), axis=1)
-    leaves, enters = ~members[:, : len(a)], members[:, len(a) :]
-    moved = leaves.sum(axis=1)
+    units = len(a) + len(b)
+    if units > COUNTED and np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
+        moved, sums = _exchanged_counts(a, b, rng)
+    else:
+        first = np.arange(units) < len(a)
+        rows = max(BLOCK // units, 1)
+        blocks = [np.tile(first, (min(rows, DRAWS - start), 1)) for start in range(0, DRAWS, rows)]
+        exchanged = [_exchanged(rng.permuted(block, axis=1), a, b) for block in blocks]
+        moved, sums = (np.concatenate(parts) for parts in zip(*exchanged, strict=True))
     kept = moved > 0  # the arrangement as observed is counted by itself
-    return np.resize((leaves[kept] @ a - enters[kept] @ b) / moved[kept], DRAWS)
+    return np.resize(sums[kept] / moved[kept], DRAWS)
+
+
+def _exchanged(members: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) how many change places in each arrangement, and the sum of those that leave `a` less that of those that
+    enter it; `members` (k, n + m) says who is in the first arm then."""
+    leaves, enters = ~members[:, : len(a)], members[:, len(a) :]
+    return leaves.sum(axis=1), leaves @ a - enters @ b
+
+
+def _exchanged_counts(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same of values that are 0 or 1, by the law of their counts: how many change places, and how many ones are
+    among those that leave and those that enter. Costs nothing, however many units there are."""
+    ones = int(a.sum()), int(b.sum())
+    moved = rng.hypergeometric(len(b), len(a), len(a), DRAWS)
+    leaving = rng.hypergeometric(ones[0], len(a) - ones[0], moved)
+    entering = rng.hypergeometric(ones[1], len(b) - ones[1], moved)
+    return moved, (leaving - entering).astype(np.float64)
 
 
 def slopes(x: np.ndarray, y: np.ndarray, blocks: np.ndarray | None = None, seed: int = 0) -> Flips:

@@ -8,6 +8,7 @@ from typing import Any
 from grokscope.figures.canvas import plain
 from grokscope.figures.panel_sheet import Cell, save_sheet
 from grokscope.files import write_atomic
+from grokscope.progress import watched
 from grokscope.report.draw.axis import Scale
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.sections.blocks import Block, Fold, Panel, Plots, Section, figure_name
@@ -26,7 +27,7 @@ def write_figures(sections: Sequence[Section], folder: Path, formats: tuple[str,
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     written: set[str] = set()
-    for section in sections:
+    for section in watched(sections, "drew the figures of sections:"):
         for plots in plots_of(section.blocks):
             name = figure_name(section.key, plots)
             if name in written:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from grokscope.figures.canvas import plain
+from grokscope.progress import watched
 from grokscope.report.draw.icons import pictogram
 from grokscope.report.layout import laid_out
 from grokscope.report.read.copies import is_import
@@ -52,7 +53,7 @@ def page_of(
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "header": header,
-        "sections": [laid_out(section) for section in sections],
+        "sections": [laid_out(section) for section in watched(sections, "laid out sections:")],
         "figures": _suffixes(files),
     }
     return _environment().get_template(template).render(context) + "\n"

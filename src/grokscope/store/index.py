@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from grokscope import configio
 from grokscope.files import plain_file, read_json, to_json
+from grokscope.progress import watched
 from grokscope.store.mend import mended_rows
 from grokscope.store.run import METRICS, Run
 
@@ -122,7 +123,7 @@ def _load_changed(
     are they parsed one by one."""
     feed, usual, odd = scratch / "rows.jsonl", [], []
     with open(feed, "wb") as file:
-        for run in runs:
+        for run in watched(runs, "read the metrics of runs:"):
             lines = _usual_lines(run)
             if lines is None:
                 odd.append(run)

@@ -23,12 +23,17 @@ Splits = dict[str, VerdictRecord]
 """Held-out split -> its verdict."""
 
 
-def stamp(run: Run, state: str | None = None) -> dict[str, Any] | None:
-    """What the evidence looks like now; None before the first row. `state` spares reading the status again.
+def stamp(run: Run, state: str | None = None, metrics: list[int] | None = None) -> dict[str, Any] | None:
+    """What the evidence looks like now; None before the first row. `state` spares reading the status again, `metrics`
+    (size, mtime and ctime of the file) looking at it.
 
     Raises:
         ValueError: where the metrics are no regular file.
     """
+    if metrics is not None and state is not None:
+        size, mtime_ns, ctime_ns = metrics
+        now = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "diverged": state == "diverged"}
+        return now if size else None
     try:
         stat = plain_file(run.path, METRICS).lstat()
     except FileNotFoundError:
@@ -73,7 +78,8 @@ def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> N
 
 def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
     try:
-        text = plain_file(run.path, "results/verdict.json").read_text(encoding="utf-8")
+        with open(plain_file(run.path, "results/verdict.json"), "rb") as file:
+            text = file.read()
         data = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return {}
@@ -88,6 +94,6 @@ def _check(kept: Any) -> int:
     return zlib.crc32(json.dumps(kept).encode())
 
 
-def _check_of(text: str) -> int:
+def _check_of(text: bytes) -> int:
     """The checksum of what is kept, from the file as it was written: what is kept stands last in it."""
-    return zlib.crc32(text.partition('"by_criteria": ')[2].rstrip().removesuffix("}").encode())
+    return zlib.crc32(text.partition(b'"by_criteria": ')[2].rstrip().removesuffix(b"}"))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.files import finite, plain_file, to_json
 from grokscope.flat_regime import SUPERSEDED
+from grokscope.progress import watched, without_collector
 from grokscope.results.cost import flops_per_step, flops_until, seconds_per_step
 from grokscope.results.milestones import Milestone, MilestonesRecord, Span
 from grokscope.store import kept_verdicts
@@ -40,13 +41,11 @@ Judge = Callable[[Run, str], kept_verdicts.Splits]
 metrics are damaged."""
 
 
-Watch = Callable[[int, int], None]
-"""Told how many of how many runs have been looked at."""
 ALIVE = ("running", "interrupted")
 """States that also depend on whether a process holds the run now."""
 
 
-def run_rows(root: str | Path, judge: Judge | None = None, watch: Watch | None = None) -> list[dict[str, Any]]:
+def run_rows(root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
     """One flat row for each run under `root`, in order of name. A run whose config or status cannot be read is
     `unreadable`, one whose metrics are damaged, or not those it ended with, is `damaged`; `error` says what is wrong.
 
@@ -56,18 +55,20 @@ def run_rows(root: str | Path, judge: Judge | None = None, watch: Watch | None =
     dotted name. What does not exist is None. A milestone that was not reached has the last step and ``T_gen_censored``
     true: filter on it, or average times that nobody has seen.
     """
-    return [{**known.row, **known.config} for known in known_runs(root, judge, watch=watch)]
+    return [{**known.row, **known.config} for known in known_runs(root, judge)]
 
 
-def known_runs(
-    root: str | Path, judge: Judge | None = None, runs: Sequence[Run] | None = None, watch: Watch | None = None
-) -> list[Known]:
+def known_runs(root: str | Path, judge: Judge | None = None, runs: Sequence[Run] | None = None) -> list[Known]:
     """What each of these runs says, of all under `root` if none are named: from the index (`grokscope.store.run_index`)
-    where their files are what they were, else read now. `watch` is told of (done, all)."""
-    every = find_runs(root) if runs is None else runs
-    index = RunIndex(root)
+    where their files are what they were, else read now."""
+    with without_collector():
+        return _known_runs(RunIndex(root), judge, runs)
+
+
+def _known_runs(index: RunIndex, judge: Judge | None, runs: Sequence[Run] | None) -> list[Known]:
+    every = find_runs(index.root) if runs is None else runs
     rows = []
-    for number, run in enumerate(every, 1):
+    for run in watched(every, "looked at runs:"):
         stamps = stamps_of(run)
         known = index.recall(run, stamps, judge is not None)
         if known is None:
@@ -75,8 +76,6 @@ def known_runs(
             if lasting:
                 index.note(run, stamps, known)
         rows.append(known)
-        if watch is not None:
-            watch(number, len(every))
     index.save(None if runs is not None else {run.id for run in every})
     return rows
 
@@ -175,7 +174,7 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
     return {k: v if not isinstance(v, list) else str(v) for k, v in flat.items() if k != "seed"}
 
 
-def sql(query: str, root: str | Path, judge: Judge | None = None, watch: Watch | None = None) -> list[dict[str, Any]]:
+def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
     """Ask SQL of the views `runs` (see `run_rows`), `metrics` (`run`, `step` and every column of every run's rows,
     NULL where a row lacks it) and `measured` (the same of checkpoints that were measured after their run). Non-finite
     values were written as null and are NULL.
@@ -191,12 +190,12 @@ def sql(query: str, root: str | Path, judge: Judge | None = None, watch: Watch |
     import duckdb
 
     try:
-        return _ask(query, Path(root), judge, watch)
+        return _ask(query, Path(root), judge)
     except duckdb.IOException:  # another process has replaced the index meanwhile
-        return _ask(query, Path(root), judge, watch)
+        return _ask(query, Path(root), judge)
 
 
-def _ask(query: str, root: Path, judge: Judge | None, watch: Watch | None) -> list[dict[str, Any]]:
+def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
     import duckdb
 
     connection = duckdb.connect()
@@ -205,7 +204,7 @@ def _ask(query: str, root: Path, judge: Judge | None, watch: Watch | None) -> li
             _only_asks(connection, query)
             file = None
             if re.search(r"\bruns\b", query, re.IGNORECASE):
-                _load_runs(connection, run_rows(root, judge, watch), Path(scratch))
+                _load_runs(connection, run_rows(root, judge), Path(scratch))
             if re.search(r"\bmeasured\b", query, re.IGNORECASE):
                 _load_measured(connection, find_runs(root), Path(scratch))
             if re.search(r"\bmetrics\b", query, re.IGNORECASE):

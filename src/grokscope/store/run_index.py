@@ -55,6 +55,8 @@ class Known:
     """What it learned from (`grokscope.store.same_data.data_of`)."""
     judged: bool
     """Whether somebody judged the run who could; else a row without a verdict says nothing."""
+    metrics: list[int] | None = None
+    """Size, mtime and ctime (ns) of its metrics, where they were looked at just now."""
 
 
 class RunIndex:
@@ -81,7 +83,7 @@ class RunIndex:
             return None
         _, was_judged, name, status, (key, digests), row, place = entry
         row = {**row, "path": str(run.path)}
-        return Known(row, self._configs[place], status, name, (key, digests), was_judged)
+        return Known(row, self._configs[place], status, name, (key, digests), was_judged, stamps[FILES.index(METRICS)])
 
     def note(self, run: Run, stamps: Stamps | None, known: Known) -> None:
         """Remember what a run's files said, if they still look as they did before they were read."""

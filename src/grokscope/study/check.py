@@ -72,7 +72,7 @@ def standing_of(runs: Sequence[StudyRun], criteria: "Criteria | None", judge: Ju
     one who asks for robustness, and may know the runs."""
     arms = {s.entry.label: (0, 0) for s in runs}
     robust, judge = [], judge or Judge(criteria)
-    for s in map(judge.sound, runs):
+    for s in judge.all_sound(runs):
         done, planned = arms[s.entry.label]
         arms[s.entry.label] = done + s.finished, planned + 1
         by_split = judge.known[s.run.id] if s.finished else {}
@@ -95,7 +95,7 @@ def check(
             data.
     """
     judge = judge or Judge(criteria)
-    runs = [judge.sound(s) for s in runs]
+    runs = judge.all_sound(runs)
     refuse_other_data((s.run.id, _data(s)) for s in runs if s.finished)
     rows = [(e, _check_one(e, runs, judge)) for e in expectations]
     return [replace(row, name=e.name) for e, row in rows if row is not None]

@@ -1,9 +1,10 @@
 """Each run of a study judged once, however many blocks look at it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grokscope.progress import watched, without_collector
 from grokscope.registry import nearest
 from grokscope.results.verdict import VerdictRecord
 from grokscope.store.kept_verdicts import Splits
@@ -27,6 +28,11 @@ class Judge:
         self.problems: dict[str, str] = {}
         self.read: dict[str, Recorded] = {}
 
+    def all_sound(self, runs: Sequence[StudyRun]) -> list[StudyRun]:
+        """Each of them as `sound` has it."""
+        with without_collector():
+            return [self.sound(s) for s in watched(runs, "judged")]
+
     def sound(self, study_run: StudyRun) -> StudyRun:
         """The same run where it is not finished or can be judged, else a damaged one, with the reason."""
         if not study_run.finished:
@@ -34,8 +40,9 @@ class Judge:
         name = study_run.run.id
         if name not in self.known and name not in self.problems:
             try:
+                looked = study_run.known.metrics if study_run.known is not None else None
                 self.known[name] = run_verdicts(
-                    study_run.run, self.criteria, state=study_run.state, neighbors=self.neighbors
+                    study_run.run, self.criteria, state=study_run.state, metrics=looked, neighbors=self.neighbors
                 )
             except ValueError as error:
                 self.problems[name] = str(error)

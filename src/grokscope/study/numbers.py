@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from grokscope.progress import watched
 from grokscope.results.hypothesis import RunNumber
 from grokscope.results.verdict import VerdictRecord
 from grokscope.study.conditions import values_of
@@ -121,7 +122,7 @@ def _of_verdicts(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> li
 def _timed(h: Hypothesis, runs: Sequence[NumberedRun], judge: Reads) -> ArmNumbers:
     from grokscope.trajectory.times import Times
 
-    read = [_milestones(s, h.quantity.split, judge) for s in runs]
+    read = [_milestones(s, h.quantity.split, judge) for s in watched(runs, "read the times of runs:")]
     if h.quantity.name == "delay":
         _require_fitted(runs, read)
     kind = "train" if h.quantity.name == "T_fit" else "held_out"

@@ -42,7 +42,7 @@ def phase_of(name: str, spec: PhaseSpec | None, reason: str, runs: Sequence[Stud
     Raises:
         ValueError: a split or a column that the runs do not have.
     """
-    sound = [judge.sound(s) for s in runs]
+    sound = judge.all_sound(runs)
     split = spec.split if spec is not None else None
     return Phase(
         schema=Phase.SCHEMA,

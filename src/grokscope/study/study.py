@@ -13,7 +13,8 @@ from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.engines import check_engine
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
 from grokscope.execute.settings import Execute, read_execute
-from grokscope.execute.stacks import Way, require_engine_for
+from grokscope.execute.stacks import ALONE, Stacking, Way, require_engine_for
+from grokscope.progress import watched, without_collector
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
 from grokscope.store.run_index import WORTH, RunIndex
@@ -150,11 +151,12 @@ class Study:
         """Where every run stands; imports no torch."""
         if len(self.entries) < WORTH:  # so few are read as fast as an index
             folders = Folders(root)
-            return [read_study_run(entry, folders) for entry in self.entries]
-        index = RunIndex(root)
-        folders = Folders(root, index)
-        runs = [read_study_run(entry, folders) for entry in self.entries]
-        index.save()
+            return [read_study_run(entry, folders) for entry in watched(self.entries, "looked at runs:")]
+        with without_collector():
+            index = RunIndex(root)
+            folders = Folders(root, index)
+            runs = [read_study_run(entry, folders) for entry in watched(self.entries, "looked at runs:")]
+            index.save()
         return runs
 
     # -- what can be done ----------------------------------------------------------------------------------------------
@@ -202,21 +204,30 @@ class Study:
             runs, lambda: self.status(root), board, executor or partial(_executor, workers, engine, stack)
         )
 
-    def on_ray(self, workers: int | None = None, root: str | Path = "runs", address: str | None = None) -> Executor:
+    def on_ray(
+        self,
+        workers: int | None = None,
+        root: str | Path = "runs",
+        address: str | None = None,
+        stacking: Stacking = ALONE,
+    ) -> Executor:
         """What trains this study on a Ray, for `run`: ``study.run(executor=study.on_ray())``. `address` as
-        ``ray.init`` takes it; without, that of RAY_ADDRESS, or a Ray started on this machine."""
+        ``ray.init`` takes it; without, that of RAY_ADDRESS, or a Ray started on this machine. `stacking` says whether
+        each worker trains several runs together."""
         from grokscope.execute.ray_tasks import Ray
 
-        return Ray(self.name, Path(root), self.execute, workers, address)
+        return Ray(self.name, Path(root), self.execute, workers, address, stacking)
 
-    def send(self, engine: str, workers: int | None = None, root: str | Path = "runs") -> "Sent | None":
+    def send(
+        self, engine: str, workers: int | None = None, root: str | Path = "runs", stacking: Stacking = ALONE
+    ) -> "Sent | None":
         """Send whatever is not finished to jobs of an engine, ``slurm`` or ``background``, that go on when this process
         has ended; None where nothing is left. The study's hypotheses are declared first, beside the runs. Runs that are
-        marked failed are tried again.
+        marked failed are tried again. `stacking` says whether each worker trains several runs together.
 
         Raises:
-            ValueError: before anything is sent, for a setting of ``[execute]`` above a limit of the cluster; where the
-                engine is not there, or refuses.
+            ValueError: before anything is sent, for a setting of ``[execute]`` above a limit of the cluster, and for a
+                run that cannot be stacked; where the engine is not there, or refuses.
         """
         check_engine(engine)
         require(engine in ("slurm", "background"), f"{engine!r} sends no jobs; use slurm or background")
@@ -226,10 +237,10 @@ class Study:
         if engine == "slurm":
             from grokscope.execute.submit import send_to_slurm
 
-            return send_to_slurm(self.name, Path(root), jobs, self.execute, workers)
+            return send_to_slurm(self.name, Path(root), jobs, self.execute, workers, stacking)
         from grokscope.execute.background import send_to_background
 
-        return send_to_background(self.name, Path(root), jobs, self.execute, workers)
+        return send_to_background(self.name, Path(root), jobs, self.execute, workers, stacking)
 
     def extend(
         self,
@@ -331,7 +342,7 @@ class Study:
         if not self.sizes:
             return EffectiveSizes(study=self.name, comparisons=())
         judge = Judge(self.criteria, neighbors=False)
-        runs = [judge.sound(s) for s in self.status(root)]
+        runs = judge.all_sound(self.status(root))
         compared = [size_comparison(question, runs, judge) for question in self.sizes]
         return EffectiveSizes(study=self.name, comparisons=tuple(c for c in compared if c is not None))
 
@@ -362,7 +373,8 @@ class Study:
         """
         from grokscope.report import build_report
 
-        runs = [_subject(s) for s in self.status(root) if s.state not in NOT_BEGUN]
+        begun = [s for s in self.status(root) if s.state not in NOT_BEGUN]
+        runs = [_subject(s) for s in watched(begun, "read")]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         rows, standing, tested = self.answered(root)
         phase = self.phase(root)  # after these, whose verdicts with neighbors are kept and serve here too

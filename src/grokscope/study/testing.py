@@ -45,7 +45,7 @@ def answers_to(
         ValueError: a split, column, site or K that the runs do not have.
     """
     judge = judge or Judge(criteria, neighbors=False)
-    runs = [judge.sound(s) for s in runs]
+    runs = judge.all_sound(runs)
     present = [h for h in hypotheses if all(members(h, runs))]  # a part of a study leaves out the others
     families = Counter(h.family for h in hypotheses)
     results = [_on_record(h, one_result(h, runs, judge, families[h.family]), study, runs, root) for h in present]
@@ -76,13 +76,17 @@ def _on_record(
 def corrected(results: Sequence[HypothesisResult], families: Mapping[str, int]) -> list[HypothesisResult]:
     """With p times its looks, adjusted by Holm in its family of so many. A member without a p counts as one with p = 1:
     were it left out, the others would be corrected for fewer tests than were planned."""
+    adjusted: dict[tuple[str, str], float] = {}
+    for name in dict.fromkeys(result.family for result in results):
+        family = [r for r in results if r.family == name]
+        ps = [1.0 if r.test is None else min(1.0, r.test.p * max(len(r.looks), 1)) for r in family]
+        corrected_ps = holm([*ps, *[1.0] * (families[name] - len(ps))])
+        for r, p in zip(family, corrected_ps, strict=False):  # members that were left out stand last
+            adjusted.setdefault((name, r.name), p)
     out = []
     for result in results:
-        family = [r for r in results if r.family == result.family]
-        ps = [1.0 if r.test is None else min(1.0, r.test.p * max(len(r.looks), 1)) for r in family]
-        size = families[result.family]
-        adjusted = holm([*ps, *[1.0] * (size - len(ps))])[[r.name for r in family].index(result.name)]
-        known = replace(result, p_adjusted=None if result.test is None else adjusted, family_size=size)
+        p = None if result.test is None else adjusted[result.family, result.name]
+        known = replace(result, p_adjusted=p, family_size=families[result.family])
         known = replace(known, outcome=outcome(known))
         out.append(replace(known, answer=answer(known)))
     return out

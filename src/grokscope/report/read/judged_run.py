@@ -1,12 +1,13 @@
 """One subject judged on one held-out split: all that tables and figures need, computed once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grokscope.progress import watched
 from grokscope.report.read.robustness import tested
 from grokscope.report.read.subjects import Subject
 from grokscope.vocabulary.splits import speaking
@@ -130,10 +131,10 @@ def _values(t: "Trajectory", name: str) -> np.ndarray | None:
     return t.held_out.get(name)
 
 
-def read(subjects: Iterable[Subject], split: str, criteria: "Criteria", neighbors: bool = True) -> list[Reading]:
+def read(subjects: Collection[Subject], split: str, criteria: "Criteria", neighbors: bool = True) -> list[Reading]:
     """Judge every subject on one split. Who has no such split, or cannot be judged, is kept with the reason. Without
     `neighbors` the thresholds are not moved."""
-    return [_read(s, split, criteria, neighbors) for s in subjects]
+    return [_read(s, split, criteria, neighbors) for s in watched(subjects, f"judged on {split}:")]
 
 
 def _read(subject: Subject, split: str, criteria: "Criteria", neighbors: bool) -> Reading:

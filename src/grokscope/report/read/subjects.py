@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope import configio
+from grokscope.progress import watched
 from grokscope.registry import LISTS
 from grokscope.store.ended import changed_since
 from grokscope.store.measured import with_measured
@@ -134,7 +135,7 @@ def subject_from_trajectory(
 
 
 def as_subjects(runs: "Iterable[Run | Subject]") -> list[Subject]:
-    return [r if isinstance(r, Subject) else subject_from_run(r) for r in runs]
+    return [r if isinstance(r, Subject) else subject_from_run(r) for r in watched(list(runs), "read")]
 
 
 def gather(runs: "Iterable[Run | Subject]", by_name: bool = False) -> list[Subject]:

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
 from grokscope import registry
+from grokscope.progress import watched
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Section, Words
 
@@ -24,7 +25,7 @@ PLUGGED_IN = 75.0
 def sections_of(material: Material) -> list[Section]:
     """All sections that these runs have, in the page's order."""
     makers = sorted([*_built_in(), *_plugged_in()], key=lambda maker: maker[0])
-    sections = [make(material) for _, make in makers]
+    sections = [make(material) for _, make in watched(makers, "made sections of the page:")]
     return [section for section in sections if section is not None]
 
 

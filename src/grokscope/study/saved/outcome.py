@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grokscope.progress import watched
 from grokscope.results.hypothesis import Hypotheses
 from grokscope.results.saved import SavedExpectation, SavedOutcome, SavedVerdict
 from grokscope.results.verdict import VerdictRecord
@@ -22,9 +23,9 @@ def outcome_of(study: "Study", root: str | Path) -> SavedOutcome:
     Raises:
         ValueError: as `Study.check` and `Study.test`.
     """
-    standing, rows, tested = study.standing(root), study.check(root), study.test(root)
+    rows, standing, tested = study.answered(root)
     verdicts = {}
-    for s in study.status(root):
+    for s in watched(study.status(root), "judged"):
         if s.finished:
             judged = run_verdicts(s.run, study.criteria)
             verdicts[s.entry.config.run_id()] = {split: short_verdict(v) for split, v in judged.items()}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.config import require
+from grokscope.progress import watched
 from grokscope.results.saved import (
     DECLARED,
     MANIFEST,
@@ -160,7 +161,7 @@ def _write(
 ) -> None:
     folder.mkdir(parents=True)
     facts, machines = _Once(), _Once()
-    kept = [_kept(s, study, named, level) for s in runs]
+    kept = [_kept(s, study, named, level) for s in watched(runs, "kept rows of runs:")]
     described = tuple(_described(s, k, named, facts, machines) for s, k in zip(runs, kept, strict=True))
     (folder / ROWS).write_text(rows_text(kept), encoding="utf-8", newline="\n")
     outcome.write(folder / OUTCOME)

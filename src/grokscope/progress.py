@@ -1,0 +1,55 @@
+"""How far long work is, told to whoever wants to know; and many records read without the collector of garbage.
+
+A loop over many runs goes through `watched`. Nobody hears of it, until somebody outside says `telling(...)`: the
+command line does, and so may a notebook. So no function has to hand on what only a terminal wants to know.
+"""
+
+import gc
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+Watch = Callable[[int, int], None]
+"""Told how many of how many are done."""
+Told = Callable[[str], Watch]
+"""What is being done -> who is told how far it is."""
+Item = TypeVar("Item")
+
+_told: ContextVar[Told | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Meanwhile `told` hears of every loop that is `watched`."""
+    token = _told.set(told)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def watched(items: Collection[Item], doing: str) -> Iterator[Item]:
+    """The items one by one; after each, whoever listens is told how many of how many are done."""
+    told = _told.get()
+    if told is None:
+        yield from items
+        return
+    watch = told(doing)
+    for done, item in enumerate(items, 1):
+        yield item
+        watch(done, len(items))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Meanwhile the collector of garbage rests. Of thousands of records that are read and kept it would look at every
+    one again and again, and find nothing: a fifth of the time of a question about ten thousand runs."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
