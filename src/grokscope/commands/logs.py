@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.config import require
 from grokscope.execute.forecast import duration
@@ -13,7 +13,7 @@ from grokscope.execute.forecast import duration
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria
 
-_OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step)=('?)([^'\s;,?]+)\2")
+_OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step|norm_squared|trivial_loss)=('?)([^'\s;,?]+)\2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class LogOptions:
     """Column of the held-out loss, or split=column."""
     norm: tuple[str, ...] = ()
     """Column of the total weight norm, or group=column (total, head, scale_invariant)."""
+    norm_squared: Literal["True", "False"] | None = None
+    """Whether the columns of norms hold their squares; to be said where their names suggest it."""
     kind: str = "classification"
     """classification or regression."""
     n: tuple[str, ...] = ()
@@ -54,7 +56,12 @@ class LogOptions:
 
     def arguments(self) -> dict[str, Any]:
         """As arguments of `grokscope.trajectory.from_log`."""
-        return vars(self) | {name: pairs(getattr(self, name), kind) for name, kind in _PAIRED.items()}
+        squared = None if self.norm_squared is None else self.norm_squared == "True"
+        return (
+            vars(self)
+            | {"norm_squared": squared}
+            | {name: pairs(getattr(self, name), kind) for name, kind in _PAIRED.items()}
+        )
 
     @property
     def named(self) -> bool:

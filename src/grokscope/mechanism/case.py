@@ -12,6 +12,7 @@ from grokscope.mechanism.setup import Setup, setup_of_config
 from grokscope.store import Run
 from grokscope.store.intervened import interventions_of
 from grokscope.trajectory import Criteria, Trajectory, Verdict, verdict
+from grokscope.trajectory.curves import roughness
 from grokscope.trajectory.series import from_run
 from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.time_units import STEPS, time_unit_of
@@ -37,8 +38,11 @@ OUTCOMES: Mapping[str | None, Outcome] = {
 }
 
 
-FEWEST_FOR_NOISE = 4
+FEWEST_FOR_NOISE = 5
 """Values from which a course can be told from noise."""
+NORM_DEVIATIONS = 2.0
+"""Of the noise of single records by which a norm may be off: a norm is recorded exactly, and what looks like noise is
+mostly the bend of a course with few rows."""
 MAD_TO_SD = 1.4826
 """Standard deviation of a normal distribution over its median distance from 0."""
 
@@ -62,14 +66,12 @@ class Series:
         return float(self.value[-1] / self.value[0])
 
     def log_noise(self) -> float:
-        """How far one value lies off a smooth course, as a standard deviation of its logarithm: of three neighbors the
-        middle one against the mean of the others, by the median over all, so that bends and single jumps do not count.
-        Infinite where there are too few values above 0 to say."""
+        """How far one value lies off a smooth course, as a standard deviation of its logarithm
+        (`grokscope.trajectory.curves.roughness`). Infinite where there are too few values above 0 to say."""
         logs = np.log(self.value[self.value > 0])
         if len(logs) < FEWEST_FOR_NOISE:
             return math.inf
-        bends = np.abs(np.diff(logs, 2))
-        return float(np.median(bends)) * MAD_TO_SD / math.sqrt(6)
+        return roughness(logs) or 0.0  # None of a course that soon came to rest
 
     def factor(self, deviations: float = 3.0) -> tuple[float, float]:
         """Range of the last value over the first, as sure as two single values are: so many standard deviations of

@@ -70,12 +70,14 @@ class NothingMemorized(Check):
         top = int(np.argmax(held.smooth))
         plateau = float(np.median(held.smooth[: top + 1]))
         way = float(held.smooth[top]) - plateau
-        if way <= self.still:
+        if way <= max(self.still, NOISE_OF_A_PEAK * (held.roughness or 0.0)):
             return None
         row = int(np.argmax(held.smooth >= plateau + way / 2))
         return float(held.step[max(row - 1, 0)])
 
 
+NOISE_OF_A_PEAK = 3.0
+"""Standard deviations of single evaluations up to which the highest of many smoothed ones lies above their median."""
 FITTED = Arm(
     name="trained until it fits",
     changes={},

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.mechanism.case import Case
+from grokscope.mechanism.case import Case, Series
 from grokscope.mechanism.check import (
     STEPS_PER_UNIT,
     Answer,
@@ -43,6 +43,26 @@ def integral(step: np.ndarray, value: np.ndarray, start: float, end: float) -> f
     inside = step[(step > start) & (step < end)]
     grid = np.concatenate([[start], inside, [end]])
     return float(np.trapezoid(np.interp(grid, step, value), grid))
+
+
+ROUNDED = 1.001
+"""A part may be above the whole by this factor where both are rounded."""
+
+
+def squared_shares(part: Series, whole: Series) -> Series | None:
+    """The share of the squared norm `whole` that is in `part`, over the times of both; None where some part is above
+    the whole: then one of the columns is no norm, or of other weights."""
+    both, i, j = np.intersect1d(part.step, whole.step, return_indices=True)
+    ratio = part.value[i] / np.maximum(whole.value[j], np.finfo(np.float64).tiny)
+    if not len(both) or (ratio > ROUNDED).any():
+        return None
+    return Series(both, np.minimum(ratio, 1.0) ** 2)
+
+
+def part_above_whole() -> Answer:
+    return Answer(
+        "cannot tell", "the norm of the scale-invariant weights is above the total in some rows: the columns disagree"
+    )
 
 
 def not_decoupled(case: Case) -> Answer:
@@ -166,14 +186,15 @@ class DecayGrip(Check):
             return never_fitted("so there is no fit that decay could undo")
         if total.at(at) <= 0 or total.at(case.until) <= 0:
             return without_start("norm")
-        shares = [min((invariant.at(t) / total.at(t)) ** 2, 1.0) for t in (at, case.until)]
-        numbers = {"share_at_fit": shares[0], "share_at_end": shares[1]}
-        evidence = (
-            f"{shares[0]:.0%} of the squared norm is in scale-invariant weights at the fit, {shares[1]:.0%} at the end"
-        )
+        shares = squared_shares(invariant, total)
+        if shares is None:
+            return part_above_whole()
+        at_fit, at_end = shares.at(at), shares.at(case.until)
+        numbers = {"share_at_fit": at_fit, "share_at_end": at_end}
+        evidence = f"{at_fit:.0%} of the squared norm is in scale-invariant weights at the fit, {at_end:.0%} at the end"
         if decay_budget(case, at, case.until) == 0:
             return Answer("cannot tell", f"there was no decay on these weights after the fit; {evidence}", numbers)
-        word = word_of(supports=min(shares) >= self.most, against=max(shares) <= self.few)
+        word = word_of(supports=min(at_fit, at_end) >= self.most, against=max(at_fit, at_end) <= self.few)
         if word == "supports":
             evidence = f"decay has no grip: {evidence}"
         return Answer(word, evidence, numbers, arm=WITHOUT_NORM)

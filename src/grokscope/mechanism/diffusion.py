@@ -4,16 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from grokscope.mechanism.case import Case, Series
+from grokscope.mechanism.case import NORM_DEVIATIONS, Case, Series
 from grokscope.mechanism.check import Answer, Check, absent, lacking, not_applicable, word_of
 from grokscope.mechanism.decay import integral, needed_for_budget
 from grokscope.mechanism.in_force import Span
 from grokscope.mechanism.norms import ratio_text
 from grokscope.results.mechanisms import Arm
-
-NORM_DEVIATIONS = 2.0
-"""Of the noise of single records by which an end norm may be too high: in a norm that is recorded exactly, what looks
-like noise is the bend of a course with few rows."""
 
 
 def diffused_norm(start: float, u: float, lr: float, decay: float, steps: float, weights: int) -> float:

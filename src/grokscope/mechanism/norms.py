@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.mechanism.case import Case, Series
+from grokscope.mechanism.case import FEWEST_FOR_NOISE, NORM_DEVIATIONS, Case, Series
 from grokscope.mechanism.check import Answer, Check, lacking, never_fitted, not_applicable, without_start, word_of
-from grokscope.mechanism.decay import WITHOUT_NORM, DecayTime, decay_budget
+from grokscope.mechanism.decay import WITHOUT_NORM, DecayTime, decay_budget, part_above_whole, squared_shares
 from grokscope.results.mechanisms import Arm
 
 
@@ -86,9 +86,15 @@ SHRUNK = Arm(
 
 
 def _ratios(series: Series, start: float, end: float) -> tuple[float, float]:
-    """Smallest and largest ratio of the end to the start, each read one recorded value earlier and later as well."""
+    """Smallest and largest ratio of the end to the start, each read one recorded value earlier and later as well, and
+    by the noise of single values."""
     starts = _around(series, start)
-    return float(_around(series, end).min() / starts.max()), float(_around(series, end).max() / starts.min())
+    low, high = float(_around(series, end).min() / starts.max()), float(_around(series, end).max() / starts.min())
+    between = series.since(start).until(end)
+    if len(between) < FEWEST_FOR_NOISE or (between.value <= 0).any():
+        return low, high
+    by_noise = between.factor(NORM_DEVIATIONS)
+    return min(low, by_noise[0]), max(high, by_noise[1])
 
 
 def _around(series: Series, step: float) -> np.ndarray:
@@ -126,7 +132,10 @@ class InitScaleUndone(Check):
             return lacking("norm_scale_invariant")
         if total.value[0] <= 0:
             return without_start("norm")
-        share = 0.0 if invariant is None else float((invariant.value[0] / total.value[0]) ** 2)
+        shares = None if invariant is None else squared_shares(invariant, total)
+        if invariant is not None and shares is None:
+            return part_above_whole()
+        share = 0.0 if shares is None else float(shares.value[0])
         numbers = {"init_scale": scale, "share_at_start": share}
         evidence = (
             f"the weights start {scale:g} times as large, and {share:.0%} of their squared norm is scale-invariant"

@@ -1,5 +1,6 @@
 """Trajectories from logs that grokscope did not write: a file or a table in memory, and which column means what."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ def from_log(
     train_loss: str | None = None,
     held_out_loss: str | Mapping[str, str] | None = None,
     norm: str | Mapping[str, str] | None = None,
+    norm_squared: bool | None = None,
     measured: Mapping[str, str] | None = None,
     kind: Kind = "classification",
     n: int | Mapping[str, int] | None = None,
@@ -51,6 +53,8 @@ def from_log(
         train_loss: needed for the verdict `diverged` and for loss spikes.
         held_out_loss: like `held_out`; in regression it may stand in its place.
         norm: column of the total weight norm, or group -> column (``total``, ``head``, ...).
+        norm_squared: whether these columns hold squares of norms, of which the root is then taken. Must be said where a
+            column's name suggests it (``weight_norm_sq``, ``l2_squared``); otherwise they are taken as norms.
         measured: other columns for mechanism checks, by the name that grokscope gives them: ``{"rank_effective":
             "rank", "train_irm": "penalty"}``.
         n: examples per split (train included), for the binomial noise band; a plain number means the held-out splits.
@@ -99,7 +103,7 @@ def from_log(
     counted = frozenset(s for s, k in counts.items() if kind == "classification" and _snap(score[s], int(k)))
     if "train" in losses:
         losses["train"] = _close_losses(losses["train"], score["train"], log.steps, notes)
-    norms = {g: log.values(c) for g, c in norm_columns.items()}
+    norms = {g: _norm(log, c, norm_squared) for g, c in norm_columns.items()}
     return Trajectory(
         step=log.steps,
         train=score["train"],
@@ -117,6 +121,24 @@ def from_log(
         notes=tuple(notes),
         time_unit=time_unit_of(step),
     )
+
+
+_SQUARED = re.compile(r"(sq|sqr|square|squared|sumsq|norm2|l2sq)", re.IGNORECASE)
+_WORDS = re.compile(r"[^A-Za-z0-9]+")
+
+
+def _norm(log: Log, column: str, squared: bool | None) -> np.ndarray:
+    """The norms in a column (t,), from their squares where it holds those. Raises ValueError for a negative one, and
+    where the name speaks of squares and nobody said whether it does."""
+    if squared is None and any(_SQUARED.fullmatch(word) for word in _WORDS.split(column)):
+        raise ValueError(
+            f"{log.name}: column {column!r} sounds like the square of a norm: pass norm_squared=True if it is one, "
+            "norm_squared=False if not"
+        )
+    values = log.values(column)
+    for row in np.flatnonzero(values < 0):
+        raise ValueError(f"{log.name}: {log.rows[row]}, column {column!r}: {values[row]:g} is no norm")
+    return np.sqrt(values) if squared else values
 
 
 def _check_asked(
@@ -238,7 +260,7 @@ def _r2_scores(
     for s in wanted:
         if s not in baselines:
             raise ValueError(
-                f"to turn the loss of {s!r} into R2, give trivial_loss: the loss of predicting the mean target"
+                f"to turn the loss of {s!r} into R2, give trivial_loss=LOSS, the loss of predicting the mean target"
             )
         score[s] = r2(losses[s], float(baselines[s]))
     if "train" not in score or len(score) < 2:
