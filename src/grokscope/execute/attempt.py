@@ -82,7 +82,7 @@ def attempt_stack(
         if fall_back:
             return _one_by_one(configs, root, passed, progress)
         return [("failed", 0, str(error))] * len(configs)
-    except Exception as error:
+    except Exception as error:  # of the stack as a whole: no single run is marked as failed for it
         return [("failed", 0, str(error))] * len(configs)
     return [_result(e, config, root, keys) for e, config, keys in zip(ended, configs, passed, strict=True)]
 
@@ -161,6 +161,7 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
             known = old.get("error") or {}
             if old.get("state") in ENDED:
                 return False
+            # what training wrote of the same failure stays: its traceback is the better one
             if old.get("state") != "failed" or known.get("message") != said["message"]:
                 write_json(path / "status.json", {**old, "state": "failed", "error": said})
             return True

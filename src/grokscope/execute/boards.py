@@ -38,10 +38,12 @@ def _sentence(outcome: Outcome) -> str:
 def _totals(forecast: Forecast) -> str:
     left = forecast.seconds_left()
     failed = forecast.count("failed")
-    return (
-        f"{forecast.count('done', 'diverged'):,} of {len(forecast.jobs):,} done"
-        f"{f', {failed:,} failed' if failed else ''}{f', about {duration(left)} left' if left else ''}"
-    )
+    parts = [f"{forecast.count('done', 'diverged'):,} of {len(forecast.jobs):,} done"]
+    if failed:
+        parts.append(f"{failed:,} failed")
+    if left:
+        parts.append(f"about {duration(left)} left")
+    return ", ".join(parts)
 
 
 class Lines:

@@ -47,7 +47,7 @@ def cancel(jobs: Sequence[QueuedJob]) -> None:
     """
     for submission in dict.fromkeys(job.submission.folder for job in jobs):
         of_submission = [job for job in jobs if job.submission.folder == submission]
-        of_submission[0].submission.cancel()
+        of_submission[0].submission.cancel()  # before the signals: a job that begins in between sees the mark, and ends
         if of_submission[0].submission.engine == "slurm":
             slurm("scancel", *(job.id for job in of_submission))
             continue
@@ -118,9 +118,10 @@ def _started(pid: int) -> str:
     """When a process was started, in the words of the system; empty for one that has ended."""
     if Path("/proc/self/stat").exists():
         try:
+            # the program's name stands in brackets, and may itself hold blanks and brackets
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return ""
-        return "" if fields[0] in "ZX" else fields[19]
+        return "" if fields[0] in "ZX" else fields[19]  # ended and not yet collected; else ticks from boot to start
     done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return "-".join(done.stdout.split())

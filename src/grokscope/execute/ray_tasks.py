@@ -59,6 +59,7 @@ class Ray:
             resources = _resources(self.settings, jobs)
             self._check_room(ray, resources, wanted, board)
             submission = new_submission(self.study, self.root, "ray", jobs, asdict(self.settings), self.stacking)
+            # the job to cancel is this process: its tasks end with it
             submission = submission.with_ids([process_id(os.getpid())], ray.get_runtime_context().gcs_address)
             task = ray.remote(_task).options(
                 max_retries=self.settings.requeues, name=submission.job_name, **resources
@@ -73,6 +74,7 @@ class Ray:
         fit at once."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         needs = {"CPU": resources["num_cpus"], "GPU": resources["num_gpus"], "memory": resources.get("memory", 0)}
+        # a share of a GPU such as 1/3 is no exact float: without the slack three would not fill one
         places = [min(int(node.get(key, 0) / need + 1e-9) for key, need in needs.items() if need) for node in nodes]
         if not any(places):
             most = ", ".join(f"{key} {max((n.get(key, 0) for n in nodes), default=0):g}" for key in needs)

@@ -86,6 +86,7 @@ def read_site(partition: str = "") -> Site:
         max_time_s=_seconds(one.get("MaxTime", "")),
         max_memory_mb=_least(_number(one.get("MaxMemPerNode", "")), _number(config.get("MaxMemPerNode", ""))),
         max_cpus=_number(one.get("MaxCPUsPerNode", "")),
+        # Slurm's own defaults, where its answer does not hold the two
         max_array=_number(config.get("MaxArraySize", "")) or 1001,
         max_jobs=_number(config.get("MaxJobCount", "")) or 10_000,
         nodes=tuple(_node(line) for line in nodes if line.count("|") == 2),
@@ -191,7 +192,8 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    return f"{f'{days}-' if days else ''}{hours:02}:{minutes:02}:{rest:02}"
+    time = f"{hours:02}:{minutes:02}:{rest:02}"
+    return f"{days}-{time}" if days else time
 
 
 def _config(text: str) -> dict[str, str]:

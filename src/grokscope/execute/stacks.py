@@ -94,11 +94,13 @@ def arrange(
         if words:
             units.append(Unit((job,), reason=words))
         else:
+            # with the id of its stack in the key, a run that was begun in one meets the others of that one only
             groups.setdefault(stack_key(job.config) + job.stack, []).append(job)
     for group in groups.values():
-        parts = _split(group, size or usual_size(group[0].config), 1 if group[0].stack else workers)
+        sharers = 1 if group[0].stack else workers  # a stack that was begun is not divided
+        parts = _split(group, size or usual_size(group[0].config), sharers)
         units += _units(parts, way, (way == "auto") if measure is None else measure)
-    return sorted(units, key=lambda unit: -unit.left)
+    return sorted(units, key=lambda unit: -unit.left)  # longest first: whoever ends last then waits for a short one
 
 
 def _units(parts: Sequence[Sequence[Job]], way: Way, measure: bool) -> list[Unit]:
