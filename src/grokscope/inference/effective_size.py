@@ -85,6 +85,7 @@ def read_off(plain: Plain, other: np.ndarray, *, paired: bool) -> ReadOff:
         raise ValueError(f"{fewest} seeds, and {FEWEST} are needed")
     size, sign = _inverse(plain.sizes, plain.fit, float(other.mean()))
     exact = paired and fewest >= EXACT_FROM
+    # so few pairs have no smaller p than this, and at a smaller level no size could be bounded
     side = max(SIDE, 0.5**fewest) if exact else SIDE
     test = _sign_flip if exact else _paired_t
     low = high = None
@@ -149,8 +150,10 @@ def _welch(other: np.ndarray, plain: np.ndarray, side: Side) -> float:
     from scipy.stats import ttest_ind
 
     if _agree(other) and _agree(plain):
-        apart = other[0] > plain[0] if side == "greater" else other[0] < plain[0]
-        return 1 / comb(len(other) + len(plain), len(other)) if apart else 1.0
+        ahead, behind = (other[0], plain[0]) if side == "greater" else (plain[0], other[0])
+        if ahead <= behind:
+            return 1.0
+        return 1 / comb(len(other) + len(plain), len(other))
     result: Any = ttest_ind(other, plain, equal_var=False, alternative=side)
     return float(result.pvalue)
 

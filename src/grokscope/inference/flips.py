@@ -33,6 +33,7 @@ class Flips:
 
     def p(self, shift: float = 0.0) -> dict[Alternative, float]:
         """p-values of the hypothesis that the differences are symmetric about `shift`."""
+        # sums that tie on paper differ in their last bits as floats; a tie counts on both sides
         slack = 1e-9 * max(1.0, float(np.abs(self.means).max()))
         greater = (1 + int((self.means <= shift + slack).sum())) / self.total
         less = (1 + int((self.means >= shift - slack).sum())) / self.total
@@ -44,7 +45,7 @@ class Flips:
         sides = 2 if alternative == "two-sided" else 1
         k = floor((1 - level) / sides * self.total + 1e-9)
         if k == 0 and 1 - sides / self.total >= LOWEST_LEVEL:
-            k = 1
+            k = 1  # the outermost means: the nearest level that so few pairs attain
         if k == 0:
             return (-inf, inf), 1.0
         low = -inf if alternative == "less" else float(self.means[k - 1])
@@ -57,14 +58,15 @@ def flips(d: np.ndarray, seed: int = 0) -> Flips:
     exact = len(d) <= EXACT_UP_TO
     blocks = _every(len(d)) if exact else _random(len(d), seed)
     means = np.sort(np.concatenate([(sets @ d) / sets.sum(axis=1) for sets in blocks]))
-    return Flips(means, 2 ** len(d) if exact else DRAWS + 1, exact)
+    total = 2 ** len(d) if exact else DRAWS + 1  # with the pattern as observed, or a p of draws could be 0
+    return Flips(means, total, exact)
 
 
 def _every(n: int) -> Iterator[np.ndarray]:
     """All nonempty sets of n differences, as rows of zeros and ones."""
     rows = max(BLOCK // n, 1)
     for start in range(1, 2**n, rows):
-        numbers = np.arange(start, min(start + rows, 2**n))
+        numbers = np.arange(start, min(start + rows, 2**n))  # the bits of a number are the set's members
         yield ((numbers[:, None] >> np.arange(n)) & 1).astype(np.float64)
 
 

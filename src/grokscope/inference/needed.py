@@ -77,7 +77,7 @@ def seeds_for_shares(a: Counts, b: Counts, alternative: Alternative, alpha: floa
 
 def _fewest(decides: Callable[[int], bool], first: int, last: int, guess: float) -> int:
     """The first n at which it is decided, looked up from below; the guess where none is."""
-    for n in range(first, last + 1):
+    for n in range(first, last + 1):  # no halving: a discrete test can lose power from one n to the next
         if decides(n):
             return n
     return int(np.ceil(guess))

@@ -132,8 +132,13 @@ class TimedArms:
             return (nothing, inf), 1.0
         limit = k / self.total * (1 + 1e-9)
         low, high = self._with_null(*self._ends(limit), limit)
+        # medians are not what is tested, so their ratio may lie just outside of what the test leaves
         low, high = min(low, estimate), max(high, estimate)
-        return (nothing if sign == "<" else low, inf if sign == ">" else high), 1 - 2 * k / self.total
+        if sign == "<":
+            low = nothing
+        elif sign == ">":
+            high = inf
+        return (low, high), 1 - 2 * k / self.total
 
     def _ends(self, limit: float) -> tuple[float, float]:
         """The outermost shifts that are not rejected. Scores change only where an end of one arm's interval meets one
@@ -160,6 +165,7 @@ class TimedArms:
 
     def _places(self) -> np.ndarray:
         a, b = _edges(self.a, self.a_end), _edges(self.b, self.b_end)
+        # rounded, for one place that is reached in two ways differs in its last bits
         if self.effect == "difference":
             return np.unique(np.round(np.subtract.outer(a, b), 9))
         a, b = a[a > 0], b[b > 0]
@@ -175,7 +181,7 @@ def _first(count: int, holds: Callable[[int], bool]) -> int:
     """The first of `count` places at which it holds; the last place where it holds nowhere."""
     if count <= SCANNED:
         return next((i for i in range(count) if holds(i)), count - 1)
-    low, high = 0, count - 1
+    low, high = 0, count - 1  # halving takes it that what holds once holds from there on; scanning need not
     while low < high:
         middle = (low + high) // 2
         if holds(middle):

@@ -58,7 +58,8 @@ class TwoShares:
         if shift >= 1:
             return 1.0
         if shift <= -1:
-            return 1.0 if a[0] == 0 and b[0] == b[1] else 0.0
+            as_far_apart_as_can_be = a[0] == 0 and b[0] == b[1]
+            return float(as_far_apart_as_can_be)
         ka, kb = np.arange(a[1] + 1), np.arange(b[1] + 1)
         z = _distance(ka[:, None], a[1], kb[None, :], b[1], shift)
         extreme = z >= z[a[0], b[0]] - 1e-9
@@ -96,6 +97,7 @@ class TwoShares:
 
 def _distance(a: Any, n: int, b: Any, m: int, shift: float) -> np.ndarray:
     """Standard errors from the difference `shift` to that of counts a of n and b of m."""
+    # one success and one failure more in each arm, or counts of none and of all would have no spread
     pa, pb = (a + 1) / (n + 2), (b + 1) / (m + 2)
     return (pa - pb - shift) / np.sqrt(pa * (1 - pa) / (n + 2) + pb * (1 - pb) / (m + 2))
 

@@ -94,6 +94,7 @@ def slopes(x: np.ndarray, y: np.ndarray, blocks: np.ndarray | None = None, seed:
         # each distinct arrangement comes once for every way to permute units of equal x, which moves nothing
         alike = len(orders) - int(moves.sum())
         return Flips(np.sort(critical)[::alike], total // alike, True)
+    # draws that move nothing say nothing of a shift: others are repeated in their places
     return Flips(np.sort(np.resize(critical, DRAWS)), DRAWS + 1, False)
 
 
