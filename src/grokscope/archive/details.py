@@ -154,7 +154,8 @@ def _when(cadence: Cadence) -> str:
 def _model_words(run: Run) -> str:
     model = _component(run.config.get("model") or {"name": "not recorded"})
     count = run.facts.get("parameters")
-    return f"Network: {model}{f', {count:,} parameters' if count else ''}."
+    size = f", {count:,} parameters" if count else ""
+    return f"Network: {model}{size}."
 
 
 def _splits(members: Sequence[tuple[Run, str]]) -> list[str]:
@@ -191,6 +192,11 @@ def _distinct(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values)) or "not recorded"
 
 
+def _commit(git: Mapping[str, Any]) -> str:
+    short = str(git.get("commit"))[:12]
+    return f"{short} with local changes" if git.get("dirty") else short
+
+
 def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
     records = [run.record.get("provenance") or {} for run, _ in members]
     packages: dict[str, dict[str, None]] = {}
@@ -201,10 +207,7 @@ def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
     versions = ", ".join(f"{name} {' and '.join(known)}" for name, known in packages.items()) or "not recorded"
     devices = _distinct(str(one["device"]) for one in records if one.get("device"))
     threads = _distinct(str(one["threads"]) for one in records if one.get("threads"))
-    commits = _distinct(
-        f"{str(one['git'].get('commit'))[:12]}{' with local changes' if one['git'].get('dirty') else ''}"
-        for one in records if one.get("git")
-    )  # fmt: skip
+    commits = _distinct(_commit(one["git"]) for one in records if one.get("git"))
     return [f"Versions: {versions}.", "", f"Device {devices}, threads {threads}, commit {commits}."]
 
 

@@ -232,6 +232,7 @@ def _import(draft: _Draft, archive: str, root: Path, options: _Options) -> tuple
         raise ValueError(f"{run.path} is in the way and is no import; choose another root")
     files = _digests(draft.source)
     before = _before(run, options)
+    # a part of what was imported brings nothing new: an archive that lost files takes none away here
     if before is not None and files.items() <= before["files"].items():
         draft.problems[:] = before["problems"]
         return run, False
@@ -297,6 +298,7 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
         "digest": configio.content_hash(files),
         **({"before": before} if before else {}),
     }  # fmt: skip
+    # a copy without its history must not wipe the rows that a fuller one brought
     if parsed.rows is not None or not (run.path / "results" / "metrics.jsonl").exists():
         _write_results(run, draft, parsed)
         _write_record(run, parsed, lineage)

@@ -106,7 +106,8 @@ def find_sources(archive: Path) -> list[Source]:
     Raises:
         ValueError: when there are none, saying what is there instead.
     """
-    require(archive.is_dir(), f"{archive}: {'is a file, not a folder' if archive.exists() else 'no such folder'}")
+    fault = "is a file, not a folder" if archive.exists() else "no such folder"
+    require(archive.is_dir(), f"{archive}: {fault}")
     if (archive / CONFIG).is_file():
         return [Source(archive, archive.resolve().name)]
     runs = archive / "runs"

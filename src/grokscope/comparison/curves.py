@@ -84,7 +84,7 @@ def _lines(members: Sequence[Member], curve: str, split: str, judge: SideJudge) 
 
 def _line(member: Member, curve: str) -> Line | None:
     t = member.trajectory
-    values = t.norm if curve == "norm_total" else t.train if curve == "train" else t.held_out.get(curve)
+    values = {"norm_total": t.norm, "train": t.train, **t.held_out}.get(curve)
     if values is None:
         return None
     known = np.isfinite(values)
@@ -96,7 +96,7 @@ def _together(
 ) -> PairedCurve | str:
     """Both sides on the steps that all runs share, or why there is no difference."""
     every = [step for step, _ in (*a.values(), *b.values())]
-    step = reduce(np.intersect1d, every)
+    step = reduce(np.intersect1d, every)  # no line is drawn between evaluations: nobody saw what lies there
     if len(step) < 2:
         return "the runs share no two evaluations, so that there is no difference curve"
     first, second = ({m: _at(line, step) for m, line in side.items()} for side in (a, b))

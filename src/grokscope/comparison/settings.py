@@ -55,7 +55,8 @@ def _one_known(values: Values, members: Sequence[Member], known_first: bool) -> 
     for key, by_text in values.items():
         if key in given and key not in LABELS:
             known = tuple(by_text.values())
-            rows.append(Setting(key=key, a=known if known_first else None, b=None if known_first else known))
+            a, b = (known, None) if known_first else (None, known)
+            rows.append(Setting(key=key, a=a, b=b))
     return tuple(rows)
 
 
