@@ -104,7 +104,8 @@ def found_phase(entries: Sequence[Entry]) -> tuple[PhaseSpec | None, str]:
     varying = varying_keys(entries)
     if len(varying) != 2:
         count = plural(len(varying), "setting varies", "settings vary")
-        named = f" ({', '.join(varying[:4])}{', ...' if len(varying) > 4 else ''})" if varying else ""
+        shown = [*varying[:4], "..."] if len(varying) > 4 else varying
+        named = f" ({', '.join(shown)})" if shown else ""
         return None, f"{count}{named}; where two do, they span one, and a [phase] block names them where more do"
     x, y = varying
     spec = PhaseSpec(x=x, y=y, where={}, automatic=True)

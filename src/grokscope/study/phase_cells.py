@@ -177,8 +177,9 @@ def _notes(spec: PhaseSpec, cells: Sequence[PhaseCell]) -> tuple[str, ...]:
         verb = "is" if missing == 1 else "are"
         notes.append(f"{plural(missing, 'combination')} of settings {verb} not part of the study")
     if lacking:
-        notes.append(f"{plural(lacking, 'cell')} of {len(planned):,} {'has' if lacking == 1 else 'have'} fewer judged "
-                     f"runs than {'planned' if spec.fewest == 0 else f'planned, or than {spec.fewest}'}")  # fmt: skip
+        verb = "has" if lacking == 1 else "have"
+        wanted = f"planned, or than {spec.fewest}" if spec.fewest else "planned"
+        notes.append(f"{plural(lacking, 'cell')} of {len(planned):,} {verb} fewer judged runs than {wanted}")
     if failed:
         notes.append(f"{plural(failed, 'run')} failed or {'is' if failed == 1 else 'are'} damaged")
     if len(budgets) > 1:

@@ -36,7 +36,9 @@ def costs(groups: Mapping[str, Sequence[Reading]], times: Sequence[Arm]) -> list
 
 def _cost(arm: Arm, subjects: Sequence[Subject]) -> GroupCost:
     k = arm.estimate
-    at = None if k is None else (k.bound if k.median is None else k.median)
+    at = None
+    if k is not None:
+        at = k.bound if k.median is None else k.median
     counts = [(s.status or {}).get("flops") or [] for s in subjects]
     each = _median([flops_per_step(c) for c in counts])
     seconds = _median([seconds_per_step(s.config or {}, s.status or {}) for s in subjects])

@@ -191,9 +191,11 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
     if machine := [str(provenance[k]) for k in ("processor", "platform") if provenance.get(k)]:
         out.append(("machine", ", ".join(machine)))
     if git := provenance.get("git"):
-        out.append(("git", f"{str(git.get('commit'))[:12]}{' with local changes' if git.get('dirty') else ''}"))
+        changes = " with local changes" if git.get("dirty") else ""
+        out.append(("git", f"{str(git.get('commit'))[:12]}{changes}"))
     if started := provenance.get("command"):
-        out.append(("started as", " ".join(map(str, started)) if isinstance(started, list) else str(started)))
+        parts = started if isinstance(started, list) else [started]
+        out.append(("started as", " ".join(map(str, parts))))
     out += [("intervention", line) for line in _interventions(reading)]
     notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
     return [*out, *(("note", note) for note in notes)]

@@ -67,7 +67,8 @@ def headline(summary: Summary, planned: int = 0) -> str:
     if total == 1:
         return _single(next(iter(summary.outcomes.values()))[0])
     body = _judged({name: len(members) for name, members in summary.outcomes.items()}, total)
-    return f"{body[0].upper()}{body[1:]}{f'; {listed(waiting)}' if waiting else ''}."
+    sentence = f"{body[0].upper()}{body[1:]}"
+    return f"{sentence}; {listed(waiting)}." if waiting else f"{sentence}."
 
 
 def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
@@ -88,7 +89,8 @@ def _judged(counts: dict[str, int], total: int) -> str:
     (first, count), *others = counts.items()
     rest = [f"{n:,} {VERB.get(name, name)}" for name, n in others]
     if first == "grokked":
-        return listed([f"{'all' if count == total else f'{count:,} of'} {_runs(total)} grokked", *rest])
+        share = "all" if count == total else f"{count:,} of"
+        return listed([f"{share} {_runs(total)} grokked", *rest])
     if count == total:
         return f"none of {_runs(total)} grokked: all {VERB.get(first, first)}"
     return f"none of {_runs(total)} grokked: {listed([f'{count:,} {VERB.get(first, first)}', *rest])}"
@@ -97,7 +99,9 @@ def _judged(counts: dict[str, int], total: int) -> str:
 def _single(reading: Reading) -> str:
     verb = VERB.get(reading.outcome, reading.outcome)
     verb = f"was {verb}" if reading.outcome == "rising" else verb
-    return f"The run {verb}{f': {reading.verdict.reason}' if reading.verdict is not None else ''}."
+    if reading.verdict is None:
+        return f"The run {verb}."
+    return f"The run {verb}: {reading.verdict.reason}."
 
 
 def _single_open(summary: Summary) -> str:

@@ -80,7 +80,7 @@ def pairs(arms: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]
         return []
     tests = [(a, b, logrank(a.times, b.times)) for a, b in combinations(usable, 2)]
     known = [t[2].p for t in tests if t[2].p is not None]
-    adjusted = iter(holm(known))
+    adjusted = iter(holm(known))  # a test that gave no p is not in the family
     return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
 
 

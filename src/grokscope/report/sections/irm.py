@@ -144,7 +144,8 @@ def _few(members: Sequence[Reading], split: str) -> str:
     low, high = min(used, default=0), max(used, default=0)
     if low == total:
         return ""
-    return f", {low if low == high else f'{low} to {high}'} of {plural(total, 'environment')}"
+    count = f"{low}" if low == high else f"{low} to {high}"
+    return f", {count} of {plural(total, 'environment')}"
 
 
 def _last(values: np.ndarray) -> float:
