@@ -19,6 +19,9 @@ from grokscope.vocabulary.splits import NAMES
 
 OWN = "own"
 """Name of the task of recorded runs."""
+Kind = Literal["classification", "regression"]
+USUAL_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.9}
+"""Held-out score from which a task counts as generalized where nobody says it."""
 
 
 class Recorder:
@@ -41,7 +44,7 @@ class Recorder:
         folder: str | Path,
         model: Any = None,
         *,
-        task: Literal["classification", "regression"] = "classification",
+        task: Kind = "classification",
         name: str = "own loop",
         seed: int = 0,
         threshold: float | None = None,
@@ -70,28 +73,16 @@ class Recorder:
                 require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
         self.run = Run(Path(folder))
         self.model = model
-        kind, base = task, "trivial_acc" if task == "classification" else "trivial_loss"
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
-        splits: dict[str, dict[str, float]] = {s: {"n": _number(f"n[{s!r}]", k)} for s, k in (n or {}).items()}
-        for split, value in (trivial or {}).items():
-            splits.setdefault(split, {})[base] = _number(f"trivial[{split!r}]", value)
+        splits = _splits(task, n or {}, trivial or {})
         kept = {str(key): _plain(f"config[{key!r}]", value) for key, value in (config or {}).items()}
-        wanted = None if threshold is None else _number("threshold", threshold)
+        goal = USUAL_THRESHOLD[task] if threshold is None else _number("threshold", threshold)
         recorded = {"task": {"name": OWN}, "model": {"name": type(model).__name__}, "regime": {"name": name}}
-        facts = {
-            "kind": kind,
-            "steps_per_epoch": 1,
-            "splits": splits,
-            "meta": {},
-            "notes": ["recorded by another loop"],
-        }
-        usual = 0.95 if task == "classification" else 0.9
-        facts["threshold"] = usual if wanted is None else wanted
         record = {
             "schema": SCHEMA,
             "config": {**recorded, "seed": int(seed), "own": kept},
             "passed": [],
-            "facts": facts,
+            "facts": _facts(task, splits, goal),
         }
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
@@ -151,6 +142,27 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish("done" if kind is None else "failed")
+
+
+def _splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Split -> what is known of it. Raises ValueError naming what is no number."""
+    baseline = "trivial_acc" if kind == "classification" else "trivial_loss"
+    splits: dict[str, dict[str, float]] = {split: {"n": _number(f"n[{split!r}]", k)} for split, k in n.items()}
+    for split, value in trivial.items():
+        splits.setdefault(split, {})[baseline] = _number(f"trivial[{split!r}]", value)
+    return splits
+
+
+def _facts(kind: Kind, splits: Mapping[str, Mapping[str, float]], threshold: float) -> dict[str, Any]:
+    """What is known of the task, as a run's record has it."""
+    return {
+        "kind": kind,
+        "steps_per_epoch": 1,
+        "splits": splits,
+        "meta": {},
+        "notes": ["recorded by another loop"],
+        "threshold": threshold,
+    }
 
 
 def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:

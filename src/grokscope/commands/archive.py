@@ -123,10 +123,11 @@ def import_logs(
 def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
     """Each note once, with the number of runs that it is true of where that is not all."""
     counts = Counter(chain.from_iterable(map(dict.fromkeys, notes.values())))
-    return [
-        f"note: {'' if count == len(notes) else f'in {count} of {len(notes):,} runs: '}{note}"
-        for note, count in counts.items()
-    ]
+    return [_note_line(note, count, len(notes)) for note, count in counts.items()]
+
+
+def _note_line(note: str, count: int, total: int) -> str:
+    return f"note: {note}" if count == total else f"note: in {count} of {total:,} runs: {note}"
 
 
 def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:

@@ -151,7 +151,8 @@ def _show_tests(console: "Console", c: Comparison) -> None:
         for note in t.notes:
             notes.setdefault(note, []).append(t.name)
     for note, of in notes.items():
-        console.print(f"note{f', {listed(of)}' if len(of) < len(tested) else ''}: {note}")
+        of_some = f", {listed(of)}" if len(of) < len(tested) else ""
+        console.print(f"note{of_some}: {note}")
 
 
 def _few_arms(console: "Console", c: Comparison) -> Sequence[SplitComparison]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from grokscope.dissect.progress import Watch
     from grokscope.results.dissection import Dissection
+    from grokscope.results.settings import Settings
 
 SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
 
@@ -159,53 +160,99 @@ def dissect(
     from grokscope.results.settings import Settings
 
     require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
-    settings = Settings(seed=seed, draws=draws)
-    of_a_model = {"--mean": mean, "--std": std, "--prepare": prepare, "--labels": labels, "--image-size": image_size,
-           "--head": head, "--weights": weights, "--data": data}  # fmt: skip
+    measured = _Measured(split, sites, steer_sites, Settings(seed=seed, draws=draws), figures)
+    own_model = _OwnModel(mean, std, prepare, labels, image_size, head, weights, data)
     if run is None:
-        require(weights is not None and data is not None, "--model needs --weights and --data")
-        from grokscope.dissect.foreign import Feeding, build, dissect_table
-        from grokscope.dissect.saving import save_dissection
-        from grokscope.store.weights import fill
-
-        feeding = Feeding(mean=mean, std=std, prepare=prepare)
-        network = build(str(model))
-        for note in fill(network, Path(str(weights))):
-            print(f"note: {weights}: {note}", file=sys.stderr)
-        result = dissect_table(
-            network,
-            Path(str(data)),
-            split=split,
-            feeding=feeding,
-            order=tuple(part.strip() for part in labels.split(",")) if labels else (),
-            image_size=image_size,
-            sites=sites,
-            steer_sites=steer_sites,
-            head=head,
-            settings=settings,
-            watch=_Clock("checkpoint", 1).at_work,
-        )
-        return _shown([(None, result)], save_dissection(result, out, figures))
-    given = [name for name, value in of_a_model.items() if value not in (None, ())]
+        return _dissect_model(str(model), own_model, measured, out)
+    given = own_model.given()
     require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
+    return _dissect_run(run, checkpoints, measured)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured, of a run as of a model."""
+
+    split: str | None
+    sites: tuple[str, ...]
+    steer_sites: tuple[str, ...]
+    settings: "Settings"
+    figures: bool
+
+
+@dataclass(frozen=True)
+class _OwnModel:
+    """What must be said of a model that no run describes. Fields are named as the options are."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    prepare: str | None
+    labels: str | None
+    image_size: int | None
+    head: str | None
+    weights: Path | None
+    data: Path | None
+
+    def given(self) -> list[str]:
+        """The options that were given."""
+        names = [f.name for f in fields(self) if getattr(self, f.name) not in (None, ())]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Labels in the order of the outputs."""
+        return tuple(part.strip() for part in self.labels.split(",")) if self.labels else ()
+
+
+def _dissect_model(model: str, own_model: _OwnModel, measured: _Measured, out: Path) -> Dissected:
+    """A model that `model` (module:function) builds, on its table."""
+    weights, data = own_model.weights, own_model.data
+    if weights is None or data is None:
+        raise ValueError("--model needs --weights and --data")
+    from grokscope.dissect.foreign import Feeding, build, dissect_table
+    from grokscope.dissect.saving import save_dissection
+    from grokscope.store.weights import fill
+
+    feeding = Feeding(mean=own_model.mean, std=own_model.std, prepare=own_model.prepare)
+    network = build(model)
+    for note in fill(network, weights):
+        print(f"note: {weights}: {note}", file=sys.stderr)
+    result = dissect_table(
+        network,
+        data,
+        split=measured.split,
+        feeding=feeding,
+        order=own_model.order,
+        image_size=own_model.image_size,
+        sites=measured.sites,
+        steer_sites=measured.steer_sites,
+        head=own_model.head,
+        settings=measured.settings,
+        watch=_Clock("checkpoint", 1).at_work,
+    )
+    return _shown([(None, result)], save_dissection(result, out, measured.figures))
+
+
+def _dissect_run(folder: Path, checkpoints: str, measured: _Measured) -> Dissected:
+    """The checkpoints of a run that the rule names."""
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run
 
-    opened, results = open_run(run), []
-    total = len(chosen_checkpoints(opened, checkpoints))
+    run, results = open_run(folder), []
+    total = len(chosen_checkpoints(run, checkpoints))
     clock = _Clock("checkpoint", total)
     for step, result in dissect_run(
-        opened,
+        run,
         checkpoints,
-        split=split or SAMPLE,
-        sites=sites or None,
-        steer_sites=steer_sites,
-        settings=settings,
-        figures=figures,
+        split=measured.split or SAMPLE,
+        sites=measured.sites or None,
+        steer_sites=measured.steer_sites,
+        settings=measured.settings,
+        figures=measured.figures,
         watch=lambda piece, share: clock.at_work(piece, share * total - clock.count),
     ):
         clock.done(f"step {step:,}: {result.where.cell}")
         results.append((step, result))
-    return _shown(results, opened.path / "mechinterp")
+    return _shown(results, run.path / "mechinterp")
 
 
 def study_dissect(

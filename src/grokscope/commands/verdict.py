@@ -111,10 +111,11 @@ def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
     for splits in sources.values():
         for note in dict.fromkeys(chain.from_iterable(v.notes for v in splits.values())):
             counts[note] = counts.get(note, 0) + 1
-    return [
-        f"note: {'' if count == len(sources) else f'in {count} of {len(sources):,}: '}{note}"
-        for note, count in counts.items()
-    ]
+    return [_note_line(note, count, len(sources)) for note, count in counts.items()]
+
+
+def _note_line(note: str, count: int, total: int) -> str:
+    return f"note: {note}" if count == total else f"note: in {count} of {total:,}: {note}"
 
 
 def show_groups(console: "Console", logs: "JudgedLogs", unit: str = "steps") -> None:
@@ -156,7 +157,8 @@ def moment_text(moment: Milestone | Span | None) -> str:
     if moment is None:
         return ""
     value = moment.at if isinstance(moment, Milestone) else moment.value
-    return f"{'> ' if moment.censored else ''}{number(value) if isfinite(value) else 'inf'}"
+    text = number(value) if isfinite(value) else "inf"
+    return f"> {text}" if moment.censored else text
 
 
 def verdict(
