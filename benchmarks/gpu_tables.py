@@ -14,8 +14,8 @@ BEGIN, END = "<!-- from benchmarks/results: speed -->", "<!-- end -->"
 
 
 def results() -> dict[str, Any]:
-    """Part -> what it measured, and `stacked`, measured on a CPU."""
-    names = ["gpu_a", "gpu_b", "gpu_c", "gpu_d", "gpu_e", "stacked"]
+    """Part -> what it measured, and `stacked` and `many_runs`, measured on a CPU."""
+    names = ["gpu_a", "gpu_b", "gpu_c", "gpu_d", "gpu_e", "stacked", "many_runs"]
     folder = ROOT / "benchmarks" / "results"
     return {name: json.loads((folder / f"{name}.json").read_text())["result"] for name in names}
 
@@ -23,6 +23,7 @@ def results() -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     rows = [["what", "measured", "target"], ["---"] * 3]
     rows += _seeds(found["gpu_b"]) + _replayed(found) + _rates(found) + _cpu(found["stacked"])
+    rows += _many(found["many_runs"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -126,6 +127,19 @@ def _cpu(stacked: dict[str, Any]) -> list[list[str]]:
             f"{aim['ratio']} times, {_outcome(row['ratio'], aim['ratio'])} for steps",
         ]
     ]
+
+
+def _many(many: dict[str, Any]) -> list[list[str]]:
+    """What questions about many finished runs cost."""
+    costs, targets = many["questions"], many["target_s"]
+    said = [f"{name} {_s(cost['cpu_s'])}" for name, cost in costs.items()]
+    missed = [name for name, cost in costs.items() if cost["cpu_s"] >= targets[name]]
+    open_ = [f"{name} ({targets[name]} s) not measured" for name in many["not_measured"]]
+    outcome = f"missed by {', '.join(missed)}" if missed else "reached"
+    peak = max(cost["peak_mb"] for cost in costs.values())
+    where = f"another machine, with a load of {many['load'][0]:.0f}"
+    words = f"{many['runs']:,} finished runs, CPU time of each question, with Python's start ({where})"
+    return [[words, f"{', '.join(said)}; at most {peak:,.0f} MB", "; ".join([f"5 s, {outcome}", *open_])]]
 
 
 def with_table(page: str, found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ The folders are what training leaves, weights and resume states apart: eight run
 judged, and copied under other seeds, with the verdict that each run's own process kept beside it. The floor is what any
 answer has to do: stat the files, read them.
 
-    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls study]
+    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls study] [--without report]
 
 Seconds are user and system time of the process and its threads, start-up of Python included: on a shared machine the
 wall clock measures the others. Memory is the largest resident size.
@@ -118,7 +118,14 @@ def questions(root: Path) -> dict[str, list[str]]:
         "sql over metrics": ["sql", by_step, *folder],
         "study status": ["study", "status", study, *folder],
         "study check": ["study", "check", study, *folder],
+        "compare 2 arms of 500 runs": ["compare", *(_arm(root, decay) for decay in ("0.1", "0.5"))],
+        "report": ["report", str(root), "--out", str(root.parent / "report.html")],
     }
+
+
+def _arm(root: Path, decay: str) -> str:
+    """Five hundred seeds of one arm."""
+    return str(root / f"digits_init-scale-4-weight-decay-{decay}_n200_s[1-5][0-9][0-9]-*")
 
 
 def floor(root: Path) -> dict[str, Any]:
@@ -143,16 +150,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--keep", type=Path, help="make the folders here, once, and keep them")
     parser.add_argument("--only", nargs="*", help="ask only what begins with one of these, and write no result")
+    parser.add_argument("--without", nargs="*", default=[], help="leave out what begins with one of these")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make:  # in a process of its own: a measured child starts with its parent's peak
         make(options.make, options.runs)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        measure(options.keep or Path(scratch), options.runs, options.only)
+        measure(options.keep or Path(scratch), options.runs, options.only, tuple(options.without))
 
 
-def measure(place: Path, runs: int, only: list[str] | None) -> None:
+def measure(place: Path, runs: int, only: list[str] | None, without: tuple[str, ...] = ()) -> None:
     root = place / "runs"
     if not root.exists():
         place.mkdir(parents=True, exist_ok=True)
@@ -163,14 +171,17 @@ def measure(place: Path, runs: int, only: list[str] | None) -> None:
     print(json.dumps(lowest, indent=1), flush=True)
     costs = {}
     for name, words in questions(root).items():
-        if only and not name.startswith(tuple(only)):
+        if (only and not name.startswith(tuple(only))) or name.startswith(without):
             continue
         costs[name] = cost([sys.executable, "-m", "grokscope.cli", *words], place / "said.txt")
         print(f"{name:<34} {costs[name]['cpu_s']:7.2f} s {costs[name]['peak_mb']:7,.0f} MB", flush=True)
     if not only:
         from common import write_result
 
-        write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs})
+        left_out = [name for name in questions(root) if name not in costs]
+        targets = {name: 60 if name == "report" else 5 for name in questions(root)}
+        write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs, "not_measured": left_out,
+                                   "target_s": targets, "load": os.getloadavg()})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ def test_another_number_changes_the_table_and_a_target_that_is_met_is_called_so(
     assert "**1234 s**" in table(other)
     assert "reached in float32" in table(other)
     assert "missed in float32" in table(found)
+    other["many_runs"]["questions"]["study check"]["cpu_s"] = 7.3
+    other["many_runs"]["not_measured"] = ["report"]
+    assert "study check 7.3 s" in table(other)
+    assert "study check" in table(other).partition("5 s, missed by ")[2]
+    assert "report (60 s) not measured" in table(other)
     with pytest.raises(ValueError, match="lacks <!-- from benchmarks"):
         with_table("no marks", found)
 
