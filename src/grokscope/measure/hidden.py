@@ -3,15 +3,17 @@
 Shapes: n examples, d units, k outputs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from grokscope.measure.fourier import sorted_gini
 
+Taken = TypeVar("Taken")
 READERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose input is a hidden layer."""
 CONSTANT = 1e-6
@@ -41,17 +43,23 @@ class Hidden:
 
 
 def hidden_layers(model: nn.Module, x: Tensor) -> dict[str, Hidden]:
-    """Name of a layer -> what it reads on inputs x (n, ...), as the model in eval mode takes them.
+    """Name of a layer -> what it reads on inputs x (n, ...): see `read_by_layers`."""
+    return read_by_layers(model, x, lambda h: _summary(h.detach(), len(x)))[0]
+
+
+def read_by_layers(model: nn.Module, x: Tensor, take: Callable[[Tensor], Taken]) -> tuple[dict[str, Taken], Tensor]:
+    """Name of a layer -> what `take` makes of what it reads of inputs x (n, ...), at once, for a later layer may
+    overwrite it; and the outputs (n, k). Of the model in eval mode, with the graph of derivatives.
 
     Of every linear and convolutional layer but those that read the raw input: what depends on no weight is no hidden
-    layer, be it one-hot codes that the network itself makes.
+    layer, be it one-hot codes that the network itself makes. Of a layer that is used several times, the first use.
     """
-    seen: dict[str, Hidden] = {}
+    read: dict[str, Taken] = {}
 
     def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         del module
-        if inputs[0].requires_grad and name not in seen:
-            seen[name] = _summary(inputs[0].detach(), len(x))
+        if inputs[0].requires_grad and name not in read:
+            read[name] = take(inputs[0])
 
     handles = [
         module.register_forward_pre_hook(partial(keep, name))
@@ -62,12 +70,12 @@ def hidden_layers(model: nn.Module, x: Tensor) -> dict[str, Hidden]:
     try:
         model.eval()  # batch norm would count a forward in train mode in its averages
         with torch.enable_grad():  # an activation that needs a gradient is one that depends on weights
-            model(x)
+            outputs = model(x)
     finally:
         model.train(training)
         for handle in handles:
             handle.remove()
-    return seen
+    return read, outputs
 
 
 def _summary(h: Tensor, examples: int) -> Hidden:

@@ -4,14 +4,13 @@ Shapes: m examples, k outputs, p parameters, d numbers of one input.
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from grokscope.measure.curvature import twice_differentiable
-from grokscope.measure.hidden import READERS
+from grokscope.measure.hidden import read_by_layers
 
 NUMBERS = 64_000_000
 """In the Jacobian of one output, examples times parameters: 256 MB of float32."""
@@ -110,21 +109,7 @@ def layer_jacobians(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Layer -> Jacobians (m, k, d) of the outputs with respect to what it reads of x (m, ...), of a model in eval mode:
     of every linear and convolutional layer that reads something the network has learned (`grokscope.measure.hidden`).
     """
-    read: dict[str, Tensor] = {}
-
-    def keep(name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        del module
-        if inputs[0].requires_grad:
-            read.setdefault(name, inputs[0])
-
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, READERS)]
-    handles = [m.register_forward_pre_hook(partial(keep, name)) for name, m in layers]
-    try:
-        with torch.enable_grad():
-            logits = model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    read, logits = read_by_layers(model, x, lambda h: h)
     rows: dict[str, list[Tensor]] = {name: [] for name in read}
     for c in range(logits.shape[1]):
         slopes = torch.autograd.grad(logits[:, c].sum(), list(read.values()), retain_graph=True)
