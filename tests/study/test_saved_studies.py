@@ -191,3 +191,12 @@ def test_last_digits_of_an_effect_are_no_difference_and_others_are(root):
         moved = replace(result, test=replace(result.test, effect=result.test.effect * change))
         now = replace(outcome, hypotheses=replace(outcome.hypotheses, results=(moved,)))
         assert (first_difference(outcome, now) is None) == same
+
+
+def test_how_an_interval_of_medians_is_said_is_no_difference_and_a_median_is(root):
+    outcome = outcome_of(study(), root)
+    said = "0.958 (medians 575 [500, open] and 600 [600, open] steps)"
+    before = replace(outcome, expectations=(replace(outcome.expectations[0], seen=said),))
+    for other, same in ((said.replace("[500, open]", "[?, open]"), True), (said.replace("575", "525"), False)):
+        now = replace(outcome, expectations=(replace(outcome.expectations[0], seen=other),))
+        assert (first_difference(before, now) is None) == same
