@@ -97,10 +97,15 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows -> one array per column: `step` int64, all others float64 with NaN where a row lacks the value."""
     names = dict.fromkeys(chain.from_iterable(rows))
-    out = {
-        name: np.array([_number(row.get(name)) for row in rows], dtype=np.float64) for name in names if name != "step"
-    }
+    out = {name: _column([row.get(name) for row in rows]) for name in names if name != "step"}
     return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **out}
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    # numpy takes None for NaN; it would also read numbers out of texts, which are none here
+    if set(map(type, values)) <= {float, bool, type(None)}:
+        return np.array(values, dtype=np.float64)
+    return np.array([_number(value) for value in values], dtype=np.float64)
 
 
 def _number(value: Any) -> float:

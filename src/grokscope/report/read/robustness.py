@@ -2,11 +2,12 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.report.read.subjects import Subject
 from grokscope.store import kept_verdicts
-from grokscope.store.run import open_run
+from grokscope.store.run import Run
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
@@ -35,6 +36,6 @@ def _kept(subject: Subject, criteria: "Criteria") -> kept_verdicts.Splits:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the page says itself which split could not be judged, and why
         try:
-            return run_verdicts(open_run(subject.path), criteria, state=subject.state, trajectory=subject.trajectory)
+            return run_verdicts(Run(Path(subject.path)), criteria, state=subject.state, trajectory=subject.trajectory)
         except ValueError:
             return {}

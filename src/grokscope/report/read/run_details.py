@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -212,26 +212,36 @@ def _split(fact: Mapping[str, Any]) -> str:
 def downloads(readings: Sequence[Reading]) -> dict[str, Download]:
     """Each run's rows as CSV inside the page: plain while all together are small, packed while they still fit, else
     named."""
-    tables = {r.subject.name: (r, text) for r in readings if (text := _csv(r)) is not None}
-    plain = sum(len(text) for _, text in tables.values())
-    if plain <= PLAIN_DATA:
-        return {name: _plain(r, text) for name, (r, text) in tables.items()}
-    packed = (
-        {name: gzip.compress(text.encode(), 9, mtime=0) for name, (_, text) in tables.items()}
-        if plain < 40 * PACKED_DATA
-        else {}
-    )
-    if packed and sum(map(len, packed.values())) <= PACKED_DATA:
-        return {name: _packed(tables[name][0], data) for name, data in packed.items()}
+    known = {r.subject.name: r for r in readings if r.trajectory is not None}
+    texts = _while_they_fit(known, lambda r: (_csv(r) or "").encode(), PLAIN_DATA)
+    if texts is not None:
+        return {name: _plain(known[name], text) for name, text in texts.items()}
+    packed = _while_they_fit(known, lambda r: gzip.compress((_csv(r) or "").encode(), 9, mtime=0), PACKED_DATA)
+    if packed is not None:
+        return {name: _packed(known[name], data) for name, data in packed.items()}
     return {
-        name: Download(name, None, "too large to carry in this page: read it in the run's folder") for name in tables
+        name: Download(name, None, "too large to carry in this page: read it in the run's folder") for name in known
     }
 
 
-def _plain(reading: Reading, text: str) -> Download:
-    data = base64.b64encode(text.encode()).decode()
-    name = f"{reading.subject.name}.csv"
-    return Download(name, f"data:text/csv;base64,{data}", f"CSV, {text.count(chr(10)) - 1:,} evaluations")
+def _while_they_fit(
+    readings: Mapping[str, Reading], write: Callable[[Reading], bytes], most: int
+) -> dict[str, bytes] | None:
+    """What is written of each run; None as soon as that is more than `most` bytes: of ten thousand runs a few are
+    written, and none is kept."""
+    written: dict[str, bytes] = {}
+    for name, reading in readings.items():
+        written[name] = write(reading)
+        most -= len(written[name])
+        if most < 0:
+            return None
+    return written
+
+
+def _plain(reading: Reading, text: bytes) -> Download:
+    data = base64.b64encode(text).decode()
+    rows = text.count(b"\n") - 1
+    return Download(f"{reading.subject.name}.csv", f"data:text/csv;base64,{data}", f"CSV, {rows:,} evaluations")
 
 
 def _packed(reading: Reading, data: bytes) -> Download:
@@ -241,8 +251,8 @@ def _packed(reading: Reading, data: bytes) -> Download:
 
 def _csv(reading: Reading) -> str | None:
     """All columns of a run's rows, or the columns of a foreign log's trajectory."""
-    if reading.subject.rows:
-        return table_csv([dict(row) for row in reading.subject.rows])
+    if rows := reading.subject.all_rows():
+        return table_csv([dict(row) for row in rows])
     t = reading.trajectory
     if t is None:
         return None

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grokscope import configio
+from grokscope.files import plain_file
 from grokscope.progress import watched
 from grokscope.registry import LISTS
 from grokscope.store.ended import changed_since
 from grokscope.store.measured import with_measured
-from grokscope.store.metrics import columns
+from grokscope.store.metrics import columns, read_rows
+from grokscope.store.run import METRICS
 from grokscope.store.same_data import version_of
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ class Subject:
     config: Mapping[str, Any] | None = None
     status: Mapping[str, Any] | None = None
     rows: Sequence[Mapping[str, Any]] | None = None
+    """As they were logged; None for a run folder, which is asked for them again where they are shown: those of
+    thousands of runs would fill the memory."""
     record: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     problem: str | None = None
@@ -64,6 +69,13 @@ class Subject:
     @property
     def label(self) -> str:
         return f"seed {self.seed}" if self.seed is not None else self.name
+
+    def all_rows(self) -> Sequence[Mapping[str, Any]]:
+        """Every evaluation that the trajectory was made of, with all that was logged; empty for a foreign log."""
+        if self.rows is not None or self.table is None or self.path is None:
+            return self.rows or ()
+        rows = read_rows(plain_file(Path(self.path), METRICS))
+        return rows[: len(self.table["step"])]  # of a run that still trains there may be more by now
 
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -123,7 +135,7 @@ def subject_from_run(run: "Run") -> Subject:
         trajectory = from_run(_Loaded(run.id, run.facts, status, table)) if rows else None
     except ValueError as error:
         return replace(base, problem=str(error))
-    return replace(base, trajectory=trajectory, rows=rows, status=status, table=table)
+    return replace(base, trajectory=trajectory, status=status, table=table)
 
 
 def subject_from_trajectory(
