@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grokscope.results.record import Record
-from grokscope.results.seed_tests import with_open_ends
+from grokscope.results.seed_tests import interval_words, with_open_ends
+from grokscope.vocabulary.text import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,17 @@ class FactorEffect(Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "interval", with_open_ends(self.interval))
+
+    def excludes(self, null: float) -> bool:
+        """Whether its interval leaves out no effect."""
+        return self.interval is not None and not self.interval[0] <= null <= self.interval[1]
+
+    def in_words(self, null: float) -> str:
+        """``weight_decay 0.2 (93.75 %: 0.1 to 0.3)``."""
+        if self.effect is None:
+            return f"{self.name} none estimated"
+        where = "" if self.interval is None else f" ({interval_words(*self.interval, self.level, null)})"
+        return f"{self.name} {number(self.effect)}{where}"
 
 
 @dataclass(frozen=True, kw_only=True)

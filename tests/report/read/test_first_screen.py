@@ -8,6 +8,7 @@ from grokscope.report import build_report
 from grokscope.report.read.first_screen import first_screen
 from grokscope.report.read.material import collect
 from grokscope.report.read.run_details import group_differences, shown
+from grokscope.results.factorial import DesignResult, FactorEffect, Response
 from grokscope.store import find_runs
 from report.synthetic import GROKKED, MEMORIZED, write_run
 
@@ -90,3 +91,32 @@ def test_a_parameter_that_follows_from_its_component_has_no_column():
 
 def test_large_numbers_of_one_table_are_written_alike():
     assert [shown(v) for v in (999, 1500, 12_000)] == ["999", "1,500", "12,000"]
+
+
+def effect(name, size, interval, p):
+    return FactorEffect(
+        name=name, aliases=(), by_seed=(), effect=size, interval=interval, level=0.96875, p=0.03125, p_adjusted=p,
+        smallest_p=0.03125,
+    )  # fmt: skip
+
+
+def design(outcome, *effects):
+    response = Response(
+        response="norm", outcome=outcome, effect_name="difference of means", null=0.0, seeds=6, cells=(),
+        effects=effects, notes=(),
+    )  # fmt: skip
+    return DesignResult(factors=(), cells=4, resolution="full", says="", responses=(response,)).to_dict()
+
+
+def test_a_designed_study_says_which_factors_have_an_effect_and_which_are_not_told_from_none(tmp_path):
+    plant(tmp_path, memorized=3)
+    given = effect("decay", 0.2, (0.1, 0.3), 0.1875), effect("scale", 0.01, (-0.1, 0.1), 0.9)
+    first = screen(tmp_path, study={"claim": "Which?", "design": design("told", *given)})
+    assert first.findings[1:] == [
+        "norm, difference of means, 6 seeds in every cell: decay 0.2 (96.88 %: 0.1 to 0.3). Corrected for 2 effects, "
+        "the smallest p is 0.1875. Not told from none: scale."
+    ]
+    nothing = screen(tmp_path, study={"claim": "Which?", "design": design("told", given[1])})
+    assert nothing.findings[1:] == ["norm, difference of means, 6 seeds in every cell: no effect is told from none."]
+    unfinished = screen(tmp_path, study={"claim": "Which?", "design": design("open")})
+    assert unfinished.findings[1].startswith("The threshold was reached in 0 of 3 runs")

@@ -9,9 +9,10 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.summary import headline, stands, summarize
 from grokscope.report.read.survival import Arm, arms, median_words
 from grokscope.report.read.tables import expectation_rows, expectation_verdict
+from grokscope.results.factorial import DesignResult, Response
 from grokscope.results.hypothesis import HypothesisResult, results_of
 from grokscope.results.seed_tests import ENOUGH
-from grokscope.vocabulary.text import listed, plural
+from grokscope.vocabulary.text import listed, number, plural
 
 ANSWERED = 4
 """So many hypotheses are asked and answered before anything else; all are in their section."""
@@ -69,12 +70,33 @@ def _more(results: Sequence[HypothesisResult]) -> list[str]:
 def _findings(
     material: Material, groups: Mapping[str, Sequence[Reading]], results: Sequence[HypothesisResult]
 ) -> list[str]:
-    """The headline; then the answers with their intervals, or, where nothing was asked so, when runs generalized."""
+    """The headline; then the answers or the effects of a design with their intervals, or, where nothing was asked so,
+    when runs generalized."""
     summary = summarize(material.lead)
     first = headline(summary, int((material.study or {}).get("planned", 0)))
     if results:
         return [first, *(r.answer for r in results[:ANSWERED])]
-    return [first, *_times(groups)]
+    return [first, *(_effects(material) or _times(groups))]
+
+
+def _effects(material: Material) -> list[str]:
+    """Of a designed study, the effects on each response whose interval leaves out no effect, and the names of the
+    others; nothing while runs are missing."""
+    raw = (material.study or {}).get("design")
+    responses = DesignResult.from_dict(raw, "$.design").responses if raw is not None else ()
+    return [_of_response(r) for r in responses if r.outcome == "told"][:ANSWERED]
+
+
+def _of_response(response: Response) -> str:
+    seen = [e for e in response.effects if e.excludes(response.null)]
+    others = [e.name for e in response.effects if not e.excludes(response.null)]
+    front = f"{response.response}, {response.effect_name}, {plural(response.seeds, 'seed')} in every cell: "
+    if not seen:
+        return f"{front}no effect is told from none."
+    least = number(min(e.p_adjusted for e in seen))
+    apart = f" Not told from none: {listed(others)}." if others else ""
+    words = "; ".join(e.in_words(response.null) for e in seen)
+    return f"{front}{words}. Corrected for {plural(len(response.effects), 'effect')}, the smallest p is {least}.{apart}"
 
 
 def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:

@@ -52,7 +52,7 @@ def section(material: Material) -> Section | None:
 
 
 def _panel(response: Response) -> Panel:
-    said = "; ".join(f"{e.name} {_size(e, response.null)}" for e in response.effects)
+    said = "; ".join(e.in_words(response.null) for e in response.effects)
     alt = f"Effects on {response.response}, {response.effect_name} with intervals: {said}."
     levels = sorted({e.level for e in response.effects if e.interval is not None})
     lines = listed([f"{100 * level:.4g} %" for level in levels])
@@ -73,13 +73,6 @@ def _effect_row(e: FactorEffect, response: Response) -> dict[str, Any]:
     seeds = {f"seed_{i + 1}": value for i, value in enumerate(e.by_seed)}
     front = {"effect": e.name, "measured_as": response.effect_name, "value": e.effect, "low": low, "high": high}
     return {**front, "level": e.level, "p": e.p, "p_holm": e.p_adjusted, "seeds": response.seeds, **seeds}
-
-
-def _size(e: FactorEffect, null: float) -> str:
-    if e.effect is None:
-        return "none estimated"
-    where = "" if e.interval is None else f" ({interval_words(*e.interval, e.level, null)})"
-    return f"{number(e.effect)}{where}"
 
 
 def _blocks(response: Response) -> list[Block]:
