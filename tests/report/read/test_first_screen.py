@@ -113,10 +113,10 @@ def test_a_designed_study_says_which_factors_have_an_effect_and_which_are_not_to
     given = effect("decay", 0.2, (0.1, 0.3), 0.1875), effect("scale", 0.01, (-0.1, 0.1), 0.9)
     first = screen(tmp_path, study={"claim": "Which?", "design": design("told", *given)})
     assert first.findings[1:] == [
-        "norm, difference of means, 6 seeds in every cell: decay 0.2 (96.88 %: 0.1 to 0.3). Corrected for 2 effects, "
+        "Norm, difference of means, 6 seeds in every cell: decay 0.2 (96.88 %: 0.1 to 0.3). Corrected for 2 effects, "
         "the smallest p is 0.1875. Not told from none: scale."
     ]
     nothing = screen(tmp_path, study={"claim": "Which?", "design": design("told", given[1])})
-    assert nothing.findings[1:] == ["norm, difference of means, 6 seeds in every cell: no effect is told from none."]
+    assert nothing.findings[1:] == ["Norm, difference of means, 6 seeds in every cell: no effect is told from none."]
     unfinished = screen(tmp_path, study={"claim": "Which?", "design": design("open")})
     assert unfinished.findings[1].startswith("The threshold was reached in 0 of 3 runs")

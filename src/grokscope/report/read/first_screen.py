@@ -90,7 +90,8 @@ def _effects(material: Material) -> list[str]:
 def _of_response(response: Response) -> str:
     seen = [e for e in response.effects if e.excludes(response.null)]
     others = [e.name for e in response.effects if not e.excludes(response.null)]
-    front = f"{response.response}, {response.effect_name}, {plural(response.seeds, 'seed')} in every cell: "
+    name = f"{response.response[:1].upper()}{response.response[1:]}"
+    front = f"{name}, {response.effect_name}, {plural(response.seeds, 'seed')} in every cell: "
     if not seen:
         return f"{front}no effect is told from none."
     least = number(min(e.p_adjusted for e in seen))
