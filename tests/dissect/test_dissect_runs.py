@@ -12,6 +12,7 @@ import torch
 from grokscope import configio
 from grokscope.cli import run as cli
 from grokscope.dissect.runs import chosen_checkpoints, dissect_run, load_network, material
+from grokscope.results.dissection import Dissection
 from grokscope.results.settings import Settings
 from grokscope.store import open_run
 from grokscope.train.driver import train
@@ -203,6 +204,12 @@ def test_what_is_there_is_kept_only_if_it_is_what_would_be_made(run, tmp_path, c
     }
     trajectory = json.loads((folder / "mechinterp" / "trajectory.json").read_text())
     assert [row["step"] for row in trajectory] == [6, 12]  # of what was kept too
+
+    list(dissect_run(one, "step=6", settings=FAST, figures=False))  # stands in the root now
+    list(dissect_run(one, "all", settings=FAST, keep=True, figures=False))
+    assert calls[2:] == ["step=6"]
+    assert Dissection.read(folder / "mechinterp").selection == "step=12"
+    calls.pop()
 
     damaged = folder / "mechinterp" / "step00000006" / "m4.json"
     damaged.write_text(damaged.read_text()[:100])

@@ -123,13 +123,15 @@ def dissect_run(
     given = material(run, split)
     request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
     comparable = keep and requests(run.path).get(rule, Request()) == request
+    root = run.path / FOLDER
     rows, views, name = [], [], rule
     for number, (step, (path, name)) in enumerate(chosen.items()):
         model, prepare = load_network(run, path, given.data, given.config)
         s = given.sample
         assert s.env is not None  # `material` has checked it
-        folder = run.path / FOLDER / (f"step{step:08d}" if rule == "all" else "")
-        there = _there(folder, name, settings or Settings(), digests(model, s.x, prepare)) if comparable else None
+        folder = root / f"step{step:08d}" if rule == "all" else root
+        wanted = (name, settings or Settings(), *digests(model, s.x, prepare)) if comparable else None
+        there = _there(folder, wanted)
         result = there or dissect(
             model,
             s.x,
@@ -141,7 +143,7 @@ def dissect_run(
             settings=settings,
             selection=name,
             prepare=prepare,
-            cache=run.path / FOLDER / "features",
+            cache=root / "features",
             steer_sites=steer_sites,
             split=split,
             at_chance="probes",
@@ -149,27 +151,32 @@ def dissect_run(
             watch=_within(watch, number, len(chosen), step),
         )
         if rule == "all":
-            result.write(folder)
+            if there is None:
+                result.write(folder)
             rows.append({"step": step, **summary(result)})
             views.append(view_of(result, step))
-        if there is None and (rule != "all" or step == max(chosen)):
+        # beside its own folder the last checkpoint's stands in the root, where another one's may have come since
+        if (rule != "all" or step == max(chosen)) and _there(root, wanted) is None:
             save_dissection(result, run.path, figures)
         yield step, result
     if rows:
-        write_json(run.path / FOLDER / "trajectory.json", rows)
+        write_json(root / "trajectory.json", rows)
     if figures and rule == "all":
-        write_pictures_along(views, run.path / FOLDER, "all checkpoints that were kept")
+        write_pictures_along(views, root, "all checkpoints that were kept")
     keep_request(run.path, rule if rule == "all" else name, request)
 
 
-def _there(folder: Path, selection: str, settings: Settings, same: tuple[str, str]) -> Dissection | None:
-    """The dissection in a folder, if it is what would be made now; None where it is another, damaged or outdated."""
+def _there(folder: Path, wanted: tuple[str, Settings, str, str] | None) -> Dissection | None:
+    """The dissection in a folder, if it is what would be made now: by this rule of selection, with these settings, of
+    this network and these images. None where it is another, damaged or outdated, and where none is wanted."""
+    if wanted is None:
+        return None
     try:
         there = Dissection.read(folder)
     except (OSError, ValueError):
         return None
-    made_of = there.rules, there.selection, there.settings, (there.model_hash, there.data_hash)
-    return there if made_of == (RULES, selection, settings, same) else None
+    is_same = (there.selection, there.settings, there.model_hash, there.data_hash) == wanted
+    return there if is_same and there.rules == RULES else None
 
 
 def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:
