@@ -12,30 +12,30 @@ from typing import TypeVar
 
 Watch = Callable[[int, int], None]
 """Told how many of how many are done."""
-Told = Callable[[str], Watch]
+Listener = Callable[[str], Watch]
 """What is being done -> who is told how far it is."""
 Item = TypeVar("Item")
 
-_told: ContextVar[Told | None] = ContextVar("told", default=None)
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def telling(told: Told) -> Iterator[None]:
-    """Meanwhile `told` hears of every loop that is `watched`."""
-    token = _told.set(told)
+def telling(listener: Listener) -> Iterator[None]:
+    """Meanwhile `listener` hears of every loop that is `watched`."""
+    token = _listener.set(listener)
     try:
         yield
     finally:
-        _told.reset(token)
+        _listener.reset(token)
 
 
 def watched(items: Collection[Item], doing: str) -> Iterator[Item]:
     """The items one by one; after each, whoever listens is told how many of how many are done."""
-    told = _told.get()
-    if told is None:
+    listener = _listener.get()
+    if listener is None:
         yield from items
         return
-    watch = told(doing)
+    watch = listener(doing)
     for done, item in enumerate(items, 1):
         yield item
         watch(done, len(items))

@@ -1,14 +1,13 @@
 """archive ...: bring runs in from an archive, write one, send it, fetch one."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options
-from grokscope.commands.output import Result
+from grokscope.commands.output import Result, note_lines
 from grokscope.config import require
 from grokscope.store import find_runs
 from grokscope.vocabulary.text import plural, size
@@ -69,7 +68,7 @@ def import_(
     done = import_archive(folder, root, _pairs(map, "--map") or None, scale=scale, n=sizes or None)
     lines = [f"{plural(len(done.runs), 'run')} of {folder} in {root}", *(f"  {run.path}" for run in done.runs)]
     facts = {"runs": [str(run.path) for run in done.runs], "notes": {k: list(v) for k, v in done.notes.items()}}
-    return Carried(facts, [*lines, *_note_lines(done.notes)], done.problems)
+    return Carried(facts, [*lines, *note_lines(done.notes.values(), " runs")], done.problems)
 
 
 def import_logs(
@@ -106,7 +105,7 @@ def import_logs(
     lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed):,} of them written now"]
     if group is not None:
         lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()]
-    lines += _note_lines({run.id: run.facts.get("notes", [])[1:] for run in done.runs})
+    lines += note_lines([run.facts.get("notes", [])[1:] for run in done.runs], " runs")
     lines += [f"note: {words}" for words in done.left]
     if done.unmatched:
         lines.append(f"in no group, as the pattern does not match: {', '.join(done.unmatched)}")
@@ -118,16 +117,6 @@ def import_logs(
         "notes": {run.id: run.facts.get("notes", []) for run in done.runs},
     }
     return Carried(facts, lines, tuple(as_options(words) for words in done.problems))
-
-
-def _note_lines(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Each note once, with the number of runs that it is true of where that is not all."""
-    counts = Counter(chain.from_iterable(map(dict.fromkeys, notes.values())))
-    return [_note_line(note, count, len(notes)) for note, count in counts.items()]
-
-
-def _note_line(note: str, count: int, total: int) -> str:
-    return f"note: {note}" if count == total else f"note: in {count} of {total:,} runs: {note}"
 
 
 def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grokscope.terminal import one_line
@@ -78,6 +80,17 @@ def safe_console(**options: Any) -> "Console":
 def stdout_console() -> "Console":
     """Terminal width on a terminal, no wrapping elsewhere. Colors follow NO_COLOR."""
     return safe_console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
+
+
+def note_lines(notes: Collection[Iterable[str]], unit: str = "") -> list[str]:
+    """Each note once, given the notes of every source, with the number of sources that it is true of where that is not
+    all. `unit`: what they are, after a blank (`` runs``)."""
+    counts = Counter(chain.from_iterable(map(dict.fromkeys, notes)))
+    return [_note_line(note, count, len(notes), unit) for note, count in counts.items()]
+
+
+def _note_line(note: str, count: int, total: int, unit: str) -> str:
+    return f"note: {note}" if count == total else f"note: in {count} of {total:,}{unit}: {note}"
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

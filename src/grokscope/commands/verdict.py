@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of, require_named
-from grokscope.commands.output import Result, print_table
+from grokscope.commands.output import Result, note_lines, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
+from grokscope.progress import watched
 from grokscope.results.milestones import Milestone, Span
 from grokscope.results.record import plain
 from grokscope.results.verdict import VerdictRecord
@@ -84,7 +85,7 @@ class Judged(Result):
                 if len(rows) <= 3 or v.verdict is None:
                     console.print(verdict_line(v))
                     _show_neighbors(v, console)
-        for line in _note_lines(self.sources):
+        for line in note_lines([_notes(splits) for splits in self.sources.values()]):
             console.print(line)
 
 
@@ -105,17 +106,8 @@ def _show_neighbors(v: VerdictRecord, console: "Console") -> None:
         console.print("  with " + ", ".join(f"{k}: {name}" for k, name in other.items()))
 
 
-def _note_lines(sources: Mapping[str, Splits]) -> list[str]:
-    """Each note once, with the number of sources that it is true of where that is not all."""
-    counts: dict[str, int] = {}
-    for splits in sources.values():
-        for note in dict.fromkeys(chain.from_iterable(v.notes for v in splits.values())):
-            counts[note] = counts.get(note, 0) + 1
-    return [_note_line(note, count, len(sources)) for note, count in counts.items()]
-
-
-def _note_line(note: str, count: int, total: int) -> str:
-    return f"note: {note}" if count == total else f"note: in {count} of {total:,}: {note}"
+def _notes(splits: Splits) -> list[str]:
+    return list(chain.from_iterable(verdict.notes for verdict in splits.values()))
 
 
 def show_groups(console: "Console", logs: "JudgedLogs", unit: str = "steps") -> None:
@@ -239,8 +231,7 @@ def _each(listing: "Listing", criteria: "Criteria | None", columns: dict[str, An
 
     errors = {name: as_options(words) for name, words in listing.errors.items()}
     judged = Judged({}, errors, listing.left, unit=_unit(listing.sources, columns))
-    tick = Ticker("judged")
-    for done, source in enumerate(listing.sources, 1):
+    for source in watched(listing.sources, "judged"):
         if source.run is not None:
             try:
                 judged.sources[source.name] = _of_run(source.run, criteria)
@@ -252,7 +243,6 @@ def _each(listing: "Listing", criteria: "Criteria | None", columns: dict[str, An
                 judged.sources[source.name] = _records(log)
             else:
                 judged.errors[source.name] = as_options(log.error)
-        tick(done, len(listing.sources))
     require(bool(judged.sources), _summary(judged.errors))
     return judged
 
