@@ -14,6 +14,11 @@ FIT_ACCURACY = 0.99
 FIT_R2 = 0.9
 """Train R2 that counts as fitted: a tenth of the variance left."""
 
+Kind = Literal["classification", "regression"]
+USUAL_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.9}
+"""Held-out score from which a task counts as generalized, of logs and loops that state none. 0.95 is the usual mark of
+the grokking literature; an R2 of 0.9 leaves a tenth of the variance."""
+
 _SCORES: dict[str, tuple[str, float]] = {
     "classification": ("train_acc", FIT_ACCURACY),
     "regression": ("train_r2", FIT_R2),
@@ -46,7 +51,7 @@ def fit_step(rows: Sequence[Mapping[str, Any]], kind: str) -> int | None:
     return None if index is None else int(rows[index]["step"])
 
 
-def fit_rule(kind: Literal["classification", "regression"] | str) -> str:
+def fit_rule(kind: Kind | str) -> str:
     """The rule in words: ``train_acc >= 0.99``."""
     key, level = _SCORES[kind]
     return f"{key} >= {level:g}"

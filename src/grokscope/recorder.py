@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from grokscope.config import is_whole, require
 from grokscope.files import write_json
+from grokscope.fit_rule import USUAL_THRESHOLD, Kind
 from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
@@ -19,9 +20,6 @@ from grokscope.vocabulary.splits import NAMES
 
 OWN = "own"
 """Name of the task of recorded runs."""
-Kind = Literal["classification", "regression"]
-USUAL_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.9}
-"""Held-out score from which a task counts as generalized where nobody says it."""
 
 
 class Recorder:

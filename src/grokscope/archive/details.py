@@ -8,6 +8,7 @@ from typing import Any
 from grokscope import configio
 from grokscope.config import Cadence, Regime, RunConfig
 from grokscope.store import Run
+from grokscope.store.provenance import commit_in_words
 from grokscope.vocabulary.splits import in_order
 from grokscope.vocabulary.text import listed, plural
 
@@ -192,11 +193,6 @@ def _distinct(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values)) or "not recorded"
 
 
-def _commit(git: Mapping[str, Any]) -> str:
-    short = str(git.get("commit"))[:12]
-    return f"{short} with local changes" if git.get("dirty") else short
-
-
 def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
     records = [run.record.get("provenance") or {} for run, _ in members]
     packages: dict[str, dict[str, None]] = {}
@@ -207,7 +203,7 @@ def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
     versions = ", ".join(f"{name} {' and '.join(known)}" for name, known in packages.items()) or "not recorded"
     devices = _distinct(str(one["device"]) for one in records if one.get("device"))
     threads = _distinct(str(one["threads"]) for one in records if one.get("threads"))
-    commits = _distinct(_commit(one["git"]) for one in records if one.get("git"))
+    commits = _distinct(commit_in_words(one["git"]) for one in records if one.get("git"))
     return [f"Versions: {versions}.", "", f"Device {devices}, threads {threads}, commit {commits}."]
 
 

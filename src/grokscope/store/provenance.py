@@ -5,6 +5,7 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +27,12 @@ def provenance() -> dict[str, Any]:
         "packages": {name: v for name in _PACKAGES if (v := _version(name)) is not None},
         "git": _git(),
     }
+
+
+def commit_in_words(git: Mapping[str, Any]) -> str:
+    """``2b49780b1c3d with local changes``, of the commit that a run recorded."""
+    short = str(git.get("commit"))[:12]
+    return f"{short} with local changes" if git.get("dirty") else short
 
 
 def _version(name: str) -> str | None:

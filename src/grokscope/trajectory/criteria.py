@@ -6,8 +6,8 @@ from dataclasses import InitVar, asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from grokscope.config import is_whole
-from grokscope.fit_rule import FIT_ACCURACY, FIT_R2
-from grokscope.trajectory.series import Kind, Trajectory
+from grokscope.fit_rule import FIT_ACCURACY, FIT_R2, Kind
+from grokscope.trajectory.series import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)

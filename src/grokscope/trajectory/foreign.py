@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from grokscope.config import is_whole
+from grokscope.fit_rule import USUAL_THRESHOLD, Kind
 from grokscope.registry import nearest
 from grokscope.trajectory.logs.guess import suggest, unnamed
 from grokscope.trajectory.logs.joining import read_joined
 from grokscope.trajectory.logs.reading import is_several, read_table
 from grokscope.trajectory.logs.steps import Log, in_order
-from grokscope.trajectory.series import DEFAULT_THRESHOLD, FLOAT_TOLERANCE, MEASURED, Kind, Trajectory, r2
+from grokscope.trajectory.series import FLOAT_TOLERANCE, MEASURED, Trajectory, r2
 from grokscope.vocabulary.time_units import time_unit_of
 
 SOLE = "held_out"
@@ -116,7 +117,7 @@ def from_log(
         norm_groups=norms,
         measured={name: _finite(log.values(column)) for name, column in measures.items()},
         trivial={s: float(v) for s, v in trivials.items()},
-        threshold=DEFAULT_THRESHOLD[kind] if threshold is None else threshold,
+        threshold=USUAL_THRESHOLD[kind] if threshold is None else threshold,
         counted=counted,
         notes=tuple(notes),
         time_unit=time_unit_of(step),
@@ -136,7 +137,8 @@ def _norm(log: Log, column: str, squared: bool | None) -> np.ndarray:
             "norm_squared=False if not"
         )
     values = log.values(column)
-    for row in np.flatnonzero(values < 0):
+    if (values < 0).any():
+        row = int(np.argmax(values < 0))
         raise ValueError(f"{log.name}: {log.rows[row]}, column {column!r}: {values[row]:g} is no norm")
     return np.sqrt(values) if squared else values
 

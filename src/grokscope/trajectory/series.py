@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from grokscope.fit_rule import reaches
+from grokscope.fit_rule import USUAL_THRESHOLD, Kind, reaches
 from grokscope.registry import nearest
 from grokscope.trajectory.curves import roughness, running_median, wander
 from grokscope.vocabulary.column_table import REQUESTED
@@ -16,17 +16,10 @@ from grokscope.vocabulary.columns import describe
 from grokscope.vocabulary.text import whole
 from grokscope.vocabulary.time_units import STEPS
 
-Kind = Literal["classification", "regression"]
-
 FLOAT_TOLERANCE = 1e-6
 """Slack for accuracies known only as floats: a float32 mean of booleans can give 0.99999994 for all-correct and
 0.98999995 for 99 of 100. Accuracies known as counts are compared exactly (a correctly rounded c/n never crosses a
 decimal threshold)."""
-
-DEFAULT_THRESHOLD: dict[Kind, float] = {"classification": 0.95, "regression": 0.9}
-"""For logs that state none. 0.95 is the usual mark of the grokking literature; an R2 of 0.9 leaves a tenth of the
-variance."""
-
 
 EXPLODED = 1e20
 """A loss this large is as good as not finite, whatever the log began with."""
@@ -351,7 +344,7 @@ def from_run(run: RunLike) -> Trajectory:
         measured={k: v for k, v in metrics.items() if k in MEASURED or _on_request(k)},
         input_probe={s: float(p["acc"]) for s, p in (facts.get("input_probe") or {}).items()},
         trivial=_trivial_of(splits, kind),
-        threshold=float(facts.get("threshold") or DEFAULT_THRESHOLD[kind]),
+        threshold=float(facts.get("threshold") or USUAL_THRESHOLD[kind]),
         counted=frozenset(s for s in score if f"{s}_correct" in metrics),
         stopped=(getattr(run, "status", None) or {}).get("state") == "diverged",
         notes=tuple(f"split {s} has facts but no metrics" for s in splits if s not in score),

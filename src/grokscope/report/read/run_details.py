@@ -19,6 +19,7 @@ from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.subjects import differing, flat
 from grokscope.report.read.tables import why
 from grokscope.store.intervened import intervention_line, interventions_of
+from grokscope.store.provenance import commit_in_words
 from grokscope.store.run import Run
 from grokscope.vocabulary.text import plural
 
@@ -191,8 +192,7 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
     if machine := [str(provenance[k]) for k in ("processor", "platform") if provenance.get(k)]:
         out.append(("machine", ", ".join(machine)))
     if git := provenance.get("git"):
-        changes = " with local changes" if git.get("dirty") else ""
-        out.append(("git", f"{str(git.get('commit'))[:12]}{changes}"))
+        out.append(("git", commit_in_words(git)))
     if started := provenance.get("command"):
         parts = started if isinstance(started, list) else [started]
         out.append(("started as", " ".join(map(str, parts))))
