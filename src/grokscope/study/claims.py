@@ -136,9 +136,9 @@ def _judge(study: Study, saved: SavedResult, root: Path, problems: list[str]) ->
         problems.append(f"{saved.folder}: {runs} of it are not of this study file any more, and are left out")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of neighbors and of luck: the study's own report says them
-        rows, tested, standing = study.check(root), study.test(root), study.standing(root)
+        rows, standing, tested = answered = study.answered(root)
         sizes = study.effective_sizes(root)
-        different = None if gone else first_difference(saved.outcome, outcome_of(study, root))
+        different = None if gone else first_difference(saved.outcome, outcome_of(study, root, answered))
     if different is not None:
         problems.append(f"{saved.folder}: its rows do not say what its outcome.json says ({different}); what the rows "
                         "say counts")  # fmt: skip

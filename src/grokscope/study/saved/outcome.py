@@ -11,19 +11,23 @@ from grokscope.study.seen import STEPS, route, seen
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
+    from grokscope.study.check import CheckRow
     from grokscope.study.study import Study
+
+    Answered = tuple[list[CheckRow], str, Hypotheses]
 
 LEVELS = ("peak", "end", "final")
 """Of a verdict, beside its milestones."""
 
 
-def outcome_of(study: "Study", root: str | Path) -> SavedOutcome:
-    """Verdicts of the finished runs in a root, expectations, hypotheses and the count of runs.
+def outcome_of(study: "Study", root: str | Path, answered: "Answered | None" = None) -> SavedOutcome:
+    """Verdicts of the finished runs in a root, expectations, hypotheses and the count of runs. `answered` spares asking
+    `Study.answered` again.
 
     Raises:
         ValueError: as `Study.check` and `Study.test`.
     """
-    rows, standing, tested = study.answered(root)
+    rows, standing, tested = study.answered(root) if answered is None else answered
     verdicts = {}
     for s in watched(study.status(root), "judged"):
         if s.finished:
