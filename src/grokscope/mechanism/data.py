@@ -172,8 +172,7 @@ class Leakage(Check):
         count = int(learning.sum())
         if count < 3:
             return Answer("cannot tell", f"only {plural(count, 'row')} between the trivial predictor and the fit")
-        rows_ahead = int((held[learning] > train[learning] + self.ahead).sum())
-        ahead, low = rows_ahead / count, lowest_share(rows_ahead, count)
+        ahead, low = share_ahead(held[learning], train[learning], self.ahead)
         numbers = {"rows": float(count), "share_ahead": ahead, "share_low": low}
         evidence = f"held-out is ahead of train in {ahead:.0%} of the {count} rows in which train was being learned"
         return Answer(word_of(supports=low >= self.share, against=ahead <= 0.1), evidence, numbers, arm=DISJOINT)
@@ -185,6 +184,12 @@ DISJOINT = Arm(
     expects="held-out no longer rises with train",
     raises=False,
 )
+
+
+def share_ahead(held: np.ndarray, train: np.ndarray, by: float) -> tuple[float, float]:
+    """The share of rows in which held-out (t,) is ahead of train by so much, and what they speak for at least."""
+    count = int((held > train + by).sum())
+    return count / len(train), lowest_share(count, len(train))
 
 
 def lowest_share(count: int, n: int) -> float:
@@ -238,8 +243,7 @@ class EvaluationMode(Check):
         if len(train) < 3:
             return Answer("cannot tell", f"only {plural(len(train), 'row')} of the last quarter with both scores")
         gap = float(np.median(held - train))
-        rows_ahead = int((held > train + self.ahead).sum())
-        ahead, low = rows_ahead / len(train), lowest_share(rows_ahead, len(train))
+        ahead, low = share_ahead(held, train, self.ahead)
         numbers = {"share_ahead": ahead, "share_low": low, "median_gap": gap}
         evidence = (
             f"in the last quarter held-out is ahead of train in {ahead:.0%} of {len(train):,} rows (median {gap:+.3f})"

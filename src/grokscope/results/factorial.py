@@ -2,7 +2,7 @@
 interval."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from grokscope.results.record import Record
 from grokscope.results.seed_tests import interval_words, with_open_ends
@@ -98,3 +98,8 @@ class DesignResult(Record):
     """The design in a sentence, with what it confounds."""
     responses: tuple[Response, ...]
     """In the order of the study file."""
+
+
+def design_of(raw: Any) -> DesignResult | None:
+    """The designed study in plain data, as a report is given it; None for runs that no design laid out."""
+    return None if raw is None else DesignResult.from_dict(raw, "$.design")

@@ -30,19 +30,20 @@ def stamp(run: Run, state: str | None = None, metrics: list[int] | None = None) 
     Raises:
         ValueError: where the metrics are no regular file.
     """
-    if metrics is not None and state is not None:
-        size, mtime_ns, ctime_ns = metrics
-        now = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "diverged": state == "diverged"}
-        return now if size else None
+    size, mtime_ns, ctime_ns = metrics or _looked_at(run)
+    if not size:
+        return None
+    diverged = (state or run.status["state"]) == "diverged"
+    return {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "diverged": diverged}
+
+
+def _looked_at(run: Run) -> list[int]:
+    """Size, mtime and ctime of the metrics; a size of 0 where there are none."""
     try:
         stat = plain_file(run.path, METRICS).lstat()
     except FileNotFoundError:
-        return None
-    diverged = (state or run.status["state"]) == "diverged"
-    times = {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
-    if stat.st_size:
-        return {"size": stat.st_size, **times, "diverged": diverged}
-    return None
+        return [0, 0, 0]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def recall(run: Run, now: dict[str, Any] | None, *keys: str) -> Splits | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from grokscope.execute.protocol import Job
-from grokscope.execute.stacks import Unit, Way, arrange, usual_size
+from grokscope.execute.stacks import Stacking, Unit, Way, arrange, usual_size
 from grokscope.study.run_state import StudyRun
 from grokscope.train.stacked.alike import refusal, stack_key
 
@@ -45,8 +45,7 @@ class Together:
 
     def require(self, jobs: Sequence[Job]) -> None:
         """Raises ValueError, before anything trains, for runs that cannot be stacked although that was asked for."""
-        if self.way == "stacked":
-            arrange(jobs, self.way, self.size, measure=False)
+        Stacking(self.way, self.size).require(jobs)
 
     def _may_stack(self, study_run: StudyRun) -> bool:
         return not refusal(study_run.entry.config) and self.worth.get(self._kind(study_run), True)

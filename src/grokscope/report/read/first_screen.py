@@ -9,7 +9,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.read.summary import headline, stands, summarize
 from grokscope.report.read.survival import Arm, arms, median_words
 from grokscope.report.read.tables import expectation_rows, expectation_verdict
-from grokscope.results.factorial import DesignResult, Response
+from grokscope.results.factorial import Response, design_of
 from grokscope.results.hypothesis import HypothesisResult, results_of
 from grokscope.results.seed_tests import ENOUGH
 from grokscope.vocabulary.text import listed, number, plural
@@ -82,8 +82,8 @@ def _findings(
 def _effects(material: Material) -> list[str]:
     """Of a designed study, the effects on each response whose interval leaves out no effect, and the names of the
     others; nothing while runs are missing."""
-    raw = (material.study or {}).get("design")
-    responses = DesignResult.from_dict(raw, "$.design").responses if raw is not None else ()
+    design = design_of((material.study or {}).get("design"))
+    responses = design.responses if design is not None else ()
     return [_of_response(r) for r in responses if r.outcome == "told"][:ANSWERED]
 
 

@@ -17,7 +17,7 @@ from grokscope.report.sections.blocks import (
     Words,
     wide,
 )
-from grokscope.results.factorial import CellMiddle, DesignResult, FactorEffect, Response
+from grokscope.results.factorial import CellMiddle, FactorEffect, Response, design_of
 from grokscope.results.seed_tests import interval_words
 from grokscope.vocabulary.text import NONE, listed, number, plural
 
@@ -30,10 +30,9 @@ CAPTION = (
 
 def section(material: Material) -> Section | None:
     """None for runs that no design laid out."""
-    raw = (material.study or {}).get("design")
-    if raw is None:
+    design = design_of((material.study or {}).get("design"))
+    if design is None:
         return None
-    design = DesignResult.from_dict(raw, "$.design")
     blocks: list[Block] = [
         Words(design.says, "lead"),
         Bullets(list(design.factors)),

@@ -13,9 +13,9 @@ from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import FOLDED, Block, Group, Plots, Row, Table, Value, Words, wide
-from grokscope.report.sections.norms_and_ranks import ends, has, stack_panel
+from grokscope.report.sections.norms_and_ranks import ends, has, median_value, stack_panel
 from grokscope.vocabulary.splits import NAMES, SPEAKING, TRAIN
-from grokscope.vocabulary.text import NONE, plural
+from grokscope.vocabulary.text import plural
 
 Groups = Mapping[str, Sequence[Reading]]
 _LOOKS = (("held-1", ()), ("held-2", (5, 2)), ("held-4", (2.5, 1.5)), ("held-3", (6, 2, 1.2, 2)))
@@ -154,9 +154,4 @@ def _last(values: np.ndarray) -> float:
 
 
 def _middle(values: Sequence[float]) -> Value:
-    known = [v for v in values if np.isfinite(v)]
-    if not known:
-        return Value(NONE)
-    return Value(
-        number(float(np.median(known))), f"{number(min(known))} to {number(max(known))}" if len(known) > 1 else ""
-    )
+    return median_value([v for v in values if np.isfinite(v)], number)

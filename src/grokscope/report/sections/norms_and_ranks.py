@@ -1,6 +1,6 @@
 """Figures of a shortcut study: norms of weights and gradients by parameter group, ranks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,12 +90,15 @@ def _norms(title: str, members: Sequence[Reading], columns: Mapping[str, str], h
 
 def _growth(members: Sequence[Reading], column: str) -> Value:
     factors = [g for r in members if (g := growth_after_fit(r, column)) is not None]
-    if not factors:
+    return median_value(factors, factor2)
+
+
+def median_value(values: Sequence[float], shown: Callable[[float], str]) -> Value:
+    """The median, with the range where there are several."""
+    if not values:
         return Value(NONE)
-    return Value(
-        factor2(float(np.median(factors))),
-        f"{factor2(min(factors))} to {factor2(max(factors))}" if len(factors) > 1 else "",
-    )
+    spread = f"{shown(min(values))} to {shown(max(values))}" if len(values) > 1 else ""
+    return Value(shown(float(np.median(values))), spread)
 
 
 def factor2(value: float) -> str:

@@ -30,21 +30,10 @@ def trajectory_blocks(
     panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split)) is not None]
     if not panels:
         return []
-    said = (
-        "Accuracy on environments that training never saw: every run thin, the median of each group thick."
-        f"{_left_out(groups)}"
-    )
+    what = "Accuracy on environments that training never saw" + _lines_of(groups)
     key = group_key(list(material.groups()), drawn)
-    plots = Plots(
-        "trajectories",
-        panels,
-        key,
-        wide(panels),
-        2,
-        "ood_trajectories",
-        caption=said,
-    )
-    return [Words("Over the training", "h3"), Words(said), plots]
+    plots = Plots("trajectories", panels, key, wide(panels), 2, "ood_trajectories", caption=what)
+    return [Words("Over the training", "h3"), Words(what), plots]
 
 
 def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
@@ -54,21 +43,10 @@ def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Readi
     panels = [p for c, title in NORM_AND_RANK.items() if (p := _panel(material, title, logged[c], drawn, []))]
     if len(panels) < 2:
         return []
-    said = (
-        "Weight norm and effective rank over the training: every run thin, the median of each group thick."
-        f"{_left_out(groups)}"
-    )
+    what = "Weight norm and effective rank over the training" + _lines_of(groups)
     key = group_key(list(material.groups()), drawn)
-    plots = Plots(
-        "norm_and_rank",
-        panels,
-        key,
-        wide(panels),
-        2,
-        "norm_and_rank",
-        caption=said,
-    )
-    return [Words("Norm and rank side by side", "h3"), Words(said), plots]
+    plots = Plots("norm_and_rank", panels, key, wide(panels), 2, "norm_and_rank", caption=what)
+    return [Words("Norm and rank side by side", "h3"), Words(what), plots]
 
 
 def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -76,8 +54,10 @@ def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]]) -
     return [name for name in groups if any(runs[name] for runs in logged.values())][:LINES]
 
 
-def _left_out(groups: Mapping[str, Any]) -> str:
-    return f" Of {len(groups):,} groups the first {LINES} with data are drawn." if len(groups) > LINES else ""
+def _lines_of(groups: Mapping[str, Any]) -> str:
+    """What is thin and what is thick; and that not all groups have lines, where they are too many."""
+    few = f" Of {len(groups):,} groups the first {LINES} with data are drawn." if len(groups) > LINES else ""
+    return f": every run thin, the median of each group thick.{few}"
 
 
 def _of_split(
