@@ -1,6 +1,6 @@
-"""The table of the README on speed, and the figure of 1,024 seeds, made from benchmarks/results/gpu_*.json.
+"""Generate the speed table of the README and the figure of 1,024 seeds from benchmarks/results/gpu_*.json.
 
-Run: python benchmarks/gpu_tables.py, after benchmarks/gpu_results.py. A test compares the page with the files.
+Run: python benchmarks/gpu_tables.py, after benchmarks/gpu_results.py. A test compares the README with the files.
 """
 
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGE, FIGURE = ROOT / "README.md", ROOT / "docs" / "images" / "luck_of_the_seed.png"
+PAGE, FIGURE = ROOT / "README.md", ROOT / "docs" / "images" / "seed_variation.png"
 BEGIN, END = "<!-- from benchmarks/results: speed -->", "<!-- end -->"
 
 
 def results() -> dict[str, Any]:
-    """Part -> what it measured, and `stacked` and `many_runs`, measured on a CPU."""
+    """Results by benchmark part; `stacked` and `many_runs` were measured on a CPU."""
     names = ["gpu_a", "gpu_b", "gpu_c", "gpu_d", "gpu_e", "stacked", "many_runs"]
     folder = ROOT / "benchmarks" / "results"
     return {name: json.loads((folder / f"{name}.json").read_text())["result"] for name in names}
@@ -28,14 +28,14 @@ def table(found: dict[str, Any]) -> str:
 
 
 def gain(b: dict[str, Any]) -> str:
-    """What a user has of it, in a sentence."""
+    """One paragraph on what stacking gains a user."""
     runs, each = b["stacked"]["runs"], statistics.median(b["cpu"]["seconds"])
     hours, minutes = divmod(round(runs * each / 60), 60)
     return (
-        f"You get the distribution over a thousand seeds instead of three of them: on one GPU {runs:,} runs of modular "
-        f"addition train at once, to their verdicts, in {b['stacked_s']:.0f} s; one after the other on one CPU core, "
-        f"at the {_s(each)} of each, they would take {hours} h {minutes} min. What it shows: "
-        "[the luck of the seed](docs/how-to/gpus.md#the-luck-of-the-seed)."
+        f"You can measure the distribution over a thousand seeds instead of three. On one GPU, {runs:,} runs of "
+        f"modular addition train at once and are classified in {b['stacked_s']:.0f} s. One after the other on one CPU core, at "
+        f"{_s(each)} per run, they would take {hours} h {minutes} min. What the distribution looks like: "
+        "[variation between seeds](docs/how-to/gpus.md#variation-between-seeds)."
     )
 
 
@@ -43,15 +43,15 @@ def _seeds(b: dict[str, Any]) -> list[list[str]]:
     seconds = {mode: statistics.median(b[mode]["seconds"]) for mode in ("cpu", "eager", "alone")}
     runs, wall = b["stacked"]["runs"], b["stacked_s"]
     against = ", ".join(
-        f"{b[f'stacked_against_{mode}']:.0f} times {words}"
-        for mode, words in (("cpu", "one CPU core"), ("alone", "the card with one run at a time"))
+        f"{b[f'stacked_against_{mode}']:.0f} times {baseline}"
+        for mode, baseline in (("cpu", "one CPU core"), ("alone", "one run at a time on the GPU"))
     )
     return [
-        ["modular addition to its verdict, one run on one CPU core", _s(seconds["cpu"]), ""],
-        ["the same on the card, one at a time: steps eager, replayed", _pair(seconds, "eager", "alone"), ""],
+        ["one run of modular addition, trained and classified, on one CPU core", _s(seconds["cpu"]), ""],
+        ["the same on the GPU, one run at a time: eager steps, replayed steps", _pair(seconds, "eager", "alone"), ""],
         [
-            f"{runs:,} of them stacked, {b['processes']} processes on the card",
-            f"**{wall:.0f} s**, {wall / runs:.3f} s each ({against})",
+            f"{runs:,} such runs stacked, in {b['processes']} processes on the GPU",
+            f"**{wall:.0f} s**, {wall / runs:.3f} s per run (speedup: {against})",
             f"{b['target_s']} s, missed",
         ],
     ]
@@ -66,15 +66,15 @@ def _s(seconds: float) -> str:
 
 
 def _replayed(found: dict[str, Any]) -> list[list[str]]:
-    """How much sooner a replayed step comes, network by network."""
+    """Speedup of replayed over eager steps, by network."""
     small, resnet, codes = found["gpu_a"]["trials"], found["gpu_d"]["trials"], found["gpu_c"]["trials"]
     names = {"E1": "modular addition", "digits": "digits", "small-resnet": "small ResNet"}
-    ratios = [f"{words} {small[name]['ratio']:.1f}" for name, words in names.items()]
+    ratios = [f"{label} {small[name]['ratio']:.1f}" for name, label in names.items()]
     ratios.append(f"with stain jitter {small['small-resnet, stain jitter']['ratio']:.1f}")
     both = (resnet[f"standard, {precision}"]["ratio"] for precision in ("float32", "tf32"))
     ratios.append("ResNet-18 {:.1f} (TF32 {:.1f})".format(*both))
     ratios.append(f"m-height network in TF32 {codes['tf32']['ratio']:.1f}")
-    return [["replayed step over eager step, weights the same bit for bit, times as fast", ", ".join(ratios), ""]]
+    return [["speedup of replayed over eager steps (bit-identical weights)", ", ".join(ratios), ""]]
 
 
 def _rates(found: dict[str, Any]) -> list[list[str]]:
@@ -84,20 +84,20 @@ def _rates(found: dict[str, Any]) -> list[list[str]]:
     step, whole = c["trials"]["tf32"]["share_of_tf32"], c["share_of_tf32_with_evaluation"]
     return [
         [
-            "ResNet-18 at 96 pixels, batch 32, steps/s alone: eager, replayed, replayed in TF32",
+            "ResNet-18 at 96 pixels, batch 32, steps/s without evaluation: eager, replayed, replayed in TF32",
             ", ".join(f"{rate:.0f}" for rate in rates.values()),
             f"{target}; {_outcome(rates['float32', 'graph'], target)} in float32, "
             f"{_outcome(rates['tf32', 'graph'], target)} in TF32",
         ],
         [
             f"m-heights, {c['parameters']:,} parameters, batch 4,096, evaluated every 5 epochs",
-            f"{c['trained']['steps_per_s']:.0f} steps/s; {_percent(step)} of the card's TF32 rate in a step, "
-            f"{_percent(whole)} with evaluation",
+            f"{c['trained']['steps_per_s']:.0f} steps/s; {_percent(step)} of the GPU's TF32 peak rate without "
+            f"evaluation, {_percent(whole)} with it",
             f"{100 * c['target_share']:.0f} %, {_outcome(step, c['target_share'])}",
         ],
         [
-            f"synthetic hospitals, {e['processes']} processes on the card, evaluation included",
-            f"{e['steps_per_s']:.0f} steps/s in all",
+            f"synthetic hospitals, {e['processes']} processes on the GPU, including evaluation",
+            f"{e['steps_per_s']:.0f} steps/s in total",
             "",
         ],
     ]
@@ -116,34 +116,43 @@ def _percent(share: float) -> str:
 
 
 def _cpu(stacked: dict[str, Any]) -> list[list[str]]:
-    """Of another machine, without a card."""
+    """Stacked runs on a different machine, without a GPU."""
     aim = stacked["target"]
     row = next(row for row in stacked["batches of 32"] if row["K"] == aim["K"])
     whole = stacked["whole runs, batches of 32"]
     return [
         [
-            f"{row['K']} runs stacked on one CPU core, batches of {aim['batch']} (another machine)",
-            f"{row['ratio']:.1f} times as many steps; whole runs {whole['ratio']:.1f} times as fast",
+            f"{row['K']} runs stacked on one CPU core, batches of {aim['batch']} (different machine)",
+            f"steps {row['ratio']:.1f} times, whole runs {whole['ratio']:.1f} times as fast",
             f"{aim['ratio']} times, {_outcome(row['ratio'], aim['ratio'])} for steps",
         ]
     ]
 
 
 def _many(many: dict[str, Any]) -> list[list[str]]:
-    """What questions about many finished runs cost."""
+    """CPU time of queries over many finished runs."""
     costs, targets = many["questions"], many["target_s"]
-    said = [f"{name} {_s(cost['cpu_s'])}" for name, cost in costs.items()]
-    missed = [name for name, cost in costs.items() if cost["cpu_s"] >= targets[name]]
-    open_ = [f"{name} ({targets[name]} s) not measured" for name in many["not_measured"]]
+    times = [f"{_query(name)} {_s(cost['cpu_s'])}" for name, cost in costs.items()]
+    missed = [
+        _query(name) + (f" ({targets[name]} s)" if targets[name] != 5 else "")
+        for name, cost in costs.items()
+        if cost["cpu_s"] >= targets[name]
+    ]
+    unmeasured = [f"{name} ({targets[name]} s) not measured" for name in many["not_measured"]]
     outcome = f"missed by {', '.join(missed)}" if missed else "reached"
     peak = max(cost["peak_mb"] for cost in costs.values())
-    where = f"another machine, with a load of {many['load'][0]:.0f}"
-    words = f"{many['runs']:,} finished runs, CPU time of each question, with Python's start ({where})"
-    return [[words, f"{', '.join(said)}; at most {peak:,.0f} MB", "; ".join([f"5 s, {outcome}", *open_])]]
+    machine = f"different machine, load {many['load'][0]:.0f}"
+    what = f"queries over {many['runs']:,} finished runs, CPU time including the start of Python ({machine})"
+    return [[what, f"{', '.join(times)}; at most {peak:,.0f} MB", "; ".join([f"5 s, {outcome}", *unmeasured])]]
+
+
+def _query(name: str) -> str:
+    """The name of a query without commas, since names are listed with commas between them."""
+    return name.replace(", no index yet", " without an index").replace("ls again", "repeated ls")
 
 
 def with_table(page: str, found: dict[str, Any]) -> str:
-    """The page with its table made anew. Raises ValueError for a page without its marks."""
+    """The page with its table regenerated. Raises ValueError for a page without the markers."""
     before, mark, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (mark and end):
@@ -152,7 +161,7 @@ def with_table(page: str, found: dict[str, Any]) -> str:
 
 
 def draw(b: dict[str, Any], path: Path) -> None:
-    """When each of the stacked seeds generalized, and the single runs on the CPU below them."""
+    """Histogram of T_gen over the stacked seeds, with the single runs on the CPU below it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -164,7 +173,7 @@ def draw(b: dict[str, Any], path: Path) -> None:
     axes.bar(list(counts), list(counts.values()), width=9, color="#4c72b0", label=f"{b['stacked']['runs']:,} on a GPU")
     axes.plot(alone, [-4] * len(alone), "|", color="#c44e52", markersize=10, label=f"{len(alone)} on a CPU")
     axes.axvline(b["stacked"]["T_gen"]["median"], color="black", linewidth=1, linestyle=":", label="median, GPU")
-    axes.set(xlabel="T_gen, steps", ylabel="seeds", title="One setting, one difference: the seed")
+    axes.set(xlabel="T_gen, steps", ylabel="seeds", title="Time to generalize: same settings, different seeds")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -174,7 +183,7 @@ def main() -> None:
     found = results()
     PAGE.write_text(with_table(PAGE.read_text(), found))
     draw(found["gpu_b"], FIGURE)
-    print(f"the table in {PAGE} and {FIGURE}")
+    print(f"wrote the table in {PAGE} and {FIGURE}")
 
 
 if __name__ == "__main__":
