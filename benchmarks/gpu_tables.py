@@ -33,8 +33,8 @@ def gain(b: dict[str, Any]) -> str:
     hours, minutes = divmod(round(runs * each / 60), 60)
     return (
         f"You can measure the distribution over a thousand seeds instead of three. On one GPU, {runs:,} runs of "
-        f"modular addition train at once and are classified in {b['stacked_s']:.0f} s. One after the other on one CPU core, at "
-        f"{_s(each)} per run, they would take {hours} h {minutes} min. What the distribution looks like: "
+        f"modular addition train at once and are classified in {b['stacked_s']:.0f} s. One after the other on one CPU "
+        f"core, at {_s(each)} per run, they would take {hours} h {minutes} min. What the distribution looks like: "
         "[variation between seeds](docs/how-to/gpus.md#variation-between-seeds)."
     )
 
