@@ -18,7 +18,7 @@ from grokscope.config import Regime
 from grokscope.measure.groups import find_head, group_norms
 from grokscope.measure.hidden import Hidden, hidden_layers
 from grokscope.measure.logits import margins, softmax_collapse
-from grokscope.measure.probe import ProbeScores, probe_rows, probe_scores
+from grokscope.measure.probe import ProbeScores, input_features, probe_rows, probe_scores
 from grokscope.measure.spectra import spectra
 
 CHUNK = 4096
@@ -32,6 +32,9 @@ HIDDEN_ROWS = 256
 
 RANK_ROWS = 512
 """Spectra use at most this many training rows, always the same ones: dimension counts compare at equal n only."""
+
+INPUT_NUMBERS = 30_000_000
+"""Numbers in the matrix of raw inputs of one split that is probed: 120 MB of float32. Large images use fewer rows."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,31 @@ def _score_columns(scores: Mapping[str, ProbeScores]) -> dict[str, Tensor | floa
         front = f"{name}_probe"
         out |= {f"{front}_acc": s.correct / s.n, f"{front}_low": s.low, f"{front}_high": s.high}
     return out
+
+
+def input_probe(splits: Mapping[str, TensorSplit], classes: int) -> dict[str, dict[str, float]]:
+    """What the probe of each row reads from the raw input, per held-out split: accuracy, and its range over the probe's
+    strengths. The baseline of every ``{split}_probe_acc``."""
+    vocabulary = _vocabulary(splits)
+    read = {}
+    for name, split in splits.items():
+        width = max(split.x[0].numel(), 1) * max(vocabulary, 1)
+        rows = probe_rows(name, len(split.y), max(INPUT_NUMBERS // width, 200)).to(split.x.device)
+        read[name] = (input_features(split.x[rows], vocabulary), split.y[rows])
+    train, labels = read.pop("train")
+    scores = probe_scores(train, labels, read, classes)
+    return {
+        name: {"acc": s.correct.item() / s.n, "low": s.low.item(), "high": s.high.item(), "n": s.n}
+        for name, s in scores.items()
+    }
+
+
+def _vocabulary(splits: Mapping[str, TensorSplit]) -> int:
+    """Number of different tokens, 0 where inputs are no tokens."""
+    x = splits["train"].x
+    if x.is_floating_point() or x.dtype == torch.uint8:
+        return 0
+    return max(int(split.x.max()) for split in splits.values()) + 1
 
 
 def _rank_rows(n: int) -> Tensor:

@@ -21,7 +21,6 @@ from grokscope.components import Measurement
 from grokscope.config import Hardware, Regime, RunConfig
 from grokscope.measure import irm
 from grokscope.measure.groups import depends_on_batch, group_norms, parameter_groups
-from grokscope.measure.probe import input_features, probe_rows, probe_scores
 from grokscope.results.predictions import Predictions
 from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
@@ -38,6 +37,7 @@ from grokscope.train.evaluate import (
     forward,
     forward_with_features,
     has_hidden_layer,
+    input_probe,
     split_metrics,
     to_row,
 )
@@ -53,9 +53,6 @@ from grokscope.train.step_choice import StepChoice, choose_step
 
 SHOWN_PREDICTIONS = 2000
 """Points of a figure of predicted against true."""
-
-INPUT_NUMBERS = 30_000_000
-"""Numbers in the matrix of raw inputs of one split that is probed: 120 MB of float32. Large images use fewer rows."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -491,25 +488,7 @@ class TorchEngine:
         probe's strengths. Empty in regression. The baseline of every `{split}_probe_acc`."""
         if self.loss.targets == "real":
             return {}
-        vocabulary = self._vocabulary()
-        read = {}
-        for name, split in self.splits.items():
-            width = max(split.x[0].numel(), 1) * max(vocabulary, 1)
-            rows = probe_rows(name, len(split.y), max(INPUT_NUMBERS // width, 200)).to(self.device)
-            read[name] = (input_features(split.x[rows], vocabulary), split.y[rows])
-        train, labels = read.pop("train")
-        scores = probe_scores(train, labels, read, self.classes)
-        return {
-            name: {"acc": s.correct.item() / s.n, "low": s.low.item(), "high": s.high.item(), "n": s.n}
-            for name, s in scores.items()
-        }
-
-    def _vocabulary(self) -> int:
-        """Number of different tokens, 0 where inputs are no tokens."""
-        x = self.splits["train"].x
-        if x.is_floating_point() or x.dtype == torch.uint8:
-            return 0
-        return max(int(split.x.max()) for split in self.splits.values()) + 1
+        return input_probe(self.splits, self.classes)
 
     def predictions(self) -> Predictions | None:
         """Of a regression, predicted against true on a held-out split, at most `SHOWN_PREDICTIONS` examples evenly
