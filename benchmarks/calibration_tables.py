@@ -1,7 +1,7 @@
-"""The tables of docs/explanation/dissection.md that quote the shipped calibration, made from it.
+"""Generate the tables of docs/explanation/dissection.md from the shipped calibration.
 
-Run: python benchmarks/calibration_tables.py, after benchmarks/calibration.py has not done it already. A test compares
-the page with the file.
+Run: python benchmarks/calibration_tables.py (benchmarks/calibration.py also does this at its end). A test compares the
+page with the file.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "dissection.md"
 BEGIN, END = "<!-- from calibration.json: {name} -->", "<!-- end -->"
 LEVEL = 0.05
 
-WORDS = {
+LABELS = {
     "none": "nothing",
     "correlated, none": "nothing, task and hospital correlated",
     "two hospitals, none": "nothing, two hospitals",
     "small hospital, none": "nothing, two hospitals, one with a fifth of the patients",
-    "few groups, none": "nothing, six patients to a hospital",
-    "few groups, two hospitals, none": "nothing, two hospitals, eight patients to each",
-    "few groups, five hospitals, none": "nothing, five hospitals, six patients to each",
+    "few groups, none": "nothing, six patients per hospital",
+    "few groups, two hospitals, none": "nothing, two hospitals, eight patients per hospital",
+    "few groups, five hospitals, none": "nothing, five hospitals, six patients per hospital",
     "wide, none": "nothing, 512 features of 1,000 examples",
     "unused": "shortcut that the head ignores",
     "correlated, unused": "the same, task and hospital correlated",
@@ -37,7 +37,7 @@ WORDS = {
     "two hospitals": "two hospitals",
     "small hospital": "one hospital with a fifth of the patients",
     "unequal scales": "neurons of unequal scale",
-    "few groups": "six patients to a hospital",
+    "few groups": "six patients per hospital",
     "wide": "512 features of 1,000 examples",
     "separation 0.5": "separation of 0.5 SD",
     "separation 1": "separation of 1 SD",
@@ -45,7 +45,7 @@ WORDS = {
     "separation 2": "separation of 2 SD",
     "separation 3": "separation of 3 SD",
 }
-"""Conditions in the order of the tables, in words."""
+"""Labels of the conditions, in the order of the tables."""
 
 FLAGS = {
     "decodable": "decodable",
@@ -59,28 +59,28 @@ FLAGS = {
 
 
 def null_table(calibration: Calibration) -> str:
-    """Where every yes but the first is false."""
+    """Rates where nothing is used: every detection except of an ignored shortcut is a false positive."""
     idle = {name: c for name, c in calibration.conditions.items() if c.nothing_used}
     header = ["planted", "plantings", *FLAGS.values()]
     rows = [
-        [_words(name, c), str(c.seeds), *(_share(c.rates[flag][0]) for flag in FLAGS)] for name, c in _ordered(idle)
+        [_label(name, c), str(c.seeds), *(_share(c.rates[flag][0]) for flag in FLAGS)] for name, c in _ordered(idle)
     ]
     return "\n\n".join([_table(header, rows), verdict(idle)])
 
 
 def power_table(calibration: Calibration) -> str:
-    """Where every yes is a hit."""
+    """Rates where the shortcut is used: every detection is a true positive."""
     flags = ("decodable", "m4_leace", "m5", "m6")
-    header = ["planted", *(FLAGS[flag] for flag in flags), FLAGS["used_cell"], "form given"]
+    header = ["planted", *(FLAGS[flag] for flag in flags), FLAGS["used_cell"], "reported form"]
     rows = []
     for name, c in _ordered({n: c for n, c in calibration.conditions.items() if not c.nothing_used}):
         used = f"{round(c.rates['used_cell'][0] * c.seeds)} of {c.seeds}"
-        rows.append([_words(name, c), *(_share(c.rates[flag][0]) for flag in flags), used, _forms(c)])
+        rows.append([_label(name, c), *(_share(c.rates[flag][0]) for flag in flags), used, _forms(c)])
     return _table(header, rows)
 
 
 def verdict(idle: dict[str, Condition]) -> str:
-    """Which cells are above the level beyond doubt: exact one-sided binomial tests, corrected over all cells (Holm)."""
+    """Which cells are significantly above the level: exact one-sided binomial tests, corrected over all cells (Holm)."""
     from scipy.stats import binomtest
     from statsmodels.stats.multitest import multipletests
 
@@ -92,7 +92,7 @@ def verdict(idle: dict[str, Condition]) -> str:
     ]
     rejected = multipletests([p for *_, p in cells], alpha=LEVEL, method="holm")[0]
     above = [
-        f"{FLAGS[f]} where there is {WORDS[n]} ({_share(s)})"
+        f"{FLAGS[f]} where there is {LABELS[n]} ({_share(s)})"
         for (n, f, s, _), r in zip(cells, rejected, strict=True)
         if r
     ]
@@ -103,21 +103,21 @@ def verdict(idle: dict[str, Condition]) -> str:
         )
     return (
         f"No cell of these {len(cells)} is above the level of {_share(LEVEL)} after Holm's correction; the "
-        f"highest share is {_share(highest[2])} ({FLAGS[highest[1]]}, {WORDS[highest[0]]})."
+        f"highest share is {_share(highest[2])} ({FLAGS[highest[1]]}, {LABELS[highest[0]]})."
     )
 
 
 def _ordered(conditions: dict[str, Condition]) -> list[tuple[str, Condition]]:
-    return [(name, conditions[name]) for name in WORDS if name in conditions]
+    return [(name, conditions[name]) for name in LABELS if name in conditions]
 
 
-def _words(name: str, condition: Condition) -> str:
+def _label(name: str, condition: Condition) -> str:
     old = "" if condition.rules == RULES else f" (rules {condition.rules})"
-    return WORDS[name] + old
+    return LABELS[name] + old
 
 
 def _share(share: float) -> str:
-    """Two digits, without the zero before the point."""
+    """Two decimals without the leading zero."""
     return f"{share:.2f}".removeprefix("0")
 
 
@@ -136,7 +136,7 @@ TABLES = {"nothing is used": null_table, "it is used": power_table}
 
 
 def with_tables(page: str, calibration: Calibration) -> str:
-    """The page with its tables made anew. Raises ValueError for a page without their marks."""
+    """The page with its tables regenerated. Raises ValueError for a page without their markers."""
     for name, make in TABLES.items():
         begin = BEGIN.format(name=name)
         before, mark, rest = page.partition(begin)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from calibration_tables import PAGE, WORDS, null_table, verdict, with_tables
+from calibration_tables import LABELS, PAGE, null_table, verdict, with_tables
 
 from grokscope.dissect.calibrate import PLANTED
 from grokscope.results.calibration import shipped
@@ -14,8 +14,8 @@ def test_the_page_says_what_the_shipped_calibration_says():
     assert with_tables(page, shipped()) == page, "run: python benchmarks/calibration_tables.py"
 
 
-def test_every_condition_has_words():
-    assert WORDS.keys() == PLANTED.keys()
+def test_every_condition_has_a_label():
+    assert LABELS.keys() == PLANTED.keys()
 
 
 def test_another_number_changes_the_page():
