@@ -80,7 +80,7 @@ def power_table(calibration: Calibration) -> str:
 
 
 def verdict(idle: dict[str, Condition]) -> str:
-    """Which cells are significantly above the level: exact one-sided binomial tests, corrected over all cells (Holm)."""
+    """Cells significantly above the level: exact one-sided binomial tests, corrected over all cells (Holm)."""
     from scipy.stats import binomtest
     from statsmodels.stats.multitest import multipletests
 
