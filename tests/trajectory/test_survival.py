@@ -1,6 +1,7 @@
 """Survival over seeds against closed forms, hand-worked cases and exhaustive permutation."""
 
 import json
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from trajectory_shapes import FINE_STEP, grokked, memorized, trajectory
 
+import grokscope.trajectory.logrank  # noqa: F401 - its name is also that of a function
 from grokscope.trajectory import delays_of, from_milestones, km, logrank, milestones, survival, times_of
+
+LOGRANK = sys.modules["grokscope.trajectory.logrank"]
 
 # Remission times of the 6-MP group, Freireich et al. 1963: the textbook example of the estimator.
 FREIREICH = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
@@ -201,3 +205,30 @@ def test_from_trajectories_to_a_curve():
     assert delays.at[0] == times.at[0] - 40
     assert delays.at[3] == 1500 - 40
     assert survival(times).median == times.at[2]
+
+
+def test_many_runs_are_relabeled_by_how_often_a_group_gets_each_score():
+    """The same distribution as relabeling run by run, which scipy does: both estimate one p from 20,000 draws."""
+    rng = np.random.default_rng(3)
+    runs = LOGRANK.RELABELED // 2 + 100
+    for later in (0, 1, 2):  # planted: nothing, and a little
+        both = np.r_[rng.integers(1, 40, runs), rng.integers(1, 40, runs) + later * (rng.random(runs) < 0.5)]
+        seen = rng.random(2 * runs) < 0.9
+        result = logrank((both[:runs], seen[:runs]), (both[runs:], seen[runs:]))
+        scores = LOGRANK._scores(LOGRANK.exact_times(both, seen))
+        wanted = stats.permutation_test(
+            (scores[:runs], scores[runs:]), lambda x, y, axis: x.sum(axis=axis), vectorized=True, n_resamples=20_000,
+            rng=np.random.default_rng(8),
+        ).pvalue  # fmt: skip
+        assert result.p == pytest.approx(wanted, abs=5 * np.sqrt(max(wanted, 1e-3) / 20_000))
+        assert result.smallest_p == 2 / 20_001
+
+
+def test_drawn_labels_of_equal_groups_reject_no_more_often_than_their_level_says():
+    rng = np.random.default_rng(4)
+    values = np.round(rng.normal(size=30), 3)
+    rejected = 0
+    for i in range(200):
+        scores = rng.permutation(np.repeat(values, 40))
+        rejected += LOGRANK._drawn_p(scores - scores.mean(), 500, i) <= 0.05
+    assert stats.binomtest(rejected, 200, 0.05).pvalue > 1e-3

@@ -15,6 +15,7 @@ from grokscope.trajectory import (
     from_log,
     loss_spikes,
     norm_collapses,
+    onset,
     slingshots,
     spike_links,
     transition,
@@ -22,6 +23,7 @@ from grokscope.trajectory import (
     verdict,
 )
 from grokscope.trajectory.event import trailing_median
+from grokscope.trajectory.loss_spikes import _trailing_jitter
 from grokscope.trajectory.onset import judged_from
 from grokscope.trajectory.peak_bias import ar1
 
@@ -333,3 +335,28 @@ def test_what_a_log_cannot_show_is_said():
     assert set(unseen(with_loss(np.ones(20), norm=np.ones(20)))) == set()
     assert set(unseen(with_loss(np.ones(20), head=np.ones(20)))) == {"norm collapse"}
     assert events(early_peak())[0].kind == "transition"
+
+
+@pytest.mark.parametrize("rows", [3, 9, 11, 40, 51, 130])
+def test_medians_of_what_came_before_are_those_of_numpy(rows):
+    """At the begin of a log, where fewer rows precede than the window holds, each row has a median of its own."""
+    x = np.random.default_rng(rows).normal(size=rows).round(1)  # with ties
+    median, jitter = trailing_median(x, 10), _trailing_jitter(x, 50, 10)
+    for i in range(rows):
+        before, far = x[max(i - 10, 0) : i], x[max(i - 50, 0) : i]
+        assert median[i] == (np.median(before) if len(before) >= 5 else np.inf)
+        robust = 1.4826 * np.median(np.abs(far - np.median(far))) if len(far) >= 10 else 0.0
+        assert jitter[i] == robust
+
+
+def test_where_judging_begins_is_worked_out_once_for_all_kinds_of_events(monkeypatch):
+    t = grokked()
+    asked: list[str] = []
+    original = onset.plateau_from
+    monkeypatch.setattr(onset, "plateau_from", lambda t, split, c: asked.append(split) or original(t, split, c))
+    first = events(t)
+    assert asked == t.splits
+    assert events(t) == first
+    assert asked == t.splits
+    assert judged_from(t, criteria=Criteria(fit=0.9)) is not None
+    assert len(asked) == 2  # other thresholds are other questions

@@ -50,11 +50,25 @@ def trailing_median(values: np.ndarray, window: int) -> np.ndarray:
     """Median of the `window` values before each (t,) -> (t,); inf, which nothing exceeds, where fewer than half
     precede."""
     out = np.full(len(values), np.inf)
-    for i in range((window + 1) // 2, min(window, len(values))):
-        out[i] = np.median(values[:i])
+    first, full = (window + 1) // 2, min(window, len(values))
+    if full > first:
+        out[first:full] = middles(beginnings(values, first, full), np.arange(first, full))
     if len(values) > window:
         out[window:] = np.median(np.lib.stride_tricks.sliding_window_view(values[:-1], window), axis=1)
     return out
+
+
+def beginnings(values: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """(stop - first, stop - 1): in row i the first + i values that come first, and inf behind them."""
+    counts = np.arange(first, stop)[:, None]
+    return np.where(np.arange(stop - 1) < counts, values[: stop - 1], np.inf)
+
+
+def middles(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The median of each row's `counts` (n,) smallest values, all of which are finite (n, t) -> (n,)."""
+    ordered = np.sort(rows, axis=1)
+    each = np.arange(len(rows))
+    return (ordered[each, (counts - 1) // 2] + ordered[each, counts // 2]) / 2
 
 
 def event_of(

@@ -6,7 +6,15 @@ import numpy as np
 
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.curves import Stretch, stretches
-from grokscope.trajectory.event import Event, event_of, logged, norm_change, trailing_median
+from grokscope.trajectory.event import (
+    Event,
+    beginnings,
+    event_of,
+    logged,
+    middles,
+    norm_change,
+    trailing_median,
+)
 from grokscope.trajectory.onset import first_judged
 from grokscope.trajectory.peak_bias import ROUNDING
 from grokscope.trajectory.series import Trajectory
@@ -141,8 +149,11 @@ def _trailing_jitter(away: np.ndarray, scale: int, fewest: int) -> np.ndarray:
     """Robust standard deviation of the `scale` values before each (t,) -> (t,); 0, so that others decide, where fewer
     than `fewest` precede."""
     out = np.zeros(len(away))
-    for i in range(fewest, min(scale, len(away))):
-        out[i] = _robust(away[:i])
+    full = min(scale, len(away))
+    if full > fewest:
+        begun, counts = beginnings(away, fewest, full), np.arange(fewest, full)
+        spread = np.abs(begun - middles(begun, counts)[:, None])
+        out[fewest:full] = 1.4826 * middles(spread, counts)
     if len(away) > scale:
         windows = np.lib.stride_tricks.sliding_window_view(away[:-1], scale)
         middle = np.median(windows, axis=1)[:, None]

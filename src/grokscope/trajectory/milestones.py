@@ -47,6 +47,13 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     """
     criteria = criteria or Criteria()
     split = trajectory.split(split)
+    key = (Milestones, split, *(getattr(criteria, name) for name in READS))
+    if key not in trajectory.known:
+        trajectory.known[key] = _milestones(trajectory, split, criteria)
+    return trajectory.known[key]
+
+
+def _milestones(trajectory: Trajectory, split: str, criteria: Criteria) -> Milestones:
     held, fit, goal = trajectory.curve(split), mark(trajectory, "train", criteria), mark(trajectory, split, criteria)
     above = runs_of(goal.holds, criteria.in_a_row)
     runs = stretches(above, criteria.dwell)

@@ -59,6 +59,13 @@ def judged_from(trajectory: Trajectory, split: str | None = None, criteria: Crit
     split = trajectory.split(split)
     if not (scored(trajectory.train) and scored(trajectory.held_out[split])):
         return None
+    key = (judged_from, split, criteria)
+    if key not in trajectory.known:  # every kind of event asks for it
+        trajectory.known[key] = _judged_from(trajectory, split, criteria)
+    return trajectory.known[key]
+
+
+def _judged_from(trajectory: Trajectory, split: str, criteria: Criteria) -> float | None:
     fit = milestones(trajectory, split, criteria).T_fit
     steps = [] if fit.censored else [fit.at]
     plateau = plateau_from(trajectory, split, criteria)

@@ -203,6 +203,12 @@ class Trajectory:
     def _curves(self) -> dict[str, Curve]:
         return {}
 
+    @cached_property
+    def known(self) -> dict[Any, Any]:
+        """What was read off it, by what it was read with: a verdict and its events ask for the same things many
+        times."""
+        return {}
+
     def evaluated(self, split: str) -> bool:
         """Whether `train` or a held-out split was ever evaluated."""
         values = self.train if split == "train" else self.held_out[self.split(split)]
