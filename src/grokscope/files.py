@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import pwd
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from grokscope.limits import MAX_DEPTH, check_depth, too_deep, whole_number
 
 class NotPlain(ValueError):
     """A link, FIFO, socket or device where a file or folder of a run should be. It was not opened."""
+
+
+class NotWritable(ValueError):
+    """This user may not write there. The message says whose it is, and what people who share runs need."""
 
 
 _guards: dict[str, Callable[[], None]] = {}
@@ -94,6 +99,41 @@ def explain_full_disk(error: BaseException, path: Path) -> None:
                 f"no space left to write {path}; what was saved before is intact: free space, then run again",
             ) from error
         cause = cause.__cause__ or cause.__context__
+
+
+def explain_denied(error: BaseException, path: Path) -> None:
+    """Raise NotWritable where `error` means that this user, or nobody, may write below `path`; otherwise do nothing."""
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        raise NotWritable(f"{path}: this file system is read-only, so nothing can be trained here") from None
+    if isinstance(error, PermissionError):
+        raise NotWritable(
+            f"{path}: this user may not write here ({_owner(_present(path))}); people who share runs need a group in "
+            "common, write permission for it (chmod -R g+w) and umask 002"
+        ) from None
+
+
+def require_may_write(folder: Path) -> None:
+    """Raise NotWritable where this user may not make or change files in `folder`, or make it where it is not there."""
+    present = _present(folder)
+    if present.is_dir() and not os.access(present, os.W_OK | os.X_OK):
+        read_only = os.statvfs(present).f_flag & os.ST_RDONLY
+        explain_denied(OSError(errno.EROFS, "") if read_only else PermissionError(), folder)
+
+
+def _present(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    path = Path(os.path.abspath(path))
+    return next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+
+
+def _owner(path: Path) -> str:
+    """``alice's, drwxr-xr-x``."""
+    facts = path.lstat()
+    try:
+        name = pwd.getpwuid(facts.st_uid).pw_name
+    except KeyError:
+        name = f"user {facts.st_uid}"
+    return f"{name}'s, {stat.filemode(facts.st_mode)}"
 
 
 def to_json(data: Any, indent: int | None = None) -> str:

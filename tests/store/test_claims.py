@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from grokscope.files import require_writable, write_json
-from grokscope.store import claims, lock
+from grokscope.files import NotWritable, require_may_write, require_writable, write_json
+from grokscope.store import Run, claims, lock
 from grokscope.store.claims import ClaimLost, Held
 from grokscope.store.metrics import MetricsWriter, read_rows
 
@@ -232,3 +236,170 @@ def test_a_claim_that_the_disk_had_no_room_for_keeps_nobody_out(tmp_path, monkey
     assert not list(tmp_path.glob(".claim-*"))
     with lock.claimed(tmp_path) as claim:
         assert claim.number == 1
+
+
+# -- several people ---------------------------------------------------------------------------------------------------
+
+
+def modes(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_says_who_may_take_a_run_over(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        with lock.claimed(tmp_path) as claim:
+            claim.silent_s()
+    finally:
+        os.umask(before)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", ".clock", ".claim-000001.json"}
+    assert modes(tmp_path) == {mode}
+
+
+@pytest.fixture
+def shared_folder():
+    """A folder that other users reach; those of pytest are its user's alone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as two users")
+    folder = Path(tempfile.mkdtemp(prefix="shared-"))
+    os.chown(folder, 0, 4_000)
+    folder.chmod(0o2775)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def as_user(user: int, act: Callable[[], None], umask: int) -> None:
+    """Carry out `act` in a process of this user, of the group 4000."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([4_000])
+            os.setgid(4_000)
+            os.setuid(user)
+            os.umask(umask)
+            act()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_people_of_one_group_take_over_each_others_runs(shared_folder):
+    run = shared_folder / "run"
+
+    def claim_it(number: int) -> None:
+        with lock.claimed(run) as claim:
+            assert claim.number == number
+            assert claim.silent_s() < 60
+            writer = MetricsWriter(run / "results" / "metrics.jsonl")
+            writer.append({"step": number})
+            writer.close()
+            write_json(run / "status.json", {"by": number})
+
+    for number, user in enumerate((4_001, 4_002, 4_001), start=1):
+        as_user(user, lambda number=number: claim_it(number), 0o002)
+    assert [row["step"] for row in read_rows(run / "results" / "metrics.jsonl")] == [1, 2, 3]
+
+
+def test_files_of_a_stricter_person_in_a_shared_folder_are_no_hindrance(shared_folder):
+    """Lock and clock need not be written by whoever takes over; claims are new files."""
+
+    def claim_it() -> None:
+        with lock.claimed(shared_folder) as claim:
+            assert claim.silent_s() < 60
+
+    for user in (4_001, 4_002):
+        as_user(user, claim_it, 0o022)
+    newest = claims.newest(shared_folder)
+    assert newest is not None
+    assert newest.number == 2
+    assert not list(shared_folder.glob(".clock.*"))
+
+
+def test_a_folder_that_is_somebody_elses_is_refused_with_the_remedy(shared_folder):
+    run = shared_folder / "run"
+
+    def claim_it() -> None:
+        with lock.claimed(run):
+            pass
+
+    def refused() -> None:
+        words = r"run: this user may not write here \(user 4001's, drwxr-sr-x\).*chmod -R g\+w.*umask 002"
+        for act in (claim_it, lambda: require_may_write(run / "deeper" / "still")):
+            with pytest.raises(NotWritable, match=words.replace("run:", "run(/deeper/still)?:")):
+                act()
+        require_may_write(shared_folder / "new")
+
+    as_user(4_001, claim_it, 0o022)
+    as_user(4_002, refused, 0o022)
+
+
+# -- who looks --------------------------------------------------------------------------------------------------------
+
+
+def running(folder: Path, heartbeat: float, host: str = "afar") -> Run:
+    write_json(folder / "status.json", {"state": "running", "step": 5, "host": host, "pid": 7, "heartbeat": heartbeat})
+    return Run(folder)
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400, 0, 86_400])
+def test_whether_another_machine_trains_is_not_asked_of_two_clocks(ahead_s, tmp_path):
+    """Its status bears the time of its own clock, which may be a day off."""
+    run = running(tmp_path, time.time() + ahead_s)
+    from_another_machine(tmp_path, silent_s=60)
+    assert run.status["state"] == "running"
+    from_another_machine(tmp_path, silent_s=121)
+    assert run.status["state"] == "interrupted"
+    from_another_machine(tmp_path, silent_s=1, released=True)
+    assert run.status["state"] == "interrupted"
+
+
+def test_a_heartbeat_counts_where_nothing_else_is_known(tmp_path):
+    assert running(tmp_path, time.time() - 60).status["state"] == "running"
+    assert running(tmp_path, time.time() - 130).status["state"] == "interrupted"
+    import socket
+
+    assert running(tmp_path, time.time(), socket.gethostname()).status["state"] == "interrupted"
+
+
+def test_a_run_is_looked_at_where_the_file_system_has_no_locks_or_cannot_be_written(tmp_path, monkeypatch):
+    run = running(tmp_path, time.time())
+    with lock.claimed(tmp_path):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(37, "No locks available")))
+        assert run.status["state"] == "interrupted"
+        with lock.claimed(tmp_path):
+            assert run.status["state"] == "running"
+        from_another_machine(tmp_path, silent_s=1)
+        patch.setattr(claims, "_now", lambda folder: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+        assert run.status["state"] == "running"
+
+
+# -- a network file system that is disturbed --------------------------------------------------------------------------
+
+
+def failing(number: int) -> Callable[..., None]:
+    def fail(*args: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_a_disturbance_is_not_taken_for_another_process(tmp_path, monkeypatch):
+    with lock.claimed(tmp_path, expires_s=0.6) as claim:
+        with monkeypatch.context() as patch:
+            patch.setattr(claims.os, "open", failing(5))
+            with pytest.raises(OSError, match="Input/output error"):
+                claim.require()
+        with monkeypatch.context() as patch:
+            patch.setattr(claims.os, "open", failing(116))
+            with pytest.raises(ClaimLost):
+                claim.require()
+        with monkeypatch.context() as patch:  # for several beats
+            patch.setattr(claims.os, "utime", failing(5))
+            time.sleep(0.2)
+        time.sleep(0.8)
+        assert not claim.expired, "the heartbeat went on after the disturbance"

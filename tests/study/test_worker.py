@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,6 +190,54 @@ def test_a_worker_that_is_stopped_while_it_looks_says_what_is_left(tmp_path, mon
     monkeypatch.setattr(Worker, "_in_order", stopped)
     with pytest.raises(Stopped, match="2 of 2 runs unfinished"):
         worker_verb(write_study(tmp_path, [0, 1]), root=tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "verb", [["worker"], ["study", "run", "--workers", "0"], ["study", "run", "--on", "background"], ["study", "extend",
+    "--steps", "90"]], ids=" ".join,
+)  # fmt: skip
+def test_a_folder_where_nobody_may_write_is_one_message_and_not_one_a_run(verb, tmp_path, monkeypatch, capsys):
+    file, root = write_study(tmp_path, [0, 1, 2]), tmp_path / "runs"
+    monkeypatch.setattr("grokscope.files.os.access", lambda path, mode: Path(path) != tmp_path)
+    head = 2 if verb[0] == "study" else 1
+    assert cli.run([*verb[:head], str(file), "--root", str(root), *verb[head:]]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert f"{root}: this user may not write here" in said[0]
+    assert not root.exists()
+
+
+def test_a_read_only_file_system_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("grokscope.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr("grokscope.files.os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(ValueError, match="this file system is read-only"):
+        study().run(0, tmp_path)
+
+
+def test_what_a_newer_version_wrote_is_left_alone_and_the_rest_is_trained(tmp_path):
+    newer = tmp_path / study().entries[1].config.run_id() / "config.json"
+    newer.parent.mkdir()
+    newer.write_text(json.dumps({"schema": 99, "config": {}}))
+    outcomes = Worker(study().entries, tmp_path).work()
+    states = {o.job.config.seed: o.state for o in outcomes}
+    assert states == {0: "done", 1: "failed", 2: "done"}
+    assert "written by a newer grokscope" in next(o.message for o in outcomes if o.state == "failed")
+    assert [path.name for path in newer.parent.iterdir()] == ["config.json"]
+
+
+def test_a_study_file_that_is_edited_meanwhile_changes_nothing_for_a_worker_that_runs(tmp_path, capsys):
+    file, root = write_study(tmp_path, [0, 1]), tmp_path / "runs"
+    before = [entry.config.run_id() for entry in Study.load(file).entries]
+
+    class Editing(room.Silent):
+        def begin(self, jobs: object, workers: int) -> None:
+            file.write_text(file.read_text().replace("lr = 1e-2", "lr = 2e-2"))
+
+    assert [o.state for o in worker_verb(file, root=root, board=Editing()).outcomes] == ["done"] * 2
+    assert sorted(path.name for path in root.iterdir()) == sorted(before)
+    assert {s.state for s in Study.load(file).status(root)} == {"new"}, "the edited file has other runs"
+    assert cli.run(["worker", str(file), "--root", str(root), "--runs", before[0]]) == 2
+    assert "a file whose settings were edited since has other runs" in capsys.readouterr().err
 
 
 NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)

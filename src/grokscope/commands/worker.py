@@ -111,7 +111,11 @@ def _chosen(study: Study, runs: Sequence[str]) -> Sequence[Entry]:
         return study.entries
     by_id = {entry.config.run_id(): entry for entry in study.entries}
     for name in runs:
-        require(name in by_id, f"--runs: {study.name!r} has no run {name!r}; see grokscope study plan")
+        require(
+            name in by_id,
+            f"--runs: {study.name!r} has no run {name!r}; see grokscope study plan (a file whose settings were edited "
+            "since has other runs)",
+        )
     return [by_id[name] for name in dict.fromkeys(runs)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import State
-from grokscope.files import NotPlain, read_json, write_json
+from grokscope.files import NotPlain, NotWritable, read_json, write_json
 from grokscope.store import lock
 from grokscope.store.ended import ENDED
 from grokscope.store.folders import find_run
@@ -45,7 +45,12 @@ def attempt(
         _judge(run)
     except Interrupted as stopped:
         return "interrupted", _step(run), str(stopped)
-    except (CannotResume, OtherData, NotPlain) as refused:  # the folder stays as it is, for whoever mends it
+    except (
+        CannotResume,
+        OtherData,
+        NotPlain,
+        NotWritable,
+    ) as refused:  # the folder stays as it is, for whoever mends it
         return "failed", _step(run), str(refused)
     except NotForked as refused:
         return ("waiting" if refused.waits else "failed"), 0, str(refused)
@@ -118,7 +123,7 @@ def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ..
         _judge(ended.run)
     if ended.error is None:
         return ended.state, ended.step, ""
-    if ended.state == "failed" and not isinstance(ended.error, CannotResume | OtherData | NotPlain):
+    if ended.state == "failed" and not isinstance(ended.error, CannotResume | OtherData | NotPlain | NotWritable):
         record_failure(config, root, passed, ended.error)
         return "failed", ended.step, f"{type(ended.error).__name__}: {ended.error}"
     return ended.state, ended.step, str(ended.error)

@@ -6,6 +6,7 @@ A claim is a file ``.claim-000007.json`` in the folder: its number grows with ev
 the file of the number before; a holder whose file is gone has lost the folder and writes nothing more.
 """
 
+import errno
 import json
 import os
 import re
@@ -18,13 +19,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from grokscope.files import explain_full_disk
+from grokscope.files import explain_denied, explain_full_disk
 
 EXPIRES_S = 120.0
 """Seconds without a heartbeat after which a claim may be taken over. Twelve heartbeats, and twice as long as a network
 file system keeps what it knows of a file without asking."""
 BEATS = 12
 """Heartbeats in that time."""
+MODE = 0o666
+"""Permissions of new files before the umask: with umask 002 people of one group take over each other's runs."""
+GONE = (errno.ENOENT, errno.ESTALE)
+"""What a system says of a file that was deleted, a network file system of one that it still had open."""
 JOB = "GROKSCOPE_JOB"
 """The environment variable that names the job on a cluster of which a process is part."""
 _SAID = ("holder", "machine", "expires_s", "deaths", "released", "job")
@@ -64,22 +69,33 @@ class Claim:
     def silent_s(self) -> float:
         """Seconds since its last heartbeat, by the clock of the file system. Infinite where it is gone."""
         try:
-            return _now(self.path.parent) - _changed(self.path)
+            return _now(self.path.parent) - self.changed()
         except FileNotFoundError:
             return float("inf")
+
+    def changed(self) -> float:
+        """When its last heartbeat was, by the clock of the file system. Raises FileNotFoundError where it is gone."""
+        handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            return os.fstat(handle).st_mtime
+        finally:
+            os.close(handle)
 
     @property
     def expired(self) -> bool:
         return self.silent_s() > self.expires_s
 
     def require(self) -> None:
-        """Raises ClaimLost where another process has taken the folder over.
+        """Raises ClaimLost where another process has taken the folder over, and OSError where that cannot be told, for
+        a network that is down is no other process.
 
         Opening the file asks the server of a network file system; a mere look might be answered from memory.
         """
         try:
             os.close(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW))
-        except OSError:
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
             raise ClaimLost(
                 f"{self.path.parent}: another process took this run over, for nothing was heard of this one for more "
                 f"than {self.expires_s:g} s; it ends here and has written nothing since"
@@ -110,15 +126,20 @@ def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
 
     Raises:
         Held: another process was faster.
+        NotWritable: this user may not write in the folder.
     """
     number = before.number + 1 if before else 1
     deaths = 0 if before is None or before.released else before.deaths + 1
     path = _path(folder, number)
     holder, machine = f"pid {os.getpid()} on {socket.gethostname()}", this_machine()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
     except FileExistsError:
         raise Held(f"{folder} was just taken by another process") from None
+    except OSError as error:
+        explain_denied(error, folder)
+        explain_full_disk(error, path)
+        raise
     words: dict[str, Any] = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
     if job := os.environ.get(JOB):
         words["job"] = job
@@ -157,8 +178,10 @@ def beating(claim: Claim) -> Iterator[None]:
         while not ended.wait(claim.expires_s / BEATS):
             try:
                 os.utime(claim.path)  # without a time of ours: the file system's own clock
-            except OSError:  # it is lost, which the next write finds out
-                return
+            except OSError as error:
+                if error.errno in GONE:  # it is lost, which the next write finds out
+                    return
+                # else a disturbance of the network or the server, which may be over at the next beat
 
     thread = threading.Thread(target=beat, name="claim", daemon=True)
     thread.start()
@@ -207,18 +230,20 @@ def _parsed(line: str) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _changed(path: Path) -> float:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        return os.fstat(handle).st_mtime
-    finally:
-        os.close(handle)
-
-
 def _now(folder: Path) -> float:
     """What the file system's clock says: that of another machine may be minutes off."""
-    clock = folder / ".clock"
-    handle = os.open(clock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        return _touched(folder / ".clock")
+    except PermissionError:  # it is another user's
+        own = folder / f".clock.{os.getpid()}.tmp"
+        try:
+            return _touched(own)
+        finally:
+            own.unlink(missing_ok=True)
+
+
+def _touched(clock: Path) -> float:
+    handle = os.open(clock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, MODE)
     try:
         os.utime(clock)
         return os.fstat(handle).st_mtime

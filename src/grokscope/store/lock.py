@@ -10,15 +10,18 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from grokscope.files import guarded, plain_file
+from grokscope.files import explain_denied, explain_full_disk, guarded, plain_file
 from grokscope.store import claims
 from grokscope.store.claims import Claim, ClaimLost, Held
 
-__all__ = ["Claim", "ClaimLost", "Held", "claimed", "exclusive", "is_held"]
+__all__ = ["Claim", "ClaimLost", "Held", "at_work", "claimed", "exclusive", "is_held"]
+
+ABSENT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system answers that has no locks."""
 
 Lock = Literal["ours", "refused", "absent"]
 """What became of asking for the system's lock; `absent` where the file system has none."""
@@ -76,18 +79,35 @@ def _said(folder: Path, claim: Claim | None) -> str:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[Lock]:
-    """Ask for the folder's lock, and hold it for the block where it is ours."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plain_file(folder, ".lock")
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    """Ask for the folder's lock, and hold it for the block where it is ours. Raises NotWritable (a ValueError) in a
+    folder of somebody else's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        plain_file(folder, ".lock")
+        handle = _opened(folder / ".lock")
+    except OSError as error:
+        explain_denied(error, folder)
+        explain_full_disk(error, folder)
+        raise
     try:
         lock = _asked(handle)
         if lock == "ours":
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            with suppress(OSError):  # who holds it is for people; a full disk, or another user's file, is no reason
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield lock
     finally:
         os.close(handle)
+
+
+def _opened(path: Path) -> int:
+    """The lock's file. One that another user made may be locked without being written."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, claims.MODE)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def _holder(folder: Path) -> str:
@@ -106,14 +126,36 @@ def _asked(handle: int) -> Lock:
         except BlockingIOError:
             time.sleep(wait)
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            if error.errno not in ABSENT:
                 raise
             return "absent"
     return "refused"
 
 
+def at_work(folder: Path) -> bool | None:
+    """Whether some process, of this machine or another, trains in the folder now; None where neither a lock nor a claim
+    can tell."""
+    held = _held(folder)
+    if held:
+        return True
+    claim = claims.newest(folder)
+    if claim is None:
+        return None
+    if claim.released or (claim.is_here and held is False):  # on its own machine a living holder would have the lock
+        return False
+    try:
+        return not claim.expired
+    except OSError:  # a folder that cannot be written has no clock to ask
+        return time.time() - claim.changed() <= claim.expires_s
+
+
 def is_held(folder: Path) -> bool:
     """Whether some process of this machine holds the folder's lock now."""
+    return bool(_held(folder))
+
+
+def _held(folder: Path) -> bool | None:
+    """None where the file system has no locks."""
     try:
         handle = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # there is none, or what lies there is no file of ours: a link, a socket
@@ -122,6 +164,10 @@ def is_held(folder: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        return None
     else:
         return False
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 
 from grokscope import configio, flat_regime, identity
 from grokscope.files import plain_file, read_json
-from grokscope.store import lock
+from grokscope.store import claims, lock
 from grokscope.store.checked import checked_record, checked_status
 from grokscope.store.measured import with_measured
 from grokscope.store.metrics import columns, read_rows
@@ -22,7 +22,8 @@ METRICS = "results/metrics.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """A view of one run folder. Reading never changes it; `status` and `metrics` are read anew at each call."""
+    """A view of one run folder. Reading never changes what a run left there; `status` and `metrics` are read anew at
+    each call."""
 
     path: Path
 
@@ -74,11 +75,14 @@ class Run:
         return status
 
     def _alive(self, status: dict[str, Any]) -> bool:
+        alive = lock.at_work(self.path)
+        if alive is not None:
+            return alive
         import socket
 
-        if status.get("host") == socket.gethostname():
-            return lock.is_held(self.path)
-        return time.time() - (status.get("heartbeat") or 0) < 120  # another machine: believe a fresh heartbeat
+        # without a claim: a recorder, or an older version; on another machine a fresh heartbeat is believed
+        elsewhere = status.get("host") != socket.gethostname()
+        return elsewhere and time.time() - (status.get("heartbeat") or 0) < claims.EXPIRES_S
 
     def rows(self) -> list[dict[str, Any]]:
         return read_rows(plain_file(self.path, METRICS))

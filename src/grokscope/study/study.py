@@ -14,6 +14,7 @@ from grokscope.execute.engines import check_engine
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
 from grokscope.execute.settings import Execute, read_execute
 from grokscope.execute.stacks import ALONE, Stacking, Way, require_engine_for
+from grokscope.files import require_may_write
 from grokscope.progress import watched, without_collector
 from grokscope.registry import import_plugins, nearest, read_plugins
 from grokscope.store.folders import Folders
@@ -269,8 +270,10 @@ class Study:
         trains them.
 
         Raises:
-            ValueError: naming the file of what was declared, where it is damaged or of a newer version.
+            ValueError: naming the file of what was declared, where it is damaged or of a newer version; where this user
+                may not write in `root`.
         """
+        require_may_write(Path(root))
         runs = self.status(root)
         declare(self.name, self.hypotheses, runs, root)
         return runs
