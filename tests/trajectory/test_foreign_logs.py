@@ -86,6 +86,10 @@ def test_an_unknown_trivial_predictor_is_noted_not_invented():
         ({"train": None}, "name the columns"),
         ({"held_out": None}, "name the columns"),
         ({"held_out": {"train": "train_acc"}}, "names a split 'train'"),
+        (
+            {"held_out_loss": {"train": "train_loss"}},
+            "held_out_loss names a split 'train'; give that column as train_loss=",
+        ),
         ({"n": 0}, "n must be at least 1"),
         ({"kind": "regression", "train": None, "held_out": None}, "name its columns"),
         ({"kind": "regression", "held_out": None, "held_out_loss": "val_acc"}, "give trivial_loss"),

@@ -14,15 +14,16 @@ from grokscope.dissect.accuracy import measure_accuracy, silent
 from grokscope.dissect.answer import POOLED, measure_reliance, summarize, unknown
 from grokscope.dissect.controls import MIN_DRAWS
 from grokscope.dissect.effects import Scene, describe, make_scene
-from grokscope.dissect.erasure import Bench, make_bench, run_m4
+from grokscope.dissect.erasure import make_bench, run_m4
 from grokscope.dissect.head import LinearHead, head_of
 from grokscope.dissect.neurons import run_m6
 from grokscope.dissect.parts import Coded, coded, split_parts
-from grokscope.dissect.probes import TARGETS, Probe, run_m1, usable
+from grokscope.dissect.probes import TARGETS, Probe, run_m1, why_unusable
 from grokscope.dissect.progress import Progress, Watch
 from grokscope.dissect.sample import Sample, make_sample
 from grokscope.dissect.sentences import Nouns
 from grokscope.dissect.steering import run_m5
+from grokscope.results.answer import Reliance, Where
 from grokscope.results.dissection import Dissection
 from grokscope.results.erasures import M4
 from grokscope.results.neurons import M6
@@ -242,59 +243,123 @@ def dissect_features(
     """`dissect` from features (n, d) by site; the site ``pooled`` is the head's input."""
     settings, progress = settings or Settings(), progress or Progress(None)
     selection = check_selection(selection)
-    if POOLED not in features:
-        raise ValueError(f"features: the site 'pooled', which the head reads, is missing; given: {', '.join(features)}")
-    pooled = np.asarray(features[POOLED])
-    n = len(pooled)
-    _check_features(features, n, head)
-    sample, record, classes = prepare_sample(labels, environments, groups, n, head, settings)
-    scenes = _scenes(pooled, head, classes, sample, unseen or {}, settings)
-    whole = measure_accuracy(split, head.logits(pooled).argmax(axis=1), classes, sample.groups, settings)
-    reason = _why_silent(pooled, sample, whole, at_chance)
-    probes, m1 = {}, M1(probes=(), cannot_tell=reason)
-    progress.begin("probes")
-    if reason is None or at_chance == "probes":
-        m1, probes = run_m1({name: np.asarray(h) for name, h in features.items()}, sample, settings)
-    if reason is None:
-        unusable = usable(pooled[sample.parts.fit])
-        if unusable is None:
-            bench = make_bench(pooled, head, sample, scenes, settings)
-            m4, m5, m6 = _interventions(bench, probes, record.environments, progress)
-        else:
-            m4, m5, m6 = _nothing(unusable)
-        reliance = measure_reliance(scenes["test"], settings)
-        where = summarize(m1, m4, m5, m6, reliance, record, settings, nouns)
-    else:
-        m4, m5, m6 = _nothing(reason)
-        reliance, where = None, unknown(None, reason)
+    table = _labeled(features, head, labels, environments, groups, unseen or {}, settings)
+    accuracy = table.accuracy(split)
+    findings = _findings(table, _why_silent(table, accuracy, at_chance), at_chance, nouns, progress)
     return Dissection(
         schema=Dissection.SCHEMA,
-        accuracy=(whole, *(_scene_accuracy(scene, settings) for name, scene in scenes.items() if name != "test")),
+        accuracy=(accuracy, *(_scene_accuracy(scene, settings) for scene in table.unseen_scenes)),
         inputs=inputs,
         model_hash=origin.model_hash if origin else None,
         data_hash=origin.data_hash if origin else None,
         selection=selection,
         sites=_sites(features, origin),
         settings=settings,
-        parts=record,
-        balanced=sample.weights["fit"] is not None,
-        scenes=tuple(describe(scene) for scene in scenes.values()),
-        reliance=reliance,
-        m1=m1,
-        m4=m4,
-        m5=m5,
-        m6=m6,
-        where=where,
-        warnings=_warnings(record, sample, settings, selection),
+        parts=table.record,
+        balanced=table.sample.weights["fit"] is not None,
+        scenes=tuple(describe(scene) for scene in table.scenes.values()),
+        reliance=findings.reliance,
+        m1=findings.m1,
+        m4=findings.m4,
+        m5=findings.m5,
+        m6=findings.m6,
+        where=findings.where,
+        warnings=_warnings(table, selection),
     )
 
 
-def _why_silent(pooled: np.ndarray, sample: Sample, whole: SplitAccuracy, at_chance: AtChance) -> str | None:
+@dataclass(frozen=True)
+class _LabeledFeatures:
+    """What every method looks at: features (n, d) by site, the codes and parts of the n examples, and every set of
+    examples on which an edit's effect is measured."""
+
+    features: dict[str, np.ndarray]
+    head: LinearHead
+    sample: Sample
+    record: PartsRecord
+    classes: np.ndarray
+    """(n,) as the head counts them."""
+    scenes: dict[str, Scene]
+    """``test``, and each unseen set."""
+    settings: Settings
+
+    @property
+    def pooled(self) -> np.ndarray:
+        return self.features[POOLED]
+
+    @property
+    def unseen_scenes(self) -> list[Scene]:
+        return [scene for name, scene in self.scenes.items() if name != "test"]
+
+    def accuracy(self, split: str) -> SplitAccuracy:
+        """Of the unedited network on all n examples, which are called `split`."""
+        guesses = self.head.logits(self.pooled).argmax(axis=1)
+        return measure_accuracy(split, guesses, self.classes, self.sample.groups, self.settings)
+
+    def why_unusable(self) -> str | None:
+        """Why nothing can be fitted to the head's input, or None."""
+        return why_unusable(self.pooled[self.sample.parts.fit])
+
+
+def _labeled(
+    features: Mapping[str, np.ndarray],
+    head: LinearHead,
+    labels: np.ndarray,
+    environments: np.ndarray,
+    groups: np.ndarray | None,
+    unseen: Mapping[str, Unseen],
+    settings: Settings,
+) -> _LabeledFeatures:
+    if POOLED not in features:
+        raise ValueError(f"features: the site 'pooled', which the head reads, is missing; given: {', '.join(features)}")
+    arrays = {name: np.asarray(h) for name, h in features.items()}
+    pooled = arrays[POOLED]
+    _check_features(arrays, len(pooled), head)
+    sample, record, classes = prepare_sample(labels, environments, groups, len(pooled), head, settings)
+    scenes = _scenes(pooled, head, classes, sample, unseen, settings)
+    return _LabeledFeatures(arrays, head, sample, record, classes, scenes, settings)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the methods found, and the one sentence that follows."""
+
+    m1: M1
+    m4: M4
+    m5: M5
+    m6: M6
+    reliance: Reliance | None
+    where: Where
+
+
+def _findings(
+    table: _LabeledFeatures, silence: str | None, at_chance: AtChance, nouns: Nouns | None, progress: Progress
+) -> _Findings:
+    """M1, then M4 to M6. `silence` says why nothing may be said of the network's decisions: then there are probes at
+    most, because an edit's effect on decisions that mean nothing means nothing either."""
+    progress.begin("probes")
+    if silence is not None and at_chance == "stop":
+        return _no_findings(M1(probes=(), cannot_tell=silence), silence)
+    m1, probes = run_m1(table.features, table.sample, table.settings)
+    if silence is not None:
+        return _no_findings(m1, silence)
+    unusable = table.why_unusable()
+    m4, m5, m6 = _nothing(unusable) if unusable else _interventions(table, probes, progress)
+    reliance = measure_reliance(table.scenes["test"], table.settings)
+    where = summarize(m1, m4, m5, m6, reliance, table.record, table.settings, nouns)
+    return _Findings(m1, m4, m5, m6, reliance, where)
+
+
+def _no_findings(m1: M1, reason: str) -> _Findings:
+    return _Findings(m1, *_nothing(reason), reliance=None, where=unknown(None, reason))
+
+
+def _why_silent(table: _LabeledFeatures, accuracy: SplitAccuracy, at_chance: AtChance) -> str | None:
     """Why nothing is said of the network's decisions, or None. Features that cannot be used at all say so themselves,
     in every battery."""
-    if usable(pooled[sample.parts.fit]):
+    if table.why_unusable():
         return None
-    return silent(whole, causes=at_chance == "stop")
+    return silent(accuracy, causes=at_chance == "stop")
 
 
 def _sites(features: Mapping[str, np.ndarray], origin: "Features | None") -> dict[str, SiteInfo | SiteWidth]:
@@ -362,21 +427,20 @@ def _unseen_scene(name: str, unseen: Unseen, head: LinearHead, drawn: Mapping[st
 
 
 def _interventions(
-    bench: Bench,
-    probes: Mapping[tuple[str, str], Probe],
-    names: tuple[str | int | float, ...],
-    progress: Progress,
+    table: _LabeledFeatures, probes: Mapping[tuple[str, str], Probe], progress: Progress
 ) -> tuple[M4, M5, M6]:
+    bench = make_bench(table.pooled, table.head, table.sample, table.scenes, table.settings)
     pooled_probes = {target: probes[POOLED, target] for target in TARGETS}
     progress.begin("erasure")
     m4 = run_m4(bench, pooled_probes["environment"])
     progress.begin("steering")
-    m5 = run_m5(bench, names)
+    m5 = run_m5(bench, table.record.environments)
     progress.begin("neurons")
     return m4, m5, run_m6(bench, pooled_probes)
 
 
-def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection: str) -> tuple[str, ...]:
+def _warnings(table: _LabeledFeatures, selection: str) -> tuple[str, ...]:
+    record, settings = table.record, table.settings
     warnings = []
     if selection.startswith("oracle"):
         warnings.append(f"the checkpoint was chosen by an {rule_label(selection)}: its numbers are not held out")
@@ -384,7 +448,7 @@ def _warnings(record: PartsRecord, sample: Sample, settings: Settings, selection
         warnings.append(
             "no groups were given: images of one patient may lie in several parts, and intervals are too narrow"
         )
-    if settings.balance == "class" and sample.weights["fit"] is None:
+    if settings.balance == "class" and table.sample.weights["fit"] is None:
         warnings.append("some environment lacks a class: environment and class could not be made independent")
     if record.association > 0.3:
         warnings.append(f"environment and class are associated (Cramér's V {record.association:.2f})")

@@ -7,6 +7,8 @@ that of probes refitted on edited features that the eraser never saw.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
+from typing import Self
 
 import numpy as np
 
@@ -95,12 +97,8 @@ def run_m4(bench: Bench, probe: Probe) -> M4:
     before = {target: refit(bench, target, None, "select") for target in ("environment", "task")}
     done = tuple(erase(bench, view, methods[name], eraser, before) for name, eraser in erasers.items())
     task = mean_diff(view.h, view.y, view.weights)
-    named = [*erasers.items(), ("task", task)]
-    angles = {
-        f"{a} / {b}": principal_angles(x.removed, w.removed)
-        for i, (a, x) in enumerate(named)
-        for b, w in named[i + 1 :]
-    }
+    pairs = combinations([*erasers.items(), ("task", task)], 2)
+    angles = {f"{a} / {b}": principal_angles(one.removed, other.removed) for (a, one), (b, other) in pairs}
     return M4(erasures=done, angles=angles, left_out=left_out)
 
 
@@ -128,6 +126,32 @@ def _score(bench: Bench, guesses: np.ndarray, target: str, *purpose: str) -> Sco
     )[0]
 
 
+@dataclass(frozen=True)
+class _Controls:
+    """What one erasure is compared with, beside random subspaces of its rank."""
+
+    removed: float
+    """Variance of the fit part that the eraser removes."""
+    frames: np.ndarray
+    """(D, d, r): random subspaces that hold as much variance."""
+    matched: float
+    """Variance that they hold, as a share of `removed`; NaN where nothing is removed."""
+    labelings: list[Eraser]
+    """Erasers fitted to meaningless labelings of the same groups. The environments' own means are taken away first,
+    because a permutation of few groups still holds much of the real labeling."""
+
+    @classmethod
+    def of(cls, bench: Bench, view: ErasureView, erasure_method: ErasureMethod, eraser: Eraser) -> Self:
+        settings = bench.settings
+        removed = float(np.var(eraser.coordinates(bench.fit) @ eraser.left.T, axis=0).sum())
+        rng = settings.rng("variance", eraser.name)
+        frames, held = variance_matched_frames(
+            rng, bench.spectrum, eraser.removed, eraser.rank, removed, settings.draws
+        )
+        matched = float(held.mean()) / removed if removed > 0 else float("nan")
+        return cls(removed, frames, matched, erasure_method.fit_labelings(view, bench.random_labels))
+
+
 def erase(
     bench: Bench, view: ErasureView, erasure_method: ErasureMethod, eraser: Eraser, before: dict[str, Score]
 ) -> Erasure:
@@ -137,14 +161,8 @@ def erase(
     edited = eraser.apply(test)
     refitted = refit(bench, "environment", eraser, "select")
     verdict, reason = judge_erasure(before["environment"], refitted, settings)
-    target = float(np.var(eraser.coordinates(fit) @ eraser.left.T, axis=0).sum())
-    frames, matched = variance_matched_frames(
-        settings.rng("variance", eraser.name), bench.spectrum, eraser.removed, eraser.rank, target, settings.draws
-    )
-    # What a meaningless labeling of the same groups removes. The environments' own means are taken away first, because
-    # a permutation of few groups still holds much of the real labeling.
-    others = erasure_method.fit_labelings(view, bench.random_labels)
-    effects = {name: _effects(bench, eraser, scene, frames, others) for name, scene in bench.scenes.items()}
+    controls = _Controls.of(bench, view, erasure_method, eraser)
+    effects = {name: _effects(bench, eraser, scene, controls) for name, scene in bench.scenes.items()}
     low, high = fit.min(axis=0), fit.max(axis=0)
     return Erasure(
         eraser=eraser.name,
@@ -161,8 +179,8 @@ def erase(
         refitted_on_fit=refit(bench, "environment", eraser, "fit"),
         task_before=before["task"],
         task_refitted=refit(bench, "task", eraser, "select"),
-        removed_variance=target / float(np.var(fit, axis=0).sum()),
-        matched_variance=float(matched.mean()) / target if target > 0 else float("nan"),
+        removed_variance=controls.removed / float(np.var(fit, axis=0).sum()),
+        matched_variance=controls.matched,
         outside_range=outside_range(edited, low, high),
         outside_range_before=outside_range(test, low, high),
         effects=effects,
@@ -176,9 +194,9 @@ def _guarantee(erasure_method: ErasureMethod, n: int, d: int) -> str:
     if erasure_method.means_stay:
         return "none: the class means stay apart"
     exact = "exact for linear probes on the fit part"
-    return exact + (
-        f"; none on held-out examples, n / d = {n / d:.2g}" if n < 10 * d else ", nearly so on held-out ones"
-    )
+    if n < 10 * d:
+        return f"{exact}; none on held-out examples, n / d = {n / d:.2g}"
+    return f"{exact}, nearly so on held-out ones"
 
 
 def judge_erasure(before: Score, after: Score, settings: Settings) -> tuple[str, str]:
@@ -205,18 +223,18 @@ def erased_logits(head: LinearHead, eraser: Eraser, scene: Scene) -> np.ndarray:
     return scene.logits - eraser.coordinates(scene.h) @ (eraser.left.T @ head.weight.T)
 
 
-def _effects(bench: Bench, eraser: Eraser, scene: Scene, matched: np.ndarray, others: list[Eraser]) -> ByEffect[Effect]:
+def _effects(bench: Bench, eraser: Eraser, scene: Scene, controls: _Controls) -> ByEffect[Effect]:
     weight, rest = bench.head.weight, scene.h - eraser.mean
     lengths = np.linalg.norm(eraser.coordinates(scene.h) @ eraser.left.T, axis=1)
     rng = bench.settings.rng("subspace", eraser.name)
     frames = random_frames(rng, len(eraser.mean), eraser.rank, bench.settings.draws)
-    controls = {
+    logits = {
         "dimension": erase_logits(scene.logits, rest, weight, frames),
-        "variance": erase_logits(scene.logits, rest, weight, matched),
+        "variance": erase_logits(scene.logits, rest, weight, controls.frames),
         "norm": erase_logits(scene.logits, rest, weight, frames, lengths),
     }
-    if others:
-        controls["labels"] = np.stack([erased_logits(bench.head, other, scene) for other in others])
+    if controls.labelings:
+        logits["labels"] = np.stack([erased_logits(bench.head, other, scene) for other in controls.labelings])
     # few patients can be dealt to hospitals in few ways: a hundred draws then hold the same labelings many times
     floors = {"labels": smallest_p(bench.sample)}
-    return effect_records(scene, erased_logits(bench.head, eraser, scene), controls, floors)
+    return effect_records(scene, erased_logits(bench.head, eraser, scene), logits, floors)

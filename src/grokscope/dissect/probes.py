@@ -57,7 +57,7 @@ class Probe:
         return self.coef / self.scale
 
 
-def usable(h: np.ndarray) -> str | None:
+def why_unusable(h: np.ndarray) -> str | None:
     """Why nothing can be fitted to features (n, d), or None when something can."""
     if not np.isfinite(h).all():
         return "the features are not finite"
@@ -79,7 +79,7 @@ def fit_path(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    if reason := usable(h):
+    if reason := why_unusable(h):
         raise ValueError(f"probe: {reason}")
     classes = np.unique(target)
     if len(classes) < 2:
@@ -148,7 +148,7 @@ def probe_site(
     fit, select, test = (h[sample.parts[p]] for p in ("fit", "select", "test"))
     z = {p: sample.target(target, p) for p in ("fit", "select", "test")}
     size = {"site": site, "target": target, "n_fit": len(fit), "d": h.shape[1], "n_over_d": len(fit) / h.shape[1]}
-    if reason := usable(fit):
+    if reason := why_unusable(fit):
         return ProbeResult(verdict="cannot tell", reason=reason, **size), None
     weights = sample.weights["fit"]
     probe = choose(fit_path(fit, z["fit"], settings.regularization, weights), select, z["select"])

@@ -120,63 +120,107 @@ def dissect_run(
     that is done.
     """
     chosen = chosen_checkpoints(run, rule)
-    given = material(run, split)
     request = Request(split=split, sites=tuple(sites or ()), steer_sites=steer_sites)
     comparable = keep and requests(run.path).get(rule, Request()) == request
-    root = run.path / FOLDER
-    rows, views, name = [], [], rule
-    for number, (step, (path, name)) in enumerate(chosen.items()):
-        model, prepare = load_network(run, path, given.data, given.config)
-        s = given.sample
-        assert s.env is not None  # `material` has checked it
-        folder = root / f"step{step:08d}" if rule == "all" else root
-        wanted = (name, settings or Settings(), *digests(model, s.x, prepare)) if comparable else None
-        there = _there(folder, wanted)
-        result = there or dissect(
-            model,
-            s.x,
-            s.y,
-            s.env,
-            s.group,
-            list(sites) if sites else None,
-            unseen=given.unseen,
-            settings=settings,
-            selection=name,
-            prepare=prepare,
-            cache=root / "features",
-            steer_sites=steer_sites,
-            split=split,
-            at_chance="probes",
-            nouns=NOUNS.get(given.config.task.name, Nouns()),
-            watch=_within(watch, number, len(chosen), step),
-        )
-        if rule == "all":
-            if there is None:
-                result.write(folder)
-            rows.append({"step": step, **summary(result)})
-            views.append(view_of(result, step))
-        # beside its own folder the last checkpoint's stands in the root, where another one's may have come since
-        if (rule != "all" or step == max(chosen)) and _there(root, wanted) is None:
+    dissecting = _Dissecting(run, material(run, split), request, settings or Settings(), comparable)
+    if rule == "all":
+        yield from _dissect_all(dissecting, chosen, figures, watch)
+        name = rule
+    else:
+        ((step, (weights, name)),) = chosen.items()
+        result, is_new = dissecting.of(weights, name, run.path / FOLDER, _within(watch, 0, 1, step))
+        if is_new:
             save_dissection(result, run.path, figures)
         yield step, result
-    if rows:
-        write_json(root / "trajectory.json", rows)
-    if figures and rule == "all":
+    keep_request(run.path, name, request)
+
+
+@dataclass(frozen=True)
+class _Dissecting:
+    """What is the same for every checkpoint of a run."""
+
+    run: Run
+    material: Material
+    request: Request
+    settings: Settings
+    comparable: bool
+    """Whether what lies in the folder already was asked for in the same way, and may stay."""
+
+    def of(self, weights: Path, selection: str, folder: Path, watch: Watch | None) -> tuple[Dissection, bool]:
+        """(dissection of one checkpoint, whether it had to be made): what lies in `folder` is taken where it is what
+        would be made now."""
+        sample, config = self.material.sample, self.material.config
+        assert sample.env is not None  # `material` has checked it
+        model, prepare = load_network(self.run, weights, self.material.data, config)
+        if self.comparable:
+            kept = _kept(folder, (selection, self.settings, *digests(model, sample.x, prepare)))
+            if kept is not None:
+                return kept, False
+        result = dissect(
+            model,
+            sample.x,
+            sample.y,
+            sample.env,
+            sample.group,
+            list(self.request.sites) or None,
+            unseen=self.material.unseen,
+            settings=self.settings,
+            selection=selection,
+            prepare=prepare,
+            cache=self.run.path / FOLDER / "features",
+            steer_sites=self.request.steer_sites,
+            split=self.request.split,
+            at_chance="probes",
+            nouns=NOUNS.get(config.task.name, Nouns()),
+            watch=watch,
+        )
+        return result, True
+
+    def stands_in(self, folder: Path, result: Dissection) -> bool:
+        """Whether this very dissection lies in a folder and may stay there."""
+        return self.comparable and _kept(folder, _identity(result)) is not None
+
+
+def _dissect_all(
+    dissecting: _Dissecting, chosen: dict[int, tuple[Path, str]], figures: bool, watch: Watch | None
+) -> Iterator[tuple[int, Dissection]]:
+    """Each checkpoint in a folder of its own, the last one's in the root besides, and what shows all of them."""
+    run = dissecting.run
+    root = run.path / FOLDER
+    rows, views = [], []
+    for number, (step, (weights, name)) in enumerate(chosen.items()):
+        folder = root / f"step{step:08d}"
+        result, is_new = dissecting.of(weights, name, folder, _within(watch, number, len(chosen), step))
+        if is_new:
+            result.write(folder)
+        rows.append({"step": step, **summary(result)})
+        views.append(view_of(result, step))
+        # The root may hold another rule's checkpoint, dissected since; a reader of the root wants the last one's.
+        if step == max(chosen) and not dissecting.stands_in(root, result):
+            save_dissection(result, run.path, figures)
+        yield step, result
+    write_json(root / "trajectory.json", rows)
+    if figures:
         write_pictures_along(views, root, "all checkpoints that were kept")
-    keep_request(run.path, rule if rule == "all" else name, request)
 
 
-def _there(folder: Path, wanted: tuple[str, Settings, str, str] | None) -> Dissection | None:
-    """The dissection in a folder, if it is what would be made now: by this rule of selection, with these settings, of
-    this network and these images. None where it is another, damaged or outdated, and where none is wanted."""
-    if wanted is None:
-        return None
+_Identity = tuple[str, Settings, str | None, str | None]
+"""Selection, settings, hash of the network, hash of the images: where these are the same, so are all numbers made under
+the same rules."""
+
+
+def _identity(result: Dissection) -> _Identity:
+    return result.selection, result.settings, result.model_hash, result.data_hash
+
+
+def _kept(folder: Path, wanted: _Identity) -> Dissection | None:
+    """The dissection in a folder, if it is the wanted one under the rules of today; None where it is another, damaged
+    or outdated."""
     try:
-        there = Dissection.read(folder)
+        kept = Dissection.read(folder)
     except (OSError, ValueError):
         return None
-    is_same = (there.selection, there.settings, there.model_hash, there.data_hash) == wanted
-    return there if is_same and there.rules == RULES else None
+    return kept if _identity(kept) == wanted and kept.rules == RULES else None
 
 
 def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:

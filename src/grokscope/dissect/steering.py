@@ -8,6 +8,8 @@ Shapes: n examples, d features, k classes, A strengths alpha, D random direction
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from grokscope.dissect.erasure import Bench
 from grokscope.dissect.head import LinearHead
 from grokscope.dissect.labeling import exchanged, smallest_p
 from grokscope.results.scores import ByEffect
-from grokscope.results.steering import M5, Curve, Scaling, Signs, SlopeControls
+from grokscope.results.steering import M5, Curve, Reliability, Scaling, Signs, SlopeControls
 
 
 def steered(logits: np.ndarray, head: LinearHead, directions: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -49,52 +51,68 @@ def trend(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return (y @ x) / np.where(size > 0, size, 1)
 
 
-def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
-    """Steering at the head's input, on every set of examples, in the three scalings; `environments` names the codes."""
-    sample, settings, fit = bench.sample, bench.settings, bench.fit
-    z = sample.target("environment", "fit")
-    try:
-        direction = dominant_direction(fit, z, sample.weights["fit"])
-    except ValueError as error:
-        return M5(cannot_tell=str(error))
-    v, d = direction.v, fit.shape[1]
-    sigma = float((bench.h[sample.parts[settings.sigma_on]] @ v).std())
-    rng = settings.rng("steering")
-    uniform = rng.standard_normal((settings.draws, d))
-    uniform /= np.linalg.norm(uniform, axis=1, keepdims=True)
+@dataclass(frozen=True)
+class _Steering:
+    """What every curve steers along: the direction v (d,) between environments, how far one step goes in each scaling,
+    and random directions (D, d) of length 1 to compare with."""
+
+    direction: Direction
+    sigma: float
+    """Standard deviation of the features along v: the step of the scaling ``relative``."""
+    units: dict[Scaling, float]
+    random: np.ndarray
+
+    @property
+    def v(self) -> np.ndarray:
+        return self.direction.v
+
+
+def _steering(bench: Bench) -> _Steering:
+    """Raises ValueError where there is no direction between environments."""
+    settings, fit = bench.settings, bench.fit
+    direction = dominant_direction(fit, bench.sample.target("environment", "fit"), bench.sample.weights["fit"])
+    sigma = float((bench.h[bench.sample.parts[settings.sigma_on]] @ direction.v).std())
+    length = float(np.linalg.norm(fit, axis=1).mean())
     units: dict[Scaling, float] = {
         "relative": sigma,
         "fixed": settings.fixed_step,
-        "norm": settings.norm_share * float(np.linalg.norm(fit, axis=1).mean()),
+        "norm": settings.norm_share * length,
     }
-    curves = [
-        _curve(bench, scene, v, uniform, scaling, unit)
-        for scene in bench.scenes.values()
-        for scaling, unit in units.items()
-    ]
-    slope = sigma * bench.head.centered @ v
-    controls = _slope_controls(bench, direction, uniform, sigma)
+    random = settings.rng("steering").standard_normal((settings.draws, fit.shape[1]))
+    return _Steering(direction, sigma, units, random / np.linalg.norm(random, axis=1, keepdims=True))
+
+
+def run_m5(bench: Bench, environments: Sequence[str | int | float]) -> M5:
+    """Steering at the head's input, on every set of examples, in the three scalings; `environments` names the codes."""
+    settings = bench.settings
+    try:
+        steering = _steering(bench)
+    except ValueError as error:
+        return M5(cannot_tell=str(error))
+    direction, sigma = steering.direction, steering.sigma
+    slope = sigma * bench.head.centered @ direction.v
+    controls = _slope_controls(bench, steering)
+    places = product(bench.scenes.values(), steering.units)
     return M5(
         towards=environments[direction.towards],
         share=direction.share,
         sigma=sigma,
         sigma_on=settings.sigma_on,
-        reliability=reliability(
-            fit,
-            z,
-            sample.target("task", "fit"),
-            sample.group("fit"),
-            settings.rng("halves"),
-            settings.halves,
-            sample.weights["fit"] is not None,
-        ),
+        reliability=_reliability(bench),
         slope=tuple(slope.tolist()),
         slope_size=float(np.linalg.norm(slope)),
         slope_controls=controls,
-        linearity_error=_linearity(bench, v, sigma),
-        curves=tuple(curves),
+        linearity_error=_linearity(bench, direction.v, sigma),
+        curves=tuple(_curve(bench, scene, steering, scaling) for scene, scaling in places),
         causal=_causal(controls, settings.alpha),
     )
+
+
+def _reliability(bench: Bench) -> Reliability | None:
+    sample, settings = bench.sample, bench.settings
+    z, y, groups = sample.target("environment", "fit"), sample.target("task", "fit"), sample.group("fit")
+    balanced = sample.weights["fit"] is not None
+    return reliability(bench.fit, z, y, groups, settings.rng("halves"), settings.halves, balanced)
 
 
 def _causal(controls: SlopeControls, alpha: float) -> bool | None:
@@ -104,7 +122,7 @@ def _causal(controls: SlopeControls, alpha: float) -> bool | None:
     return labels.p <= alpha
 
 
-def _slope_controls(bench: Bench, direction: Direction, uniform: np.ndarray, sigma: float) -> SlopeControls:
+def _slope_controls(bench: Bench, steering: _Steering) -> SlopeControls:
     """One-sided: the question is whether the head reads along v more than along others.
 
     The labelings that `labels` compares with are fitted to the features as they are. Had each environment first been
@@ -113,17 +131,21 @@ def _slope_controls(bench: Bench, direction: Direction, uniform: np.ndarray, sig
     weighed by how far it moves its environments apart: of length one, what a strong shortcut leaves in a wrong labeling
     points as well along the shortcut as the real direction does.
     """
-    settings, fit, v = bench.settings, bench.fit, direction.v
+    settings, fit, v = bench.settings, bench.fit, steering.v
     held = float(np.var(fit @ v))
     matched, _ = variance_matched_frames(
         settings.rng("steering", "variance"), bench.spectrum, v[:, None], 1, held, settings.draws
     )
-    dealt = [_reach(fit, z, weights) / direction.spread for z, weights in exchanged(bench.sample, settings)]
+    dealt = [_reach(fit, z, weights) / steering.direction.spread for z, weights in exchanged(bench.sample, settings)]
     labels = np.stack(dealt) if dealt else np.zeros((0, len(v)))
-    size = lambda u: np.linalg.norm(sigma * u @ bench.head.centered.T, axis=-1)  # noqa: E731 - one formula, four uses
+
+    def size(directions: np.ndarray) -> np.ndarray:
+        """How far one step along directions (..., d) moves the logits, less what moves all of them alike."""
+        return np.linalg.norm(steering.sigma * directions @ bench.head.centered.T, axis=-1)
+
     slope = float(size(v))
     return SlopeControls(
-        norm=null("norm", slope, size(uniform), "greater"),
+        norm=null("norm", slope, size(steering.random), "greater"),
         variance=null("variance", slope, size(matched[:, :, 0]), "greater"),
         labels=null("labels", slope, size(labels), "greater", smallest_p(bench.sample)),
     )
@@ -145,15 +167,15 @@ def _linearity(bench: Bench, v: np.ndarray, sigma: float) -> float:
     return float(np.abs(analytic - measured).max())
 
 
-def _curve(bench: Bench, scene: Scene, v: np.ndarray, uniform: np.ndarray, scaling: Scaling, unit: float) -> Curve:
-    settings, fit = bench.settings, bench.fit
+def _curve(bench: Bench, scene: Scene, steering: _Steering, scaling: Scaling) -> Curve:
+    settings, fit, v, unit = bench.settings, bench.fit, steering.v, steering.units[scaling]
     steps = np.array(sorted(settings.steps))
     edited = steered(scene.logits, bench.head, v[None], steps * unit)[0]
     accuracy = (edited.argmax(axis=-1) == scene.labels).mean(axis=-1)
-    random = np.stack([_accuracies(scene, bench.head, u, steps * unit) for u in uniform])
+    random = np.stack([_accuracies(scene, bench.head, u, steps * unit) for u in steering.random])
     outer = np.array([steps[0], steps[-1]])
     along_v = _outer_effects(scene, steered(scene.logits, bench.head, v[None], outer * unit))
-    along_random = _outer_effects(scene, steered(scene.logits, bench.head, uniform, outer * unit))
+    along_random = _outer_effects(scene, steered(scene.logits, bench.head, steering.random, outer * unit))
     low, high = np.quantile(random, [0.025, 0.975], axis=0)
     trends = trend(np.concatenate([accuracy[None], random]), steps)
     bounds = fit.min(axis=0), fit.max(axis=0)

@@ -4,7 +4,10 @@ At the head's input none of this is needed (see `effects`); here a setting costs
 directions are few and their numbers are stated.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -76,36 +79,73 @@ def steer_site(
     """
     fit = h[sample.parts.fit]
     v = dominant_direction(fit, sample.target("environment", "fit"), sample.weights["fit"]).v
-    unit = float((fit @ v).std())
     rows = settings.rng("steer", site, "rows").permutation(sample.parts.test)[:examples]
-    x, y = torch.as_tensor(images)[torch.as_tensor(rows)], classes[rows]
-    steps = np.array(sorted(settings.steps))
+    runs = _SteeredRuns(
+        network=partial(_logits, model, torch.as_tensor(images)[torch.as_tensor(rows)]),
+        options={"batch": batch, "prepare": prepare, "head": head},
+        y=classes[rows],
+        site=site,
+        unit=float((fit @ v).std()),
+        steps=np.array(sorted(settings.steps)),
+    )
     random = settings.rng("steer", site).standard_normal((draws, len(v)))
     random /= np.linalg.norm(random, axis=1, keepdims=True)
-
-    def curve(u: np.ndarray) -> np.ndarray:
-        tool = lambda a: Steer(site=site, direction=tuple(u.tolist()), step=unit, strength=float(a))  # noqa: E731
-        return np.stack([two_sided(_logits(model, x, (tool(a),), batch, prepare, head)) for a in steps])
-
-    shift = lambda z: float(np.abs(margins(z[[0, -1]], y) - base).mean())  # noqa: E731
     with evaluating(model):
-        base = margins(two_sided(_logits(model, x, (), batch, prepare, head)), y)
-        along_v, along_random = curve(v), [curve(u) for u in random]
-    moved = along_v[int(np.flatnonzero(steps > 0)[0])] - along_v[int(np.flatnonzero(steps == 0)[0])]
-    moved = moved - moved.mean(axis=1, keepdims=True)
-    along = moved @ (moved.mean(axis=0) / max(float(np.linalg.norm(moved.mean(axis=0))), 1e-300))
-    low, lower, middle, upper, high = np.quantile(along, [0.05, 0.25, 0.5, 0.75, 0.95])
-    right = lambda z: tuple((z.argmax(axis=-1) == y).mean(axis=-1).tolist())  # noqa: E731
+        unedited = margins(runs.unedited(), runs.y)
+        along_v, along_random = runs.curve(v), [runs.curve(u) for u in random]
+    shift = runs.shift(along_v, unedited)
+    random_shifts = np.array([runs.shift(curve, unedited) for curve in along_random])
+    effects = _effects_of_a_step(along_v, runs.steps)
+    low, lower, middle, upper, high = np.quantile(effects, [0.05, 0.25, 0.5, 0.75, 0.95])
     return SiteCurve(
         site=site,
         n=len(rows),
-        unit=unit,
-        steps=tuple(steps.tolist()),
-        accuracy=right(along_v),
-        margin=tuple(margins(along_v, y).mean(axis=-1).tolist()),
-        random_accuracy=tuple(right(z) for z in along_random),
-        shift=null("norm", shift(along_v), np.array([shift(z) for z in along_random]), "greater"),
-        shift_value=shift(along_v),
+        unit=runs.unit,
+        steps=tuple(runs.steps.tolist()),
+        accuracy=runs.accuracy(along_v),
+        margin=tuple(margins(along_v, runs.y).mean(axis=-1).tolist()),
+        random_accuracy=tuple(runs.accuracy(curve) for curve in along_random),
+        shift=null("norm", shift, random_shifts, "greater"),
+        shift_value=shift,
         effects=(float(low), float(lower), float(middle), float(upper), float(high)),
-        reversed=float((along < 0).mean()),
+        reversed=float((effects < 0).mean()),
     )
+
+
+@dataclass(frozen=True)
+class _SteeredRuns:
+    """Runs of m examples through the network with one site moved; a curve holds the logits (A, m, k) at A steps."""
+
+    network: Callable[..., np.ndarray]
+    """The edits, then `options` -> logits of the examples."""
+    options: dict[str, Any]
+    y: np.ndarray
+    site: str
+    unit: float
+    """Standard deviation of the fit part's features along the direction between environments."""
+    steps: np.ndarray
+
+    def unedited(self) -> np.ndarray:
+        return two_sided(self.network((), **self.options))
+
+    def curve(self, u: np.ndarray) -> np.ndarray:
+        """Along a direction u (d,) of length 1."""
+        steer = Steer(site=self.site, direction=tuple(u.tolist()), step=self.unit, strength=0.0)
+        edits = (replace(steer, strength=float(step)) for step in self.steps)
+        return np.stack([two_sided(self.network((edit,), **self.options)) for edit in edits])
+
+    def accuracy(self, curve: np.ndarray) -> tuple[float, ...]:
+        return tuple((curve.argmax(axis=-1) == self.y).mean(axis=-1).tolist())
+
+    def shift(self, curve: np.ndarray, unedited: np.ndarray) -> float:
+        """Mean size of the margins' change at the two outermost steps."""
+        return float(np.abs(margins(curve[[0, -1]], self.y) - unedited).mean())
+
+
+def _effects_of_a_step(curve: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """How far the first step upward moves each example's logits along the mean move, (m,): below 0 where an example
+    goes against it. What moves all classes alike moves no decision and is left out."""
+    moved = curve[int(np.flatnonzero(steps > 0)[0])] - curve[int(np.flatnonzero(steps == 0)[0])]
+    moved = moved - moved.mean(axis=1, keepdims=True)
+    mean = moved.mean(axis=0)
+    return moved @ (mean / max(float(np.linalg.norm(mean)), 1e-300))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -77,51 +78,90 @@ def from_log(
         ValueError: a missing column (with the nearest name), steps that repeat or go back, an empty log, a cell that is
             not a number, an accuracy outside 0..1; each names row and column.
     """
-    columns = _named(held_out)
-    loss_columns = _named(held_out_loss)
-    norm_columns = _named(norm, sole="total")
-    loss_names = {"train": train_loss, **loss_columns}
-    measures = _known_measures(measured or {})
-    named = (train, *columns.values(), *loss_names.values(), *norm_columns.values(), *measures.values())
-    asked = [c for c in named if c is not None]
-    _check_asked(source, asked, train, columns, loss_names, part, max_mb)
-    log = _read(source, step, asked, repeated, part, max_mb)
+    columns = _Columns(
+        train=train,
+        held_out=_named(held_out),
+        train_loss=train_loss,
+        held_out_loss=_named(held_out_loss),
+        norms=_named(norm, sole="total"),
+        measured=_known_measures(measured or {}),
+    )
+    if not columns.asked:
+        raise ValueError(unnamed(source, part=part, max_mb=max_mb))
+    columns.require_distinct()
+    log = _read(source, step, columns.asked, repeated, part, max_mb)
     notes = list(log.notes)
-    losses = {s: log.values(c) for s, c in loss_names.items() if c is not None}
+    losses = {split: log.values(column) for split, column in columns.losses.items()}
     if kind == "regression":
         _require_unset("regression", scale=(scale, 1.0), trivial=(trivial, None))
-        score = _r2_scores(log, train, columns, losses, trivial_loss)
-        trivials = dict.fromkeys(score, 0.0)  # predicting the mean has an R2 of 0
+        score = _r2_scores(log, columns, losses, trivial_loss)
+        baselines = dict.fromkeys(score, 0.0)  # predicting the mean has an R2 of 0
     else:
         _require_unset("classification", trivial_loss=(trivial_loss, None))
-        score = _accuracies(log, train, columns, scale)
-        trivials = _by_split(trivial, list(score), "trivial")
-        if not trivials:
+        score = _accuracies(log, columns, scale)
+        baselines = _by_split(trivial, list(score), "trivial")
+        if not baselines:
             notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
-    held = {s: v for s, v in score.items() if s != "train"}
-    counts = _by_split(n, list(held) if is_whole(n) else list(score), "n")
-    # Accuracies that are counts over n carry binomial noise, which the verdict then knows and need not estimate.
-    counted = frozenset(s for s, k in counts.items() if kind == "classification" and _snap(score[s], int(k)))
+    held = {split: values for split, values in score.items() if split != "train"}
+    sizes = {split: int(k) for split, k in _by_split(n, list(held) if is_whole(n) else list(score), "n").items()}
+    counted = _snapped(score, sizes) if kind == "classification" else frozenset[str]()
     if "train" in losses:
         losses["train"] = _close_losses(losses["train"], score["train"], log.steps, notes)
-    norms = {g: _norm(log, c, norm_squared) for g, c in norm_columns.items()}
+    norms = {group: _norm(log, column, norm_squared) for group, column in columns.norms.items()}
     return Trajectory(
         step=log.steps,
         train=score["train"],
         held_out=held,
         kind=kind,
-        n={s: int(k) for s, k in counts.items()},
+        n=dict(sizes),
         train_loss=losses.pop("train", None),
         held_out_loss=losses,
         norm=norms.pop("total", None),
         norm_groups=norms,
-        measured={name: _finite(log.values(column)) for name, column in measures.items()},
-        trivial={s: float(v) for s, v in trivials.items()},
+        measured={name: _finite(log.values(column)) for name, column in columns.measured.items()},
+        trivial={split: float(value) for split, value in baselines.items()},
         threshold=USUAL_THRESHOLD[kind] if threshold is None else threshold,
         counted=counted,
         notes=tuple(notes),
         time_unit=time_unit_of(step),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """Which column of a log means what: by split, by group of weights, by measured quantity."""
+
+    train: str | None
+    held_out: dict[str, str]
+    train_loss: str | None
+    held_out_loss: dict[str, str]
+    norms: dict[str, str]
+    measured: dict[str, str]
+
+    @property
+    def scores(self) -> dict[str, str]:
+        return ({} if self.train is None else {"train": self.train}) | self.held_out
+
+    @property
+    def losses(self) -> dict[str, str]:
+        return ({} if self.train_loss is None else {"train": self.train_loss}) | self.held_out_loss
+
+    @property
+    def asked(self) -> list[str]:
+        """Every column that must be in the log."""
+        return [c for means in (self.scores, self.losses, self.norms, self.measured) for c in means.values()]
+
+    def require_distinct(self) -> None:
+        """Raises ValueError where one split, or one column, is to be both train and held-out."""
+        pairs = (("train", "held_out", self.held_out), ("train_loss", "held_out_loss", self.held_out_loss))
+        for train, held_out, columns in pairs:
+            if "train" in columns:
+                raise ValueError(f"{held_out} names a split 'train'; give that column as {train}=")
+            for split, column in columns.items():
+                if column == getattr(self, train):
+                    raise ValueError(
+                        f"{train} and {held_out} ({split}) are the same column {column!r}; name another one"
+                    )
 
 
 _SQUARED = re.compile(r"(sq|sqr|square|squared|sumsq|norm2|l2sq)", re.IGNORECASE)
@@ -141,28 +181,6 @@ def _norm(log: Log, column: str, squared: bool | None) -> np.ndarray:
         row = int(np.argmax(values < 0))
         raise ValueError(f"{log.name}: {log.rows[row]}, column {column!r}: {values[row]:g} is no norm")
     return np.sqrt(values) if squared else values
-
-
-def _check_asked(
-    source: Any,
-    asked: list[str],
-    train: str | None,
-    columns: dict[str, str],
-    losses: Mapping[str, str | None],
-    part: str | None,
-    max_mb: float | None,
-) -> None:
-    """Raises ValueError where the columns are not named, or one column is to mean both train and held-out."""
-    if not asked:
-        raise ValueError(unnamed(source, part=part, max_mb=max_mb))
-    if "train" in columns:
-        raise ValueError("held_out names a split 'train'; give that column as train=")
-    for split, column in columns.items():
-        if column == train:
-            raise ValueError(f"train and held_out ({split}) are the same column {column!r}; name another one")
-    for split, column in losses.items():
-        if split != "train" and column is not None and column == losses["train"]:
-            raise ValueError(f"train_loss and held_out_loss ({split}) are the same column {column!r}; name another one")
 
 
 def _read(
@@ -214,10 +232,10 @@ def _by_split(given: Any, splits: list[str], what: str) -> dict[str, Any]:
     return dict(given)
 
 
-def _accuracies(log: Log, train: str | None, columns: dict[str, str], scale: Any) -> dict[str, np.ndarray]:
-    if train is None or not columns:
+def _accuracies(log: Log, columns: _Columns, scale: Any) -> dict[str, np.ndarray]:
+    if columns.train is None or not columns.held_out:
         raise ValueError("name the columns: train= and held_out= (a column, or split -> column)")
-    every = {"train": train, **columns}
+    every = columns.scores
     factors = {**dict.fromkeys(every, 1.0), **_by_split(scale, list(every), "scale")}
     _check_scale(log, every, factors)
     return {s: _accuracy(log, c, float(factors[s])) for s, c in every.items()}
@@ -251,12 +269,10 @@ def _accuracy(log: Log, column: str, scale: float) -> np.ndarray:
     return values * scale
 
 
-def _r2_scores(
-    log: Log, train: str | None, columns: dict[str, str], losses: dict[str, np.ndarray], trivial_loss: Any
-) -> dict[str, np.ndarray]:
-    every = {"train": train, **columns} if train else columns
-    # an infinite R2 of either sign comes from an infinite loss
-    score = {s: np.where(np.isinf(v := log.values(c)), -np.inf, v) for s, c in every.items()}
+def _r2_scores(log: Log, columns: _Columns, losses: dict[str, np.ndarray], trivial_loss: Any) -> dict[str, np.ndarray]:
+    score = {split: log.values(column) for split, column in columns.scores.items()}
+    for values in score.values():
+        values[np.isinf(values)] = -np.inf  # an infinite R2 of either sign comes from an infinite loss
     wanted = [s for s in losses if s not in score]
     baselines = _by_split(trivial_loss, list(losses) if isinstance(trivial_loss, Mapping) else wanted, "trivial_loss")
     for s in wanted:
@@ -270,6 +286,12 @@ def _r2_scores(
             "name the columns: train= and held_out= hold R2, or train_loss= and held_out_loss= with trivial_loss="
         )
     return score
+
+
+def _snapped(score: dict[str, np.ndarray], sizes: Mapping[str, int]) -> frozenset[str]:
+    """The splits whose accuracies are counts over n, which they then become: their noise is binomial, and the verdict
+    need not estimate it."""
+    return frozenset(split for split, n in sizes.items() if _snap(score[split], n))
 
 
 def _snap(values: np.ndarray, n: int) -> bool:
@@ -297,11 +319,11 @@ def _close_losses(loss: np.ndarray, score: np.ndarray, steps: np.ndarray, notes:
         return loss
     gone = evaluated[-count:]
     fell = bool((score[gone] < score[evaluated[-count - 1]]).all())
-    reading = (
-        "not finite (the score fell with it)" if fell else "not logged; if it was NaN there, write nan in those cells"
-    )
-    notes.append(f"train loss is blank from step {steps[gone[0]]} to the end: read as {reading}")
-    if fell:
-        loss = loss.copy()
-        loss[gone] = np.inf
+    blank_from = f"train loss is blank from step {steps[gone[0]]} to the end: read as"
+    if not fell:
+        notes.append(f"{blank_from} not logged; if it was NaN there, write nan in those cells")
+        return loss
+    notes.append(f"{blank_from} not finite (the score fell with it)")
+    loss = loss.copy()
+    loss[gone] = np.inf
     return loss
