@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,22 +149,11 @@ def _put_to_the_test(
     import_plugins(plugins)
     config = load_run(run.config)
     chosen = tuple(seeds) or tuple(range(config.seed, config.seed + 3))
-    no_forks = why_no_forks(config, chosen, root)
-    written = {
-        forks: to_toml(counterfactual_study(config, explained.explanation, chosen, plugins, forks=forks))
+    forked, plain = (
+        to_toml(counterfactual_study(config, explained.explanation, chosen, plugins, forks=forks))
         for forks in (True, False)
-    }
-    text = written[not no_forks]
-    if file.exists():
-        # Whether forks are possible may have changed since: a run of the study has lost its state, or never fitted.
-        text = file.read_text()
-        require(text in written.values(), f"{file}: is there already and holds something else; name another file")
-        if text != written[False]:
-            no_forks = ""
-        elif text != written[True] and not no_forks:
-            no_forks = f"{file} was written before its runs kept their state; delete it to have it written with forks"
-    else:
-        write_atomic(file, lambda to: to.write(text.encode()))
+    )
+    no_forks = _TestStudy(forked, plain).put(file, why_no_forks(config, chosen, root))
     study = Study.load(file)
     if go:
         from grokscope.commands.study import run as train_study
@@ -181,6 +171,32 @@ def _put_to_the_test(
         steps_saved=sum(state.forked_at or 0 for state in states),
         no_forks=no_forks,
     )
+
+
+@dataclass(frozen=True)
+class _TestStudy:
+    """The study of a test as a file: with arms that are forks of the run as it was, and with arms that begin at step
+    0. The two are one text where no arm begins late."""
+
+    forked: str
+    plain: str
+
+    def put(self, file: Path, no_forks: str) -> str:
+        """Write the one that is possible now (`no_forks`: why forks are not), or take the one that is there. Returns
+        why its arms are no forks; empty where they are."""
+        if not file.exists():
+            text = self.plain if no_forks else self.forked
+            write_atomic(file, lambda to: to.write(text.encode()))
+            return no_forks
+        text = file.read_text()
+        is_ours = text in (self.forked, self.plain)
+        require(is_ours, f"{file}: is there already and holds something else; name another file")
+        # Whether forks are possible may have changed since: a run of the study has lost its state, or never fitted.
+        if text != self.plain:
+            return ""
+        if text == self.forked or no_forks:
+            return no_forks
+        return f"{file} was written before its runs kept their state; delete it to have it written with forks"
 
 
 def _plugin_modules(run: Run) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,9 @@ def compare_sides(
     a, b = (replace(s, members=judged(s.members, judge)) for s in (a, b))
     splits = _ordered(a, b, judge, split)
     pairs, unpaired = _pairs(a, b)
-    apart, kinds, alike = _times_apart(a, b), _kinds_apart(a, b), _tasks(a) == _tasks(b)
-    drawn, curves_note = _curves(pairs, splits[0], judge, alike and not apart, apart, curves)
-    tests, tests_note = _tests(pairs, splits[0], judge, apart, kinds, alike)
+    apart = _apart(a, b)
+    drawn, curves_note = _curves(pairs, splits[0], judge, apart, curves)
+    tests, tests_note = _tests(pairs, splits[0], judge, apart)
     data = split_data(a, b)
     numbers, words, dissection_note = dissections(a, b)
     checks, checks_note = mechanism_words(a, b, splits[0], judge, mechanisms)
@@ -116,7 +117,7 @@ def compare_sides(
         data=data,
         settings=differing_settings(a, b),
         settings_note=settings_note(a, b),
-        splits=tuple(_on_splits(pairs, splits, judge, Apart(times=apart, scores=kinds, unit=_unit(a, b)))),
+        splits=tuple(_on_splits(pairs, splits, judge, apart)),
         unpaired_arms=tuple(unpaired),
         tests=tests,
         tests_note=tests_note,
@@ -128,8 +129,7 @@ def compare_sides(
         mechanisms=checks,
         mechanisms_note=checks_note,
     )
-    lengths = _lengths(pairs, splits[0], judge)
-    cautions = [*_cautions(a, b, kinds, apart), *([f"Lengths: {lengths}."] if lengths else []), *judge.notes]
+    cautions = [*_cautions(a, b, apart, _lengths(pairs, splits[0], judge)), *judge.notes]
     says = (data_sentence(data, a, b), *cautions, state_sentence(known), *findings(known))
     return Compared(replace(known, says=tuple(filter(None, says))), tuple(drawn))
 
@@ -159,9 +159,8 @@ def _ordered(a: Side, b: Side, judge: SideJudge, wanted: str | None) -> list[str
 def _no_split(a: Side, b: Side, judge: SideJudge) -> str:
     parts = []
     for side in (a, b):
-        splits = dict.fromkeys(split for m in side.members for split in judge.splits(m))
         why = next((m.problem for m in side.members if m.problem), "no evaluations yet")
-        parts.append(f"{side.name} has {listed(list(splits))}" if splits else f"{side.name} has none ({why})")
+        parts.append(f"{side.name} has {listed(judge.splits_of(side.members)) or f'none ({why})'}")
     remedy = ""
     if "logs" in (a.kind, b.kind):
         remedy = "; give the column of a log the other side's name, as in held_out={'id_val': 'val_acc'}"
@@ -174,7 +173,9 @@ def _pairs(a: Side, b: Side) -> tuple[list[Pair], list[str]]:
         return [Pair((a.name, b.name), (a.arms[0], b.arms[0]), a.members, b.members)], []
     shared = [arm for arm in a.arms if arm in b.arms]
     pairs = [Pair((f"{a.name}, {arm}", f"{b.name}, {arm}"), (arm, arm), a.of(arm), b.of(arm)) for arm in shared]
-    alone = [f"{side.name}: {arm}" for side in (a, b) for arm in side.arms if arm not in shared]
+    alone = []
+    for side in (a, b):
+        alone += [f"{side.name}: {arm}" for arm in side.arms if arm not in shared]
     if not pairs:
         # Runs of several configurations are no sample of one: they are shown, and nothing is tested
         return [Pair((a.name, b.name), (a.name, b.name), a.members, b.members, pooled=True)], alone
@@ -182,16 +183,12 @@ def _pairs(a: Side, b: Side) -> tuple[list[Pair], list[str]]:
 
 
 def _on_splits(pairs: Sequence[Pair], splits: Sequence[str], judge: SideJudge, apart: Apart) -> list[SplitComparison]:
-    every = [(split, pair) for split in splits for pair in pairs]
+    every = product(splits, pairs)
     return [compared_on(split, pair.arms, pair.a, pair.b, judge, apart) for split, pair in every]
 
 
-def _unit(a: Side, b: Side) -> str:
-    return a.unit if a.unit == b.unit else f"{a.unit} or {b.unit}"
-
-
 def _tests(
-    pairs: Sequence[Pair], split: str, judge: SideJudge, apart: str, kinds: str, alike: bool
+    pairs: Sequence[Pair], split: str, judge: SideJudge, apart: Apart
 ) -> tuple[tuple[HypothesisResult, ...], str]:
     """(tests, why there are none)."""
     if any(pair.pooled for pair in pairs):
@@ -208,48 +205,50 @@ def _tests(
     if all(min(n) < 2 for n in sizes):
         words = "; ".join(f"{n[0]} and {n[1]} finished runs" for n in sizes[:3])
         return (), f"{words}: at least 2 on each side are needed for a test"
-    lengths = _lengths(pairs, split, judge)
-    return answers(pairs, split, judge, apart=apart, kinds_apart=kinds, lengths=lengths, alike=alike), ""
+    return answers(pairs, split, judge, apart, _lengths(pairs, split, judge)), ""
 
 
 def _lengths(pairs: Sequence[Pair], split: str, judge: SideJudge) -> str:
     """That ends are seen after different numbers of steps; empty where they are not."""
     lasts = []
-    for side in (0, 1):
-        done = [m for pair in pairs for m in pair.groups[side] if m.finished and split in judge.splits(m)]
+    for members in (chain.from_iterable(pair.a for pair in pairs), chain.from_iterable(pair.b for pair in pairs)):
+        done = [m for m in members if m.finished and split in judge.splits(m)]
         lasts.append(sorted({float(judge(m, split).milestones.last_step) for m in done}))
     if lasts[0] == lasts[1] or not all(lasts):
         return ""
-    first, second = (
-        whole(lengths[0]) if len(lengths) == 1 else f"{whole(lengths[0])} to {whole(lengths[-1])}" for lengths in lasts
-    )
+    # one step, or the first and the last of several
+    first, second = (" to ".join(map(whole, dict.fromkeys((steps[0], steps[-1])))) for steps in lasts)
     return f"the first side ends at {first} and the second at {second}: ends and verdicts are of different lengths"
 
 
 def _curves(
-    pairs: Sequence[Pair], split: str, judge: SideJudge, alike: bool, apart: str, wanted: bool
+    pairs: Sequence[Pair], split: str, judge: SideJudge, apart: Apart, wanted: bool
 ) -> tuple[list[PairedCurve], str]:
-    runs = sum(len(group) for pair in pairs for group in pair.groups)
+    runs = sum(len(pair.members) for pair in pairs)
     if runs > FEW_CURVES and not wanted:
         return [], f"not read of more than {FEW_CURVES} runs unless a page is written"
-    if apart:
-        return [], apart
+    if apart.times:
+        return [], apart.times
     drawn: list[PairedCurve] = []
     missing: list[str] = []
     for pair in pairs:
-        curves, lacking = paired_curves(pair, split, judge, alike=alike)
+        curves, lacking = paired_curves(pair, split, judge, alike=apart.alike)
         drawn += curves
         missing += lacking
     return drawn, "; ".join(dict.fromkeys(missing))
+
+
+def _apart(a: Side, b: Side) -> Apart:
+    unit = " or ".join(dict.fromkeys((a.unit, b.unit)))
+    return Apart(_times_apart(a, b), _kinds_apart(a, b), unit, alike=_tasks(a) == _tasks(b))
 
 
 def _times_apart(a: Side, b: Side) -> str:
     """Why times of the two sides cannot be subtracted; empty where they can."""
     if a.unit == b.unit:
         return ""
-    epoch = next(
-        (n for s in (a, b) for m in s.members if (n := m.record.get("facts", {}).get("steps_per_epoch"))), None
-    )
+    facts = (m.record.get("facts", {}) for m in (*a.members, *b.members))
+    epoch = next((steps for known in facts if (steps := known.get("steps_per_epoch"))), None)
     hint = f", such as {epoch:,} where it counts epochs like those of the runs" if epoch else ""
     return (
         f"{a.name} counts {a.unit} and {b.name} counts {b.unit}: times are not compared; say how many optimizer steps "
@@ -275,19 +274,20 @@ def _tasks(side: Side) -> set[str]:
     return {str((config.get("task") or {}).get("name", "")) for config in configs} - {""}
 
 
-def _cautions(a: Side, b: Side, kinds: str, apart: str) -> list[str]:
+def _cautions(a: Side, b: Side, apart: Apart, lengths: str) -> list[str]:
     """What makes numbers of the sides mean different things."""
     out = []
-    tasks = [_tasks(side) for side in (a, b)]
-    if all(tasks) and tasks[0] != tasks[1]:
-        named = [
-            f"{side.name} is trained on {listed(sorted(named_tasks))}"
-            for side, named_tasks in zip((a, b), tasks, strict=True)
-        ]
+    if _tasks(a) and _tasks(b) and not apart.alike:
+        named = [f"{side.name} is trained on {listed(sorted(_tasks(side)))}" for side in (a, b)]
         out.append(f"Different tasks: {' and '.join(named)}; numbers compare only as far as the tasks do.")
-    out += [f"{words[0].upper()}{words[1:]}." for words in (kinds,) if words]
-    out += [f"Times: {apart}."] if apart else []
-    out += [f"{side.name}: {note}." for side in (a, b) for note in side.notes]
+    if apart.scores:
+        out.append(f"{apart.scores[0].upper()}{apart.scores[1:]}.")
+    if apart.times:
+        out.append(f"Times: {apart.times}.")
+    for side in (a, b):
+        out += [f"{side.name}: {note}." for note in side.notes]
+    if lengths:
+        out.append(f"Lengths: {lengths}.")
     return out
 
 

@@ -43,7 +43,10 @@ class PairedCurve:
 
     def record(self) -> CurveDifference:
         keep = thin(self.step.astype(np.float64), self.middle, KEPT // 4)
-        every = np.array([values[keep] for values in self.pairs.values()]) if self.pairs else None
+        low = high = ()
+        if self.pairs:
+            every = np.array([values[keep] for values in self.pairs.values()])
+            low, high = _floats(every.min(axis=0)), _floats(every.max(axis=0))
         return CurveDifference(
             arms=self.arms,
             curve=self.curve,
@@ -53,8 +56,8 @@ class PairedCurve:
             a=_floats(self.middle_a[keep]),
             b=_floats(self.middle_b[keep]),
             difference=_floats(self.middle[keep]),
-            low=() if every is None else _floats(every.min(axis=0)),
-            high=() if every is None else _floats(every.max(axis=0)),
+            low=low,
+            high=high,
             note=self.note,
         )
 
@@ -78,8 +81,7 @@ def paired_curves(pair: Pair, split: str, judge: SideJudge, *, alike: bool) -> t
 
 
 def _lines(members: Sequence[Member], curve: str, split: str, judge: SideJudge) -> dict[Member, Line]:
-    chosen = [m for m in members if (m.finished or len(members) == 1) and split in judge.splits(m)]
-    return {m: line for m in chosen if (line := _line(m, curve)) is not None}
+    return {m: line for m in judge.counted(members, split) if (line := _line(m, curve)) is not None}
 
 
 def _line(member: Member, curve: str) -> Line | None:
@@ -101,8 +103,9 @@ def _together(
         return "the runs share no two evaluations, so that there is no difference curve"
     first, second = ({m: _at(line, step) for m, line in side.items()} for side in (a, b))
     middle_a, middle_b = (np.median(list(side.values()), axis=0) for side in (first, second))
-    pairs = _pairs(first, second) if paired else {}
-    middle = np.median(list(pairs.values()), axis=0) if pairs else middle_a - middle_b
+    middle, pairs = middle_a - middle_b, {}
+    if paired and (pairs := _pairs(first, second)):
+        middle = np.median(list(pairs.values()), axis=0)
     return PairedCurve(
         arms=pair.arms,
         names=pair.names,
@@ -130,23 +133,29 @@ def _pairs(a: Mapping[Member, np.ndarray], b: Mapping[Member, np.ndarray]) -> di
 
 def _without(pair: Pair, a: Mapping[Member, Line], b: Mapping[Member, Line]) -> str:
     """Finished runs that have no such curve: they are in no median, and the others are perhaps no fair choice."""
-    lacking = [m for m in (*pair.a, *pair.b) if m.finished and m not in a and m not in b]
-    return f"without {plural(len(lacking), 'run')} that did not record it" if lacking else ""
+    lacking = [m for m in pair.members if m.finished and m not in a and m not in b]
+    if not lacking:
+        return ""
+    return f"without {plural(len(lacking), 'run')} that did not record it"
 
 
 def _alone(pairs: Mapping[int, np.ndarray], a: Mapping[Member, Line], b: Mapping[Member, Line]) -> str:
     """Runs that are in their side's median, and in no pair."""
     left = len(a) + len(b) - 2 * len(pairs)
-    return f"{plural(left, 'run')} without one of the same seed left out of the difference" if pairs and left else ""
+    if not pairs or not left:
+        return ""
+    return f"{plural(left, 'run')} without one of the same seed left out of the difference"
 
 
 def _ends(every: Sequence[np.ndarray], step: np.ndarray) -> str:
     """What is not in the difference, so that nobody takes it for everything."""
     last = max(float(steps[-1]) for steps in every)
-    fewest = min(len(steps) for steps in every)
-    notes = [f"up to {whole(float(step[-1]))}, where the shortest run ends" if step[-1] < last else ""]
-    notes += [f"on the {len(step):,} evaluations that all runs share" if len(step) < fewest else ""]
-    return ", ".join(filter(None, notes))
+    notes = []
+    if step[-1] < last:
+        notes.append(f"up to {whole(float(step[-1]))}, where the shortest run ends")
+    if len(step) < min(len(steps) for steps in every):
+        notes.append(f"on the {len(step):,} evaluations that all runs share")
+    return ", ".join(notes)
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 median."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,8 @@ MANY = 12
 
 def axis_of(curves: Sequence[PairedCurve], scale: Scale, unit: str) -> StepAxis:
     """One step axis for all curves of a pair of arms."""
-    steps = [step for c in curves for step, _ in (*c.a.values(), *c.b.values())]
-    return step_axis(scale, steps, unit)
+    lines = chain.from_iterable((*c.a.values(), *c.b.values()) for c in curves)
+    return step_axis(scale, [step for step, _ in lines], unit)
 
 
 def draw_pair(figure: "FigureBase", curve: PairedCurve, axis: StepAxis) -> None:

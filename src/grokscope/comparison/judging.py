@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from grokscope.comparison.member import FINISHED, Member
@@ -61,6 +62,14 @@ class SideJudge:
         """Held-out split -> verdict; empty where there is none."""
         return self._known[member]
 
+    def counted(self, members: Sequence[Member], split: str) -> list[Member]:
+        """Those whose numbers on a split count: finished runs, and a run that is alone with what it has so far."""
+        return [m for m in members if (m.finished or len(members) == 1) and split in self.splits(m)]
+
+    def splits_of(self, members: Sequence[Member]) -> list[str]:
+        """Every held-out split on which some of them was judged."""
+        return list(dict.fromkeys(chain.from_iterable(self.splits(m) for m in members)))
+
     def __call__(self, run: Member, split: str | None, /) -> VerdictRecord:
         assert split is not None, "a comparison names its split"
         by_split = self._known[run]
@@ -99,6 +108,5 @@ def judged(members: Sequence[Member], judge: SideJudge) -> tuple[Member, ...]:
 
 def shared_splits(a: Sequence[Member], b: Sequence[Member], judge: SideJudge) -> list[str]:
     """Held-out splits that some run of each side was judged on, in the first side's order."""
-    first = dict.fromkeys(split for m in a for split in judge.splits(m))
-    second = {split for m in b for split in judge.splits(m)}
-    return [split for split in first if split in second]
+    second = judge.splits_of(b)
+    return [split for split in judge.splits_of(a) if split in second]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from grokscope.comparison.judging import SideJudge
 from grokscope.comparison.member import Member
@@ -17,11 +18,10 @@ ASKED = 60
 def mechanisms(a: Side, b: Side, split: str, judge: SideJudge, wanted: bool | None) -> tuple[tuple[WordRow, ...], str]:
     """(a row for each check, why there is none). `wanted`: True for any number of runs, None for a few."""
     runs = len(a.members) + len(b.members)
-    if wanted is False or (wanted is None and runs > ASKED):
-        return (
-            (),
-            "not asked" if wanted is False else f"not asked of more than {ASKED} runs unless mechanisms are named",
-        )
+    if wanted is False:
+        return (), "not asked"
+    if wanted is None and runs > ASKED:
+        return (), f"not asked of more than {ASKED} runs unless mechanisms are named"
     problems: list[str] = []
     first, second = (_explained(side.members, split, judge, problems) for side in (a, b))
     if not first or not second:
@@ -33,9 +33,8 @@ def mechanisms(a: Side, b: Side, split: str, judge: SideJudge, wanted: bool | No
 
 def _explained(members: Sequence[Member], split: str, judge: SideJudge, problems: list[str]) -> list[Explanation]:
     """Of every run with a verdict on the split; one that cannot be explained does not cost the others theirs."""
-    chosen = [m for m in members if (m.finished or len(members) == 1) and split in judge.splits(m)]
     out = []
-    for m in watched(chosen, "explained"):
+    for m in watched(judge.counted(members, split), "explained"):
         try:
             out.append(_explain(m, split, judge))
         except ValueError as error:
@@ -54,7 +53,7 @@ def _explain(m: Member, split: str, judge: SideJudge) -> Explanation:
 def _words(explanations: Sequence[Explanation]) -> dict[str, dict[str, int]]:
     """Check -> word -> runs; a claim about what a run does not have does not apply to it."""
     out: dict[str, list[str]] = {}
-    for explanation in explanations:
-        for finding in explanation.findings:
-            out.setdefault(finding.check, []).append(finding.word if finding.applies else "does not apply")
+    for finding in chain.from_iterable(explanation.findings for explanation in explanations):
+        word = finding.word if finding.applies else "does not apply"
+        out.setdefault(finding.check, []).append(word)
     return {check: dict(Counter(words).most_common()) for check, words in out.items()}

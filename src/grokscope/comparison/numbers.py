@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Apart:
     scores: str = ""
     unit: str = "steps"
     """What times count."""
+    alike: bool = True
+    """Whether a seed means the same on both sides: the same task."""
 
 
 def compared_on(
@@ -47,9 +49,13 @@ def compared_on(
     """Everything about one split."""
     milestones = _milestones(a, split, judge), _milestones(b, split, judge)
 
-    def timed(name: str, of: Callable[["Milestones"], Moment], unit: str = apart.unit) -> NumberRow:
+    def timed(name: str, of: Callable[["Milestones"], Moment]) -> NumberRow:
         first, second = (_timed(name, side, of) for side in milestones)
-        return _row(name, unit, first, second, apart.times if unit == apart.unit else "")
+        return _row(name, apart.unit, first, second, apart.times)
+
+    # a ratio of times is the same in every unit, so nothing keeps the two sides apart
+    first, second = (_timed("delay_ratio", side, lambda m: m.delay_ratio) for side in milestones)
+    delay_ratio = _row("delay_ratio", "times", first, second, "")
 
     return SplitComparison(
         arms=arms,
@@ -59,7 +65,7 @@ def compared_on(
         phases=(
             timed("fitting", lambda m: m.T_fit),
             timed("delay", lambda m: m.delay),
-            timed("delay_ratio", lambda m: m.delay_ratio, "times"),
+            delay_ratio,
             timed("settling", _settling),
         ),
         levels=tuple(_level(name, split, *milestones, apart.scores) for name in LEVELS),
@@ -68,8 +74,7 @@ def compared_on(
 
 def _milestones(side: Sequence[Member], split: str, judge: SideJudge) -> "list[Milestones]":
     """Milestones of the finished runs; of a single run those so far."""
-    chosen = [m for m in side if (m.finished or len(side) == 1) and split in judge.splits(m)]
-    seen = [m for m in chosen if judge(m, split).milestones.evaluations]
+    seen = [m for m in judge.counted(side, split) if judge(m, split).milestones.evaluations]
     milestones = [judge.milestones(m, split) for m in watched(seen, "read the times of runs:")]
     return [m for m in milestones if all(len(grid) for grid in m.grids.values())]
 
@@ -92,11 +97,13 @@ def _settling(m: "Milestones") -> Span | None:
     """From the threshold's first touch to when it is held for good."""
     if m.T_gen.censored:
         return None
-    value, censored = m.T_gen_stable.at - m.T_gen.at, m.T_gen_stable.censored
-    if not censored and m.T_gen_stable.at == m.T_gen.at:
+    first, stable = m.T_gen, m.T_gen_stable
+    low = max(stable.earliest - first.at, 0)
+    if stable.censored:
+        return Span(stable.at - first.at, low, math.inf, censored=True)
+    if stable.at == first.at:
         return Span(0, 0, 0)  # one and the same evaluation: nothing of it lies between
-    high = math.inf if censored else m.T_gen_stable.at - m.T_gen.earliest
-    return Span(value, max(m.T_gen_stable.earliest - m.T_gen.at, 0), high, censored)
+    return Span(stable.at - first.at, low, stable.at - first.earliest)
 
 
 def _timed(name: str, side: "Sequence[Milestones]", of: "Callable[[Milestones], Moment]") -> SideNumber:
@@ -118,10 +125,12 @@ def _timed(name: str, side: "Sequence[Milestones]", of: "Callable[[Milestones], 
 
 def _single(moment: Milestone | Span) -> SideNumber:
     """One run's, with what the grid leaves open."""
-    low, high = (moment.earliest, moment.at) if isinstance(moment, Milestone) else (moment.low, moment.high)
+    if isinstance(moment, Milestone):
+        moment = Span(moment.at, moment.earliest, moment.at, moment.censored)
+    low = _known(moment.low)
     if moment.censored:
-        return SideNumber(n=1, reached=0, middle=None, low=_known(low), high=None)
-    return SideNumber(n=1, reached=1, middle=_known(_value(moment)), low=_known(low), high=_known(high))
+        return SideNumber(n=1, reached=0, middle=None, low=low, high=None)
+    return SideNumber(n=1, reached=1, middle=_known(moment.value), low=low, high=_known(moment.high))
 
 
 def _value(moment: Milestone | Span) -> float:
@@ -156,7 +165,8 @@ def _times(name: str, moments: "Sequence[tuple[Milestones, Milestone | Span]]") 
 
 
 def _level(name: str, split: str, a: "Sequence[Milestones]", b: "Sequence[Milestones]", apart: str) -> NumberRow:
-    stamp = oracle_label(split) if name in PEAKS and is_reported(split) else ""
+    is_oracles = name in PEAKS and is_reported(split)
+    stamp = oracle_label(split) if is_oracles else ""
     # an end is a weighted mean: its last digits are rounding, and no difference
     first, second = (of_values([round(float(getattr(m, name)), ROUNDED) for m in side]) for side in (a, b))
     return _row(name, "score", first, second, apart, stamp)
@@ -184,20 +194,24 @@ def _row(name: str, unit: str, a: SideNumber, b: SideNumber, apart: str, note: s
         return _noted(blank, apart)
     if a.middle is None and b.middle is None:
         return _noted(blank, NEITHER)
-    difference = None if a.middle is None or b.middle is None else round(a.middle - b.middle, ROUNDED)
-    low, high = _open(a, b) if a.n == b.n == 1 else (None, None)
-    if difference is None and (a.n, b.n) != (1, 1):
-        return _noted(blank, f"a median was not reached in {'the first' if a.middle is None else 'the second'} side")
-    return NumberRow(name=name, unit=unit, a=a, b=b, difference=difference, low=low, high=high, note=note)
+    difference = _less(a.middle, b.middle)
+    if difference is not None:
+        difference = round(difference, ROUNDED)
+    if a.n == b.n == 1:
+        # the least and the most that it can be
+        return replace(blank, difference=difference, low=_less(a.low, b.high), high=_less(a.high, b.low))
+    if difference is None:
+        side = "first" if a.middle is None else "second"
+        return _noted(blank, f"a median was not reached in the {side} side")
+    return replace(blank, difference=difference)
 
 
-def _open(a: SideNumber, b: SideNumber) -> tuple[float | None, float | None]:
-    """The least and the most that the difference of two single runs can be."""
-    low = None if a.low is None or b.high is None else a.low - b.high
-    high = None if a.high is None or b.low is None else a.high - b.low
-    return low, high
+def _less(a: float | None, b: float | None) -> float | None:
+    """a - b, where both are known."""
+    if a is None or b is None:
+        return None
+    return a - b
 
 
 def _noted(row: NumberRow, why: str) -> NumberRow:
-    note = f"{row.note}; {why}" if row.note else why
-    return NumberRow(name=row.name, unit=row.unit, a=row.a, b=row.b, difference=None, low=None, high=None, note=note)
+    return replace(row, note="; ".join(filter(None, (row.note, why))))

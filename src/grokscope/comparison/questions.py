@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from grokscope.comparison.judging import SideJudge
 from grokscope.comparison.member import Member
+from grokscope.comparison.numbers import Apart
 from grokscope.inference.shares import MOST
 from grokscope.results.hypothesis import HypothesisResult
 from grokscope.study.hypothesis import Effect, Hypothesis, Quantity
@@ -38,33 +40,27 @@ class Pair:
     def groups(self) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
         return self.a, self.b
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Those of both sides."""
+        return *self.a, *self.b
+
 
 def answers(
-    pairs: Sequence[Pair],
-    split: str,
-    judge: SideJudge,
-    *,
-    apart: str = "",
-    kinds_apart: str = "",
-    lengths: str = "",
-    alike: bool = True,
+    pairs: Sequence[Pair], split: str, judge: SideJudge, apart: Apart, lengths: str = ""
 ) -> tuple[HypothesisResult, ...]:
-    """Every quantity of every pair of arms, corrected together.
-
-    Args:
-        apart: why times cannot be compared; empty where they can.
-        kinds_apart: why scores cannot.
-        lengths: that the sides ended at different steps, which tests of times do not depend on.
-        alike: whether a seed means the same on both sides: the same task.
-    """
-    asked: list[tuple[Hypothesis, Pair]] = []
-    for pair in pairs:
-        asked += [(_hypothesis(name, pair, split, judge, alike, len(pairs) > 1), pair) for name in QUANTITIES]
+    """Every quantity of every pair of arms, corrected together. `lengths`: that the sides ended at different steps,
+    which tests of times do not depend on."""
+    asked = [
+        (_hypothesis(name, pair, split, judge, apart.alike, len(pairs) > 1), pair)
+        for pair, name in product(pairs, QUANTITIES)
+    ]
     results = []
     for h, pair in asked:
-        timed = h.quantity.name in TIMES
-        note = "" if timed else lengths
-        results.append(_answer(h, pair, apart if timed else kinds_apart, note, judge, len(asked)))
+        why, note = apart.scores, lengths
+        if h.quantity.name in TIMES:
+            why, note = apart.times, ""
+        results.append(_answer(h, pair, why, note, judge, len(asked)))
     return tuple(corrected(results, Counter(h.family for h, _ in asked)))
 
 
@@ -72,11 +68,10 @@ def _answer(h: Hypothesis, pair: Pair, why: str, note: str, judge: SideJudge, to
     blank = replace(unanswered(h, pair.groups), departures=(EXPLORATORY,))
     late = [(name, sum(m.waiting for m in group)) for name, group in zip(pair.names, pair.groups, strict=True)]
     notes = [f"{plural(n, 'run')} of {name} not finished and left out, perhaps not at random" for name, n in late if n]
-    notes += [note] if note else []
-    blank = replace(blank, notes=(*blank.notes, *notes), family_size=together)
+    blank = replace(blank, notes=(*blank.notes, *notes, *filter(None, [note])), family_size=together)
     if why:
         return said(replace(blank, outcome="cannot tell"), why)
-    lacking = [m.id for group in pair.groups for m in group if m.finished and h.quantity.split not in judge.splits(m)]
+    lacking = [m.id for m in pair.members if m.finished and h.quantity.split not in judge.splits(m)]
     if lacking:
         words = f"{plural(len(lacking), 'run')} without the split {h.quantity.split}: {', '.join(lacking[:3])}"
         return said(replace(blank, outcome="cannot tell"), words)
@@ -119,6 +114,6 @@ def _effect(name: str, pair: Pair, split: str, judge: SideJudge) -> Effect:
     """Of milestones the ratio of medians, which knows no time 0; of delays the difference."""
     if name == "delay" or name not in TIMES:
         return "difference"
-    milestones = [judge(m, split).milestones for g in pair.groups for m in g if m.finished and split in judge.splits(m)]
+    milestones = [judge(m, split).milestones for m in pair.members if m.finished and split in judge.splits(m)]
     first = min((getattr(m, name).at for m in milestones), default=0)
     return "ratio" if first > 0 else "difference"

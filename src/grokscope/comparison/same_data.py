@@ -13,7 +13,7 @@ from grokscope.vocabulary.text import listed, plural
 def split_data(a: Side, b: Side) -> tuple[SplitData, ...]:
     """Every split of which a digest is recorded on either side; empty where neither side records any."""
     first, second = ([digests_of(m.record) for m in side.members] for side in (a, b))
-    names = {name for digests in (*first, *second) for name in digests}
+    names = set[str]().union(*first, *second)
     pairs = _same_seed(a.members, b.members)
     return tuple(_of_split(name, a, b, pairs) for name in in_order(names))
 
@@ -36,8 +36,10 @@ def data_sentence(pairs: Sequence[SplitData], a: Side, b: Side) -> str:
     for word, words in (("other", "other examples in"), ("same", "the same in"), ("unknown", "unknown of")):
         if splits := [f for f in pairs if f.word == word]:
             parts.append(f"{words} {listed([f.split for f in splits])} ({splits[0].says})")
-    warn = " Scores and times may differ for this reason alone." if same_data(pairs) == "other" else ""
-    return f"Data: {'; '.join(parts)}.{warn}"
+    sentence = f"Data: {'; '.join(parts)}."
+    if same_data(pairs) == "other":
+        return f"{sentence} Scores and times may differ for this reason alone."
+    return sentence
 
 
 def _silent(a: Side, b: Side) -> str:
@@ -53,7 +55,11 @@ def _same_seed(a: Sequence[Member], b: Sequence[Member]) -> list[tuple[Member, M
     for m in b:
         if m.seed is not None:
             known.setdefault(m.seed, []).append(m)
-    return [(m, other) for m in a if m.seed is not None for other in known.get(m.seed, ())]
+    pairs = []
+    for m in a:
+        if m.seed is not None:
+            pairs += [(m, other) for other in known.get(m.seed, ())]
+    return pairs
 
 
 def _of_split(name: str, a: Side, b: Side, pairs: Sequence[tuple[Member, Member]]) -> SplitData:

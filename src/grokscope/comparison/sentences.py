@@ -15,16 +15,14 @@ def state_sentence(comparison: Comparison) -> str:
 
 
 def _state(side: ComparisonSide) -> str:
-    parts = [f"{side.finished:,} of {plural(len(side.runs), _noun(side))} finished"]
-    parts += [f"{side.failed:,} failed or damaged (counted, without a number)"] if side.failed else []
-    parts += [f"{side.waiting:,} not finished"] if side.waiting else []
     if side.kind == "logs":
-        parts = [plural(len(side.runs), "log")]
+        return f"{side.name}: {plural(len(side.runs), 'log')}"
+    parts = [f"{side.finished:,} of {plural(len(side.runs), 'run')} finished"]
+    if side.failed:
+        parts.append(f"{side.failed:,} failed or damaged (counted, without a number)")
+    if side.waiting:
+        parts.append(f"{side.waiting:,} not finished")
     return f"{side.name}: {', '.join(parts)}"
-
-
-def _noun(side: ComparisonSide) -> str:
-    return "log" if side.kind == "logs" else "run"
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -59,20 +57,19 @@ def fewest(tests: Sequence[HypothesisResult]) -> list[str]:
 def row_sentence(row: NumberRow, comparison: Comparison) -> str:
     """``T_gen: 560 (A) and 380 (B), difference 180 [170, 190] steps.``"""
     sides = f"{row.name}: {side_words(row.a)} ({comparison.a.name}) and {side_words(row.b)} ({comparison.b.name})"
-    difference = difference_words(row)
-    if not difference:
-        return f"{sides}{f', {row.note}' if row.note else ''}."
-    return f"{sides}, difference {difference} {row.unit}."
+    if difference := difference_words(row):
+        return f"{sides}, difference {difference} {row.unit}."
+    return ", ".join(filter(None, (sides, row.note))) + "."
 
 
 def side_words(n: SideNumber) -> str:
     """``560``; ``> 1,000``; of several runs the median with how many reached it: ``560 (3 of 3)``."""
     if not n.n:
         return "none"
-    if n.n == 1:
-        return number(n.middle) if n.middle is not None else f"> {number(n.low or 0)}"
+    if n.n == 1 and n.middle is None:
+        return f"> {number(n.low or 0)}"
     middle = "not reached by half" if n.middle is None else number(n.middle)
-    if n.reached < n.n:
+    if n.n > 1 and n.reached < n.n:
         return f"{middle} ({n.reached:,} of {n.n:,})"
     return middle
 
@@ -81,23 +78,26 @@ def range_words(n: SideNumber) -> str:
     """Of a single run what the grid leaves open, of several the range; empty where there is nothing to add."""
     if not n.n or n.low is None:
         return ""
-    if n.high is None:
-        return f"from {number(n.low)}, open" if n.n > 1 else ""
-    if n.low == n.high:
+    if n.low == n.high or (n.n == 1 and n.high is None):
         return ""
+    if n.high is None:
+        return f"from {number(n.low)}, open"
     return f"{number(n.low)} to {number(n.high)}"
 
 
 def difference_words(row: NumberRow) -> str:
     """``180 [170, 190]``; ``> 180`` or ``< -180`` where one run did not reach it; empty where nothing is known."""
-    if row.difference is None:
-        if row.low is not None:
-            return f"> {number(row.low)}"
-        return f"< {number(row.high)}" if row.high is not None else ""
-    middle = number(row.difference)
-    if row.low is None or row.high is None or row.low == row.high:
-        return middle
-    return f"{middle} [{number(row.low)}, {number(row.high)}]"
+    low, high = row.low, row.high
+    if row.difference is not None:
+        middle = number(row.difference)
+        if low is None or high is None or low == high:
+            return middle
+        return f"{middle} [{number(low)}, {number(high)}]"
+    if low is not None:
+        return f"> {number(low)}"
+    if high is not None:
+        return f"< {number(high)}"
+    return ""
 
 
 def agrees(row: NumberRow) -> bool:
@@ -117,6 +117,6 @@ def furthest(curve: CurveDifference, comparison: Comparison) -> list[str]:
 def test_cells(result: HypothesisResult) -> tuple[str, str, str]:
     """(effect with its interval, p with what it must be read against, seeds that would decide)."""
     if result.test is None:
-        return result.notes[0] if result.notes else "", "", ""
+        return next(iter(result.notes), ""), "", ""
     seeds = result.test.seeds_to_decide
     return effect_words(result.test), p_words(result), "over 1,000" if seeds is None else f"{seeds:,}"

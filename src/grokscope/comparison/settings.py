@@ -44,13 +44,16 @@ def settings_note(a: Side, b: Side) -> str:
     """Of which side nothing is known, and of which not all."""
     unknown = [side.name for side in (a, b) if not any(m.config for m in side.members)]
     partly = [side.name for side in (a, b) if side.name not in unknown and any(not m.config for m in side.members)]
-    parts = [f"the configuration of {listed(unknown)} is unknown"] if unknown else []
-    parts += [f"that of some runs of {listed(partly)} cannot be read"] if partly else []
+    parts = []
+    if unknown:
+        parts.append(f"the configuration of {listed(unknown)} is unknown")
+    if partly:
+        parts.append(f"that of some runs of {listed(partly)} cannot be read")
     return "; ".join(parts)
 
 
 def _one_known(values: Values, members: Sequence[Member], known_first: bool) -> tuple[Setting, ...]:
-    given = {key for m in members for key in (m.record.get("passed") or ())}
+    given = set[str]().union(*(m.record.get("passed") or () for m in members))
     rows = []
     for key, by_text in values.items():
         if key in given and key not in LABELS:
@@ -80,10 +83,12 @@ def _values(members: Iterable[Member]) -> Values:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """What follows from the settings, and the version of the task's data."""
+    if not record:
+        return {}
     facts = record.get("facts") or {}
     known = {key: facts[key] for key in FACTS if key in facts}
     sizes = {split: info["n"] for split, info in (facts.get("splits") or {}).items() if "n" in info}
-    return {**known, "n": sizes, "data_version": version_of(record)} if record else {}
+    return {**known, "n": sizes, "data_version": version_of(record)}
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from grokscope.results.comparison import Kind
 from grokscope.store.duplicates import Held, same_run
 from grokscope.store.run import METRICS, Run
 from grokscope.study import Study, find_study
-from grokscope.vocabulary.text import listed, plural
+from grokscope.vocabulary.text import first_of, listed, plural
 from grokscope.vocabulary.time_units import STEPS, time_unit_of
 
 if TYPE_CHECKING:
@@ -130,9 +130,13 @@ def _of_study(study: Study, source: str, arm: str, options: Options) -> Side:
             f"{source}: none of its {plural(len(members), 'run')} has begun in {options.root}; train them with: "
             f"grokscope study run {source.partition(ARM)[0]} --root {options.root}, or name another --root"
         )
-    arms = dict.fromkeys(m.arm for m in members)
-    return Side(arm or (next(iter(arms)) if len(arms) == 1 else study.name), source, "study", members,
-                criteria=study.criteria)  # fmt: skip
+    return Side(arm or _only_arm(members) or study.name, source, "study", members, criteria=study.criteria)
+
+
+def _only_arm(members: Sequence[Member]) -> str:
+    """The arm that all of them are of; empty where there are several."""
+    arms = {m.arm for m in members}
+    return arms.pop() if len(arms) == 1 else ""
 
 
 def _of_runs(runs: Sequence[Run], source: str, arm: str) -> Side:
@@ -141,20 +145,20 @@ def _of_runs(runs: Sequence[Run], source: str, arm: str) -> Side:
     named = _named_apart(members)
     if arm:
         arms = list(dict.fromkeys(m.arm for m in named))
-        require(arm in arms, f"{source}: no arm {arm!r}{nearest(arm, arms)}; there are {_few(arms)}")
+        require(arm in arms, f"{source}: no arm {arm!r}{nearest(arm, arms)}; there are {first_of(arms, NAMED)}")
         named = [m for m in named if m.arm == arm]
     return Side(arm or _name(named, source), source, "runs", tuple(named), notes=notes)
 
 
 def _name(members: Sequence[Member], source: str) -> str:
     """Of one run its arm and seed, of one arm its name, else that of the place."""
-    arms = {m.arm for m in members}
-    if len(arms) > 1 or "" in arms:
+    arm = _only_arm(members)
+    if not arm:
         return Path(source).name or source
-    (arm,) = arms
     if len(members) > 1:
         return arm
-    return members[0].id if members[0].seed is None else f"{arm}, seed {members[0].seed}"
+    seed = members[0].seed
+    return members[0].id if seed is None else f"{arm}, seed {seed}"
 
 
 def _named_apart(members: Sequence[Member]) -> list[Member]:
@@ -164,8 +168,7 @@ def _named_apart(members: Sequence[Member]) -> list[Member]:
     subjects = [Subject(m.id, m.arm, m.seed, None, m.config, record=m.record, path=str(m.path)) for m in readable]
     by_path = {str(m.path): m for m in readable}
     named = [replace(by_path[str(s.path)], arm=s.group) for s in gather(subjects, by_name=True)]
-    arms = {m.arm for m in named}
-    lost = next(iter(arms)) if len(arms) == 1 else "unreadable"
+    lost = _only_arm(named) or "unreadable"
     return [*named, *(replace(m, arm=lost) for m in members if m.state == "unreadable")]
 
 
@@ -198,10 +201,11 @@ def _of_logs(logs: Sequence[Source], listing: Listing, source: str, arm: str, op
         elif not arm or group == arm:
             trajectory = read_log(log, options)
             members.append(member_of_log(log.name, trajectory, group or Path(source).name, seed, log.path))
-    notes = [*listing.left, *([f"in no group: {listed(unmatched)}"] if unmatched else [])]
+    notes = list(listing.left)
+    if unmatched:
+        notes.append(f"in no group: {listed(unmatched)}")
     require(bool(members), f"{source}: no log matches {arm or options.group!r}")
-    arms = dict.fromkeys(m.arm for m in members)
-    name = arm or (next(iter(arms)) if len(arms) == 1 else Path(source).name)
+    name = arm or _only_arm(members) or Path(source).name
     return Side(name, source, "logs", tuple(members), _unit(options), tuple(notes))
 
 
@@ -237,16 +241,11 @@ def _arms_of(side: Side) -> tuple[Side, Side]:
     arms = side.arms
     if len(arms) != 2:
         raise ValueError(
-            f"{side.source}: {plural(len(arms), 'arm')} ({_few(arms)}), and two sides are compared; name two of them, "
-            f"such as '{side.source}{ARM}{arms[0]}', or two places"
+            f"{side.source}: {plural(len(arms), 'arm')} ({first_of(arms, NAMED)}), and two sides are compared; name "
+            f"two of them, such as '{side.source}{ARM}{arms[0]}', or two places"
         )
     first, second = (replace(side, name=arm, source=f"{side.source}{ARM}{arm}", members=side.of(arm)) for arm in arms)
     return first, second
-
-
-def _few(arms: Sequence[str]) -> str:
-    more = f" and {len(arms) - NAMED} more" if len(arms) > NAMED else ""
-    return ", ".join(arms[:NAMED]) + more
 
 
 def _distinct(a: Side, b: Side) -> tuple[str, str]:
@@ -264,20 +263,17 @@ def refuse_shared(a: Side, b: Side) -> None:
     shared = [m for m in b.members if m.path is not None and m.path.resolve() in places]
     if shared:
         both = "both sides are" if len(a.members) == len(b.members) == 1 else "on both sides is"
-        raise ValueError(f"{both} {_called(shared)}: name two sides that share no run")
+        raise ValueError(f"{both} {first_of([str(m.path) for m in shared], 1)}: name two sides that share no run")
     alike: dict[tuple[int | None, int], list[Member]] = {}
     for m in a.members:
         alike.setdefault((m.seed, _size(m)), []).append(m)
     for m in b.members:
-        key = m.seed, _size(m)
-        for other in alike.get(key, ()) if key[1] else ():
+        size = _size(m)
+        if not size:  # without rows there is nothing to copy
+            continue
+        for other in alike.get((m.seed, size), ()):
             if _copies(m, other):
                 raise ValueError(f"{m.path} is a copy of {other.path}: a run compared with itself says nothing")
-
-
-def _called(shared: Sequence[Member]) -> str:
-    more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
-    return f"{shared[0].path}{more}"
 
 
 def _file(m: Member) -> Path | None:
@@ -288,8 +284,12 @@ def _file(m: Member) -> Path | None:
 
 
 def _size(m: Member) -> int:
+    """Of its rows in bytes, 0 where there are none."""
+    file = _file(m)
+    if file is None:
+        return 0
     try:
-        return 0 if (file := _file(m)) is None else file.stat().st_size
+        return file.stat().st_size
     except OSError:
         return 0
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from grokscope.vocabulary.text import first_of
+
 FEW = 5
 """Values that are spelled out."""
 
@@ -11,9 +13,7 @@ def setting_words(values: tuple[Any, ...] | None) -> str:
     """All values of one side: ``0.1, 0.5``; ``unknown``; ``-`` where it has no such setting."""
     if values is None:
         return "unknown"
-    shown = [_value(v) for v in values]
-    more = f" and {len(shown) - FEW} more" if len(shown) > FEW else ""
-    return ", ".join(shown[:FEW]) + more if shown else "-"
+    return first_of([_value(v) for v in values], FEW) or "-"
 
 
 def _value(value: Any) -> str:

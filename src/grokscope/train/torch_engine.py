@@ -105,43 +105,17 @@ class TorchEngine:
     """Trains one network. Its whole state is in `state_dict`: loading it continues bit for bit on the same machine."""
 
     def __init__(self, config: RunConfig, data: TaskData, total_steps: int):
-        regime = config.regime
+        self.step, self.total_steps = 0, total_steps
+        self.regime = config.regime
         self.device = pick_device(config.hardware.device)
-        self.classes, self.kind = data.classes, data.kind
-        self.loss = make_loss(regime.loss, regime.loss_dtype, data.kind, data.classes)
-        self.model = self._build_model(config, data, derive(config.seed, "init"))
-        self.network = Network(self.model, data.meta)
-        self.splits, self.clean = self._load_data(config, data)
-        self.regime = regime
-        self._refuse_batches_of_one(len(data.splits["train"]), regime)
+        self._put_on_device(config, data)
+        self._refuse_batches_of_one(len(data.splits["train"]), self.regime)
         self._try_out(config)
-        self.trivial = trivial_metrics(data)
-        self.meta = data.meta
-        self._require_environments(regime)
-        self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
-
-        self.order = BatchOrder(len(data.splits["train"]), regime.batch_size, derive(config.seed, "order"))
-        self.steps_per_epoch = self.order.steps_per_epoch
-        """Of the regime as configured: what cadences count in, whatever is switched."""
-        self.augment = self._augmentation(config, regime)
-        possible = (regime, *(i.settings(regime) for i in regime.interventions))
-        self.may_augment = any(self._augmentation(config, r).changes for r in possible)
-        self._augmented_as = partial(self._augmentation, config)
-        self.total_steps = total_steps
-        self.rate = regime.schedule.build(regime.lr, total_steps)
-        self.filter = _build_filter(regime)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.groups = self.find_groups()
-        self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
-        self.decay = Decay(self.model, regime)
-        self.watch = StepWatch(self.model, self.groups)
-        built_in = [entry.load() for entry in registry.built_in("measurement").values()]
-        self.measurements: list[Measurement] = [*(m() for m in built_in if m.standard), *config.measure]
-        self._keep_for(self.measurements)
-        self.initial_learned = config.start is not None
-        self.adaptive = regime.optimizer.adaptive
-        self.probed_classes = data.classes if has_hidden_layer(self.model) and self.loss.targets != "real" else 0
-        self.step = 0
+        self._require_environments(self.regime)
+        self._build_update(config)
+        self._prepare_measurements(config)
+        self.base_regime, self.base_loss = self.regime, self.loss
+        """As configured: `regime` and `loss` are those in force, which interventions may switch."""
         self.retrain: Retraining | None = None
         """Given to the measurements of a run that is over."""
         self.flops: list[dict[str, int]] = []
@@ -150,12 +124,49 @@ class TorchEngine:
         self.graph: GraphedSteps | None = None
         """Steps replayed from a captured graph, where that was chosen."""
         self.chosen_step: StepChoice | None = None
-        self.base_regime, self.base_loss = regime, self.loss
-        """As configured: `regime` and `loss` are those in force, which interventions may switch."""
+        # Last: they look at everything above, and may draw initial weights again.
         self.interventions = self._build_interventions(config, data)
         if self.interventions:  # else nothing is to be built again, and the data need not stay in memory twice
             self._built_from = (config, data)
         self._warn_of_silence(config.measure)
+
+    def _put_on_device(self, config: RunConfig, data: TaskData) -> None:
+        """Loss, network and data, and what follows from the data alone."""
+        self.classes, self.kind, self.meta = data.classes, data.kind, data.meta
+        self.loss = make_loss(config.regime.loss, config.regime.loss_dtype, data.kind, data.classes)
+        self.model = self._build_model(config, data, derive(config.seed, "init"))
+        self.network = Network(self.model, data.meta)
+        self.splits, self.clean = self._load_data(config, data)
+        self.trivial = trivial_metrics(data)
+        self.environments = torch.tensor(list(self.splits["train"].environments), device=self.device)
+
+    def _build_update(self, config: RunConfig) -> None:
+        """Everything between the data and a changed weight: batches, augmentation, filter, optimizer, decay."""
+        regime = self.regime
+        self.order = BatchOrder(len(self.splits["train"].y), regime.batch_size, derive(config.seed, "order"))
+        self.steps_per_epoch = self.order.steps_per_epoch
+        """Of the regime as configured: what cadences count in, whatever is switched."""
+        self._augmented_as = partial(self._augmentation, config)
+        self.augment = self._augmented_as(regime)
+        possible = (regime, *(i.settings(regime) for i in regime.interventions))
+        self.may_augment = any(self._augmented_as(r).changes for r in possible)
+        self.rate = regime.schedule.build(regime.lr, self.total_steps)
+        self.filter = _build_filter(regime)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.groups = self.find_groups()
+        self.optimizer = Optimizers(regime.optimizer.build(self.model, regime))
+        self.adaptive = regime.optimizer.adaptive
+        self.decay = Decay(self.model, regime)
+
+    def _prepare_measurements(self, config: RunConfig) -> None:
+        """The measurements of every diagnosed row, and what must be kept from the start for some of them."""
+        self.watch = StepWatch(self.model, self.groups)
+        built_in = [entry.load() for entry in registry.built_in("measurement").values()]
+        self.measurements: list[Measurement] = [*(m() for m in built_in if m.standard), *config.measure]
+        self._keep_for(self.measurements)
+        self.initial_learned = config.start is not None
+        probed = has_hidden_layer(self.model) and self.loss.targets != "real"
+        self.probed_classes = self.classes if probed else 0
 
     def _augmentation(self, config: RunConfig, regime: Regime, before: Augmentation | None = None) -> Augmentation:
         seed = derive(config.seed, "augment")

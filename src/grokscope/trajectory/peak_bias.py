@@ -63,7 +63,7 @@ up to half a step):
 | .5 | 0 | .01 | .05 | .01 | .05 | .01 |
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -150,42 +150,63 @@ def peak_bias(values: np.ndarray, n: int | None = None, *, draws: int = 999, see
     if t < SHORTEST:
         return None
     window, tail, step = min(WINDOW, t // 2 | 1), min(5, t // 4), resolution(values, n)
+    rng = np.random.default_rng(seed)
+    noise = _fitted_noise(rng, values, window, step, draws)
+    optimism = noise.optimism()
+    untold = PeakBias(
+        peak=peak,
+        final=final,
+        evaluations=t,
+        sigma=noise.sigma,
+        rho=noise.rho,
+        spikes=noise.spikes,
+        excess=None,
+        optimism=None,
+        p=None,
+        binomial=_binomial(peak, n) if n else None,
+        p_new=None,
+        draws=draws,
+        cannot_tell=TOO_SLOW,
+    )
+    # At the end of the scale of rho the noise may be slower than any that was simulated: the numbers would be too low.
+    estimable = noise.rho < _RHO[-1] or optimism <= NEGLIGIBLE
+    if not estimable:
+        return untold
+    p, p_new = _compared(rng, values, noise.curves, tail, window, step, n)
+    p = max(p, _slowly(values, tail, step))  # the more careful of two models of the noise
+    p_new = None if p_new is None else max(p_new, p)
+    excess = float(noise.curves.max(axis=1).mean())
+    return replace(untold, excess=excess, optimism=optimism, p=p, p_new=p_new, cannot_tell=None)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The noise fitted to a curve (t,), and m curves (m, t) of it."""
+
+    course: np.ndarray
+    sigma: float
+    rho: float
+    spikes: int
+    curves: np.ndarray
+
+    def optimism(self) -> float:
+        """What the maximum of a copy promises beyond the course at that place, which is known of a copy; the mean."""
+        copies = self.course + self.curves
+        return float((copies.max(axis=1) - self.course[copies.argmax(axis=1)]).mean())
+
+
+def _fitted_noise(rng: np.random.Generator, values: np.ndarray, window: int, step: float, draws: int) -> _Noise:
+    t = len(values)
     course = running_median(values[None], window)[0]
     spread, correlation = (float(s[0]) for s in residuals(values[None], window, step))
     # The running median follows slow noise, so what is left of it is smaller and less correlated than the noise was:
     # both are read backwards from simulated noise that went through the same median.
     rho = float(np.interp(correlation, _binding(t, window), _RHO))
-    rng = np.random.default_rng(seed)
     bulk = ar1(rng, rho, draws, t)
     sigma = spread / float(residuals(bulk, window)[0].mean())
     # Spikes were left out of the spread: they are dealt out again, or the heavy tails of the noise would be missing.
     spikes = (values - course)[isolated(values[None], window, step)[0]]
-    noise = sigma * bulk + _again(rng, spikes, draws, t)
-    copies = course + noise
-    # What each copy's maximum promises beyond the course at that place, which is known here.
-    optimism = float((copies.max(axis=1) - course[copies.argmax(axis=1)]).mean())
-    # At the end of the scale of rho the noise may be slower than any that was simulated: the numbers would be too low.
-    estimable = rho < _RHO[-1] or optimism <= NEGLIGIBLE
-    p = p_new = None
-    if estimable:
-        p, p_new = _compared(rng, values, noise, tail, window, step, n)
-        p = max(p, _slowly(values, tail, step))  # the more careful of two models of the noise
-        p_new = None if p_new is None else max(p_new, p)
-    return PeakBias(
-        peak=peak,
-        final=final,
-        evaluations=t,
-        sigma=sigma,
-        rho=rho,
-        spikes=len(spikes),
-        excess=float(noise.max(axis=1).mean()) if estimable else None,
-        optimism=optimism if estimable else None,
-        p=p,
-        binomial=_binomial(peak, n) if n else None,
-        p_new=p_new,
-        draws=draws,
-        cannot_tell=None if estimable else TOO_SLOW,
-    )
+    return _Noise(course, sigma, rho, len(spikes), sigma * bulk + _again(rng, spikes, draws, t))
 
 
 def _compared(
