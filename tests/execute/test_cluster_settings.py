@@ -288,17 +288,79 @@ def test_gpus_that_runs_would_not_use_are_refused(fake_slurm, tmp_path, capsys, 
     assert "$.execute.gpus" in capsys.readouterr().err
 
 
+def plan_of(file: Path, capsys, *words: str) -> tuple[str, dict]:
+    """What ``study plan`` prints, without line breaks, and as JSON."""
+    command = ["study", "plan", str(file), "--root", str(file.parent / "runs"), *words]
+    assert cli.run(command) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert cli.run([*command, "--json"]) == 0
+    return printed, json.loads(capsys.readouterr().out)
+
+
 def test_plan_shows_the_settings_and_what_slurm_would_be_asked(fake_slurm, tmp_path, capsys):
     file = write_study(tmp_path, seeds=range(6), execute="time = '2h'\nmemory = '4GB'\narray = 3\npartition = 'gpu'")
-    assert cli.run(["study", "plan", str(file), "--no-probe", "--root", str(tmp_path / "runs")]) == 0
-    assert "jobs: at most 3, for 2h, in partition 'gpu'; a worker has 1 CPU and 4GB" in capsys.readouterr().out
-    words = ["study", "plan", str(file), "--no-probe", "--on", "slurm", "--root", str(tmp_path / "runs")]
-    assert cli.run(words) == 0
-    assert "on Slurm: 3 jobs in partition 'gpu', each for 02:00:00: 1 worker with 1 CPU and 4.29 GB" in (
-        capsys.readouterr().out
+    settings = "jobs: at most 3, each for 2h, in partition 'gpu'; a worker has 1 CPU, 4GB and no GPU"
+    printed, data = plan_of(file, capsys, "--no-probe")
+    assert settings in printed
+    assert data["jobs"]["engine"] == "here"
+    printed, data = plan_of(file, capsys, "--no-probe", "--on", "slurm")
+    assert settings in printed
+    asked = "on Slurm: 3 jobs in partition 'gpu', each for 02:00:00: 1 worker with 1 CPU and 4.29 GB"
+    assert asked in printed
+    assert data["jobs"]["request"]["words"] == asked
+    assert data["jobs"]["settings"]["memory"] == "4GB"
+    assert (data["workers"], data["jobs"]["workers"]) == (3, 3), "those of the jobs, not of this machine"
+
+
+SHARED = "gpus = 2\nruns_per_gpu = 3\nmemory = '4GB'\ntime = '90m'\narray = 1\npartition = 'gpu'"
+
+
+@pytest.mark.parametrize("on", ["here", "slurm", "ray"])
+def test_plan_shows_memory_gpus_runs_per_gpu_and_the_time_limit(on, fake_slurm, tmp_path, capsys):
+    file = write_study(tmp_path, seeds=range(20), execute=SHARED)
+    file.write_text(file.read_text().replace("[hardware]", '[hardware]\ndevice = "cuda"'))
+    printed, data = plan_of(file, capsys, "--no-probe", "--on", on)
+    assert (
+        "jobs: at most 1, each for 90m, in partition 'gpu', 6 workers in each; a worker has 1 CPU, 4GB and 1 GPU "
+        "shared by 3 runs" in printed
     )
-    assert cli.run([*words, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["jobs"]["settings"]["memory"] == "4GB"
+    given = {key: data["jobs"]["settings"][key] for key in ("gpus", "runs_per_gpu", "memory", "time", "array")}
+    assert given == {"gpus": 2, "runs_per_gpu": 3, "memory": "4GB", "time": "90m", "array": 1}
+    if on != "here":
+        assert data["workers"] == 6
+    if on == "slurm":
+        assert {k: data["jobs"]["request"][k] for k in ("workers", "gpus", "memory_mb", "seconds")} == {
+            "workers": 6, "gpus": 2, "memory_mb": 6 * 4096, "seconds": 5400,
+        }  # fmt: skip
+        assert "6 workers with 1 CPU each, 25.8 GB and 2 GPUs" in printed
+
+
+def test_what_is_not_set_is_said_to_be_so(tmp_path, capsys):
+    file = write_study(tmp_path, seeds=[0], execute="array = 7")
+    printed, _ = plan_of(file, capsys, "--no-probe")
+    assert "jobs: at most 7, no time limit set; a worker has 1 CPU, the default memory and no GPU" in printed
+
+
+def test_plan_shows_the_probe_of_stacks_beside_the_jobs(fake_slurm, tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("grokscope.train.stacked.probe.speedup", lambda configs: asked.append(len(configs)) or 2.5)
+    file = write_study(tmp_path, seeds=range(12), execute="array = 3\ntime = '2h'\npartition = 'gpu'")
+    printed, data = plan_of(file, capsys, "--engine", "auto", "--on", "slurm")
+    assert data["stacks"] == [{"runs": 4, "regimes": ["custom"], "speedup": 2.5, "reason": "", "count": 3}]
+    assert "3 stacks of 4 runs of custom, 2.5 times as many run-steps as one by one" in printed
+    assert "each worker of a job makes its own stacks of what is left, and with auto probes on its machine" in printed
+    assert "3 jobs in partition 'gpu'" in printed
+    assert asked == [4, 4], "once for each of the two commands"
+    monkeypatch.setattr("grokscope.train.stacked.probe.speedup", lambda configs: 0.9)
+    printed, data = plan_of(file, capsys, "--engine", "auto", "--on", "slurm")
+    assert "alone: 12 runs of custom: a run-step in a stack is only 0.90 times as fast as alone" in printed
+
+
+def test_what_the_cluster_does_not_allow_is_refused_before_the_probe(fake_slurm, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("grokscope.study.plan.probe_all", lambda *_: pytest.fail("probed"))
+    file = write_study(tmp_path, seeds=[0], execute="time = '9d'\npartition = 'gpu'")
+    assert cli.run(["study", "plan", str(file), "--on", "slurm", "--root", str(tmp_path / "runs")]) == 2
+    assert "above MaxTime of partition 'gpu'" in capsys.readouterr().err
 
 
 def test_engines_that_are_not_there_name_the_remedy(tmp_path, capsys, monkeypatch):

@@ -51,6 +51,34 @@ def test_stacks_are_as_large_as_may_be_with_one_for_each_worker(study, size, wor
     assert Counter(job.run for u in units for job in u.jobs) == Counter(job.run for job in jobs(study))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_runs_of_equal_settings_share_a_stack_as_far_as_there_are_such(order, tmp_path):
+    """A learning rate of its own for each member costs a third of the speed."""
+    made = Study.from_dict({**RAW, "seeds": list(range(6)), "axes": {"regime.lr": [1e-2, 3e-3, 1e-3]}})
+    by_seed = sorted(jobs(made, tmp_path), key=lambda job: order * job.config.seed)
+    for size, rates in ((6, [1, 1, 1]), (3, [1] * 6), (9, [2, 2]), (18, [3])):
+        units = stacks.arrange(by_seed, "stacked", size)
+        assert [len({job.config.regime.lr for job in unit.jobs}) for unit in units] == rates
+
+
+def test_the_probe_is_asked_once_for_each_mixture_of_settings(monkeypatch, tmp_path):
+    """That stacks of one optimizer are fast says nothing of another one's."""
+    asked = []
+
+    def probe(configs):
+        asked.append({config.regime.optimizer.name for config in configs})
+        return 3.0 if asked[-1] == {"adamw"} else 0.8
+
+    monkeypatch.setattr("grokscope.train.stacked.probe.speedup", probe)
+    axes = {"regime.lr": [1e-2, 3e-3], "regime.optimizer": ["adamw", "muon"]}
+    made = Study.from_dict({**RAW, "seeds": list(range(4)), "axes": axes})
+    units = stacks.arrange(jobs(made, tmp_path), "auto", 4)
+    assert sorted(asked, key=min) == [{"adamw"}, {"muon"}]
+    for unit in units:
+        (optimizer,) = {job.config.regime.optimizer.name for job in unit.jobs}
+        assert (unit.stacked, unit.speedup) == ((True, 3.0) if optimizer == "adamw" else (False, 0.8))
+
+
 def test_runs_of_other_batches_and_networks_do_not_share_a_stack():
     other = Study.from_dict({**RAW, "axes": {"model.embedding": [4, 5], "regime.batch_size": [8, 6]}})
     units = stacks.arrange(jobs(other), "stacked")
@@ -209,10 +237,11 @@ def test_the_plan_shows_the_stacks_and_their_probe(tmp_path, monkeypatch, capsys
     file.write_text(json.dumps(RAW))
     study = Study.from_dict(RAW)
     planned = verbs.Planned(study, study.plan(tmp_path, workers=2, engine="auto"))
-    regimes = ["lr=0.003", "lr=0.01"]
-    assert planned.data()["stacks"] == [{"runs": 3, "regimes": regimes, "speedup": 2.0, "reason": "", "count": 2}]
+    assert planned.data()["stacks"] == [
+        {"runs": 3, "regimes": [regime], "speedup": 2.0, "reason": "", "count": 1} for regime in ("lr=0.01", "lr=0.003")
+    ]
     planned.show(Console(width=200))
-    assert "2 stacks of 3 runs of lr=0.003 and lr=0.01, " in (shown := capsys.readouterr().out)
+    assert "1 stack of 3 runs of lr=0.01, " in (shown := capsys.readouterr().out)
     assert "2.0 times as many run-steps as one by one" in shown
     alone = study.plan(tmp_path, workers=2)
     assert alone.stacks == []

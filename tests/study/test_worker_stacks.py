@@ -46,6 +46,40 @@ def test_half_of_what_is_left_stays_for_others_and_a_size_is_kept_to(tmp_path):
     assert {tuple(s.entry.config.model.hidden) for s in Together("stacked").take(two_kinds)} == {(8,)}  # type: ignore[attr-defined]
 
 
+def test_a_worker_takes_runs_of_equal_settings_and_whole_pieces_of_one_order(tmp_path):
+    """Two workers that begin at different runs take different pieces, and not half of the same ones each."""
+    axes = {"regime.lr": [1e-2, 3e-3, 1e-3]}
+    runs = study(seeds=list(range(8)), axes=axes).status(tmp_path)
+    pieces = set()
+    for place in range(len(runs)):
+        todo = [*runs[place:], *runs[:place]]
+        taken = Together("stacked", size=4).take(todo)
+        assert runs[place] in taken
+        assert len({s.entry.config.regime.lr for s in taken}) == 1
+        pieces.add(frozenset(s.run.id for s in taken))
+    assert sorted(map(len, pieces)) == [4] * 6
+    assert len(frozenset.union(*pieces)) == 24
+    for place in range(3):  # the last piece is whole as well
+        assert len(Together("stacked", size=5).take([*runs[place:7], *runs[:place]])) == 5
+
+
+def test_a_worker_asks_the_probe_for_each_mixture_of_settings(tmp_path, monkeypatch):
+    asked = []
+
+    def probe(configs, *_):
+        asked.append(configs[0].regime.optimizer.name)
+        return 3.0 if asked[-1] == "adamw" else 0.8
+
+    monkeypatch.setattr("grokscope.train.stacked.probe.speedup", probe)
+    made = study(axes={"regime.optimizer": ["adamw", "muon"]})
+    worker = Worker(made.entries, tmp_path, together=Together("auto", 4))
+    assert [o.state for o in worker.work()] == ["done"] * 8
+    assert sorted(asked) == ["adamw", "muon"]
+    for run in find_runs(tmp_path):
+        stacked_with = (run.facts.get("stacked") or {}).get("members", 0)
+        assert stacked_with == (4 if run.config["regime"]["optimizer"]["name"] == "adamw" else 0)
+
+
 def test_a_run_that_another_process_trains_is_left_to_it_and_the_rest_is_stacked(tmp_path):
     held = tmp_path / study().entries[1].config.run_id()
     with lock.claimed(held):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.output import Result, print_table
 from grokscope.execute import queues
+from grokscope.execute.background import background_workers
 from grokscope.execute.protocol import Job
 from grokscope.execute.queues import QueuedJob
-from grokscope.execute.settings import Execute
+from grokscope.execute.settings import Execute, require_fitting_device
 from grokscope.execute.stacks import ALONE, Stacking
 from grokscope.execute.submissions import Submission, submissions
-from grokscope.execute.submit import Sent, describe, slurm_request
+from grokscope.execute.submit import Sent, describe, slurm_request, workers_wanted
 from grokscope.store import claims
 from grokscope.study import Study
 from grokscope.study.run_state import StudyRun
@@ -152,8 +153,8 @@ def cancel(file: Path, /, *, root: Path = Path("runs")) -> Cancelled:
 
 
 def planned_jobs(study: Study, jobs: Sequence[Job], engine: str, workers: int | None) -> dict[str, Any] | None:
-    """What `plan` says of the jobs: the settings of the study file, and on Slurm what would be asked for within its
-    limits. None for a study that says nothing of jobs and is to be trained here.
+    """What `plan` says of the jobs: the settings of the study file, how many workers there would be, and on Slurm what
+    would be asked for within its limits. None for a study that says nothing of jobs and is to be trained here.
 
     Raises:
         ValueError: as sending would.
@@ -162,23 +163,28 @@ def planned_jobs(study: Study, jobs: Sequence[Job], engine: str, workers: int | 
     if engine == "here" and settings == Execute():
         return None
     data: dict[str, Any] = {"engine": engine, "settings": asdict(settings), "words": settings_in_words(settings, jobs)}
-    if engine == "slurm" and jobs:
+    if engine == "here" or not jobs:
+        return data
+    if engine == "slurm":
         site, request = slurm_request(settings, jobs, workers)
-        data |= {"request": asdict(request), "words": f"on Slurm: {describe(site, request)}"}
-    return data
+        words = f"on Slurm: {describe(site, request)}"
+        return {**data, "workers": request.jobs * request.workers, "request": {**asdict(request), "words": words}}
+    require_fitting_device(settings, jobs)
+    count = background_workers(settings, jobs, workers) if engine == "background" else None
+    return {**data, "workers": count or workers_wanted(workers, settings, jobs)}
 
 
 def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
-    """``jobs: at most 10, for 11h30m; each worker has 2 CPUs, 4GB``."""
-    time = f", for {settings.time}" if settings.time else ""
-    worker = [plural(settings.cpus_for(jobs), "CPU"), *([settings.memory] if settings.memory else [])]
-    if settings.gpus:
-        shared = f" shared by {settings.runs_per_gpu} runs" if settings.runs_per_gpu > 1 else ""
-        worker.append(f"a GPU{shared}")
+    """``jobs: at most 10, each for 11h30m; a worker has 2 CPUs, 4GB and 1 GPU shared by 4 runs``."""
+    time = f"each for {settings.time}" if settings.time else "no time limit set"
+    memory = settings.memory or "the default memory"
+    shared = f" shared by {settings.runs_per_gpu} runs" if settings.runs_per_gpu > 1 else ""
+    gpu = f"1 GPU{shared}" if settings.gpus else "no GPU"
     per_job = f", {plural(settings.workers_per_job, 'worker')} in each" if settings.workers_per_job > 1 else ""
     where = f", in partition {settings.partition!r}" if settings.partition else ""
     extra = f"; sbatch: {', '.join(f'{k}={v}' for k, v in settings.sbatch.items())}" if settings.sbatch else ""
-    return f"jobs: at most {settings.array:,}{time}{where}{per_job}; a worker has {listed(worker)}{extra}"
+    worker = listed([plural(settings.cpus_for(jobs), "CPU"), memory, gpu])
+    return f"jobs: at most {settings.array:,}, {time}{where}{per_job}; a worker has {worker}{extra}"
 
 
 def send(study: Study, root: Path, engine: str, workers: int | None, stacking: Stacking = ALONE) -> SentRuns:

@@ -88,11 +88,19 @@ class Planned(Result):
             workers = plural(self.plan.workers, "worker")
             console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
         if self.jobs is not None:
-            for line in (self.jobs["words"], *self.jobs.get("request", {}).get("notes", ())):
-                console.print(line)
+            self._show_jobs(console, self.jobs)
         for r in self.plan.runs:
             if r.study_run.message and r.study_run.state != "waiting":
                 console.print(f"{r.study_run.state}: {r.study_run.run.id}: {r.study_run.message}")
+
+    def _show_jobs(self, console: "Console", jobs: dict[str, Any]) -> None:
+        request = jobs.get("request", {})
+        for line in (jobs["words"], *([request["words"]] if request else []), *request.get("notes", ())):
+            console.print(line)
+        if self.plan.stacks and jobs["engine"] != "here":
+            console.print(
+                "each worker of a job makes its own stacks of what is left, and with auto probes on its machine"
+            )
 
 
 def _stack_line(stack: dict[str, Any]) -> str:
@@ -145,16 +153,18 @@ def plan(
             estimate no time.
         engine: As for ``study run``; shows which runs would be stacked.
         stack: Runs of a stack, at most.
-        on: As for ``study run``; with ``slurm``, shows what would be asked for within its limits.
+        on: As for ``study run``: what jobs are given, and the time with as many workers as there would be; with
+            ``slurm``, also what would be asked for within its limits.
         commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
             `workers` workers, or one for each run that is not finished.
     """
     study = Study.load(file).only(arms, seeds)
     check_engine(on)
     if commands == "none":
-        laid_out = study.plan(root, workers=workers, probe=probe, engine=engine, stack=stack)
-        jobs = planned_jobs(study, [r.study_run.job() for r in laid_out.todo], on, workers)
-        return Planned(study, laid_out, jobs)
+        todo = [s.job() for s in study.status(root) if not s.finished]
+        jobs = planned_jobs(study, todo, on, workers)  # before the probe: what is refused takes no second
+        count = workers if jobs is None else jobs.get("workers", workers)
+        return Planned(study, study.plan(root, workers=count, probe=probe, engine=engine, stack=stack), jobs)
     require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
     require(commands == "workers" or engine == "one", "--commands runs: each line trains one run, so --engine is one")
     require_engine_for(stack, engine)

@@ -45,9 +45,7 @@ def send_to_background(
     stacking.require(jobs)
     require_fitting_device(settings, jobs)
     cpus = settings.cpus_for(jobs)
-    count = workers_wanted(workers, settings, jobs)
-    if workers is None:
-        count = min(count, max(1, usable_cpus() // cpus))
+    count = background_workers(settings, jobs, workers)
     per_job = min(settings.workers_per_job, count)
     minutes = DECADE_MIN if settings.seconds is None else max(1, int(settings.seconds // 60))
     submission = new_submission(study, root, "background", jobs, asdict(settings), stacking)
@@ -63,6 +61,12 @@ def send_to_background(
     require(done.returncode == 0, f"the jobs could not be started: {' '.join(said.split()[-40:])}")
     submission = submission.with_ids([process_id(pid) for pid in json.loads(done.stdout.splitlines()[-1])])
     return Sent(submission, f"started in the background: {plural(len(submission.ids), 'job')} on this machine")
+
+
+def background_workers(settings: Execute, jobs: Sequence[Job], workers: int | None) -> int:
+    """Workers that this machine gets: those that were asked for, else as many as its CPUs hold."""
+    wanted = workers_wanted(workers, settings, jobs)
+    return wanted if workers is not None else min(wanted, max(1, usable_cpus() // settings.cpus_for(jobs)))
 
 
 def main(folder: str, count: str, per_job: str, minutes: str) -> None:

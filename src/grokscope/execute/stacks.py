@@ -5,13 +5,14 @@ tries, for each kind of run, both ways in memory, and stacks where that is faste
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Literal, get_args
 
 from grokscope.checks import require, require_whole
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import Job
-from grokscope.train.stacked.alike import refusal, stack_key
+from grokscope.train.stacked.alike import mixture, refusal, settings_key, stack_key
 
 Way = Literal["one", "stacked", "auto"]
 ON_CPU, ON_GPU = 16, 1024
@@ -70,7 +71,8 @@ def arrange(
     jobs: Sequence[Job], way: Way, size: int | None = None, workers: int = 1, measure: bool | None = None
 ) -> list[Unit]:
     """Jobs in units: in the order given where every run is trained alone, else those with most to do first. Stacks are
-    made no larger than lets every worker have one; what was begun as a stack goes on as one, which is exact.
+    made no larger than lets every worker have one, and of runs with equal settings as far as there are such; what was
+    begun as a stack goes on as one, which is exact.
 
     Args:
         way: See this module.
@@ -103,33 +105,73 @@ def arrange(
     return sorted(units, key=lambda unit: -unit.left)  # longest first: whoever ends last then waits for a short one
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """What the probe of a stack found."""
+
+    speedup: float | None
+    reason: str = ""
+    """Why runs like these are trained alone; empty where they are stacked."""
+
+
 def _units(parts: Sequence[Sequence[Job]], way: Way, measure: bool) -> list[Unit]:
-    """Units of jobs that may be stacked as these parts."""
-    fall_back = way == "auto"
-    if len(parts[0]) < 2:
-        return [Unit((job,), reason="no other run is of its kind") for part in parts for job in part]
-    if not measure:
-        return [Unit(tuple(part), fall_back=fall_back) for part in parts]
+    """Units of jobs that may be stacked as these parts. Each mixture of settings is tried once: that stacks of one
+    optimizer are fast says nothing of another one's."""
+    units: list[Unit] = []
+    tried: dict[str, _Tried] = {}
+    for part in parts:
+        if len(part) < 2:
+            units += [Unit((job,), reason="no other run is of its kind") for job in part]
+            continue
+        if not measure:
+            units.append(Unit(tuple(part), fall_back=way == "auto"))
+            continue
+        kind = mixture([job.config for job in part])
+        if kind not in tried:
+            tried[kind] = _try(part, way)
+        units += _as_tried(part, tried[kind], way)
+    return units
+
+
+def _try(part: Sequence[Job], way: Way) -> _Tried:
+    """Raises ValueError under ``stacked`` for what turns out not to be stackable."""
     from grokscope.train.stacked.probe import speedup
     from grokscope.train.stacked.stackable import CannotStack
 
-    alone = [Unit((job,)) for part in parts for job in part]
     try:
-        measured = speedup([job.config for job in parts[0]])
+        measured = speedup([job.config for job in part])
     except CannotStack as error:
         if way == "stacked":
-            raise ValueError(f"{parts[0][0].label!r} cannot be stacked: {error}; use --engine auto or one") from None
-        return [replace(unit, reason=str(error)) for unit in alone]
+            raise ValueError(f"{part[0].label!r} cannot be stacked: {error}; use --engine auto or one") from None
+        return _Tried(None, str(error))
     if way == "auto" and measured < WORTH:
-        words = f"a run-step in a stack is only {measured:.2f} times as fast as alone"
-        return [replace(unit, speedup=measured, reason=words) for unit in alone]
-    return [Unit(tuple(part), measured, fall_back=fall_back) for part in parts]
+        return _Tried(measured, f"a run-step in a stack is only {measured:.2f} times as fast as alone")
+    return _Tried(measured)
+
+
+def _as_tried(part: Sequence[Job], tried: _Tried, way: Way) -> list[Unit]:
+    if tried.reason:
+        return [Unit((job,), tried.speedup, tried.reason) for job in part]
+    return [Unit(tuple(part), tried.speedup, fall_back=way == "auto")]
 
 
 def _split(group: Sequence[Job], size: int, workers: int) -> list[Sequence[Job]]:
     """Parts of nearly equal size, none larger than `size`, one for each worker where every part still is a stack."""
     count = max(-(-len(group) // size), min(workers, len(group) // 2), 1)
-    return [group[i::count] for i in range(count)]
+    alike = _by_settings(group)
+    ends = [i * len(alike) // count for i in range(count + 1)]
+    return [alike[begin:end] for begin, end in pairwise(ends)]
+
+
+def _by_settings(group: Sequence[Job]) -> list[Job]:
+    """Jobs of equal settings side by side, in the order in which each setting comes first. What was begun as a stack
+    keeps its order, so that a part of it is the same part again."""
+    if group[0].stack:
+        return list(group)
+    places: dict[str, list[Job]] = {}
+    for job in group:
+        places.setdefault(settings_key(job.config), []).append(job)
+    return list(chain.from_iterable(places.values()))
 
 
 def usual_size(config: RunConfig) -> int:
