@@ -1,5 +1,7 @@
 """A study on a real Ray of two nodes on this machine, one of which is lost in the middle of a run."""
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from execute_studies import log_of, trained_once, write_study
+from execute_studies import FOREVER, log_of, trained_once, write_study
+from grokscope import cli
 from grokscope.execute.boards import Lines
 from grokscope.execute.ray_tasks import OBJECTS
+from grokscope.execute.stacks import Stacking
 from grokscope.store import Run, claims
 from grokscope.study import Study
+from grokscope.train.stacked.driver import train_stack
 from tiny import same_folder_content
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -92,6 +97,89 @@ def test_a_lost_node_is_taken_over_and_the_run_ends_bit_identical(cluster, tmp_p
     for run in (tmp_path / "calm").iterdir():
         same_folder_content(run, root / run.name)
         assert trained_once(root / run.name, 4_000), log_of(root / run.name)
+
+
+def stacks_in(root: Path) -> dict[str, list[Run]]:
+    """Id of a stack -> the runs that were trained in it."""
+    stacks: dict[str, list[Run]] = {}
+    for path in sorted(root.glob("modular*")):
+        run = Run(path)
+        stacks.setdefault((run.facts.get("stacked") or {}).get("id", "alone"), []).append(run)
+    return stacks
+
+
+def test_a_node_that_is_lost_in_the_middle_of_a_stack_costs_no_bit(cluster, tmp_path):
+    file, root = write_study(tmp_path, seeds=range(6), steps=4_000), tmp_path / "runs"
+    study = Study.load(file)
+    lost: list[Path] = []
+
+    def lose_a_node() -> None:
+        node = cluster.list_all_nodes()[-1]
+        wait_for(lambda: len(trains_on(root, node.node_id)) == 2, "a stack of two on the second node")
+        lost.extend(trains_on(root, node.node_id))
+        cluster.remove_node(node, allow_graceful=False)
+
+    thread = threading.Thread(target=lose_a_node)
+    thread.start()
+    executor = study.on_ray(2, root, cluster.address, Stacking("stacked", 2))
+    outcomes = study.run(executor=executor, root=root)
+    thread.join()
+    assert [o.state for o in outcomes] == ["done"] * 6
+    assert len(lost) == 2
+    assert all("interrupted" not in log_of(path) for path in lost), "nothing was saved in leave-taking"
+    assert len({Run(path).facts["stacked"]["id"] for path in lost}) == 1
+    configs = {entry.config.run_id(): entry.config for entry in study.entries}
+    stacks = stacks_in(root)
+    assert sorted(len(runs) for runs in stacks.values()) == [2, 2, 2]
+    for runs in stacks.values():
+        assert {e.state for e in train_stack([configs[run.id] for run in runs], tmp_path / "calm")} == {"done"}
+        for run in runs:
+            same_folder_content(tmp_path / "calm" / run.id, run.path)
+            assert trained_once(run.path, 4_000), log_of(run.path)
+
+
+def test_two_people_train_in_stacks_on_one_study_each_run_once(cluster, tmp_path):
+    file, root = write_study(tmp_path, seeds=range(12), steps=300), tmp_path / "runs"
+    command = [sys.executable, "-W", "ignore", "-m", "grokscope.cli"]
+    on_ray = [*command, "study", "run", str(file), "--root", str(root), "--on", "ray", "--address", cluster.address]
+    ways = (
+        [*on_ray, "--workers", "1", "--engine", "stacked", "--stack", "4"],
+        [*on_ray, "--workers", "1", "--engine", "auto", "--stack", "4"],
+        [*command, "worker", str(file), "--root", str(root), "--engine", "stacked", "--stack", "4"],
+    )
+    people = [subprocess.Popen(way, stderr=subprocess.PIPE, text=True) for way in ways]
+    for one in people:
+        said = one.communicate(timeout=WAIT_S)[1]
+        assert one.returncode == 0, said
+    runs = [Run(p) for p in root.glob("modular*")]
+    assert [r.status["state"] for r in runs] == ["done"] * 12
+    assert all(trained_once(r.path, 300) for r in runs)
+    assert max(map(len, stacks_in(root).values())) >= 2
+
+
+def test_a_command_that_started_its_own_ray_is_cancelled_and_saves_its_stack(tmp_path, capsys):
+    file, root = write_study(tmp_path, seeds=range(2), steps=FOREVER), tmp_path / "runs"
+    words = ["study", "run", str(file), "--root", str(root), "--on", "ray", "--workers", "1", "--engine", "stacked"]
+    command = [sys.executable, "-W", "ignore", "-m", "grokscope.cli", *words]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    one = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        wait_for(lambda: one.poll() is not None or len(list(root.glob("modular*/resume/*.pt"))) >= 2, "two states")
+        if one.poll() is not None and "no Ray could be started" in (said := one.communicate()[1]):
+            pytest.skip(said)
+        assert cli.run(["study", "cancel", str(file), "--root", str(root), "--json"]) == 0
+        (job,) = json.loads(capsys.readouterr().out)["cancelled"]
+        assert (job["engine"], job["job"].partition(":")[0]) == ("ray", str(one.pid))
+        said = one.communicate(timeout=WAIT_S)[1]
+    finally:
+        one.kill()
+    assert one.returncode == 130, said
+    assert "2 of 2 runs unfinished" in said
+    runs = [Run(path) for path in root.glob("modular*")]
+    assert [run.status["state"] for run in runs] == ["interrupted"] * 2
+    assert {run.facts["stacked"]["members"] for run in runs} == {2}
+    (step,) = {run.status["step"] for run in runs}
+    assert step > 0
 
 
 def test_two_people_on_one_study_train_each_run_once(cluster, tmp_path):

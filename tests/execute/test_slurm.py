@@ -174,3 +174,86 @@ def test_two_engines_and_this_command_on_one_study(tmp_path, capsys):
     assert all(trained_once(s.run.path, 300) for s in study.status(root))
     assert {s.engine for s in submissions(root, study.name)[0]} == {"slurm", "background"}
     call(capsys, "study", "cancel", file, "--root", root)
+
+
+# -- stacks -----------------------------------------------------------------------------------------------------------
+
+
+def steps_of(study: Study, root: Path) -> list[int]:
+    return [Run(root / entry.config.run_id()).status["step"] for entry in study.entries]
+
+
+def states_of(study: Study, root: Path) -> set[str]:
+    return {Run(root / entry.config.run_id()).status["state"] for entry in study.entries}
+
+
+def has_states(study: Study, root: Path) -> bool:
+    return all(list((root / entry.config.run_id()).glob("resume/*.pt")) for entry in study.entries)
+
+
+def test_a_stack_whose_job_is_requeued_goes_on_exactly(tmp_path, capsys):
+    file, root = (
+        write_study(tmp_path, seeds=range(4), steps=4_000, execute="array = 1\ntime = '10m'"),
+        tmp_path / "runs",
+    )
+    words = ["--on", "slurm", "--engine", "stacked", "--stack", 4, "--root", root]
+    (job,) = call(capsys, "study", "run", file, *words)["jobs"]
+    study = Study.load(file)
+    wait_for(lambda: has_states(study, root), f"a state of every member\n{printed(root)}")
+    slurm("scontrol", "requeue", job)
+    wait_for(lambda: states_of(study, root) == {"interrupted"}, "the stack to be saved")
+    assert len(set(steps_of(study, root))) == 1
+    assert 0 < steps_of(study, root)[0] < 4_000
+    wait_for(lambda: states_of(study, root) == {"done"}, f"the stack to go on\n{printed(root)}")
+    study.run(workers=0, root=tmp_path / "calm", engine="stacked", stack=4)
+    for run in (tmp_path / "calm").iterdir():
+        same_folder_content(run, root / run.name)
+        assert trained_once(root / run.name, 4_000), log_of(root / run.name)
+        assert Run(root / run.name).facts["stacked"]["members"] == 4
+
+
+def test_a_time_limit_in_the_middle_of_a_stack_saves_all_of_it_and_so_does_cancelling(tmp_path, capsys):
+    """Slurm's own signal at the end of the job's own time: a minute, of which it gives as much as it likes."""
+    execute = "array = 1\ntime = '1m'\nsave_s = 20\nrequeues = 5"
+    file, root = write_study(tmp_path, seeds=range(4), steps=FOREVER, execute=execute), tmp_path / "runs"
+    words = ["--on", "slurm", "--engine", "stacked", "--stack", 4, "--root", root]
+    (job,) = call(capsys, "study", "run", file, *words)["jobs"]
+    study = Study.load(file)
+    wait_for(lambda: "requeued" in printed(root), f"the end of the job's time\n{printed(root)}")
+    wait_for(lambda: states_of(study, root) == {"interrupted"}, "the stack to be saved")
+    (step,) = set(steps_of(study, root))
+    assert step > 0
+    wait_for(lambda: min(steps_of(study, root)) > step, f"the stack to go on\n{printed(root)}")
+    status = call(capsys, "study", "status", file, "--root", root)
+    (row,) = status["queue"]["jobs"]
+    assert (row["job"], len(row["runs"])) == (job, 4), "the job trains all members"
+    call(capsys, "study", "cancel", file, "--root", root)
+    wait_for(lambda: slurm("squeue", "--noheader") == "", "the queue to empty")
+    assert states_of(study, root) == {"interrupted"}
+    (last,) = set(steps_of(study, root))
+    assert last > step
+    assert {Run(root / e.config.run_id()).facts["stacked"]["members"] for e in study.entries} == {4}
+
+
+def test_stacks_of_two_engines_and_of_two_people_on_one_study(tmp_path, capsys):
+    """Jobs of Slurm in stacks, one in the background that probes, a worker by hand and a plain command: all at once."""
+    file, root = write_study(tmp_path, seeds=range(24), steps=600, execute="array = 2"), tmp_path / "runs"
+    words = ["study", "run", file, "--stack", 4, "--root", root]
+    call(capsys, *words, "--on", "slurm", "--engine", "stacked")
+    call(capsys, *words, "--on", "background", "--workers", 1, "--engine", "auto")
+    mine = [sys.executable, "-m", "grokscope.cli"]
+    worker = [*mine, "worker", str(file), "--root", str(root), "--engine", "stacked", "--stack", "4"]
+    plain = [*mine, "study", "run", str(file), "--root", str(root), "--workers", "1"]
+    people = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for c in (worker, plain)]
+    for one in people:
+        said = one.communicate(timeout=WAIT_S)[0]
+        assert one.returncode == 0, said
+    study = Study.load(file)
+    wait_for(lambda: all(s.finished for s in study.status(root)), f"24 runs\n{printed(root)}")
+    runs = [s.run for s in study.status(root)]
+    assert all(trained_once(run.path, 600) for run in runs)
+    for run in runs:
+        steps = [row["step"] for row in run.rows()]
+        assert steps == sorted(set(steps))
+    assert 2 <= max((run.facts.get("stacked") or {}).get("members", 0) for run in runs) <= 4
+    call(capsys, "study", "cancel", file, "--root", root)
