@@ -33,6 +33,17 @@ def test_what_was_logged_is_read_and_judged(tmp_path):
     assert run_verdicts(run)["id_val"].verdict == "grokked"
 
 
+def test_splits_whose_sizes_nobody_gave_are_judged_too(tmp_path):
+    with Recorder(tmp_path / "mine") as rec:
+        memorize_then_grok(rec)
+    run = open_run(tmp_path / "mine")
+    assert run_verdicts(run)["id_val"].verdict == "grokked"
+    assert run.facts["splits"] == {"train": {}, "id_val": {}}
+    with Recorder(tmp_path / "mine") as rec:  # continued, and one more split scored from then on
+        rec.log(610, train_acc=1.0, ood_val_acc=0.5)
+    assert open_run(tmp_path / "mine").facts["splits"].keys() == {"train", "id_val", "ood_val"}
+
+
 def test_a_second_recording_replaces_from_its_first_step_on(tmp_path):
     with Recorder(tmp_path / "mine") as rec:
         for step in (1, 2, 3, 4):

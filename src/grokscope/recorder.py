@@ -3,12 +3,13 @@
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from grokscope import configio
 from grokscope.config import is_whole, require
 from grokscope.files import write_json
 from grokscope.fit_rule import USUAL_THRESHOLD, Kind
@@ -17,6 +18,10 @@ from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run, read_record
 from grokscope.vocabulary.splits import NAMES
+
+if TYPE_CHECKING:
+    from grokscope.train.observed import Arrays, Forward, ObservedModel
+    from grokscope.train.own_optimizer import OptimizerSettings
 
 OWN = "own"
 """Name of the task of recorded runs."""
@@ -32,7 +37,15 @@ class Recorder:
 
     Names of columns are the ones grokscope writes: ``{split}_acc`` and ``{split}_loss`` with the splits train, id_val,
     ood_val and ood_test; any other number may stand beside them. With a model the L2 norm of its weights is added to
-    every row.
+    every row, with an optimizer the learning rate.
+
+    Given the splits too, it scores the network itself, with everything that a run of grokscope's own records (norms by
+    group, ranks, probes, logits), so that the checks of mechanisms have what they need:
+
+        splits = {"train": (x, y), "id_val": (x_val, y_val)}
+        with Recorder("runs/mine", model, optimizer=optimizer, splits=splits, loss="cross_entropy") as rec:
+            for step in ...:
+                rec.evaluate(step)
 
     A folder in which this run was recorded before is continued: rows at or after the first new step are replaced.
     """
@@ -49,6 +62,13 @@ class Recorder:
         n: Mapping[str, int] | None = None,
         trivial: Mapping[str, float] | None = None,
         config: Mapping[str, Any] | None = None,
+        optimizer: Any = None,
+        splits: "Mapping[str, Arrays] | None" = None,
+        loss: str | None = None,
+        forward: "Forward | None" = None,
+        measure: Sequence[Any] = (),
+        diagnose_every: int = 10,
+        steps_per_epoch: int = 1,
     ):
         """
         Args:
@@ -58,40 +78,91 @@ class Recorder:
             name: The regime's name in tables.
             seed: Runs with one name and several seeds are grouped.
             threshold: Held-out score from which the task counts as generalized; 0.95, for R2 0.9.
-            n: Examples in each split: verdicts need them to tell noise from change.
-            trivial: Score of the trivial predictor on each split (for regression, its loss).
+            n: Examples in each split: verdicts need them to tell noise from change. Known where `splits` are given.
+            trivial: Score of the trivial predictor on each split (for regression, its loss). Known where `splits` are
+                given: that of the majority class, of each environment where there are some.
             config: Anything of yours that should be kept with the run.
+            optimizer: The torch optimizer, for its kind, learning rate and weight decay. What has no exact counterpart
+                in a regime stays unknown, with a note.
+            splits: For `evaluate`: split -> (inputs (n, ...), labels (n,)), tensors or arrays, and where there are
+                environments (inputs, labels, environments (n,)). They are kept on the model's device.
+            loss: Name of the loss that is trained with (``grokscope list loss``), for `evaluate` and the checks.
+            forward: For `evaluate`: (model, inputs) -> logits (n, k), where the model is not simply called.
+            measure: Measurements (``grokscope list measurement``) of diagnosed evaluations, beside the usual ones.
+            diagnose_every: Of so many evaluations one, from the first on, is diagnosed: ranks, probes, logits.
+            steps_per_epoch: Optimizer steps in an epoch.
 
         Raises:
             ValueError: for a split, number or config that cannot be kept, naming it; and where the folder holds another
-                run: one that grokscope trained or imported, or one of another name, seed, model or kind of task.
+                run: one that grokscope trained or imported, or one of another name, seed, model, kind of task or data.
         """
         for key, given in (("n", n), ("trivial", trivial)):
             for split in given or {}:
                 require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
+            require(not (given and splits), f"{key}: follows from splits, which are given; leave it out")
+        require(model is not None or (optimizer is None and splits is None), "optimizer and splits need the model")
+        require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
+        for key, count in (("diagnose_every", diagnose_every), ("steps_per_epoch", steps_per_epoch)):
+            require(is_whole(count) and count > 0, f"{key}: expected a whole number above 0, got {count!r}")
         self.run = Run(Path(folder))
         self.model = model
-        require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
-        splits = _splits(task, n or {}, trivial or {})
-        kept = {str(key): _plain(f"config[{key!r}]", value) for key, value in (config or {}).items()}
+        self._optimizer = optimizer
+        self._settings = _settings(optimizer, model)
+        self._diagnose_every, self._evaluations = int(diagnose_every), 0
         goal = USUAL_THRESHOLD[task] if threshold is None else _number("threshold", threshold)
-        recorded = {"task": {"name": OWN}, "model": {"name": type(model).__name__}, "regime": {"name": name}}
+        self._observed = None if splits is None else _observe(model, splits, task, loss, goal, forward, measure)
+        known = _splits(task, n or {}, trivial or {})
+        facts = _facts(task, known, goal, int(steps_per_epoch), self._settings, self._observed)
         record = {
             "schema": SCHEMA,
-            "config": {**recorded, "seed": int(seed), "own": kept},
+            "config": _config(model, name, int(seed), config or {}, loss, self._settings),
             "passed": [],
-            "facts": _facts(task, splits, goal),
+            "facts": facts,
         }
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
             undo.enter_context(self._lock)
             _require_same_run(self.run, record)
+            facts["splits"] = _splits_before(self.run) | facts["splits"]
             undo.pop_all()
-        write_json(self.run.path / "config.json", {**record, "provenance": provenance(), "lineage": None})
+        self._record = {**record, "provenance": provenance() | _machine(model), "lineage": None}
+        write_json(self.run.path / "config.json", self._record)
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
         self._started = time.time()
         self._step: int | None = None
         self._status("running")
+
+    def evaluate(self, step: int, /, diagnose: bool | None = None, **values: float) -> dict[str, float]:
+        """Score the network on all splits now, in eval mode and over all rows, log it, and return the row.
+
+        Nothing of the training is touched: weights, gradients, modes, running averages and generators are as before.
+
+        Args:
+            diagnose: Whether to add ranks, probes, logits and the other measurements; None: as `diagnose_every` says.
+            values: Numbers of yours beside them.
+
+        Raises:
+            ValueError: without `splits`, and for a value under a name that is measured.
+        """
+        if self._observed is None:
+            raise ValueError("evaluate needs the data: Recorder(folder, model, splits=..., loss=...)")
+        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
+        due = self._evaluations % self._diagnose_every == 0
+        row = self._observed.row(
+            int(step), due if diagnose is None else diagnose, self._rate(), self._settings.adaptive
+        )
+        twice = sorted(row.keys() & values.keys())
+        require(not twice, f"{', '.join(twice)}: measured already; give yours another name")
+        self.log(step, **row, **values)
+        self._evaluations += 1
+        return row | values
+
+    def _rate(self) -> float | None:
+        if self._optimizer is None:
+            return None
+        from grokscope.train.own_optimizer import rate
+
+        return rate(self._optimizer)
 
     def log(self, step: int, /, **values: float) -> None:
         """One evaluation. Steps must increase. Raises ValueError for a value that is no number, naming the column."""
@@ -103,11 +174,23 @@ class Recorder:
         last = -1 if self._step is None else self._step
         require(step > last, f"step {step:,} does not follow {last:,}")
         row = {name: _number(name, value) for name, value in values.items()}
-        if self.model is not None:
-            row.setdefault("norm_total", _norm(self.model))
+        if self.model is not None and "norm_total" not in row:
+            row["norm_total"] = _norm(self.model)
+        if (lr := self._rate()) is not None:
+            row.setdefault("lr", lr)
+        self._know_splits_of(row)
         self._step = step
         self._metrics.append({"step": self._step, **row})
         self._status("running")
+
+    def _know_splits_of(self, row: Mapping[str, Any]) -> None:
+        """Splits whose size nobody gave are known from the first row that scores them: what reads runs asks the
+        record for the splits there are."""
+        splits = self._record["facts"]["splits"]
+        scored = [name for name in NAMES if name not in splits and not row.keys().isdisjoint(_scores_of(name))]
+        if scored:
+            splits |= {name: {} for name in scored}
+            write_json(self.run.path / "config.json", self._record)
 
     def checkpoint(self, step: int) -> Path:
         """Keep the model's weights for ever. Returns the file."""
@@ -151,16 +234,77 @@ def _splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> d
     return splits
 
 
-def _facts(kind: Kind, splits: Mapping[str, Mapping[str, float]], threshold: float) -> dict[str, Any]:
+def _scores_of(split: str) -> tuple[str, ...]:
+    return tuple(f"{split}_{measure}" for measure in ("acc", "loss", "r2"))
+
+
+def _settings(optimizer: Any, model: Any) -> "OptimizerSettings":
+    from grokscope.train.own_optimizer import UNKNOWN, settings_of
+
+    return UNKNOWN if optimizer is None else settings_of(optimizer, model)
+
+
+def _observe(
+    model: Any,
+    splits: "Mapping[str, Arrays]",
+    task: Kind,
+    loss: str | None,
+    threshold: float,
+    forward: "Callable[..., Any] | None",
+    measure: Sequence[Any],
+) -> "ObservedModel":
+    from grokscope.train.observed import ObservedModel
+
+    if loss is None:
+        raise ValueError("loss: name the one you train with, such as cross_entropy; grokscope list loss shows them")
+    chosen = [configio.structure_component("measurement", m, f"measure[{i}]") for i, m in enumerate(measure)]
+    return ObservedModel(model, splits, kind=task, loss=loss, threshold=threshold, call=forward, measurements=chosen)
+
+
+def _config(
+    model: Any, name: str, seed: int, kept: Mapping[str, Any], loss: str | None, settings: "OptimizerSettings"
+) -> dict[str, Any]:
+    """What stands in place of a resolved config."""
+    own = {str(key): _plain(f"config[{key!r}]", value) for key, value in kept.items()}
+    if settings.kept:
+        own.setdefault("optimizer", _plain("optimizer", settings.kept))
+    return {
+        "task": {"name": OWN},
+        "model": {"name": type(model).__name__},
+        "regime": {"name": name, **settings.regime, **({} if loss is None else {"loss": loss})},
+        "seed": seed,
+        "own": own,
+    }
+
+
+def _facts(
+    kind: Kind,
+    splits: Mapping[str, Mapping[str, float]],
+    threshold: float,
+    steps_per_epoch: int,
+    settings: "OptimizerSettings",
+    observed: "ObservedModel | None",
+) -> dict[str, Any]:
     """What is known of the task, as a run's record has it."""
     return {
         "kind": kind,
-        "steps_per_epoch": 1,
+        "steps_per_epoch": steps_per_epoch,
         "splits": splits,
         "meta": {},
-        "notes": ["recorded by another loop"],
+        "notes": ["recorded by another loop", *settings.notes],
         "threshold": threshold,
+        **({} if observed is None else observed.facts()),
     }
+
+
+def _machine(model: Any) -> dict[str, Any]:
+    """Threads and device, as the record of a run has them; nothing where no torch is at work."""
+    if model is None:
+        return {}
+    import torch
+
+    device = next((str(p.device) for p in model.parameters()), "cpu")
+    return {"threads": torch.get_num_threads(), "device": device}
 
 
 def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
@@ -174,8 +318,18 @@ def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
         raise ValueError(f"{run.path} holds a run that was not recorded by a loop of your own: give another folder")
     old, new = _arguments(before), _arguments(record)
     differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
+    digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
+    if all(digests) and digests[0] != digests[1]:
+        differ.append("other data")
     if differ:
         raise ValueError(f"{run.path} holds the recording of another run ({', '.join(differ)}): give another folder")
+
+
+def _splits_before(run: Run) -> dict[str, Any]:
+    """The splits of a recording that is continued: one that is scored now and then may not come again at once."""
+    if not (run.path / "config.json").exists():
+        return {}
+    return dict(read_record(run.path)["facts"]["splits"])
 
 
 def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:

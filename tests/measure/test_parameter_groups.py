@@ -251,3 +251,15 @@ def test_a_weight_normed_head_is_the_head_and_no_norm_means_nothing_invariant():
         "2.bias", "2.parametrizations.weight.original0", "2.parametrizations.weight.original1"
     }  # fmt: skip
     assert "scale_invariant" not in groups
+
+
+def test_a_layer_whose_units_are_all_dead_is_not_scale_invariant():
+    """Its scale changes nothing and a far direction something, as of a normalized layer; a near direction does not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+    with torch.no_grad():
+        model[2].weight.copy_(-model[2].weight.abs())
+        model[2].bias.fill_(-0.01)
+    groups = parameter_groups(model, torch.rand(8, 5))
+    assert "scale_invariant" not in groups
+    assert "2.weight" in groups["weights"]

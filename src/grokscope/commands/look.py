@@ -180,7 +180,7 @@ class Shown(Result):
     def show(self, console: "Console") -> None:
         status, facts, record = self.status, self.run.facts, self.run.record
         console.print(f"{self.run.id}")
-        console.print(f"{status['state']} at step {status['step']:,} of {status.get('total_steps') or 0:,}")
+        console.print(_progress_line(status))
         if origin := lineage_line(self.run):
             console.print(origin)
         if status.get("error"):
@@ -202,7 +202,10 @@ class Shown(Result):
                 f"{plural(facts['parameters'], 'parameter')}, {plural(facts['steps_per_epoch'], 'step')} per epoch"
             )
         flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
-        rows = [[key, _shown(value), "" if key in passed else "default"] for key, value in flat.items()]
+        trained_here = "budget" in self.run.config  # of another loop nobody knows what was chosen and what was usual
+        rows = [
+            [key, _shown(value), "default" if trained_here and key not in passed else ""] for key, value in flat.items()
+        ]
         print_table(console, ["key", "value", ""], rows)
         for what, target in (record.get("plugins") or {}).items():
             console.print(f"plug-in {what}: {target}")
@@ -221,6 +224,12 @@ def _show_measured(console: "Console", measured: dict[str, Any]) -> None:
     console.print(f"measured afterwards: {measured['measurement']} of {where}: {columns}")
     for what, why in measured["reasons"].items():
         console.print(f"  not there: {what}: {why}")
+
+
+def _progress_line(status: dict[str, Any]) -> str:
+    """How far a run is; another loop does not say how long it will be."""
+    here = f"{status['state']} at step {status['step']:,}"
+    return f"{here} of {status['total_steps']:,}" if status.get("total_steps") else here
 
 
 def _times(milestones: MilestonesRecord) -> str:

@@ -130,7 +130,9 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
         p = parameters[name]
         other = torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device)
         other *= p.norm() / other.norm().clamp_min(1e-300)
-        if moved(p, 4 * p) <= tolerance < moved(p, other):
+        # A tenth of the way to another direction: far off, a layer whose units are all dead on these inputs would feel
+        # a direction too, and its scale never
+        if moved(p, 4 * p) <= tolerance < moved(p, p + 0.1 * other):
             invariant.add(name)
     return invariant
 

@@ -1,0 +1,118 @@
+"""What the torch optimizer of somebody else's loop says of the training: learning rate, weight decay and on what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+ADAPTIVE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta")
+"""Optimizers of torch whose step does not shrink with the gradient."""
+DECOUPLED = ("AdamW", "Muon")
+"""Optimizers of torch that shrink the weights themselves by ``1 - lr * decay``."""
+GROUPS = ("all", "matrices", "no_norm", "head")
+"""Choices of what decays that a regime has names for, the widest first."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Settings under the names that a regime gives them, as far as they have one there."""
+
+    regime: Mapping[str, Any]
+    kept: Mapping[str, Any]
+    """As torch has them, for people."""
+    adaptive: bool | None
+    notes: tuple[str, ...] = field(default=())
+
+
+UNKNOWN = OptimizerSettings({}, {}, None)
+"""Of a loop that does not show its optimizer."""
+
+
+def settings_of(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> OptimizerSettings:
+    """The settings of an optimizer. What has no exact counterpart in a regime is left unknown, and a note says so: a
+    mechanism check then says what it lacks instead of computing with a wrong number."""
+    kind, notes = _name(optimizer), []
+    regime: dict[str, Any] = {}
+    if kind is None:
+        notes.append(f"optimizer {type(optimizer).__name__}: how it decays weights is not known here")
+    else:
+        regime["optimizer"] = kind
+    if (lr := base_rate(optimizer)) is not None:
+        regime["lr"] = lr
+    decay, groups = _decay(optimizer, model)
+    if decay is None:
+        notes.append("weight decay differs between groups of parameters that have no common name: not recorded")
+    elif kind == "sgd" and decay and any(group.get("momentum") for group in optimizer.param_groups):
+        del regime["optimizer"]
+        notes.append(
+            "SGD with momentum carries weight decay in its momentum, which is no decoupled decay: unknown here"
+        )
+    if decay is not None:
+        regime |= {"weight_decay": decay, "decay_groups": groups}
+    plain = {key: value for key, value in optimizer.defaults.items() if isinstance(value, int | float | str | tuple)}
+    return OptimizerSettings(regime, {"name": type(optimizer).__name__, **plain}, _adaptive(optimizer), (*notes,))
+
+
+def rate(optimizer: "torch.optim.Optimizer") -> float | None:
+    """The learning rate of the next step; None where groups of parameters have different ones."""
+    return _shared(float(group["lr"]) for group in optimizer.param_groups)
+
+
+def base_rate(optimizer: "torch.optim.Optimizer") -> float | None:
+    """The learning rate that a schedule starts from, which is 0 at the first step of a warm-up."""
+    return _shared(float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups)
+
+
+def _shared(values: Any) -> float | None:
+    different = set(values)
+    return different.pop() if len(different) == 1 else None
+
+
+def _name(optimizer: "torch.optim.Optimizer") -> str | None:
+    """The registered optimizer that decays as this one does."""
+    name = type(optimizer).__name__
+    if not type(optimizer).__module__.startswith("torch."):
+        return None  # another author's may decay differently under the same name
+    if name == "Adam":
+        # an option of torch's Adam turns it into AdamW
+        return "adamw" if optimizer.defaults.get("decoupled_weight_decay") else "adam"
+    return name.lower() if name in (*DECOUPLED, "SGD") else None
+
+
+def _adaptive(optimizer: "torch.optim.Optimizer") -> bool | None:
+    if not type(optimizer).__module__.startswith("torch."):
+        return None
+    name = type(optimizer).__name__
+    return {"SGD": False, **dict.fromkeys(ADAPTIVE, True)}.get(name)
+
+
+def _decay(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> tuple[float | None, str]:
+    """(weight decay, the choice of parameters that it acts on); None where no choice with a name is meant."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    strength: dict[str, float] = {}
+    for group in optimizer.param_groups:
+        decay = float(group.get("weight_decay", 0.0))
+        strength |= {names[id(p)]: decay for p in group["params"] if id(p) in names}
+    decayed = {name for name, decay in strength.items() if decay}
+    if not decayed:
+        return 0.0, "all"
+    if len({strength[name] for name in decayed}) > 1:
+        return None, ""
+    for choice in GROUPS:
+        if decayed == _names(model, choice) & strength.keys():
+            return strength[next(iter(decayed))], choice
+    return None, ""
+
+
+def _names(model: "nn.Module", choice: str) -> set[str]:
+    """Names of the parameters of a choice; none where the network has no such part."""
+    from grokscope.train.decay import decay_names
+
+    try:
+        return decay_names(model, cast(Any, SimpleNamespace(decay_groups=choice)))
+    except ValueError:
+        return set()
