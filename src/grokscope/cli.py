@@ -28,12 +28,12 @@ BAD_INPUT, STOPPED, BUG = 2, 130, 3
 
 @dataclass(frozen=True)
 class Verb:
-    """Where a verb's function is, and its line in the help."""
+    """Location of a verb's function, and its one-line help."""
 
     target: str
     summary: str
     heads: tuple[str, ...] | None = None
-    """Tables whose dotted keys it takes as options; None: none."""
+    """Tables whose dotted keys are accepted as options; None if there are none."""
 
     def load(self) -> Callable[..., Any]:
         module, _, name = self.target.partition(":")
@@ -55,64 +55,62 @@ CONFIG = (
 )
 
 VERBS = {
-    "demo": Verb("demo:demo", "see two kinds of grokking, on modular addition and on real images, in a minute or two"),
+    "demo": Verb("demo:demo", "show two kinds of grokking, on modular addition and on real images, in a minute or two"),
     "train": Verb("train:train", "train one run from a TOML file", CONFIG),
     "extend": Verb("train:extend", "train a finished run longer"),
     "branch": Verb("train:branch", "continue from a checkpoint with changed settings", CONFIG),
     "study plan": Verb("study:plan", "list the runs of a study, their disk and time"),
     "study run": Verb("study:run", "train all runs of a study that are not finished"),
-    "study status": Verb("study:status", "where every run of a study stands"),
-    "study cancel": Verb("jobs:cancel", "end the jobs of a study, on a cluster or in the background"),
+    "study status": Verb("study:status", "show the state of every run of a study"),
+    "study cancel": Verb("jobs:cancel", "cancel the jobs of a study on a cluster or in the background"),
     "study extend": Verb("study:extend", "train all runs of a study longer"),
-    "study check": Verb("study:check", "compare what happened with what the study expects"),
-    "study test": Verb("study:put_to_test", "test a study's hypotheses over seeds"),
-    "study phase": Verb("phase:phase", "a study as a phase diagram, and its Pareto set"),
-    "study save": Verb("saved:save", "keep a study that ran as text: rows, verdicts, machine; no weights"),
-    "study size": Verb(
-        "effective_size:study_size", "how many examples of one arm a study's other arm does as well with"
-    ),
+    "study check": Verb("study:check", "compare the results of a study with its expectations"),
+    "study test": Verb("study:put_to_test", "test the hypotheses of a study over seeds"),
+    "study phase": Verb("phase:phase", "show a study as a phase diagram, with its Pareto set"),
+    "study save": Verb("saved:save", "save the results of a study as text, without weights"),
+    "study size": Verb("effective_size:study_size", "estimate the effective training-set size of one arm of a study"),
     "study dissect": Verb("dissect:study_dissect", "dissect every finished run of a study"),
-    "study report": Verb("study:report", "one HTML page on a study"),
-    "claims": Verb("claims:claims", "published claims, and what became of each: one page from saved results"),
-    "worker": Verb("worker:worker", "train the runs of a study that nobody else trains: one process of many"),
+    "study report": Verb("study:report", "write an HTML report on a study"),
+    "claims": Verb("claims:claims", "write a page of published claims and their outcomes, from saved results"),
+    "worker": Verb("worker:worker", "train the remaining runs of a study, alongside other workers"),
     "verdict": Verb(
-        "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked and so on", ("criteria",)
+        "verdict:verdict", "classify runs or external logs as grokked, memorized, ungrokked, ...", ("criteria",)
     ),
     "stopping": Verb(
-        "stopping:stopping", "replay early stopping on finished runs: what it misses, costs and saves", ("criteria",)
+        "stopping:stopping",
+        "replay early-stopping rules on finished runs: what they miss, cost and save",
+        ("criteria",),
     ),
     "explain": Verb(
         "explain:explain",
-        "which explanations fit a trajectory, and which experiment would decide between them",
+        "check which mechanisms explain a run, and which experiment would decide",
         ("criteria",),
     ),
-    "oracle ridge": Verb(
-        "oracle:ridge", "ridge regression in closed form: two clocks, and what the checks say of them"
-    ),
-    "oracle two-weights": Verb("oracle:two_weights", "two weights and one example, in closed form"),
-    "measure": Verb("measure:measure", "take measurements of a run's checkpoints, after the run"),
-    "report": Verb("report:report", "one HTML page on any runs"),
+    "oracle ridge": Verb("oracle:ridge", "ridge regression in closed form, and the results of the checks on it"),
+    "oracle two-weights": Verb("oracle:two_weights", "two weights and one example in closed form"),
+    "measure": Verb("measure:measure", "measure the checkpoints of a finished run"),
+    "report": Verb("report:report", "write an HTML report on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
-    "show": Verb("look:show", "everything about one run"),
-    "compare": Verb("compare:compare", "two runs, arms, studies or logs: what differs, and how sure", ("criteria",)),
+    "show": Verb("look:show", "show everything about one run"),
+    "compare": Verb("compare:compare", "compare two runs, arms, studies or logs", ("criteria",)),
     "sql": Verb("look:sql", "query all runs and evaluations with SQL"),
-    "list": Verb("look:list_", "tasks, models, losses and so on that a config can name"),
-    "dissect": Verb("dissect:dissect", "where is the shortcut stored? interventions on checkpoints"),
-    "calibrate": Verb("dissect:calibrate", "score the dissection on planted shortcuts"),
+    "list": Verb("look:list_", "list the tasks, models, losses, ... that a config can use"),
+    "dissect": Verb("dissect:dissect", "locate a shortcut by interventions on checkpoints"),
+    "calibrate": Verb("dissect:calibrate", "evaluate the dissection on planted shortcuts"),
     "repair": Verb("repair:repair", "erase the shortcut from a trained network, or apply a stored edit"),
-    "archive import": Verb("archive:import_", "bring in the runs of an archive"),
-    "archive import-logs": Verb("archive:import_logs", "keep logs of other programs as runs"),
+    "archive import": Verb("archive:import_", "import the runs of an archive"),
+    "archive import-logs": Verb("archive:import_logs", "import logs of other programs as runs"),
     "archive export": Verb("archive:export", "write runs as an archive with a model card"),
-    "archive push": Verb("archive:push", "send an archive to the Hugging Face Hub"),
-    "archive fetch": Verb("archive:fetch", "fetch an archive from the Hugging Face Hub"),
+    "archive push": Verb("archive:push", "upload an archive to the Hugging Face Hub"),
+    "archive fetch": Verb("archive:fetch", "download an archive from the Hugging Face Hub"),
     "archive inference": Verb("archive:inference", "recompute the tests that the shortcut study published"),
-    "data sheet": Verb("data:sheet", "look at a task's images"),
+    "data sheet": Verb("data:sheet", "draw a contact sheet of a task's images"),
     "data hospitals": Verb("data:hospitals_write", "write the synthetic hospitals as image files", ("task",)),
     "data camelyon17 check": Verb("data:camelyon17_check", "check a Camelyon17 folder"),
     "data camelyon17 fetch": Verb("data:camelyon17_fetch", "download Camelyon17"),
-    "data mheight make": Verb("data:mheight_make", "make codes and their exact m-heights"),
-    "data mheight show": Verb("data:mheight_show", "look at a file of m-heights"),
-    "codes show": Verb("data:codes_show", "exact m-heights of one code"),
+    "data mheight make": Verb("data:mheight_make", "generate codes with their exact m-heights"),
+    "data mheight show": Verb("data:mheight_show", "summarize a file of m-heights"),
+    "codes show": Verb("data:codes_show", "show the exact m-heights of one code"),
 }
 
 
@@ -129,7 +127,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _warner(usual: Callable[..., None]) -> Callable[..., None]:
-    """What the program warns of is one line on stderr, once; other libraries' warnings keep their form."""
+    """Print grokscope's own warnings as one line on stderr, each once; keep the format of other libraries' warnings."""
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -158,7 +156,8 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _explain(error: Exception, argv: Sequence[str]) -> int:
-    """A user's mistake, a full disk and an interruption are messages; anything else is our bug, with its trace."""
+    """Report user errors, a full disk and interruptions as messages; report anything else as a bug, with a
+    traceback."""
     if type(error).__name__ in ("Interrupted", "Stopped"):
         print(message_line(str(error)), file=sys.stderr)
         return STOPPED
@@ -183,7 +182,7 @@ def _explain(error: Exception, argv: Sequence[str]) -> int:
 
 
 def _system_message(error: OSError) -> str:
-    """What the system refused, about which file, without its error number; for a full disk, what to do."""
+    """The operating system's error and its file, without the error number; for a full disk, with the remedy."""
     text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     full = error.errno in (errno.ENOSPC, errno.EDQUOT) and "free space" not in text
     return f"{text}; free space, then run again" if full else text
@@ -259,8 +258,8 @@ def _ticker(doing: str) -> Watch:
 
 
 def _for_tyro(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
-    """A function with the signature of a verb as the command line sees it: without `board` and `overrides`, with
-    ``--json``. Calling it gives a call that still wants the overrides."""
+    """A function with the signature of a verb on the command line: without `board` and `overrides`, with ``--json``.
+    Calling it returns a function that takes the overrides."""
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     hidden = {"board", "overrides"} & set(signature.parameters)
 
@@ -302,11 +301,11 @@ def _as_flag(annotation: Any, parameter: inspect.Parameter) -> Any:
 
 
 OFF = re.compile(r"^( +\w+: )[^:]*?; if off, (\w)", re.MULTILINE | re.DOTALL)
-"""How a docstring says what a switch does that is on by default; the command line shows what its ``--no-...`` does."""
+"""Docstring text after "; if off," describes the ``--no-...`` flag of a switch that is on by default."""
 
 
 def _help_text(docstring: str) -> str:
-    """The docstring as the command line shows it: what it raises is Python's business, ``--json`` is not."""
+    """The docstring as shown by ``--help``: without the Raises section, with ``--json``."""
     text = OFF.sub(lambda match: f"{match[1]}{match[2].upper()}", docstring.partition("\nRaises:")[0].rstrip())
     if "\nArgs:" not in text:
         text += "\n\nArgs:"
@@ -375,9 +374,10 @@ def _print(result: Any, as_json: bool) -> None:
 def _overview() -> str:
     return (
         "usage: grokscope VERB [arguments]\n\n"
-        "Train small networks for very long, and classify whether they grok, ungrok or only memorize, and why.\n\n"
+        "Train small networks for a very long time, classify whether they grok, ungrok or only memorize, and test "
+        "why.\n\n"
         f"{_lines(list(VERBS))}\n\n"
-        "grokscope VERB --help explains a verb; --json prints results for programs.\n"
+        "grokscope VERB --help explains a verb; --json prints its result as JSON.\n"
         "Start with: grokscope demo"
     )
 

@@ -242,7 +242,7 @@ def test_the_plan_shows_the_stacks_and_their_probe(tmp_path, monkeypatch, capsys
     ]
     planned.show(Console(width=200))
     assert "1 stack of 3 runs of lr=0.01, " in (shown := capsys.readouterr().out)
-    assert "2.0 times as many run-steps as one by one" in shown
+    assert "2.0 times as many steps per second as one by one" in shown
     alone = study.plan(tmp_path, workers=2)
     assert alone.stacks == []
     assert planned.plan.seconds is not None

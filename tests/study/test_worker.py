@@ -124,7 +124,7 @@ def test_what_is_marked_failed_is_named_with_the_way_to_try_it_again(tmp_path, c
     assert "the same command" not in out
     assert cli.run(["worker", str(file), "--root", str(root)]) == 0
     out = capsys.readouterr().out
-    assert f"marked failed before, left alone: {folder}: 3 workers in a row died on this run" in out
+    assert f"skipped, marked failed earlier: {folder}: 3 workers in a row died on this run" in out
     assert cli.run(["worker", str(file), "--root", str(root), "--json"]) == 0
     assert [s["run"] for s in json.loads(capsys.readouterr().out)["left_failed"]] == [folder.name]
     assert cli.run(["worker", str(file), "--root", str(root), "--retry"]) == 0

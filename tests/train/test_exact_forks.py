@@ -255,7 +255,7 @@ def test_the_compiled_engine_forks_with_another_decay(tmp_path):
 
 def test_the_command_forks_and_says_whose_rows_they_are(parent, tmp_path):
     done = branch_command(parent.path, exact=True, at="T_fit", root=tmp_path, overrides={"regime.weight_decay": 0.0})
-    assert f"forked exactly from {parent.id} at step {fit_of(parent)}: up to there its rows" in str(done)
+    assert f"exact fork of {parent.id} at step {fit_of(parent)}: rows and milestones" in str(done)
     assert json.loads(json.dumps(done.data()))["step"] == 90
     assert read_json(done.run.path / "config.json")["lineage"]["exact"] is True
     assert open_run(done.run.path).rows()[0]["step"] == 0

@@ -1,4 +1,4 @@
-"""Which of many rows of runs are shown, in which order, and in what they differ."""
+"""Filtering and sorting of run tables, and the settings in which runs differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from grokscope.registry import nearest
 Row = Mapping[str, Any]
 ALIASES = {"arm": "regime", "run": "id"}
 SHOWN = 6
-"""Values of a varying setting that are named."""
+"""Maximum number of values listed for a varying setting."""
 
 
 def chosen(rows: Sequence[dict[str, Any]], conditions: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows that fulfil all conditions ``key=value``: a column of `ls --json`, or any key of a config.
+    """The rows that satisfy all conditions ``key=value``; a key is a column of `ls --json` or any key of a config.
 
     Raises:
         ValueError: for a condition without ``=``, and a key that no row has.
@@ -53,7 +53,7 @@ def _column(rows: Sequence[Row], key: str, option: str) -> str:
 
 
 def _is(value: Any, text: str) -> bool:
-    """Whether a value is what somebody wrote: numbers by their value, all else as it is shown."""
+    """Whether a value matches the given text: numbers by value, everything else as displayed."""
     if isinstance(value, bool) or value is None:
         return text.lower() == ("none" if value is None else str(value).lower())
     if isinstance(value, int | float):

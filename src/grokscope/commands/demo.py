@@ -1,4 +1,4 @@
-"""demo: see two kinds of grokking happen, in a minute or two."""
+"""demo: two kinds of grokking, in a minute or two."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ STUDY = "two_routes"
 
 @dataclass
 class Demo(Result):
-    """What the demo trained and wrote."""
+    """The runs of the demo, its check and its report."""
 
     ran: Ran
     checked: Checked
@@ -45,17 +45,16 @@ def demo(
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
 ) -> Demo:
-    """Train fifteen small networks that grok by either of two routes, or do not, and write a report.
+    """Train fifteen small networks, most of which grok in one of two ways, and write a report.
 
-    They learn modular addition and real handwritten digits, and are checked against what was claimed.
-
-    About a minute and a half on two cores; running it again only writes the report. The printed path opens in any
-    browser.
+    The networks learn modular addition and real handwritten digits. The results are compared with the expectations of
+    the study. This takes about a minute and a half on two cores. Running it again only rewrites the report, whose path
+    is printed.
 
     Args:
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         out: The page to write.
-        workers: Runs trained at a time; by default one for each usable CPU.
+        workers: Number of runs trained at a time; by default one per usable CPU.
         seeds: Only these seeds (0, 1, 2).
     """
     study = Study.load(STUDY).only(seeds=seeds)

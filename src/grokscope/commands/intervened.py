@@ -1,4 +1,4 @@
-"""What `train`, `branch` and `show` say alike of a run: where it began, interventions, which weights it kept."""
+"""Output shared by `train`, `branch` and `show`: the origin of a run, its interventions and its checkpoints."""
 
 from typing import TYPE_CHECKING
 
@@ -11,23 +11,24 @@ if TYPE_CHECKING:
 
 
 def print_interventions(console: "Console", run: Run) -> None:
-    """A line for each: when it began and ended, what it referred to, or why it never began."""
+    """One line per intervention: when it began and ended, its reference value, or why it never began."""
     record = interventions_of(run)
     for entry in record.get("interventions", []):
         console.print(f"intervention {intervention_line(entry, record.get('T_fit'))}")
 
 
 def lineage_line(run: Run) -> str:
-    """Which run a branched one left, where, and with what; empty for others."""
+    """The parent of a branched run, the step, and what was copied; empty for other runs."""
     lineage = run.record.get("lineage") or {}
     if "step" not in lineage or "run" not in lineage:
         return ""
     if lineage.get("exact"):
         return (
-            f"forked exactly from {lineage['run']} at step {lineage['step']:,}: up to there its rows, and milestones "
-            "within them, are that run's"
+            f"exact fork of {lineage['run']} at step {lineage['step']:,}: rows and milestones up to this step belong "
+            f"to "
+            "that run"
         )
-    return f"branched from {lineage['run']} at step {lineage['step']:,}, by its weights alone: steps count from 0"
+    return f"branched from the weights of {lineage['run']} at step {lineage['step']:,}; steps count from 0"
 
 
 def checkpoints_line(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""What a verb returns: data for programs, text for people, and an exit code."""
+"""Results of verbs: data for programs, text for people, and an exit code."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 100_000
-"""Columns of what is not a terminal: nothing is wrapped or cut for a file or a pipe."""
+"""Width of output that is not a terminal: nothing is wrapped or cut in a file or a pipe."""
 LONG = 1_000
-"""Rows from which on a table is not fitted to the terminal either, which would take seconds."""
+"""Tables with more rows are not fitted to the terminal, because that would take seconds."""
 
 
 class Result(ABC):
-    """Base of what verbs return. Printing it shows what the command line shows."""
+    """Base class of verb results. Its string form is the output of the command line."""
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 where a check failed or a run did."""
+        """0, or 1 if a check or a run failed."""
         return 0
 
     @abstractmethod
@@ -61,9 +61,9 @@ class Rows(Result):
 
 
 def safe_console(**options: Any) -> "Console":
-    """A console on which names and values from elsewhere are text and nothing else: no markup, no control characters.
+    """A console that prints names and values as plain text, without markup or control characters.
 
-    Every text printed is one line; print the lines of a longer one one by one.
+    Every printed string is one line; print the lines of a longer text separately.
     """
     from rich.console import Console
 
@@ -72,7 +72,7 @@ def safe_console(**options: Any) -> "Console":
             super().print(*(one_line(o) if isinstance(o, str) else o for o in objects), **more)
 
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would exit with 1; the command line knows that it is no error
+            raise BrokenPipeError  # rich would exit with 1, but the command line does not treat it as an error
 
     return Safe(highlight=False, markup=False, emoji=False, **options)
 
@@ -83,8 +83,8 @@ def stdout_console() -> "Console":
 
 
 def note_lines(notes: Collection[Iterable[str]], unit: str = "") -> list[str]:
-    """Each note once, given the notes of every source, with the number of sources that it is true of where that is not
-    all. `unit`: what they are, after a blank (`` runs``)."""
+    """Each note once, from the notes of every source, with the number of sources that it applies to unless it is all.
+    `unit`: the kind of source, with a leading space (`` runs``)."""
     counts = Counter(chain.from_iterable(map(dict.fromkeys, notes)))
     return [_note_line(note, count, len(notes), unit) for note, count in counts.items()]
 
@@ -94,7 +94,7 @@ def _note_line(note: str, count: int, total: int, unit: str) -> str:
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns, numbers to the right; no lines, so that it pastes and greps well. Folds only on a terminal."""
+    """Print aligned columns with numbers right-aligned, without rules, for easy copying. Wraps only on a terminal."""
     header = [one_line(name) for name in header]
     body = [[one_line(cell) for cell in row] for row in rows]
     right = [all(_is_number(row[i]) for row in body) and any(row[i] for row in body) for i in range(len(header))]
@@ -116,7 +116,9 @@ def _print_plain(console: "Console", lines: list[list[str]], right: Sequence[boo
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
-        console.file.write("  ".join(cells).rstrip() + "\n")  # the cells are clean: rich would look at each again
+        console.file.write(
+            "  ".join(cells).rstrip() + "\n"
+        )  # the cells are already sanitized; rich would check each again
 
 
 def _is_number(text: str) -> bool:

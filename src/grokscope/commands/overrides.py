@@ -13,7 +13,7 @@ HEADS = tuple(f.name for f in fields(RunConfig) if f.name != "start")
 
 
 def split_overrides(args: Sequence[str], heads: Sequence[str] = HEADS) -> tuple[list[str], dict[str, Any]]:
-    """(the other arguments, dotted key -> value). Values are read as TOML, and as text where that fails.
+    """(remaining arguments, dotted key -> value). Values are parsed as TOML, or kept as text if that fails.
 
     ``--model.hidden 200 200`` and ``--model.hidden "[200, 200]"`` give a list, ``--model.bias`` gives true, ``none``
     clears an optional value. Dashes in a key mean underscores.
@@ -39,7 +39,7 @@ def split_overrides(args: Sequence[str], heads: Sequence[str] = HEADS) -> tuple[
 
 
 def _values(tokens: list[str]) -> list[str]:
-    """What belongs to a key: nothing before the next option, one token, or a series of numbers."""
+    """The values of a key: none if an option follows, one token, or a series of numbers."""
     taken: list[str] = []
     while (
         tokens and not tokens[0].startswith("--") and (not taken or (_is_number(taken[-1]) and _is_number(tokens[0])))
@@ -59,12 +59,12 @@ def _meaning(values: list[str]) -> Any:
 
 
 def _value(text: str) -> Any:
-    """One value as TOML would read it; ``True``, ``.5`` and ``1.`` are forgiven, everything else is text."""
+    """One value parsed as TOML; ``True``, ``.5`` and ``1.`` are accepted too, everything else is text."""
     if text in ("True", "False", "None"):
         text = text.lower()
     try:
         parsed = configio.parse_toml(f"v = {text}")["v"]
         check_depth(parsed, "an override's value")
-    except ValueError:  # no TOML, or a whole number without end, which is told with its key later
+    except ValueError:  # not TOML, or an integer that is too long, which is reported later with its key
         return float(text) if _is_number(text) else text
     return parsed

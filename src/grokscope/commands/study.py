@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 
 FEW = 3
-"""Up to so many regimes of a stack are named."""
+"""Maximum number of regimes of a stack that are listed by name."""
 
 
 def _choice(arms: Sequence[str], seeds: Sequence[int]) -> list[str]:
-    """Arms and seeds as a command line has them."""
+    """Arms and seeds as command-line options."""
     return [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
 
 
 @dataclass
 class Commands(Result):
-    """Shell lines for a launcher, and nothing else, so that they can be piped into one."""
+    """Shell lines for a launcher, printed without anything else so that they can be piped."""
 
     lines: list[str]
 
@@ -61,12 +61,12 @@ class Commands(Result):
 
 @dataclass
 class Planned(Result):
-    """What a study will do."""
+    """The runs that a study will train."""
 
     study: Study
     plan: StudyPlan
     jobs: dict[str, Any] | None = None
-    """What jobs on a cluster are given, where the study or the command says something of them."""
+    """Resources of cluster jobs, if the study or the command specifies them."""
 
     def data(self) -> Any:
         return {"study": self.study.name, **self.plan.to_dict(), "jobs": self.jobs}
@@ -74,10 +74,10 @@ class Planned(Result):
     def show(self, console: "Console") -> None:
         rows = [_plan_line(r) for r in self.plan.runs]
         print_table(console, ["state", "regime", "seed", "steps", "decay budget", "time", "run"], rows)
-        console.print("decay budget: lr x decay x steps; far below 1 decay has no time to act", style="dim")
+        console.print("decay budget: lr x decay x steps; if it is far below 1, decay has no time to act", style="dim")
         console.print(f"{plural(len(rows), 'run')}: {states(self.plan.states)}")
         if self.plan.bytes is not None:
-            console.print(f"disk when all are done: about {size(self.plan.bytes)}")
+            console.print(f"disk space when all runs are done: about {size(self.plan.bytes)}")
         for stack in self.plan.stacks:
             console.print(_stack_line(stack))
         if self.plan.forks:
@@ -86,7 +86,9 @@ class Planned(Result):
             console.print("nothing left to train")
         elif self.plan.seconds is not None:
             workers = plural(self.plan.workers, "worker")
-            console.print(f"time: about {duration(self.plan.seconds)} with {workers}, by a short probe on this machine")
+            console.print(
+                f"time: about {duration(self.plan.seconds)} with {workers}, estimated by a short probe on this machine"
+            )
         if self.jobs is not None:
             self._show_jobs(console, self.jobs)
         for r in self.plan.runs:
@@ -99,24 +101,26 @@ class Planned(Result):
             console.print(line)
         if self.plan.stacks and jobs["engine"] != "here":
             console.print(
-                "each worker of a job makes its own stacks of what is left, and with auto probes on its machine"
+                "each worker of a job stacks its own share of the remaining runs; with auto, it probes on its own machine"
             )
 
 
 def _stack_line(stack: dict[str, Any]) -> str:
-    """What is trained together, and by the probe how much faster; or why it is not."""
+    """The runs that are trained together, with the measured speedup; or why they are not."""
     names = stack["regimes"]
     regimes = listed(names) if len(names) <= FEW else plural(len(names), "regime")
     if stack["runs"] == 1:
-        return f"alone: {plural(stack['count'], 'run')} of {regimes}: {stack['reason']}"
-    faster = "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many run-steps as one by one"
+        return f"not stacked: {plural(stack['count'], 'run')} of {regimes}: {stack['reason']}"
+    faster = (
+        "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many steps per second as one by one"
+    )
     return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {regimes}{faster}"
 
 
 def _forks_line(plan: StudyPlan) -> str:
-    """What exact forks save, as far as it is known where they leave their parents."""
+    """Steps saved by exact forks, as far as their starting steps are known."""
     open_ = sum(r.study_run.forked_at is None for r in plan.forks)
-    later = f"; of {plural(open_, 'fork')} it is known once the parent has come to the moment" if open_ else ""
+    later = f"; not known yet for {plural(open_, 'fork')} whose parent has not reached the moment" if open_ else ""
     return f"{plural(len(plan.forks), 'exact fork')}: {plan.steps_saved:,} steps saved{later}"
 
 
@@ -141,32 +145,34 @@ def plan(
     on: str = "here",
     commands: Literal["none", "workers", "runs"] = "none",
 ) -> Planned | Commands:
-    """List the runs of a study, the disk and the time they will take, before anything trains.
+    """List the runs of a study with the disk space and time they will take, before anything trains.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
-        workers: Runs trained at a time; by default one for each usable CPU.
+        root: Folder of the runs.
+        workers: Number of runs trained at a time; by default one per usable CPU.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
-        probe: Train each kind of run in memory for up to a second to estimate the time; if off, train nothing and
-            estimate no time.
+        probe: Train each kind of run in memory for up to a second to estimate the time; if off, train nothing and omit
+            the time estimate.
         engine: As for ``study run``; shows which runs would be stacked.
-        stack: Runs of a stack, at most.
-        on: As for ``study run``: what jobs are given, and the time with as many workers as there would be; with
-            ``slurm``, also what would be asked for within its limits.
-        commands: Print shell lines for any launcher (GNU parallel, disBatch, an array of jobs) instead: one for each of
-            `workers` workers, or one for each run that is not finished.
+        stack: Maximum number of runs per stack.
+        on: As for ``study run``; shows the resources of the jobs and the time with the planned number of workers; with
+            ``slurm``, also the request within its limits.
+        commands: Print shell lines for any launcher (GNU parallel, disBatch, job arrays) instead: one per worker, or
+            one per unfinished run.
     """
     study = Study.load(file).only(arms, seeds)
     check_engine(on)
     if commands == "none":
         todo = [s.job() for s in study.status(root) if not s.finished]
-        jobs = planned_jobs(study, todo, on, workers)  # before the probe: what is refused takes no second
+        jobs = planned_jobs(study, todo, on, workers)  # before the probe, so that invalid requests are refused at once
         count = workers if jobs is None else jobs.get("workers", workers)
         return Planned(study, study.plan(root, workers=count, probe=probe, engine=engine, stack=stack), jobs)
     require(workers is None or workers >= 1, f"--workers must be at least 1 with --commands, got {workers}")
-    require(commands == "workers" or engine == "one", "--commands runs: each line trains one run, so --engine is one")
+    require(
+        commands == "workers" or engine == "one", "--commands runs: each line trains one run, so --engine must be one"
+    )
     require_engine_for(stack, engine)
     todo = [s for s in study.status(root) if not s.finished]
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
@@ -181,7 +187,7 @@ def plan(
 
 @dataclass
 class Ran(Result):
-    """How the runs of a study ended; those that were finished before are `before`."""
+    """How the runs of a study ended; `before` counts those that were already finished."""
 
     study: Study
     root: Path
@@ -211,15 +217,15 @@ class Ran(Result):
             if o.state == "failed":
                 console.print(f"failed: {o.job.run}: {o.message}")
             if o.state == "elsewhere":
-                console.print(f"being trained elsewhere, left alone: {o.job.run}")
+                console.print(f"skipped, being trained by another process: {o.job.run}")
             if o.state == "waiting" and o.message:
                 console.print(f"not begun: {o.job.run}: {o.message}")
         if any(o.state == "failed" for o in self.outcomes):
             console.print(self.how_to_retry())
 
     def how_to_retry(self) -> str:
-        """What to do about runs that failed."""
-        return "the same command tries the failed runs again, from where they were saved"
+        """How to retry failed runs."""
+        return "the same command tries the failed runs again, from their last saved state"
 
 
 def run(
@@ -236,22 +242,22 @@ def run(
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
 ) -> Ran | SentRuns:
-    """Train every run of a study that is not finished; the same command again goes on, or does nothing.
+    """Train every unfinished run of a study. The same command resumes, or does nothing if all runs are done.
 
-    A failed run does not stop the others and makes the exit code 1. Ctrl-C saves all running runs. With ``--on slurm``
-    and ``--on background`` the runs are sent to jobs, and the command ends.
+    A failed run does not stop the others and sets the exit code to 1. Ctrl-C saves all current runs. With ``--on
+    slurm`` or ``--on background``, the runs are submitted as jobs, and the command exits.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
-        workers: Processes, each training one run on one CPU thread; by default one for each usable CPU; 0 trains in
-            this process.
-        engine: ``one`` trains every run alone, ``stacked`` runs of one architecture together, ``auto`` where a short
-            probe finds that faster. Of jobs and on Ray, each worker does so with the runs that it takes.
-        stack: Runs of a stack, at most; by default 16 on a CPU and 1,024 on a GPU.
-        on: Where: ``here``, in processes of this command; ``background``, in jobs of this machine that go on when it
-            has ended; ``slurm``; ``ray``. What jobs are given stands in ``[execute]`` of the study file.
-        address: Ray's, with ``--on ray``; without, that of RAY_ADDRESS, or a Ray started on this machine.
+        root: Folder of the runs.
+        workers: Number of processes, each training one run on one CPU thread; by default one per usable CPU; 0 trains
+            in this process.
+        engine: ``one`` trains every run alone, ``stacked`` trains runs of one architecture together, ``auto`` does so
+            if a short probe shows that it is faster. In jobs and on Ray, each worker does this with the runs it takes.
+        stack: Maximum number of runs per stack; by default 16 on a CPU and 1,024 on a GPU.
+        on: Where to train: ``here``, in processes of this command; ``background``, in jobs on this machine that
+            continue after the command; ``slurm``; ``ray``. ``[execute]`` in the study file sets the resources of jobs.
+        address: Address of Ray, with ``--on ray``; by default RAY_ADDRESS, or a new Ray on this machine.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -260,7 +266,7 @@ def run(
     """
     study = Study.load(file).only(arms, seeds)
     check_engine(on)
-    require(on in ("here", "ray") or address is None, f"--address is Ray's, and --on is {on}")
+    require(on in ("here", "ray") or address is None, f"--address applies to --on ray, but --on is {on}")
     require(on != "here" or address is None, "--address needs --on ray")
     require_engine_for(stack, engine)
     stacking = Stacking(engine, stack)
@@ -286,16 +292,16 @@ def extend(
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
 ) -> Ran:
-    """Train all runs of a study up to a larger budget, exactly as if they had been given it from the start.
+    """Train all runs of a study to a larger budget, exactly as if they had been given it from the start.
 
-    Refused, before anything trains, for runs whose schedule depends on the length.
+    Runs whose schedule depends on the length are refused before anything trains.
 
     Args:
         file: Study file, or the name of a shipped study.
-        steps: New length in optimizer steps, in all.
-        epochs: New length in epochs, in all.
-        root: Folder that holds the runs.
-        workers: Runs trained at a time.
+        steps: New total length in optimizer steps.
+        epochs: New total length in epochs.
+        root: Folder of the runs.
+        workers: Number of runs trained at a time.
         engine: As for ``study run``.
         stack: As for ``study run``.
         arms: Only these arms or regimes.
@@ -313,21 +319,21 @@ def extend(
 
 @dataclass(frozen=True)
 class Spoken:
-    """The verdict of the split that speaks for a run."""
+    """The verdict on the headline split of a run."""
 
     verdict: str | None
-    """None where it cannot be judged; `reason` says why."""
+    """None if the run cannot be judged; `reason` explains why."""
     reason: str
 
 
 @dataclass
 class Status(Result):
-    """Where every run of a study stands, and its verdict so far."""
+    """The state of every run of a study, and its verdict so far."""
 
     study: Study
     runs: list[StudyRun]
     verdicts: dict[str, Spoken]
-    """Run id -> the verdict of the split that speaks for it; runs without an evaluation are absent."""
+    """Run id -> the verdict on its headline split; runs without an evaluation are absent."""
     problems: dict[str, str]
     """Run id -> why it could not be judged."""
     queue: JobsNow
@@ -363,17 +369,17 @@ class Status(Result):
 
 
 def _not_judged(spoken: Spoken | None) -> str | None:
-    """Why the split that speaks for a run has no class, although it was evaluated."""
+    """Why the headline split of a run has no verdict, although it was evaluated."""
     if spoken is not None and spoken.verdict is None:
         return spoken.reason
     return None
 
 
 def _spoken(s: StudyRun, criteria: "Criteria | None") -> Spoken | None:
-    """From the index where it has it; None before the first evaluation.
+    """The verdict, from the index if possible; None before the first evaluation.
 
     Raises:
-        ValueError: where the run cannot be judged.
+        ValueError: if the run cannot be judged.
     """
     if s.known is not None and s.known.judged and criteria is None:
         row = s.known.row
@@ -401,11 +407,11 @@ def _so_far(row: dict[str, Any]) -> str:
 def status(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Status:
-    """Where every run of a study stands, by regime, with verdicts so far, and the jobs that wait or train.
+    """Show the state of every run of a study by regime, with verdicts so far, and its waiting and running jobs.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
     """
@@ -427,18 +433,18 @@ def status(
 
 @dataclass
 class Checked(Result):
-    """Expected against seen."""
+    """Expectations of a study against its results."""
 
     study: Study
     rows: list[CheckRow]
     standing: str
-    """How much of the study this rests on."""
+    """How much of the study is finished."""
     hypotheses: Hypotheses
 
     @property
     def exit_code(self) -> int:
-        """1 unless every expectation was met: an unfinished study confirms nothing. A hypothesis that is tested and not
-        shown is a result, and no failure; one that lacks runs which failed is one."""
+        """1 unless every expectation was met: an unfinished study confirms nothing. A hypothesis that was tested but
+        not shown is a result, not a failure; one that lacks runs because they failed is a failure."""
         waits = self.hypotheses.unfinished or bool(self.hypotheses.lacking)
         return int(waits or not all(row.held for row in self.rows))
 
@@ -477,18 +483,18 @@ class Checked(Result):
 def check(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Checked:
-    """Compare what happened with what the study expects, and test its hypotheses.
+    """Compare the results of a study with its expectations, and test its hypotheses.
 
-    The exit code is 1 unless every expectation was met and no hypothesis waits for runs or lacks runs that failed.
+    The exit code is 1 unless every expectation was met and no hypothesis lacks unfinished or failed runs.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
     Raises:
-        ValueError: where the study expects nothing.
+        ValueError: if the study has no expectations.
     """
     study = Study.load(file).only(arms, seeds)
     if not (study.expectations or study.hypotheses or study.design):
@@ -498,14 +504,14 @@ def check(
 
 @dataclass
 class Tested(Result):
-    """The hypotheses of a study, each with its answer and what it rests on."""
+    """The hypotheses of a study, each with its result and evidence."""
 
     study: Study
     hypotheses: Hypotheses
 
     @property
     def exit_code(self) -> int:
-        """1 while one of them waits for runs, or where runs failed; a hypothesis that is not shown is a result."""
+        """1 while a hypothesis waits for runs, or if runs failed; a hypothesis that is not shown is a result."""
         return int(self.hypotheses.unfinished or bool(self.hypotheses.lacking))
 
     def data(self) -> Any:
@@ -530,19 +536,19 @@ class Tested(Result):
 def put_to_test(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Tested:
-    """Test the hypotheses of a study over its seeds, and the effects of a designed one.
+    """Test the hypotheses of a study over its seeds, and the effects of its design.
 
-    Effects with intervals, exact p, how many seeds would decide, and whether all was declared before the runs began.
-    The exit code is 1 while something waits for runs, and where runs failed.
+    Reports effects with intervals, exact p-values, the number of seeds needed, and whether each hypothesis was declared
+    before the runs began. The exit code is 1 while runs are missing, or if runs failed.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
     Raises:
-        ValueError: where the study has no hypothesis.
+        ValueError: if the study has no hypothesis.
     """
     study = Study.load(file).only(arms, seeds)
     if not (study.hypotheses or study.design):
@@ -564,9 +570,9 @@ def report(
 
     Args:
         file: Study file, or the name of a shipped study.
-        out: The page to write, by default ``report_NAME.html`` after the study; figures go into a folder beside it.
-        root: Folder that holds the runs.
-        formats: Of the figure files: png, pdf, svg; each figure has its caption and its numbers beside it.
+        out: The page to write, by default ``report_NAME.html``; figures go into a folder next to it.
+        root: Folder of the runs.
+        formats: Formats of the figure files: png, pdf, svg. Each figure comes with its caption and its numbers.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
     """

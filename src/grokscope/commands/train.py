@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trained(Result):
-    """A run that was trained, or had been before."""
+    """A run after training, including one that was already complete."""
 
     run: Run
     steps: int
-    """Trained just now; 0 where there was nothing left to do."""
+    """Steps trained by this command; 0 if the run was already complete."""
     verdicts: Splits
 
     def data(self) -> Any:
@@ -61,14 +61,14 @@ class Trained(Result):
 def train(
     file: Path, /, *, root: Path = Path("runs"), overrides: Mapping[str, Any] | None = None, board: Board | None = None
 ) -> Trained:
-    """Train one run from a TOML file; continue it where it was left, do nothing when it is complete.
+    """Train one run from a TOML file, resume it if it was interrupted, or do nothing if it is complete.
 
-    Any key of the file can be overridden after it: ``grokscope train run.toml --regime.lr 3e-4 --seed 1``. A file with
-    arms, axes or several seeds is a study: ``grokscope study run``.
+    Any key of the file can be overridden: ``grokscope train run.toml --regime.lr 3e-4 --seed 1``. A file with arms,
+    axes or several seeds is a study: use ``grokscope study run``.
 
     Args:
         file: TOML file with the tables task, model, regime and budget.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
 
     Raises:
         ValueError: for a config that cannot be trained, or a run that another process is training.
@@ -79,7 +79,7 @@ def train(
 
 
 def read_run(file: Path, overrides: Mapping[str, Any]) -> tuple[RunConfig, tuple[str, ...]]:
-    """(config, dotted keys that were given). Raises ValueError with the file and the place of each fault."""
+    """(config, dotted keys that were set explicitly). Raises ValueError with the file and location of each error."""
     raw = configio.read_file(file)
     study = [key for key in ("axes", "arm", "seeds", "expect") if key in raw]
     require(not study, f"{file}: has {', '.join(study)}, so it is a study; use: grokscope study run {file}")
@@ -111,7 +111,7 @@ def train_run(
 
 
 def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
-    """Show the progress of one run on a board, begun with the first news of it."""
+    """Show the progress of one run on a board, which opens with the first update."""
     board = board or Silent()
     begun = False
 
@@ -144,12 +144,12 @@ def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None,
 
     Args:
         run: Folder of the run.
-        steps: New length in optimizer steps, in all.
-        epochs: New length in epochs, in all.
+        steps: New total length in optimizer steps.
+        epochs: New total length in epochs.
 
     Raises:
-        ValueError: when its schedule depends on the length (branch instead), or the budget is not larger than what was
-            trained.
+        ValueError: if its schedule depends on the length (branch instead), or the new budget is not larger than the
+            steps already trained.
         grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     from grokscope.train.driver import extend as drive
@@ -173,30 +173,33 @@ def branch(
     overrides: Mapping[str, Any] | None = None,
     board: Board | None = None,
 ) -> Trained:
-    """Go on from a checkpoint with changed settings: a new run that knows its parent.
+    """Continue from a checkpoint with changed settings, as a new run that records its parent.
 
-    Only the weights are taken over; optimizer state, batch order and step count start fresh, and the budget counts from
-    there. Any key can be overridden: ``grokscope branch RUN --step 3000 --regime.weight_decay 0 --budget.steps 2000``.
-    With ``--exact --at T_fit`` everything is taken over, from a full state that the run has kept, and steps count on:
-    without a change the branch is bit-identical to its parent.
+    By default, only the weights are copied: optimizer state, batch order and step count start fresh, and the budget
+    counts from there. Any key can be overridden: ``grokscope branch RUN --step 3000 --regime.weight_decay 0
+    --budget.steps 2000``. With ``--exact --at T_fit``, the full state that the run kept at that moment is copied and
+    steps continue counting. Without a changed setting, such a branch is bit-identical to its parent.
 
     Args:
         run: Folder of the run to start from.
-        step: Step of the checkpoint; the final one if not given.
-        exact: Take over optimizer, filter, batch order and step count too; the budget then counts from the run's start.
-        at: With --exact: the moment of the full state, such as T_fit or 800; the newest if not given.
-        root: Folder for the new run; that of the old one if not given.
+        step: Step of the checkpoint; by default the final one.
+        exact: Also copy optimizer, filter, batch order and step count; the budget then counts from the run's start.
+        at: With --exact: the moment of the full state, such as T_fit or 800; by default the newest.
+        root: Folder for the new run; by default that of the parent.
 
     Raises:
-        ValueError: when there is no checkpoint or full state at that step (the others are named), or a change does not
-            fit.
+        ValueError: if there is no checkpoint or full state at that step (the available ones are listed), or a change is
+            not possible.
         grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
     from grokscope.train.branch import branch as from_weights
     from grokscope.train.fork import fork
 
-    require(exact or at is None, "--at names a full state, of which an exact branch begins; add --exact, or use --step")
-    require(step is None or at is None, "--step and --at both say where to begin; give one of them")
+    require(
+        exact or at is None,
+        "--at selects a full state, which requires --exact; add --exact, or use --step for a checkpoint",
+    )
+    require(step is None or at is None, "--step and --at both select the starting point; give only one of them")
     source = open_run(run)
     root = root or source.path.parent
     if exact:

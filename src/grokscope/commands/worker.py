@@ -1,4 +1,4 @@
-"""worker: one process of many on a study, started by hand or by any launcher."""
+"""worker: one of many processes that train a study, started by hand or by any launcher."""
 
 import re
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from grokscope.study.worker import Worker, listening, stopping_at
 if TYPE_CHECKING:
     from rich.console import Console
 
-AGAIN = "with --retry a worker tries failed runs again, from where they were saved"
+AGAIN = "with --retry, a worker tries failed runs again, from their last saved state"
 
 
 @dataclass
 class Worked(Ran):
-    """What one worker did, and what it left because it is marked failed."""
+    """The runs of one worker, and those it skipped because they are marked failed."""
 
     left: list[StudyRun] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class Worked(Ran):
     def show(self, console: "Console") -> None:
         super().show(console)
         for s in self.left:
-            console.print(f"marked failed before, left alone: {s.run.path}: {s.message}")
+            console.print(f"skipped, marked failed earlier: {s.run.path}: {s.message}")
         if self.left:
             console.print(AGAIN)
 
@@ -60,28 +60,28 @@ def worker(
     stack: int | None = None,
     board: Board | None = None,
 ) -> Worked:
-    """Train the runs of a study that nobody else is training, one after the other, and end when none is left.
+    """Train the runs of a study that no other process is training, one after the other, until none is left.
 
-    The folder of runs is the queue: start as many workers as you like, on every machine that shares the folder. Each
-    run is claimed by one of them; what a worker that died leaves is taken over, at once on its own machine and two
-    minutes after its last heartbeat on another. Three deaths in a row on one run mark it failed.
+    The folder of runs is the queue: start any number of workers, on every machine that shares the folder. Each run is
+    claimed by one worker. The run of a worker that died is taken over at once on the same machine, and two minutes
+    after its last heartbeat on another. Three deaths in a row on one run mark it as failed.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
         runs: Only these runs, by the names that `study plan` prints.
-        until: Stop by then and save the state: a time (08:30, 2030-01-31T08:30) or a duration (90m, 11h30m).
-        wait: Stay until every run is finished, to take over what other workers leave.
-        retry: Train also runs that are marked failed.
-        engine: ``one`` trains every run alone, ``stacked`` takes several runs of one architecture and trains them
-            together, ``auto`` where a short probe finds that faster.
-        stack: Runs that are taken at once, at most; by default 16 on a CPU and 1,024 on a GPU, and half of what is left
-            of a kind, for there may be other workers.
+        until: Save the state and stop by this time (08:30, 2030-01-31T08:30) or after this duration (90m, 11h30m).
+        wait: Stay until every run is finished, to take over runs that other workers abandon.
+        retry: Also train runs that are marked failed.
+        engine: ``one`` trains every run alone, ``stacked`` trains several runs of one architecture together, ``auto``
+            does so if a short probe shows that it is faster.
+        stack: Maximum number of runs taken at once; by default 16 on a CPU and 1,024 on a GPU, and at most half of the
+            remaining runs of a kind, which leaves some for other workers.
 
     Raises:
-        ValueError: with ``--engine stacked``, before anything trains, for a run that cannot be stacked.
+        ValueError: before anything trains, if ``--engine stacked`` is given and a run cannot be stacked.
         grokscope.study.Stopped: after Ctrl-C, SIGTERM, SIGHUP or at `until`, with everything saved.
     """
     study = Study.load(file).only(arms, seeds)
@@ -93,7 +93,7 @@ def worker(
     try:
         with listening(one), stopping_at(seconds):
             outcomes = one.work()
-    except KeyboardInterrupt:  # asked to stop before it had looked what there is to do
+    except KeyboardInterrupt:  # stopped before it had listed the remaining runs
         outcomes = one.not_begun()
     finally:
         one.board.close()
@@ -113,8 +113,8 @@ def _chosen(study: Study, runs: Sequence[str]) -> Sequence[Entry]:
     for name in runs:
         require(
             name in by_id,
-            f"--runs: {study.name!r} has no run {name!r}; see grokscope study plan (a file whose settings were edited "
-            "since has other runs)",
+            f"--runs: {study.name!r} has no run {name!r}; see grokscope study plan (editing the settings of a study "
+            "changes its runs)",
         )
     return [by_id[name] for name in dict.fromkeys(runs)]
 
@@ -123,12 +123,12 @@ def seconds_until(text: str, now: datetime) -> float:
     """Seconds from `now` to a time of day (the next such), a date with time, or the end of a duration.
 
     Raises:
-        ValueError: for another text, and for a date that is over.
+        ValueError: for any other text, and for a date in the past.
     """
     if text and DURATION.fullmatch(text):
         return duration_s(text)
     then = _time_of_day(text, now) or _date(text, now)
-    require(then > now, f"--until: {text} is over; it is {now:%Y-%m-%dT%H:%M}")
+    require(then > now, f"--until: {text} is in the past; it is {now:%Y-%m-%dT%H:%M}")
     return (then - now).total_seconds()
 
 
@@ -136,7 +136,7 @@ def _time_of_day(text: str, now: datetime) -> datetime | None:
     if not re.fullmatch(r"\d{1,2}:\d{2}", text):
         return None
     hour, minute = map(int, text.split(":"))
-    require(hour < 24 and minute < 60, f"--until: {text} is no time of day")
+    require(hour < 24 and minute < 60, f"--until: {text} is not a time of day")
     then = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     return then if then > now else then + timedelta(days=1)
 
@@ -146,6 +146,6 @@ def _date(text: str, now: datetime) -> datetime:
         then = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"--until: {text!r} is no time: give 08:30, 2030-01-31T08:30, or a duration such as 90m or 11h30m"
+            f"--until: {text!r} is not a time: give 08:30, 2030-01-31T08:30, or a duration such as 90m or 11h30m"
         ) from None
     return then if then.tzinfo else then.replace(tzinfo=now.tzinfo)
