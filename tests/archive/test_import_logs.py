@@ -107,7 +107,7 @@ def test_everything_that_looks_at_runs_looks_at_them(tmp_path: Path, capsys, mon
     write_groups(tmp_path / "logs", fast=[300, 320, 340], slow=[700, 720, None])
     assert cli(["archive", "import-logs", "logs/*.jsonl", "--group", GROUP, *OPTIONS, "--task", "mine"]) == 0
     out = capsys.readouterr().out
-    assert "6 runs in runs, 6 of them written now" in out
+    assert "6 runs in runs, 6 of them new or updated" in out
     assert "  fast: 3 runs" in out
     assert cli(["ls", "runs"]) == 0
     assert capsys.readouterr().out.count("grokked") == 5

@@ -139,7 +139,7 @@ def test_help_costs_little_cpu():
         (["verdict", "run.toml"], "run.toml"),
         (["verdict"], "verdict needs a run folder"),
         (["report", "nowhere"], "nowhere: no such folder"),
-        (["compare", "runs/a", "runs/b", "runs/c"], "compare has two sides, and 3 were named"),
+        (["compare", "runs/a", "runs/b", "runs/c"], "compare takes two sides, but 3 were given"),
         (["sql", "selec 1"], "the query failed"),
         (["list", "taks"], "unknown kind 'taks'; did you mean 'task'?"),
         (["extend", "nowhere", "--steps", "5"], "nowhere: no such folder"),
@@ -364,7 +364,7 @@ def test_the_demo_groks_says_where_the_report_is_and_again_only_writes_it(tmp_pa
     assert "Two routes to late generalization" in page.read_text()
     page.unlink()
     again = grokscope("demo", "--seeds", 0, cwd=tmp_path)
-    assert "5 runs: 5 done before" in again.stdout
+    assert "5 runs: 5 already done" in again.stdout
     assert "to train" not in again.stderr
     assert page.exists()
 
@@ -415,10 +415,10 @@ def test_an_empty_list_says_why_and_what_to_name(place, tmp_path, monkeypatch, c
         assert cli.run(["ls", *words]) == 0
         return " ".join(capsys.readouterr().out.split())
 
-    assert listed() == "no runs in runs: nothing was trained yet"
+    assert listed() == "no runs in runs: nothing has been trained yet"
     (tmp_path / "empty").mkdir()
     assert "a run is a folder with config.json" in listed("--root", "empty")
-    assert f"name the folder that holds them: {place / 'runs'}" in listed(str(place))
+    assert f"name the folder with the runs: {place / 'runs'}" in listed(str(place))
     assert "with state failed" in listed(str(place / "runs"), "--state", "failed")
     assert listed("--root", str(place / "runs")) == listed(str(place / "runs"))
     assert cli.run(["ls", "empty", "--root", "other"]) == 2

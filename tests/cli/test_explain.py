@@ -26,9 +26,9 @@ def test_a_log_gets_one_page(log, capsys):
     assert cli.run(["explain", str(log), *OPTIONS, *TRAINED]) == 0
     page = capsys.readouterr().out
     assert "held_out: memorized" in page
-    assert page.index("What fits") < page.index("Weight decay had too little time to act.")
+    assert page.index("Possible explanations") < page.index("Weight decay had too little time to act.")
     assert "lr x decay x steps is 5.9e-05 in all" in page
-    lacking = page.partition("Cannot tell, for want of\n")[2].splitlines()
+    lacking = page.partition("Undecided because of missing data\n")[2].splitlines()
     assert "  number of weights: more than diffusion" in lacking
     assert "  norm_head: more than diffusion, head; head growth" in lacking
     assert "  rank_effective: rank collapse" in lacking
@@ -101,7 +101,7 @@ def test_a_run_and_a_study_are_explained(study, tmp_path, capsys, monkeypatch):
     assert [c["key"] for c in data["contrasts"]] == ["regime.weight_decay"]
     assert data["contrasts"][0]["values"] == [0.0, 50.0]
     assert cli.run(["explain", "two", "--root", str(root / "runs")]) == 0
-    assert "What single settings did" in capsys.readouterr().out
+    assert "Effects of single settings" in capsys.readouterr().out
 
 
 def test_a_plan_says_the_decay_budget(study):
@@ -168,7 +168,7 @@ def test_what_a_run_recorded_is_not_overridden(study, capsys):
     assert f"lr {3 * lr!r}: the run {run.name} was trained with {lr!r}" in capsys.readouterr().err
     assert cli.run(["explain", str(run), "--lr", str(lr)]) == 0
     assert cli.run(["explain", str(run), "--lr", str(lr), "--test", "why.toml"]) == 2
-    assert "--lr: a test trains the run as it was recorded" in capsys.readouterr().err
+    assert "--lr: not with --test, which trains the run with its recorded settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "words"), [("nowhere/why.toml", "there is no folder"), ("why", "ends in .toml")])

@@ -28,7 +28,7 @@ def test_before_and_after_the_first_run(tmp_path, capsys):
     file.write_text(STUDY)
     assert cli.run(["study", "test", str(file), "--root", str(root)]) == 1
     before = capsys.readouterr().out
-    assert "(declared as soon as the first run begins)" in before
+    assert "(will be declared when the first run begins)" in before
     assert "not declared yet" not in before
     assert cli.run(["worker", str(file), "--root", str(root), "--seeds", "0"]) == 0
     capsys.readouterr()

@@ -82,7 +82,7 @@ def test_rules_are_applied_to_runs(run, capsys):
     assert re.search(r"one +peak_ood_val +50 +12\.5 +1 +0\.55 +0\.7 +0\.78 ", out)
     assert re.search(rf"one +{re.escape(ORACLE)} +30 +7\.5 +1 +0\.53 +0\.69 +0\.8 ", out)
     assert re.search(r"one +mean_last=2 +400 +100 +1 +0\.895 ", out)
-    assert "only to be reported" in out
+    assert "reserved for reporting" in out
     assert "only to be reported" not in printed(capsys, "verdict", run, "--rule", "peak_ood_val")
     found = json.loads(printed(capsys, "verdict", run, "--rule", "oracle", "peak_ood_val", "--json"))["one"]
     assert found["oracle=ood_test"]["label"] == ORACLE
@@ -115,7 +115,7 @@ def test_the_public_name_takes_whatever_the_verdict_takes(run):
         (["--rule", "peak_ood_tset"], "unknown rule 'peak_ood_tset'"),
         (["--rule", "peak_ood_test"], "only as 'oracle'"),
         (["--rule", "oracle=site_9"], "one: rule 'oracle=site_9' looks at site_9, which this trajectory lacks"),
-        (["--rule", "final", "--criteria.fit", "0.9"], "--rule looks at no thresholds"),
+        (["--rule", "final", "--criteria.fit", "0.9"], "--rule uses no thresholds"),
     ],
 )
 def test_mistakes_are_one_message(run, capsys, words, message):

@@ -50,7 +50,7 @@ def test_groups_are_printed_and_given_as_json(tmp_path: Path, capsys):
     assert lines[1].split()[:4] == ["fast", "3", "3", "grokked"]
     assert "2 of 3" in lines[2]
     assert "fast and slow: log-rank p = 0.1 (two-sided, exact; smallest attainable 0.1)" in out
-    assert f"in no group, as the pattern does not match: {tmp_path / 'stray.jsonl'}" in out
+    assert f"in no group, because the pattern does not match: {tmp_path / 'stray.jsonl'}" in out
     found = json.loads(told(capsys, *words, "--json"))
     assert [(g["name"], g["n"], g["T_gen"]["events"]) for g in found["groups"]] == [("fast", 3, 3), ("slow", 3, 2)]
     assert found["comparisons"][0]["test"]["p"] == pytest.approx(0.1)

@@ -91,7 +91,7 @@ def test_a_run_without_evaluations_is_an_error_that_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{a}", "{b}", "{c}"], "compare has two sides, and 3 were named: quote a pattern"),
+        (["{a}", "{b}", "{c}"], "compare takes two sides, but 3 were given: quote a pattern"),
         (["{a}", "nowhere"], "nowhere: no such file or folder"),
         (["{a}", "nowhere/*.csv"], "no file matches"),
         (["{a}", "{b}", "--names", "x", "x"], "both sides are called 'x'"),

@@ -95,7 +95,7 @@ def test_status_names_the_job_of_a_run_and_cancel_saves_it(tmp_path, capsys, cle
     assert row["job"] == job.partition(":")[0]
     (sent,), _ = submissions(root, "study")
     more = call(capsys, "study", "run", file, "--on", "background", "--workers", 1, "--root", root)
-    assert more["notes"] == [f"1 job of this study, sent before, wait or run as well: {row['job']}"]
+    assert more["notes"] == [f"not ended yet: 1 job of this study submitted earlier: {row['job']}"]
     wait_for(
         lambda: len({r["job"] for r in call(capsys, "study", "status", file, "--root", root)["runs"]}) == 2, "both"
     )

@@ -347,8 +347,11 @@ def test_plan_shows_the_probe_of_stacks_beside_the_jobs(fake_slurm, tmp_path, ca
     file = write_study(tmp_path, seeds=range(12), execute="array = 3\ntime = '2h'\npartition = 'gpu'")
     printed, data = plan_of(file, capsys, "--engine", "auto", "--on", "slurm")
     assert data["stacks"] == [{"runs": 4, "regimes": ["custom"], "speedup": 2.5, "reason": "", "count": 3}]
-    assert "3 stacks of 4 runs of custom, 2.5 times as many run-steps as one by one" in printed
-    assert "each worker of a job makes its own stacks of what is left, and with auto probes on its machine" in printed
+    assert "3 stacks of 4 runs of custom, 2.5 times as many steps per second as one by one" in printed
+    assert (
+        "each worker of a job stacks its own share of the remaining runs; with auto, it probes on its own machine"
+        in printed
+    )
     assert "3 jobs in partition 'gpu'" in printed
     assert asked == [4, 4], "once for each of the two commands"
     monkeypatch.setattr("grokscope.train.stacked.probe.speedup", lambda configs: 0.9)

@@ -283,7 +283,7 @@ def test_the_verb_measures_says_what_it_takes_and_shows(run, capsys):
     assert [row["step"] for row in data[0]["rows"]] == [20, 40]
     assert data[0]["computed"] == 0
     assert grokscope(["show", str(run.path)]) == 0
-    assert "measured afterwards: gap of 3 checkpoints up to step 60: id_val_gap" in capsys.readouterr().out
+    assert "measured afterward: gap at 3 checkpoints up to step 60: id_val_gap" in capsys.readouterr().out
     assert grokscope(["show", str(run.path), "--json"]) == 0
     assert {m["measurement"] for m in json.loads(capsys.readouterr().out)["measured"]} == {"gap", "distance"}
 
@@ -292,7 +292,7 @@ def test_a_measurement_with_nothing_to_say_shows_why_in_place_of_an_empty_table(
     assert grokscope(["measure", str(run.path), "--measure", "rotation"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert not any(line.startswith("column") for line in lines)
-    assert "none of these measurements has anything to say of this run:" in lines
+    assert "none of these measurements applies to this run:" in lines
     assert any(line.startswith("not there: rotation: no weight of the network is scale-invariant") for line in lines)
 
 

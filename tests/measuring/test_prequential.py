@@ -94,7 +94,7 @@ def test_its_cost_is_said_before_it_begins(tmp_path, capsys):
     run = train(tiny(SMALL), tmp_path)
     assert cli.run(["measure", str(run.path), "--measure", "prequential"]) == 0
     first = capsys.readouterr().err.splitlines()[0]
-    assert "4 networks to be trained anew, 240 steps in all, about" in first
+    assert "4 new networks to train, 240 steps in total, about" in first
     assert cli.run(["measure", str(run.path), "--measure", "gap"]) == 0
     assert "trained anew" not in capsys.readouterr().err
 

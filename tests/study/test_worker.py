@@ -120,7 +120,7 @@ def test_what_is_marked_failed_is_named_with_the_way_to_try_it_again(tmp_path, c
     (folder / ".claim-000003.json").write_text(json.dumps(words) + "\n")
     assert cli.run(["worker", str(file), "--root", str(root)]) == 1
     out = capsys.readouterr().out
-    assert "with --retry a worker tries failed runs again" in out
+    assert "with --retry, a worker tries failed runs again" in out
     assert "the same command" not in out
     assert cli.run(["worker", str(file), "--root", str(root)]) == 0
     out = capsys.readouterr().out
@@ -237,7 +237,7 @@ def test_a_study_file_that_is_edited_meanwhile_changes_nothing_for_a_worker_that
     assert sorted(path.name for path in root.iterdir()) == sorted(before)
     assert {s.state for s in Study.load(file).status(root)} == {"new"}, "the edited file has other runs"
     assert cli.run(["worker", str(file), "--root", str(root), "--runs", before[0]]) == 2
-    assert "a file whose settings were edited since has other runs" in capsys.readouterr().err
+    assert "editing the settings of a study changes its runs" in capsys.readouterr().err
 
 
 NOON = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""archive ...: bring runs in from an archive, write one, send it, fetch one."""
+"""archive ...: import, export, upload and download archives of runs."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Carried(Result):
-    """What went in or out, and what was wrong with it."""
+    """The imported or exported items, and problems."""
 
     facts: dict[str, Any]
     """For ``--json``."""
     lines: list[str]
-    """The same for people."""
+    """The same as text."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -51,16 +51,16 @@ def import_(
     scale: float = 1.0,
     n: tuple[str, ...] = (),
 ) -> Carried:
-    """Import the runs of an archive; after that every command works on them.
+    """Import the runs of an archive; all commands then work on them.
 
-    What is damaged is named, and the rest imported.
+    Damaged runs are reported, and the rest are imported.
 
     Args:
         folder: The archive, or one run of it.
         root: Folder for the runs.
-        map: Column of ours = field of the archive's history, for example ood_test_acc=acc_center2; repeatable.
-        scale: Multiplies every accuracy; 0.01 for a history in percent.
-        n: Held-out split = examples, for example ood_test=85054, where the history does not say; repeatable.
+        map: grokscope column = field of the archive's history, for example ood_test_acc=acc_center2; repeatable.
+        scale: Factor for every accuracy; 0.01 for a history in percent.
+        n: Held-out split = number of examples, for example ood_test=85054, if the history lacks it; repeatable.
     """
     from grokscope.archive.importing import import_archive
 
@@ -80,35 +80,35 @@ def import_logs(
     task: str = "own",
     log: LogOptions = NO_LOG,
 ) -> Carried:
-    """Keep logs of other programs as runs; after that ls, sql, compare and report work on them.
+    """Import external logs as runs; ls, sql, compare and report then work on them.
 
-    The same logs again change nothing; a log that has grown updates its run. The columns are named as for
+    Importing the same logs again changes nothing; a log that has grown updates its run. Columns are named as for
     ``grokscope verdict``.
 
     Args:
-        paths: Log files, folders that hold logs, or quoted patterns of them ('logs/*.csv').
+        paths: Log files, folders of logs, or quoted patterns ('logs/*.csv').
         into: Folder for the runs.
-        group: Regular expression on each path without its ending: the named group seed is the run's seed, the other
-            named groups its regime: '(?P<setting>.*)_s(?P<seed>\\d+)'.
-        task: Name of the task that the runs are listed under.
-        log: Of logs of other programs: their columns, and how they are read.
+        group: Regular expression for each path without its extension: the named group seed is the run's seed, the other
+            named groups form its regime: '(?P<setting>.*)_s(?P<seed>\\d+)'.
+        task: Task name for the runs.
+        log: Columns and format of external logs.
     """
     from grokscope.archive.logs import import_logs as keep
 
-    require(bool(paths), "name the logs to import: files, a folder of logs, or a quoted pattern")
+    require(bool(paths), "give the logs to import: files, a folder of logs, or a quoted pattern")
     columns = log.arguments()
     try:
         done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns)
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     groups = Counter(run.label for run in done.runs)
-    lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed):,} of them written now"]
+    lines = [f"{plural(len(done.runs), 'run')} in {into}, {len(done.changed):,} of them new or updated"]
     if group is not None:
         lines += [f"  {name}: {plural(count, 'run')}" for name, count in groups.items()]
     lines += note_lines([run.facts.get("notes", [])[1:] for run in done.runs], " runs")
     lines += [f"note: {words}" for words in done.left]
     if done.unmatched:
-        lines.append(f"in no group, as the pattern does not match: {', '.join(done.unmatched)}")
+        lines.append(f"in no group, because the pattern does not match: {', '.join(done.unmatched)}")
     lines.append(f"next  grokscope report {into}")
     facts = {
         "runs": [str(run.path) for run in done.runs],
@@ -141,21 +141,21 @@ def export(
     license: str | None = None,
     citation: str | None = None,
 ) -> Carried:
-    """Write runs as an archive: configs, checkpoints, histories, figures, and a filled model card.
+    """Write runs as an archive: configs, checkpoints, histories, figures, and a completed model card.
 
     Args:
         runs: Run folders, or folders of runs.
-        out: Where to.
+        out: Output folder.
         weights: pt (plain state dicts, as published) or safetensors.
-        formats: Of the figures; give none for no figures.
-        title: Of the card.
-        license: Of the weights, by the Hub's name, for example cc-by-4.0.
-        citation: BibTeX entry for the card, or a file that holds it.
+        formats: Formats of the figures; give none to omit figures.
+        title: Title of the card.
+        license: License of the weights, by the Hub's name, for example cc-by-4.0.
+        citation: BibTeX entry for the card, or a file that contains it.
     """
     from grokscope.archive.exporting import export_archive
 
     members = list(chain.from_iterable(map(find_runs, runs)))
-    require(bool(runs), "name the runs to export: their folders, or a folder of runs")
+    require(bool(runs), "give the runs to export: their folders, or a folder of runs")
     require(bool(members), f"no runs in {', '.join(map(str, runs))}")
     cite = _citation(citation)
     done = export_archive(members, out, weights=weights, formats=formats, title=title, license=license, citation=cite)
@@ -165,7 +165,7 @@ def export(
 
 
 def _citation(given: str | None) -> str | None:
-    """The entry itself, or what is in a file of that name."""
+    """The entry itself, or the content of the file with that name."""
     if given is None or given.lstrip().startswith("@"):
         return given
     path = Path(given)
@@ -174,10 +174,10 @@ def _citation(given: str | None) -> str | None:
 
 
 def push(folder: Path, repo: str, /, *, public: bool = False, revision: str | None = None) -> Carried:
-    """Send an exported archive to the Hugging Face Hub; only what has changed is uploaded.
+    """Upload an exported archive to the Hugging Face Hub; only changed files are uploaded.
 
     Args:
-        folder: What `archive export` wrote.
+        folder: Folder written by `archive export`.
         repo: user/name.
         public: Make a new repository public.
         revision: Branch to commit to.
@@ -189,7 +189,7 @@ def push(folder: Path, repo: str, /, *, public: bool = False, revision: str | No
 
 
 def fetch(repo: str, dest: Path, /, *, revision: str | None = None, only: tuple[str, ...] = ()) -> Carried:
-    """Fetch an archive from the Hugging Face Hub; import it with `archive import`.
+    """Download an archive from the Hugging Face Hub; import it with `archive import`.
 
     Args:
         repo: user/name.
@@ -204,11 +204,11 @@ def fetch(repo: str, dest: Path, /, *, revision: str | None = None, only: tuple[
 
 
 def inference() -> Carried:
-    """Recompute the published inference of the shortcut study from its counts and its table of peaks.
+    """Recompute the published statistical tests of the shortcut study from its counts and its table of peaks.
 
-    Each test with its sidedness, its two-sided p, the smallest p that these n allow, and its power; the mean peaks with
-    and without the run that peaks on a random network; and what the published corrected mean is the mean of. Nothing is
-    read but what is published.
+    For each test: its sidedness, its two-sided p, the smallest p possible with these n, and its power. In addition: the
+    mean peaks with and without the run that peaks on a random network, and the runs behind the published corrected
+    mean. Only published numbers are used.
     """
     from grokscope.inference.published import (
         CORRECTED_MEAN,
@@ -222,7 +222,7 @@ def inference() -> Carried:
     shares, ranks, means = published_inference(), steering_readings(), mean_peaks()
     sets = seeds_of_mean()
     lines = [f"{t.question}: {t.sentence()}; {t.power}" for t in shares]
-    lines.append(f"steering: Mann-Whitney p = {STEERING_P} of 5 v 3 seeds, published without its sidedness; it can be")
+    lines.append(f"steering: Mann-Whitney p = {STEERING_P} for 5 v 3 seeds, published without sidedness; it can be")
     lines += [
         f"  U = {r.u} of 15, {_side(r.sidedness)}: p = {r.p:.3g}, two-sided {r.p_two_sided:.3g} (smallest two-sided p "
         f"{r.smallest_p:.3g}; {r.power})"

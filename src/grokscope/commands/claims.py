@@ -1,4 +1,4 @@
-"""claims: every published claim, and what the saved results of the studies say of it."""
+"""claims: every published claim, with its outcome from the saved results of the studies."""
 
 import shlex
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Judged(Result):
-    """All claims, and what was written of them."""
+    """All claims, and the files written."""
 
     claims: Claims
     written: list[Path]
@@ -52,22 +52,20 @@ def claims(
     root: Path = Path("runs"),
     workers: int | None = None,
 ) -> Judged:
-    """One page on every published claim: what is claimed and where, what was measured, what follows, how to repeat it.
+    """Write a page of published claims with their sources, measurements, outcomes and commands to reproduce them.
 
-    Made offline from study files and the saved results of studies, which come with grokscope; with --json also printed
-    as data.
+    The page is built offline from study files and the saved results of studies, which are part of grokscope.
 
     Args:
         out: The page to write.
-        results: Folder of saved studies (``grokscope study save``) that count before the shipped ones.
-        studies: Folder of study files in place of the shipped ones.
-        markdown: Write the claims as Markdown into this file too.
-        trackio: Write them as a Trackio logbook into this folder too; open it there with ``trackio logbook open``.
-        run: First train this study, whatever is not finished of it, and save its result, so that its claims are
-            repeated: in --results, else beside the files of --studies. One of them is needed where grokscope is
-            installed, for what came with it is not changed.
+        results: Folder of saved studies (``grokscope study save``) that take precedence over the shipped ones.
+        studies: Folder of study files to use instead of the shipped ones.
+        markdown: Also write the claims as Markdown to this file.
+        trackio: Also write them as a Trackio logbook into this folder; open it there with ``trackio logbook open``.
+        run: First reproduce this study: train its unfinished runs and save its result in --results, otherwise next to
+            the files of --studies. An installed package requires one of these, because its own files are not changed.
         root: Folder of the runs for --run.
-        workers: Runs trained at a time by --run; by default one for each usable CPU.
+        workers: Number of runs trained at a time by --run; by default one per usable CPU.
 
     Raises:
         ValueError: for a folder without study files, or a study to run that is not among them.
@@ -90,26 +88,26 @@ def _study_files(studies: Path | None) -> dict[str, Path]:
 
 
 def _chosen(name: str, files: dict[str, Path]) -> Path:
-    """The file of the study to run: one of those that the page is made of."""
+    """The file of the study to run, which must be one of those on the page."""
     require(name in files, f"--run {name}: no such study{nearest(name, list(files))}")
     return files[name]
 
 
 def _where_saved(results: Path | None, studies: Path | None) -> Path:
-    """The folder in which the page looks first."""
+    """The first folder that the page reads."""
     if results is not None:
         return results
     if studies is not None:
         return studies / "results"
     folder = shipped_folder()
-    require(folder is not None and is_checkout(), "--run needs --results FOLDER, where the result is to be saved: "
-            "what came with grokscope is not changed")  # fmt: skip
+    require(folder is not None and is_checkout(), "--run needs --results FOLDER, where the result is saved: the files "
+            "of an installed package are not changed")  # fmt: skip
     assert folder is not None
     return folder / "results"
 
 
 def _repeat(file: Path, root: Path, to: Path, workers: int | None) -> None:
-    """Train a study and save its result where the page will look first."""
+    """Train a study and save its result in the first folder that the page reads."""
     from grokscope.study.saved import save_study
 
     study = Study.load(file)
@@ -118,7 +116,7 @@ def _repeat(file: Path, root: Path, to: Path, workers: int | None) -> None:
 
 
 def _repeatable(claims: Claims, results: Path | None, studies: Path | None) -> Claims:
-    """With the options without which the commands of the claims would repeat something else."""
+    """Add to the commands of the claims the options that are needed to reproduce them."""
     given = [("--studies", studies), ("--results", results)]
     options = "".join(f" {option} {shlex.quote(str(path))}" for option, path in given if path is not None)
     if not options:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MOST_RUNS = 12
-"""Up to so many runs are listed one by one."""
+"""Maximum number of runs that are listed individually."""
 MOST_ARMS = 3
-"""Tables of up to so many pairs of arms are printed; of more only on the page and as JSON."""
+"""Maximum number of pairs of arms with printed tables; larger comparisons are only on the page and in JSON."""
 
 
 @dataclass
 class Shown(Result):
-    """The comparison, and where its page lies."""
+    """The comparison, and the path of its page."""
 
     comparison: Comparison
     page: Path | None = None
@@ -66,37 +66,38 @@ def compare(
     log: LogOptions = NO_LOG,
     overrides: Mapping[str, Any] | None = None,
 ) -> Shown:
-    """Compare two runs, two arms of a study, two studies, or other people's logs, in any pairing.
+    """Compare two runs, two arms of a study, two studies, or external logs, in any combination.
 
     ``grokscope compare runs/A runs/B``; ``grokscope compare 'runs/a_*' 'runs/b_*'``; ``grokscope compare
-    STUDY.toml::'decay 0.1' STUDY.toml::'decay 0.5'``; a study or folder with two arms can stand alone. Of logs name the
-    columns as for `verdict`. Every difference is that of the first side less the second. Thresholds are set by
-    ``--criteria.fit 0.98`` and so on.
+    STUDY.toml::'decay 0.1' STUDY.toml::'decay 0.5'``. A study or folder with exactly two arms can be given alone. For
+    logs, name the columns as for `verdict`. Every difference is the first side minus the second. ``--criteria.fit
+    0.98`` and similar options set thresholds.
 
     Args:
-        places: One or two of: a run folder, a folder of runs or logs, a quoted pattern of them, a study file or the
-            name of a shipped one, a log; each with ::ARM for one arm of it.
+        places: One or two of: a run folder, a folder of runs or logs, a quoted pattern, a study file or the name of a
+            shipped study, a log. Append ::ARM to select one arm.
         html: Also write one self-contained page to this file.
-        split: The held-out split that leads.
-        names: What the two sides are called.
+        split: The held-out split shown first.
+        names: Names of the two sides.
         root: Folder that holds the runs of studies.
-        group: Regular expression on the names of logs: the named group seed tells runs of one group apart, the other
-            named groups are the arms.
-        mechanisms: Ask the checks of mechanisms of any number of runs; of up to 60 they are asked anyway.
-        steps_per_unit: Optimizer steps in one unit of a log's step column (steps per epoch for a log in epochs).
-        log: Of logs of other programs: their columns, and how they are read.
+        group: Regular expression for the names of logs: the named group seed distinguishes the runs of one arm; the
+            other named groups identify the arm.
+        mechanisms: Run the mechanism checks for any number of runs; by default they are run for up to 60.
+        steps_per_unit: Optimizer steps per unit of a log's step column (steps per epoch for a log in epochs).
+        log: Columns and format of external logs.
 
     Raises:
-        ValueError: other than two sides, a place that is nothing, one run on both sides, no held-out split in common, a
-            missing column (the nearest is named), an unknown arm.
+        ValueError: if there are not two sides, an argument is neither a run nor a study nor a log, one run is on both
+            sides, the sides share no held-out split, a column is missing (with the closest name), or an arm is unknown.
     """
     from grokscope.comparison import Options, compare_sides, two_sides
 
-    require(len(places) > 0, "compare needs two sides, or one place that holds two arms")
+    require(len(places) > 0, "compare needs two sides, or one study or folder with two arms")
     if len(places) > 2:
         raise ValueError(
-            f"compare has two sides, and {len(places):,} were named: quote a pattern that stands for one side "
-            "('runs/a_*'), or put all arms on one page: grokscope report"
+            f"compare takes two sides, but {len(places):,} were given: quote a pattern for one side ('runs/a_*'), or "
+            f"put "
+            "all arms on one page with grokscope report"
         )
     options = Options(root, group, log.arguments(), steps_per_unit)
     first, second = (*places, None)[:2]
@@ -144,7 +145,7 @@ def _show_tests(console: "Console", c: Comparison) -> None:
         console.print(f"tests: {c.tests_note}")
         return
     rows = [[t.name, *test_cells(t)] for t in c.tests]
-    print_table(console, ["test (exploratory)", "effect, A against B", "p", "seeds to decide"], rows)
+    print_table(console, ["test (exploratory)", "effect, A against B", "p", "seeds needed"], rows)
     tested = [t for t in c.tests if t.test is not None]
     notes: dict[str, list[str]] = {}
     for t in tested:
@@ -175,7 +176,7 @@ def _show_split(console: "Console", c: Comparison, s: SplitComparison) -> None:
             difference = difference_words(row) or row.note
             ranges = [side_words(row.a), range_words(row.a), side_words(row.b), range_words(row.b)]
             rows.append([_called(row), *ranges, difference])
-    header = [f"{arm}{s.split}", "A", "A from to", "B", "B from to", "A less B"]
+    header = [f"{arm}{s.split}", "A", "A from to", "B", "B from to", "A minus B"]
     print_table(console, header, [row[:6] for row in rows])
 
 
@@ -185,14 +186,14 @@ def _called(row: NumberRow) -> str:
 
 
 def _show_rows(console: "Console", what: str, rows: Sequence[NumberRow], c: Comparison) -> None:
-    """Numbers that differ; those that agree in one line."""
+    """Show numbers that differ, and one line for those that agree."""
     from grokscope.comparison.sentences import agrees, difference_words, side_words
 
     other = [row for row in rows if not agrees(row)]
     if other:
         console.print("")
         body = [[_called(row), side_words(row.a), side_words(row.b), difference_words(row)] for row in other]
-        print_table(console, [what, "A", "B", "A less B"], body)
+        print_table(console, [what, "A", "B", "A minus B"], body)
     _say_alike(console, what, [row.name for row in rows if agrees(row)], "number")
 
 
@@ -215,18 +216,18 @@ def _say_alike(console: "Console", what: str, names: Sequence[str], noun: str) -
 
 
 def _show_curves(console: "Console", c: Comparison) -> None:
-    """Where the curves lie furthest apart."""
+    """Show where the curves differ most."""
     from grokscope.comparison.sentences import furthest
 
     if c.curves:
         console.print("")
-        print_table(console, ["curve, A less B", "at the end", "furthest apart", "at", "pairs"],
+        print_table(console, ["curve, A minus B", "at the end", "largest difference", "at", "pairs"],
                     [furthest(curve, c) for curve in c.curves])  # fmt: skip
     _say(console, f"curves: {c.curves_note}" if c.curves_note else "")
 
 
 def _show_runs(console: "Console", c: Comparison) -> None:
-    """Each run where there are few, else those that give no number."""
+    """Show every run if there are few, otherwise only those without a result."""
     every = [(letter, run) for letter, side in zip("AB", c.sides, strict=True) for run in side.runs]
     few = len(every) <= MOST_RUNS
     rows = [

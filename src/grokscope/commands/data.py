@@ -1,4 +1,4 @@
-"""data ...: check, make, fetch and look at data sets; codes show."""
+"""data ...: check, generate, download and inspect data sets; codes show."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class Made(Result):
 
 @dataclass
 class Checked(Result):
-    """What a folder of data holds, and what is wrong with it."""
+    """Contents of a data folder, and problems with it."""
 
     report: Any
 
@@ -51,12 +51,12 @@ class Checked(Result):
 
 
 def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False) -> Checked:
-    """Check a camelyon17_v1.0 folder: counts by center, slide and label, prevalence by slide, and everything wrong.
+    """Check a camelyon17_v1.0 folder: counts by center, slide and label, prevalence by slide, and all problems.
 
-    Where the folder is not the complete release, every count that differs is named with the expected one.
+    If the folder is not the complete release, every differing count is listed with the expected one.
 
     Args:
-        folder: The folder, or the one that holds it; $GROKSCOPE_CAMELYON17 if left out.
+        folder: The folder, or its parent; by default $GROKSCOPE_CAMELYON17.
         all_patches: Open every patch instead of 200; takes minutes.
     """
     from grokscope.tasks.camelyon17.check import check_camelyon17
@@ -65,11 +65,11 @@ def camelyon17_check(folder: Path | None = None, /, *, all_patches: bool = False
 
 
 def camelyon17_fetch(dest: Path, /, *, url: str | None = None, keep_archive: bool = False) -> Made:
-    """Download Camelyon17-WILDS (10.7 GB) and unpack it; continues a broken download, verifies sizes.
+    """Download and unpack Camelyon17-WILDS (10.7 GB); resumes an interrupted download and verifies sizes.
 
     Args:
-        dest: Folder that will hold camelyon17_v1.0.
-        url: A mirror that holds the same archive (camelyon17_v1.0.tar.gz); CodaLab's copy if left out.
+        dest: Folder in which camelyon17_v1.0 is created.
+        url: A mirror of the archive (camelyon17_v1.0.tar.gz); by default CodaLab's copy.
         keep_archive: Keep the archive after unpacking.
     """
     from grokscope.tasks.camelyon17.fetch import URL, fetch_camelyon17
@@ -105,20 +105,20 @@ def hospitals_write(
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
 ) -> Made:
-    """Write synthetic hospitals as image files that the real loaders read.
+    """Write synthetic hospitals as image files for the loaders of real data.
 
     Every parameter of the task can be set, as in ``--task.stain_shift 2 --task.patients 7``: hospitals, patients,
     slides, correlation, stain_shift, slide_shift, morphology, colour_cue, id_val, image_size, n_train, n_eval,
     world_seed.
 
     Args:
-        folder: Where to.
-        layout: The WILDS folder of Camelyon17 (96 x 96 RGBA, ten patients a hospital), or a table (CSV or Parquet) with
-            its images.
-        n_train: Training patches.
-        n_eval: Patches in each held-out split.
-        image_size: Pixels along a side; 96 for camelyon17, otherwise 48.
-        correlation: How strongly the label follows the hospital in train and id_val, 0 to 1.
+        folder: Output folder.
+        layout: The WILDS folder of Camelyon17 (96 x 96 RGBA, ten patients per hospital), or a table (CSV or Parquet)
+            with its images.
+        n_train: Number of training patches.
+        n_eval: Number of patches in each held-out split.
+        image_size: Pixels per side; by default 96 for camelyon17, otherwise 48.
+        correlation: Correlation of label and hospital in train and id_val, 0 to 1.
         seed: Seed of the training patches.
     """
     from grokscope.tasks.hospitals import Hospitals
@@ -141,18 +141,18 @@ def sheet(task: str, out: Path, /, *, per_cell: int = 6, seed: int = 0) -> Made:
     Args:
         task: A task's name (hospitals), a camelyon17_v1.0 folder, a table of images, or a TOML file with a [task].
         out: PNG file to write.
-        per_cell: Patches for each hospital and label.
+        per_cell: Number of patches for each hospital and label.
         seed: Seed of the training subset.
     """
     from grokscope.tasks.images.contact_sheet import contact_sheet
 
     chosen = _task(task)
-    images = getattr(chosen, "look", chosen.build)  # also what could not be judged can be looked at
+    images = getattr(chosen, "look", chosen.build)  # tasks that cannot be evaluated can still be drawn
     return Made([contact_sheet(images(seed), out, per_cell)])
 
 
 def _task(text: str) -> TaskConfig:
-    """The task that a word on the command line means."""
+    """The task for a command-line argument."""
     path = Path(text)
     if path.suffix == ".toml":
         raw = configio.read_file(path)
@@ -177,13 +177,13 @@ def mheight_make(
     seed: int = 0,
     distribution: Literal["uniform", "integers", "gaussian"] = "uniform",
 ) -> Made:
-    """Draw and label the m-height data set: 21 groups (n, k, m) of random codes with exact heights, in one file.
+    """Generate the m-height data set: 21 groups (n, k, m) of random codes with exact heights, in one file.
 
     Args:
         out: safetensors file to write.
-        per_group: Codes in each group; 40,000 makes the published 840,000.
-        seed: Seed of the draw.
-        distribution: Of the matrix entries; uniform on (-100, 100) was published.
+        per_group: Number of codes per group; 40,000 gives the published 840,000.
+        seed: Random seed.
+        distribution: Distribution of the matrix entries; the published one is uniform on (-100, 100).
     """
     from grokscope.codes.dataset import make_dataset, write_dataset
 
@@ -193,7 +193,7 @@ def mheight_make(
 
 
 def mheight_show(file: Path, /) -> Rows:
-    """Mean and standard deviation of log2 h by group, of a file made by `data mheight make`.
+    """Show the mean and standard deviation of log2 h by group, for a file written by `data mheight make`.
 
     Args:
         file: The safetensors file.
@@ -206,7 +206,7 @@ def mheight_show(file: Path, /) -> Rows:
 
 @dataclass
 class Code(Result):
-    """One code: its heights and the codewords that prove them."""
+    """One code: its heights and the codewords that attain them."""
 
     P: Any
 
@@ -223,10 +223,10 @@ class Code(Result):
 
 
 def codes_show(matrix: str, /) -> Code:
-    """The m-heights of the linear code with generator [I | P], each with a codeword that reaches it.
+    """Show the m-heights of the linear code with generator [I | P], each with a codeword that attains it.
 
     Args:
-        matrix: P by rows, numbers separated by commas or spaces, rows by semicolons: "1 2 -1; 0 3 5".
+        matrix: P row by row; numbers separated by commas or spaces, rows by semicolons: "1 2 -1; 0 3 5".
     """
     import numpy as np
 
@@ -236,7 +236,7 @@ def codes_show(matrix: str, /) -> Code:
     except ValueError as error:
         raise ValueError(f'matrix: {error}; write rows of numbers, for example "1 2 -1; 0 3 5"') from None
     require(
-        len({len(r) for r in numbers}) == 1, f"matrix: rows have {[len(r) for r in numbers]} entries, not all alike"
+        len({len(r) for r in numbers}) == 1, f"matrix: rows have {[len(r) for r in numbers]} entries, not all equal"
     )
     code = Code(np.array(numbers))
     code.data()  # a matrix out of range is an error now

@@ -1,4 +1,4 @@
-"""dissect, calibrate: where is the shortcut stored, and what the battery says of planted ones."""
+"""dissect, calibrate: locate a shortcut, and evaluate the methods on planted shortcuts."""
 
 import sys
 import time
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 SHOWN = ("cell", "form", "reliance", "reliance_p", "steer_slope")
 
 COLUMNS = {
-    "cell": "whether the environment (hospital) can be read from what the last layer sees, and whether the decision "
+    "cell": "whether the environment (hospital) can be read from the input of the last layer, and whether the decision "
     "uses it",
-    "form": "whether what is used sits in few neurons, in many, or is spread over all",
-    "reliance": "how far the environment moves the decision, as a difference of two logits",
-    "reliance_p": "how often environments dealt out at random move it as far",
-    "steer_slope": "how far one step along the direction between environments moves the logits",
+    "form": "whether the used information is stored in few neurons, in many, or smeared over all",
+    "reliance": "effect of the environment on the decision, as a difference of two logits",
+    "reliance_p": "share of random assignments of environments with an effect at least as large",
+    "steer_slope": "change of the logits per step along the direction between environments",
 }
-"""What the columns of the summary mean; the columns ``environment_...`` are accuracies of probes for the environment,
-classes and environments counted alike."""
+"""Meaning of the summary columns; the columns ``environment_...`` are balanced accuracies of probes for the
+environment."""
 
 
 @dataclass
 class Dissected(Result):
-    """Accuracy first, then summaries of the dissected checkpoints, and where the records are."""
+    """Accuracy, summaries of the dissected checkpoints, and the location of the records."""
 
     rows: list[dict[str, Any]]
     accuracy: tuple[SplitAccuracy, ...]
@@ -49,7 +49,7 @@ class Dissected(Result):
     warnings: list[str]
     reason: str
     silent: bool
-    """The network is at chance: nothing but its accuracy is said."""
+    """The network is at chance: only its accuracy is reported."""
 
     def data(self) -> Any:
         return {
@@ -128,50 +128,50 @@ def dissect(
     out: Path = Path("dissection"),
     figures: bool = True,
 ) -> Dissected:
-    """Where is the shortcut stored? Probes, erasure, steering and neuron ablation, each with its controls.
+    """Locate a shortcut with probes, erasure, steering and neuron ablation, each with its controls.
 
-    Of a run: `grokscope dissect runs/NAME`. Of a model of your own: `--model my_module:build --weights w.safetensors
-    --data table.csv`. Its images become numbers in [0, 1] and nothing more, unless --mean and --std or --prepare say
-    how it was trained. Its accuracy is reported first, and where that is at chance nothing else.
+    For a run: `grokscope dissect runs/NAME`. For your own model: `--model my_module:build --weights w.safetensors
+    --data table.csv`. Its images become numbers in [0, 1] without further normalization, unless --mean and --std or
+    --prepare are given. The accuracy is reported first; if it is at chance, nothing else is reported.
 
     Args:
         run: A run folder with checkpoints.
         checkpoints: final, all (curves over the trajectory), step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on
             ood_test, and stamped so).
-        split: Split to dissect; id_val for a run, and for a table its first split that is not unseen.
-        sites: Modules whose output is probed; by default the stages that a ResNet or timm network names, else what the
-            last layer reads.
+        split: Split to dissect; by default id_val for a run, and for a table its first split with known environments.
+        sites: Modules whose output is probed; by default the stages declared by a ResNet or timm network, otherwise the
+            input of the last layer.
         steer_sites: Earlier sites at which to steer through the network as well; costs hundreds of passes each.
-        draws: Random controls for each effect.
+        draws: Number of random controls per effect.
         seed: Seed of parts and controls.
-        model: A function of yours that builds the network, as module:function; the folder you are in is searched.
-        weights: Its weights: .safetensors, .pt, .pth or .ckpt, also inside state_dict and with wrappers' prefixes.
+        model: Function that builds the network, as module:function; the current folder is searched.
+        weights: Its weights: .safetensors, .pt, .pth or .ckpt; nested state_dict and wrapper prefixes are handled.
         data: A table of images (CSV or Parquet: path, label, environment, split, optional group).
-        mean: Subtracted from images in [0, 1], one number or one for each channel.
-        std: What they are divided by then.
-        prepare: A function of yours, module:function, that turns uint8 images (n, 3, H, W) into what the model reads.
-        labels: The table's labels in the order of the model's outputs, as a,b,c. Without it whole numbers are output
-            indices, and text is taken in sorted order.
-        image_size: Resize images to this many pixels a side.
-        head: Name of the model's last linear layer, where it is not the last one it has.
-        out: Where to write, for a model of your own.
-        figures: Draw the four figures as PNG; if off, write the records alone.
+        mean: Subtracted from images in [0, 1]; one number, or one per channel.
+        std: Divisor after that; one number, or one per channel.
+        prepare: Function, module:function, that turns uint8 images (n, 3, H, W) into the model's input.
+        labels: The table's labels in the order of the model's outputs, as a,b,c. By default, whole numbers are output
+            indices, and text labels are sorted.
+        image_size: Resize images to this many pixels per side.
+        head: Name of the classification layer, if it is not the last linear layer.
+        out: Output folder for your own model.
+        figures: Draw the four figures as PNG; if off, write only the records.
     """
     from grokscope.results.settings import Settings
 
-    require((run is None) != (model is None), "give a run folder, or --model with --weights and --data, and not both")
+    require((run is None) != (model is None), "give either a run folder, or --model with --weights and --data")
     measured = _Measured(split, sites, steer_sites, Settings(seed=seed, draws=draws), figures)
     own_model = _OwnModel(mean, std, prepare, labels, image_size, head, weights, data)
     if run is None:
         return _dissect_model(str(model), own_model, measured, out)
     given = own_model.given()
-    require(not given, f"{', '.join(given)}: only with --model; a run knows its own inputs")
+    require(not given, f"{', '.join(given)}: only with --model; the inputs of a run are recorded")
     return _dissect_run(run, checkpoints, measured)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is measured, of a run as of a model."""
+    """Options shared by runs and external models."""
 
     split: str | None
     sites: tuple[str, ...]
@@ -182,7 +182,7 @@ class _Measured:
 
 @dataclass(frozen=True)
 class _OwnModel:
-    """What must be said of a model that no run describes. Fields are named as the options are."""
+    """Options for an external model. Fields have the names of the options."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -205,7 +205,7 @@ class _OwnModel:
 
 
 def _dissect_model(model: str, own_model: _OwnModel, measured: _Measured, out: Path) -> Dissected:
-    """A model that `model` (module:function) builds, on its table."""
+    """Dissect the model that `model` (module:function) builds, on its table."""
     weights, data = own_model.weights, own_model.data
     if weights is None or data is None:
         raise ValueError("--model needs --weights and --data")
@@ -234,7 +234,7 @@ def _dissect_model(model: str, own_model: _OwnModel, measured: _Measured, out: P
 
 
 def _dissect_run(folder: Path, checkpoints: str, measured: _Measured) -> Dissected:
-    """The checkpoints of a run that the rule names."""
+    """Dissect the checkpoints of a run that the rule selects."""
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run
 
     run, results = open_run(folder), []
@@ -268,18 +268,18 @@ def study_dissect(
 ) -> Rows:
     """Dissect every finished run of a study; its report then shows where the shortcut is stored.
 
-    Runs that are not finished are listed, not skipped in silence. What is there already is kept, so that the same
-    command goes on where it was stopped; records that older rules left, of other checkpoints too, are redone.
+    Unfinished runs are listed. Existing results are kept, so the same command resumes where it stopped. Records of
+    older rules are updated, including those of other checkpoints.
 
     Args:
         file: A study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         checkpoints: final, all (curves over the trajectory), step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on
             ood_test, and stamped so).
         arms: Only these arms.
         seeds: Only these seeds.
-        draws: Random controls for each effect.
-        again: Dissect what is there already too.
+        draws: Number of random controls per effect.
+        again: Also dissect checkpoints that already have results.
     """
     from grokscope.dissect.runs import chosen_checkpoints, dissect_run, summary
     from grokscope.results.settings import Settings
@@ -308,11 +308,11 @@ def study_dissect(
 
 
 EVERY_S = 3.0
-"""Between two lines on work that goes on."""
+"""Between two progress messages."""
 
 
 class _Clock:
-    """A line on stderr for each piece of work: how many are done, what came out, and about how long the rest takes."""
+    """Progress on stderr: how many pieces are done, the last result, and the estimated remaining time."""
 
     def __init__(self, unit: str, total: int):
         self.unit, self.total, self.count, self.start = unit, total, 0, time.monotonic()
@@ -320,18 +320,18 @@ class _Clock:
         print(f"{plural(total, unit)} to dissect", file=sys.stderr, flush=True)
 
     def watch(self, name: str) -> "Watch":
-        """A watcher of the next piece of work, which is called `name`."""
+        """A watcher for the next piece of work, called `name`."""
         return lambda piece, share: self.at_work(f"{name} {piece}", share)
 
     def at_work(self, words: str, share: float) -> None:
-        """`share` of the next piece is done. Nothing is printed within some seconds of the last line, nor before there
-        is anything to reckon from."""
+        """Report that `share` of the next piece is done. Nothing is printed within a few seconds of the last line, or
+        before the remaining time can be estimated."""
         now = time.monotonic()
         if now - self.last_line >= EVERY_S and self.count + share > 0:
             self._say(self.count + share, words)
 
     def within(self, part: int, of: int, words: str) -> None:
-        """`part` of the `of` pieces of the next one are done."""
+        """Report that `part` of `of` checkpoints of the next piece are done."""
         self._say(self.count + part / of, f"{words} ({part} of {of} checkpoints of this {self.unit})")
 
     def done(self, words: str) -> None:
@@ -349,7 +349,7 @@ class _Clock:
 
 
 def _asked(run: Path, rule: str) -> dict[str, Any]:
-    """What an earlier dissection by this rule was asked for, so that doing it again replaces it."""
+    """The options of an earlier dissection by this rule, so that repeating it replaces it."""
     request = requests(run).get(rule, Request())
     return {"split": request.split, "sites": request.sites or None, "steer_sites": request.steer_sites}
 
@@ -361,7 +361,7 @@ def _row(stand: Any, step: int | None, summary: dict[str, Any]) -> dict[str, Any
 
 
 def _chosen(result: "Dissection") -> dict[str, str]:
-    """By which rule the checkpoint was chosen; an oracle's is its stamp."""
+    """The rule by which the checkpoint was chosen, which labels an oracle."""
     from grokscope.trajectory.selection import rule_label
 
     return {"chosen": rule_label(result.selection)}
@@ -384,11 +384,11 @@ def _shown(results: "list[tuple[int | None, Dissection]]", folder: Path) -> Diss
 
 
 def calibrate(*, seeds: int = 10, draws: int = 99) -> Rows:
-    """Score the battery on planted shortcuts of known geometry: recovery, false positives, power.
+    """Evaluate the dissection on planted shortcuts of known geometry: recovery, false positives, power.
 
     Args:
-        seeds: Draws of each planted geometry.
-        draws: Random controls for each effect.
+        seeds: Number of data sets per planted geometry.
+        draws: Number of random controls per effect.
     """
     from grokscope.dissect.calibrate import calibrate as score
     from grokscope.dissect.calibrate import summarize

@@ -1,4 +1,4 @@
-"""study size: at which size of the training set one arm does what another does at its own."""
+"""study size: the effective training-set size of an arm, compared with another arm."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sizes(Result):
-    """The answers of every ``[[effective_size]]`` block."""
+    """The results of every ``[[effective_size]]`` block."""
 
     sizes: EffectiveSizes
 
     @property
     def exit_code(self) -> int:
-        """1 while one of them waits for runs."""
+        """1 while runs are missing."""
         return int(any(c.unfinished for c in self.sizes.comparisons))
 
     def data(self) -> Any:
@@ -45,7 +45,7 @@ def _show(console: "Console", c: SizeComparison) -> None:
     known = [a for a in c.answers if a.method]
     if known:
         console.print("")
-        heads = ["n_train", "does as well as at", "times", "surely", "level", "paired"]
+        heads = ["n_train", "effective size", "ratio", "interval", "level", "paired"]
         print_table(console, heads, [_answer(a) for a in known])
         for method in dict.fromkeys(a.method for a in known):
             console.print(method)
@@ -70,22 +70,22 @@ def _answer(a: EffectiveSize) -> list[str]:
 def study_size(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Sizes:
-    """At which size of the training set does one arm do what another does at its own? Reads [[effective_size]] blocks.
+    """Estimate the effective training-set size of one arm compared with another, from [[effective_size]] blocks.
 
-    The size is read off a monotone fit over the sizes that were run; what it surely lies between are sizes that were
-    run, by a test over seeds at each. The exit code is 1 while something waits for runs.
+    The estimate is read off a monotone fit over the sizes that were run. Its interval consists of sizes that were run,
+    from a test over seeds at each. The exit code is 1 while runs are missing.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
     Raises:
-        ValueError: where the study has no such block, or the chosen part lacks an arm.
+        ValueError: if the study has no such block, or the selected part lacks an arm.
     """
     study = Study.load(file).only(arms, seeds)
-    require(bool(study.sizes), f"{file} has no [[effective_size]] block, so there is nothing to read off")
+    require(bool(study.sizes), f"{file} has no [[effective_size]] block, so there is nothing to estimate")
     sizes = study.effective_sizes(root)
-    require(bool(sizes.comparisons), "of these runs no block has both arms and two sizes of the plain one")
+    require(bool(sizes.comparisons), "no block has runs of both arms and two sizes of the plain arm")
     return Sizes(sizes)

@@ -1,4 +1,4 @@
-"""explain: why did it (not) grok? Of a run, of anyone's training log, and of the arms of a study."""
+"""explain: why did it (not) grok? For runs, external logs, and the arms of a study."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,59 +51,63 @@ def explain(
     workers: int | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Explained | ExplainedStudy | Tested:
-    """Why did it (not) grok? Which explanations fit a run, which are excluded, and which arm would tell.
+    """Why did it (not) grok? Which mechanisms explain a run, which are ruled out, and which arm would decide.
 
-    ``grokscope explain runs/NAME``; ``grokscope explain STUDY.toml`` compares the arms of a study; of a log of your own
-    name the columns as for `verdict`, and how it was trained: ``--lr 1e-3 --weight-decay 1``; a run takes only those of
-    these that its record lacks. Thresholds are set by ``--criteria.fit 0.98`` and so on, those of a study by its file.
-    Checks read trajectories and train nothing, but for ``--test``, which puts the diagnosis of a run to the test.
+    ``grokscope explain runs/NAME`` checks a run, and ``grokscope explain STUDY.toml`` compares the arms of a study. For
+    an external log, name the columns as for `verdict`, and the training settings: ``--lr 1e-3 --weight-decay 1``. For a
+    run, only settings that its record lacks are accepted. ``--criteria.fit 0.98`` and similar options set thresholds;
+    those of a study are set in its file. Checks read trajectories and train nothing, except ``--test``, which tests the
+    diagnosis of a run.
 
     Args:
         source: A run folder, a study file (or the name of a shipped study), or a training log.
         root: Folder that holds the runs of a study, or of the test.
         split: Held-out split to explain; by default ood_val, then ood_test, then id_val, then the first one.
-        optimizer: Of a log: adamw, adam, sgd, muon.
-        lr: Of a log: learning rate.
-        weight_decay: Of a log: decoupled weight decay.
-        loss: Of a log: cross_entropy, mse, ...
-        grad_filter: Of a log: none, grokfast_ema, grokfast_ma, orthogonal.
-        init_scale: Of a log: how many times as large as usual the weights started.
-        irm_weight: Of a log: weight of the IRM penalty in the loss.
-        parameters: Of a log: number of weights.
-        steps_per_unit: Of a log: optimizer steps in one unit of its step column (steps per epoch for a log in epochs);
-            1 where the column counts steps by its name, and unknown otherwise.
-        log: Of logs of other programs: their columns, and how they are read.
+        optimizer: For a log: adamw, adam, sgd, muon.
+        lr: For a log: learning rate.
+        weight_decay: For a log: decoupled weight decay.
+        loss: For a log: cross_entropy, mse, ...
+        grad_filter: For a log: none, grokfast_ema, grokfast_ma, orthogonal.
+        init_scale: For a log: scale of the initial weights relative to the default.
+        irm_weight: For a log: weight of the IRM penalty in the loss.
+        parameters: For a log: number of weights.
+        steps_per_unit: For a log: optimizer steps per unit of its step column (steps per epoch for a log in epochs); 1
+            if the name of the column indicates steps, otherwise unknown.
+        log: Columns and format of external logs.
         measured: Further columns as name=column: rank_effective, train_irm, train_logit_scale, softmax_collapse, lr.
-        calibrate: Folders of runs of the same task, network and loss that grokked: they calibrate the delay law, which
-            then says how long this run would have to be. A study calibrates itself.
-        test: Of a run: write the study that would test the diagnosis to this file: the run as it was, and an arm
-            without each cause that fits or is open, over the same seeds. What is finished of it is judged.
+        calibrate: Folders of grokked runs of the same task, network and loss. They calibrate the delay law, which then
+            predicts how long this run would need. A study calibrates itself.
+        test: For a run: write a study that tests the diagnosis to this file. It contains the run as it was, and an arm
+            without each cause that fits or is undecided, over the same seeds. Finished runs of it are evaluated.
         seeds: Seeds of the test; by default the run's own and the two after it.
-        go: Train what is not finished of the test, and judge it (see `study plan` for what it costs).
-        workers: Runs trained at a time.
+        go: Train the unfinished runs of the test, and evaluate it (`study plan` estimates the cost).
+        workers: Number of runs trained at a time.
 
     Raises:
-        ValueError: neither run nor study nor log; a missing column (the nearest is named); a run without evaluations;
-            a setting that contradicts what a run recorded.
+        ValueError: if the source is neither run nor study nor log; for a missing column (with the closest name); for a
+            run without evaluations; for a setting that contradicts the record of a run.
     """
     criteria = criteria_of(overrides or {})
     known = {name: value for name, value in locals().items() if name in SETUP and value is not None}
     require(test is not None or not (go or seeds), "--go and --seeds belong to --test FILE")
     if source.is_dir():
-        require(not log.train, "--train names a column of a log; a run knows its own")
+        require(not log.train, "--train names a column of a log; a run does not need it")
         run = open_run(source)
         if test is not None:
-            require(not known, f"{_options(known)}: a test trains the run as it was recorded")
+            require(not known, f"{_options(known)}: not with --test, which trains the run with its recorded settings")
             return _put_to_the_test(run, split, criteria, test, seeds, root, workers if go else None, go)
         return _of_run(run, split, criteria, known, calibrate)
-    require(test is None, "--test needs a run of grokscope's own: a log cannot be trained again")
+    require(test is None, "--test needs a grokscope run: an external log cannot be retrained")
     if source.is_file() and source.suffix != ".toml":
-        require(not calibrate, "--calibrate is for runs: their records hold the decay and the norm that the law needs")
+        require(
+            not calibrate,
+            "--calibrate applies to runs, whose records contain the decay and the norm that the law needs",
+        )
         return _of_log(source, split, criteria, known, log, measured)
     given = ", ".join(filter(None, (_options(known), "names of columns" if log.named else "")))
-    require(not given, f"{given}: only for a log; the runs of a study know how they were trained")
-    require(not calibrate, "--calibrate is for a run; a study calibrates itself")
-    require(criteria is None, "criteria: a study's thresholds stand in its file, under [criteria]")
+    require(not given, f"{given}: only for a log; the runs of a study record how they were trained")
+    require(not calibrate, "--calibrate applies to a run; a study calibrates itself")
+    require(criteria is None, "criteria: the thresholds of a study are set in its file, under [criteria]")
     return _of_study(source, root, split)
 
 
@@ -137,7 +141,7 @@ def _put_to_the_test(
     workers: int | None,
     go: bool,
 ) -> Tested:
-    """Write the study (or take the one that is there), train it where that is asked for, and judge what is finished."""
+    """Write the study (or use the existing file), train it if requested, and evaluate its finished runs."""
     from grokscope.study.counterfactual import counterfactual_study, trials, why_no_forks
     from grokscope.study.study import Study
     from grokscope.tomlio import to_toml
@@ -175,32 +179,32 @@ def _put_to_the_test(
 
 @dataclass(frozen=True)
 class _TestStudy:
-    """The study of a test as a file: with arms that are forks of the run as it was, and with arms that begin at step
-    0. The two are one text where no arm begins late."""
+    """The study file of a test: with arms that are forks of the original run, and with arms that begin at step 0. The
+    two texts are equal if no arm begins late."""
 
     forked: str
     plain: str
 
     def put(self, file: Path, no_forks: str) -> str:
-        """Write the one that is possible now (`no_forks`: why forks are not), or take the one that is there. Returns
-        why its arms are no forks; empty where they are."""
+        """Write the possible version (`no_forks`: why forks are not possible), or use the existing file. Returns why
+        its arms are not forks; empty if they are."""
         if not file.exists():
             text = self.plain if no_forks else self.forked
             write_atomic(file, lambda to: to.write(text.encode()))
             return no_forks
         text = file.read_text()
         is_ours = text in (self.forked, self.plain)
-        require(is_ours, f"{file}: is there already and holds something else; name another file")
-        # Whether forks are possible may have changed since: a run of the study has lost its state, or never fitted.
+        require(is_ours, f"{file}: already exists with different content; choose another file")
+        # Forks may have become impossible since the file was written: a run may have lost its state, or never fitted.
         if text != self.plain:
             return ""
         if text == self.forked or no_forks:
             return no_forks
-        return f"{file} was written before its runs kept their state; delete it to have it written with forks"
+        return f"{file} was written before its runs kept their state; delete it to rewrite it with forks"
 
 
 def _plugin_modules(run: Run) -> list[str]:
-    """The modules that registered what is not grokscope's own in a run."""
+    """The plug-in modules of a run."""
     targets = (run.record.get("plugins") or {}).values()
     return list(dict.fromkeys(str(target).partition(":")[0] for target in targets))
 
@@ -237,7 +241,7 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
     require(bool(finished), f"no run of {file} is finished in {root}; train them with: grokscope study run {file}")
     cases, notes = _cases(finished, split, study.criteria)
     if len(finished) < len(states):
-        unfinished = f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are left out"
+        unfinished = f"{len(finished):,} of {plural(len(states), 'run')} are finished; the others are excluded"
         notes.insert(0, unfinished)
     require(bool(cases), "\n".join(notes))
     cells: dict[str, list[Case]] = {}
@@ -254,7 +258,7 @@ def _of_study(file: Path, root: Path, split: str | None) -> ExplainedStudy:
 def _cases(
     states: "Sequence[StudyRun]", split: str | None, criteria: "Criteria | None"
 ) -> "tuple[list[tuple[StudyRun, Case]], list[str]]":
-    """Each run that can be read, and what is wrong with the others: one bad run does not cost the others theirs."""
+    """The readable runs, and the errors of the others: one bad run does not affect the rest."""
     from grokscope.mechanism import case_of_run
 
     cases, notes = [], []
@@ -283,4 +287,4 @@ def _member(state: "StudyRun", case: "Case", law: "DelayLaw | None") -> "Member"
 
 
 NO_SETTING = ("seed", "hardware", "evaluate", "diagnose", "checkpoint")
-"""Tables of a config that are no part of an arm: what was watched, and where."""
+"""Tables of a config that do not define an arm: evaluation and hardware."""

@@ -1,4 +1,4 @@
-"""What `explain` prints: a page on one run, the arms of a study side by side, and a diagnosis put to the test."""
+"""Output of `explain`: one run, the arms of a study side by side, and the test of a diagnosis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Explained(Result):
-    """One page on one held-out split of one run."""
+    """The explanation of one run on one held-out split."""
 
     source: str
     explanation: "Explanation"
@@ -33,15 +33,17 @@ class Explained(Result):
         e = self.explanation
         console.print(f"{self.source}, {e.split}: {e.verdict}", style="bold")
         console.print(e.happened, markup=False)
-        _show(console, "What fits", e.fitting)
-        _show(console, "Also seen, and no reason for this verdict", e.also_seen)
-        _show(console, "What is excluded", e.excluded)
-        _show(console, "What cannot be told", [f for f in e.open if not f.missing])
+        _show(console, "Possible explanations", e.fitting)
+        _show(console, "Also observed, but no explanation of this verdict", e.also_seen)
+        _show(console, "Ruled out", e.excluded)
+        _show(console, "Undecided", [f for f in e.open if not f.missing])
         if e.not_applicable:
             names = ", ".join(f.check for f in e.not_applicable)
             _heading(console, f"Does not apply: {names}", "dim")
         self._show_next(console)
-        _heading(console, "What fits is not thereby the cause: the arm without it tells.", "dim")
+        _heading(
+            console, "A possible explanation is not an established cause; the arm without it would test it.", "dim"
+        )
 
     def _show_next(self, console: "Console") -> None:
         arms = self.explanation.next_arms()
@@ -52,7 +54,7 @@ class Explained(Result):
             console.print(f"  {arm.name}{how}: {arm.expects}  [tests: {finding.check}]", markup=False)
         needed_by = self.explanation.needed_by
         if needed_by:
-            _heading(console, "Cannot tell, for want of", "bold")
+            _heading(console, "Undecided because of missing data", "bold")
         for name, checks in needed_by.items():
             console.print(f"  {name}: {'; '.join(checks)}", markup=False, style="dim")
 
@@ -73,7 +75,7 @@ def _show(console: "Console", title: str, findings: "Sequence[Finding]") -> None
 
 @dataclass
 class ExplainedStudy(Result):
-    """What the checks say in each arm, and what single settings did."""
+    """Results of the checks in each arm, and the effects of single settings."""
 
     title: str
     split: str
@@ -98,20 +100,20 @@ class ExplainedStudy(Result):
         console.print(f"{self.title}, {self.split}", style="bold", markup=False)
         print_table(console, ("arm", "runs", "verdicts"), [(a.arm, str(a.n), _counts(a.verdicts)) for a in self.arms])
         claims = list(dict.fromkeys(chain.from_iterable(arm.words for arm in self.arms)))
-        _heading(console, "Runs whose trajectory supports a claim (+), speaks against it (-), or leaves it open (?)")
+        _heading(console, "Number of runs that support a claim (+), contradict it (-), or leave it undecided (?)")
         header = ("claim", *(arm.arm for arm in self.arms))
         print_table(
             console, header, [(claim, *(_signs(arm.words.get(claim, {})) for arm in self.arms)) for claim in claims]
         )
         if self.contrasts:
-            _heading(console, "What single settings did")
+            _heading(console, "Effects of single settings")
             print_table(console, ("setting", "from", "to", "runs", "verdicts", "end", "ranges"),
                         [_contrast_cells(c) for c in self.contrasts])  # fmt: skip
             console.print(
-                "Ranges that do not touch happen by chance in one of ten pairs of three runs and three.", style="dim"
+                "With three runs against three, ranges do not overlap by chance in one of ten cases.", style="dim"
             )
         if self.doses:
-            _heading(console, "What the amount of a setting does to T_gen (slope of ln T_gen, 95 %)")
+            _heading(console, "Dose response: effect of the amount of a setting on T_gen (slope of ln T_gen, 95 %)")
             print_table(console, ("setting", "amounts", "runs", "slope", "interval"),
                         [_dose_cells(dose) for dose in self.doses])  # fmt: skip
         if self.law is not None:
@@ -131,22 +133,24 @@ def _show_law(console: "Console", calibrated: "Calibrated") -> None:
     law = calibrated.law
     _heading(console, f"The delay law, calibrated on {plural(law.n, 'run')} of {law.cell}")
     console.print(
-        f"T_gen - T_fit = log(V / {law.V_star:.4g}) / (2 x {law.kappa:.3g} x lr x decay), V the norm^2 at the fit",
+        f"T_gen - T_fit = log(V / {law.V_star:.4g}) / (2 x {law.kappa:.3g} x lr x decay), where V is norm^2 at the fit",
         markup=False,
     )
     rows = [(p.cell, _steps(p.predicted), _delay(p), "" if p.ratio is None else f"{p.ratio:.2f}")
             for p in calibrated.predictions]  # fmt: skip
-    print_table(console, ("arm", "delay predicted", "seen", "seen / predicted"), rows)
+    print_table(console, ("arm", "predicted delay", "observed", "observed / predicted"), rows)
     if law.mean_error is None:
-        console.print("No other arm arrived, so it is not known how far off the law is here.", style="dim")
+        console.print("No other arm generalized, so the error of the law is unknown here.", style="dim")
         return
     of = plural(len(law.errors), "run")
     console.print(f"mean error over {of} of other arms: {law.mean_error:.0%}", markup=False)
     if law.denied:
-        console.print(f"not in it: {plural(law.denied, 'run')} with a delay where the law has none", markup=False)
+        console.print(
+            f"not included: {plural(law.denied, 'run')} with a delay where the law predicts none", markup=False
+        )
     if calibrated.other_errors:
         low, high = min(calibrated.other_errors.values()), max(calibrated.other_errors.values())
-        console.print(f"calibrated on another arm instead: {low:.0%} to {high:.0%}", style="dim", markup=False)
+        console.print(f"if calibrated on another arm: {low:.0%} to {high:.0%}", style="dim", markup=False)
 
 
 def _steps(value: float | None) -> str:
@@ -175,7 +179,7 @@ def _contrast_cells(c: "Contrast") -> tuple[str, ...]:
 
 @dataclass
 class Tested(Result):
-    """A diagnosis and the study that puts it to the test: what is written, what is left to train, what came of it."""
+    """A diagnosis and the study that tests it: the file, the remaining training, and the results."""
 
     explained: "Explained"
     file: Path
@@ -185,9 +189,9 @@ class Tested(Result):
     steps_left: int
     trials: "tuple[Trial, ...]"
     steps_saved: int = 0
-    """Which exact forks take over from the run as it was, as far as it is known where they leave it."""
+    """Steps saved by exact forks of the original run, as far as their starting steps are known."""
     no_forks: str = ""
-    """Why arms that differ from the fit on train from step 0 all the same."""
+    """Why arms that differ only after the fit nevertheless train from step 0."""
 
     def data(self) -> Any:
         return {
@@ -215,10 +219,11 @@ class Tested(Result):
         _heading(console, f"{self.file}: {self.finished} of {plural(self.runs, 'run')} finished, "
                           f"{self.steps_left:,} steps left", "dim")  # fmt: skip
         if self.steps_saved:
-            console.print(f"arms that differ from the fit on are exact forks: {self.steps_saved:,} steps saved",
+            console.print(f"arms that differ only after the fit are exact forks: {self.steps_saved:,} steps saved",
                           style="dim")  # fmt: skip
         if self.no_forks:
             console.print(f"every arm trains from step 0: {self.no_forks}", style="dim", markup=False)
         if self.finished < self.runs:
-            console.print(f"what it costs: grokscope study plan {self.file}; train it: the same command with --go",
+            console.print(f"to estimate the cost: grokscope study plan {self.file}; to train it: the same command "
+                f"with --go",
                           style="dim", markup=False)  # fmt: skip

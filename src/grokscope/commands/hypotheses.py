@@ -1,4 +1,4 @@
-"""Hypotheses on the terminal: the answers, and what each rests on."""
+"""Hypotheses on the terminal: results and evidence."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_answers(console: "Console", hypotheses: Hypotheses) -> None:
-    """A sentence each, before anything else."""
+    """Show one sentence per hypothesis, before anything else."""
     for h in hypotheses.results:
         console.print(f"{h.name}: {h.answer}")
         if h.standing == "exploratory":
@@ -21,24 +21,26 @@ def show_answers(console: "Console", hypotheses: Hypotheses) -> None:
 
 
 def show_details(console: "Console", h: HypothesisResult) -> None:
-    """Runs and values by arm, and the test with all that its p depends on."""
+    """Show runs and values by arm, and the test with everything that its p depends on."""
     console.print(f"{h.name} ({_standing(h)})", style="bold")
-    heads = ["arm", "planned", "finished", "failed", "middle", "values"]
+    heads = ["arm", "planned", "finished", "failed", "center", "values"]
     print_table(console, heads, [_arm_line(arm) for arm in h.arms])
     if h.test is not None:
         console.print(f"{h.test.test}, {h.test.method}; two-sided p {number(h.test.p_two_sided)}")
         if h.test.power is not None:
             console.print(f"{h.test.power} (p <= {number(h.alpha / max(len(h.looks), 1))})")
         if h.family_size > 1 and h.p_adjusted is not None:
-            console.print(f"p {number(h.p_adjusted)} by Holm over {h.family_size} hypotheses of {h.family!r}")
+            console.print(
+                f"p {number(h.p_adjusted)} after Holm's correction for {h.family_size} hypotheses of {h.family!r}"
+            )
     for note in h.notes:
         console.print(note)
 
 
 def _standing(h: HypothesisResult) -> str:
-    """Whether it was declared in advance, and when."""
+    """Whether and when it was declared."""
     if not h.declared and h.standing == "declared":
-        return "declared as soon as the first run begins"
+        return "will be declared when the first run begins"
     when = f"declared on {h.declared} UTC" if h.declared else "not declared"
     return when if h.standing == "declared" else f"{h.standing}, {when}"
 
@@ -59,13 +61,13 @@ def _shown(run: RunNumber) -> str:
 
 
 def show_design(console: "Console", design: DesignResult) -> None:
-    """What was run, and the effects on each response."""
+    """Show the design, and the effects on each response."""
     console.print(design.says)
     for response in design.responses:
         console.print("")
         console.print(f"effects on {response.response} ({plural(response.seeds, 'seed')} in every cell)", style="bold")
         if response.outcome == "told":
-            heads = ["effect", response.effect_name, "interval", "p", "p, Holm", "smallest p", "not told from"]
+            heads = ["effect", response.effect_name, "interval", "p", "p, Holm", "smallest p", "aliased with"]
             print_table(console, heads, [_effect_line(e, response.null) for e in response.effects])
         for note in response.notes:
             console.print(f"{response.outcome}: {note}" if response.outcome != "told" else note)

@@ -1,4 +1,4 @@
-"""Jobs on a cluster: what was sent, what of it waits or runs, and how it is cancelled."""
+"""Jobs on a cluster: submissions, waiting and running jobs, cancellation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class SentRuns(Result):
-    """The runs that were sent to jobs, or that none was left to send."""
+    """The runs that were submitted as jobs, if any were left."""
 
     study: Study
     sent: Sent | None
     before: int
-    """Runs that were finished."""
+    """Number of runs that were already finished."""
 
     def data(self) -> Any:
         if self.sent is None:
@@ -41,26 +41,26 @@ class SentRuns(Result):
 
     def show(self, console: "Console") -> None:
         if self.sent is None:
-            console.print(f"{plural(self.before, 'run')}: all done before, nothing was sent")
+            console.print(f"{plural(self.before, 'run')}: all already done, nothing was submitted")
             return
-        done = f", {self.before:,} done before" if self.before else ""
+        done = f", {self.before:,} already done" if self.before else ""
         submission = self.sent.submission
         console.print(f"{plural(submission.runs, 'run')} to train{done}; {self.sent.words}")
         for note in self.sent.notes:
             console.print(note)
-        console.print(f"jobs: {brief_ids(submission.ids)}; what they print lies in {submission.folder}")
-        console.print("grokscope study status shows how far they are, grokscope study cancel ends them")
+        console.print(f"jobs: {brief_ids(submission.ids)}; their output is in {submission.folder}")
+        console.print("grokscope study status shows their progress, grokscope study cancel ends them")
 
 
 @dataclass
 class JobsNow:
-    """The jobs of a study that have not ended, and what each trains."""
+    """The jobs of a study that have not ended, and the runs that they train."""
 
     sent: list[Submission]
     jobs: list[QueuedJob]
     problems: list[str]
     runs: Mapping[str, str]
-    """Id of a run that is being trained -> the job that trains it, as its claim says."""
+    """Id of a running run -> the job that trains it, according to its claim."""
 
     def data(self) -> Any:
         return {"jobs": [self._row(job) for job in self.jobs], "problems": self.problems,
@@ -75,7 +75,7 @@ class JobsNow:
                 "runs": s.runs, "folder": str(s.folder)}  # fmt: skip
 
     def trained_by(self, job: QueuedJob) -> list[str]:
-        """The runs that this job trains now. Of a process the number alone stands in the claim."""
+        """The runs that this job is training. For a process, the claim contains only its number."""
         known = (job.id, job.id.partition(":")[0])
         return [run for run, name in self.runs.items() if name in known]
 
@@ -85,13 +85,13 @@ class JobsNow:
                     for j in self.jobs]  # fmt: skip
             print_table(console, ["job", "engine", "state", "where or why", "trains"], rows)
         elif self.sent and not self.problems:
-            console.print(f"no job is left of {plural(sum(len(s.ids) for s in self.sent), 'job')} that were sent")
+            console.print(f"all {plural(sum(len(s.ids) for s in self.sent), 'submitted job')} have ended")
         for problem in self.problems:
             console.print(problem)
 
 
 def jobs_now(study: Study, root: Path, runs: Sequence[StudyRun]) -> JobsNow:
-    """What the queues say of a study's jobs, beside what the claims say of its runs."""
+    """The jobs of a study from the queues, and its running runs from their claims."""
     sent, problems = submissions(root, study.name)
     jobs, unasked = queues.queued(sent)
     training = {s.run.id: name for s in runs if s.state == "running" and (name := _job_of(s))}
@@ -99,7 +99,7 @@ def jobs_now(study: Study, root: Path, runs: Sequence[StudyRun]) -> JobsNow:
 
 
 def _job_of(study_run: StudyRun) -> str:
-    """The job that trains a run; empty where that is no job's."""
+    """The job that trains a run; empty if no job does."""
     try:
         claim = claims.newest(study_run.run.path)
     except OSError:
@@ -109,7 +109,7 @@ def _job_of(study_run: StudyRun) -> str:
 
 @dataclass
 class Cancelled(Result):
-    """Which jobs of a study were ended, and what could not be."""
+    """The cancelled jobs of a study, and problems."""
 
     study: Study
     jobs: list[QueuedJob]
@@ -128,7 +128,7 @@ class Cancelled(Result):
             console.print(f"cancelled {plural(len(self.jobs), 'job')} of {self.study.name!r}:")
             print_table(console, ["job", "engine", "was", "where or why"],
                         [[brief_ids([j.id]), j.submission.engine, j.state, j.note] for j in self.jobs])  # fmt: skip
-            console.print("what they were training is being saved; the same study goes on from there")
+            console.print("their runs are being saved and can be resumed")
         else:
             console.print(f"no job of {self.study.name!r} is left to cancel")
         for problem in self.problems:
@@ -136,14 +136,14 @@ class Cancelled(Result):
 
 
 def cancel(file: Path, /, *, root: Path = Path("runs")) -> Cancelled:
-    """End the jobs of a study that wait or run: those in the background, on Slurm, and commands that train on Ray.
+    """Cancel the waiting and running jobs of a study: background jobs, Slurm jobs, and commands that train on Ray.
 
-    Runs that are being trained are saved. Nobody else's jobs are touched, nor workers started in another way. The exit
-    code is 1 where some jobs could not be asked after.
+    Running runs are saved. Jobs of other studies or users, and workers started in other ways, are not affected. The
+    exit code is 1 if the state of some jobs could not be determined.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
     """
     study = Study.load(file)
     sent, problems = submissions(root, study.name)
@@ -153,11 +153,11 @@ def cancel(file: Path, /, *, root: Path = Path("runs")) -> Cancelled:
 
 
 def planned_jobs(study: Study, jobs: Sequence[Job], engine: str, workers: int | None) -> dict[str, Any] | None:
-    """What `plan` says of the jobs: the settings of the study file, how many workers there would be, and on Slurm what
-    would be asked for within its limits. None for a study that says nothing of jobs and is to be trained here.
+    """Job settings for `plan`: those of the study file, the number of workers, and on Slurm the request within its
+    limits. None for a study without job settings that is trained locally.
 
     Raises:
-        ValueError: as sending would.
+        ValueError: in the same cases as submission.
     """
     settings = study.execute
     if engine == "here" and settings == Execute():
@@ -188,12 +188,12 @@ def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
 
 
 def send(study: Study, root: Path, engine: str, workers: int | None, stacking: Stacking = ALONE) -> SentRuns:
-    """Send what is left of a study to jobs that go on by themselves; what of it works already is told."""
+    """Submit the unfinished runs of a study as jobs, with a note on earlier jobs that have not ended."""
     earlier, _ = queues.queued(submissions(root, study.name)[0])
     sent = study.send(engine, workers, root, stacking)
     if sent is not None and earlier:
         jobs = plural(len(earlier), "job")
-        words = f"{jobs} of this study, sent before, wait or run as well: {brief_ids([j.id for j in earlier])}"
+        words = f"not ended yet: {jobs} of this study submitted earlier: {brief_ids([j.id for j in earlier])}"
         sent = replace(sent, notes=(*sent.notes, words))
     return SentRuns(study, sent, sum(s.finished for s in study.status(root)))
 

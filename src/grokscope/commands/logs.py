@@ -1,4 +1,4 @@
-"""What the verbs that read logs share: options of columns, messages as a command line has them, progress."""
+"""Shared by the verbs that read logs: column options, messages with option names, progress."""
 
 import re
 import sys
@@ -18,26 +18,26 @@ _OPTIONS = re.compile(r"\b(scale|repeated|part|max_mb|step|norm_squared|trivial_
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
-    """Of logs of other programs: their columns, and how they are read. Runs need none of these."""
+    """Columns and format of external logs. Runs need none of these."""
 
     step: str | None = None
     """Column of the step or epoch."""
     train: str | None = None
     """Column of the train accuracy."""
     held_out: tuple[str, ...] = ()
-    """Column of the held-out accuracy, or split=column for each split."""
+    """Column of the held-out accuracy, or split=column for several splits."""
     train_loss: str | None = None
-    """Column of the train loss: needed to see divergence."""
+    """Column of the train loss; needed to detect divergence."""
     held_out_loss: tuple[str, ...] = ()
     """Column of the held-out loss, or split=column."""
     norm: tuple[str, ...] = ()
     """Column of the total weight norm, or group=column (total, head, scale_invariant)."""
     norm_squared: Literal["True", "False"] | None = None
-    """Whether the columns of norms hold their squares; to be said where their names suggest it."""
+    """Whether the norm columns contain squared norms; required if their names suggest it."""
     kind: str = "classification"
     """classification or regression."""
     n: tuple[str, ...] = ()
-    """Examples in a held-out split, or split=number: for the noise band."""
+    """Number of examples in a held-out split, or split=number; used for the noise band."""
     threshold: float | None = None
     """Held-out score that counts as generalized."""
     trivial: tuple[str, ...] = ()
@@ -45,14 +45,14 @@ class LogOptions:
     trivial_loss: tuple[str, ...] = ()
     """Regression: loss of the trivial predictor, or split=number."""
     scale: float = 1.0
-    """Multiplies the accuracies: 0.01 for a log in percent."""
+    """Factor for the accuracies: 0.01 for a log in percent."""
     repeated: str = "error"
-    """Where steps go back or rows of one step contradict each other: error, or last for a resumed log (what stands
-    later replaces what was logged from that step on)."""
+    """What to do if steps go backward or rows of one step contradict each other: error, or last for a resumed log
+    (later rows replace earlier ones from that step onward)."""
     part: str | None = None
-    """Which part of nested JSON is the log, by its path (history), or which run of a W&B export."""
+    """The part of a nested JSON file that is the log, by its path (history), or the run of a W&B export."""
     max_mb: float | None = None
-    """Largest log that is read, in megabytes (512)."""
+    """Largest log to read, in megabytes (512)."""
 
     def arguments(self) -> dict[str, Any]:
         """As arguments of `grokscope.trajectory.from_log`."""
@@ -73,9 +73,9 @@ class LogOptions:
 _PAIRED = {"held_out": str, "held_out_loss": str, "norm": str, "n": int, "trivial": float, "trivial_loss": float}
 NO_LOG = LogOptions()
 FIRST = 2.0
-"""Seconds that nobody minds waiting without a word."""
+"""Seconds before the first progress message."""
 WORTH_SAYING = 5.0
-"""Seconds left from which on they are named."""
+"""Minimum remaining seconds for which the remaining time is shown."""
 
 
 def pairs(words: Sequence[str], kind: type) -> Any:
@@ -89,8 +89,8 @@ def pairs(words: Sequence[str], kind: type) -> Any:
 
 
 def require_named(log: LogOptions, source: Any, command: str) -> None:
-    """Raise ValueError with the options for `command` that the names of a log's columns suggest, where no score or loss
-    is named."""
+    """Raise ValueError with the options for `command` that the column names of a log suggest, if no score or loss was
+    given."""
     if log.named:
         return
     from grokscope.trajectory.logs.guess import unnamed
@@ -99,13 +99,13 @@ def require_named(log: LogOptions, source: Any, command: str) -> None:
 
 
 def as_options(words: str) -> str:
-    """A message that names Python's arguments, with the command line's options: ``scale=0.01`` -> ``--scale 0.01``."""
+    """Replace Python arguments in a message with command-line options: ``scale=0.01`` -> ``--scale 0.01``."""
     return _OPTIONS.sub(lambda m: f"--{m[1].replace('_', '-')} {m[2]}{m[3]}{m[2]}", words)
 
 
 def criteria_of(overrides: Mapping[str, Any]) -> "Criteria | None":
-    """``--criteria.fit 0.98`` and so on as criteria; None where none was given. Raises ValueError naming a wrong
-    one."""
+    """``--criteria.fit 0.98`` and similar options as criteria; None if none was given. Raises ValueError naming an
+    invalid one."""
     if not overrides:
         return None
     from grokscope import configio
@@ -115,7 +115,7 @@ def criteria_of(overrides: Mapping[str, Any]) -> "Criteria | None":
 
 
 class Ticker:
-    """Says on stderr how far a long reading is, and when about it will be done: first after two seconds, then every few
+    """Print the progress of a long read and the remaining time on stderr: first after two seconds, then every few
     seconds."""
 
     def __init__(self, word: str, interval: float = 5.0):

@@ -1,4 +1,4 @@
-"""ls, show, sql, list: looking at what is there."""
+"""ls, show, sql, list: inspect runs and components."""
 
 import warnings
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Listing(Result):
     rows: list[dict[str, Any]]
     root: Path
     filters: tuple[str, ...] = ()
-    """What was asked for, in words."""
+    """The filters, as text."""
 
     def data(self) -> Any:
         return self.rows
@@ -60,8 +60,8 @@ class Listing(Result):
                 console.print(f"{row['state']}: {row['error']}")
 
     def _differences(self) -> list[str]:
-        """``varies: regime.weight_decay: 0, 0.1``, a line for each setting in which these runs differ, but the seed and
-        the names of regimes, which say the same."""
+        """``varies: regime.weight_decay: 0, 0.1``: one line per setting in which these runs differ, except the seed and
+        the names of regimes, which are redundant."""
         from grokscope.commands.choosing import SHOWN, varying
 
         settings = [key for key in dict.fromkeys(chain.from_iterable(self.rows)) if "." in key and key != "regime.name"]
@@ -72,16 +72,16 @@ class Listing(Result):
         return lines
 
     def _nothing(self) -> str:
-        """Why the list is empty, and what to name instead."""
+        """Why the list is empty, and which folder to use instead."""
         if self.filters:
             return f"no runs in {self.root} with {' and '.join(self.filters)}"
         if not self.root.is_dir():
-            return f"no runs in {self.root}: nothing was trained yet"
+            return f"no runs in {self.root}: nothing has been trained yet"
         deeper = sorted({run.path.parent for inner in sorted(self.root.iterdir()) for run in find_runs(inner)})
         if deeper:
-            return f"no runs in {self.root} itself; name the folder that holds them: {', '.join(map(str, deeper[:3]))}"
+            return f"no runs directly in {self.root}; name the folder with the runs: {', '.join(map(str, deeper[:3]))}"
         return (
-            f"no runs in {self.root}: a run is a folder with config.json, as train, study run and archive import make"
+            f"no runs in {self.root}: a run is a folder with config.json, created by train, study run or archive import"
         )
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
@@ -109,21 +109,21 @@ def ls(
     where: tuple[str, ...] = (),
     sort: str | None = None,
 ) -> Listing:
-    """List the runs in a folder: state, verdict, milestones, and the settings in which they differ.
+    """List the runs in a folder with state, verdict, milestones, and the settings in which they differ.
 
     ``grokscope ls runs --where verdict=grokked regime.weight_decay=0.1 --sort=-T_gen``
 
     Args:
-        folder: Folder that holds the runs; runs, if none is named.
-        root: The same, as the other verbs name it.
-        state: Only runs in this state: done, running, interrupted, failed, diverged, planned, damaged (its
-            metrics are, or are not those that it ended with), unreadable (its config or status is).
+        folder: Folder of the runs; by default runs.
+        root: The same, under the name used by the other verbs.
+        state: Only runs in this state: done, running, interrupted, failed, diverged, planned, damaged (invalid or
+            changed metrics), unreadable (invalid config or status).
         task: Only runs of this task.
         where: Only runs with these values: verdict=grokked, arm=NAME, seed=3, or any key of a config (key=value).
-        sort: Column or key of a config to sort by, from the smallest; --sort=-T_gen puts the largest first.
+        sort: Column or config key to sort by, in ascending order; --sort=-T_gen sorts in descending order.
 
     Raises:
-        ValueError: for a key that no run has, naming the nearest.
+        ValueError: for a key that no run has, with the closest name.
     """
     from grokscope.commands.choosing import chosen, in_order
     from grokscope.store.query import STATES, run_rows
@@ -150,19 +150,19 @@ def _judge(run: Run, state: str, neighbors: bool = True) -> Splits:
 
 
 def _judge_quickly(run: Run, state: str) -> Splits:
-    """For tables of many runs: without asking what the neighboring thresholds would say."""
+    """For tables of many runs: without the sensitivity to the thresholds."""
     return _judge(run, state, neighbors=False)
 
 
 @dataclass
 class Shown(Result):
-    """All about one run."""
+    """Everything about one run."""
 
     run: Run
     status: dict[str, Any]
     verdicts: Splits
     problems: tuple[str, ...] = ()
-    """What is wrong with its files; the rest is shown all the same."""
+    """Problems with its files; the rest is shown nevertheless."""
 
     def data(self) -> Any:
         return {
@@ -209,10 +209,10 @@ class Shown(Result):
         print_table(console, ["key", "value", ""], rows)
         for what, target in (record.get("plugins") or {}).items():
             console.print(f"plug-in {what}: {target}")
-        if provenance := record.get("provenance"):  # a log that was imported does not say
+        if provenance := record.get("provenance"):  # not recorded for an imported log
             _show_origin(console, provenance)
         for command in outdated(self.run.path).values():
-            console.print(f"outdated dissection, by older rules; redo it: {command}")
+            console.print(f"outdated dissection (older rules); to update it: {command}")
         for measured in measured_summary(self.run.path):
             _show_measured(console, measured)
         console.print(checkpoints_line(self.run))
@@ -221,9 +221,9 @@ class Shown(Result):
 def _show_measured(console: "Console", measured: dict[str, Any]) -> None:
     columns = ", ".join(measured["columns"]) or "nothing"
     where = f"{plural(measured['checkpoints'], 'checkpoint')} up to step {measured['last_step'] or 0:,}"
-    console.print(f"measured afterwards: {measured['measurement']} of {where}: {columns}")
+    console.print(f"measured afterward: {measured['measurement']} at {where}: {columns}")
     for what, why in measured["reasons"].items():
-        console.print(f"  not there: {what}: {why}")
+        console.print(f"  not available: {what}: {why}")
 
 
 def _progress_line(status: dict[str, Any]) -> str:
@@ -233,7 +233,7 @@ def _progress_line(status: dict[str, Any]) -> str:
 
 
 def _times(milestones: MilestonesRecord) -> str:
-    """``T_fit 400, T_gen > 2,000, ... [steps]``; T_grok only where there is a train loss."""
+    """``T_fit 400, T_gen > 2,000, ... [steps]``; T_grok only if there is a train loss."""
     moments = {name: getattr(milestones, name) for name in TIMES}
     known = [f"{name} {moment_text(moment)}" for name, moment in moments.items() if moment is not None]
     return f"{', '.join(known)} [steps]"
@@ -242,7 +242,7 @@ def _times(milestones: MilestonesRecord) -> str:
 def _show_origin(console: "Console", origin: dict[str, Any]) -> None:
     versions = ", ".join(f"{k} {v}" for k, v in origin.get("packages", {}).items())
     console.print(
-        f"made on {origin.get('platform')}, {origin.get('device')}, {origin.get('threads')} thread(s), {versions}"
+        f"trained on {origin.get('platform')}, {origin.get('device')}, {origin.get('threads')} thread(s), {versions}"
     )
 
 
@@ -253,7 +253,7 @@ def _shown(value: Any) -> str:
 
 
 def show(run: Path, /) -> Shown:
-    """Everything about one run: state, verdicts, splits, config with what was given and what is default, provenance.
+    """Show everything about one run: state, verdicts, splits, config with explicit and default values, provenance.
 
     Args:
         run: Folder of the run.
@@ -277,20 +277,21 @@ def show(run: Path, /) -> Shown:
 
 
 def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
-    """Ask SQL of all runs: the views are `runs`, `metrics` (a row for each evaluation) and `measured`.
+    """Query all runs with SQL.
 
-    `measured` has a row for each checkpoint that was measured after its run.
+    The views are `runs`, `metrics` (one row per evaluation) and `measured` (one row per checkpoint that was measured
+    after its run).
 
-    ``grokscope sql "select regime, count(*), median(T_gen) from runs group by regime"``. Columns of a config have
-    dots and need double quotes: "regime.lr". The views meet in the run's name: ``select r.verdict, m.step, m.train_acc
-    from runs r join metrics m on m.run = r.id``.
+    ``grokscope sql "select regime, count(*), median(T_gen) from runs group by regime"``. Column names of the config
+    contain dots and need double quotes: "regime.lr". Join the views on the id of the run: ``select r.verdict, m.step,
+    m.train_acc from runs r join metrics m on m.run = r.id``.
 
     Args:
         query: One SQL statement in DuckDB's dialect.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
 
     Raises:
-        ValueError: for a statement that DuckDB refuses, with its reason.
+        ValueError: for a statement that DuckDB rejects, with its reason.
     """
     from grokscope.store.query import sql as ask
 
@@ -299,21 +300,21 @@ def sql(query: str, /, *, root: Path = Path("runs")) -> Rows:
 
 
 def _folder(root: Path) -> Path:
-    """The folder that holds the runs. Without any it may be that nothing was trained yet, but a name that somebody gave
-    is a mistake."""
+    """The folder of the runs. If the default folder is missing, nothing has been trained yet; any other missing folder
+    is an error."""
     require(not root.exists() or root.is_dir(), f"{root}: is a file, not a folder of runs")
     require(root.is_dir() or root == Path("runs"), f"{root}: no such folder")
     return root
 
 
 def list_(kind: str | None = None, /) -> Rows:
-    """List what can be named in a config, and the shipped studies.
+    """List the components that a config can use, and the shipped studies.
 
-    Tasks, models, optimizers, losses and so on; on request the columns of metrics, and the splits.
+    Components are tasks, models, optimizers, losses, etc. The columns of metrics and the splits are listed on request.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, intervention, eraser, recipe
-            or study, all if not given; column or split.
+        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, intervention, eraser, recipe or study
+            (by default all of these); or column or split.
     """
     from grokscope.study import shipped_studies
 

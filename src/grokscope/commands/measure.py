@@ -1,4 +1,4 @@
-"""measure: measurements of a run's checkpoints after the run, curvature and kernels first of all."""
+"""measure: measurements of checkpoints after a run, such as curvature and kernels."""
 
 import sys
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from grokscope.measuring.checkpoints import MeasuredRun, Progress, Tell
 
 SHOWN = 6
-"""Checkpoints that a table has room for; all are in the records."""
+"""Maximum number of checkpoints shown in a table; the records contain all."""
 
 
 @dataclass
 class MeasuredRuns(Result):
-    """What was measured of each run, and what could not be."""
+    """Measurements of each run, and errors."""
 
     runs: "list[MeasuredRun]"
     errors: dict[str, str]
-    """Run -> why nothing could be measured of it."""
+    """Run -> why nothing could be measured."""
 
     @property
     def exit_code(self) -> int:
@@ -65,10 +65,10 @@ def _show(console: "Console", run: "MeasuredRun") -> None:
         header = ["column", *(f"step {int(row['step']):,}" for row in some)]
         print_table(console, header, [[name, *(_cell(row.get(name)) for row in some)] for name in names])
     elif rows:
-        console.print("none of these measurements has anything to say of this run:")
+        console.print("none of these measurements applies to this run:")
     for result in run.results:
         for what, why in result.reasons.items():
-            console.print(f"not there: {what}: {why}")
+            console.print(f"not available: {what}: {why}")
     for problem in run.problems:
         console.print(f"problem: {problem}")
     if run.left and run.seconds is not None:
@@ -80,7 +80,7 @@ def _show(console: "Console", run: "MeasuredRun") -> None:
 
 
 def _some(rows: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
-    """At most `SHOWN` rows, evenly spread, the first and the last among them."""
+    """At most `SHOWN` evenly spaced rows, including the first and the last."""
     if len(rows) <= SHOWN:
         return rows
     return [rows[round(i * (len(rows) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
@@ -99,19 +99,19 @@ def measure(
     every_checkpoint: bool = False,
     probe: bool = False,
 ) -> MeasuredRuns:
-    """Take measurements of a run's kept checkpoints, after the run: curvature, kernels, simplicity and others.
+    """Measure the checkpoints of a finished run: curvature, kernels, simplicity and others.
 
-    ``grokscope measure runs/NAME --measure hessian,kernel``: of the last checkpoint unless steps are named. The first
-    one is timed, and what all will take is said before the others begin. Values are kept in the run's folder,
-    measured/NAME.json, beside its metrics, which stay as they are; `show`, `sql` (view `measured`), `explain` and the
-    report read them. What is there already is not measured again.
+    ``grokscope measure runs/NAME --measure hessian,kernel`` measures the last checkpoint unless steps are given. The
+    first checkpoint is timed to estimate the remaining time. Values are saved in the run's folder, in
+    measured/NAME.json, without changing its metrics. `show`, `sql` (view `measured`), `explain` and the report read
+    them. Existing values are not measured again.
 
     Args:
         runs: Run folders.
-        measure: Names, separated by commas or spaces; grokscope list measurement shows them.
+        measure: Names, separated by commas or spaces; `grokscope list measurement` lists them.
         at: Steps of the checkpoints to measure.
-        every_checkpoint: Measure every kept checkpoint.
-        probe: Measure one checkpoint only, and say what the others would take.
+        every_checkpoint: Measure every stored checkpoint.
+        probe: Measure one checkpoint only, and estimate the time for the others.
     """
     from grokscope.measuring.checkpoints import measure as measure_run
 
@@ -132,27 +132,27 @@ def measure(
                     tell=_cost_of(run.name),
                 )
             )
-        except ValueError as error:  # one run that cannot be measured never costs the others theirs
+        except ValueError as error:  # an error in one run does not affect the others
             errors[str(run)] = str(error)
     require(bool(results), "\n".join(errors.values()))
     return MeasuredRuns(results, errors)
 
 
 def _cost_of(run: str) -> "Tell":
-    """A line on stderr before networks are trained anew."""
+    """A line on stderr before new networks are trained."""
 
     def tell(networks: int, steps: int, seconds: float | None) -> None:
         from grokscope.execute.forecast import duration
 
         time = "" if seconds is None else f", about {duration(seconds)} at the run's own speed"
-        text = f"{run}: {plural(networks, 'network')} to be trained anew, {steps:,} steps in all{time}"
+        text = f"{run}: {plural(networks, 'new network')} to train, {steps:,} steps in total{time}"
         print(one_line(text), file=sys.stderr, flush=True)
 
     return tell
 
 
 def _progress_line(run: str) -> "Any":
-    """A line on stderr for each checkpoint, with what the rest will take."""
+    """A line on stderr for each checkpoint, with the remaining time."""
     spent: list[float] = []
 
     def watch(progress: "Progress") -> None:

@@ -1,4 +1,4 @@
-"""oracle: two models whose training is known exactly, with what verdicts and checks say of them."""
+"""oracle: two models with exactly known training, and the results of verdicts and checks on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Known(Result):
-    """What is known of the model, beside what the checks say of its trajectory."""
+    """Exact facts about the model, with the results of the checks on its trajectory."""
 
     facts: Mapping[str, float | int | None]
     meanings: dict[str, str]
@@ -44,17 +44,17 @@ def ridge(
     loss: float = 0.01,
     seed: int = 0,
 ) -> Known:
-    """Ridge regression with more weights than examples: the train loss has one clock, the held-out loss another.
+    """Ridge regression with more weights than examples: train and held-out loss have different time scales.
 
     Args:
-        n: Examples.
-        m: Weights.
+        n: Number of examples.
+        m: Number of weights.
         nu: Standard deviation of the initial weights.
         decay: Weight decay lambda.
-        lr: Step of gradient descent.
-        steps: Steps that are looked at.
-        loss: Both clocks stop at this loss, and T_fit and T_gen are read at it.
-        seed: Of data, teacher and start.
+        lr: Step size of gradient descent.
+        steps: Number of steps to simulate.
+        loss: Loss at which T_fit and T_gen are measured.
+        seed: Seed of data, teacher and initial weights.
     """
     import math
 
@@ -75,12 +75,12 @@ def ridge(
 
 
 def two_weights(*, decay: float = 0.01, lr: float = 0.1, steps: int = 5000) -> Known:
-    """Two weights and one example: fitted from the start, and generalizing only as decay brings the weights together.
+    """Two weights and one example: fitted from the start, generalizing only as fast as decay allows.
 
     Args:
         decay: Weight decay lambda.
-        lr: Step of gradient descent.
-        steps: Steps that are looked at.
+        lr: Step size of gradient descent.
+        steps: Number of steps to simulate.
     """
     import numpy as np
 
@@ -92,7 +92,7 @@ def two_weights(*, decay: float = 0.01, lr: float = 0.1, steps: int = 5000) -> K
     meanings = {
         "w1": f"after {steps:,} steps",
         "w2": f"after {steps:,} steps",
-        "rate": "factor by which the difference shrinks in a step",
+        "rate": "factor by which the difference shrinks per step",
     }
     return Known(facts, meanings, _explained("two weights", model))
 

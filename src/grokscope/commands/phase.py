@@ -28,32 +28,34 @@ class Mapped(Result):
         else:
             _show_diagram(console, self.phase.diagram)
         if self.phase.pareto is None:
-            console.print("no Pareto set: it takes two regimes with judged runs, one of which generalized")
+            console.print("no Pareto set: it requires two regimes with judged runs, one of which generalized")
             return
         console.print("")
         console.print(f"T_gen against the best score on {self.phase.pareto.split}, by regime", style="bold")
         points = sorted(self.phase.pareto.groups, key=lambda p: (p.censored, p.at))
         print_table(console, ["regime", "runs", "T_gen", "best", "Pareto set"], [_point_line(p) for p in points])
         console.print(
-            "not reached: beats none, and is open unless one that was reached by then is as good", style="dim"
+            "not reached: dominates no other regime, and is open unless a regime that reached it by then has as good "
+            "a score",
+            style="dim",
         )
 
 
 def phase(
     file: Path, /, *, root: Path = Path("runs"), arms: tuple[str, ...] = (), seeds: tuple[int, ...] = ()
 ) -> Mapped:
-    """Show a study as a phase diagram: verdicts, delays and scores over two settings; and its Pareto set.
+    """Show a study as a phase diagram: verdicts, delays and scores over two settings, with its Pareto set.
 
     The axes are those of the file's [phase] block, or the only two settings that vary.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
+        root: Folder of the runs.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
     Raises:
-        ValueError: a split or a column that the runs do not have.
+        ValueError: for a split or a column that the runs do not have.
     """
     return Mapped(Study.load(file).only(arms, seeds).phase(root))
 
@@ -92,7 +94,7 @@ def _row_line(diagram: PhaseDiagram, y: str, panel: str | None) -> list[str]:
 
 
 def _short(diagram: PhaseDiagram, cell: PhaseCell) -> str:
-    """``grokked 2/3! > 1,475``: the majority, its count, what lacks runs, and the time."""
+    """``grokked 2/3, > 1,475``: the majority verdict, its count, the time, and missing runs."""
     if not cell.planned:
         return "not planned"
     if not cell.judged:
@@ -114,7 +116,7 @@ def _cell_line(diagram: PhaseDiagram, cell: PhaseCell) -> list[str]:
     places = [cell.x, cell.y, *([] if cell.panel is None else [cell.panel])]
     verdicts = ", ".join(f"{count} {name}" for name, count in cell.verdicts.items())
     lost = [plural(count, word, word) for count, word in ((cell.failed, "failed"), (cell.waiting, "waiting"),
-            (cell.unjudged, "not to be judged")) if count]  # fmt: skip
+            (cell.unjudged, "not classifiable")) if count]  # fmt: skip
     levels = [cell.best, cell.end, *([cell.value] if diagram.value else [])]
     return [
         *places, str(cell.planned), str(cell.judged), ", ".join([*([verdicts] if verdicts else []), *lost]),
@@ -124,6 +126,6 @@ def _cell_line(diagram: PhaseDiagram, cell: PhaseCell) -> list[str]:
 
 
 def _point_line(point: ParetoPoint) -> list[str]:
-    standing = {"front": "in it", "open": "open", "dominated": ""}[point.standing]
+    standing = {"front": "yes", "open": "open", "dominated": ""}[point.standing]
     time = f"{'> ' if point.censored else ''}{whole(point.at)}"
     return [point.name, str(point.runs), time, number(point.best), standing]

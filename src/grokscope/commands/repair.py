@@ -1,4 +1,4 @@
-"""repair: put an erasure into a trained network, keep it as a file, and see what it does to the answers."""
+"""repair: apply an erasure to a trained network, save it as a file, and measure its effect on accuracy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Repaired(Result):
-    """Accuracy before and after, by set of examples, and where the edit is kept."""
+    """Accuracy before and after, by set of examples, and the location of the saved edit."""
 
     changes: "tuple[Change, ...]"
     kind: str
@@ -25,7 +25,7 @@ class Repaired(Result):
     strength: float
     file: Path
     selection: str
-    """By which rule the checkpoint was chosen; an oracle's is its stamp."""
+    """The rule by which the checkpoint was chosen, which labels an oracle."""
 
     def data(self) -> Any:
         edit = {"kind": self.kind, "site": self.site, "strength": self.strength, "file": str(self.file)}
@@ -58,28 +58,29 @@ def repair(
     seed: int = 0,
     out: Path | None = None,
 ) -> Repaired:
-    """Erase the environment from what a trained network's last layer reads, and measure what becomes of its answers.
+    """Erase the environment from the input of a trained network's last layer, and measure the effect on accuracy.
 
-    The erasure is fitted on the fit part of the held-out patients, kept as a file, and measured on their test part and
-    in the unseen environments; no weight changes. Whether the network used the environment is what `grokscope dissect`
-    tells; an erasure in too few patients takes away more than the environment.
+    The erasure is fitted on the fit part of the held-out patients, saved as a file, and measured on their test part and
+    in the unseen environments. No weight changes. Whether the network uses the environment is determined by `grokscope
+    dissect`. With too few patients, an erasure removes more than the environment.
 
     Args:
         run: A run folder with checkpoints.
         checkpoint: final, step=<n>, peak_ood_val, peak_id_val, or oracle (chosen on ood_test).
-        intervention: A stored edit (TOML or JSON) to apply instead of fitting one: an erasure, a step of steering, or
-            an ablation of neurons.
-        eraser: Which erasure to fit; by default the one that a dissection decides by.
-        strength: 1 is the full edit, 0 none; it multiplies that of a stored one.
+        intervention: A saved edit (TOML or JSON) to apply instead of fitting one: an erasure, a steering step, or an
+            ablation of neurons.
+        eraser: The erasure to fit; by default the one on which a dissection bases its conclusion.
+        strength: 1 is the full edit, 0 none; it multiplies the strength of a saved edit.
         seed: Seed of the parts, as in dissect.
-        out: Where to keep the edit; by default mechinterp/repair.toml in the run.
+        out: File for the edit; by default mechinterp/repair.toml in the run.
     """
     from grokscope.dissect.intervention import save
     from grokscope.dissect.repair import repair_run
     from grokscope.results.settings import Settings
 
     require(
-        intervention is None or eraser is None, "--eraser fits an edit and --intervention names one: give one of them"
+        intervention is None or eraser is None,
+        "--eraser fits an edit and --intervention loads one; give only one of them",
     )
     opened = open_run(run)
     edit, changes, selection = repair_run(

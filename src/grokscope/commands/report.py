@@ -1,4 +1,4 @@
-"""report: one HTML page on any runs."""
+"""report: an HTML page on any runs."""
 
 import shlex
 import warnings
@@ -39,36 +39,36 @@ def report(
     split: str | None = None,
     formats: tuple[str, ...] = ("png", "pdf"),
 ) -> Written:
-    """Write one HTML page on runs: figures, verdicts, milestones, survival over seeds. Opens from disk, prints.
+    """Write a self-contained HTML page on runs: figures, verdicts, milestones, and survival over seeds.
 
     Args:
-        paths: Run folders, or folders that hold runs.
-        out: The page to write; figures go into a folder beside it.
-        title: Heading of the page.
-        split: The held-out split that the page leads with.
-        formats: Of the figure files: png, pdf, svg; each figure has its caption and its numbers beside it.
+        paths: Run folders, or folders of runs.
+        out: The page to write; figures go into a folder next to it.
+        title: Title of the page.
+        split: The held-out split shown first.
+        formats: Formats of the figure files: png, pdf, svg. Each figure comes with its caption and its numbers.
 
     Raises:
         ValueError: for a path without runs.
     """
     from grokscope.report import build_report
 
-    require(bool(paths), "report needs run folders, or folders that hold runs")
+    require(bool(paths), "report needs run folders, or folders of runs")
     runs = _readable(list(chain.from_iterable(map(runs_at, paths))))
     remake = shlex.join(["grokscope", "report", *map(str, paths), "--out", str(out), *formats_option(formats)])
     return Written(build_report(runs, out, title=title, split=split, formats=formats, remake=remake))
 
 
 def formats_option(formats: Sequence[str]) -> list[str]:
-    """As it is typed; nothing for the ordinary ones."""
+    """The command-line option; empty for the default formats."""
     return [] if tuple(formats) == ("png", "pdf") else ["--formats", *formats]
 
 
 def _readable(runs: Sequence[Run]) -> list[Run]:
-    """The runs whose config can be read; the others are named in warnings. Damaged metrics are named on the page.
+    """The runs whose config can be read; warnings list the others. The page lists damaged metrics.
 
     Raises:
-        ValueError: when none can be read.
+        ValueError: if no config can be read.
     """
     readable, problems = [], []
     for run in runs:
@@ -79,5 +79,5 @@ def _readable(runs: Sequence[Run]) -> list[Run]:
             problems.append(str(error))
     require(bool(readable), "\n".join(problems))
     for problem in problems:
-        warnings.warn(f"{problem}; this run is left out", stacklevel=3)
+        warnings.warn(f"{problem}; this run is excluded", stacklevel=3)
     return readable

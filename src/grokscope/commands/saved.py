@@ -1,4 +1,4 @@
-"""study save: what is kept of a study that ran."""
+"""study save: save the results of a study as text."""
 
 import sys
 from dataclasses import dataclass
@@ -39,24 +39,24 @@ class Saved(Result):
         d = self.data()
         console.print(
             f"{d['folder']}: {plural(len(self.result.manifest.runs), 'run')}, {d['rows']:,} of {d['rows_recorded']:,} "
-            f"rows, {size(d['bytes'])}; judged from them again, with the same outcome"
+            f"rows, {size(d['bytes'])}; verified: they give the same outcome"
         )
         console.print(self.result.outcome.standing)
 
 
 def save(file: Path, /, *, root: Path = Path("runs"), to: Path = Path("studies/results")) -> Saved:
-    """Keep a study that ran, as text without weights, so that its outcome can be judged again from it.
+    """Save the results of a study as text without weights, from which its outcome can be evaluated again.
 
-    Kept is every planned run with machine, versions and commit, its rows and verdicts, and what came of expectations
-    and hypotheses. Rows are thinned where nothing changes by it; what was written is judged again before it counts.
+    The saved files contain every planned run with hardware, versions and commit, its rows and verdicts, and the results
+    of expectations and hypotheses. Rows are thinned if this changes no result; the saved files are verified.
 
     Args:
         file: Study file, or the name of a shipped study.
-        root: Folder that holds the runs.
-        to: The study gets a folder of its name in here.
+        root: Folder of the runs.
+        to: Folder in which a folder with the name of the study is created.
 
     Raises:
-        ValueError: where no run has begun.
+        ValueError: if no run has begun.
     """
     study = Study.load(file)
     folder = save_study(study, root, to, lambda words: print(f"{study.name}: {words}", file=sys.stderr))

@@ -1,4 +1,4 @@
-"""verdict --rule: what a rule of selection chooses on runs and logs, and what it scores there."""
+"""verdict --rule: the evaluation that a selection rule chooses, and its scores, for runs and logs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Selected(Result):
-    """What rules of selection choose on each source, and what it scores there."""
+    """The evaluations that selection rules choose for each source, and their scores."""
 
     chosen: "list[tuple[str, float | None, Selection]]"
-    """(source, epoch where it is known, selection)."""
+    """(source, epoch if known, selection)."""
     errors: dict[str, str] = field(default_factory=dict)
-    """Source -> why nothing could be chosen on it."""
+    """Source -> why nothing could be chosen."""
 
     def data(self) -> Any:
         out: dict[str, dict[str, Any]] = {}
@@ -40,7 +40,7 @@ class Selected(Result):
             console.print(f"{source}: {s.label}: {_optimism(s)}")
         if any(s.oracle for _, _, s in self.chosen):
             console.print(
-                "oracle: chosen on a split that is only to be reported; no procedure could have stopped there"
+                "oracle: chosen on a split reserved for reporting; no valid procedure could have stopped there"
             )
         for words in self.errors.values():
             console.print(f"not read: {words}")
@@ -59,10 +59,10 @@ def _or_empty(value: float | None) -> str:
 
 
 def _optimism(s: "Selection") -> str:
-    """How much of a chosen maximum is chance, as a sentence."""
+    """A sentence on the selection optimism of a chosen maximum."""
     if s.chosen_on is None:
         if s.averaged == 1:
-            return "chosen without looking at a score"
+            return "chosen without using a score"
         return f"mean of the last {s.averaged} evaluations"
     if s.bias is None:
         return "selection optimism: not estimable, too few evaluations"
@@ -70,19 +70,19 @@ def _optimism(s: "Selection") -> str:
         return f"selection optimism: not estimable: {s.bias.cannot_tell}"
     return (
         f"selection optimism of the best of {s.bias.evaluations:,} evaluations: {text(s.bias.optimism)} (corrected "
-        f"{text(s.bias.corrected)}); a curve without a peak shows as clear a one with p = {text(s.bias.p)}"
+        f"{text(s.bias.corrected)}); a curve without a peak shows an equally high one with p = {text(s.bias.p)}"
     )
 
 
 def selections(listing: Listing, rules: Sequence[str], read: Callable[[Source], Any]) -> Selected:
-    """The choice of every rule on every source; one that cannot be read, or lacks what a rule looks at, is named.
+    """Apply every rule to every source; list sources that cannot be read or lack the data of a rule.
 
     Raises:
-        ValueError: an unknown rule, or not one source on which something could be chosen.
+        ValueError: for an unknown rule, or if no source allows a choice.
     """
     from grokscope.trajectory.selection import parse_rule
 
-    for rule in rules:  # before any source is read, whose name would be no part of the mistake
+    for rule in rules:  # before any source is read, so that the error does not name a source
         parse_rule(rule)
     chosen: list[tuple[str, float | None, Selection]] = []
     errors = {name: as_options(words) for name, words in listing.errors.items()}

@@ -1,4 +1,4 @@
-"""stopping: rules of early stopping, replayed on runs and logs that were trained to their end."""
+"""stopping: replay early-stopping rules on runs and logs that were trained to their end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ HEADER = ("rule", "runs", "stopped", "grokked", "missed", "95 % [share]", "regre
 
 @dataclass
 class Replayed(Result):
-    """What every rule would have done."""
+    """The effect that each rule would have had."""
 
     stopping: Stopping
     by_group: bool
@@ -37,13 +37,16 @@ class Replayed(Result):
             console.print(group, style="bold")
             self._show_group(console, group)
         console.print("")
-        console.print("missed: of the runs that grokked, those stopped before T_gen; one never stopped is not missed")
         console.print(
-            f"regret: {known.split} at the end less that at the stop, mean over runs; after T_gen: over those that "
-            "grokked and were stopped afterward; below 0 the stop saved some"
+            "missed: runs that grokked but would have been stopped before T_gen; a run that is never "
+            "stopped is not missed"
+        )
+        console.print(
+            f"regret: {known.split} at the end minus that at the stop, mean over runs; after T_gen: over runs that "
+            "grokked and were stopped afterward; a negative value means that stopping helped"
         )
         if any(rule.oracle for rule in known.rules):
-            console.print("oracle: watches a split that is only to be reported; no honest training could stop by it")
+            console.print("oracle: monitors a split reserved for reporting; no valid training procedure could use it")
         for words in known.errors.values():
             console.print(f"not replayed: {words}")
         for words in known.notes:
@@ -74,8 +77,9 @@ def _needed_line(n: PatienceNeeded, unit: str) -> str:
     by = f" by more than {n.min_delta:g}" if n.min_delta else ""
     stamp = " (an oracle's column)" if n.oracle else ""
     return (
-        f"to miss none of {n.runs:,} that grokked, a patience on {n.on}{by}{stamp} must be {n.evaluations:,} "
-        f"evaluations or more, or above {whole(n.steps)} {unit} ({n.slowest} waited longest)"
+        f"to miss none of the {n.runs:,} that grokked, a patience on {n.on}{by}{stamp} must be at least "
+        f"{n.evaluations:,} "
+        f"evaluations, or more than {whole(n.steps)} {unit} (longest wait: {n.slowest})"
     )
 
 
@@ -96,42 +100,42 @@ def stopping(
     log: LogOptions = NO_LOG,
     overrides: Mapping[str, Any] | None = None,
 ) -> Replayed:
-    """Replay early stopping on finished runs or external logs: what it misses, costs and spends. Trains nothing.
+    """Replay early-stopping rules on finished runs or external logs: what they miss, cost and save. Trains nothing.
 
-    Every patience is tried on every column, every level with every number of steps after it:
-    ``grokscope stopping runs --on id_val_loss --patience 5 20 --reach train_acc=0.99 --then 0 1000``. A rule that
-    watches a split on which nothing may be chosen is stamped as an oracle's.
+    Every patience is combined with every column, and every level with every number of steps after it: ``grokscope
+    stopping runs --on id_val_loss --patience 5 20 --reach train_acc=0.99 --then 0 1000``. A rule that monitors a split
+    reserved for reporting is labeled as an oracle.
 
     Args:
-        paths: Run folders, folders that hold runs or logs, log files, or quoted patterns of them ('logs/*.csv').
-        on: Columns that a patience watches: split_loss, split_acc or split_r2.
-        patience: Evaluations without an improvement after which a rule stops.
+        paths: Run folders, folders of runs or logs, log files, or quoted patterns ('logs/*.csv').
+        on: Columns that a patience rule monitors: split_loss, split_acc or split_r2.
+        patience: Number of evaluations without an improvement after which a rule stops.
         patience_steps: The same in steps.
-        min_delta: What is no more than this is no improvement.
+        min_delta: Smallest change that counts as an improvement.
         reach: Levels at which a rule stops, column=level.
-        then: Steps that it goes on after a level.
-        split: The held-out split by which runs are judged; it speaks for them if not given.
-        group: Regular expression on each path, as for verdict; else runs are grouped by their regime.
-        by_group: Also a table for each group; --json holds them always.
+        then: Number of steps to continue after a level is reached.
+        split: The held-out split by which runs are judged; by default their headline split.
+        group: Regular expression for each path, as for verdict; by default runs are grouped by their regime.
+        by_group: Also print a table for each group; --json always includes them.
         unfinished: Also replay runs that have not ended, as if their last evaluation were the end.
-        log: Of logs of other programs: their columns, and how they are read.
+        log: Columns and format of external logs.
 
     Raises:
-        ValueError: nothing could be judged, an unknown column (the nearest is named), or a rule that is none.
+        ValueError: if nothing could be judged, for an unknown column (with the closest name), or for an invalid rule.
     """
     from grokscope.foreign.sources import find_sources
     from grokscope.foreign.stopping import replay_sources
     from grokscope.inference.stopping import grid_of
 
-    require(bool(paths), "stopping needs a run folder, a folder that holds runs or logs, or a log file")
+    require(bool(paths), "stopping needs a run folder, a folder of runs or logs, or a log file")
     columns = log.arguments()
     rules = grid_of(on, patience, patience_steps, min_delta, [_level(words) for words in reach], then)
     listing = find_sources(paths)
     logs = [source for source in listing.sources if source.run is None]
     require(
         not logs or log.named,
-        "the logs' columns are not named: --step epoch --train train_acc --held-out id_val=val_acc; grokscope verdict "
-        "LOG suggests them",
+        "name the columns of the logs: --step epoch --train train_acc --held-out id_val=val_acc; grokscope verdict LOG "
+        "suggests them",
     )
     try:
         result = replay_sources(

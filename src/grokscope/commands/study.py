@@ -101,7 +101,8 @@ class Planned(Result):
             console.print(line)
         if self.plan.stacks and jobs["engine"] != "here":
             console.print(
-                "each worker of a job stacks its own share of the remaining runs; with auto, it probes on its own machine"
+                "each worker of a job stacks its own share of the remaining runs; with auto, it probes on its own "
+                "machine"
             )
 
 
@@ -197,7 +198,7 @@ class Ran(Result):
     @property
     def counts(self) -> dict[str, int]:
         ended = Counter(o.state for o in self.outcomes)
-        return {**({"done before": self.before} if self.before else {}), **ended}
+        return {**({"already done": self.before} if self.before else {}), **ended}
 
     @property
     def exit_code(self) -> int:

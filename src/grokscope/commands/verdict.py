@@ -1,4 +1,4 @@
-"""verdict: on runs, and on logs that grokscope did not make; or what a rule of selection reports of them."""
+"""verdict: classify runs and external logs, or apply a selection rule to them."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Judged(Result):
-    """Verdicts by source and held-out split, and what the groups of sources say."""
+    """Verdicts by source and held-out split, with comparisons between groups of sources."""
 
     sources: dict[str, Splits]
     errors: dict[str, str] = field(default_factory=dict)
     """Source -> why it could not be judged."""
     left: Sequence[str] = ()
-    """What was left out of folders, in words."""
+    """Messages about files that were left out of folders."""
     grouped: "JudgedLogs | None" = None
-    """Where a pattern of groups was given."""
+    """Set if a group pattern was given."""
     unit: str = "steps"
-    """What the steps of all sources count: a log's are in its own step column."""
+    """Unit of the steps of all sources; for a log, the name of its step column."""
 
     def data(self) -> Any:
         by_source: dict[str, Any] = {name: plain(splits) for name, splits in self.sources.items()}
@@ -58,7 +58,7 @@ class Judged(Result):
 
     @property
     def exit_code(self) -> int:
-        """2 where nothing at all could be judged."""
+        """2 if no source could be judged."""
         every = chain.from_iterable(splits.values() for splits in self.sources.values())
         judged = [v.verdict for v in every]
         return 2 if judged and not any(judged) else 0
@@ -75,7 +75,7 @@ class Judged(Result):
 
     def _show_sources(self, console: "Console") -> None:
         times = [f"T_fit [{self.unit}]", f"T_gen [{self.unit}]", "delay ratio [times]"]
-        header = ["source", "split", "verdict", "robust", *times, "peak [score]", "peak by", "end [score]"]
+        header = ["source", "split", "verdict", "robust", *times, "peak [score]", "peak rule", "end [score]"]
         rows: list[list[str]] = []
         for source, splits in self.sources.items():
             rows += [[source, *_cells(v)] for v in splits.values()]
@@ -111,7 +111,7 @@ def _notes(splits: Splits) -> list[str]:
 
 
 def show_groups(console: "Console", logs: "JudgedLogs", unit: str = "steps") -> None:
-    """A row for each group and split, the tests between groups, and the logs in no group."""
+    """Show one row per group and split, the tests between groups, and the logs in no group."""
     splits = {group.split for group in logs.groups}
     header = ["group", "split", "logs", "verdicts", "reached", f"median T_gen [{unit}]"]
     keep = [i for i, name in enumerate(header) if name != "split" or len(splits) > 1]
@@ -121,9 +121,11 @@ def show_groups(console: "Console", logs: "JudgedLogs", unit: str = "steps") -> 
         console.print(_comparison_line(test, len(splits) > 1))
     groups = {group.name for group in logs.groups}
     if len(groups) > 2 and not logs.comparisons:
-        console.print(f"{plural(len(groups), 'group')}: too many to test every pair; narrow the pattern or the files")
+        console.print(
+            f"{plural(len(groups), 'group')}: too many for tests of every pair; narrow the pattern or the files"
+        )
     if logs.unmatched:
-        console.print(f"in no group, as the pattern does not match: {', '.join(logs.unmatched)}")
+        console.print(f"in no group, because the pattern does not match: {', '.join(logs.unmatched)}")
 
 
 def _group_cells(group: "Group") -> list[str]:
@@ -145,7 +147,7 @@ def _comparison_line(test: "Comparison", named: bool) -> str:
 
 
 def moment_text(moment: Milestone | Span | None) -> str:
-    """``2,200``; ``> 10,000`` where it was not reached; empty where it does not exist."""
+    """``2,200``; ``> 10,000`` if it was not reached; empty if it does not exist."""
     if moment is None:
         return ""
     value = moment.at if isinstance(moment, Milestone) else moment.value
@@ -163,34 +165,36 @@ def verdict(
     rule: tuple[str, ...] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Judged | Selected:
-    """Classify runs or external logs as grokked, ungrokked, memorized and so on, each with its evidence.
+    """Classify runs or external logs as grokked, ungrokked, memorized, ..., each with its evidence.
 
-    A log is a CSV, TSV, JSONL or JSON file with a row for each evaluation; name its columns:
-    ``grokscope verdict log.csv --step epoch --train train_acc --held-out test=val_acc``. Thresholds are set by
-    ``--criteria.fit 0.98`` and so on. With ``--group '(?P<setting>.*)_s(?P<seed>\\d+)'`` logs are compared by groups.
+    A log is a CSV, TSV, JSONL or JSON file with one row per evaluation. Name its columns: ``grokscope verdict log.csv
+    --step epoch --train train_acc --held-out test=val_acc``. ``--criteria.fit 0.98`` and similar options set
+    thresholds. ``--group '(?P<setting>.*)_s(?P<seed>\\d+)'`` compares groups of logs.
 
     Args:
-        paths: Run folders, folders that hold runs or logs, log files, or quoted patterns of them ('logs/*.csv').
-        log: Of logs of other programs: their columns, and how they are read.
-        join: The files are one log, joined by step: TensorBoard and W&B export a file for each chart. Name a column of
-            a TensorBoard file by the file's name without its ending.
-        group: Regular expression on each path without its ending: the named group seed tells runs of one group apart,
-            the other named groups name it. Prints verdicts, median T_gen and log-rank tests by group.
-        rule: In place of the verdict: what is scored where this rule of selection stops (final, mean_last=5,
-            peak_ood_val, peak_id_val, step=400, or oracle: the best on ood_test, stamped so); several for a table.
+        paths: Run folders, folders of runs or logs, log files, or quoted patterns ('logs/*.csv').
+        log: Columns and format of external logs.
+        join: Join the files into one log by step: TensorBoard and W&B export one file per chart. A column of a
+            TensorBoard file has the name of the file without its extension.
+        group: Regular expression for each path without its extension. The named group seed distinguishes the runs of
+            one group; the other named groups form its name. Prints verdicts, median T_gen and log-rank tests by group.
+        rule: Instead of a verdict, print the scores at the evaluation chosen by this selection rule (final,
+            mean_last=5, peak_ood_val, peak_id_val, step=400, or oracle: the best on ood_test, labeled as such); several
+            for a table.
 
     Raises:
-        ValueError: nothing could be judged: a path that is neither, a missing column (the nearest is named), a cell
-            that is not a number, an unknown rule. If anything was judged, what was not is part of the result.
+        ValueError: if nothing could be judged: a path that is neither run nor log, a missing column (with the closest
+            name), a cell that is not a number, an unknown rule. If some sources were judged, the result lists the
+            others.
     """
     from grokscope.foreign.sources import find_sources
 
-    require(bool(paths), "verdict needs a run folder, a folder that holds runs or logs, or a log file")
+    require(bool(paths), "verdict needs a run folder, a folder of runs or logs, or a log file")
     columns = log.arguments()
     listing = _joined(paths) if join else find_sources(paths)
     _require_columns(paths, listing, log, join)
     if rule:
-        require(not overrides, "--rule looks at no thresholds; leave the criteria out")
+        require(not overrides, "--rule uses no thresholds; omit the criteria")
         require(group is None, "--group and --rule cannot be combined")
         return selections(listing, rule, lambda source: _read(source, columns))
     criteria = criteria_of(overrides or {})
@@ -212,7 +216,7 @@ def _joined(paths: Sequence[Path]) -> "Listing":
 
 
 def _require_columns(paths: Sequence[Path], listing: "Listing", log: LogOptions, join: bool) -> None:
-    """Raises ValueError with the command that the names of the first log's columns suggest, where none were named."""
+    """Raises ValueError with the command that the column names of the first log suggest, if no columns were given."""
     logs = [source for source in listing.sources if source.run is None]
     if logs:
         command = f"grokscope verdict {shlex.join(map(str, paths))}{' --join' if join else ''}"
@@ -226,7 +230,7 @@ def _read(source: "Source", columns: dict[str, Any]) -> Any:
 
 
 def _each(listing: "Listing", criteria: "Criteria | None", columns: dict[str, Any]) -> Judged:
-    """Every source by itself. Runs keep their verdicts, so that asking again costs nothing."""
+    """Judge every source on its own. Verdicts of runs are cached, so repeating this is fast."""
     from grokscope.foreign.judging import judge_source
 
     errors = {name: as_options(words) for name, words in listing.errors.items()}
@@ -292,8 +296,8 @@ def _of_run(run: Run, criteria: "Criteria | None") -> Splits:
 
 
 def runs_at(path: Path) -> list[Run]:
-    """The run in a folder, or all runs that it holds. Raises ValueError where there are none."""
+    """The run in a folder, or all runs in it. Raises ValueError if there are none."""
     runs = find_runs(path)
     if not runs:
-        open_run(path)  # says what is wrong
+        open_run(path)  # raises the appropriate error
     return runs
