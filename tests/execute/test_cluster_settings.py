@@ -356,7 +356,7 @@ def test_plan_shows_the_probe_of_stacks_beside_the_jobs(fake_slurm, tmp_path, ca
     assert asked == [4, 4], "once for each of the two commands"
     monkeypatch.setattr("grokscope.train.stacked.probe.speedup", lambda configs: 0.9)
     printed, data = plan_of(file, capsys, "--engine", "auto", "--on", "slurm")
-    assert "alone: 12 runs of custom: a run-step in a stack is only 0.90 times as fast as alone" in printed
+    assert "not stacked: 12 runs of custom: a run-step in a stack is only 0.90 times as fast as alone" in printed
 
 
 def test_what_the_cluster_does_not_allow_is_refused_before_the_probe(fake_slurm, tmp_path, capsys, monkeypatch):

@@ -261,7 +261,7 @@ def test_the_command_forks_and_says_whose_rows_they_are(parent, tmp_path):
     assert open_run(done.run.path).rows()[0]["step"] == 0
     with pytest.raises(ValueError, match="add --exact, or use --step"):
         branch_command(parent.path, at="T_fit")
-    with pytest.raises(ValueError, match="both say where to begin"):
+    with pytest.raises(ValueError, match="both select the starting point"):
         branch_command(parent.path, exact=True, step=60, at="T_fit")
 
 
