@@ -14,6 +14,7 @@ from grokscope.figures.canvas import drawn
 from grokscope.figures.checkpoint_view import view_of
 from grokscope.figures.dissection_files import write_pictures, write_pictures_along
 from grokscope.figures.layer_map import draw_layers
+from grokscope.figures.style import PALETTE
 from grokscope.report.sections.dissection import BATTERIES
 from results.samples import at_chance, dissection
 
@@ -83,3 +84,81 @@ def test_an_oracle_is_stamped_in_its_pictures(tmp_path, monkeypatch):
     save_dissection(dissection(), tmp_path)
     assert written[0] == "checkpoint chosen by an oracle (chosen on ood_test): not held out"
     assert "oracle" not in written[1]
+
+
+def shades(figure):
+    """Palette roles of everything that is drawn, the zero lines and reference lines of the frame apart."""
+    role = {values[0]: name for name, values in PALETTE.items()}
+    lines = [mpl.colors.to_hex(line.get_color()) for line in figure.findobj(mpl.lines.Line2D)]
+    areas = [mpl.colors.to_hex(c) for a in figure.findobj(mpl.collections.PolyCollection) for c in a.get_facecolor()]
+    return {role[shade] for shade in [*lines, *areas] if shade in role} & {"held-1", "held-2", "train"}
+
+
+@pytest.mark.parametrize("picture", drawing.PICTURES, ids=lambda p: p.name)
+def test_the_key_names_what_is_drawn_and_nothing_else(picture):
+    runs = [view_of(dissection())]
+    figure = drawn(lambda f: picture.draw(f, runs, [runs]), *picture.size(runs))
+    assert {entry.role for entry in picture.key(runs)} == shades(figure)
+
+
+def test_the_key_of_probes_without_random_labels_names_none():
+    whole = dissection()
+    m1 = replace(whole.m1, probes=tuple(replace(p, controls=()) for p in whole.m1.probes))
+    words = [entry.words for entry in drawing.PROBES.key([view_of(replace(whole, m1=m1))])]
+    assert words == ["environment", "task"]
+
+
+def moved(factor):
+    """A dissection whose steered accuracies and lost gaps are so many times as large."""
+    whole = dissection()
+    curves = tuple(replace(c, accuracy=tuple(factor * a for a in c.accuracy)) for c in whole.m5.curves)
+    return view_of(replace(whole, m5=replace(whole.m5, curves=curves)))
+
+
+def test_groups_of_one_figure_have_one_axis_of_accuracy_which_holds_all_of_them():
+    low, high = moved(0.3), moved(1.0)
+    axes = []
+    for runs in ([low], [high]):
+        size = drawing.STEERING.size(runs)
+        axes += drawn(lambda f, runs=runs: drawing.STEERING.draw(f, runs, [[low], [high]]), *size).axes
+    limits = {one.get_ylim() for one in axes}
+    assert len(limits) == 1
+    ((bottom, top),) = limits
+    every = [a for view in (low, high) for c in view.m5.curves for a in c.accuracy]
+    assert bottom <= min(every) < max(every) <= top
+
+
+@pytest.mark.parametrize("picture", [drawing.ERASURE, drawing.NEURONS], ids=lambda p: p.name)
+def test_groups_of_one_figure_share_the_axes_of_what_is_lost(picture):
+    whole = dissection()
+    erasures = tuple(
+        replace(
+            e, effects={k: replace(v, env_gap_drop=replace(v.env_gap_drop, value=50.0)) for k, v in e.effects.items()}
+        )
+        for e in whole.m4.erasures
+    )
+    one, two = view_of(whole), view_of(replace(whole, m4=replace(whole.m4, erasures=erasures)))
+    pair = []
+    for runs in ([one], [two]):
+        figure = drawn(lambda f, runs=runs: picture.draw(f, runs, [[one], [two]]), *picture.size(runs))
+        pair.append([axes.get_ylim() for axes in figure.axes])
+    assert pair[0] == pair[1]
+    alone = drawn(lambda f: picture.draw(f, [one], [[one]]), *picture.size([one]))
+    if picture is drawing.ERASURE:
+        assert alone.axes[1].get_ylim()[1] < 50 <= pair[0][1][1], "of one group the axis is its own"
+
+
+def test_the_line_through_layers_leaves_out_the_color_of_the_image():
+    places = drawing.site_places(["stem", "layer1", "pooled", "mean_rgb"])
+    assert [places[s] for s in ("stem", "layer1", "pooled")] == [0, 1, 2]
+    assert places["mean_rgb"] > 3
+    whole = dissection()
+    pooled = [p for p in whole.m1.probes if p.site == "pooled"]
+    probes = tuple(replace(p, site=site) for site in ("layer1", "pooled", "mean_rgb") for p in pooled)
+    view = view_of(replace(whole, m1=replace(whole.m1, probes=probes)))
+    (axes,) = drawn(lambda f: drawing.draw_probes(f, [view]), *drawing.PROBES.size([view])).axes
+    joined = [line for line in axes.lines if len(set(line.get_xdata())) > 1 and line.get_linestyle() == "-"]
+    last = drawing.site_places(view.sites)["pooled"]
+    assert joined
+    assert all(max(line.get_xdata()) < last + 0.5 for line in joined)
+    assert any(line.get_xdata()[0] > last + 1 for line in axes.lines if line.get_marker() == "o")

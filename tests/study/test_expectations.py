@@ -168,6 +168,14 @@ def test_a_refuted_published_claim_heads_the_check():
     assert answer([{**held, "published": "claim"}])[0] == "held"
     said = standing({"slow": (3, 10), "fast": (4, 11)}, 7, 2)
     assert said == "7 of 21 planned runs finished (slow: 3 of 10; fast: 4 of 11); 2 of 7 verdicts fragile."
+    whole = {f"{'a long name of an arm, ' * 3}{i}": (3 + i % 2, 3 + i % 2) for i in range(8)}
+    assert standing(whole, 28, 0).startswith("28 of 28 planned runs finished (3 to 4 in each of 8 groups);")
+    lacking = standing({**whole, "late": (1, 3), "later": (0, 3)}, 29, 0)
+    assert "(late: 1 of 3; later: 0 of 3; all runs of 8 others)" in lacking
+    assert "a long name" not in lacking
+    everywhere = standing({name: (0, of) for name, (_, of) in whole.items()}, 0, 0)
+    assert everywhere.count("a long name of an arm, a long name of a…: 0 of") == 3
+    assert "5 more groups lack runs" in everywhere
     with pytest.raises(ValueError, match=r"published: expected claim or opposite"):
         study({"verdict": "grokked", "published": "maybe"})
 

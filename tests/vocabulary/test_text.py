@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from grokscope.vocabulary.text import NONE, factor, listed, number, plural, score, short, size, steps
+from grokscope.vocabulary.text import NONE, factor, listed, number, percent, plural, score, short, size, steps
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,11 @@ def test_short_forms_for_axes_and_disks():
     assert [short(v) for v in (12000, 1.5e6, 3e9, 0.25)] == ["12k", "1.5M", "3G", "0.25"]
     assert [size(v) for v in (12, 68e6, 999.4)] == ["12 B", "68 MB", "999 B"]
     assert [factor(v) for v in (2.34, 1234.0)] == ["2.3×", "1,234×"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.0037, "<1 %"), (0.0051, "1 %"), (0.374, "37 %"), (0.9949, "99 %"), (0.9951, ">99 %"), (1, "100 %")],
+)
+def test_percent_says_none_and_all_only_of_none_and_all(share, text):
+    assert percent(share) == text

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, UPPER, GAP, LOWER, BOTTOM = 440.0, 48.0, 14.0, 22.0, 150.0, 30.0, 96.0, 38.0
+WIDTH, LEFT, RIGHT, TOP, UPPER, GAP, LOWER, BOTTOM = 358.0, 48.0, 14.0, 22.0, 150.0, 32.0, 96.0, 40.0
 SIZE = (WIDTH, TOP + UPPER + GAP + LOWER + BOTTOM)
 MANY = 12
 """Above this many runs of a side thin lines are left out; median and band stay."""
@@ -39,7 +39,7 @@ def draw_pair(figure: "FigureBase", curve: PairedCurve, axis: StepAxis) -> None:
     for i, side in enumerate((curve.a, curve.b)):
         _draw_side(upper, list(side.values()), axis, i)
     _limit(upper, curve, log)
-    heading(upper, f"{_runs(curve.a)} of the first side, {_runs(curve.b)} of the second", size=9.5)
+    heading(upper, f"{_runs(curve.a)} of the first side, {_runs(curve.b)} of the second")
     _draw_difference(lower, curve, axis)
     for axes in (upper, lower):
         ruled(axes)
@@ -85,7 +85,7 @@ def _draw_difference(axes: "Axes", curve: PairedCurve, axis: StepAxis) -> None:
         for seed, values in curve.pairs.items():
             axes.plot(*axis.thin(step, values), color=color("muted"), linewidth=0.8, alpha=0.7, gid=f"pair:{seed}")
     axes.plot(*axis.thin(step, curve.middle), color=color("ink"), linewidth=1.8)
-    heading(axes, difference_title(curve), size=9.5)
+    heading(axes, difference_title(curve))
 
 
 def difference_title(curve: PairedCurve) -> str:

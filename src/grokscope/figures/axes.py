@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grokscope.figures.style import color
+from grokscope.figures.style import SMALL, color
 from grokscope.vocabulary.text import short
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 POINTS = 72.0
 """Figure units are points: an inch of matplotlib is 72 units of the SVG's view box."""
+EDGE = 3.0
+"""Points that the layout engine leaves between what it fits and the edge of the figure."""
 
 
 def size_of(figure: "FigureBase") -> tuple[float, float]:
@@ -26,7 +28,11 @@ def size_of(figure: "FigureBase") -> tuple[float, float]:
 def axes_rows(
     figure: "FigureBase", heights: Sequence[float], *, left: float, right: float, top: float, gap: float = 0.0
 ) -> "list[Axes]":
-    """Axes one above the other, of these heights; all sizes in points, margins from the figure's edges."""
+    """Axes one above the other, of these heights; all sizes in points, margins from the figure's edges.
+
+    The layout engine leaves them where they are: every panel of a figure is a drawing of its own on the page, and only
+    equal margins make their axes equally wide and high.
+    """
     width, height = size_of(figure)
     rows = len(heights)
     below = height - top - sum(heights) - gap * (rows - 1)
@@ -34,8 +40,19 @@ def axes_rows(
         "left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": below / height,
         "hspace": gap * rows / sum(heights),
     }  # fmt: skip
-    axes = figure.subplots(rows, 1, squeeze=False, height_ratios=heights, gridspec_kw=place)
-    return list(axes[:, 0])
+    axes = list(figure.subplots(rows, 1, squeeze=False, height_ratios=heights, gridspec_kw=place)[:, 0])
+    for one in axes:
+        one.set_in_layout(False)
+    return axes
+
+
+def fitted_axes(figure: "FigureBase") -> "Axes":
+    """One axes that leaves as much room as the labels around it take, whatever their length: constrained layout does
+    it when the figure is written. For a figure that stands alone; panels that are read against each other have equal
+    frames, see `axes_rows`."""
+    root: Any = figure.get_figure(root=True)
+    root.set_layout_engine("constrained", w_pad=EDGE / POINTS, h_pad=EDGE / POINTS, wspace=0, hspace=0)
+    return figure.subplots()
 
 
 def ruled(axes: "Axes") -> None:
@@ -68,7 +85,7 @@ def tick(value: float) -> str:
 
 
 def heading(
-    axes: "Axes", text: str, above: float = 6.0, role: str = "muted", size: float = 10.5, weight: str = "normal"
+    axes: "Axes", text: str, above: float = 6.0, role: str = "muted", size: float = SMALL, weight: str = "normal"
 ) -> None:
     """A small title over the left end of the axes, in place of a rotated label."""
     axes.annotate(
@@ -77,7 +94,7 @@ def heading(
     )  # fmt: skip
 
 
-def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: float = 12.0, size: float = 10.0) -> None:
+def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: float = 12.5, size: float = SMALL) -> None:
     """(y in data units, text, palette role) at the right end of the axes, moved apart where they would touch."""
     if not labels:
         return

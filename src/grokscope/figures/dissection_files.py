@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grokscope.figures.checkpoint_view import CheckpointView
-from grokscope.figures.dissection import KEY, PICTURES, WIDTH, draw_along, height
+from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, PICTURES, WIDTH, draw_along, height
 from grokscope.figures.layer_map import draw_layers
 from grokscope.figures.panel_sheet import Cell, save_sheet
 
@@ -20,21 +20,20 @@ def write_pictures(checkpoint: CheckpointView, folder: Path, words: str) -> None
         if part is None or part.cannot_tell or not picture.axes(runs):
             path.unlink(missing_ok=True)
             continue
-        cell = Cell(lambda figure, p=picture: p.draw(figure, runs), picture.title, words)
-        save_sheet([cell], picture.size(runs), path, ("png",), 1, KEY)
+        cell = Cell(lambda figure, p=picture: p.draw(figure, runs, [runs]), picture.title, words)
+        save_sheet([cell], picture.size(runs), path, ("png",), 1, picture.key(runs))
 
 
 def write_pictures_along(checkpoints: Sequence[CheckpointView], folder: Path, words: str) -> None:
     """What changes over the checkpoints of one run, and what probes read layer by checkpoint."""
     along = {"run": sorted(checkpoints, key=lambda c: c.step or 0)}
     panels = (
-        ("along", "Along the training", lambda figure: draw_along(figure, along)),
-        ("layers", "What probes read, layer by checkpoint", lambda figure: draw_layers(figure, along)),
+        ("along", "Along the training", lambda figure: draw_along(figure, along), ALONG_KEY),
+        ("layers", "What probes read, layer by checkpoint", lambda figure: draw_layers(figure, along), LAYERS_KEY),
     )
-    for name, title, draw in panels:
+    for name, title, draw, key in panels:
         path = folder / f"{name}.png"
         if len(checkpoints) < 2 or not any(c.sites for c in checkpoints):
             path.unlink(missing_ok=True)
             continue
-        key = KEY if name == "along" else KEY[:2]  # the map shows no controls
         save_sheet([Cell(draw, title, words)], (WIDTH, height(2)), path, ("png",), 1, key)

@@ -16,6 +16,8 @@ SHAPES = {
     "o": '<circle cx="13" cy="7" r="4" {look}/>',
     "D": '<path d="M13 2l5 5-5 5-5-5z" {look}/>',
     ">": '<path d="M2 7h14" stroke="var(--{role})" stroke-width="1.5"/><path d="M16 2.5L24 7l-8 4.5z" {look}/>',
+    "s": '<path d="M9.5 3.5h7v7h-7z" {look}/>',
+    "x": '<path d="M9.5 3.5l7 7m0-7l-7 7" {look}/>',
     "|": '<path d="M1 7H25M13 2v10" stroke="var(--{role})" stroke-width="1.7" fill="none"/>',
 }
 """Markers as SVG in a box of 26 by 14."""

@@ -10,7 +10,7 @@ import numpy as np
 from grokscope.figures.axes import margin_labels
 from grokscope.figures.checkpoint_view import CheckpointView, finite, median
 from grokscope.figures.dissection import TARGETS, panel_axes, short_site
-from grokscope.figures.style import color
+from grokscope.figures.style import SMALL, color
 from grokscope.results.probes import Target
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ def _cells(axes: "Axes", layers: LayerMap, role: str) -> None:
             share = float(np.clip((value - floor) / max(1 - floor, 1e-9), 0, 1))
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=color(role), alpha=0.85 * share, linewidth=0))
             if len(layers.steps) <= MOST_NUMBERS:
-                axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=7.5, color=color("ink"))
+                axes.annotate(f"{value:.2f}", (j, i), ha="center", va="center", fontsize=9, color=color("ink"))
     axes.set_xlim(-0.5, len(layers.steps) - 0.5)
     axes.set_ylim(len(layers.sites) - 0.5, -0.5)
-    axes.set_yticks(range(len(layers.sites)), [short_site(s) for s in layers.sites], fontsize=8.5)
+    axes.set_yticks(range(len(layers.sites)), [short_site(s) for s in layers.sites], fontsize=SMALL)
     shown = np.unique(np.linspace(0, len(layers.steps) - 1, min(4, len(layers.steps))).round().astype(int))
-    axes.set_xticks(shown, [f"{layers.steps[j]:,}" for j in shown], fontsize=8.5)
+    axes.set_xticks(shown, [f"{layers.steps[j]:,}" for j in shown], fontsize=SMALL)
 
 
 def _scale(axes: "Axes", layers: LayerMap, role: str) -> None:
@@ -100,4 +100,4 @@ def _scale(axes: "Axes", layers: LayerMap, role: str) -> None:
     known = layers.values[np.isfinite(layers.values)]
     if known.size:
         middle = (len(layers.sites) - 1) / 2
-        margin_labels(axes, [(middle, f"{known.min():.2f} to {known.max():.2f}", role)], size=9)
+        margin_labels(axes, [(middle, f"{known.min():.2f} to {known.max():.2f}", role)])

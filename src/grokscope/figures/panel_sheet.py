@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.figures.axes import POINTS
 from grokscope.figures.canvas import drawn, write
 from grokscope.figures.keys import Entry, handle
-from grokscope.figures.style import color
+from grokscope.figures.style import SMALL, color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -70,14 +70,14 @@ def _draw_cells(
 def _draw_title(figure: "FigureBase", cell: Cell, width: float, head: float) -> None:
     left = 4 / width
     figure.text(left, 1 - 12 / head, cell.title, fontsize=12, fontweight="bold", color=color("ink"), va="baseline")
-    figure.text(left, 1 - 26 / head, cell.words, fontsize=9.5, color=color("muted"), va="baseline")
+    figure.text(left, 1 - 26 / head, cell.words, fontsize=SMALL, color=color("muted"), va="baseline")
 
 
 def _draw_key(figure: "FigureBase", key: Sequence[Entry], whole: float) -> "Legend":
     """The key in as many columns as its longest entry allows."""
     longest = max(len(e.words) for e in key)
-    columns = max(1, min(len(key), int((whole - 2 * MARGIN) / (6.2 * longest + 52))))
-    look: dict[str, Any] = {"fontsize": 9.5, "borderpad": 0, "borderaxespad": 0, "handlelength": 2.6}
+    columns = max(1, min(len(key), int((whole - 2 * MARGIN) / (6.9 * longest + 52))))
+    look: dict[str, Any] = {"fontsize": SMALL, "borderpad": 0, "borderaxespad": 0, "handlelength": 2.6}
     return figure.legend(
         handles=[handle(e) for e in key], labels=[e.words for e in key], loc="upper left", ncols=columns,
         bbox_to_anchor=(MARGIN / whole, 1.0), **look,

@@ -47,6 +47,12 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2
 """Line styles that tell groups apart without color; the style changes with each group, the color repeats after
 eight."""
 
+LABEL, SMALL = 11.5, 11.0
+"""Sizes of text in figures, in points of a drawing up to `NARROW` wide: headings and axes, and what is least. On a
+phone, where such a drawing is as wide as the screen, none of it is below 11 pixels."""
+NARROW = 358.0
+"""Width in points of a panel that fills a phone's screen of 390 pixels between the page's margins."""
+
 FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif'
 
 
@@ -74,12 +80,12 @@ RC: dict[Any, Any] = {
     "path.simplify_threshold": 0.15,
     "text.parse_math": False,
     "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same layout everywhere
-    "font.size": 10.5,
+    "font.size": LABEL,
     "axes.unicode_minus": True,
     "axes.edgecolor": color("line"),
     "axes.linewidth": 1.0,
     "axes.labelcolor": color("muted"),
-    "axes.labelsize": 10.5,
+    "axes.labelsize": SMALL,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.color": color("ink"),
@@ -87,8 +93,8 @@ RC: dict[Any, Any] = {
     "ytick.color": color("line"),
     "xtick.labelcolor": color("muted"),
     "ytick.labelcolor": color("muted"),
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "xtick.major.size": 3.5,
     "ytick.major.size": 0.0,
     "xtick.minor.size": 0.0,

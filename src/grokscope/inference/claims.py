@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from grokscope.vocabulary.text import brief
+
 Word = Literal["held", "refuted", "open", "cannot tell"]
 PUBLISHED = ("claim", "opposite")
 """How an expectation stands to a published claim: it states the claim, or the opposite that was seen instead."""
@@ -57,8 +59,10 @@ def standing(arms: Mapping[str, tuple[int, int]], judged: int, fragile: int, nou
     return f"{runs}{by_arm}; {verdicts}."
 
 
-NAMED_ARMS = 12
-"""Above this many arms their numbers are summed up: a list of them would say less."""
+NAMED_ARMS = 3
+"""So many arms that lack runs are named; those that are whole are only counted."""
+LONGEST = 40
+"""Characters of an arm's name that are shown."""
 
 
 def _by_arm(arms: Mapping[str, tuple[int, int]]) -> str:
@@ -66,7 +70,12 @@ def _by_arm(arms: Mapping[str, tuple[int, int]]) -> str:
     if len(set(arms.values())) == 1:
         n, of = next(iter(arms.values()))
         return f"{n if n == of else f'{n} of {of}'} in each of {len(arms):,} groups"
-    if len(arms) > NAMED_ARMS:
-        whole = sum(n == of for n, of in arms.values())
-        return f"{len(arms):,} groups, {whole} of them with all their runs"
-    return "; ".join(f"{name}: {n if n == of else f'{n} of {of}'}" for name, (n, of) in arms.items())
+    lacking = {name: (n, of) for name, (n, of) in arms.items() if n < of}
+    if not lacking:
+        sizes = [of for _, of in arms.values()]
+        return f"{min(sizes)} to {max(sizes)} in each of {len(arms):,} groups"
+    named = [f"{brief(name, LONGEST)}: {n} of {of}" for name, (n, of) in list(lacking.items())[:NAMED_ARMS]]
+    if len(lacking) > NAMED_ARMS:
+        named.append(f"{len(lacking) - NAMED_ARMS:,} more groups lack runs")
+    whole = len(arms) - len(lacking)
+    return "; ".join([*named, *([f"all runs of {whole:,} other{'s' * (whole != 1)}"] if whole else [])])

@@ -19,6 +19,7 @@ from grokscope.mechanism.check import (
     word_of,
 )
 from grokscope.results.mechanisms import Arm
+from grokscope.vocabulary.text import percent
 
 
 def decay_budget(case: Case, start: float, end: float, group: str | None = None) -> float | None:
@@ -110,7 +111,7 @@ class DecayTime(Check):
         where = "to T_gen" if case.until < case.trajectory.last_step else "in all"
         evidence = (
             f"lr x decay x steps is {_short(budget)} {where}, in units of 1/e: decay alone would have left "
-            f"{math.exp(-budget):.0%} of the weights"
+            f"{percent(math.exp(-budget))} of the weights"
         )
         if budget < self.little:
             share = f"{100 * budget / self.enough:.2g} %" if budget else "none"

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from grokscope.figures.canvas import plain, to_svg
 from grokscope.figures.keys import inline_svg
+from grokscope.figures.style import NARROW
 from grokscope.report.draw.axis import Scale
 from grokscope.report.sections.blocks import Block, Fold, Hover, Panel, Plots, Section
 
@@ -32,13 +33,16 @@ def _block(front: str, block: Block) -> dict[str, Any]:
 
 
 def _shown(key: str, panel: Panel) -> dict[str, Any]:
-    """A panel with its drawing on the log step axis, and on the linear one where it has one."""
+    """A panel with its drawing on the log step axis, and on the linear one where it has one. One that is wider than a
+    phone's screen keeps the width at which its text can be read, and scrolls inside its box."""
 
     def svg(scale: Scale) -> Markup:
         return Markup(to_svg(lambda f: panel.draw(f, scale), *panel.size, f"{key}-{scale[:3]}", panel.titles))
 
+    width = panel.size[0]
     return {
         "it": panel, "log": svg("log"), "linear": svg("linear") if panel.steps else "",
+        "least": round(width) if width > NARROW else 0,
         "hover": "" if panel.hover is None else _hover_data(panel.hover, panel.size[0]),
     }  # fmt: skip
 

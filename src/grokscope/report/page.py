@@ -16,19 +16,16 @@ from grokscope.report.layout import laid_out
 from grokscope.report.read.copies import is_import
 from grokscope.report.read.first_screen import first_screen
 from grokscope.report.read.glossary import VERDICTS, word
-from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.report.read.judged_run import STATE_WORDS
 from grokscope.report.read.material import Material
+from grokscope.report.read.matrix import matrix_of
 from grokscope.report.read.summary import reconciliation, summarize, this_version, versions, when
 from grokscope.report.sections.blocks import Section
-from grokscope.report.sections.curves import PANELS
 from grokscope.report.templating import environment, style_sheet
 from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-TILES = 24
-"""Up to this many runs in a group are shown as tiles."""
 
 
 def render(material: Material, sections: Sequence[Section], files: Sequence[str]) -> str:
@@ -86,12 +83,11 @@ def _script() -> str:
 
 def _header(material: Material) -> dict[str, Any]:
     """What was found, before anything else."""
-    groups = material.groups()
     summary = summarize(material.lead)
     return {
         "first": first_screen(material),
         "tally": _tally(material),
-        "matrix": _matrix(material, groups),
+        "matrix": matrix_of(material.groups(), material.anchors),
         "facts": [reconciliation(summary), *_facts(material)],
     }
 
@@ -113,24 +109,3 @@ def _tally(material: Material) -> list[tuple[str, int]]:
     summary = summarize(material.lead)
     judged = [(name, len(readings)) for name, readings in summary.outcomes.items()]
     return judged + [(STATE_WORDS.get(state, state), len(readings)) for state, readings in summary.open.items()]
-
-
-def _matrix(material: Material, groups: Mapping[str, list[Reading]]) -> list[dict[str, Any]]:
-    """Group by seed: a tile for each run with its outcome's pictogram. Empty when there are too many to see."""
-    if len(groups) > PANELS or max(map(len, groups.values()), default=0) > TILES:
-        return []
-    return [
-        {"name": plain(name), "tiles": [_tile(r, material.anchors[r.subject.name]) for r in members]}
-        for name, members in groups.items()
-    ]
-
-
-def _tile(reading: Reading, anchor: str) -> dict[str, Any]:
-    kind = "none"
-    if reading.final_verdict:
-        kind = "final"
-    elif reading.provisional:
-        kind = "so-far"
-    more = f", {STATE_WORDS.get(reading.subject.state, reading.subject.state)}" if reading.provisional else ""
-    title = f"{reading.subject.group}, {reading.subject.label}: {reading.outcome}{more}"
-    return {"anchor": anchor, "kind": kind, "outcome": reading.outcome, "title": title}

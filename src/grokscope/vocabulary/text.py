@@ -44,6 +44,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(shown) < 1e15 else f"{value:.4g}"
 
 
+def percent(share: float) -> str:
+    """A share as whole percent: ``37 %``; ``<1 %`` and ``>99 %`` where rounding would say none or all and it is
+    neither; none and all themselves are ``0 %`` and ``100 %``."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"
+
+
 def size(count: float) -> str:
     """``68 MB``: decimal units, as disks are sold."""
     for unit in ("B", "kB", "MB", "GB"):

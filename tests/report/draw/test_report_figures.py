@@ -16,7 +16,11 @@ from grokscope.figures.style import DARK, LIGHT, PALETTE
 from grokscope.report.draw.axis import ZERO_GAP, StepAxis, step_axis, thin
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
-from grokscope.report.read.bands import SMALL, group_band, interval_rank
+from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
+from grokscope.report.draw.small_multiples import SIZE as MULTIPLE
+from grokscope.report.draw.small_multiples import Multiple, draw_multiple, shared_limits
+from grokscope.report.draw.stacked_axes import Line, Part, alike, draw_stack
+from grokscope.report.read.bands import SMALL, Band, group_band, interval_rank
 from grokscope.report.read.curves import make_panel
 from grokscope.report.read.judged_run import read
 from grokscope.report.read.subjects import subject_from_run
@@ -242,3 +246,49 @@ def test_survival_counts_censored_runs_and_those_without_evaluations(tmp_path):
     assert (first.group, second.group, others) == ("a", "b", [])
     assert adjusted == test.p
     assert test.p >= test.smallest_p
+
+
+def test_stacked_axes_of_several_groups_cover_the_same_range():
+    def part(low, high):
+        steps = np.array([1.0, 10.0])
+        values = np.array([low, high])
+        return Part("norm", [Line(Band(steps, values, values, values, "none", 1, 1), "ink")])
+
+    stacks = alike({"a": [part(1.0, 10.0)], "b": [part(100.0, 5000.0)]})
+    (low, high), other = (stacks[name][0].limits for name in ("a", "b"))
+    assert (low, high) == other
+    assert low < 1
+    assert high > 5000
+    figures = [drawn(lambda f, p=parts: draw_stack(f, p, step_axis("log", [np.array([1.0, 10.0])])), 358, 160)
+               for parts in stacks.values()]  # fmt: skip
+    assert figures[0].axes[0].get_ylim() == figures[1].axes[0].get_ylim() == (low, high)
+
+
+def test_small_panels_of_noisy_groups_share_their_axes_and_hold_every_run():
+    rng = np.random.default_rng(0)
+    steps = np.arange(1.0, 50.0)
+
+    def group(level):
+        runs = [(steps, level + 0.05 * rng.standard_normal(len(steps))) for _ in range(2)]
+        return Multiple({"ood_val": runs}, {"ood_val": (steps, (runs[0][1] + runs[1][1]) / 2)}, [0.5])
+
+    groups = [group(0.6), group(0.9)]
+    limits = shared_limits(groups)
+    axis = step_axis("log", [steps])
+    axes = [drawn(lambda f, g=g: draw_multiple(f, g, ["ood_val"], axis, limits), *MULTIPLE).axes[0] for g in groups]
+    assert axes[0].get_ylim() == axes[1].get_ylim() == limits
+    for one, shown in zip(axes, groups, strict=True):
+        assert sum(len(line.get_xdata()) == len(steps) for line in one.lines) == 3, "two runs and their median"
+        assert all(limits[0] <= y.min() and y.max() <= limits[1] for _, y in shown.runs["ood_val"])
+
+
+def test_labels_of_any_length_stay_inside_a_figure_that_stands_alone():
+    rows = [
+        RunEffect("a very long name of a run" + "x" * 40, 0, 0.5, (0.2, 0.8), None),
+        RunEffect("b", 1, 0.1, None, None),
+    ]
+    figure = drawn(lambda f: draw_run_effects(f, rows, "what is lost", "logits"), *run_effects_size(rows))
+    figure.canvas.draw()
+    labels = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert min(box.x0 for box in labels) >= 0
+    assert figure.axes[0].get_window_extent().width > 0.3 * figure.bbox.width

@@ -31,7 +31,7 @@ def test_without_a_study_nothing_was_asked_and_times_have_their_interval(tmp_pat
     first = screen(tmp_path)
     assert first.asked == ["Nothing was asked in advance: the page describes these runs."]
     assert first.findings[0] == "All 6 runs grokked."
-    assert re.fullmatch(r"Median T_gen: [\d,.]+ \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.findings[1])
+    assert re.fullmatch(r"Median T_gen: [\d,.]+ steps \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.findings[1])
     assert first.decides == ["Nothing is open at this budget and these thresholds."]
     assert not any("single seeds decide" in line for line in first.sure)
 
@@ -65,7 +65,7 @@ def test_below_six_seeds_no_sentence_says_significant(tmp_path, seeds):
     page = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     words = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
     assert "significan" not in words
-    assert page.index("<dt>Asked</dt>") < page.index("<dt>Found</dt>") < page.index("<dt>How sure</dt>")
+    assert page.index(">Asked</dt>") < page.index(">Found</dt>") < page.index("<dt>How sure</dt>")
     assert page.index("<dt>What would decide it</dt>") < page.index("<nav")
 
 

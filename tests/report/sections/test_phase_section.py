@@ -328,3 +328,43 @@ def test_thousands_of_runs_are_drawn_as_one_picture():
     svg = to_svg(lambda f: draw_pareto(f, replace(PARETO, runs=runs), "step"), *SIZE, "k")
     assert len(svg) < 200_000
     assert "data:image/png" in svg
+
+
+def test_times_on_a_map_say_their_unit():
+    assert map_title(diagram(), "delay", "epoch") == "Median delay, T_gen − T_fit, in epochs"
+    assert map_title(diagram(time="T_gen"), "T_gen") == "Median T_gen, in steps"
+    plots = next(b for b in diagram_blocks(diagram(), "epoch") if isinstance(b, Plots))
+    assert [p.name for p in plots.panels if "delay" in p.name] == ["Median delay, T_gen − T_fit, in epochs"]
+
+
+def crowd(n):
+    """Regimes that reached it at much the same time, and as many that did not."""
+    reached = [
+        replace(POINTS[0], name=f"reached number {i}", at=200.0 + 3 * i, best=0.9 + 0.001 * i, standing="dominated")
+        for i in range(n)
+    ]
+    waiting = [
+        replace(
+            POINTS[0], name=f"waiting number {i}", at=1000.0, best=0.3 + 0.02 * i, censored=True, standing="dominated"
+        )
+        for i in range(n)
+    ]
+    return replace(PARETO, groups=(*reached, *waiting), runs=())
+
+
+@pytest.mark.parametrize("n", [3, 12, 40])
+def test_regimes_of_the_pareto_figure_are_named_without_covering_each_other(n):
+    figure = drawn(lambda f: draw_pareto(f, crowd(n), "step"), *SIZE)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    names = [t for t in axes.texts if "number" in t.get_text() or "more" in t.get_text()]
+    boxes = [t.get_window_extent() for t in names]
+    overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b) and a.y0 < b.y1 - 1.5 < a.y1]
+    assert not overlapping
+    assert all(box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height for box in boxes)
+    waiting = [t.get_text() for t in names if t.get_text().startswith("waiting")]
+    if n <= 12:
+        assert len(waiting) == n, "there is room for all of them"
+    else:
+        assert f"and {n - len(waiting)} more, in the table" in texts(figure)
+    assert all(t.get_fontsize() >= 11 for t in names)

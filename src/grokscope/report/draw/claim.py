@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-SIZE = (400.0, 190.0)
+SIZE = (358.0, 190.0)
 LABELS = 138.0
 """Room for the names of arms at the right, in points."""
-NAME = 26
+NAME = 22
 """Characters of an arm's name that fit there."""
 DECADES = 30.0
 """A positive column that spans more than this factor is drawn on a log scale."""
@@ -42,7 +42,7 @@ def draw_claim(figure: "FigureBase", shown: ClaimFigure) -> None:
         ends = [c.values[-1] for c in curves]
         labels.append((float(np.median(ends)), brief(arm, NAME), role))
     axis.dress(axes)
-    axes.set_xlabel(axis.label, fontsize=9.5)
+    axes.set_xlabel(axis.label)
     dress_y(axes, log)
     margin_labels(axes, labels)
     heading(axes, shown.column)

@@ -11,9 +11,9 @@ from grokscope.report.read.bands import Band
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.judged_run import Reading
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 360.0, 36.0, 80.0, 20.0, 38.0
-SCORE, NORM, GAP = 166.0, 74.0, 25.0
-COMPACT = (200.0, 112.0)
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 358.0, 38.0, 88.0, 22.0, 40.0
+SCORE, NORM, GAP = 166.0, 74.0, 27.0
+COMPACT = (172.0, 112.0)
 MANY_SEEDS = 12
 """Above this many runs in a group thin lines are left out; median and band stay."""
 LOWEST_R2 = -2.5
@@ -33,7 +33,7 @@ class Frame:
 
     @property
     def strip(self) -> float:
-        return max(22.0, min(12.0 * self.rows, 120.0))
+        return max(22.0, min(14.0 * self.rows, 120.0))
 
     @property
     def height(self) -> float:

@@ -13,8 +13,8 @@ from grokscope.report.draw.axis import StepAxis
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 380.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 66.0, 22.0, 38.0
+SIZE = WIDTH, HEIGHT = 358.0, 230.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 72.0, 22.0, 40.0
 
 Curve = tuple[np.ndarray, np.ndarray]
 """x (t,), y (t,)."""
@@ -54,6 +54,6 @@ def draw_group_curves(figure: "FigureBase", shown: GroupCurves, axis: StepAxis |
     ruled(axes)
     if axis is not None:
         axis.dress(axes)
-    margin_labels(axes, [(value, words, "muted") for value, words in shown.levels], size=9.5)
+    margin_labels(axes, [(value, words, "muted") for value, words in shown.levels])
     axes.set_xlabel(label, labelpad=2)
-    heading(axes, shown.title, role="ink", size=11)
+    heading(axes, shown.title, role="ink")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, CURVES, GAP, ROW, BOTTOM = 400.0, 50.0, 20.0, 22.0, 170.0, 34.0, 20.0, 44.0
+WIDTH, LEFT, RIGHT, TOP, CURVES, GAP, ROW, BOTTOM = 358.0, 52.0, 20.0, 22.0, 170.0, 36.0, 20.0, 44.0
 PLAIN, OTHER = 0, 1
 """Colors of the arms."""
 
@@ -49,9 +49,9 @@ def draw_effective_size(figure: "FigureBase", c: SizeComparison) -> None:
     edge = 0.06 * max(max(values) - min(values), 1e-9)
     above.set_ylim(min(values) - edge, max(values) + edge)
     dress_y(above, log=False)
-    heading(above, c.quantity, role="ink", size=11)
+    heading(above, c.quantity, role="ink")
     _rows(below, answers, edges)
-    heading(below, "sizes not ruled out for the plain arm, and the one read off", above=4.0, size=9.5)
+    heading(below, "sizes not ruled out for the plain arm, and the one read off", above=4.0)
 
 
 def _arm(axes: "Axes", cells: "Sequence[SizeCell]", line: "Sequence[float]", index: int, apart: float) -> None:

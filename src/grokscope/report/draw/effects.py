@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.figures.axes import axes_rows, heading
+from grokscope.figures.axes import fitted_axes, heading
 from grokscope.figures.style import color
 from grokscope.results.factorial import FactorEffect, Response
 from grokscope.vocabulary.text import plural
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 HAZARD = "hazard ratio"
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 420.0, 170.0, 20.0, 22.0, 22.0, 50.0
+WIDTH, TOP, ROW, BOTTOM = 358.0, 22.0, 22.0, 52.0
 
 
 def effects_size(response: Response) -> tuple[float, float]:
@@ -25,7 +25,7 @@ def effects_size(response: Response) -> tuple[float, float]:
 
 def draw_effects(figure: "FigureBase", response: Response) -> None:
     """Main effects first, from above; the line of no effect is dashed. Ratios stand on a logarithmic axis."""
-    (axes,) = axes_rows(figure, [ROW * len(response.effects)], left=LEFT, right=RIGHT, top=TOP)
+    axes = fitted_axes(figure)
     if response.null == 1.0:
         axes.set_xscale("log")
     axes.axvline(response.null, color=color("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
@@ -36,7 +36,7 @@ def draw_effects(figure: "FigureBase", response: Response) -> None:
     axes.set_yticks(range(len(response.effects)), [e.name for e in response.effects])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"{response.effect_name}\n{_marks(response)}", labelpad=2)
-    heading(axes, f"effects on {response.response}", role="ink", size=11)
+    heading(axes, f"effects on {response.response}", role="ink")
 
 
 def _marks(response: Response) -> str:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from grokscope.figures.axes import axes_rows, heading
-from grokscope.figures.style import color, group_color
+from grokscope.figures.axes import fitted_axes, heading
+from grokscope.figures.style import SMALL, color, group_color
+from grokscope.vocabulary.text import briefs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 380.0, 150.0, 16.0, 22.0, 18.0, 38.0
+WIDTH, TOP, ROW, BOTTOM = 358.0, 22.0, 18.0, 38.0
+NAME = 30
+"""Characters of a run's name that are shown."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,15 @@ def run_effects_size(rows: Sequence[RunEffect]) -> tuple[float, float]:
 
 def draw_run_effects(figure: "FigureBase", rows: Sequence[RunEffect], title: str, unit: str) -> None:
     """Points with their intervals; the thick gray bar is what the control reaches."""
-    (axes,) = axes_rows(figure, [ROW * len(rows)], left=LEFT, right=RIGHT, top=TOP)
+    axes = fitted_axes(figure)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.axvline(0, color=color("muted"), linewidth=0.8)
     for place, row in enumerate(rows):
         _draw_row(axes, place, row)
-    axes.set_yticks(range(len(rows)), [r.label for r in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), briefs([r.label for r in rows], NAME), fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit, labelpad=2)
-    heading(axes, title, role="ink", size=11)
+    heading(axes, title, role="ink")
 
 
 def _draw_row(axes: "Axes", place: int, row: RunEffect) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.figures.axes import axes_rows, heading, size_of
-from grokscope.figures.style import color
+from grokscope.figures.axes import fitted_axes, heading
+from grokscope.figures.style import SMALL, color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
@@ -14,12 +14,13 @@ from grokscope.vocabulary.text import briefs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import FigureBase
 
-RIGHT, TOP, BOTTOM, MAP, COLUMNS = 70.0, 24.0, 62.0, 420.0, 160
-LETTER, LONGEST = 5.4, 48
+RIGHT, TOP, BOTTOM, MAP, COLUMNS = 70.0, 24.0, 78.0, 420.0, 160
+LETTER, LONGEST = 6.6, 44
 """Points of a letter of a group's name, and the letters that a name has at most."""
-LEGIBLE = 9.0
+LEGIBLE = 12.0
 """Points of a row's height from which it carries its group's name."""
 
 
@@ -54,20 +55,19 @@ def overview_values(panels: Sequence[Panel], axis: StepAxis) -> np.ndarray:
 def draw_overview(figure: "FigureBase", panels: Sequence[Panel], axis: StepAxis) -> None:
     """Rows in the groups' order, with the share of seeds that generalized at the right."""
     values = overview_values(panels, axis)
-    (axes,) = axes_rows(figure, [_row(panels) * len(panels)], left=_left(panels), right=RIGHT, top=TOP)
-    low = min(0.0, float(np.nanmin(values, initial=0.0)))
+    axes = fitted_axes(figure)
     mesh = axes.pcolormesh(
         axis.spread(COLUMNS + 1), np.arange(len(panels) + 1), np.ma.masked_invalid(values),
-        cmap="cividis", vmin=max(low, -1.0), vmax=1.0, rasterized=True, shading="flat",
+        cmap="cividis", vmin=_lowest(values), vmax=1.0, rasterized=True, shading="flat",
     )  # fmt: skip
     axes.set_ylim(len(panels), 0)
     legible = _row(panels) >= LEGIBLE
-    axes.set_yticks(np.arange(len(panels)) + 0.5, _names(panels), fontsize=8.5)
+    axes.set_yticks(np.arange(len(panels)) + 0.5, _names(panels), fontsize=SMALL)
     for i, panel in enumerate(panels if legible else []):
         _reached(axes, i, panel)
     axis.dress(axes)
     axes.set_xlabel(axis.label)
-    heading(axes, "median held-out score by group; at the right, runs that reached the threshold", role="ink", size=9.5)
+    heading(axes, "at the right, runs that reached the threshold", role="ink")
     _scale(figure, axes, mesh)
 
 
@@ -77,17 +77,23 @@ def _reached(axes: "Axes", row: int, panel: Panel) -> None:
     role = word(_most([r.outcome for r in panel.readings])).role
     axes.annotate(
         f"{reached} of {len(panel.readings):,}", (1, row + 0.5), xycoords=axes.get_yaxis_transform(), xytext=(6, 0),
-        textcoords="offset points", fontsize=8.5, va="center", color=color(role), annotation_clip=False,
+        textcoords="offset points", fontsize=SMALL, va="center", color=color(role), annotation_clip=False,
     )  # fmt: skip
 
 
-def _scale(figure: "FigureBase", axes: "Axes", mesh: object) -> None:
-    """What the colors mean, beneath the right end of the map."""
-    width, height = size_of(figure)
-    place = ((width - RIGHT - 130) / width, 13 / height, 130 / width, 7 / height)
-    bar = axes.figure.colorbar(mesh, cax=figure.add_axes(place), orientation="horizontal")  # pyright: ignore[reportArgumentType]
+def _lowest(values: np.ndarray) -> float:
+    """Where the colors begin: just below the lowest score, so that all of them are used; a R2 below -1 is as dark."""
+    known = values[np.isfinite(values)]
+    lowest = float(known.min()) if known.size else 0.0
+    return max(-1.0, min(np.floor(lowest * 10) / 10, 0.9))
+
+
+def _scale(figure: "FigureBase", axes: "Axes", mesh: "QuadMesh") -> None:
+    """What the colors mean, beneath the map."""
+    bar = figure.colorbar(mesh, ax=axes, location="bottom", anchor=(1.0, 0.5), shrink=0.4, aspect=22, pad=0.02)
+    bar.set_label("median held-out score", fontsize=SMALL)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, length=0, pad=1)
+    bar.ax.tick_params(labelsize=SMALL, length=0, pad=1)
 
 
 def _most(outcomes: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from grokscope.vocabulary.columns import Described
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 360.0, 190.0
+SIZE = WIDTH, HEIGHT = 358.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 22.0, 38.0
 
 
@@ -34,4 +34,4 @@ def draw_column(
     ruled(axes)
     axis.dress(axes)
     axes.set_xlabel(axis.label, labelpad=2)
-    heading(axes, described.title + (", log scale" if log else ""), role="ink", size=11)
+    heading(axes, described.title + (", log scale" if log else ""), role="ink")

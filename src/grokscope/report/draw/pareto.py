@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokscope.figures.axes import axes_rows, heading, ruled
+from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
+from grokscope.figures.spots import Spots
 from grokscope.figures.style import color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.results.phase import Pareto, ParetoPoint
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 520.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 24.0, 42.0
+SIZE = WIDTH, HEIGHT = 620.0, 330.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 200.0, 24.0, 42.0
+ROW = 14.0
+"""Points from one name in the margin to the next."""
 ROOM = 1.25
 """Factor on the time axis beyond the first and the last point."""
 MOST = 500
 """Above so many points of a kind their markers are a picture: the page would carry each of them as text."""
-NAMED = 6
-"""So many members of the Pareto set carry their letter; all are in the table."""
+NAME = 28
+"""Letters of a regime's name that are shown."""
 
 
 def letters(pareto: Pareto) -> dict[str, str]:
@@ -44,9 +47,10 @@ def draw_pareto(figure: "FigureBase", pareto: Pareto, unit: str) -> None:
     _draw(axes, pareto.runs, 3.0)
     _draw(axes, pareto.groups, 8.0)
     _join(axes, pareto)
+    _name(axes, pareto)
     axes.set_xlabel(f"T_gen, {axis.label}", labelpad=2)
     stamp = f", {oracle_label(pareto.split)}" if is_reported(pareto.split) else ""
-    heading(axes, f"best score on {pareto.split}{stamp}", role="ink", size=10.5)
+    heading(axes, f"best score on {pareto.split}{stamp}", role="ink")
 
 
 def _axis(points: Sequence[ParetoPoint], unit: str) -> StepAxis:
@@ -77,11 +81,24 @@ def _join(axes: "Axes", pareto: Pareto) -> None:
     front = pareto.front()
     if len(front) > 1:
         axes.step([p.at for p in front], [p.best for p in front], where="post", color=color("group-1"), linewidth=1.2)
-    middle = axes.transData.inverted().transform(axes.transAxes.transform((0.5, 0.5)))[0]
-    for point in front[:NAMED]:
-        late = point.at > middle
-        axes.annotate(
-            f"{letters(pareto)[point.name]}  {brief(point.name, 44)}", (point.at, point.best),
-            (-7 if late else 7, -12), textcoords="offset points", ha="right" if late else "left",
-            fontsize=8.5, color=color("ink"), annotation_clip=False,
-        )  # fmt: skip
+
+
+def _name(axes: "Axes", pareto: Pareto) -> None:
+    """Regimes that generalized are named beside their points, those of the set first; the others in the margin, at the
+    height of their score. A name that has no room is left to the table and to the pointer."""
+    lettered = letters(pareto)
+    reached = [p for p in pareto.groups if not p.censored]
+    reached.sort(key=lambda p: (p.standing != "front", -p.best))
+    spots = Spots(axes, [(p.at, p.best) for p in pareto.groups])
+    for point in reached:
+        front = point.standing == "front"
+        words = brief(f"{lettered[point.name]}  {point.name}" if point.name in lettered else point.name, NAME)
+        place = spots.find(point.at, point.best, words)
+        if place is not None:
+            spots.write(place, words, "ink" if front else "muted")
+    waiting = sorted((p for p in pareto.groups if p.censored), key=lambda p: -p.best)
+    room = int((HEIGHT - TOP - BOTTOM) / ROW)
+    labels = [(p.best, brief(p.name, NAME), "muted") for p in waiting[: room if len(waiting) <= room else room - 1]]
+    if len(waiting) > room:
+        labels.append((axes.get_ylim()[0], f"and {len(waiting) - room + 1:,} more, in the table", "muted"))
+    margin_labels(axes, labels, gap=ROW)

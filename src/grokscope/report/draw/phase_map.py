@@ -3,8 +3,8 @@ dashed where runs are lacking."""
 
 from typing import TYPE_CHECKING, Any
 
-from grokscope.figures.axes import axes_rows, heading
-from grokscope.figures.style import color
+from grokscope.figures.axes import fitted_axes, heading
+from grokscope.figures.style import LABEL, SMALL, color
 from grokscope.report.read.phase import CellWords, Map, words_of
 from grokscope.results.phase import PhaseDiagram
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 RIGHT, TOP, BOTTOM = 8.0, 24.0, 40.0
-CELL, ROW = 96.0, 56.0
+CELL, ROW = 118.0, 62.0
 """Width and height in points of a cell with room for its words."""
-WIDEST, TALLEST = 760.0, 900.0
+WIDEST, TALLEST = 860.0, 1000.0
 """Of all columns, and of all rows together."""
 LEAST = 26.0
-ROOMY = 72.0
+ROOMY = 86.0
 """Width from which a cell carries words; below it a code, which the key explains."""
-LOW = 44.0
+LOW = 50.0
 """Height below which a cell carries its main word alone."""
-LETTER = 5.4
+LETTER = 6.6
 """Points that a letter of a row's label takes."""
 
 
@@ -56,8 +56,7 @@ def cell_id(what: Map, index: int) -> str:
 def draw_map(figure: "FigureBase", diagram: PhaseDiagram, what: Map, panel: str | None) -> None:
     """The first value of each axis at the lower left, as on any axis."""
     columns, rows = len(diagram.x.labels), len(diagram.y.labels)
-    height = cell_size(diagram)[1]
-    (axes,) = axes_rows(figure, [height * rows], left=_left(diagram), right=RIGHT, top=TOP)
+    axes = fitted_axes(figure)
     axes.set_xlim(0, columns)
     axes.set_ylim(0, rows)
     for index, words in enumerate(words_of(diagram, what, panel)):
@@ -102,24 +101,24 @@ def _write(axes: "Axes", x: float, y: float, words: CellWords, size: tuple[float
     """The main word in the middle, counts and range beneath it, what is lacking above it."""
     width, height = size
     if width < ROOMY:
-        axes.text(x, y, words.code, fontsize=8.5, ha="center", va="center", color=color("ink"))
+        axes.text(x, y, words.code, fontsize=SMALL, ha="center", va="center", color=color("ink"))
         return
     bare = height < LOW
     faint = not words.role and not words.hatched
-    middle = 9 if words.sub.count("\n") > 1 else 4  # points above the cell's middle: three lines need more room
+    middle = 13 if words.sub.count("\n") > 1 else 6  # points above the cell's middle: three lines need more room
     axes.annotate(
         words.main, (x, y), (0, 0 if bare else middle), textcoords="offset points", ha="center", va="center",
-        fontsize=9.5, fontweight="normal" if faint else "bold", color=color("muted" if faint else "ink"),
+        fontsize=LABEL, fontweight="normal" if faint else "bold", color=color("muted" if faint else "ink"),
     )  # fmt: skip
     if bare:
         return
     if words.sub:
         axes.annotate(
-            words.sub, (x, y), (0, middle - 6), textcoords="offset points", ha="center", va="top", fontsize=7.5,
+            words.sub, (x, y), (0, middle - 7), textcoords="offset points", ha="center", va="top", fontsize=SMALL,
             color=color("ink"), linespacing=1.1,
         )  # fmt: skip
     if words.mark:
         axes.annotate(
             f"▲ {words.mark}", (x, y), (0, height / 2 - 5), textcoords="offset points", ha="center", va="top",
-            fontsize=7, color=color("ink"),
+            fontsize=SMALL, color=color("ink"),
         )  # fmt: skip

@@ -30,4 +30,4 @@ def draw_scatter(figure: "FigureBase", kept: Predictions) -> None:
     ends = [float(finite.min()), float(finite.max())]
     axes.plot(ends, ends, color=color("muted"), linewidth=1.0, linestyle=(0, (5, 3)))
     axes.set_xlabel("true", labelpad=2)
-    heading(axes, f"predicted; R² {kept.r2:.3f}".replace("-", "−"), role="ink", size=10.5)
+    heading(axes, f"predicted; R² {kept.r2:.3f}".replace("-", "−"), role="ink")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.figures.axes import heading
-from grokscope.figures.style import color
+from grokscope.figures.style import SMALL, color
 from grokscope.report.draw.curve_frame import Frame
 from grokscope.report.read.curves import Panel
 from grokscope.report.read.glossary import word
@@ -54,10 +54,10 @@ def draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
     axes.set_ylim(max(len(readings), 1) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)
     pitch = frame.strip / max(len(readings), 1)
-    if pitch >= 8.5:
+    if pitch >= 10:
         seeds = ["" if r.subject.seed is None else str(r.subject.seed) for r in readings]
         axes.set_yticks(range(len(readings)), seeds)
-        axes.tick_params(axis="y", labelsize=9.5)
+        axes.tick_params(axis="y", labelsize=SMALL)
     else:
         axes.set_yticks([])
     size = float(np.clip(pitch * 0.55, 1.6, 6))
@@ -73,7 +73,7 @@ def draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
 
 def _say_nothing_was_evaluated(axes: "Axes", row: int, reading: Reading) -> None:
     shade = color(word(reading.outcome).role)
-    axes.text(0.5, row, f"{reading.outcome}: no evaluations", transform=axes.get_yaxis_transform(), fontsize=9.5,
+    axes.text(0.5, row, f"{reading.outcome}: no evaluations", transform=axes.get_yaxis_transform(), fontsize=SMALL,
               ha="center", va="center", color=shade)  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Axes stacked over one step axis: several measured things of one group of runs, to be read together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM = 380.0, 44.0, 76.0, 20.0, 26.0, 38.0
+WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM = 358.0, 46.0, 84.0, 22.0, 28.0, 40.0
 RANGE = 1e7
 """A log axis shows at most so many times its highest value's fraction: what is smaller lies at its edge."""
 
@@ -44,6 +45,22 @@ class Part:
     """Horizontal reference lines with their words."""
     marks: Sequence[float] = field(default=())
     """Steps marked by a triangle on top: spikes of the train loss."""
+    limits: tuple[float, float] | None = None
+    """Of the upright axis; by default what its own curves take."""
+
+
+def alike(stacks: Mapping[str, Sequence[Part]]) -> dict[str, list[Part]]:
+    """The stacks of several groups with one upright axis for each thing that is measured: parts of one title are read
+    against each other."""
+    every = list(chain.from_iterable(stacks.values()))
+    limits = {title: _around([p for p in every if p.title == title]) for title in {p.title for p in every}}
+    return {name: [replace(part, limits=limits[part.title]) for part in parts] for name, parts in stacks.items()}
+
+
+def _around(parts: Sequence[Part]) -> tuple[float, float]:
+    limits = [_limits(part) for part in parts]
+    low, high = min(low for low, _ in limits), max(high for _, high in limits)
+    return (max(low, high / RANGE) if parts[0].log else low), high
 
 
 def stack_height(parts: Sequence[Part]) -> float:
@@ -59,7 +76,7 @@ def draw_stack(figure: "FigureBase", parts: Sequence[Part], axis: StepAxis) -> N
 
 
 def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
-    limits = _limits(part)
+    limits = part.limits or _limits(part)
     if part.log:
         axes.set_yscale("log")
     axes.set_ylim(*limits)
@@ -76,8 +93,8 @@ def _draw_part(axes: "Axes", part: Part, axis: StepAxis) -> None:
         tops = np.full(len(part.marks), limits[1])
         axes.plot(part.marks, tops, "v", color=color("ungrokked"), markersize=4, clip_on=False, alpha=0.8)
     dress_y(axes, part.log)
-    margin_labels(axes, [(float(np.clip(v, *limits)), w, role) for v, w, role in labels if w], size=9.5, gap=11)
-    heading(axes, part.title + (", log scale" if part.log else ""), role="ink", size=10)
+    margin_labels(axes, [(float(np.clip(v, *limits)), w, role) for v, w, role in labels if w])
+    heading(axes, part.title + (", log scale" if part.log else ""), role="ink")
 
 
 def _draw_line(axes: "Axes", line: Line, axis: StepAxis, limits: tuple[float, float]) -> None:

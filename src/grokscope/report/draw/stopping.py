@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.figures.axes import axes_rows, heading, ruled
-from grokscope.figures.style import color, group_color, group_dash
+from grokscope.figures.style import SMALL, color, group_color, group_dash
 from grokscope.results.milestones import Step
 from grokscope.results.stopping import RuleResult
 from grokscope.vocabulary.text import short
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 380.0, 240.0
+SIZE = WIDTH, HEIGHT = 358.0, 240.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 16.0, 22.0, 46.0
 APART = 0.1
 """Between the columns at one patience, as a share of the distance to the next patience."""
@@ -46,7 +46,7 @@ def draw_stopping(figure: "FigureBase", rules: Sequence[RuleResult], columns: Se
     places = [float(len(waits) + i) for i in range(len(after))]
     _draw(axes, places, [of_threshold[a] for a in after], of, color("ink"), marker="D", linestyle="none")
     _dress(axes, waits, after)
-    heading(axes, TITLES[of], role="ink", size=11)
+    heading(axes, TITLES[of], role="ink")
 
 
 def _draw(
@@ -71,7 +71,7 @@ def _dress(axes: "Axes", waits: Sequence[Step], after: Sequence[Step]) -> None:
     for place, text in ends:
         axes.annotate(
             text, (place, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -32), textcoords="offset points",
-            color=color("muted"), fontsize=10, ha="center", annotation_clip=False,
+            color=color("muted"), fontsize=SMALL, ha="center", annotation_clip=False,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import color, group_color, group_dash
+from grokscope.figures.style import SMALL, color, group_color, group_dash
 from grokscope.report.draw.axis import Scale, StepAxis
 from grokscope.report.read.survival import Arm
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 400.0, 70.0, 62.0, 20.0, 160.0, 54.0, 14.0
+WIDTH, LEFT, RIGHT, TOP, PLOT, FOOT, ROW = 358.0, 52.0, 62.0, 22.0, 160.0, 56.0, 15.0
 NAMED, NAME = 6, 10
 """Curves carry their names when so few groups have so short names; the legend has them in any case."""
 APART = 6.0
 """Points by which the last of the curves is drawn above its place, so that curves that coincide stay distinct."""
-BELOW = -52.0
+BELOW = -54.0
 """Points from the axes' lower edge to the first row of the table of runs at risk."""
 
 
@@ -50,10 +50,10 @@ def draw_survival(figure: "FigureBase", arms: Mapping[int, Arm], axis: StepAxis,
             _draw_arm(axes, i, arm, axis, above=APART * row / max(1, len(arms) - 1))
     if len(arms) <= NAMED and all(len(arm.group) <= NAME for arm in arms.values()):
         ends = [(i, a.group, 1 - float(a.estimate.survival[-1])) for i, a in arms.items() if a.estimate is not None]
-        margin_labels(axes, [(end, name, f"group-{i % 8 + 1}") for i, name, end in ends], size=10)
+        margin_labels(axes, [(end, name, f"group-{i % 8 + 1}") for i, name, end in ends])
     name = f"{axis.unit}s from fit to generalization" if what == "delay" else axis.unit
     axes.set_xlabel(f"{name} (log scale)" if axis.scale == "log" else name, labelpad=2)
-    heading(axes, "share of runs that have generalized", role="ink", size=11)
+    heading(axes, "share of runs that have generalized", role="ink")
     _risk_table(axes, arms, axis)
 
 
@@ -98,7 +98,7 @@ def _under(
     frame = "axes fraction" if at is None else axes.get_xaxis_transform()
     axes.annotate(
         text, (at or 0, 0), xycoords=frame, xytext=(x, BELOW - ROW * row), textcoords="offset points", ha=align,
-        fontsize=9.5, color=color(role), annotation_clip=False,
+        fontsize=SMALL, color=color(role), annotation_clip=False,
     )  # fmt: skip
 
 

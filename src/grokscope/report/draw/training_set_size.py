@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 380.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 80.0, 22.0, 40.0
+SIZE = WIDTH, HEIGHT = 358.0, 230.0
+LEFT, RIGHT, TOP, BOTTOM = 42.0, 88.0, 22.0, 40.0
 
 
 def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> None:
@@ -39,10 +39,10 @@ def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], na
         labels.append((base, f"trivial {base:.2f}", "muted"))
     for curve in curves:
         _draw_curve(axes, curve, names.index(curve.name), len(names))
-    margin_labels(axes, labels, size=9.5)
+    margin_labels(axes, labels)
     axes.set_xlabel("n_train, examples (log scale)", labelpad=2)
     stamp = f"; peaks: {oracle_label(split)}" if is_reported(split) else ""
-    heading(axes, f"accuracy on {split}{stamp}", role="ink", size=11)
+    heading(axes, f"accuracy on {split}{stamp}", role="ink")
 
 
 def _draw_curve(axes: "Axes", curve: SizeCurve, index: int, of: int) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from grokscope.report.read.judged_run import Reading
+from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.report.read.material import Material
+from grokscope.report.read.matrix import fits
 from grokscope.report.read.summary import headline, stands, summarize
-from grokscope.report.read.survival import Arm, arms, median_words
+from grokscope.report.read.survival import arms, median_words
 from grokscope.report.read.tables import expectation_rows, expectation_verdict
 from grokscope.results.factorial import Response, design_of
 from grokscope.results.hypothesis import HypothesisResult, results_of
@@ -101,8 +102,8 @@ def _of_response(response: Response) -> str:
 
 
 def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
-    """Median T_gen of each group that has one with its interval, or how many runs reached it at all with the exact
-    interval of the share."""
+    """Median T_gen with its interval, of several groups where no tiles stand beside theirs; or how many runs reached it
+    at all with the exact interval of the share."""
     judged = [arm for arm in arms(groups, "T_gen") if len(arm.times)]
     runs, reached = sum(len(arm.times) for arm in judged), sum(arm.times.events for arm in judged)
     if runs < 2:
@@ -110,16 +111,19 @@ def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
     if not reached:
         pooled = ", groups pooled" if len(judged) > 1 else ""
         return [f"The threshold was reached in 0 of {runs:,} runs{pooled} ({_share(reached, runs)})."]
-    if len(judged) > NAMED:
+    if len(judged) > NAMED or (len(judged) > 1 and fits(groups)):
         return []
-    word = "Median T_gen of" if len(judged) > 1 else "Median T_gen:"
-    return [f"{word} {'; '.join(_median(arm, len(judged) > 1) for arm in judged)}."]
-
-
-def _median(arm: Arm, named: bool) -> str:
-    middle, interval = median_words(arm.estimate)
-    name = f"{arm.group}: " if named else ""  # names end in numbers: decay 1
-    return f"{name}{middle} ({interval})"
+    unit = f"{unit_of(list(chain.from_iterable(groups.values())))}s"
+    words = [(arm.group, *median_words(arm.estimate)) for arm in judged]
+    if len(words) == 1:
+        return [f"Median T_gen: {words[0][1]} {unit} ({words[0][2]})."]
+    intervals = {interval for _, _, interval in words}
+    if len(intervals) == 1:
+        medians = "; ".join(f"{name}: {middle}" for name, middle, _ in words)  # names end in numbers: decay 1
+        return [f"Median T_gen in {unit}, of {medians} ({intervals.pop()})."]
+    return [
+        f"Median T_gen in {unit}, of {'; '.join(f'{name}: {middle} ({spread})' for name, middle, spread in words)}."
+    ]
 
 
 def _share(count: int, of: int) -> str:

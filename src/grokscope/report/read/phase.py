@@ -63,8 +63,8 @@ def maps_of(diagram: PhaseDiagram) -> list[Map]:
     return [*shown, "value"] if diagram.value else shown
 
 
-def map_title(diagram: PhaseDiagram, what: Map) -> str:
-    """What a map shows."""
+def map_title(diagram: PhaseDiagram, what: Map, unit: str = "step") -> str:
+    """What a map shows; `unit` is that of the runs' times."""
     if what == "best":
         stamp = f", {oracle_label(diagram.split)}" if is_reported(diagram.split) else ""
         return f"Best score on {diagram.split or 'held-out'}{stamp}"
@@ -72,7 +72,8 @@ def map_title(diagram: PhaseDiagram, what: Map) -> str:
         return f"Score at the end on {diagram.split or 'held-out'}"
     if what == "value":
         return diagram.value[:1].upper() + diagram.value[1:]
-    return {"verdicts": "Verdicts", "delay": "Median delay, T_gen - T_fit", "T_gen": "Median T_gen"}[what]
+    times = {"delay": f"Median delay, T_gen − T_fit, in {unit}s", "T_gen": f"Median T_gen, in {unit}s"}
+    return times.get(what, "Verdicts")
 
 
 def words_of(diagram: PhaseDiagram, what: Map, panel: str | None) -> list[CellWords]:

@@ -1,13 +1,17 @@
 """What it cost to generalize, in steps, operations and time: a step of one method may cost many of another."""
 
+from collections.abc import Sequence
+
 from grokscope.report.read.cost import GroupCost, costs
+from grokscope.report.read.judged_run import unit_of
 from grokscope.report.read.material import Material
 from grokscope.report.read.survival import arms
 from grokscope.report.sections.blocks import Group, Head, Row, Section, Table, Value, Words
 from grokscope.vocabulary.text import number, steps
 
 PLACE = 41.0
-HEADS = ("Steps", "Operations of a step", "Operations", "Milliseconds of a step", "Seconds")
+UNITS = ((1e12, "trillions"), (1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
+"""Of operations: a table whose numbers have twelve digits is not read."""
 
 
 def section(material: Material) -> Section | None:
@@ -15,7 +19,12 @@ def section(material: Material) -> Section | None:
     rows = costs(groups, arms(groups, "T_gen"))
     if not rows:
         return None
-    heads = [Head("Group", number=False), Head("Runs"), *map(Head, HEADS)]
+    each, whole = _unit([row.flops_per_step for row in rows]), _unit([row.flops for row in rows])
+    words = (
+        f"T_gen ({unit_of(material.lead)}s)", _named("Operations of a step", each), _named("Operations", whole),
+        "Time of a step (ms)", "Time (s)",
+    )  # fmt: skip
+    heads = [Head("Group", number=False), Head("Runs"), *map(Head, words)]
     return Section(
         "cost",
         "Cost",
@@ -28,18 +37,28 @@ def section(material: Material) -> Section | None:
                 "only where machine, load and cadences were alike. > where fewer than half of the runs generalized: it "
                 "would cost at least so much."
             ),
-            Table("Cost by group", heads, [Group("", [_row(row) for row in rows])]),
+            Table("Cost by group", heads, [Group("", [_row(row, each[0], whole[0]) for row in rows])]),
         ],
     )
 
 
-def _row(row: GroupCost) -> Row:
+def _unit(counts: Sequence[float | None]) -> tuple[float, str]:
+    """The largest unit in which the smallest count is 1 or more."""
+    least = min((count for count in counts if count), default=1.0)
+    return next(((unit, name) for unit, name in UNITS if least >= unit), (1.0, ""))
+
+
+def _named(words: str, unit: tuple[float, str]) -> str:
+    return f"{words} ({unit[1]})" if unit[1] else words
+
+
+def _row(row: GroupCost, each: float, whole: float) -> Row:
     more = "" if row.arrived else "> "
     cells = [
         Value(f"{row.runs:,}", sort=row.runs),
         _value(row.steps, more, steps(row.steps) if row.steps is not None else ""),
-        _value(row.flops_per_step),
-        _value(row.flops, more),
+        _value(None if row.flops_per_step is None else row.flops_per_step / each),
+        _value(None if row.flops is None else row.flops / whole, more),
         _value(None if row.seconds_per_step is None else 1000 * row.seconds_per_step),
         _value(row.seconds, more),
     ]

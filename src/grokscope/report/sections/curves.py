@@ -11,6 +11,7 @@ from grokscope.report.read.bands import SMALL
 from grokscope.report.read.curves import VISIBLE, Panel, make_panel
 from grokscope.report.read.judged_run import unit_of
 from grokscope.report.read.material import Material
+from grokscope.report.read.matrix import PANELS
 from grokscope.report.read.summary import counts
 from grokscope.report.read.words import spoken_curves, tally
 from grokscope.report.sections import blocks
@@ -19,8 +20,6 @@ from grokscope.report.sections.figure_data import bands_rows, group_sample
 from grokscope.vocabulary.text import brief, listed, plural, steps
 
 PLACE = 20.0
-PANELS = 12
-"""Up to this many groups each get a panel of their own; more are drawn as one map, a row per group."""
 SMALL_PANELS = 48
 """Above PANELS and up to this many groups, small panels (median and band only) stand beneath the map."""
 NAMED = 24

@@ -6,7 +6,6 @@ from itertools import chain
 
 from grokscope.figures.dissection import (
     ERASURE,
-    KEY,
     NEURONS,
     PROBES,
     STEERING,
@@ -114,28 +113,30 @@ def _batteries(dissected: Mapping[str, Dissections]) -> list[Block]:
 
 def _battery(battery: Battery, dissected: Mapping[str, Dissections]) -> list[Block]:
     """The figures of one battery, one panel for each group; and why it is silent, where the whole dissection is not."""
-    panels: list[Panel] = []
+    speaking: dict[str, list[Dissected]] = {}
     silent: list[Block] = []
     for group, dissections in dissected.items():
         parts = [(d, part) for d in dissections.main if (part := battery.picture.part(d)) is not None]
-        speaking = [d for d, part in parts if not part.cannot_tell]
+        speaking[group] = [d for d, part in parts if not part.cannot_tell]
         reasons = [part.cannot_tell for d, part in parts if part.cannot_tell and part.cannot_tell != d.at_chance]
-        if speaking and battery.picture.axes(speaking):
-            panels.append(_panel(battery, group, speaking))
         if reasons:
             silent.append(Words(f"{battery.picture.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
-    if not panels:
+    shown = {group: runs for group, runs in speaking.items() if runs and battery.picture.axes(runs)}
+    if not shown:
         return silent
-    plots = Plots(battery.picture.name, panels, KEY, caption=f"{battery.picture.title}. {battery.words}")
+    panels = [_panel(battery, group, runs, list(shown.values())) for group, runs in shown.items()]
+    key = battery.picture.key(list(chain.from_iterable(shown.values())))
+    plots = Plots(battery.picture.name, panels, key, caption=f"{battery.picture.title}. {battery.words}")
     return [*silent, Words(battery.picture.title, "h3"), Words(battery.words), plots]
 
 
-def _panel(battery: Battery, group: str, runs: Sequence[Dissected]) -> Panel:
+def _panel(battery: Battery, group: str, runs: Sequence[Dissected], groups: Sequence[Sequence[Dissected]]) -> Panel:
+    """One group's, on the upright axes of all."""
     note = f"{plural(len(runs), 'run')}{', selected by an oracle' if any(d.oracle for d in runs) else ''}."
     alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.in_words, runs))}."
     draw, size = battery.picture.draw, battery.picture.size(runs)
     return Panel(
-        lambda figure, _: draw(figure, runs),
+        lambda figure, _: draw(figure, runs, groups),
         size,
         alt,
         group,

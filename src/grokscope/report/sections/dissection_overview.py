@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from grokscope.figures.checkpoint_view import hardest
-from grokscope.figures.dissection import KEY, WIDTH, draw_along, height, steering_rows
+from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, WIDTH, draw_along, height, steering_rows
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, layers_in_words
 from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
@@ -189,10 +189,10 @@ def along_blocks(groups: Groups) -> list[Block]:
     return [
         Words("Along the training", "h3"),
         Words(said),
-        Plots("along", over, KEY, caption=said),
+        Plots("along", over, ALONG_KEY, caption=said),
         Words("Layer by checkpoint", "h3"),
         Words(cells),
-        Plots("layers", maps, KEY[:2], caption=f"What probes read, layer by checkpoint. {cells}"),
+        Plots("layers", maps, LAYERS_KEY, caption=f"What probes read, layer by checkpoint. {cells}"),
     ]
 
 

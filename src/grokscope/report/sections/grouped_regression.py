@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.figures.keys import Entry
 from grokscope.report.draw.axis import Scale, step_axis
 from grokscope.report.draw.predictions import SIZE, draw_scatter
-from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, alike, draw_stack, stack_height
 from grokscope.report.read.bands import values_band
 from grokscope.report.read.grouped_regression import Grouped, group_name, grouped, lowest, predictions
 from grokscope.report.read.material import Material
@@ -75,7 +75,8 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
 
 
 def _curves(groups: Runs, split: str) -> list[Block]:
-    panels = [_panel(name, runs, groups, split) for name, runs in groups.items()]
+    stacks = alike({name: _parts(runs, split) for name, runs in groups.items()})
+    panels = [_panel(name, parts, groups) for name, parts in stacks.items()]
     codes = any(r.largest_m for r in chain.from_iterable(groups.values()))
     key = [e for e in KEY if codes or "n − k" not in e.words]
     return [
@@ -87,8 +88,8 @@ def _curves(groups: Runs, split: str) -> list[Block]:
     ]  # fmt: skip
 
 
-def _panel(name: str, runs: Sequence[Grouped], groups: Runs, split: str) -> Panel:
-    parts = _parts(runs, split)
+def _panel(name: str, parts: Sequence[Part], groups: Runs) -> Panel:
+    runs = groups[name]
     every = list(chain.from_iterable(groups.values()))
     unit = "epoch" if all("epoch" in r.metrics for r in every) else "step"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.figures.keys import Entry
-from grokscope.report.draw.stacked_axes import Line, Part
+from grokscope.report.draw.stacked_axes import Line, Part, alike
 from grokscope.report.read.bands import column_band, values_band
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
@@ -47,12 +47,11 @@ def irm_columns(groups: Groups) -> set[str]:
 
 def irm_blocks(material: Material, groups: Groups) -> list[Block]:
     panels, tables, titles = [], [], set()
-    for name, members in groups.items():
-        parts = _parts(members)
-        penalties = {p.title for p in parts} & {U, PLAIN}
-        if not penalties:
-            continue
-        titles |= penalties
+    logged = {name: _parts(members) for name, members in groups.items()}
+    logged = {name: parts for name, parts in logged.items() if {p.title for p in parts} & {U, PLAIN}}
+    for name, parts in alike(logged).items():
+        members = groups[name]
+        titles |= {p.title for p in parts} & {U, PLAIN}
         described = "; ".join(f"{p.title}: {ends(p.lines)}" for p in parts)
         panels.append(stack_panel(parts, material, members, name, f"{name}. {described}"))
         tables.append(Group(name, [_row(members, split) for split in SPLITS if _logged(members, split)]))

@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.figures.keys import Entry, group_key
 from grokscope.report.draw.axis import Scale, curve_axis, step_axis
 from grokscope.report.draw.measured_columns import LEFT, RIGHT, SIZE, draw_column
-from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, draw_stack, stack_height
+from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, alike, draw_stack, stack_height
 from grokscope.report.read.bands import Band, column_band
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.report.read.material import Material
@@ -46,12 +46,14 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
     panels, rows = [], []
     logged = {c: look for c, look in NORMS.items() if any(has(m, c) for m in groups.values())}
     graded = gradient_columns(groups)
+    stacks: dict[str, list[Part]] = {}
     for name, members in groups.items():
         parts = [_norms("weight norm, L2", members, {c: c for c in logged}, 150)]
         parts += [_norms("gradient norm, L2", members, {c: f"grad_{c}" for c in logged if f"grad_{c}" in graded}, 110)]
-        parts = [p for p in parts if p.lines]
-        if not parts:
-            continue
+        if drawn := [p for p in parts if p.lines]:
+            stacks[name] = drawn
+    for name, parts in alike(stacks).items():
+        members = groups[name]
         described = "; ".join(f"{p.title} by parameter group: {ends(p.lines)}" for p in parts)
         panels.append(stack_panel(parts, material, members, name, f"{name}: {described}"))
         rows.append(Row(name, [_growth(members, column) for column in logged]))

@@ -67,7 +67,7 @@ def section(material: Material) -> Section | None:
     phase = Phase.from_dict(raw, "$.phase")
     blocks: list[Block] = []
     if phase.diagram is not None:
-        blocks += diagram_blocks(phase.diagram)
+        blocks += diagram_blocks(phase.diagram, unit_of(material.lead))
     if phase.pareto is not None:
         if blocks:
             blocks.append(Words("Soonest against best", "h3"))
@@ -100,17 +100,20 @@ def _link(kind: str, text: str) -> str:
 # -- the diagram ------------------------------------------------------------------------------------------------------
 
 
-def diagram_blocks(diagram: PhaseDiagram) -> list[Block]:
+def diagram_blocks(diagram: PhaseDiagram, unit: str = "step") -> list[Block]:
     """What the map shows in a sentence, the maps, and every cell in a table."""
     blocks: list[Block] = [Words(summary_of(diagram), "lead"), Words(_how_to_read(diagram))]
     if diagram.panels is None:
-        blocks.append(_plots(diagram, "maps", [(what, None, map_title(diagram, what)) for what in maps_of(diagram)]))
+        shown: list[tuple[Map, str | None, str]] = [
+            (what, None, map_title(diagram, what, unit)) for what in maps_of(diagram)
+        ]
+        blocks.append(_plots(diagram, "maps", shown, unit))
     else:
         for what in maps_of(diagram):
-            blocks += [Words(map_title(diagram, what), "h3"), _panels_of(diagram, diagram.panels, what)]
+            blocks += [Words(map_title(diagram, what, unit), "h3"), _panels_of(diagram, diagram.panels, what, unit)]
     if diagram.notes:
         blocks.append(Bullets([f"{note[0].upper()}{note[1:]}." for note in diagram.notes]))
-    return [*blocks, _cell_table(diagram)]
+    return [*blocks, _cell_table(diagram, unit)]
 
 
 def summary_of(diagram: PhaseDiagram) -> str:
@@ -131,7 +134,7 @@ def summary_of(diagram: PhaseDiagram) -> str:
 def _how_to_read(diagram: PhaseDiagram) -> Text:
     """What words, shades, hatches and marks mean."""
     subject = "The two settings that vary. " if diagram.automatic else ""
-    time = "delay, T_gen - T_fit" if diagram.time == "delay" else "T_gen"
+    time = "delay, T_gen − T_fit," if diagram.time == "delay" else "T_gen"
     return (
         f"{subject}A cell holds the runs that differ by their seed alone. Verdicts: that of more than half of the "
         "judged runs, with its count, and what the others are; the bar along the lower edge divides as they do. "
@@ -143,9 +146,9 @@ def _how_to_read(diagram: PhaseDiagram) -> Text:
     )
 
 
-def _caption(diagram: PhaseDiagram, what: Map) -> str:
+def _caption(diagram: PhaseDiagram, what: Map, unit: str) -> str:
     """What a file with these maps shows, for a paper."""
-    title = "Phase diagram" if diagram.panels is None else map_title(diagram, what)
+    title = "Phase diagram" if diagram.panels is None else map_title(diagram, what, unit)
     lacking = "Dashed frames and ▲: fewer judged runs than planned or asked for, or failed ones."
     return (
         f"{title} over {diagram.x.title} and {diagram.y.title}, held out: {diagram.split}. {summary_of(diagram)} "
@@ -153,22 +156,23 @@ def _caption(diagram: PhaseDiagram, what: Map) -> str:
     )
 
 
-def _plots(diagram: PhaseDiagram, slug: str, shown: Sequence[tuple[Map, str | None, str]]) -> Plots:
+def _plots(diagram: PhaseDiagram, slug: str, shown: Sequence[tuple[Map, str | None, str]], unit: str) -> Plots:
     width = map_size(diagram)[0]
-    panels = [_panel(diagram, what, panel, name) for what, panel, name in shown]
+    panels = [_panel(diagram, what, panel, name, unit) for what, panel, name in shown]
     style = "wide" if width <= SIDE_BY_SIDE else "map"
     columns = 2 if width <= SHEET else 1
-    return Plots(slug, panels, _codes(diagram, shown), style, columns, caption=_caption(diagram, shown[0][0]))
+    return Plots(slug, panels, _codes(diagram, shown), style, columns, caption=_caption(diagram, shown[0][0], unit))
 
 
-def _panels_of(diagram: PhaseDiagram, panels: PhaseAxis, what: Map) -> Plots:
+def _panels_of(diagram: PhaseDiagram, panels: PhaseAxis, what: Map, unit: str) -> Plots:
     """One map for each value of the third setting."""
-    return _plots(diagram, what, [(what, label, f"{panels.name} {label}") for label in panels.labels])
+    return _plots(diagram, what, [(what, label, f"{panels.name} {label}") for label in panels.labels], unit)
 
 
-def _panel(diagram: PhaseDiagram, what: Map, panel: str | None, name: str) -> Panel:
+def _panel(diagram: PhaseDiagram, what: Map, panel: str | None, name: str, unit: str) -> Panel:
     words = words_of(diagram, what, panel)
-    alt = f"{map_title(diagram, what)} over {diagram.x.name} and {diagram.y.name}. {'; '.join(w.said for w in words)}."
+    over = f"{map_title(diagram, what, unit)} over {diagram.x.name} and {diagram.y.name}"
+    alt = f"{over}. {'; '.join(w.said for w in words)}."
     titles = {cell_id(what, i): w.said for i, w in enumerate(words)}
     return Panel(
         lambda figure, _: draw_map(figure, diagram, what, panel),
@@ -192,8 +196,9 @@ def _codes(diagram: PhaseDiagram, shown: Sequence[tuple[Map, str | None, str]]) 
     return [*entries, *(Entry(f"{sign}: {said}", "none", band=True) for sign, said in SIGNS.items() if sign in codes)]
 
 
-def _cell_table(diagram: PhaseDiagram) -> Table:
-    number_heads = ["Planned", "Judged", "Verdicts", "T_fit", "T_gen", "Delay", "Best", "End"]
+def _cell_table(diagram: PhaseDiagram, unit: str) -> Table:
+    times = [f"{name} ({unit}s)" for name in ("T_fit", "T_gen", "Delay")]
+    number_heads = ["Planned", "Judged", "Verdicts", *times, "Best", "End"]
     heads = [_axes_words(diagram), *number_heads, *([diagram.value] if diagram.value else []), "Lacks"]
     planned = [cell for cell in diagram.cells if cell.planned]
     rows = [Row(_cell_name(diagram, cell), _cell_values(diagram, cell)) for cell in planned]
@@ -261,14 +266,14 @@ def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
     key = [
         Entry("regime in the Pareto set, joined", "group-1", marker="o"),
         Entry("other regime; small: single runs", "group-8", marker="o", filled=False),
-        Entry("not reached by then", "group-8", marker=">", filled=False),
+        Entry("T_gen not reached by then; named at the right", "group-8", marker=">", filled=False),
     ]
     rows = [_point_row(point, letters(pareto)) for point in sorted(pareto.groups, key=lambda p: (p.censored, p.at))]
-    heads = ["Regime", "Runs", "T_gen", "Best", "Pareto set"]
+    heads = ["Regime", "Runs", f"T_gen ({unit}s)", "Best", "Pareto set"]
     return [
         Words(pareto_sentence(pareto), "lead"),
         Words(RULE),
-        Plots("pareto", [panel], key, "wide", 1, caption=f"{pareto_sentence(pareto)} {RULE}"),
+        Plots("pareto", [panel], key, "map", 1, caption=f"{pareto_sentence(pareto)} {RULE}"),
         Table("Regimes", heads, [Group("", rows)], folded=len(rows) > NAMED),
     ]
 

@@ -72,9 +72,17 @@ def _differences(groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
     keys, values = group_differences(groups)
     if not keys or len(values) < 2:
         return []
-    heads = [Head(Code(key), number=False) for key in keys]
-    rows = [Row(group, [Value(settings[k], number=False) for k in keys]) for group, settings in values.items()]
-    table = Table("Differences between groups", ["Group", *heads], [Group("", rows)])
+    if len(keys) > len(values):  # the longer side goes down: a page is higher than it is wide
+        heads, rows = (
+            ["Setting", *(Head(group, number=False) for group in values)],
+            [Row(Code(k), [Value(settings[k], number=False) for settings in values.values()]) for k in keys],
+        )
+    else:
+        heads, rows = (
+            ["Group", *(Head(Code(key), number=False) for key in keys)],
+            [Row(group, [Value(settings[k], number=False) for k in keys]) for group, settings in values.items()],
+        )
+    table = Table("Differences between groups", heads, [Group("", rows)])
     return [Words("What sets the groups apart", "h3"), table]
 
 

@@ -58,7 +58,7 @@ def section(material: Material) -> Section:
             f"that equal ones stay distinct.{_left_out(times)}"
         ),
         *_plots(material, times, delays),
-        _table(arm_rows(times, delays)),
+        *_table(arm_rows(times, delays), unit_of(material.lead)),
         *_comparisons(pair_rows(tests)),
     ]
     if note := _note(times, tests):
@@ -119,25 +119,31 @@ def _not_at_risk(what: str, arms: Sequence[Arm]) -> str:
     return f"Not at risk ({why}): {listed(missing)}."
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], unit: str) -> list[Block]:
+    """Group by group; what all intervals say, and a note that several groups share, stand once beneath."""
     heads = [
-        Head("Group", number=False), Head("Runs"), Head("Reached"), Head(["Median ", Symbol("T", "gen")]),
-        Head("Median delay"), Head("Note", number=False),
+        Head("Group", number=False), Head("Runs"), Head("Reached"),
+        Head(["Median ", Symbol("T", "gen"), f" ({unit}s)"]), Head(f"Median delay ({unit}s)"),
     ]  # fmt: skip
-    body = [
-        Row(
-            row["group"],
-            [
-                Value(f"{row['n']:,}", sort=row["n"]),
-                Value(f"{row['events']:,}", sort=row["events"]),
-                Value(*row["gen"]),
-                Value(*row["delay"]),
-                Value(row["notes"], number=False),
-            ],
-        )
-        for row in rows
-    ]
-    return Table("Times by group", heads, [Group("", body)])
+    intervals = {row[what][1] for row in rows for what in ("gen", "delay") if row[what][1]}
+    shared = intervals.pop() if len(intervals) == 1 and len(rows) > 1 else ""
+    notes = [note for note in dict.fromkeys(row["notes"] for row in rows) if note]
+    numbered = len(notes) < sum(bool(row["notes"]) for row in rows)
+    if notes:
+        heads.append(Head("Note", number=False))
+    body = [_time_row(row, bool(shared), notes, numbered) for row in rows]
+    under = [f"The interval of each median, {shared}."] if shared else []
+    under += [f"({i}) {note}." for i, note in enumerate(notes, 1)] if numbered else []
+    return [Table("Times by group", heads, [Group("", body)]), *map(Words, under)]
+
+
+def _time_row(row: Mapping[str, Any], shared: bool, notes: Sequence[str], numbered: bool) -> Row:
+    cells = [Value(f"{row['n']:,}", sort=row["n"]), Value(f"{row['events']:,}", sort=row["events"])]
+    cells += [Value(row[what][0], "" if shared else row[what][1]) for what in ("gen", "delay")]
+    if notes:
+        note = f"({notes.index(row['notes']) + 1})" if numbered and row["notes"] else row["notes"]
+        cells.append(Value(note, number=False))
+    return Row(row["group"], cells)
 
 
 def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[Block]:

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.figures.keys import group_key
+from grokscope.figures.keys import Entry, group_key
+from grokscope.figures.style import DASHES
 from grokscope.report.draw.axis import Scale, curve_axis
 from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
+from grokscope.report.draw.small_multiples import SIZE as MULTIPLE_SIZE
+from grokscope.report.draw.small_multiples import Multiple, draw_multiple, shared_limits
 from grokscope.report.read.bands import Band, group_band
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
@@ -18,14 +21,20 @@ from grokscope.report.sections.figure_data import Rows, bands_rows, bands_sample
 from grokscope.vocabulary.splits import is_reported
 from grokscope.vocabulary.text import number
 
+FRAME = 4
+"""Up to this many groups share a frame; the curves of more, noisy as they are, would hide each other."""
+MULTIPLES = 24
+"""So many groups have a small panel; the others are in the tables and the data."""
 NORM_AND_RANK = {"norm_total": "weight norm, L2", "rank_effective": "effective rank of the pooled features"}
 
 
 def trajectory_blocks(
     material: Material, groups: Mapping[str, Sequence[Reading]], splits: Sequence[str]
 ) -> list[Block]:
-    """One frame for each unseen environment."""
+    """One frame for each unseen environment; of more than a few groups a small panel each."""
     logged = {split: {name: _curves(members, split) for name, members in groups.items()} for split in splits}
+    if sum(any(runs[name] for runs in logged.values()) for name in groups) > FRAME:
+        return _multiples(material, logged, _drawn(groups, logged, MULTIPLES))
     drawn = _drawn(groups, logged)
     panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split)) is not None]
     if not panels:
@@ -34,6 +43,69 @@ def trajectory_blocks(
     key = group_key(list(material.groups()), drawn)
     plots = Plots("trajectories", panels, key, wide(panels), 2, "ood_trajectories", caption=what)
     return [Words("Over the training", "h3"), Words(what), plots]
+
+
+def _multiples(
+    material: Material, logged: Mapping[str, Mapping[str, dict[str, Curve]]], drawn: Sequence[str]
+) -> list[Block]:
+    """A panel for each group, with a line for each unseen environment, on shared axes."""
+    splits = [split for split, runs in logged.items() if any(runs[name] for name in drawn)]
+    bands = {name: _bands({split: logged[split][name] for split in splits}) for name in drawn}
+    levels = sorted({r.trivial for split in splits for r in material.readings[split] if r.trivial is not None})
+    multiples = {
+        name: Multiple(
+            {split: list(logged[split][name].values()) for split in splits},
+            {split: (band.step, band.median) for split, band in bands[name].items()},
+            levels,
+        )
+        for name in drawn
+    }
+    limits = shared_limits(list(multiples.values()))
+    panels = [_multiple(material, name, multiples[name], bands[name], splits, limits) for name in drawn]
+    every = len(next(iter(logged.values())))
+    few = f" Of {every:,} groups the first {MULTIPLES} with data are drawn." if every > MULTIPLES else ""
+    what = (
+        "Accuracy on environments that training never saw, a panel for each group on the same axes: every run thin, "
+        f"the median thick.{few}"
+    )
+    key = [
+        Entry(f"{split}{', only reported' if is_reported(split) else ''}", f"held-{i % 4 + 1}", _dash(i))
+        for i, split in enumerate(splits)
+    ]
+    key += [Entry("trivial predictor", "muted", (0.5, 1.25), 1.5)] if levels else []
+    plots = Plots("trajectories", panels, key, "small", 4, "ood_trajectories", caption=what)
+    return [Words("Over the training", "h3"), Words(what), plots]
+
+
+def _dash(i: int) -> tuple[float, ...]:
+    dash = DASHES[i % len(DASHES)]
+    return () if dash == "solid" else dash[1]
+
+
+def _bands(curves: Mapping[str, dict[str, Curve]]) -> dict[str, Band]:
+    """Split -> median over the group's runs."""
+    return {split: b for split, runs in curves.items() if (b := group_band(list(runs.values()))) is not None}
+
+
+def _multiple(
+    material: Material,
+    name: str,
+    shown: Multiple,
+    bands: Mapping[str, Band],
+    splits: Sequence[str],
+    limits: tuple[float, float],
+) -> Panel:
+    def draw(figure: Any, scale: Scale) -> None:
+        draw_multiple(figure, shown, splits, curve_axis(material.lead, scale), limits)
+
+    return Panel(
+        draw,
+        MULTIPLE_SIZE,
+        _ends_in_words(f"Accuracy of {name}", bands, "median of each split"),
+        name,
+        sample=bands_sample(bands),
+        data=lambda: bands_rows(bands),
+    )
 
 
 def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
@@ -49,9 +121,9 @@ def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Readi
     return [Words("Norm and rank side by side", "h3"), Words(what), plots]
 
 
-def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]], most: int = LINES) -> list[str]:
     """The groups that have lines: the first ones of which some panel has a curve, the same in all panels."""
-    return [name for name in groups if any(runs[name] for runs in logged.values())][:LINES]
+    return [name for name in groups if any(runs[name] for runs in logged.values())][:most]
 
 
 def _lines_of(groups: Mapping[str, Any]) -> str:
@@ -118,9 +190,9 @@ def _panel(
     )
 
 
-def _ends_in_words(title: str, bands: Mapping[str, Band]) -> str:
+def _ends_in_words(title: str, bands: Mapping[str, Band], of: str = "median per group") -> str:
     ends = [f"{name} from {number(float(b.median[0]))} to {number(float(b.median[-1]))}" for name, b in bands.items()]
-    return f"{title} against step, median per group: {'; '.join(ends)}."
+    return f"{title} against step, {of}: {'; '.join(ends)}."
 
 
 def _rows(drawn: Mapping[str, dict[str, Curve]], bands: Mapping[str, Band]) -> Rows:
