@@ -161,7 +161,7 @@ class Measurement(Component):
     @abstractmethod
     def __call__(self, view: "View") -> "Mapping[str, Tensor | float]":
         """Column -> a number, or a tensor that holds one, on any device; nothing where it does not apply. The network
-        is in eval mode; generators and gradients are put back afterwards, weights must be left alone."""
+        is in eval mode; generators and gradients are put back afterward, weights must be left alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ class Regime:
     """Which parameters decay: all; tensors of two or more dimensions; the last layer; all but normalization and
     biases."""
     decay_target: Literal["zero", "init"] = "zero"
-    """Decay towards zero, or towards the initial weights."""
+    """Decay toward zero, or toward the initial weights."""
     init_scale: float = 1.0
     """Multiplies every tensor of two or more dimensions whose name contains ``weight``, once, after construction."""
     loss: Loss = field(default_factory=partial(registry.default, "loss"))

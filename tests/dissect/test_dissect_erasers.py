@@ -186,7 +186,7 @@ def test_probe_rows_are_a_projector_where_the_published_formula_is_singular():
     assert np.linalg.cond(rows @ rows.T) > 1e6
     eraser = probe_rows(rows, h.mean(0))
     np.testing.assert_allclose(eraser.projection, eraser.projection.T, atol=1e-12)
-    # the rows of the probe give the same answer everywhere afterwards
+    # the rows of the probe give the same answer everywhere afterward
     assert np.ptp((eraser.apply(h) @ rows.T) - (eraser.apply(h) @ rows.T).mean(0)) < 1e-8
 
 

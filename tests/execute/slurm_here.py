@@ -64,7 +64,7 @@ def missing() -> str:
 
 @contextmanager
 def running_slurm(folder: Path) -> Iterator[Path]:
-    """Its configuration file, to be given as SLURM_CONF. Everything is ended and waited for afterwards.
+    """Its configuration file, to be given as SLURM_CONF. Everything is ended and waited for afterward.
 
     Raises:
         CannotStart: with the daemons' words.

@@ -213,7 +213,7 @@ def test_fates_by_the_time_of_arrival(arm, before, after, fate):
 
 
 def test_an_arm_that_begins_at_the_fit_is_the_run_until_there_bit_for_bit(tmp_path):
-    """So what differs afterwards is the intervention's, as in a fork from the state at the fit."""
+    """So what differs afterward is the intervention's, as in a fork from the state at the fit."""
     base = {"task.p": 11, "model.hidden": [64], "regime.batch_size": 0, "budget.steps": 300, "evaluate.every": 10}
     plain = train(tiny(base), tmp_path / "plain")
     arm = [{"name": "switch", "from": "T_fit", "to": {"weight_decay": 0.0}}]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 ROUNDING = 1e-13
-"""Singular values below this share of the features' norm, before centring, are rounding."""
+"""Singular values below this share of the features' norm, before centering, are rounding."""
 
 
 @torch.no_grad()

@@ -41,7 +41,7 @@ class Signs(Record):
 
     helps: str
     """``towards``, ``against``, ``both`` or ``neither``: which sign gains right answers, its interval above 0."""
-    towards: float
+    towards: float  # this spelling stays: the name is part of the stored schema
     """Accuracy gained by one unit along v. [share]"""
     towards_interval: Interval | None
     """95 % bootstrap interval of `towards`. [share]"""

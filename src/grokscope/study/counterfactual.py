@@ -47,7 +47,7 @@ def counterfactual_study(
     `plugins` are the modules without which its pieces have no meaning.
 
     An arm whose interventions begin at ``T_fit`` is up to there the run as it was, bit for bit, so that what differs
-    afterwards is the intervention's. With `forks` it is an exact fork of that run, from the state that the run keeps at
+    afterward is the intervention's. With `forks` it is an exact fork of that run, from the state that the run keeps at
     ``T_fit`` (`why_no_forks` tells where that cannot be had), and trains only what comes after.
 
     Raises:

@@ -23,7 +23,7 @@ def branch(
     config.
 
     Only weights are taken over (`grokscope.train.fork.fork` takes all): optimizer, filter and batch order start fresh,
-    the init scale is not applied, steps count from 0, and decay towards ``init`` means towards these weights. Train the
+    the init scale is not applied, steps count from 0, and decay toward ``init`` means toward these weights. Train the
     returned config in the same root.
 
     Raises:

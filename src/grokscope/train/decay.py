@@ -1,7 +1,7 @@
 """Weight decay as a piece of its own, and the torch optimizers of a run as one.
 
 Decay is decoupled unless the optimizer does it itself: ``w -= lr * decay * (w - target)`` just before the update, on a
-chosen group of parameters, towards zero or towards the initial weights.
+chosen group of parameters, toward zero or toward the initial weights.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def decay_names(model: nn.Module, regime: Regime) -> set[str]:
 
 
 class Decay:
-    """Decoupled weight decay on a group of parameters, towards zero or towards where they started."""
+    """Decoupled weight decay on a group of parameters, toward zero or toward where they started."""
 
     def __init__(self, model: nn.Module, regime: Regime):
         names = decay_names(model, regime)

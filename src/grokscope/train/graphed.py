@@ -189,7 +189,7 @@ def captures_update(gradient_filter: Any, optimizers: Sequence[torch.optim.Optim
 
 @contextmanager
 def _capturable(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
-    """Torch refuses to capture its Adam unless it is told so; afterwards the setting is as before, for it is saved with
+    """Torch refuses to capture its Adam unless it is told so; afterward the setting is as before, for it is saved with
     the run."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups if "capturable" in group]
     before = [group["capturable"] for group in groups]

@@ -84,7 +84,7 @@ class Hinge(Loss):
 @dataclass(frozen=True, kw_only=True)
 class Logistic(Loss):
     """Mean of ``log(1 + exp(-y z))``, y in {-1, +1}, one output: cross-entropy of two classes with half the weights.
-    Cost: negligible. Misleads like it: never zero on separable data, where weights grow without bound towards the
+    Cost: negligible. Misleads like it: never zero on separable data, where weights grow without bound toward the
     max-margin direction (arXiv:1710.10345)."""
 
     name: ClassVar[str] = "logistic"

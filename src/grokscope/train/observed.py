@@ -193,7 +193,7 @@ class ObservedModel:
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
-        """The network in eval mode; afterwards every module's own mode, gradients and generators are as before."""
+        """The network in eval mode; afterward every module's own mode, gradients and generators are as before."""
         modes = [(module, module.training) for module in self.model.modules()]
         gradients = [(p, p.grad) for p in self.model.parameters()]
         cuda = [self.device] if self.device.type == "cuda" else []

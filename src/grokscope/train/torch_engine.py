@@ -438,7 +438,7 @@ class TorchEngine:
         features: dict[str, Tensor],
         taken: Iterable[str],
     ) -> dict[str, Any]:
-        """What the measurements say of the present weights. Generators and gradients are as before, afterwards."""
+        """What the measurements say of the present weights. Generators and gradients are as before, afterward."""
         view = self.view(logits, features)
         out: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -536,7 +536,7 @@ class TorchEngine:
         return self.model.state_dict()
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Start from these weights; decay towards ``init`` then means towards them. Raises ValueError when they are
+        """Start from these weights; decay toward ``init`` then means toward them. Raises ValueError when they are
         another network's."""
         expected = self.model.state_dict()
         wrong = {

@@ -363,7 +363,7 @@ def test_a_loss_that_reads_other_outputs_cannot_be_switched_to():
 
 
 def test_decay_towards_the_start_cannot_be_switched():
-    with pytest.raises(ValueError, match="weight_decay cannot change while decay goes towards the initial weights"):
+    with pytest.raises(ValueError, match="weight_decay cannot change while decay goes toward the initial weights"):
         acting({"name": "switch", "to": {"weight_decay": 0.0}}, **{"regime.decay_target": "init"})
 
 

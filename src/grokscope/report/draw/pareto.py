@@ -62,7 +62,7 @@ def _axis(points: Sequence[ParetoPoint], unit: str) -> StepAxis:
 
 
 def _draw(axes: "Axes", points: Sequence[ParetoPoint], size: float) -> None:
-    """A circle; of what was not reached an open arrowhead towards later times; full color in the Pareto set. All of one
+    """A circle; of what was not reached an open arrowhead toward later times; full color in the Pareto set. All of one
     look are one line of markers, so that thousands are drawn at once, and as a picture inside the drawing."""
     alike: dict[tuple[str, str, str], list[ParetoPoint]] = {}
     for point in points:

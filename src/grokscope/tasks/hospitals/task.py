@@ -73,7 +73,7 @@ class Hospitals(TaskConfig):
     """How much they differ between slides of a hospital, on the same scale."""
     morphology: float = 0.7
     """Contrast of the signal: 0 draws tumor like normal tissue, 1 draws clearly larger, irregular nuclei."""
-    colour_cue: float = 0.0
+    colour_cue: float = 0.0  # British spelling stays: the name is part of run identity
     """How much of tumor's own color (more nuclei, more hematoxylin) is left: at 0 the mean color of a patch says
     nothing about its label beyond what the hospital says, at 1 it is as drawn."""
     patients: int = 60

@@ -26,20 +26,20 @@ class Morphology:
     dark: float
     nucleolus: float
 
-    def towards(self, other: "Morphology", share: float) -> "Morphology":
+    def toward(self, other: "Morphology", share: float) -> "Morphology":
         """`share` of the way to another."""
         return Morphology(*(a + share * (b - a) for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 NORMAL = Morphology(radius=2.5, spacing=8.6, irregular=0.06, spread=0.12, dark=0.92, nucleolus=0.0)
-TUMOUR = Morphology(radius=3.5, spacing=8.1, irregular=0.20, spread=0.25, dark=0.65, nucleolus=0.5)
+TUMOR = Morphology(radius=3.5, spacing=8.1, irregular=0.20, spread=0.25, dark=0.65, nucleolus=0.5)
 
 
 def draw(rng: np.random.Generator, tumor: np.ndarray, size: int, contrast: float) -> np.ndarray:
     """Amounts (n, 2, size, size), float32, of hematoxylin and eosin, for labels `tumor` (n,) in {0, 1}; `contrast` 0
-    draws tumor as normal tissue, 1 draws it as `TUMOUR`."""
+    draws tumor as normal tissue, 1 draws it as `TUMOR`."""
     n = len(tumor)
-    kinds = np.array([astuple(NORMAL), astuple(NORMAL.towards(TUMOUR, contrast))], dtype=np.float32)
+    kinds = np.array([astuple(NORMAL), astuple(NORMAL.toward(TUMOR, contrast))], dtype=np.float32)
     radius, spacing, irregular, spread, dark, nucleolus = kinds[tumor].T
     radius = radius * np.exp(rng.normal(0, 0.08, n))
     spacing = np.maximum(spacing * np.exp(rng.normal(0, 0.08, n)), _SPACING)

@@ -112,7 +112,7 @@ def require_switchable(
     decays = [key for key in keys if key in ("weight_decay", "decay_groups")]
     if decays and regime.decay_target == "init":
         raise ValueError(
-            f"{decays[0]} cannot change while decay goes towards the initial weights (decay_target = 'init')"
+            f"{decays[0]} cannot change while decay goes toward the initial weights (decay_target = 'init')"
         )
 
 

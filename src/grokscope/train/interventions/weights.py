@@ -62,7 +62,7 @@ class Frozen(Acting):
 
 
 class Reinitialized(Acting):
-    """Moves some parameters towards a fresh initialization, once, when it begins."""
+    """Moves some parameters toward a fresh initialization, once, when it begins."""
 
     def __init__(
         self,

@@ -44,10 +44,10 @@ class UpdateDirection(Measurement):
 class Rotation(Measurement):
     """Angle by which the last step turned each scale-invariant tensor, and the one at which decay and growth would
     balance, ``sqrt(2 eta lambda (1 - b) / (1 + b))`` with momentum b (Adam's beta1): arXiv:2305.17212. Below it the
-    norm still shrinks towards balance, above it grows; at it decay is a learning rate and no regularizer. Cost: a pass
+    norm still shrinks toward balance, above it grows; at it decay is a learning rate and no regularizer. Cost: a pass
     over these tensors. Misleads where gradients of successive steps agree (full batch, smooth descent): the prediction
     takes them for independent, and such steps turn the weights further. Predicted for adamw and sgd with decoupled
-    decay towards zero on these tensors; NaN elsewhere, and without decay."""
+    decay toward zero on these tensors; NaN elsewhere, and without decay."""
 
     name: ClassVar[str] = "rotation"
     summary: ClassVar[str] = "angle per step of scale-invariant weights, beside its predicted equilibrium"
@@ -91,7 +91,7 @@ def memory_of(regime: "Regime | None") -> float | None:
 
 
 def decay_of(regime: "Regime | None") -> float:
-    """Decay of the hidden matrices towards zero, which scale-invariant tensors are; 0 where they have none."""
+    """Decay of the hidden matrices toward zero, which scale-invariant tensors are; 0 where they have none."""
     if regime is None or regime.decay_groups == "head" or regime.decay_target != "zero":
         return 0.0
     return regime.weight_decay

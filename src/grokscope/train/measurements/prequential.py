@@ -1,4 +1,4 @@
-"""Measurements that train networks anew: taken from a run afterwards, never while it trains."""
+"""Measurements that train networks anew: taken from a run afterward, never while it trains."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LIKELIHOODS = ("cross_entropy", "stablemax", "logistic")
 """Losses that are the negative logarithm of a probability."""
-LATER = "it trains networks anew, and is taken afterwards: grokscope measure RUN --measure prequential"
+LATER = "it trains networks anew, and is taken afterward: grokscope measure RUN --measure prequential"
 
 
 @register
