@@ -1,7 +1,7 @@
-"""Train small networks for very long; say whether they grok, ungrok or only memorize, test why, and find where a
-shortcut is stored.
+"""Train small networks for a very long time, classify whether they grok, ungrok or only memorize, test why, and locate
+shortcuts.
 
-The public names, imported when they are first used: importing grokscope imports no torch.
+The public names are imported on first use, so importing grokscope does not import torch.
 """
 
 from importlib import import_module

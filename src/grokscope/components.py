@@ -41,26 +41,27 @@ class Component(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(Component):
-    """How a gradient becomes an update. Learning rate, weight decay with its groups and target, and clipping are the
-    regime's; everything else is the optimizer's own."""
+    """How a gradient becomes an update. Learning rate, weight decay with its groups and target, and clipping belong to
+    the regime; all other parameters belong to the optimizer."""
 
     kind: ClassVar[str] = "optimizer"
     adaptive: ClassVar[bool] = True
     """Whether a step's size does not shrink with the gradient; it decides what the effective learning rate is."""
 
     def check(self, regime: "Regime") -> None:
-        """Raise ValueError for a regime that this optimizer cannot carry out."""
+        """Raise ValueError for a regime that this optimizer does not support."""
 
     def decays(self, regime: "Regime") -> bool:
-        """Whether the built optimizer does the weight decay itself. Where it does not, decay is decoupled and done just
-        before the update: ``w -= lr * decay * (w - target)``."""
+        """Whether the built optimizer applies weight decay itself. If not, decay is decoupled and applied just before
+        the
+        update: ``w -= lr * decay * (w - target)``."""
         del regime
         return False
 
     @abstractmethod
     def build(self, model: "nn.Module", regime: "Regime") -> "Sequence[torch.optim.Optimizer]":
-        """The torch optimizers that together update every parameter of the model; one is the usual number. Each step
-        sets their learning rate."""
+        """The torch optimizers, usually one, that together update every parameter of the model. Their learning rate is
+        set at each step."""
 
 
 class GradientFilter(Protocol):
@@ -76,13 +77,13 @@ class GradientFilter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Component):
-    """What is done to the gradient before it is clipped and used."""
+    """A transformation of the gradient before clipping and the update."""
 
     kind: ClassVar[str] = "filter"
 
     @abstractmethod
     def build(self) -> GradientFilter:
-        """A filter without memory of any step yet."""
+        """A new filter without state from earlier steps."""
 
 
 class LossFunction(Protocol):
@@ -100,19 +101,20 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Component):
-    """What is minimized on the training examples."""
+    """The function that is minimized on the training examples."""
 
     kind: ClassVar[str] = "loss"
     targets: ClassVar[Targets]
 
     @abstractmethod
     def build(self, dtype: "torch.dtype", classes: int) -> LossFunction:
-        """The loss for so many classes; logits are cast to `dtype` first, and the result has it."""
+        """The loss for this number of classes. Logits are cast to `dtype` first, which is also the dtype of the
+        result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Component):
-    """How the learning rate moves: a pure function of the step."""
+    """The learning rate as a pure function of the step."""
 
     kind: ClassVar[str] = "schedule"
     depends_on_length: ClassVar[bool] = False
@@ -125,7 +127,7 @@ class Schedule(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineChoice(Component):
-    """Which loop trains the network; see `grokscope.train.driver.Engine` for what one has to offer."""
+    """The loop that trains the network; `grokscope.train.driver.Engine` defines its interface."""
 
     kind: ClassVar[str] = "engine"
 
@@ -136,7 +138,7 @@ class EngineChoice(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement(Component):
-    """Numbers that are taken of a network whenever a run is diagnosed."""
+    """Numbers that are measured on a network at every diagnosed row of a run."""
 
     kind: ClassVar[str] = "measurement"
     standard: ClassVar[bool] = False
@@ -148,13 +150,13 @@ class Measurement(Component):
     """What it reads of a view that a run keeps on request only: the initial weights, the last update."""
 
     def reasons(self, view: "View") -> Mapping[str, str]:
-        """Name of a measurement -> why it says nothing of this network; empty where it does. Known before training:
-        logits, features, update and step are not to be asked."""
+        """Name of a measurement -> why it does not apply to this network; empty if it does. Known before training:
+        logits, features, update and step are not available."""
         del view
         return {}
 
     def trainings(self, n: int) -> int:
-        """How many networks it trains anew, of n training examples: what its user is told before it begins."""
+        """How many new networks it trains for n training examples, shown to the user before it begins."""
         del n
         return 0
 
@@ -166,11 +168,10 @@ class Measurement(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention(Component):
-    """A change of the training while it goes on: it acts in every step after `from_` up to and including `until`.
+    """A change to training while it runs: it is active in every step after `from_` up to and including `until`.
 
-    What it can change: the settings of the regime (`settings`), and whatever the object that `build` returns does at
-    its hooks: the batch, the logits that the loss is taken of, the gradient between filter and clip, the weights after
-    the update.
+    It can change the settings of the regime (`settings`) and, through the hooks of the object that `build` returns, the
+    batch, the logits of the loss, the gradient between filter and clipping, and the weights after the update.
     """
 
     kind: ClassVar[str] = "intervention"
@@ -181,14 +182,14 @@ class Intervention(Component):
     """The last step with it, written alike; none means the end of the run."""
 
     def check(self, regime: "Regime") -> None:
-        """Raise ValueError for a regime that it cannot act in."""
+        """Raise ValueError for an incompatible regime."""
 
     def settings(self, regime: "Regime") -> "Regime":
-        """The settings that are in force while it acts, from those that would be without it."""
+        """The settings while it is active, given those without it."""
         return regime
 
     def build(self, training: "Training") -> "Acting":
-        """What acts, before its first step. Raises ValueError where it does not fit the network or the data."""
+        """The active object, before its first step. Raises ValueError if it does not fit the network or the data."""
         from grokscope.train.interventions.base import Acting
 
         del training

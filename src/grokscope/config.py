@@ -49,7 +49,7 @@ MAX_THREADS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig(ABC):
-    """What is learned. Subclasses are registered as tasks; their fields are the keys of ``[task]``."""
+    """Base class of tasks. Subclasses are registered; their fields are the keys of ``[task]``."""
 
     kind: ClassVar[str] = "task"
     name: ClassVar[str]
@@ -68,7 +68,7 @@ class TaskConfig(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(ABC):
-    """What learns it. Subclasses are registered as models; their fields are the keys of ``[model]``."""
+    """Base class of models. Subclasses are registered; their fields are the keys of ``[model]``."""
 
     kind: ClassVar[str] = "model"
     name: ClassVar[str]
@@ -93,7 +93,7 @@ def _chosen(kind: registry.Kind, value: Any, key: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """How to train. Every field is an axis of its own: changing one changes nothing else.
+    """How to train. Every field is independent: changing one changes nothing else.
 
     Optimizer, schedule, loss and gradient filter are components with parameters of their own; each may be given as its
     name, ``"sgd"``, as a table, ``{"name": "sgd", "momentum": 0.9}``, or as the component, ``SGD(momentum=0.9)``.
@@ -193,10 +193,10 @@ def _require_order(intervention: Intervention, where: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Cadence:
-    """When something happens: at a step that any of the rules names. The last step of a run is always added.
+    """The steps at which something happens: those given by any of its rules, and always the last step of a run.
 
-    The grid never depends on the length of the run, so that a longer run visits the same points. It is never listed
-    whole: whether a point belongs to it, and which comes next, cost the same after a trillion steps as after ten.
+    The grid does not depend on the length of the run, so a longer run includes the same points. It is never listed
+    completely: computing whether a point belongs to it, and which comes next, takes the same time at any length.
     """
 
     every: int | None = None
@@ -220,7 +220,7 @@ class Cadence:
         return sorted(set(self.at))
 
     def due(self, point: int) -> bool:
-        """Whether the cadence names this point, in its unit."""
+        """Whether the cadence includes this point, in its unit."""
         if self.every and point > 0 and point % self.every == 0:
             return True
         before = bisect_right(self._listed, point)
@@ -229,7 +229,7 @@ class Cadence:
         return bool(self.per_decade) and self._next_of_decade(point - 1) == point
 
     def after(self, point: int) -> int | None:
-        """The first point greater than `point`; None where there is none."""
+        """The first point greater than `point`; None if there is none."""
         following: list[int] = []
         if self.every:
             following.append(max(point, 0) // self.every * self.every + self.every)
@@ -249,14 +249,14 @@ class Cadence:
         return following
 
     def points(self, last: int) -> Iterator[int]:
-        """The points <= last, in this cadence's unit, in order, one by one: there may be very many."""
+        """Iterate over the points <= last in order, in this cadence's unit; there may be very many."""
         point = self.after(-1)
         while point is not None and point <= last:
             yield point
             point = self.after(point)
 
     def at_most(self, last: int) -> int:
-        """An upper bound of how many points are <= last, at once: exact but for points that two rules name."""
+        """An upper bound on the number of points <= last, in constant time; exact unless two rules share a point."""
         count = bisect_right(self._listed, last)
         if self.every:
             count += last // self.every
@@ -297,7 +297,7 @@ class Budget:
         require_whole(f"a budget's {key}", getattr(self, key), 1, MAX_STEPS)
 
     def in_steps(self, steps_per_epoch: int) -> int:
-        """Raises ValueError where epochs make more steps than a run can have."""
+        """Raises ValueError if the epochs amount to more steps than a run can have."""
         total = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
         require(
             total <= MAX_STEPS,
@@ -384,7 +384,7 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training, completely: task, model, regime, how long, when to look, and the seed."""
+    """Complete configuration of one run: task, model, regime, budget, cadences, and seed."""
 
     task: TaskConfig
     model: ModelConfig
@@ -414,13 +414,13 @@ class RunConfig:
         object.__setattr__(self, "measure", measure)
 
     def pieces(self) -> "list[TaskConfig | ModelConfig | Component]":
-        """Everything in it that is registered under a name."""
+        """All registered components in it."""
         regime = self.regime
         parts = (regime.optimizer, regime.schedule, regime.loss, regime.grad_filter, self.engine)
         return [self.task, self.model, *parts, *regime.interventions, *self.measure]
 
     def plugins(self) -> dict[str, str]:
-        """``optimizer lion`` -> ``my_lab:Lion``, for whatever is not grokscope's own."""
+        """``optimizer lion`` -> ``my_lab:Lion``, for components from plug-ins."""
         classes = {f"{piece.kind} {piece.name}": type(piece) for piece in self.pieces()}
         return {
             what: f"{cls.__module__}:{cls.__qualname__}"
@@ -429,8 +429,8 @@ class RunConfig:
         }
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run this run, as plain data: names, the data's version, and every value that changes its
-        numbers and differs from its default (`grokscope.identity.identity_of`). Not to be changed by the caller."""
+        """The identity of the run as plain data: names, the data's version, and every value that changes its numbers
+        and differs from its default (`grokscope.identity.identity_of`). Not to be changed by the caller."""
         return self._identity
 
     @cached_property
@@ -448,8 +448,7 @@ class RunConfig:
         return configio.content_hash(self.identity())
 
     def with_seed(self, seed: int) -> "RunConfig":
-        """The same run with another seed. Its tables are shared, and its identity is not asked for anew: a study has
-        thousands of these."""
+        """The same run with another seed. Tables and identity are shared, because a study has thousands of these."""
         from grokscope import identity
 
         other = replace(self, seed=seed)

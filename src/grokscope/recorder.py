@@ -28,26 +28,26 @@ OWN = "own"
 
 
 class Recorder:
-    """Writes a run folder from your own loop.
+    """Write a run folder from your own training loop.
 
         with Recorder("runs/mine", model, n={"train": 200, "id_val": 1000}, trivial={"id_val": 0.1}) as rec:
             for step in ...:
                 rec.log(step, train_acc=..., train_loss=..., id_val_acc=...)
                 rec.checkpoint(step)
 
-    Names of columns are the ones grokscope writes: ``{split}_acc`` and ``{split}_loss`` with the splits train, id_val,
-    ood_val and ood_test; any other number may stand beside them. With a model the L2 norm of its weights is added to
-    every row, with an optimizer the learning rate.
+    Column names are those of grokscope: ``{split}_acc`` and ``{split}_loss`` with the splits train, id_val, ood_val and
+    ood_test. Any other number can be logged as well. If a model is given, the L2 norm of its weights is added to every
+    row; if an optimizer is given, the learning rate.
 
-    Given the splits too, it scores the network itself, with everything that a run of grokscope's own records (norms by
-    group, ranks, probes, logits), so that the checks of mechanisms have what they need:
+    If the splits are given too, the recorder evaluates the network itself and records everything that a grokscope run
+    records (norms by group, ranks, probes, logits), so that all mechanism checks work:
 
         splits = {"train": (x, y), "id_val": (x_val, y_val)}
         with Recorder("runs/mine", model, optimizer=optimizer, splits=splits, loss="cross_entropy") as rec:
             for step in ...:
                 rec.evaluate(step)
 
-    A folder in which this run was recorded before is continued: rows at or after the first new step are replaced.
+    An existing folder of this run is continued: rows at or after the first new step are replaced.
     """
 
     def __init__(
@@ -133,16 +133,17 @@ class Recorder:
         self._status("running")
 
     def evaluate(self, step: int, /, diagnose: bool | None = None, **values: float) -> dict[str, float]:
-        """Score the network on all splits now, in eval mode and over all rows, log it, and return the row.
+        """Evaluate the network on all splits, in eval mode and over all rows, log the row, and return it.
 
-        Nothing of the training is touched: weights, gradients, modes, running averages and generators are as before.
+        Training is not affected: weights, gradients, modes, running averages and generators are restored.
 
         Args:
-            diagnose: Whether to add ranks, probes, logits and the other measurements; None: as `diagnose_every` says.
-            values: Numbers of yours beside them.
+            diagnose: Whether to add ranks, probes, logits and the other measurements; None: according to
+                `diagnose_every`.
+            values: Your own additional numbers.
 
         Raises:
-            ValueError: without `splits`, and for a value under a name that is measured.
+            ValueError: without `splits`, and for a value with the name of a measured column.
         """
         if self._observed is None:
             raise ValueError("evaluate needs the data: Recorder(folder, model, splits=..., loss=...)")
@@ -165,7 +166,8 @@ class Recorder:
         return rate(self._optimizer)
 
     def log(self, step: int, /, **values: float) -> None:
-        """One evaluation. Steps must increase. Raises ValueError for a value that is no number, naming the column."""
+        """Log one evaluation. Steps must increase. Raises ValueError with the column for a value that is not a
+        number."""
         require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
         step = int(step)
         if self._step is None:
@@ -193,7 +195,7 @@ class Recorder:
             write_json(self.run.path / "config.json", self._record)
 
     def checkpoint(self, step: int) -> Path:
-        """Keep the model's weights for ever. Returns the file."""
+        """Save the model's weights permanently. Returns the file."""
         from grokscope.store.checkpoints import save_weights
 
         require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")

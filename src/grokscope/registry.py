@@ -99,14 +99,20 @@ def _table(kind: Kind, *rows: tuple[str, str, str, str]) -> dict[str, Entry]:
 _BUILT_IN: dict[Kind, dict[str, Entry]] = {
     "task": _table(
         "task",
-        ("modular", "tasks.modular:Modular", "arithmetic modulo p, or composition in S5, from part of the table", "arXiv:2201.02177"),
+        ("modular", "tasks.modular:Modular", "arithmetic modulo p, or composition in S5, from part of the "
+            "table", "arXiv:2201.02177"),
         ("digits", "tasks.digits:Digits", "scikit-learn's 1,797 real handwritten digits", "doi:10.24432/C50P49"),
         ("parity", "tasks.parity:Parity", "parity of k hidden bits among n", "arXiv:2303.11873"),
-        ("competing-features", "tasks.competing:CompetingFeatures", "a linear rule against one memorization feature per example", "arXiv:2201.02177"),
-        ("ridge", "tasks.ridge:RidgeTask", "a linear teacher with more weights than examples (regression)", "arXiv:2601.19791"),
-        ("mheight", "tasks.mheight:MHeight", "log2 m-height of a linear code from its matrix (regression)", "arXiv:2602.20366"),
-        ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in training", "arXiv:2012.07421"),
-        ("camelyon17", "tasks.camelyon17:Camelyon17", "tumor in real tissue of five hospitals, from a WILDS folder", "arXiv:2012.07421"),
+        ("competing-features", "tasks.competing:CompetingFeatures", "a linear rule against one memorization feature "
+            "per example", "arXiv:2201.02177"),
+        ("ridge", "tasks.ridge:RidgeTask", "a linear teacher with more weights than examples "
+            "(regression)", "arXiv:2601.19791"),
+        ("mheight", "tasks.mheight:MHeight", "log2 m-height of a linear code from its matrix "
+            "(regression)", "arXiv:2602.20366"),
+        ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in "
+            "training", "arXiv:2012.07421"),
+        ("camelyon17", "tasks.camelyon17:Camelyon17", "tumor in real tissue of five hospitals, from a WILDS "
+            "folder", "arXiv:2012.07421"),
         ("table", "tasks.table:Table", "your own images, listed with label, environment and split", "arXiv:2012.07421"),
     ),
     "model": _table(
@@ -146,8 +152,8 @@ _LOADED: dict[tuple[str, str], Entry] = {}
 
 
 def register(thing: T) -> T:
-    """Make a task, model or component known under its `name`, or a section of the report under that of its function,
-    for this process; use it as a decorator.
+    """Register a task, model or component under its `name`, or a report section under the name of its function, for
+    this process; use it as a decorator.
 
         @grokscope.register
         @dataclass(frozen=True, kw_only=True)
@@ -155,12 +161,12 @@ def register(thing: T) -> T:
             name = "lion"
             ...
 
-    Worker processes learn of it where its module is named under ``plugins`` in the study file. Registering the class of
-    the same module and name again replaces it.
+    Worker processes import its module if it is listed under ``plugins`` in the study file. Registering a class of the
+    same module and name again replaces it.
 
     Raises:
-        ValueError: for a class that is not of a known kind, is no frozen dataclass, lacks a method, or takes a name
-            that is taken.
+        ValueError: for a class of an unknown kind, that is not a frozen dataclass, that lacks a method, or whose name
+            is already taken.
     """
     if inspect.isfunction(thing):
         _register_section(thing)

@@ -17,7 +17,7 @@ class Split:
     """Examples of one split.
 
     x (n, ...): float32 features, int64 tokens or uint8 images; y (n,): int64 classes or float32 targets; env (n,) int64
-    environment ids; group (n,) int64: what must not be torn apart (patient), or the group of a regression's trivial
+    environment ids; group (n,) int64: units that must stay together (patients), or the groups of a regression's trivial
     predictor. Raises ValueError for another dtype of x or unequal lengths.
     """
 

@@ -86,7 +86,7 @@ def verdict_line(verdict: VerdictRecord) -> str:
 def verdict(
     source: Any, *, split: str | None = None, criteria: "Criteria | None" = None, **columns: Any
 ) -> "dict[str, Verdict]":
-    """Judge a run, a trajectory or an external training log: held-out split -> `grokscope.trajectory.Verdict`.
+    """Classify a run, a trajectory or an external training log: held-out split -> `grokscope.trajectory.Verdict`.
 
         gs.verdict("my_log.csv", step="epoch", train="train_acc", held_out={"test": "val_acc"})
 
@@ -100,8 +100,8 @@ def verdict(
         columns: for a log, see `grokscope.trajectory.from_log`.
 
     Raises:
-        ValueError: a log without columns or with wrong ones, a run without evaluations or without the rows it ended
-            with, an unknown split.
+        ValueError: for a log with missing or wrong columns, a run without evaluations or with missing rows, or an
+            unknown split.
     """
     from grokscope.trajectory import verdict as judge
 
@@ -111,20 +111,19 @@ def verdict(
 
 
 def select(source: Any, rule: str = "final", **columns: Any) -> "Selection":
-    """What a run, a trajectory or an external training log scores where a named rule of selection stops it.
+    """The scores of a run, a trajectory or an external training log at the evaluation chosen by a selection rule.
 
         gs.select("runs/NAME", "peak_ood_val").values["ood_test"]
 
     Args:
         source: folder of a run, a `Run`, a `Trajectory`; or a log (path, table, rows) with `columns`.
         rule: final, mean_last (mean_last=3), peak_ood_val, peak_id_val, step=400, or oracle, which chooses on
-            `ood_test` and is stamped so; see `grokscope.trajectory.selection`.
+            `ood_test` and is labeled as such; see `grokscope.trajectory.selection`.
         columns: for a log, see `grokscope.trajectory.from_log`.
 
     Raises:
-        ValueError: a log without columns or with wrong ones, a run without evaluations or without the rows it ended
-            with, an unknown rule, a split or
-            step that the rule names and the source lacks.
+        ValueError: for a log with missing or wrong columns, a run without evaluations or with missing rows, an unknown
+            rule, or a source without the split or step of the rule.
     """
     from grokscope.trajectory import select as choose
 

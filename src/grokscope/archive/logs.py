@@ -84,8 +84,8 @@ def import_logs(
     progress: Progress | None = None,
     **columns: Any,
 ) -> ImportedLogs:
-    """Keep logs as runs in `into`. Again with the same logs and options changes nothing; a log that has grown, or is
-    read with other options, updates its run.
+    """Import logs as runs in `into`. Repeating this with the same logs and options changes nothing; a log that has
+    grown, or is read with other options, updates its run.
 
     Args:
         paths: files, folders of logs, or patterns, as for `grokscope.verdicts_of_logs`.
@@ -96,7 +96,7 @@ def import_logs(
         columns: see `grokscope.trajectory.from_log`; the same for all logs.
 
     Raises:
-        ValueError: a pattern of groups that is none, no log at all, or not one that could be read.
+        ValueError: for an invalid group pattern, without logs, or if no log could be read.
     """
     require(re.fullmatch(r"\w[\w.-]*", task) is not None, f"task: {task!r} is no name; use letters, digits, . _ -")
     pattern = None if group is None else Pattern(group)

@@ -45,33 +45,33 @@ def compare(
     html: str | Path | None = None,
     **columns: Any,
 ) -> Comparison:
-    """Compare two sides: runs, arms of a study, whole studies or other people's logs, in any pairing.
+    """Compare two sides: runs, arms of a study, whole studies or external logs, in any combination.
 
         gs.compare("runs/a_s0-1f...", "runs/b_s0-9c...")
         gs.compare("studies/digits.toml::decay 0.1", "studies/digits.toml::decay 0.5", html="compare.html")
         gs.compare("mine/*.csv", "theirs/*.csv", group=r"(?P<g>.*)_s(?P<seed>\\\\d+)", step="epoch", train="acc",
                    held_out={"test": "val_acc"})
 
-    Every difference is the first side's number less the second's. Tests are those of ``[[hypothesis]]`` and, asked
-    after the runs were seen, exploratory; of one run against one run nothing is tested.
+    Every difference is the first side minus the second. Tests are those of ``[[hypothesis]]``; they are exploratory,
+    because they were chosen after the runs were seen. Nothing is tested for one run against one run.
 
     Args:
         a: a run folder, a folder or pattern of runs, a study file (or the name of a shipped study), a log, or a
             pattern of logs, each with ``::ARM`` for one arm of it; a `Run`, `Trajectory` or `Study`; a list of these.
-        b: the other side; None where `a` holds exactly two arms.
-        split: the held-out split that leads; by default the one that stands for the runs.
-        root: folder that holds the runs of studies.
-        group: pattern that tells groups and seeds of logs by their names, see `grokscope.verdicts_of_logs`.
-        names: what the two sides are called.
-        criteria: thresholds; by default those of the study file, where both sides have the same.
-        steps_per_unit: optimizer steps in one unit of a log's step column, where it counts something else.
-        mechanisms: whether to ask the checks of mechanisms; None: of up to 60 runs.
+        b: the other side; None if `a` has exactly two arms.
+        split: the held-out split shown first; by default the headline split of the runs.
+        root: folder of the runs of studies.
+        group: pattern for groups and seeds in the names of logs, see `grokscope.verdicts_of_logs`.
+        names: names of the two sides.
+        criteria: thresholds; by default those of the study file, if both sides have the same.
+        steps_per_unit: optimizer steps per unit of a log's step column, if it counts something else.
+        mechanisms: whether to run the mechanism checks; None: for up to 60 runs.
         html: also write one self-contained page here.
-        columns: of logs, see `grokscope.trajectory.from_log`; logs of two shapes are read by it first, and compared as
-            trajectories.
+        columns: for logs, see `grokscope.trajectory.from_log`; read logs with different columns with it first, and
+            compare them as trajectories.
 
-    Misleads: a difference between configurations that differ in several settings belongs to no single one of them; and
-    scores on other examples differ by the examples, too.
+    Misleads: a difference between configurations that differ in several settings cannot be attributed to any single
+        one; and scores on different examples also differ because of the examples.
 
     Raises:
         ValueError: a place that is nothing, one run on both sides, no held-out split in common, an unknown arm or

@@ -43,7 +43,7 @@ class ErasureView:
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureMethod(Component):
-    """How the subspace that carries the environment is found, and removed from features (M4)."""
+    """A method that finds the subspace that carries the environment and removes it from features (M4)."""
 
     kind: ClassVar[str] = "eraser"
     means_stay: ClassVar[bool] = False
@@ -52,11 +52,11 @@ class ErasureMethod(Component):
 
     @abstractmethod
     def fit(self, view: ErasureView) -> "Eraser":
-        """The map that removes the environment from features like the view's. Raises ValueError where there is none."""
+        """The map that removes the environment from features like the view's. Raises ValueError if there is none."""
 
     def fit_labelings(self, view: ErasureView, labelings: "Sequence[Labeling]") -> "list[Eraser]":
-        """The same for permuted environments, each with weights of its own: the control ``labels``, to be fitted to the
-        view's features without the environment. Without it (an empty list) the method has its other controls only."""
+        """The same for permuted environments, each with its own weights, fitted to the view's features without the
+        environment: the control ``labels``. An empty list means that the method has only its other controls."""
         del view, labelings
         return []
 

@@ -76,25 +76,25 @@ def verdicts_of_logs(
     progress: Progress | None = None,
     **columns: Any,
 ) -> JudgedLogs:
-    """Judge several logs: files, folders of logs, or patterns, of one shape each.
+    """Classify several logs with the same columns: files, folders of logs, or patterns.
 
         found = gs.verdicts_of_logs("logs/*.csv", group=r"(?P<setting>.*)_s(?P<seed>\\d+)",
                                     step="epoch", train="train_acc", held_out={"val": "val_acc"})
         found.groups, found.comparisons, found.errors
 
     Args:
-        paths: one or many files, folders or patterns (``logs/**/*.csv``); run folders may stand among them.
-        group: regular expression on each path without its ending: the named group ``seed`` tells runs of one group
-            apart, the other named groups make the group's name.
+        paths: one or many files, folders or patterns (``logs/**/*.csv``), which may include run folders.
+        group: regular expression for each path without its extension: the named group ``seed`` distinguishes the runs
+            of one group; the other named groups form the group's name.
         criteria: thresholds; the documented defaults if not given.
         progress: is called with the number of logs done and of all.
         columns: see `grokscope.trajectory.from_log`; the same for all logs.
 
-    A log that cannot be read is kept with its `error`; the others are judged all the same. Of several folders of one
-    run only the furthest is counted in its group; `left` names the others.
+    A log that cannot be read is kept with its `error`, and the others are classified. If one run has several folders,
+    only the one with the most progress counts in its group; `left` lists the others.
 
     Raises:
-        ValueError: a pattern of groups that is none, or not one log that could be judged.
+        ValueError: for an invalid group pattern, or if no log could be classified.
     """
     pattern = None if group is None else Pattern(group)
     listing = find_sources([paths] if isinstance(paths, str | Path) else paths)

@@ -29,25 +29,25 @@ def stopping(
     progress: Progress | None = None,
     **columns: Any,
 ) -> Stopping:
-    """Replay stopping rules on finished runs and on logs: how much grokking they miss, what they cost, what they spend.
+    """Replay early-stopping rules on finished runs and logs: how much grokking they miss, what they cost and save.
 
         result = gs.stopping("runs", [gs.StopRule(kind="patience", on="id_val_loss", patience=10)])
         result.rules[0].share_missed, result.needed
 
     Args:
         paths: run folders, folders, log files or patterns, as for `grokscope.verdicts_of_logs`.
-        rules: what is replayed; if not given, patience of 3 to 100 evaluations on the losses and scores of train and of
+        rules: the rules to replay; by default, patience of 3 to 100 evaluations on the losses and scores of train and
             held-out splits, and the train score at its fit threshold.
-        split: held-out split by which runs are judged; by default the one that speaks for them.
-        group: regular expression on each path as for `grokscope.verdicts_of_logs`; without one, runs are grouped by
-            their regime, and every log is a group by itself.
+        split: held-out split by which runs are judged; by default their headline split.
+        group: regular expression for each path, as for `grokscope.verdicts_of_logs`; by default, runs are grouped by
+            their regime, and every log is its own group.
         unfinished: also replay runs that have not ended, as if their last evaluation were the end.
         criteria: thresholds of the verdicts.
         progress: is called with the number of sources read and of all.
         columns: for logs, see `grokscope.trajectory.from_log`.
 
     Raises:
-        ValueError: nothing could be judged, a rule whose column no run has, or a pattern of groups that is none.
+        ValueError: if nothing could be judged, for a rule whose column no run has, or for an invalid group pattern.
     """
     return replay_sources(
         find_sources([paths] if isinstance(paths, str | Path) else paths),

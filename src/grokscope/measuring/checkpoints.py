@@ -88,20 +88,20 @@ def measure(
     watch: Watch | None = None,
     tell: Tell | None = None,
 ) -> MeasuredRun:
-    """Take measurements of a run's checkpoints and keep them in its folder, ``measured/NAME.json``: of the last one, of
-    those `at` some steps, or of all. What is there already is not measured again, unless its parameters, its rules or
-    the weights have changed; after an interruption the same call goes on.
+    """Measure a run's checkpoints and save the results in its folder, ``measured/NAME.json``: the last checkpoint,
+    those `at` some steps, or all. Existing results are not measured again, unless parameters, rules or weights have
+    changed. After an interruption, the same call resumes.
 
     Args:
-        run: a run's folder. Imported runs will do where their data can be loaded.
+        run: a run's folder, or an imported run if its data can be loaded.
         measurements: names, or tables with parameters (``{"name": "hessian", "rows": 64}``).
-        probe: measure one checkpoint only, for what it takes.
+        probe: measure only one checkpoint, to estimate the time.
         watch: called after each checkpoint.
-        tell: called before anything begins, where networks are to be trained anew.
+        tell: called before anything begins, if new networks will be trained.
 
     Raises:
-        ValueError: an unknown measurement or step, a run without checkpoints, one whose network grokscope cannot build
-            or whose data is not at hand, or not one checkpoint that could be read.
+        ValueError: for an unknown measurement or step, a run without checkpoints, a network that grokscope cannot
+            build, missing data, or if no checkpoint could be read.
     """
     opened = run if isinstance(run, Run) else open_run(run)
     chosen = _chosen(measurements)

@@ -23,7 +23,7 @@ def explain(
     law: DelayLaw | None = None,
     **columns: Any,
 ) -> Explanation:
-    """Why did it (not) grok? Which explanations fit one held-out split of a run, and which are excluded.
+    """Why did it (not) grok? Which mechanisms explain one held-out split of a run, and which are ruled out.
 
         setup = gs.Setup(optimizer="adamw", lr=1e-3, weight_decay=1.0, steps_per_unit=32)
         gs.explain("my_log.csv", setup=setup, step="epoch", train="train_acc", held_out={"ood_test": "acc"},
@@ -32,14 +32,14 @@ def explain(
     Args:
         source: folder of a run, a `Run`, a `Trajectory`; or a log (path, several paths, table, rows) with `columns`.
         split: the held-out split; by default ood_val, then ood_test, then id_val, then the first one.
-        setup: how a log was trained. A run knows its own.
+        setup: how a log was trained; for a run this is recorded.
         criteria: thresholds of the verdict that is explained.
-        law: the delay law as other runs calibrated it (`grokscope.mechanism.law_of`); then it says how long a run that
-            has not arrived would have to be.
+        law: the delay law calibrated on other runs (`grokscope.mechanism.law_of`); it predicts how long a run that has
+            not generalized would need.
         columns: for a log, see `grokscope.trajectory.from_log`; `measured` names further columns.
 
-    Misleads: checks read one trajectory. What fits is not thereby the cause; each finding names the arm that would
-    tell.
+    Misleads: checks read one trajectory. A possible explanation is not an established cause; each finding names the arm
+        that would test it.
 
     Raises:
         ValueError: a log without columns or with wrong ones, a run without evaluations, an unknown split, a setup for a
@@ -59,16 +59,16 @@ def explain(
 
 
 def delay_law(*runs: "Run | str | Path", split: str | None = None, criteria: "Criteria | None" = None) -> DelayLaw:
-    """The delay law as runs of one family calibrate it, for `explain`'s `law`: those of a regime's name are one cell,
-    and with several the law knows how far off it is.
+    """The delay law calibrated on runs of one family, for the argument `law` of `explain`. Runs with the same regime
+    name form one cell; with several cells, the law also estimates its error.
 
         law = gs.delay_law("runs/decay-1_s0", "runs/decay-2_s0")
         gs.explain("runs/decay-0.1_s0", law=law)
 
-    Misleads for another task, network, loss or optimizer than these runs have.
+    Misleads for another task, network, loss or optimizer.
 
     Raises:
-        ValueError: none of them grokked under decoupled decay with its norm recorded and falling.
+        ValueError: if none of the runs grokked under decoupled decay with a recorded, falling norm.
     """
     cells = []
     for source in runs:

@@ -21,10 +21,10 @@ GROKFAST = ("grokfast_ema", "grokfast_ma")
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Settings of a training; None is unknown, and a check that needs it says so.
+    """Settings of a training run; None is unknown, and a check that needs it says so.
 
-    `steps_per_unit` turns the trajectory's own time into optimizer steps: steps per epoch for a log in epochs. Without
-    it one unit is one step where the log's column of time counts steps by its name, and unknown elsewhere.
+    `steps_per_unit` converts the time unit of the trajectory to optimizer steps: steps per epoch for a log in epochs.
+    Without it, one unit is one step if the name of the log's time column indicates steps, and unknown otherwise.
     """
 
     optimizer: str | None = None
@@ -67,12 +67,11 @@ class Setup:
 
     @property
     def decoupled(self) -> bool | None:
-        """Whether decay acts on the weights themselves; None where the optimizer is unknown."""
+        """Whether decay acts on the weights themselves; None if the optimizer is unknown."""
         return None if self.optimizer is None else self.optimizer in DECOUPLED
 
     def decay_history(self, group: str | None, start: float, end: float) -> list[Span]:
-        """The decay on a group of weights (None: all but the head) over the time between; empty where it is
-        unknown."""
+        """The decay on a group of weights (None: all but the head) over a time interval; empty if it is unknown."""
         if self.weight_decay is None:
             return []
         if group == "head":
@@ -82,7 +81,7 @@ class Setup:
 
     @property
     def grows_logits(self) -> bool | None:
-        """Whether the loss falls for as long as the logits grow; None where it is unknown."""
+        """Whether the loss keeps falling as the logits grow; None if it is unknown."""
         return None if self.loss is None else self.loss in CROSS_ENTROPY
 
 

@@ -29,8 +29,8 @@ def build_report(
     formats: Sequence[str] = ("png", "pdf"),
     remake: str | None = None,
 ) -> Path:
-    """Write one self-contained HTML page, and its figures as files in ``<out's stem>_figures`` beside it: each in the
-    given formats, with its caption (.txt) and the numbers that it draws (.csv).
+    """Write one self-contained HTML page, and its figures as files in ``<out's stem>_figures`` next to it: each in the
+    given formats, with its caption (.txt) and its numbers (.csv).
 
     Args:
         runs: run folders (`grokscope.store.Run`), or `Subject`s for logs of other origin; failed, diverged and

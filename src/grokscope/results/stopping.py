@@ -17,11 +17,11 @@ ENDINGS = ("_loss", "_acc", "_r2")
 
 @dataclass(frozen=True, kw_only=True)
 class StopRule(Record):
-    """When to stop. ``patience``: once the column has not improved on its best value by more than `min_delta` for so
-    long. ``threshold``: `then` steps after the column first reached `level`. Both at the first evaluation at which it
-    is so.
+    """An early-stopping rule. ``patience``: stop when the column has not improved on its best value by more than
+    `min_delta` for the given number of evaluations or steps. ``threshold``: stop `then` steps after the column first
+    reached `level`. Both apply at the first evaluation that satisfies the condition.
 
-    Raises ValueError for a rule that is none.
+    Raises ValueError for an invalid rule.
     """
 
     kind: Literal["patience", "threshold"]
@@ -54,12 +54,12 @@ class StopRule(Record):
 
     @property
     def split(self) -> str:
-        """Whose column it watches."""
+        """The split of the monitored column."""
         return next(self.on.removesuffix(end) for end in ENDINGS if self.on.endswith(end))
 
     @property
     def oracle(self) -> bool:
-        """Whether it looks at a split that nothing may be chosen on."""
+        """Whether it uses a split reserved for reporting."""
         return self.split not in SELECTING
 
     @property
@@ -74,7 +74,7 @@ class StopRule(Record):
 
     @property
     def label(self) -> str:
-        """The name, with the stamp of an oracle."""
+        """The name, with the label of an oracle."""
         return f"{self.name}; {oracle_label(self.split)}" if self.oracle else self.name
 
 

@@ -175,17 +175,15 @@ def _config_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def sql(query: str, root: str | Path, judge: Judge | None = None) -> list[dict[str, Any]]:
-    """Ask SQL of the views `runs` (see `run_rows`), `metrics` (`run`, `step` and every column of every run's rows,
-    NULL where a row lacks it) and `measured` (the same of checkpoints that were measured after their run). Non-finite
-    values were written as null and are NULL.
+    """Run an SQL query on the views `runs` (see `run_rows`), `metrics` (`run`, `step` and every column of every run's
+    rows, NULL if a row lacks it) and `measured` (the same for checkpoints that were measured after their run).
+    Non-finite values are NULL.
 
-    A query sees these and nothing else: no file can be read or written, no extension loaded, no setting changed.
-    Runs whose metrics are damaged are left out of `metrics`, and values that are no numbers are NULL; a warning names
-    each.
+    A query can access only these views: it cannot read or write files, load extensions or change settings. Runs with
+    damaged metrics are excluded from `metrics`, and non-numeric values are NULL; warnings list both.
 
     Raises:
-        ValueError: for a statement that DuckDB refuses, with its reason, or that would change, read or write something
-            else.
+        ValueError: for a statement that DuckDB rejects, with its reason, or that would access anything else.
     """
     import duckdb
 

@@ -22,8 +22,7 @@ METRICS = "results/metrics.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """A view of one run folder. Reading never changes what a run left there; `status` and `metrics` are read anew at
-    each call."""
+    """A read-only view of one run folder. `status` and `metrics` are read again at each call."""
 
     path: Path
 
@@ -65,7 +64,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """status.json, with state ``interrupted`` where it says running but no process holds the run."""
+        """status.json, with state ``interrupted`` if it says running but no process holds the run."""
         path = plain_file(self.path, "status.json")
         if not path.exists():
             return {"state": "planned", "step": 0}
@@ -88,13 +87,13 @@ class Run:
         return read_rows(plain_file(self.path, METRICS))
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value. What
-        was measured of checkpoints later stands among them, at the steps that were evaluated."""
+        """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value. Later
+        measurements of checkpoints are included, at the steps that were evaluated."""
         return with_measured(self.path, columns(self.rows()))
 
     def checkpoints(self) -> dict[int, Path]:
-        """Step -> weights file of every kept checkpoint, in order of step. Warns of one that is no regular file, which
-        is left out."""
+        """Step -> weights file of every stored checkpoint, in order of step. Entries that are not regular files are
+        excluded with a warning."""
         files = {}
         for path in (self.path / "checkpoints").glob("*.safetensors"):
             if path.stem.startswith(("st", "ep")) and path.stem[2:].isdecimal():
@@ -126,7 +125,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def open_run(path: str | Path) -> Run:
-    """The run in a folder. Raises ValueError when there is none, saying what is there instead."""
+    """The run in a folder. Raises ValueError if there is none, with a description of the folder."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such folder")
@@ -140,10 +139,10 @@ def open_run(path: str | Path) -> Run:
 
 
 def find_runs(root: str | Path) -> list[Run]:
-    """All runs directly in `root` (or `root` itself), by name, damaged ones included. A missing root holds none.
+    """All runs directly in `root` (or `root` itself), sorted by name, including damaged ones; none if `root` is
+    missing.
 
-    A run may be a link to a folder elsewhere, which only somebody who keeps runs in several places makes; nothing
-    inside a run is followed.
+    A run may be a link to a folder elsewhere; links inside a run are not followed.
     """
     root = Path(root)
     if _is_run(root):

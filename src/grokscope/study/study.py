@@ -55,7 +55,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says. `only` narrows it; nothing here changes the file."""
+    """The content of a study file. `only` selects a part of it; the file is never changed."""
 
     name: str
     entries: tuple[spec.Entry, ...]
@@ -76,10 +76,10 @@ class Study:
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
-        """Read a study file; the bare name of a shipped one (``digits``) will do.
+        """Read a study file, or a shipped study by its name (``digits``).
 
         Raises:
-            ValueError: with the file, the place of each fault (``$.regime.lrr``) and the nearest right name.
+            ValueError: with the file, the location of each error (``$.regime.lrr``) and the closest valid name.
         """
         path = find_study(path)
         raw = configio.read_file(path)
@@ -90,8 +90,8 @@ class Study:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], name: str = "study", folder: Path | None = None) -> "Study":
-        """A study from plain data, as in a file. The modules under its ``plugins`` are imported, in this process and in
-        every worker; `folder` is where they may lie beside the file."""
+        """A study from plain data, as in a file. The modules listed under ``plugins`` are imported, in this process and
+        in every worker; `folder` is an additional folder for them."""
         head, base = spec.split_head(raw)
         import_plugins(read_plugins(head.get("plugins", [])), folder)
         arms, axes = spec.read_arms(head.get("arm")), spec.read_axes(head.get("axes"))
@@ -124,15 +124,15 @@ class Study:
     # -- what it holds -------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[RunConfig]:
-        """Every run, each once, in the order of the file."""
+        """Every run once, in the order of the file."""
         return [entry.config for entry in self.entries]
 
     def only(self, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> "Study":
         """The part of the study with these arms (an arm's name, or the name of a regime as `plan` prints it) and seeds;
-        the study itself where none are named.
+        by default the whole study.
 
         Raises:
-            ValueError: for a name or seed that no run has, and for a choice that leaves no run.
+            ValueError: for a name or seed that no run has, and for a selection without runs.
         """
         if not arms and not seeds:
             return self
@@ -149,7 +149,7 @@ class Study:
         return replace(self, entries=tuple(kept))
 
     def status(self, root: str | Path = "runs") -> list[StudyRun]:
-        """Where every run stands; imports no torch."""
+        """The state of every run; imports no torch."""
         if len(self.entries) < WORTH:  # so few are read as fast as an index
             folders = Folders(root)
             return [read_study_run(entry, folders) for entry in watched(self.entries, "looked at runs:")]
@@ -171,8 +171,8 @@ class Study:
         engine: Way = "one",
         stack: int | None = None,
     ) -> StudyPlan:
-        """What is left to train, and by a short probe how long and how much disk it will take; with another `engine`
-        than ``one`` also which runs are stacked, and how much faster that is. Trains nothing."""
+        """The remaining runs, with the time (estimated by a short probe) and disk space they need. With an `engine`
+        other than ``one``, also the stacks and their speedup. Trains nothing."""
         require_engine_for(stack, engine)
         return make_study_plan(self.status(root), workers, probe, engine, stack)
 
@@ -186,17 +186,17 @@ class Study:
         engine: Way = "one",
         stack: int | None = None,
     ) -> list[Outcome]:
-        """Train whatever is not finished, and return how each of those runs ended. The study's hypotheses are declared
-        first, beside the runs.
+        """Train all unfinished runs, and return how each of them ended. The hypotheses of the study are declared first,
+        in a file next to the runs.
 
-        A run that fails does not stop the others; one that another process is training is left alone. `workers` are
-        processes with a CPU thread each (default: one for each usable CPU); 0 trains in this process.
+        A run that fails does not stop the others; one that another process is training is skipped. `workers` is the
+        number of processes with one CPU thread each (default: one per usable CPU); 0 trains in this process.
 
         `engine` says whether runs of one architecture are trained together (`grokscope.execute.stacks`), up to `stack`
         of them at once.
 
         Raises:
-            ValueError: with ``engine="stacked"``, before anything trains, for a run that cannot be stacked.
+            ValueError: before anything trains, if ``engine="stacked"`` and a run cannot be stacked.
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
         require_engine_for(stack, engine)
@@ -212,9 +212,9 @@ class Study:
         address: str | None = None,
         stacking: Stacking = ALONE,
     ) -> Executor:
-        """What trains this study on a Ray, for `run`: ``study.run(executor=study.on_ray())``. `address` as
-        ``ray.init`` takes it; without, that of RAY_ADDRESS, or a Ray started on this machine. `stacking` says whether
-        each worker trains several runs together."""
+        """The executor for training on Ray: ``study.run(executor=study.on_ray())``. `address` is passed to
+        ``ray.init``; by default RAY_ADDRESS, or a new Ray on this machine. `stacking`: whether each worker trains
+        several runs together."""
         from grokscope.execute.ray_tasks import Ray
 
         return Ray(self.name, Path(root), self.execute, workers, address, stacking)
@@ -254,7 +254,7 @@ class Study:
         engine: Way = "one",
         stack: int | None = None,
     ) -> list[Outcome]:
-        """Train every run of the study up to a larger budget, exactly as if it had been given that from the start.
+        """Train every run of the study to a larger budget, exactly as if it had been given it from the start.
 
         Raises:
             ValueError: before anything trains, for runs whose schedule depends on the length.
@@ -266,12 +266,10 @@ class Study:
         return _carry_out(runs, lambda: longer.status(root), board, partial(_executor, workers, engine, stack))
 
     def declared(self, root: str | Path = "runs") -> list[StudyRun]:
-        """Where every run stands, after the study's hypotheses were put on record beside them: to be called by whoever
-        trains them.
+        """The state of every run, after recording the study's hypotheses next to the runs; call this before training.
 
         Raises:
-            ValueError: naming the file of what was declared, where it is damaged or of a newer version; where this user
-                may not write in `root`.
+            ValueError: if the file of declarations is damaged or from a newer version; if `root` is not writable.
         """
         require_may_write(Path(root))
         runs = self.status(root)
@@ -279,7 +277,7 @@ class Study:
         return runs
 
     def with_budget(self, budget: Budget) -> "Study":
-        """The same runs with another budget. Raises ValueError where that would make them other runs."""
+        """The same runs with another budget. Raises ValueError if that would change their identity."""
         entries = []
         for entry in self.entries:
             config = replace(entry.config, budget=budget)
@@ -293,12 +291,12 @@ class Study:
         return replace(self, entries=tuple(entries))
 
     def check(self, root: str | Path = "runs") -> list[CheckRow]:
-        """Compare what happened with what was expected, one row for each ``[[expect]]`` block."""
+        """Compare results with expectations, one row per ``[[expect]]`` block."""
         return check(self.expectations, self.status(root), self.criteria)
 
     def test(self, root: str | Path = "runs") -> "Hypotheses":
-        """Every ``[[hypothesis]]`` put to the test, where its runs are finished: effects with intervals, exact p,
-        corrected in families, and how many seeds would decide.
+        """Test every ``[[hypothesis]]`` whose runs are finished: effects with intervals, exact p-values corrected
+        within families, and the number of seeds needed.
 
         Raises:
             ValueError: a split, column, site or K that the runs do not have.

@@ -12,8 +12,8 @@ from grokscope.trajectory.series import Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """Thresholds for milestones, verdicts and events. The chance-corrected range is the stretch of score from the
-    trivial predictor up to the generalization threshold: shares of it mean the same at chance 0.01 and at chance 0.5.
+    """Thresholds for milestones, verdicts and events. The chance-corrected range is the score range from the trivial
+    predictor to the generalization threshold, so shares of it are comparable between chance 0.01 and 0.5.
     """
 
     fit: float = FIT_ACCURACY
@@ -140,14 +140,15 @@ class Criteria:
         _require(0 < self.norm_drop < 1, "norm_drop", "be a share in (0, 1)", self.norm_drop)
 
     def thresholds(self, trajectory: Trajectory) -> tuple[float, float]:
-        """(fit, generalize) for this kind of trajectory, its own threshold filled in."""
+        """(fit, generalize) for this kind of trajectory, with its own threshold if it has one."""
         fit, gen = (
             (self.fit, self.generalize) if trajectory.kind == "classification" else (self.fit_r2, self.generalize_r2)
         )
         return fit, trajectory.threshold if gen is None else gen
 
     def neighbors(self, trajectory: Trajectory, split: str) -> Iterator[tuple[str, "Criteria"]]:
-        """Each threshold that a verdict on this split uses, moved down and up one at a time: (``fit=0.985``, criteria).
+        """Each threshold that the verdict on this split uses, moved down and up one at a time: (``fit=0.985``,
+        criteria).
 
         The generalization threshold moves down at most halfway to the trivial predictor."""
         for key, move in _moves(trajectory.kind).items():

@@ -162,7 +162,7 @@ class Stored(RunLike, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What a rule chose on one trajectory, and what was measured there."""
+    """The evaluation that a rule chose on one trajectory, and its scores."""
 
     rule: str
     """In its one spelling (`Rule.name`), however it was asked for."""

@@ -90,8 +90,8 @@ class Trajectory:
     """Metrics of one run on its evaluation grid; arrays are read-only.
 
     NaN means "not evaluated in this row"; in a loss, +inf means "evaluated and not finite". In regression `train` and
-    `held_out` are ``R2 = 1 - loss / loss of the trivial predictor``, so that the trivial predictor stands at 0; this
-    misleads where the trivial predictor's loss is itself nearly 0.
+    `held_out` are ``R2 = 1 - loss / loss of the trivial predictor``, so the trivial predictor has 0; this misleads if
+    the trivial predictor's loss is itself nearly 0.
     """
 
     step: np.ndarray
@@ -181,7 +181,7 @@ class Trajectory:
         return self.step[-1].item()
 
     def split(self, name: str | None) -> str:
-        """A held-out split's checked name; None means the only one. Raises ValueError naming the nearest."""
+        """The validated name of a held-out split; None means the only one. Raises ValueError with the closest name."""
         if name is None:
             if len(self.held_out) > 1:
                 raise ValueError(f"which split? this trajectory has {', '.join(self.held_out)}")
@@ -193,8 +193,8 @@ class Trajectory:
     def curve(self, split: str) -> Curve:
         """The metric of `train` or of a held-out split at its own evaluations.
 
-        An R2 of -inf (an infinite loss) counts as the worst finite value of the curve.
-        Raises ValueError where the split was never evaluated."""
+        An R2 of -inf (an infinite loss) counts as the worst finite value of the curve. Raises ValueError if the split
+        was never evaluated."""
         if split not in self._curves:
             self._curves[split] = self._curve(split)
         return self._curves[split]
@@ -238,8 +238,8 @@ class Trajectory:
         return at
 
     def divergence(self, split: str) -> tuple[float, str] | None:
-        """(since when, in words) for a verdict on one held-out split, whose own loss may overflow before the train loss
-        does; None if both end as numbers to go by."""
+        """(time, description) of divergence for one held-out split, whose own loss may overflow before the train loss
+        does; None if both end with usable values."""
         at = self.non_finite_from
         if at is not None:
             return at, f"the train loss {_beyond(self.train_loss)} from {whole(at)} to the end"

@@ -75,7 +75,7 @@ CUTS = (0.8, 0.9, 0.95)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One held-out split's class. Misleads where the grid is coarse against the delay: see `robust` and the
+    """The verdict on one held-out split. Misleads if the grid is coarse compared with the delay: see `robust` and the
     intervals."""
 
     split: str
@@ -114,7 +114,7 @@ class Verdict:
         return f"{self.split}: {self.label}{doubt}: {self.reason}"
 
     def record(self) -> VerdictRecord:
-        """What is kept and printed of it."""
+        """The record that is stored and printed."""
         return VerdictRecord(
             split=self.split,
             verdict=self.verdict,
