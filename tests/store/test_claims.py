@@ -12,10 +12,11 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from grokscope.files import NotWritable, require_may_write, require_writable, write_json
+from grokscope.files import NotWritable, require_may_write, require_writable, write_atomic, write_json
 from grokscope.store import Run, claims, lock
 from grokscope.store.claims import ClaimLost, Held
 from grokscope.store.metrics import MetricsWriter, read_rows
@@ -154,6 +155,25 @@ def test_nothing_is_written_after_the_claim_is_lost(tmp_path):
         writer.close()
     write_json(tmp_path / "status.json", {"state": "kept"})  # no longer guarded
     assert read_rows(metrics) == [{"step": 0}]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_claim_lost_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
+    """Weights of a large network take seconds to write: the claim is asked for again before the rename."""
+    path = tmp_path / "status.json"
+    with lock.claimed(tmp_path) as claim:
+        write_json(path, {"by": "first"})
+
+        def slowly(file: IO[bytes]) -> None:
+            file.write(b"{}")
+            claim.path.unlink()
+
+        with pytest.raises(ClaimLost):
+            write_atomic(path, slowly)
+        with pytest.raises(ClaimLost):
+            write_json(tmp_path / "new" / "file.json", {})
+        assert not (tmp_path / "new").exists(), "not even a folder is made"
+    assert json.loads(path.read_text()) == {"by": "first"}
     assert not list(tmp_path.glob(".*.tmp"))
 
 

@@ -8,6 +8,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -580,6 +581,11 @@ class TorchEngine:
             "device": str(self.device),
             **({"step": self.chosen_step.facts()} if self.chosen_step else {}),
         }
+
+    def own_random(self) -> AbstractContextManager[None]:
+        """Surrounds what others call on this engine's behalf and may draw random numbers: torch's generator is this
+        run's already."""
+        return nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         return {

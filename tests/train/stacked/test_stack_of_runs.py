@@ -2,15 +2,21 @@
 
 import math
 import shutil
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from grokscope import configio
+from grokscope import configio, registry
+from grokscope.components import Filter, Intervention, Loss, Measurement, Optimizer
 from grokscope.files import read_json
 from grokscope.store import Run, lock
 from grokscope.store.checkpoints import load_weights, state_paths
 from grokscope.train.driver import train
+from grokscope.train.gradient_filters import Stateless
+from grokscope.train.interventions.base import Acting
+from grokscope.train.loss_functions import CrossEntropy
+from grokscope.train.resume import step_of
 from grokscope.train.stacked.driver import train_stack
 from grokscope.train.stacked.stackable import CannotStack
 from grokscope.verdicts import run_verdicts
@@ -88,7 +94,11 @@ def test_members_go_on_together_from_the_newest_state_that_all_have(whole, tmp_p
     train_stack(CONFIGS, tmp_path, interrupt_at=40)
     for config in CONFIGS[1:3]:
         state_paths(run_of(config, tmp_path).path / "resume")[0].unlink()
+    common = step_of(state_paths(run_of(CONFIGS[1], tmp_path).path / "resume")[0])
     assert {e.state for e in train_stack(CONFIGS, tmp_path)} == {"done"}
+    for config in CONFIGS:  # else those behind would catch up as a smaller stack, which has last bits of its own
+        log = (run_of(config, tmp_path).path / "logs" / "train.log").read_text()
+        assert f"resumed at step {common} of 60" in log
     for config in CONFIGS:
         same_folder_content(run_of(config, whole).path, run_of(config, tmp_path).path)
 
@@ -125,6 +135,105 @@ def test_a_finished_stack_is_left_alone(whole):
     before = {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()}
     assert [(e.state, e.step) for e in train_stack(CONFIGS, whole)] == [("done", 60)] * 4
     assert {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()} == before
+
+
+# -- chance -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawing(registered_here_only):
+    """A filter, an optimizer, a loss, an intervention and a measurement of somebody's that draw from torch's own
+    generator."""
+
+    class Noisy(Stateless):
+        def __call__(self, parameters):
+            for p in parameters:
+                p.grad = p.grad + 0.01 * torch.randn(p.shape, dtype=p.dtype)
+
+    class Langevin(torch.optim.Optimizer):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data -= group["lr"] * (p.grad + 0.01 * torch.randn(p.shape, dtype=p.dtype))
+
+    class Weighted(CrossEntropy):
+        def __call__(self, logits, target):
+            losses = torch.nn.functional.cross_entropy(logits.to(self.dtype), target, reduction="none")
+            return (losses * torch.rand(len(losses), dtype=self.dtype)).mean()
+
+    class Shaking(Acting):
+        def __init__(self, parameters):
+            self.parameters = parameters
+
+        def gradient(self):
+            for p in self.parameters:
+                p.grad.mul_(torch.rand(()))
+
+    @registry.register
+    @dataclass(frozen=True, kw_only=True)
+    class NoisyFilter(Filter):
+        name = "noisy"
+
+        def build(self):
+            return Noisy()
+
+    @registry.register
+    @dataclass(frozen=True, kw_only=True)
+    class LangevinOptimizer(Optimizer):
+        name = "langevin"
+
+        def build(self, model, regime):
+            return [Langevin(model.parameters(), {"lr": regime.lr})]
+
+    @registry.register
+    @dataclass(frozen=True, kw_only=True)
+    class WeightedLoss(Loss):
+        name = "weighted"
+        targets = "classes"
+
+        def build(self, dtype, classes):
+            return Weighted(dtype, classes)
+
+    @registry.register
+    @dataclass(frozen=True, kw_only=True)
+    class Shaken(Intervention):
+        name = "shaken"
+
+        def build(self, training):
+            return Shaking(list(training.parameters("total").values()))
+
+    @registry.register
+    @dataclass(frozen=True, kw_only=True)
+    class Luck(Measurement):
+        name = "luck"
+
+        def __call__(self, view):
+            return {"luck": torch.rand(())}
+
+    regime = {
+        "grad_filter": "noisy",
+        "optimizer": "langevin",
+        "loss": "weighted",
+        "interventions": [{"name": "shaken"}],
+    }
+    return {**{f"regime.{key}": value for key, value in regime.items()}, "measure": ["luck"]}
+
+
+def test_whatever_draws_random_numbers_draws_those_of_its_own_run(drawing, tmp_path):
+    """And goes on with them after a stop, in a stack as alone."""
+    configs = [tiny({**drawing, "seed": s}) for s in range(3)]
+    assert {e.state for e in train_stack(configs, tmp_path / "whole")} == {"done"}
+    train_stack(configs, tmp_path / "stopped", interrupt_at=31)
+    assert {e.state for e in train_stack(configs, tmp_path / "stopped")} == {"done"}
+    lucky = []
+    for config in configs:
+        same_folder_content(run_of(config, tmp_path / "whole").path, run_of(config, tmp_path / "stopped").path)
+        alone, member = train(config, tmp_path / "alone").rows(), run_of(config, tmp_path / "whole").rows()
+        for row, other in zip(alone, member, strict=True):
+            assert other == pytest.approx(row, rel=1e-3, abs=1e-4)
+        lucky.append([row["luck"] for row in member if "luck" in row])
+        assert len(set(lucky[-1])) == len(lucky[-1]) > 1, "the generator goes on"
+    assert len({tuple(numbers) for numbers in lucky}) == 3, "each has its own"
 
 
 # -- apart ------------------------------------------------------------------------------------------------------------

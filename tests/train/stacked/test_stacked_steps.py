@@ -136,6 +136,46 @@ def test_so_are_those_of_other_settings(changes):
     assert largest_difference(members(changes), 60) < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("lr", [1e-2, 1.1e-2, 9e-3]),
+        ("weight_decay", [0.0, 0.1, 0.4]),
+        ("clip_norm", [None, 0.05, 0.1]),
+        ("decay_groups", ["all", "head", "matrices"]),
+        ("decay_target", ["zero", "init", "zero"]),
+        ("init_scale", [1.0, 1.5, 3.0]),
+        ("label_noise", [0.0, 0.2, 0.4]),
+        ("schedule", ["constant", {"name": "warmup", "warmup_steps": 30}, {"name": "warmup", "warmup_steps": 50}]),
+        ("grad_filter", ["none", "grokfast_ema", "orthogonal"]),
+        ("optimizer", ["sgd", {"name": "sgd", "momentum": 0.9}, "adamw"]),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_members_that_differ_in_one_setting_alone_each_have_their_own(key, values):
+    """Two of each value, so that each cluster has several members, in an order in which they do not lie together."""
+    given = {"regime.optimizer": "sgd", "regime.lr": 1e-2, "regime.loss_dtype": "float64", "regime.weight_decay": 0.1}
+    configs = [
+        tiny({**given, f"regime.{key}": value, "seed": 3 * i + k}) for i in (0, 1) for k, value in enumerate(values)
+    ]
+    assert largest_difference(configs, 60) < 1e-9
+    alone = engines([tiny({**given, f"regime.{key}": value, "seed": 0}) for value in values])
+    for engine in alone:
+        engine.advance(60, False, lambda: False)
+    ends = [torch.cat([w.flatten() for w in engine.weights().values()]) for engine in alone]
+    assert float((ends[0] - ends[1]).abs().max()) > 1e-6, "the setting does something here"
+
+
+def test_members_of_one_cluster_are_clipped_by_their_own_norms():
+    configs = [
+        tiny({"regime.optimizer": "sgd", "regime.lr": 0.3, "regime.clip_norm": 0.05, "regime.loss_dtype": "float64",
+              "regime.init_scale": scale, "seed": seed})
+        for seed, scale in enumerate((1.0, 2.0, 5.0))
+    ]  # fmt: skip
+    assert len(Stack(engines(configs)).clusters) == 1
+    assert largest_difference(configs, 60) < 1e-9
+
+
 def test_numbers_of_components_may_differ_between_members():
     filters = [{"name": "grokfast_ema", "lambda": x, "alpha": a} for x, a in ((0.5, 0.9), (3.0, 0.99))]
     windows = [{"name": "grokfast_ma", "window": w} for w in (3, 11)]

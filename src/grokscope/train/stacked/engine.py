@@ -7,6 +7,7 @@ is: forward and backward of all, then filter, clip, decay and update of each clu
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -137,7 +138,8 @@ class Stack:
         for cluster in self.clusters:
             cluster.filter(cluster.slices)
         for _, engine in self.intervened:
-            engine.interventions.gradient()
+            with engine.own_random():
+                engine.interventions.gradient()
         for engine in watching:
             engine.watch.before_update()
         for cluster in self.clusters:
@@ -146,7 +148,8 @@ class Stack:
         for cluster in self.clusters:
             cluster.update(self.step)
         for _, engine in self.intervened:
-            engine.interventions.after_step()
+            with engine.own_random():
+                engine.interventions.after_step()
         for engine in watching:
             engine.watch.after_update()
 
@@ -156,8 +159,9 @@ class Stack:
         self.write_back()
         for _, engine in self.intervened:
             engine.step = self.step
-            if engine.interventions.before_step(self.step):
-                engine.switch(engine.interventions.settings(engine.base_regime))
+            with engine.own_random():
+                if engine.interventions.before_step(self.step):
+                    engine.switch(engine.interventions.settings(engine.base_regime))
         self._make_clusters()
 
     def _seen_by_the_loss(self, logits: Tensor) -> Tensor:
@@ -167,7 +171,8 @@ class Stack:
         seen = list(logits)
         for k, engine in self.intervened:
             engine.interventions.batch(None if self.batches.index is None else self.batches.index[k])
-            seen[k] = engine.interventions.logits(seen[k])
+            with engine.own_random():
+                seen[k] = engine.interventions.logits(seen[k])
         return torch.stack(seen)
 
     def _hand_out(self, gradients: Sequence[Tensor | None]) -> None:
@@ -178,7 +183,7 @@ class Stack:
 
     def _total_loss(self, logits: Tensor, target: Tensor, env: Tensor | None) -> Tensor:
         """The sum of the members' losses: the gradient of each member's weights is that of its own."""
-        total = summed_loss(self.loss, logits, target)
+        total = summed_loss(self.loss, logits, target, self.engines)
         if self.penalized and env is not None:
             for k, engine in enumerate(self.engines):
                 total = total + self._penalty(engine, logits[k], target[k], env[k])
@@ -205,9 +210,15 @@ def _laid_out(gradient: Tensor | None) -> Tensor | None:
     return None if gradient is None else gradient.contiguous()
 
 
-def summed_loss(loss: LossFunction, logits: Tensor, target: Tensor) -> Tensor:
-    """Sum over members of the mean losses of logits (K, n, k)."""
+def summed_loss(
+    loss: LossFunction, logits: Tensor, target: Tensor, engines: Sequence[TorchEngine] | None = None
+) -> Tensor:
+    """Sum over members of the mean losses of logits (K, n, k). A loss of other people's may draw random numbers, from
+    each of these engines' own generator."""
     if type(loss) in MEANS and loss.dtype in PRECISE:
         return len(logits) * loss(logits.flatten(0, 1), target.flatten(0, 1))
-    each = [loss(outputs, right) for outputs, right in zip(logits, target, strict=True)]
+    each: list[Tensor] = []
+    for k, (outputs, right) in enumerate(zip(logits, target, strict=True)):
+        with nullcontext() if engines is None else engines[k].own_random():
+            each.append(loss(outputs, right))
     return torch.stack(each).sum()

@@ -4,7 +4,8 @@ Everything that it is asked (its row, state, weights, facts) it answers as the g
 stack's tensors. Its state has the form of a run that was trained alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ class Member(TorchEngine):
         super().__init__(config, data, total_steps)
         self.write_back: Callable[[], None] = _nothing
         """Puts what the stack remembers of this member where `state_dict` looks for it."""
+        self.may_draw = bool(config.plugins())
+        """Whether pieces of other people's take part in its steps: ours draw from generators of their own."""
         self.stack: dict[str, Any] = {}
         """Of the stack that it is trained in: how many members, and an id of them all."""
         self.prepared: Row | None = None
@@ -50,14 +53,27 @@ class Member(TorchEngine):
         return super().row(diagnose)
 
     def row_values(self, diagnose: bool) -> dict[str, Any]:
-        if diagnose:
-            self._use_own_generators()
-        return super().row_values(diagnose)
+        if not (diagnose or self.may_draw):
+            return super().row_values(diagnose)
+        with self._swapped_generators():
+            return super().row_values(diagnose)
 
     def _use_own_generators(self) -> None:
         torch.set_rng_state(self.generators["rng"])
         if "cuda_rng" in self.generators:
             torch.cuda.set_rng_state(self.generators["cuda_rng"], self.device)
+
+    def own_random(self) -> AbstractContextManager[None]:
+        """Meanwhile torch's generator is this member's, and goes on where it was, as in a run alone."""
+        return self._swapped_generators() if self.may_draw else nullcontext()
+
+    @contextmanager
+    def _swapped_generators(self) -> Iterator[None]:
+        self._use_own_generators()
+        yield
+        self.generators["rng"] = torch.get_rng_state()
+        if "cuda_rng" in self.generators:
+            self.generators["cuda_rng"] = torch.cuda.get_rng_state(self.device)
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "stacked": self.stack}

@@ -5,7 +5,8 @@ tried: their stacked gradients must be their own.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -69,14 +70,24 @@ def _require_equal_gradients(engines: Sequence[TorchEngine], name: str) -> None:
     batches = [
         (e.network.prepare(e.splits["train"].x[:EXAMPLES]), e.splits["train"].target[:EXAMPLES]) for e in engines
     ]
-    alone = [_own_gradients(e, model, *batch) for e, model, batch in zip(engines, models, batches, strict=True)]
+    with _drawing_the_same():
+        alone = [_own_gradients(e, model, *batch) for e, model, batch in zip(engines, models, batches, strict=True)]
     try:
-        together = _stacked_gradients(engines, batches)
+        with _drawing_the_same():
+            together = _stacked_gradients(engines, batches)
     except (RuntimeError, NotImplementedError, KeyError, TypeError) as error:
         raise CannotStack(f"$.model: {name!r} cannot be stacked ({_first_line(error)})") from None
     for k, single in enumerate(alone):
         if not all(_equal(a, b if b is None else b[k]) for a, b in zip(single, together, strict=True)):
             raise CannotStack(f"$.model: {name!r} computes another gradient when it is stacked")
+
+
+@contextmanager
+def _drawing_the_same() -> Iterator[None]:
+    """A loss of other people's may draw random numbers: here the same each time, and nobody else's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def _own_gradients(engine: TorchEngine, model: nn.Module, x: Tensor, target: Tensor) -> Sequence[Tensor | None]:

@@ -152,7 +152,8 @@ class _EachFilter(_Filter):
 
     def __call__(self, slices: list[Any]) -> None:
         for k, engine in enumerate(self.engines):
-            engine.filter(engine.parameters)
+            with engine.own_random():
+                engine.filter(engine.parameters)
             for p, tensor in zip(engine.parameters, slices, strict=True):
                 if p.grad is not None and p.grad.data_ptr() != tensor.grad[k].data_ptr():  # it put a new one there
                     tensor.grad[k].copy_(p.grad)
@@ -192,17 +193,21 @@ class _StackedOptimizer:
         self.place = {id(p): i for i, p in enumerate(engines[0].parameters)}
         self.slices = slices
         self.stacked: dict[int, torch.optim.Optimizer] = {}
-        members: list[torch.optim.Optimizer] = []
+        single: list[int] = []
         for number, part in enumerate(engines[0].optimizer.parts):
             if type(part) in ELEMENTWISE:
                 self.stacked[number] = self._on_slices(number, part)
             else:
-                members += [e.optimizer.parts[number] for e in engines]
-        self.one_by_one = bool(members)
-        self.all = Optimizers([*self.stacked.values(), *members])
+                single.append(number)
+        self.one_by_one = bool(single)
+        self.common = Optimizers(list(self.stacked.values()))
+        self.own = [(e, Optimizers([e.optimizer.parts[number] for number in single])) for e in engines if single]
 
     def step(self, lr: float) -> None:
-        self.all.step(lr)
+        self.common.step(lr)
+        for engine, optimizers in self.own:
+            with engine.own_random():
+                optimizers.step(lr)
 
     def _on_slices(self, number: int, part: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """The same optimizer with slices for parameters, and with the members' states stacked."""
