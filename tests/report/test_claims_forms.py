@@ -69,7 +69,7 @@ def test_a_logbook_has_the_pages_and_cells_that_trackio_reads(tmp_path):
     assert root == tmp_path / ".trackio" / "logbook"
     assert json.loads((tmp_path / ".trackio" / "metadata.json").read_text())["emoji"]
     index = (root / "pages" / "index.md").read_text()
-    assert index.startswith("# Published claims, put to the test\n")
+    assert index.startswith("# Published claims and their outcomes\n")
     slugs = re.findall(r"\(#/([A-Za-z0-9._-]+)\)", index)
     assert slugs == ["1-a-b"]
     page = (root / "pages" / slugs[0] / "page.md").read_text()

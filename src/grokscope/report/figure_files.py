@@ -79,7 +79,7 @@ def caption(section: Section, plots: Plots, data: str | None) -> str:
     shared = samples.pop() if len(samples) == 1 and len(plots.panels) > 1 else ""
     lines += [_panel_words(i, panel, len(plots.panels), shared) for i, panel in enumerate(plots.panels)]
     lines += [f"In each panel n = {shared}."] if shared else []
-    lines.append(f"Data: {data}." if data else "Data: none was given with this figure.")
+    lines.append(f"Data: {data}." if data else "No data is available for this figure.")
     return "\n".join(plain(line) for line in lines) + "\n"
 
 

@@ -29,11 +29,11 @@ def plant(root, grokked=0, memorized=0):
 def test_without_a_study_nothing_was_asked_and_times_have_their_interval(tmp_path):
     plant(tmp_path, grokked=6)
     first = screen(tmp_path)
-    assert first.asked == ["Nothing was asked in advance: the page describes these runs."]
+    assert first.asked == ["No hypotheses were preregistered; this page is descriptive."]
     assert first.findings[0] == "All 6 runs grokked."
     assert re.fullmatch(r"Median T_gen: [\d,.]+ steps \(95 %: [\d,]+ (to [\d,]+|or later)[^)]*\)\.", first.findings[1])
-    assert first.decides == ["Nothing is open at this budget and these thresholds."]
-    assert not any("single seeds decide" in line for line in first.sure)
+    assert first.decides == ["Nothing is undecided at this budget and these thresholds."]
+    assert not any("single seeds can decide" in line for line in first.sure)
 
 
 def test_runs_that_waited_to_the_end_need_a_longer_budget_and_their_share_has_the_exact_interval(tmp_path):
@@ -42,7 +42,7 @@ def test_runs_that_waited_to_the_end_need_a_longer_budget_and_their_share_has_th
     # 1 - .025 ** (1 / 3) = .708: what zero of three leaves possible
     assert first.findings[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 to 71 %)."
     assert "A longer budget: 3 runs had not generalized when it ended." in first.decides
-    assert any("single seeds decide" in line for line in first.sure)
+    assert any("single seeds can decide" in line for line in first.sure)
 
 
 def test_a_studys_claim_is_what_was_asked(tmp_path):
@@ -114,9 +114,11 @@ def test_a_designed_study_says_which_factors_have_an_effect_and_which_are_not_to
     first = screen(tmp_path, study={"claim": "Which?", "design": design("told", *given)})
     assert first.findings[1:] == [
         "Norm, difference of means, 6 seeds in every cell: decay 0.2 (96.88 %: 0.1 to 0.3). Corrected for 2 effects, "
-        "the smallest p is 0.1875. Not told from none: scale."
+        "the smallest p is 0.1875. Not distinguishable from zero: scale."
     ]
     nothing = screen(tmp_path, study={"claim": "Which?", "design": design("told", given[1])})
-    assert nothing.findings[1:] == ["Norm, difference of means, 6 seeds in every cell: no effect is told from none."]
+    assert nothing.findings[1:] == [
+        "Norm, difference of means, 6 seeds in every cell: no effect is distinguishable from zero."
+    ]
     unfinished = screen(tmp_path, study={"claim": "Which?", "design": design("open")})
     assert unfinished.findings[1].startswith("The threshold was reached in 0 of 3 runs")

@@ -90,7 +90,7 @@ def test_of_two_folders_of_one_run_the_furthest_counts_and_a_damaged_one_last(tm
     (folders[2] / "results" / "metrics.jsonl").write_text("not json\n")
     assert kept(tmp_path)[0] == ["b"]
     page = build_report(runs_in(tmp_path), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
-    assert "2 runs left out everywhere on this page, as other folders of runs that are counted already" in page
+    assert "2 runs excluded from this page (other folders of runs that are already counted)" in page
     assert f"{folders[0]} (of {folders[1]})" in page
     assert "2 copies not counted" in page
 
@@ -147,7 +147,7 @@ def test_groups_headline_and_survival_count_the_original_only(tmp_path):
     assert "All 2 runs grokked." in text
     assert "2 runs launched = 2 finished" in text
     assert "2 imported copies not counted" in text
-    assert "2 runs left out everywhere on this page, as imported copies of runs that are counted already: " in text
+    assert "2 runs excluded from this page (imported copies of runs that are already counted): " in text
     for seed in range(2):
         folder = f"digits_r_n200_s{seed}-0000000{seed}"
         assert f"{tmp_path / 'b' / folder} (of {tmp_path / 'a' / folder})" in text

@@ -227,10 +227,10 @@ PARETO = Pareto(split="id_val", groups=POINTS, runs=POINTS)
 def test_the_pareto_set_is_named_with_its_numbers_and_what_is_open():
     assert pareto_sentence(PARETO) == (
         "In the Pareto set of T_gen and the best score on id_val: a (T_gen 200, best 0.970) and b (T_gen 400, best "
-        "0.990). Open, with a better score than any that generalized by then: c."
+        "0.990). Undecided, with a better score than any that generalized by then: c."
     )
     nobody = replace(PARETO, groups=tuple(replace(p, censored=True, standing="open") for p in POINTS))
-    assert pareto_sentence(nobody).startswith("No regime's median generalized")
+    assert pareto_sentence(nobody).startswith("The median T_gen of no regime was reached")
     assert letters(PARETO) == {"a": "a", "b": "b"}
 
 
@@ -275,7 +275,7 @@ def test_no_study_and_nothing_to_show_make_no_section():
     assert section(material(nothing)) is None
     alone = section(material(replace(nothing, pareto=PARETO)))
     assert alone is not None
-    assert alone.title == "Soonest against best"
+    assert alone.title == "Time to generalization against best score"
     assert section_file.PLACE > 0
     assert any(isinstance(b, Words) for b in pareto_blocks(PARETO, "step"))
 

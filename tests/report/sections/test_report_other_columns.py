@@ -61,7 +61,7 @@ def test_many_columns_are_named_and_the_first_drawn(tmp_path):
     html, text = page_of(tmp_path)
     assert len(re.findall(r"feature \d+ against step, median", html)) == DRAWN
     names = ", ".join(f"feature_{i}" for i in range(DRAWN, DRAWN + 2))
-    assert f"3 columns not drawn, but in the CSV of each run: {names} and feature_{DRAWN + 2}." in text
+    assert f"3 columns not drawn, but available in the CSV of each run: {names} and feature_{DRAWN + 2}." in text
 
 
 def test_a_column_without_a_number_is_named(tmp_path):

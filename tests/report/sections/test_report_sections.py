@@ -137,7 +137,7 @@ def test_heat_has_classes_only_where_they_belong_to_one_environment(hospitals):
 
 def test_the_penalty_stands_beside_its_warning_and_its_error(hospitals):
     html = hospitals[1]
-    assert "On memorized data the penalty says nothing" in html
+    assert "On memorized data, the penalty is uninformative" in html
     train = html[html.index("IRM penalty at the last evaluation") :]
     row = re.sub(r"<[^>]+>", " ", train[train.index(">train</th>") :].split("</tr>")[0])
     assert row.split()[1:3] == ["1e−8", "1e−8"]  # median, and the range's lower end
@@ -266,7 +266,7 @@ def test_predictions_that_are_damaged_are_named_and_cost_the_other_runs_nothing(
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "R² 0.800" in html
     words = "true, predicted and group must be as long as each other, and not empty"
-    assert re.search(rf"Predictions that are damaged, and not shown: seed 1: [^<]*predictions.json: \$: {words}", html)
+    assert re.search(rf"Damaged predictions, not shown: seed 1: [^<]*predictions.json: \$: {words}", html)
 
 
 def test_groups_of_unequal_size_are_not_averaged(tmp_path):
@@ -330,7 +330,7 @@ def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_th
     heads = [re.sub(r"<[^>]+>", "", h).strip() for h in re.findall(r"<th.*?</th>", table, re.DOTALL)]
     at = heads.index("readable and used, negligibly")
     assert heads[at - 1 : at + 2] == ["readable and used", "readable and used, negligibly", "readable but unused"]
-    assert "less than 25% of what the right answer does" in html
+    assert "less than 25% of the effect of the correct class" in html
 
 
 def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):
@@ -347,7 +347,7 @@ def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "nothing is used (“two hospitals, none” and “wide, none”)" in html
     assert "shared direction (40)" in html
-    assert "Measured under older rules, and not yet again under these: “wide, none” and “shared direction”." in html
+    assert "Measured with older rules and not updated yet: “wide, none” and “shared direction”." in html
 
 
 def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
@@ -365,7 +365,7 @@ def test_layers_by_checkpoints_are_medians_of_runs_and_gaps_stay_gaps(tmp_path):
     assert (found.sites, found.steps, found.chance) == (["pooled", "layer1", "layer2"], [100, 20000], 0.3333)
     np.testing.assert_allclose(found.values, [[0.777, 0.777], [0.8, 0.7], [np.nan, np.nan]])
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
-    assert "Layer by checkpoint" in html
+    assert "Probes by layer and checkpoint" in html
     assert "environment: most at layer1, step 100 (0.80), chance 0.33" in html
 
 
@@ -380,7 +380,7 @@ def test_an_oracle_stays_stamped_and_other_formats_are_named(tmp_path):
     assert [f.rpartition("/")[2] for f in found.foreign] == ["m6.json"]
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     assert "Its numbers are not held out" in html
-    assert "In another format, and not shown: 1 file" in html
+    assert "In another format and not shown: 1 file" in html
     assert "Cannot tell: too few patients." in html
 
 
@@ -393,7 +393,7 @@ def test_a_damaged_dissection_is_named_with_its_field_and_costs_the_others_nothi
     (folder / "m5.json").write_text(json.dumps(raw))
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     words = re.sub(r"<[^>]+>", " ", html)
-    assert re.search(r"Damaged, and not shown: \S+/mechinterp/m5\.json: \$\.m5: unknown field", words)
+    assert re.search(r"Damaged and not shown: \S+/mechinterp/m5\.json: \$\.m5: unknown field", words)
     assert "0.777" in words
     assert "1.25" in words
 
@@ -406,7 +406,7 @@ def test_older_rules_are_named_with_the_command_even_where_nothing_else_is_disse
         del raw["accuracy"]
         path.write_text(json.dumps(raw | {"rules": RULES - 1}))
     html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
-    assert "Outdated: 1 dissection here by older rules" in html
+    assert "Outdated: 1 dissection by older rules" in html
     assert f"grokscope dissect {folder.parent} --checkpoints final" in html
 
 

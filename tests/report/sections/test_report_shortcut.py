@@ -159,7 +159,7 @@ def test_an_environment_without_a_penalty_is_left_out_and_counted(tmp_path):
     (row,) = re.findall(r"train, 2 of 3 environments ((?:\S+ ){5})", text[start:])
     # mean of 4 and 2; its error 0.3 * sqrt(2) / 2; the split-half alike; what the run logged as its mean
     assert row.split()[:4] == ["3", "0.212", "3", "9"]
-    assert "which is unbiased too, and noisier" in text
+    assert "which is unbiased but noisier" in text
 
 
 def test_a_naive_penalty_is_drawn_where_there_is_no_other(tmp_path):
@@ -167,7 +167,7 @@ def test_a_naive_penalty_is_drawn_where_there_is_no_other(tmp_path):
     html, text = page_of(tmp_path)
     assert re.search(r'aria-label="[^"]*IRM penalty, U-statistic: train from 3 to 3', html)
     assert re.search(r'aria-label="[^"]*IRM penalty, naive: ood_val from 7 to 7', html)
-    assert "Where runs recorded no U-statistic" in text
+    assert "If runs recorded no U-statistic" in text
     shown = irm_columns({"standard": readings(tmp_path)})
     assert {"train_irm", "ood_val_irm", "train_env1_irm"} <= shown
     assert "mine_irm" not in shown
@@ -252,9 +252,9 @@ def test_runs_that_are_not_on_images_need_no_sheet(tmp_path):
     ("meta", "words"),
     [
         ({"prevalence": {"0": 0.05, "1": 0.95}, "environments": {"0": "Oslo", "1": "Utrecht"}},
-         "Share of tumor by environment, as the task makes it: Oslo: 5 %, Utrecht: 95 %."),
+         "Share of tumor by environment, as defined by the task: Oslo: 5 %, Utrecht: 95 %."),
         ({"prevalence": {"17": 0.125}, "groups": {"17": "slide 17"}},
-         "Share of tumor by group, as the task makes it: slide 17: 12.5 %."),
+         "Share of tumor by group, as defined by the task: slide 17: 12.5 %."),
         ({}, ""),
     ],
 )  # fmt: skip
@@ -276,7 +276,7 @@ def test_ranks_of_unequal_n_are_warned_of(tmp_path):
     for regime, n, decay in (("small", 100, 0.1), ("large", 800, 0.2)):
         write(tmp_path, regime=regime, facts=sized(n), weight_decay=decay)
     _, text = page_of(tmp_path)
-    assert "Compare ranks at equal n only" in text
+    assert "Compare ranks only at equal n" in text
     assert "small (n = 100)" in text
     assert "large (n = 512)" in text, "no more rows than the spectra use"
     assert "rows: 512, 100 (see the key)" in text
@@ -286,7 +286,7 @@ def test_ranks_of_equal_n_are_not(tmp_path):
     for regime, n, decay in (("small", 600, 0.1), ("large", 800, 0.2)):
         write(tmp_path, regime=regime, facts=sized(n), weight_decay=decay)
     _, text = page_of(tmp_path)
-    assert "Compare ranks at equal n only" not in text
+    assert "Compare ranks only at equal n" not in text
     assert "rows: 512" in text
     assert rank_rows(readings(tmp_path)) == "512"
 

@@ -36,7 +36,7 @@ def test_it_shows_the_numbers_of_the_verb(tmp_path):
     assert len(plots.panels) == 3
     assert "at train_acc >= 0.99: 1.000" in plots.panels[0].alt
     assert len(of(Bullets, found)[0].lines) == 4
-    assert "1 of 5 runs are not finished" in str([w.text for w in of(Words, found)])
+    assert "1 of 5 runs are unfinished" in str([w.text for w in of(Words, found)])
 
 
 def test_without_grokking_there_is_no_share_to_draw(tmp_path):
@@ -45,7 +45,7 @@ def test_without_grokking_there_is_no_share_to_draw(tmp_path):
     assert found is not None
     (plots,) = of(Plots, found)
     assert [panel.alt.split(",")[0] for panel in plots.panels] == [
-        "Share of each run's steps that is spent", "Held-out score at the end less that at the stop",
+        "Share of each run's steps that is used", "Held-out score at the end minus that at the stop",
     ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from grokscope.results.claims import ClaimEvidence, ClaimResult, Claims
 from grokscope.vocabulary.text import listed, plural
 
-TITLE = "Published claims, put to the test"
+TITLE = "Published claims and their outcomes"
 ROLES = {
     "verified": "grokked", "verified in part": "semi-grokked", "falsified": "ungrokked", "toy": "generalized",
     "inconclusive": "unstable", "not run here": "underfit",

@@ -51,7 +51,7 @@ def draw_effective_size(figure: "FigureBase", c: SizeComparison) -> None:
     dress_y(above, log=False)
     heading(above, c.quantity, role="ink")
     _rows(below, answers, edges)
-    heading(below, "sizes not ruled out for the plain arm, and the one read off", above=4.0)
+    heading(below, "interval of the effective size, and its estimate", above=4.0)
 
 
 def _arm(axes: "Axes", cells: "Sequence[SizeCell]", line: "Sequence[float]", index: int, apart: float) -> None:
@@ -74,4 +74,4 @@ def _rows(axes: "Axes", answers: "Sequence[EffectiveSize]", edges: tuple[float, 
             axes.plot([a.size], [place], "D", color=group_color(PLAIN), markersize=5)
         else:
             axes.plot([edges[a.sign == ">"]], [place], a.sign, color=group_color(PLAIN), markersize=6, clip_on=False)
-    axes.set_xlabel("examples to train on (log scale)", labelpad=2)
+    axes.set_xlabel("training examples (log scale)", labelpad=2)

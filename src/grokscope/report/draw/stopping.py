@@ -20,8 +20,8 @@ APART = 0.1
 Of = Literal["missed", "spent", "regret"]
 TITLES: dict[Of, str] = {
     "missed": "share of grokking missed, with its 95 % interval",
-    "spent": "share of each run's steps that is spent, mean over runs",
-    "regret": "held-out score at the end less that at the stop, mean",
+    "spent": "share of each run's steps that is used, mean over runs",
+    "regret": "held-out score at the end minus that at the stop, mean",
 }
 
 
@@ -66,7 +66,7 @@ def _dress(axes: "Axes", waits: Sequence[Step], after: Sequence[Step]) -> None:
     axes.axvline(len(waits) - 0.5, color=color("line"), linewidth=1.0)
     names = [*(short(w) for w in waits), *(f"+{short(a)}" for a in after)]
     axes.set_xticks(range(len(names)), names)
-    words = "evaluations without a better value"
+    words = "evaluations without an improvement"
     ends = ((len(waits) / 2 - 0.5, words), (len(waits) + len(after) / 2 - 0.5, "steps after the fit"))
     for place, text in ends:
         axes.annotate(

@@ -81,7 +81,7 @@ def _note(copies: Sequence[Copy], one: str, several: str) -> str:
         return s.path if named[s.name] > 1 and s.path is not None else s.name
 
     listing = "; ".join(f"{designation(c.copy)} (of {designation(c.original)})" for c in copies)
-    return f"{plural(len(copies), 'run')} left out everywhere on this page, as {they} counted already: {listing}."
+    return f"{plural(len(copies), 'run')} excluded from this page ({they} already counted): {listing}."
 
 
 def _same_run(one: Subject, two: Subject, settings: Mapping[int, Mapping[str, Any]]) -> bool:

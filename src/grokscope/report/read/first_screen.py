@@ -60,7 +60,7 @@ def _asked(material: Material, results: Sequence[HypothesisResult]) -> list[str]
         return [str(study["claim"])]
     if material.expectations:
         return [f"Whether {plural(len(material.expectations), 'expectation')} of the study hold."]
-    return ["Nothing was asked in advance: the page describes these runs."]
+    return ["No hypotheses were preregistered; this page is descriptive."]
 
 
 def _more(results: Sequence[HypothesisResult]) -> list[str]:
@@ -94,9 +94,9 @@ def _of_response(response: Response) -> str:
     name = f"{response.response[:1].upper()}{response.response[1:]}"
     front = f"{name}, {response.effect_name}, {plural(response.seeds, 'seed')} in every cell: "
     if not seen:
-        return f"{front}no effect is told from none."
+        return f"{front}no effect is distinguishable from zero."
     least = number(min(e.p_adjusted for e in seen))
-    apart = f" Not told from none: {listed(others)}." if others else ""
+    apart = f" Not distinguishable from zero: {listed(others)}." if others else ""
     words = "; ".join(e.in_words(response.null) for e in seen)
     return f"{front}{words}. Corrected for {plural(len(response.effects), 'effect')}, the smallest p is {least}.{apart}"
 
@@ -142,10 +142,13 @@ def _sure(
     exploratory = [r.name for r in results if r.departures]
     if exploratory:
         names = plural(len(exploratory), "hypothesis", "hypotheses")
-        lines.append(f"Exploratory: {names} declared or changed after runs had begun ({listed(exploratory[:3])}).")
+        lines.append(f"Exploratory: {names} declared or changed after the runs had begun ({listed(exploratory[:3])}).")
     fewest = min((len(members) for members in groups.values()), default=0)
     if 0 < fewest < ENOUGH:
-        lines.append(f"Groups of fewer than {ENOUGH} runs: single seeds decide, so nothing is called established.")
+        lines.append(
+            f"Groups of fewer than {ENOUGH} runs: single seeds can decide the result, so no difference is "
+            f"called established."
+        )
     return lines
 
 
@@ -170,7 +173,7 @@ def _decides(
     fewest = min((len(members) for members in groups.values()), default=0)
     if not results and len(groups) > 1 and fewest < ENOUGH:
         lines.append(f"For differences between groups: {ENOUGH} or more seeds in each.")
-    return lines or ["Nothing is open at this budget and these thresholds."]
+    return lines or ["Nothing is undecided at this budget and these thresholds."]
 
 
 def _seeds(result: HypothesisResult) -> list[str]:
@@ -179,7 +182,7 @@ def _seeds(result: HypothesisResult) -> list[str]:
         return []
     now = " and ".join(f"{arm.finished:,}" for arm in result.arms)
     if result.test.seeds_to_decide is None:
-        return [f"{_name(result)}: no number of seeds is known that would find the effect seen ({now} now)."]
+        return [f"{_name(result)}: no number of seeds is known to be enough for the observed effect ({now} now)."]
     return [f"{_name(result)}: {plural(result.test.seeds_to_decide, 'seed')} in each arm ({now} now)."]
 
 

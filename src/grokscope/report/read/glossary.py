@@ -44,7 +44,7 @@ VERDICTS: dict[str, Word] = {
             "P",
             _FIT,
             "M1 15 L12 15 L27 8",
-            "a delayed rise still under way at the last evaluation; a longer run says whether it groks",
+            "a delayed rise still in progress at the last evaluation; only a longer run can show whether it groks",
         ),
         Word(
             "generalized",
@@ -58,8 +58,8 @@ VERDICTS: dict[str, Word] = {
             "s",
             _FIT,
             "M1 15 L8 15 L27 14",
-            "fits the training data; held-out never rises out of its plateau within the budget, which is not "
-            "“never would”",
+            "fits the training data; held-out does not rise above its plateau within the budget (which does not mean "
+            "that it never would)",
         ),
         Word(
             "ungrokked",
@@ -81,8 +81,8 @@ VERDICTS: dict[str, Word] = {
             "X",
             "M1 14 C4 14 6 3 9 3 L12 3 L13.5 12 L15 3 L19 3 L20.5 13 L22 3 L27 3",
             "M1 15 L10 13 L13.5 15 L17 12 L20.5 15 L27 12",
-            "after it had fitted, the train metric collapsed again and again (cyclic) or for good (lasting); too "
-            "strong a weight decay looks like this",
+            "after fitting, the train metric collapsed repeatedly (cyclic) or permanently (lasting); weight decay "
+            "that is too strong looks like this",
         ),
         Word(
             "diverged",

@@ -219,9 +219,7 @@ def downloads(readings: Sequence[Reading]) -> dict[str, Download]:
     packed = _while_they_fit(known, lambda r: gzip.compress((_csv(r) or "").encode(), 9, mtime=0), PACKED_DATA)
     if packed is not None:
         return {name: _packed(known[name], data) for name, data in packed.items()}
-    return {
-        name: Download(name, None, "too large to carry in this page: read it in the run's folder") for name in known
-    }
+    return {name: Download(name, None, "too large for this page: see the run's folder") for name in known}
 
 
 def _while_they_fit(

@@ -25,6 +25,6 @@ def stopping_of(readings: Sequence[Reading], split: str, criteria: "Criteria") -
     if not any(run.verdict.verdict in DECIDED for run in runs):
         return None
     left = len(readings) - len(runs)
-    notes = [f"{left} of {len(readings)} runs are not finished or cannot be judged, and are left out"] if left else []
+    notes = [f"{left} of {len(readings)} runs are unfinished or have no verdict, and are excluded"] if left else []
     fit = criteria.thresholds(runs[0].trajectory)[0]
     return replayed(runs, split, default_rules(runs, split, fit), notes=notes)

@@ -146,7 +146,7 @@ def _spread(k: "Survival") -> str:
     if low is None:
         return f"up to {steps(high)}"
     if low == high:
-        return f"{steps(low)} to {steps(high)}, no width: one evaluation saw them all, which is no certainty"
+        return f"{steps(low)} to {steps(high)}, zero width: all fall on one evaluation, which does not mean certainty"
     return f"{steps(low)} to {steps(high)}"
 
 

@@ -91,7 +91,7 @@ def _generalized(r: Reading) -> Cell:
     assert r.milestones is not None
     cell = _moment(r.milestones.T_gen)
     if r.flicker:
-        return replace(cell, sub="touched, not held", title="reached in single evaluations only")
+        return replace(cell, sub="reached, not kept", title="reached in single evaluations only")
     if r.milestones.T_gen_lasting.at != r.milestones.T_gen.at:
         return replace(cell, sub=f"lasting from {steps(r.milestones.T_gen_lasting.at)}")
     return cell
@@ -101,7 +101,7 @@ def _delay(span: Any, show: Any) -> Cell:
     if span is None:
         return Cell(NONE, "never fitted")
     if span.censored:
-        said = "at least this: the threshold was not reached"
+        said = "lower bound: the threshold was not reached"
         return Cell(f"> {show(span.value)}", "censored", said, _after(span.value))
     return Cell(show(span.value), f"{show(span.low)} to {show(span.high)}", "from the evaluation grid", span.value)
 

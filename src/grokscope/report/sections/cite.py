@@ -15,5 +15,5 @@ def section(material: Material) -> Section:
         Words(["This page and its figures: ", Code(material.remake)], "small"),
     ]
     if reference := (material.study or {}).get("reference"):
-        blocks.insert(1, Words(f"The claim comes from {reference}; cite it too.", "small"))
-    return Section("cite", "Cite", "Cite and reproduce", blocks)
+        blocks.insert(1, Words(f"The claim is from {reference}; cite it too.", "small"))
+    return Section("cite", "Cite", "Citation and reproduction", blocks)

@@ -29,7 +29,7 @@ def section(material: Material) -> Section | None:
     if not blocks:
         return None
     if study.get("claim"):
-        return Section("claim", "Claim", "The claim, and what was expected" if rows else "The claim", blocks)
+        return Section("claim", "Claim", "Claim and expectations" if rows else "The claim", blocks)
     return Section("claim", "Claim", "Expectations", blocks)
 
 

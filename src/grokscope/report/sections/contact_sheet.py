@@ -65,8 +65,8 @@ def _how_to(subject: Subject) -> Words:
     place = task.get("path") or task.get("root")
     named = shlex.quote(str(place)) if place else "FOLDER-OR-TABLE-OF-IMAGES"
     return Words(
-        "No contact sheet lies in the run folders. Where the images are at hand, this draws one: grokscope data sheet "
-        f"{named} contact.png; put it into a run's results folder and it is shown here."
+        f"There is no contact sheet in the run folders. If the images are available, create one with: grokscope data "
+        f"sheet {named} contact.png; put it into the results folder of a run to show it here."
     )
 
 
@@ -82,7 +82,7 @@ def _prevalence(subjects: Sequence[Subject]) -> list[Block]:
         label = str((meta.get("labels") or ["the last label"])[-1])
         shares = [f"{names.get(key, key)}: {_percent(share)}" for key, share in list(prevalence.items())[:MANY]]
         more = f", and {len(prevalence) - MANY} more" if len(prevalence) > MANY else ""
-        return [Words(f"Share of {label} by {kind}, as the task makes it: {', '.join(shares)}{more}.")]
+        return [Words(f"Share of {label} by {kind}, as defined by the task: {', '.join(shares)}{more}.")]
     return []
 
 
@@ -105,11 +105,11 @@ def _shown(png: bytes, subject: Subject, origin: str) -> list[Block]:
     if not png.startswith(b"\x89PNG"):
         return [Words(f"{origin} is not a PNG file and is not shown.", "warning")]
     if len(png) > LARGEST:
-        return [Words(f"The contact sheet is too large to carry in this page: {origin}")]
+        return [Words(f"The contact sheet is too large for this page: {origin}")]
     note = "The first images of each split, environment (rows) and label (columns)"
-    note += f", from {Path(origin).name}." if origin else ", drawn for this page from the task's settings at seed 0."
+    note += f", from {Path(origin).name}." if origin else ", generated from the task's settings with seed 0."
     return [
-        Words("What the network sees", "h3"),
+        Words("Input images", "h3"),
         Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", _alt(subject), note),
     ]
 

@@ -21,21 +21,21 @@ def section(material: Material) -> Section | None:
         return None
     each, whole = _unit([row.flops_per_step for row in rows]), _unit([row.flops for row in rows])
     words = (
-        f"T_gen ({unit_of(material.lead)}s)", _named("Operations of a step", each), _named("Operations", whole),
-        "Time of a step (ms)", "Time (s)",
+        f"T_gen ({unit_of(material.lead)}s)", _named("Operations per step", each), _named("Operations", whole),
+        "Time per step (ms)", "Time (s)",
     )  # fmt: skip
     heads = [Head("Group", number=False), Head("Runs"), *map(Head, words)]
     return Section(
         "cost",
         "Cost",
-        "What it cost to generalize",
+        "Cost of generalization",
         [
             Words(
-                "Up to the median step of generalization. Operations are products (matrices, convolutions, attention; "
-                "a multiplication and an addition are two) and all others, one for each element, of forward, backward, "
-                "filter and optimizer, counted in the run itself. Time is wall-clock, evaluations included: compare it "
-                "only where machine, load and cadences were alike. > where fewer than half of the runs generalized: it "
-                "would cost at least so much."
+                "Cost up to the median step of generalization. Operations are products (matrices, convolutions, "
+                "attention; a multiplication and an addition count as two) and elementwise operations (one per "
+                "element) of forward pass, backward pass, filter and optimizer, counted during the run. Time is "
+                "wall-clock time including evaluations; compare it only between runs with the same machine, load and "
+                "cadences. “>” marks a lower bound: fewer than half of the runs generalized."
             ),
             Table("Cost by group", heads, [Group("", [_row(row, each[0], whole[0]) for row in rows])]),
         ],

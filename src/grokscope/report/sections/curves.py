@@ -144,10 +144,10 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
 
 
 def _note(few: bool) -> str:
-    strip = "The numbers beside the middle strip are seeds. Spikes of the train loss are marked ▾ on top. "
+    strip = "The numbers next to the middle strip are seeds. Spikes of the train loss are marked ▾ at the top. "
     norms = f"Norms of parameter groups below {VISIBLE:.0%} of the total are not drawn. "
     return (
-        f"The band is the full range below {SMALL} runs, else a 95 % interval of the median (between order statistics, "
-        f"pointwise). {strip + norms if few else ''}Curves with more evaluations than the drawing has room for keep "
-        "the first, lowest, highest and last of each column; tables and data use all."
+        f"The band is the full range below {SMALL} runs, else a 95 % interval of the median (between order "
+        f"statistics, pointwise). {(strip + norms if few else '')}Curves with too many evaluations for the figure "
+        f"keep the first, lowest, highest and last value of each column; tables and data use all."
     )

@@ -56,12 +56,12 @@ def _chosen(dissected: Mapping[str, Dissections]) -> list[Block]:
     rules = sorted({d.selection for d in every})
     blocks: list[Block] = [
         Words(f"{plural(len(every), 'run')} dissected, one checkpoint each, chosen by: {listed(rules)}. Everything is "
-              "fitted on one part of the data and measured on another, split by patient where there are any. In "
-              "figures of several runs the gray range is the median of theirs.")
+            f"fitted on one part of the data and measured on another, split by patient if available. In figures of "
+            f"several runs, the gray range is the median of their ranges.")
     ]  # fmt: skip
     if any(d.oracle for d in every):
-        blocks.append(Words("oracle: a checkpoint was chosen on data that is only to be reported. Its numbers are "
-                            "not held out.", "warning"))  # fmt: skip
+        blocks.append(Words("oracle: a checkpoint was chosen on data reserved for reporting. Its numbers are not held "
+            'out.', "warning"))  # fmt: skip
     silent = [reason for d in every if (reason := d.at_chance)]
     blocks += [
         Words(f"Cannot tell, in {plural(silent.count(r), 'run')}: {r}.", "warning") for r in dict.fromkeys(silent)
@@ -81,15 +81,15 @@ def _files(groups: Iterable[Dissections]) -> list[Block]:
     if commands:
         blocks.append(
             Words(
-                f"Outdated: {plural(len(commands), 'dissection')} here by older rules, which this version measures and "
-                f"judges otherwise. To redo: {_first(commands, '; ')}"
+                f"Outdated: {plural(len(commands), 'dissection')} by older rules that differ from those of this "
+                f"version. To update: {_first(commands, '; ')}"
             )
         )
     if damaged:
-        blocks.append(Words(f"Damaged, and not shown: {_first(damaged, '; ')}.", "warning"))
+        blocks.append(Words(f"Damaged and not shown: {_first(damaged, '; ')}.", "warning"))
     if foreign:
         named = f"{listed(foreign[:3])}{' …' if len(foreign) > 3 else ''}"
-        blocks.append(Words(f"In another format, and not shown: {plural(len(foreign), 'file')} ({named})."))
+        blocks.append(Words(f"In another format and not shown: {plural(len(foreign), 'file')} ({named})."))
     return blocks
 
 
@@ -149,24 +149,24 @@ def _panel(battery: Battery, group: str, runs: Sequence[Dissected], groups: Sequ
 
 BATTERIES = (
     Battery(
-        PROBES, "Linear probes for environment and task at each site, on held-out examples; "
-        "crosses are the same probes fitted to random labels (the gap to them is the selectivity). Readable is not "
-        "used.", probe_in_words,
+        PROBES, "Linear probes for environment and task at each site, on held-out examples. Crosses are the same "
+            "probes fitted to random labels; the difference is the selectivity. Readable does not mean "
+            "used.", probe_in_words,
     ),
     Battery(
-        ERASURE, "Open: before; filled: after, by a probe refitted on edited features (an "
-        "old probe at chance proves nothing). Below, what the edit takes, beside random edits of equal dimension "
-        "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
+        ERASURE, "Open: before; filled: after erasure, by a probe refitted on the edited features (an old probe at "
+            "chance proves nothing). Below: the effect of the edit, compared with random edits of equal dimension "
+            "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
         erasure_in_words,
     ),
     Battery(
-        STEERING, "Accuracy while features are pushed along the dominant direction between "
-        "environments; gray: random directions of the same length. A monotone curve is common for random "
-        "directions too: see the table.", steering_in_words,
+        STEERING, "Accuracy when features are moved along the dominant direction between environments; gray: random "
+            "directions of the same length. Monotone curves are common for random directions too: see the "
+            "table.", steering_in_words,
     ),
     Battery(
-        NEURONS, "The K neurons that separate the environments most, against the K of the "
-        "task and random K.", neurons_in_words,
+        NEURONS, "Ablation of the K neurons that separate the environments most, compared with the K neurons of the "
+            "task and K random ones.", neurons_in_words,
     ),
 )  # fmt: skip
 
@@ -177,8 +177,8 @@ def _published(published: Mapping[str, Sequence[PublishedTable]]) -> list[Block]
         return []
     blocks: list[Block] = [
         Words("As published", "h3"),
-        Words("Dissections that another program made and the archive brought along, under its files' names. "
-              "Nothing here was computed again, and none of it counts in the tables and figures above."),
+        Words("Dissections by another program that came with the archive, under their file names. They were not "
+            "recomputed and are not included in the tables and figures above."),
     ]  # fmt: skip
     for run, tables in published.items():
         for t in tables:

@@ -50,12 +50,12 @@ def _by_regime(groups: Groups, order: Sequence[str]) -> list[Block]:
     if not panels:
         return []
     said = (
-        "Accuracy while features are pushed along the dominant direction between environments: every run thin, the "
-        "median of each group thick, gray: random directions of the same length, median over all runs."
+        "Accuracy when features are moved along the dominant direction between environments. Thin: single runs; "
+        "thick: median of each group; gray: random directions of the same length, median over all runs."
     )
     key = [*group_key(order, speaking), Entry("random directions", "train", band=True)]
     return [
-        Words("Steering, group beside group", "h3"),
+        Words("Steering by group", "h3"),
         Words(said),
         Plots("steering_by_regime", panels, key, wide(panels), 2, "steering_by_regime", caption=said),
     ]
@@ -121,14 +121,14 @@ def _by_run(groups: Groups, order: Sequence[str]) -> list[Block]:
         steered.append(_steered(d, label, order.index(name)))
     frames = [
         ("environment gap lost by erasing it", "logits", [r for r in erased if r is not None]),
-        ("steering: length of the slope", "logits for one step", [r for r in steered if r is not None]),
+        ("steering: size of the slope", "logits for one step", [r for r in steered if r is not None]),
     ]
     panels = [_run_panel(title, unit, rows) for title, unit, rows in frames if rows]
     if not panels:
         return []
     said = (
-        "What erasing the environment's subspace takes, and how far one step along its direction moves the logits, run "
-        "by run; gray: 95 % of the control that is hardest to beat."
+        "Effect of erasing the environment's subspace, and change of the logits per step along its direction, for "
+        "each run; gray: 95 % range of the strictest control."
     )
     plots = Plots("by_run", panels, (), wide(panels), 2, "effects_by_run", caption=said)
     return [Words("Run by run", "h3"), Words(said), plots]
@@ -179,20 +179,20 @@ def along_blocks(groups: Groups) -> list[Block]:
     several = {name: dissections.along for name, dissections in groups.items() if dissections.along}
     if not several:
         return []
-    said = "The same analyses at each checkpoint that was dissected; gray: the control that is hardest to beat."
+    said = "The same analyses at each dissected checkpoint; gray: the strictest control."
     cells = (
-        "Each cell is the balanced held-out accuracy of a probe at one layer and one checkpoint, the median of the "
-        "runs: empty at chance, full at 1, a line where it is not known."
+        "Each cell is the balanced held-out accuracy of a probe at one layer and one checkpoint, median over runs: "
+        "empty at chance, full at 1, a line if unknown."
     )
     over = [_along_panel(name, along) for name, along in several.items()]
     maps = [_layer_panel(name, along) for name, along in several.items()]
     return [
-        Words("Along the training", "h3"),
+        Words("During training", "h3"),
         Words(said),
         Plots("along", over, ALONG_KEY, caption=said),
-        Words("Layer by checkpoint", "h3"),
+        Words("Probes by layer and checkpoint", "h3"),
         Words(cells),
-        Plots("layers", maps, LAYERS_KEY, caption=f"What probes read, layer by checkpoint. {cells}"),
+        Plots("layers", maps, LAYERS_KEY, caption=f"Probe accuracy by layer and checkpoint. {cells}"),
     ]
 
 

@@ -52,8 +52,8 @@ def summary_table(material: Material, groups: Mapping[str, Dissections]) -> list
         rows.append(Group(group, [*runs, _medians(dissections.main)] if len(runs) > 1 else runs))
     return [
         Words("Effects, intervals, controls", "h3"),
-        Words("Beneath each number what it must be read against: chance or the 95 % range of its controls, and the "
-              "empirical p, (1 + #) / (1 + draws). For erasures the control with the largest p is shown."),
+        Words("Below each number is its reference: chance, or the 95 % range of its controls, and the empirical p, (1 "
+            "+ #) / (1 + draws). For erasures, the control with the largest p is shown."),
         Table("Effects with their controls", head, rows),
     ]  # fmt: skip
 
@@ -169,7 +169,7 @@ def cells_table(groups: Mapping[str, Dissections]) -> list[Block]:
     if any("negligibly" in cell for cell in names):
         size = every[0].shared.settings.negligible
         blocks.append(
-            Words(f"Used, negligibly: the effect is real, and less than {size:.0%} of what the right answer does.")
+            Words(f"Used, negligibly: the effect is real, but less than {size:.0%} of the effect of the correct class.")
         )
     reasons = dict.fromkeys(d.shared.where.reason for d in every if d.cell == "cannot tell" and d.shared.where.reason)
     return [
@@ -184,13 +184,13 @@ def calibration_table(material: Material) -> list[Block]:
     rows = [Row(f"{name} ({c.seeds})", [_rate(c.rates.get(flag)) for flag in FLAGS]) for name, c in conditions.items()]
     idle = listed([f"“{name}”" for name, c in conditions.items() if c.nothing_used])
     old = listed([f"“{name}”" for name, c in conditions.items() if c.rules < RULES])
-    outdated = [Words(f"Measured under older rules, and not yet again under these: {old}.")] if old else []
+    outdated = [Words(f"Measured with older rules and not updated yet: {old}.")] if old else []
     return [
-        Words("What the battery does on planted shortcuts", "h3"),
+        Words('Performance of the methods on planted shortcuts', "h3"),
         *outdated,
-        Words(f"Share of planted data sets (their number beside the name) in which each answer was yes, with a 95 % "
-              f"interval. Where nothing is used ({idle}) every yes of M4, M5, M6 and of “readable and used” is false; "
-              "elsewhere it is a hit."),
+        Words(f'Share of planted data sets (their number is next to the name) with each positive result, with a 95 % '
+            f'interval. If nothing is used ({idle}), every positive result of M4, M5, M6 and of “readable and used” '
+            f'is false; otherwise it is correct.'),
         Table("Calibration on planted shortcuts", ["Planted", *FLAGS.values()], [Group("", rows)]),
     ]  # fmt: skip
 

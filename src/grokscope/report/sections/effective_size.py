@@ -18,9 +18,10 @@ def section(material: Material) -> Section | None:
         return None
     blocks: list[Block] = [
         Words(
-            "At which size of its training set does the plain arm do what the other arm does at its own? The size is "
-            "read off a monotone fit of the means, by straight lines in log n. What it surely lies between are sizes "
-            "that were run: below, the plain arm surely does worse; above, surely better. Beyond them nothing is said."
+            "The effective size is the training-set size at which the plain arm does as well as the other arm at its "
+            "own size. The estimate is read off a monotone fit of the means, linear in log n. The interval consists "
+            "of sizes that were run: below it, the plain arm is significantly worse; above it, significantly better. "
+            "Nothing is extrapolated beyond these sizes."
         )
     ]
     for i, comparison in enumerate(sizes.comparisons):

@@ -23,8 +23,8 @@ from grokscope.vocabulary.text import NONE, listed, number, plural
 
 PLACE = 14.0
 CAPTION = (
-    "Effects of the factors and of their interactions, main effects first: the point is the effect, the line its "
-    "interval, the ticks single seeds; dashed: no effect."
+    "Effects of the factors and their interactions, main effects first. Point: effect; line: interval; ticks: single "
+    "seeds; dashed: no effect."
 )
 
 
@@ -37,9 +37,9 @@ def section(material: Material) -> Section | None:
         Words(design.says, "lead"),
         Bullets(list(design.factors)),
         Words(
-            "An effect is, of each seed, the mean over the cells at the upper level less that at the lower; of an "
-            "interaction, over the cells in which both factors are at the same level less the others. Over seeds it is "
-            "tested by flipping signs, two-sided, and corrected by Holm over the effects of a response."
+            "For each seed, an effect is the mean over the cells at the upper level minus the mean at the lower "
+            "level; for an interaction, over the cells in which both factors have the same level minus the others. It "
+            "is tested over seeds by sign flips, two-sided, with Holm's correction over the effects of a response."
         ),
     ]
     answered = [r for r in design.responses if r.outcome == "told"]

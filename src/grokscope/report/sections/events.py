@@ -13,10 +13,10 @@ from grokscope.vocabulary.text import plural, steps
 
 PLACE = 50.0
 INTRO = (
-    "Found in the curves once train was fitted or held-out had reached a plateau: a loss spike is a brief rise of "
-    "the train loss, by more than six robust standard deviations of its logarithm; a norm collapse a fast fall of "
-    "the weight norm; a transition the steepest lasting rise of the held-out curve (in regression, of the log "
-    "loss); a slingshot a cycle of head growth, spike and plateau. A coarse grid hides short ones."
+    "Events are detected after train is fitted or held-out has reached a plateau. A loss spike is a brief rise of the "
+    "train loss by more than six robust standard deviations of its logarithm; a norm collapse is a fast fall of the "
+    "weight norm; a transition is the steepest lasting rise of the held-out curve (in regression, of the log loss); a "
+    "slingshot is a cycle of head growth, spike and plateau. A coarse grid hides short events."
 )
 
 
@@ -38,7 +38,7 @@ def _unseen(material: Material) -> list[str]:
     for reading in material.lead:
         if reading.trajectory is not None:
             reasons.update(f"{kind}: {why}" for kind, why in unseen(reading.trajectory).items())
-    return [f"Could not be seen in {plural(n, 'run')}: {line}." for line, n in reasons.items()]
+    return [f"Not detectable in {plural(n, 'run')}: {line}." for line, n in reasons.items()]
 
 
 def _table(material: Material, rows: Sequence[Mapping[str, Any]]) -> Table:

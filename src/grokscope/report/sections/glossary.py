@@ -8,7 +8,8 @@ PLACE = 100.0
 TERMS: tuple[tuple[Text, Text], ...] = (
     (
         Symbol("T", "fit"),
-        "first evaluation with train accuracy (or R²) at the fit threshold; it lies in the interval below the number",
+        "first evaluation with train accuracy (or R²) at the fit threshold; the true time lies in the interval below "
+        "the number",
     ),
     (Symbol("T", "gen"), "first evaluation with held-out accuracy (or R²) at the threshold"),
     ("delay, ratio", "T_gen − T_fit and T_gen / T_fit"),
@@ -18,14 +19,14 @@ TERMS: tuple[tuple[Text, Text], ...] = (
     ),
     (
         "end",
-        "mean over the last 5 % of the steps, with which a peak is compared; beneath it, of how many evaluations",
+        "mean over the last 5 % of the steps, with which a peak is compared; the number of evaluations is below it",
     ),
-    ("final", "the last evaluation alone, and the weights kept there; noisier than the end"),
+    ("final", "the last evaluation alone, which belongs to the final checkpoint; noisier than the end"),
     (
         "trivial predictor",
-        "what is reached without looking at the input: the majority class, or the mean target; R² measures from it",
+        "prediction without the input: the majority class, or the mean target; R² is relative to it",
     ),
-    ("id_val", "held-out examples of the environments that were trained on; no rule of selection may see ood_test"),
+    ("id_val", "held-out examples from the training environments; no selection rule may use ood_test"),
     ("so far", "the run has not finished; its verdict can still change and is not counted in the headline"),
 )
 

@@ -43,8 +43,8 @@ def section(material: Material) -> Section | None:
     answers = chain.from_iterable(_against_trivial(name, runs) for name, runs in groups.items())
     blocks: list[Block] = [
         Words(
-            "The trivial predictor here is the mean target of each group: what is reached without looking at the "
-            "input. A curve that falls, but not below it, has learned nothing about single inputs."
+            "Here, the trivial predictor is the mean target of each group, which ignores the input. A curve that does "
+            "not fall below it has learned nothing about single inputs."
         ),
         *[Words(line, "lead") for line in answers],
         *_curves(groups, split),
@@ -52,7 +52,7 @@ def section(material: Material) -> Section | None:
         *_groups(groups),
         *_scatter(groups),
     ]
-    title = "Groups of codes" if codes else "Groups of the regression"
+    title = "Groups of codes" if codes else "Regression by group"
     return Section("groups", "Groups", title, blocks)
 
 
@@ -81,10 +81,10 @@ def _curves(groups: Runs, split: str) -> list[Block]:
     key = [e for e in KEY if codes or "n − k" not in e.words]
     return [
         Words("Losses by group, and the norm under them", "h3"),
-        Words("Median over runs. In the middle each group's held-out loss is divided by the loss of its own trivial "
-              "predictor: only below 1 has anything been learned. Spikes of the train loss are marked ▾."),
+        Words("Median over runs. In the middle, each group's held-out loss is divided by the loss of its own trivial "
+            "predictor: only values below 1 show learning. Spikes of the train loss are marked ▾."),
         Plots("loss", panels, key, wide(panels), caption="Losses by group over the loss of each group's trivial "
-              "predictor, and the weight norm: only below 1 has anything been learned of single inputs."),
+            "predictor, and the weight norm: only values below 1 show learning about single inputs."),
     ]  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
         if b is not None:
             relative.append(Line(b, "held-2" if g in one.largest_m else "muted", width=1.0, shaded=False))
     if relative:
-        parts.append(Part("each group over its trivial loss", relative, 110, levels=[(1.0, "trivial")]))
+        parts.append(Part("loss of each group / trivial loss", relative, 110, levels=[(1.0, "trivial")]))
     if (norm := band(lambda r: r.metrics.get("norm_total"))) is not None:
         parts.append(Part("weight norm, L2", [Line(norm, "ink", label="all")], 60))
     return parts
@@ -140,12 +140,11 @@ def _decays(material: Material, groups: Runs) -> list[Block]:
     for name, runs in groups.items():
         rows.append(Group(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]))
     return [
-        Words("Decays as measured", "h3"),
-        Words("Last over best is the overfitting after the best point. R² is measured from the trivial predictor. "
-              "Spike and norm: rank correlation of the changes of train loss and of norm around the spike nearest "
-              "to the transition (95 % interval); −1 is the prediction that the network pays with its fit for "
-              "shedding norm."),
-        Table("Decays as measured", head, rows),
+        Words('Measured values by arm', "h3"),
+        Words("Last over best measures overfitting after the best point. R² is relative to the trivial predictor. "
+            "Spike and norm: rank correlation of the changes of train loss and norm around the spike nearest to the "
+            "transition (95 % interval); −1 is predicted if the network trades its fit for a smaller norm."),
+        Table("Measured values by arm", head, rows),
     ]  # fmt: skip
 
 
@@ -207,8 +206,8 @@ def _groups(groups: Runs) -> list[Block]:
             rows.append(Group(title, [_group_row(g, first, groups) for g in chosen]))
     return [
         Words("Group by group", "h3"),
-        Words("Lowest held-out loss of each group over the run, the last one beneath; median over runs. Shaded by "
-              "how far it lies below the group's trivial predictor."),
+        Words("Lowest held-out loss of each group during the run, with the last one below; median over runs. Shading: "
+            "how far it lies below the group's trivial predictor."),
         Table("Loss by group", head, rows, compact=True),
     ]  # fmt: skip
 
@@ -242,8 +241,8 @@ def _scatter(groups: Runs) -> list[Block]:
                 panels.append(_scatter_panel(f"{name}, {run.reading.subject.label}", kept))
     blocks: list[Block] = [Plots("scatter", panels, caption="Predicted against true targets.")] if panels else []
     if damaged:
-        blocks.append(Words(f"Predictions that are damaged, and not shown: {'; '.join(damaged)}.", "warning"))
-    return [Words("Predicted and true", "h3"), *blocks] if blocks else []
+        blocks.append(Words(f"Damaged predictions, not shown: {'; '.join(damaged)}.", "warning"))
+    return [Words("Predictions against targets", "h3"), *blocks] if blocks else []
 
 
 def _scatter_panel(run: str, kept: Predictions) -> Panel:

@@ -86,5 +86,5 @@ def _details(result: HypothesisResult, test: HypothesisTest) -> list[str]:
     if test.power is not None:
         out.append(f"With these runs {test.power}.")
     if not test.enough:
-        out.append(f"Fewer than {ENOUGH} seeds in an arm: the p-value is exact, but single seeds decide it.")
+        out.append(f"Fewer than {ENOUGH} seeds in an arm: the p-value is exact, but single seeds can decide it.")
     return out

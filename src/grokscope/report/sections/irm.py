@@ -22,19 +22,19 @@ _LOOKS = (("held-1", ()), ("held-2", (5, 2)), ("held-4", (2.5, 1.5)), ("held-3",
 """Color and dash of the held-out splits, in the order in which they speak for a run; further ones begin anew."""
 SPLITS = {name: ("train", ()) if name == TRAIN else _LOOKS[SPEAKING.index(name) % len(_LOOKS)] for name in NAMES}
 NOTHING = (
-    "On memorized data the penalty says nothing: it is a gradient of the loss, so where the loss is near 0 it is "
-    "near 0 whatever the network has learned, and it grows with the square of the logits' scale. A small penalty on "
-    "train is no evidence of invariance; read it on held-out environments, and beside the loss and the logit scale."
+    "On memorized data, the penalty is uninformative: it is a gradient of the loss, so it is near 0 where the loss is "
+    "near 0, whatever the network has learned, and it grows with the square of the logit scale. A small penalty on "
+    "train is no evidence of invariance. Read it on held-out environments, together with the loss and the logit scale."
 )
 UNBIASED = (
-    "Drawn is the U-statistic, which is unbiased and can be negative; a log axis has no place for values below 0, "
-    "so they lie at its lower edge. In the table beside it: the naive penalty, the square of the estimated gradient, "
-    "whose bias is the variance of the gradient over the number of examples; and the split-half estimator, the mean "
-    "gradient of one half of the rows times that of the other, which is unbiased too, and noisier."
+    "The figure shows the U-statistic, which is unbiased and can be negative; on the log axis, negative values are "
+    "drawn at the lower edge. The table adds the naive penalty, the square of the estimated gradient, whose bias is "
+    "the variance of the gradient divided by the number of examples; and the split-half estimator, the mean gradient "
+    "of one half of the rows times that of the other half, which is unbiased but noisier."
 )
 NAIVE = (
-    "Where runs recorded no U-statistic, the naive penalty is drawn, the square of the estimated gradient. Its bias is "
-    "the variance of the gradient over the number of examples, so it stays above 0 where the truth is 0."
+    "If runs recorded no U-statistic, the naive penalty is drawn, the square of the estimated gradient. Its bias is "
+    "the variance of the gradient divided by the number of examples, so it is above 0 even if the true value is 0."
 )
 U, PLAIN = "IRM penalty, U-statistic", "IRM penalty, naive"
 
@@ -67,11 +67,11 @@ def irm_blocks(material: Material, groups: Groups) -> list[Block]:
         Words("The IRM penalty, and why it can mislead", "h3"),
         Words(NOTHING, "warning"),
         *[Words(text) for title, text in ((U, UNBIASED), (PLAIN, NAIVE)) if title in titles],
-        Plots("irm", panels, key, wide(panels), caption="IRM penalty by split, beside the loss and the logit scale."),
+        Plots("irm", panels, key, wide(panels), caption='IRM penalty by split, with the loss and the logit scale.'),
         Table("IRM penalty at the last evaluation", head, tables, folded=len(tables) > FOLDED),
-        Words("Penalty: mean over the split's environments (Arjovsky et al., arXiv:1907.02893); one with too few "
-              "examples has none and is left out, and the row says so. The standard error combines theirs, for one "
-              "run; median over runs, range beneath."),
+        Words("Penalty: mean over the split's environments (Arjovsky et al., arXiv:1907.02893); environments with too "
+            "few examples are excluded, which the row notes. The standard error combines those of the environments, "
+            "for one run. Median over runs, with the range below."),
     ]  # fmt: skip
 
 

@@ -5,12 +5,13 @@ from grokscope.report.sections.blocks import Bullets, Section
 
 PLACE = 110.0
 LINES = (
-    "Verdicts hold for the budget that was trained: a memorized run is one that has not generalized yet.",
-    "Every time is known to the evaluation grid only; differences smaller than the intervals shown mean nothing.",
-    "The unit is the seed. With few seeds, medians and bands describe these runs; they do not promise the next ones.",
-    "Runs that failed, diverged or were stopped are censored where they ended. If they ended because of how they were "
-    "going, the Kaplan-Meier curves and tests are biased.",
-    "A verdict names the shape of a curve, not its cause.",
+    "Verdicts are valid for the training budget: a memorized run is one that has not generalized yet.",
+    "Times are known only to the resolution of the evaluation grid; differences smaller than the intervals are "
+    "meaningless.",
+    "The unit is the seed. With few seeds, medians and bands describe these runs and may not predict new ones.",
+    "Runs that failed, diverged or were stopped are censored at their end. If they ended because of their trajectory, "
+    "the Kaplan-Meier curves and tests are biased.",
+    "A verdict describes the shape of a curve, not its cause.",
 )
 
 

@@ -30,8 +30,8 @@ def section(material: Material) -> Section | None:
     shared, rare = _axes(material, measured)
     plots = [column_panel(d, bands, order, shared if d.every_evaluation else rare) for d, bands in measured]
     intro = (
-        "What the runs measured beside accuracy: one line per group (median over seeds). What is measured at every "
-        f"evaluation shares the step axis of the learning curves; the rest has its own.{left_out(order)}"
+        f"Measurements other than accuracy: one line per group (median over seeds). Columns measured at every "
+        f"evaluation share the step axis of the learning curves; the others have their own.{left_out(order)}"
     )
     content = [
         Words(intro),

@@ -13,9 +13,9 @@ from grokscope.results.mechanisms import Explanation, Finding, Word
 
 PLACE = 55.0
 INTRO = (
-    "Each check reads what the runs recorded and trains nothing: “supports” says that a run is as the claim would have "
-    "it, not that the claim is the cause. That takes the arm without it, named below. Claims about which no run says "
-    "anything are left out."
+    "Each check reads the recorded data and trains nothing. “Supports” means that a run is consistent with the claim, "
+    "not that the claim is the cause; the arms that would test this are listed below. Claims that apply to no run are "
+    "omitted."
 )
 WORDS: tuple[Word, ...] = ("supports", "against", "cannot tell")
 
@@ -41,8 +41,8 @@ def section(material: Material) -> Section | None:
         Table("Mechanisms", ["Claim", "Supports", "Against", "Cannot tell"], [Group("", rows)]),
     ]
     if arms := _arms(list(chain.from_iterable(explained.values()))):
-        blocks += [Words("What would test them", "h3"), Bullets(arms)]
-    return Section("mechanisms", "Why", "Why: mechanisms that fit, and that do not", blocks)
+        blocks += [Words("Arms that would test them", "h3"), Bullets(arms)]
+    return Section("mechanisms", "Why", "Mechanisms that explain the runs, or do not", blocks)
 
 
 def _explained(readings: Sequence[Reading]) -> list[Explanation]:

@@ -28,15 +28,15 @@ NORMS = {
 }  # fmt: skip
 RANKS = {
     "rank_effective": "exp of the entropy of the singular values (Roy & Vetterli 2007)",
-    "rank_participation": "participation ratio of the variances: how many directions carry them",
-    "rank_stable": "squared Frobenius over squared spectral norm",
+    "rank_participation": "participation ratio of the variances: the number of directions that carry them",
+    "rank_stable": "squared Frobenius norm over squared spectral norm",
 }
 RANK_ROWS = 512
 """Training rows that a run takes its spectra from, at most."""
 UNEQUAL = (
-    "These groups did not all take their spectra from the same number n of rows, as far as it is known, and a rank "
-    "grows with it: no spectrum of n rows has more than n\u00a0−\u00a01 directions, and noise fills those it has. "
-    "Compare ranks at equal n only."
+    "The spectra of these groups do not all use the same number n of rows (as far as it is known), and ranks grow "
+    "with n: a spectrum of n rows has at most n\xa0−\xa01 directions, and noise fills them. Compare ranks only at "
+    "equal n."
 )
 
 
@@ -62,14 +62,14 @@ def norm_blocks(material: Material, groups: Groups) -> list[Block]:
     heads = ["Growth after fit", *(look[0] for look in logged.values())]
     return [
         Words("Norms of weights and gradients" if graded else "Weight norms", "h3"),
-        Words("By disjoint parameter groups, median over seeds and band. Scale-invariant weights are found by test, "
-              "not by name: scaling them does not move the logits."
+        Words("By disjoint parameter groups, median over seeds and band. Scale-invariant weights are detected by a "
+            "test, not by name: scaling them does not change the logits."
               + (" Gradients are measured before the filter." if graded else "")),
         Plots("norms", panels, [Entry(label, role, dash) for label, role, dash in logged.values()], wide(panels),
               caption="L2 norms of weights" + (" and gradients" if graded else "") + " by disjoint parameter groups."),
         Table("Growth of norms after fit", heads, [Group("", rows)]),
-        Words("Growth after fit: norm at the last evaluation over the norm where train first reached the fit "
-              "threshold; median over the runs that fitted, range beneath."),
+        Words("Growth after fit: norm at the last evaluation divided by the norm when train first reached the fit "
+            "threshold; median over the runs that fitted, with the range below."),
     ]  # fmt: skip
 
 
@@ -141,8 +141,8 @@ def rank_blocks(material: Material, groups: Groups) -> list[Block]:
     ]
     return [
         Words("Rank of the pooled features", "h3"),
-        Words("Centered features of train, the same rows at every evaluation. The three are different measures and not "
-              "comparable with each other: effective rank counts small directions, the other two hardly do."
+        Words("Centered features of train, the same rows at every evaluation. The three measures are not comparable "
+            "with each other: the effective rank counts small directions, the other two hardly do."
               + left_out(order)),
         *([Words(UNEQUAL, "warning")] if unequal else []),
         Plots("rank", panels, key, caption="Rank of the pooled, centered features of train, by three measures."),

@@ -36,13 +36,13 @@ def section(material: Material) -> Section | None:
     axis = _axis(material, measured)
     plots = [column_panel(d, bands, order, axis) for d, bands in measured]
     intro = (
-        "Numbers that the runs logged and grokscope has no description of, under the names they were given: one line "
-        f"per group (median over seeds), on their own step axis.{left_out(order)}"
+        f"Logged numbers without a description, under their original names: one line per group (median over seeds), "
+        f"on their own step axis.{left_out(order)}"
     )
     content: list[Block] = [Words(intro)]
     if plots:
         content.append(Plots("o", plots, group_key(order, drawn_groups(measured)), file="other_columns", caption=intro))
-    for names, why in ((without, "without a finite value"), (more, "not drawn, but in the CSV of each run")):
+    for names, why in ((without, "without a finite value"), (more, "not drawn, but available in the CSV of each run")):
         if names:
             content.append(Words(f"{plural(len(names), 'column')} {why}: {_names(names)}."))
     return Section("other-columns", "Other columns", "Other columns", content)

@@ -70,21 +70,26 @@ def section(material: Material) -> Section | None:
         blocks += diagram_blocks(phase.diagram, unit_of(material.lead))
     if phase.pareto is not None:
         if blocks:
-            blocks.append(Words("Soonest against best", "h3"))
+            blocks.append(Words("Time to generalization against best score", "h3"))
         blocks += pareto_blocks(phase.pareto, unit_of(material.lead))
     if not blocks:
         return None
-    title = "Phase diagram" if phase.diagram is not None else "Soonest against best"
+    title = "Phase diagram" if phase.diagram is not None else "Time to generalization against best score"
     return Section("phase", title, title, [*blocks, *(_elsewhere() if material.many else _downloads(phase))])
 
 
 def _elsewhere() -> list[Block]:
     """A page of many runs does not carry each of them once more."""
-    return [Words("Cells and points lie beside the page as CSV, with the figure files, and as JSON (…_phase.json).")]
+    return [
+        Words(
+            "Cells and points are also available next to the page, as CSV with the figure files, and as JSON "
+            "(…_phase.json)."
+        )
+    ]
 
 
 def _downloads(phase: Phase) -> list[Block]:
-    tables = [("cells.csv", "Cells, a row each:", phase.cell_rows()), ("pareto.csv", "Points:", phase.pareto_rows())]
+    tables = [("cells.csv", "Cells, one row each:", phase.cell_rows()), ("pareto.csv", "Points:", phase.pareto_rows())]
     links: list[Block] = []
     for name, before, rows in tables:
         if rows:
@@ -136,23 +141,23 @@ def _how_to_read(diagram: PhaseDiagram) -> Text:
     subject = "The two settings that vary. " if diagram.automatic else ""
     time = "delay, T_gen − T_fit," if diagram.time == "delay" else "T_gen"
     return (
-        f"{subject}A cell holds the runs that differ by their seed alone. Verdicts: that of more than half of the "
-        "judged runs, with its count, and what the others are; the bar along the lower edge divides as they do. "
-        f"Times: the median {time} with the earliest and the latest run; a run that did not generalize counts up to "
-        "its end, and where the median was not reached the cell is hatched and says what it is at least. "
-        "Levels: median over runs with the least and the largest; the best is the highest of many evaluations, so "
-        "partly luck. A dashed frame and ▲ mark cells with fewer judged runs than planned or asked for, and failed "
-        "runs. Cells are drawn evenly, whatever the spacing of the values."
+        f"{subject}A cell contains the runs that differ only in their seed. Verdicts: the verdict of more than half "
+        f"of the judged runs, with its count, and the other verdicts; the bar along the lower edge shows their "
+        f"shares. Times: the median {time} with the earliest and the latest run; a run that did not generalize is "
+        f"censored at its end, and if the median was not reached, the cell is hatched and shows a lower bound. "
+        f"Levels: median over runs with the smallest and the largest value; the best is the highest of many "
+        f"evaluations and therefore biased upward. A dashed frame and ▲ mark cells with fewer judged runs than "
+        f"planned or required, and failed runs. Cells have equal width, whatever the spacing of the values."
     )
 
 
 def _caption(diagram: PhaseDiagram, what: Map, unit: str) -> str:
     """What a file with these maps shows, for a paper."""
     title = "Phase diagram" if diagram.panels is None else map_title(diagram, what, unit)
-    lacking = "Dashed frames and ▲: fewer judged runs than planned or asked for, or failed ones."
+    lacking = "Dashed frames and ▲: fewer judged runs than planned or required, or failed runs."
     return (
         f"{title} over {diagram.x.title} and {diagram.y.title}, held out: {diagram.split}. {summary_of(diagram)} "
-        f"Hatched: the median was not reached, and is at least what the cell says. {lacking}"
+        f"Hatched: the median was not reached; the cell shows a lower bound. {lacking}"
     )
 
 
@@ -248,10 +253,11 @@ def _level_value(level: CellLevel | None) -> Value:
 # -- the Pareto set ---------------------------------------------------------------------------------------------------
 
 RULE = (
-    "A regime is in the Pareto set if no other one generalized no later with a best score no lower, strictly better in "
-    "one of them, by the medians over its runs. Regimes that tie in both stand in it together, and times are known "
-    "to the evaluation grid only. One whose median was not reached (open arrowheads) beats none, for it may never be; "
-    "it is beaten by one that was reached by then with a score no lower, and else it is open whether it belongs."
+    "A regime is in the Pareto set if no other regime generalized at least as early with at least as high a best "
+    "score and was strictly better in one of them, by the medians over its runs. Regimes that tie in both are in it "
+    "together; times are known only to the evaluation grid. A regime whose median was not reached (open arrowheads) "
+    "dominates no other, because it may never be reached. It is dominated by a regime that reached it by then with at "
+    "least as high a score; otherwise its membership is undecided."
 )
 
 
@@ -266,7 +272,7 @@ def pareto_blocks(pareto: Pareto, unit: str) -> list[Block]:
     key = [
         Entry("regime in the Pareto set, joined", "group-1", marker="o"),
         Entry("other regime; small: single runs", "group-8", marker="o", filled=False),
-        Entry("T_gen not reached by then; named at the right", "group-8", marker=">", filled=False),
+        Entry("T_gen not reached by then; labeled at the right", "group-8", marker=">", filled=False),
     ]
     rows = [_point_row(point, letters(pareto)) for point in sorted(pareto.groups, key=lambda p: (p.censored, p.at))]
     heads = ["Regime", "Runs", f"T_gen ({unit}s)", "Best", "Pareto set"]
@@ -286,10 +292,15 @@ def pareto_sentence(pareto: Pareto) -> str:
         named += [f"{len(front) - NAMED} more"] if len(front) > NAMED else []
         said = f"In the Pareto set of T_gen and the best score on {pareto.split}: {listed(named)}."
     else:
-        said = f"No regime's median generalized, so none is in the Pareto set of T_gen and the best on {pareto.split}."
+        said = (
+            f"The median T_gen of no regime was reached, so no regime is in the Pareto set of T_gen and the best "
+            f"score on {pareto.split}."
+        )
     if not waiting:
         return said
-    return f"{said} Open, with a better score than any that generalized by then: {listed([p.name for p in waiting])}."
+    return (
+        f"{said} Undecided, with a better score than any that generalized by then: {listed([p.name for p in waiting])}."
+    )
 
 
 def _points_in_words(pareto: Pareto) -> str:

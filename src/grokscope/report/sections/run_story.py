@@ -79,10 +79,11 @@ def _diagnosis(reading: Reading) -> list[Block]:
         return []
     lines: list[Text] = [
         *_claims("Fits the verdict", explanation.fitting),
-        *_claims("Seen, and no reason for it", explanation.also_seen),
+        *_claims("Observed, but no explanation", explanation.also_seen),
         *_excluded(explanation),
     ]
-    return [Words([Strong("Diagnosis"), " (trains nothing, so what fits is not thereby the cause)"], "small"),
+    return [Words([Strong("Diagnosis"), ' (trains nothing; a possible explanation is not an established '
+        'cause)'], "small"),
             Bullets(lines)] if lines else []  # fmt: skip
 
 

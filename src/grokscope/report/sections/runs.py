@@ -52,10 +52,10 @@ def section(material: Material) -> Section:
 def _intro(groups: Mapping[str, Sequence[Reading]]) -> str:
     every = list(chain.from_iterable(groups.values()))
     again = any(r.subject.config and command(r) for r in every)
-    more = ", and the command that makes a run again" if again else ""
+    more = ", and the command that reproduces a run" if again else ""
     if len(every) > MANY_RUNS:
-        return f"Settings, origin and rows{more}. A report on fewer runs has their phases and diagnosis, too."
-    return f"Of each run its phases, events, diagnosis and dissection, settings, origin and rows{more}."
+        return f"Settings, origin and rows{more}. A report on fewer runs also includes their phases and diagnoses."
+    return f"Phases, events, diagnosis, dissection, settings, origin and rows of each run{more}."
 
 
 def _unchecked(names: Sequence[str]) -> str:
@@ -63,8 +63,8 @@ def _unchecked(names: Sequence[str]) -> str:
     if not names:
         return ""
     return (
-        f"{plural(len(names), 'run')} pooled on trust, as older versions and other programs recorded no digest of "
-        f"their data, and others here have their task and seed: {', '.join(names)}."
+        f"{plural(len(names), 'run')} pooled without verification of their data, because older versions and other "
+        f"programs recorded no digest, and other runs here have the same task and seed: {', '.join(names)}."
     )
 
 
@@ -83,7 +83,7 @@ def _differences(groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
             [Row(group, [Value(settings[k], number=False) for k in keys]) for group, settings in values.items()],
         )
     table = Table("Differences between groups", heads, [Group("", rows)])
-    return [Words("What sets the groups apart", "h3"), table]
+    return [Words("Settings that differ between groups", "h3"), table]
 
 
 def _by_group(material: Material, groups: Mapping[str, list[Reading]]) -> list[Block]:
@@ -116,7 +116,7 @@ def _inside(d: Detail) -> list[Block]:
     if d.download:
         blocks.append(Words(["Rows: ", *_link(d.download)], "small"))
     if d.differing:
-        blocks.append(Pairs([(key, [f"{value} ", Muted("differs inside the group")]) for key, value in d.differing]))
+        blocks.append(Pairs([(key, [f"{value} ", Muted("differs within the group")]) for key, value in d.differing]))
     if d.origin:
         blocks.append(Pairs(d.origin))
     if d.settings:
@@ -127,7 +127,7 @@ def _inside(d: Detail) -> list[Block]:
 
 def _config(config: Download, how: str | None) -> Text:
     if how is None:
-        return ["Settings as they were imported: ", *_link(config)]
+        return ["Imported settings: ", *_link(config)]
     return ["To reproduce: save ", *_link(config), ", then ", Code(how)]
 
 

@@ -40,20 +40,19 @@ LISTED = 60
 LAST_ONE = "last evaluation"
 """What stands beneath a final score, as beside the mean of the last ones."""
 INVENTORY = (
-    "Each run as it is reported: where it peaked, where it ended, and what an honest rule would have reported. Final "
-    f"is the last evaluation, end the mean of the last ones. The last column, the peak on {REPORTED}, "
-    f"is an oracle: it was chosen on {REPORTED}, so it is the score of no procedure anyone could have followed, and no "
-    "other column may be read against it. Every peak is a maximum, the honest one, too: beside it stand the part that "
-    "is expected to be selection optimism, and p, how often a flat curve of this roughness lies as far above its own "
-    "end."
+    f"Scores of each run: its peak, its end, and the score of a valid selection rule. Final is the last evaluation, "
+    f"end the mean of the last ones. The last column, the peak on {REPORTED}, is an oracle: it was chosen on "
+    f"{REPORTED}, so no valid procedure could have achieved it, and no other column should be compared with it. Every "
+    f"peak is a maximum, including the valid one. Next to it are its expected selection optimism, and p: how often a "
+    f"flat curve of this roughness lies as far above its own end."
 )
 LUCK = (
-    "From each curve its noise is read (size and memory, away from the peak and from jumps), and many curves with this "
-    "noise are drawn. Optimism: how far the maximum is expected to lie above what the network does at that evaluation; "
-    "corrected: the peak without it. A small p means that the peak, and the decay after it, is more than wobble; near "
-    "1, that the curve ends at its peak. New examples: an upper bound of p if the split were drawn anew. Flat curve: "
-    "how far the maximum of a flat curve with this noise lies above its level. Not estimable: fewer than "
-    f"{SHORTEST} evaluations that move, or noise so slow that it looks like a course."
+    f"The noise of each curve is estimated (size and correlation, away from the peak and from jumps), and many curves "
+    f"with this noise are simulated. Optimism: how far the maximum is expected to exceed the true score at that "
+    f"evaluation; corrected: the peak without it. A small p means that the peak, and the decay after it, exceed the "
+    f"noise; a p near 1, that the curve ends at its peak. New examples: an upper bound of p if the split were drawn "
+    f"again. Flat curve: how far the maximum of a flat curve with this noise exceeds its level. Not estimable: fewer "
+    f"than {SHORTEST} evaluations with changes, or noise so slow that it looks like a trend."
 )
 
 
@@ -63,7 +62,7 @@ def section(material: Material) -> Section | None:
     if not groups or not splits:
         return None
     blocks: list[Block] = [
-        Words(f"Judged on environments that training never saw: {' and '.join(splits)}. {_choice(splits)}"),
+        Words(f"Evaluated on environments that are unseen in training: {' and '.join(splits)}. {_choice(splits)}"),
         *contact_blocks([r.subject for r in chain.from_iterable(groups.values())]),
         *trajectory_blocks(material, groups, splits),
         *size_blocks({s: size_curves(material.readings[s]) for s in splits}),
@@ -119,7 +118,7 @@ def _inventory(material: Material, groups: Mapping[str, Sequence[Reading]]) -> l
             )
         )
     return [
-        Words("What was chosen, and by which rule", "h3"),
+        Words("Selected evaluations by rule", "h3"),
         Words(INVENTORY),
         Table("Run inventory", head, rows),
         *_luck(every, groups, material),
@@ -240,10 +239,10 @@ def _heat(groups: Mapping[str, Sequence[Reading]], held: Sequence[str]) -> list[
     if not tables:
         return []
     return [
-        Words("Which hospital, which class", "h3"),
+        Words("Accuracy by hospital and class", "h3"),
         Words(
-            "Accuracy at the last evaluation: mean over seeds, range beneath. With two classes this is each "
-            "environment's confusion: what is missing from one class was taken for the other."
+            "Accuracy at the last evaluation: mean over seeds, with the range below. With two classes, this is the "
+            "confusion matrix of each environment: the missing share of one class was classified as the other."
         ),
         Table(
             "Accuracy by environment and class",

@@ -46,7 +46,10 @@ def section(material: Material) -> Section | None:
     ]
     if any(r.oracle for r in rules):
         stamps = {oracle_label(r.rule.split) for r in rules if r.oracle}
-        said = f"Rules marked {' and '.join(sorted(stamps))} watch what is only reported: nobody could stop by it."
+        said = (
+            f"Rules marked {' and '.join(sorted(stamps))} monitor a split reserved for reporting: no valid "
+            f"procedure could use them."
+        )
         blocks.append(Words(said, "warning"))
     if known.notes:
         blocks.append(Words(f"{'; '.join(known.notes)}."))
@@ -56,10 +59,11 @@ def section(material: Material) -> Section | None:
 def _lead(known: Stopping, rules: Sequence[RuleResult]) -> str:
     grokked = max(r.grokked for r in rules)
     return (
-        f"Rules of early stopping, replayed on {plural(known.runs, 'run')} that were trained to their end, of which "
-        f"{grokked:,} grokked. A patience stops after so many evaluations without a better value of its column; a "
-        "diamond when the train score reaches its fit threshold, or so many steps later. Missed are runs that grokked "
-        "and were stopped before T_gen. Runs of all settings are pooled: the shares hold for a mixture like this one."
+        f"Early-stopping rules replayed on {plural(known.runs, 'run')} that were trained to their end, of which "
+        f"{grokked:,} grokked. A patience rule stops after the given number of evaluations without an improvement of "
+        f"its column; a diamond marks rules that stop when the train score reaches its fit threshold, or the given "
+        f"number of steps later. Missed: runs that grokked but were stopped before T_gen. Runs of all settings are "
+        f"pooled, so the shares refer to this mixture."
     )
 
 
@@ -93,8 +97,8 @@ def _rule_row(r: RuleResult, of: Of) -> dict[str, Any]:
 def _needed(n: PatienceNeeded, split: str) -> str:
     stamp = f" ({oracle_label(split)})" if n.oracle else ""
     return (
-        f"To miss none of the {plural(n.runs, 'run')} that grokked, a patience on {n.on}{stamp} must be "
-        f"{n.evaluations:,} evaluations or more, or above {steps(n.steps)} steps. The longest wait was "
+        f"To miss none of the {plural(n.runs, 'run')} that grokked, a patience on {n.on}{stamp} must be at least "
+        f"{n.evaluations:,} evaluations, or more than {steps(n.steps)} steps. The longest wait was "
         f"{factor(n.of_T_gen)} the T_gen of its run."
     )
 
@@ -102,7 +106,7 @@ def _needed(n: PatienceNeeded, split: str) -> str:
 def _table(rules: Sequence[RuleResult], split: str) -> Table:
     heads = ["Rule", "Stopped", "Missed", "Regret at the end", "after T_gen", "Spent"]
     rows = [Row(r.name, _values(r)) for r in rules]
-    label = f"Every rule: regret is {split} at the end of the run less that at the stop, mean over runs"
+    label = f"Every rule: regret is {split} at the end of the run minus that at the stop, mean over runs"
     return Table("Stopping rules", heads, [Group("", rows)], folded=True, summary=label)
 
 

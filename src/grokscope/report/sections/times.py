@@ -52,10 +52,10 @@ def section(material: Material) -> Section:
     blocks: list[Block] = [
         Words(
             f"Kaplan-Meier estimates on {material.splits[0]} (Turnbull's where the runs of a group were evaluated on "
-            "different grids): the share of each group's runs that had generalized by a step, and after how long a "
-            "delay. A run that did not is counted up to its last evaluation. Bands: 95 %, log-log, pointwise, "
-            "undefined where nobody or everybody has. Curves are drawn slightly apart, at most 4 % of the axis, so "
-            f"that equal ones stay distinct.{_left_out(times)}"
+            f"different grids): the share of each group's runs that had generalized by a step, and after how long a "
+            f"delay. A run that did not is censored at its last evaluation. Bands: 95 %, log-log, pointwise, "
+            f"undefined where no run or every run has generalized. Curves are shifted slightly, by at most 4 % of the "
+            f"axis, so that equal ones remain visible.{_left_out(times)}"
         ),
         *_plots(material, times, delays),
         *_table(arm_rows(times, delays), unit_of(material.lead)),
@@ -83,8 +83,8 @@ def _left_out(times: Sequence[Arm]) -> str:
     chosen = drawn_arms(times)
     if len(chosen) == len(times):
         return ""
-    which = f"{len(chosen)} are drawn, those of which most runs generalized"
-    return f" Of {len(times):,} groups {which}; the table has all."
+    which = f"{len(chosen)} are drawn, those with the most generalized runs"
+    return f" Of {len(times):,} groups {which}; the table lists all."
 
 
 def _panel(what: str, arms: Sequence[Arm], chosen: Sequence[int], unit: str) -> Panel:
@@ -149,7 +149,7 @@ def _time_row(row: Mapping[str, Any], shared: bool, notes: Sequence[str], number
 def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     if not rows:
         return []
-    title = Words("Are the groups different?", "h3")
+    title = Words("Differences between groups", "h3")
     if answer := one_answer(rows):
         return [title, Words(answer, "plain")]
     heads = [Head("Groups", number=False), *map(Head, ("Runs", "Reached", "p", "p, Holm", "smallest possible p"))]
@@ -187,12 +187,12 @@ def _note(times: Sequence[Arm], tests: Sequence[Any]) -> str:
         )
     if tested and min(sizes) < SMALL:
         parts.append(
-            f"The smallest group has {plural(min(sizes), 'run')}, fewer than {SMALL}: read the p-values against the "
-            "smallest possible ones and call no difference established."
+            f"The smallest group has {plural(min(sizes), 'run')}, fewer than {SMALL}: compare the p-values with the "
+            f"smallest possible ones, and call no difference established."
         )
     if len(sizes) > COMPARED:
         parts.append(
-            f"Not tested against each other: among the pairs of more than {COMPARED} groups chance alone finds "
-            "differences."
+            f"Not tested against each other: among the pairs of more than {COMPARED} groups, differences occur by "
+            f"chance."
         )
     return " ".join(parts)

@@ -35,11 +35,10 @@ def size_blocks(by_split: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
         if split in by_split
     ]
     return [
-        Words("How much data it would take", "h3"),
-        Words("Runs that differ in task.n_train and the seed only. Open circles are peaks, each run's best of many "
-              "evaluations and so partly selection optimism; filled ones are ends, each the mean of the last "
-              "evaluations. The lines "
-              "are means over runs."),
+        Words('Required amount of data', "h3"),
+        Words("Runs that differ only in task.n_train and the seed. Open circles are peaks, each run's best of many "
+            "evaluations and so partly selection optimism; filled ones are ends, each the mean of the last "
+            "evaluations. The lines are means over runs."),
         Plots("sizes", panels, key, wide(panels), caption=CAPTION),
         *oracle,
         *said,
@@ -52,7 +51,7 @@ def sentence(split: str, curve: SizeCurve) -> str:
     runs = plural(seeds[0], "run") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} runs"
     front = f"{curve.name}, {split} ({runs} for each size, n_train {curve.sizes[0]:,} to {curve.sizes[-1]:,})"
     if curve.threshold is None:
-        return f"{front}: no threshold is known, and so no critical size."
+        return f"{front}: without a known threshold there is no critical size."
     goal = f"the threshold {score(curve.threshold)}"
     if curve.critical is None:
         last = curve.sizes[-1]

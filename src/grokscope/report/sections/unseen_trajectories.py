@@ -39,10 +39,10 @@ def trajectory_blocks(
     panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split)) is not None]
     if not panels:
         return []
-    what = "Accuracy on environments that training never saw" + _lines_of(groups)
+    what = "Accuracy on unseen environments" + _lines_of(groups)
     key = group_key(list(material.groups()), drawn)
     plots = Plots("trajectories", panels, key, wide(panels), 2, "ood_trajectories", caption=what)
-    return [Words("Over the training", "h3"), Words(what), plots]
+    return [Words("During training", "h3"), Words(what), plots]
 
 
 def _multiples(
@@ -65,8 +65,8 @@ def _multiples(
     every = len(next(iter(logged.values())))
     few = f" Of {every:,} groups the first {MULTIPLES} with data are drawn." if every > MULTIPLES else ""
     what = (
-        "Accuracy on environments that training never saw, a panel for each group on the same axes: every run thin, "
-        f"the median thick.{few}"
+        f"Accuracy on unseen environments, a panel for each group on the same axes: thin: single runs; thick: "
+        f"median.{few}"
     )
     key = [
         Entry(f"{split}{', only reported' if is_reported(split) else ''}", f"held-{i % 4 + 1}", _dash(i))
@@ -74,7 +74,7 @@ def _multiples(
     ]
     key += [Entry("trivial predictor", "muted", (0.5, 1.25), 1.5)] if levels else []
     plots = Plots("trajectories", panels, key, "small", 4, "ood_trajectories", caption=what)
-    return [Words("Over the training", "h3"), Words(what), plots]
+    return [Words("During training", "h3"), Words(what), plots]
 
 
 def _dash(i: int) -> tuple[float, ...]:
@@ -118,7 +118,7 @@ def norm_and_rank_blocks(material: Material, groups: Mapping[str, Sequence[Readi
     what = "Weight norm and effective rank over the training" + _lines_of(groups)
     key = group_key(list(material.groups()), drawn)
     plots = Plots("norm_and_rank", panels, key, wide(panels), 2, "norm_and_rank", caption=what)
-    return [Words("Norm and rank side by side", "h3"), Words(what), plots]
+    return [Words("Weight norm and effective rank", "h3"), Words(what), plots]
 
 
 def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]], most: int = LINES) -> list[str]:
@@ -129,7 +129,7 @@ def _drawn(groups: Mapping[str, Any], logged: Mapping[str, Mapping[str, Any]], m
 def _lines_of(groups: Mapping[str, Any]) -> str:
     """What is thin and what is thick; and that not all groups have lines, where they are too many."""
     few = f" Of {len(groups):,} groups the first {LINES} with data are drawn." if len(groups) > LINES else ""
-    return f": every run thin, the median of each group thick.{few}"
+    return f": thin: single runs; thick: median of each group.{few}"
 
 
 def _of_split(

@@ -30,10 +30,10 @@ from grokscope.vocabulary.splits import is_reported, oracle_label
 PLACE = 30.0
 NUMBERS = ("fit", "gen", "delay", "ratio", "peak", "end", "drop")
 NOTE = (
-    "Under T the interval (before, at] in which the milestone lies; ▷ means not reached by the last evaluation "
-    "(censored). Peak, end and drop are held-out scores. The end is the mean over the last 5 % of the steps, of as "
-    "many evaluations as stand beneath it (end and end_rows in the CSV); the last evaluation alone is called final "
-    "wherever it is shown. The noise under a drop is what chance alone can do."
+    "Below each T is the interval (before, at] of the milestone; ▷ means not reached by the last evaluation "
+    "(censored). Peak, end and drop are held-out scores. The end is the mean over the last 5 % of the steps, with the "
+    "number of evaluations below it (end and end_rows in the CSV); “final” always means the last evaluation alone. "
+    "The noise below a drop is the drop expected by chance."
 )
 
 
@@ -41,8 +41,8 @@ def section(material: Material) -> Section:
     first, *others = material.splits
     blocks: list[Block] = [
         Words(
-            f"One row per run, judged on {first}. A verdict is fragile when moving one threshold to its neighbor, or "
-            "the leeway of the evaluation grid, would change its word; what it would become is named."
+            f"One row per run, judged on {first}. A verdict is fragile if moving one threshold to its neighbor, or "
+            f"the uncertainty of the evaluation grid, would change it; the alternative is given."
         ),
         _table(material, first),
     ]
