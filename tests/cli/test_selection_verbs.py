@@ -113,8 +113,8 @@ def test_the_public_name_takes_whatever_the_verdict_takes(run):
     ("words", "message"),
     [
         (["--rule", "peak_ood_tset"], "unknown rule 'peak_ood_tset'"),
-        (["--rule", "peak_ood_test"], "only as 'oracle'"),
-        (["--rule", "oracle=site_9"], "one: rule 'oracle=site_9' looks at site_9, which this trajectory lacks"),
+        (["--rule", "peak_ood_test"], "only under the name 'oracle'"),
+        (["--rule", "oracle=site_9"], "one: rule 'oracle=site_9' uses site_9, which this trajectory lacks"),
         (["--rule", "final", "--criteria.fit", "0.9"], "--rule uses no thresholds"),
     ],
 )

@@ -29,7 +29,7 @@ def test_table_and_json_say_the_same_and_unfinished_runs_are_named(runs, capsys)
     at_once, later = (r for r in data["rules"] if r["group"] == "")
     assert (at_once["runs"], at_once["grokked"], at_once["missed"]) == (4, 3, 3)
     assert (later["stopped"], later["missed"]) == (4, 0)
-    assert "not finished, and left out: digits_going" in data["notes"][0]
+    assert "unfinished and excluded: digits_going" in data["notes"][0]
     assert {r["group"] for r in data["rules"]} == {"", "late", "never"}
     assert cli.run(["stopping", str(runs), "--reach", "train_acc=0.99", "--by-group"]) == 0
     out = capsys.readouterr().out

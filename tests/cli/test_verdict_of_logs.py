@@ -97,7 +97,7 @@ def test_one_scale_reads_a_log_in_percent_and_refuses_one_in_shares(tmp_path: Pa
     assert found["held_out"]["milestones"]["T_fit"] == {"at": 100, "previous": 1, "censored": False}
     shares = tmp_path / "shares.csv"
     shares.write_text("epoch,tr,te\n1,.01,.008\n100,1,.009\n200,1,.0085\n")
-    assert "every value already lies in 0..1" in told(capsys, "verdict", shares, *PERCENT, code=2)
+    assert "every value is already in 0..1" in told(capsys, "verdict", shares, *PERCENT, code=2)
 
 
 def test_rules_work_on_several_logs_too(tmp_path: Path, capsys):

@@ -102,7 +102,7 @@ def test_hundreds_of_runs_are_tested_too():
     test = answer(found, "share grokked or generalized").test
     assert test.effect == pytest.approx(100 / 201)
     assert test.p < 0.001
-    assert found.curves_note.startswith("not read of more than 100 runs")
+    assert found.curves_note.startswith("not read for more than 100 runs")
 
 
 def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
@@ -135,7 +135,7 @@ def test_failed_runs_are_counted_and_unfinished_ones_said(tmp_path):
     test = answer(found, "T_gen")
     assert [(x.planned, x.finished, x.failed, x.waiting) for x in test.arms] == [(5, 3, 1, 1), (5, 5, 0, 0)]
     assert any("1 of 5 runs of a failed and are left out" in note for note in test.notes)
-    assert any("1 run of a not finished and left out" in note for note in test.notes)
+    assert any("1 run of a unfinished and excluded" in note for note in test.notes)
     words = found.splits[0].verdicts.a
     assert (words["grokked"], words["failed"], sum(words.values())) == (3, 1, 5)
     assert [word for word in words if word.endswith("so far")], words
@@ -255,7 +255,7 @@ def test_a_run_without_the_column_is_left_out_of_its_curve_and_said(tmp_path):
     norm = next(c for c in found.curves if c.curve == "norm_total")
     assert norm.seeds == (0, 2)
     assert norm.note == (
-        "without 1 run that did not record it, 1 run without one of the same seed left out of the difference"
+        "without 1 run that did not record it, 1 run without a partner of the same seed excluded from the difference"
     )
     assert next(c for c in found.curves if c.curve == "id_val").note == ""
 

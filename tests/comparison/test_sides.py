@@ -30,7 +30,7 @@ def test_an_arm_is_named_behind_its_place(tmp_path):
     assert [m.id.split("_")[1] for m in (*first.members, *second.members)] == ["a", "a", "c", "c"]
     with pytest.raises(ValueError, match=r"no arm 'bb'; did you mean 'b'\?; there are a, b, c"):
         sides(f"{tmp_path}::bb", f"{tmp_path}::c")
-    with pytest.raises(ValueError, match=r"3 arms \(a, b, c\), and two sides are compared; name two of them"):
+    with pytest.raises(ValueError, match=r"3 arms \(a, b, c\), but two sides are needed; give two of them"):
         sides(tmp_path)
 
 
@@ -45,7 +45,7 @@ def test_runs_trajectories_and_lists_are_sides(tmp_path):
 def test_one_run_on_both_sides_is_refused(tmp_path, again):
     one, two = arm(tmp_path / "runs", "a", [300, 320])
     if again == "path":
-        with pytest.raises(ValueError, match=r"both sides are .*: name two sides that share no run"):
+        with pytest.raises(ValueError, match=r"both sides are .*: give two sides that share no run"):
             sides(one, one)
     elif again == "overlap":
         with pytest.raises(ValueError, match="on both sides is"):
@@ -60,7 +60,7 @@ def test_one_run_on_both_sides_is_refused(tmp_path, again):
         whole = json.dumps({**json.loads(record), "config": configio.dump(config)})
         (one / "config.json").write_text(whole)
         shutil.copytree(one, tmp_path / "copy")
-        with pytest.raises(ValueError, match=r"is a copy of .*: a run compared with itself says nothing"):
+        with pytest.raises(ValueError, match=r"is a copy of .*: comparing a run with itself is uninformative"):
             sides(one, tmp_path / "copy")
     assert two.exists()
 
@@ -100,9 +100,12 @@ def test_a_run_without_evaluations_is_an_error_that_says_so(tmp_path):
             ["{a}", "{log}", "--step", "step", "--train", "acc", "--held-out", "id_val=vall"],
             "no column 'vall'; did you mean 'val'?",
         ),
-        (["{a}", "{log}::x", "--train", "acc", "--held-out", "id_val=val"], "logs have no arms without a pattern"),
+        (
+            ["{a}", "{log}::x", "--train", "acc", "--held-out", "id_val=val"],
+            "logs have no arms without a group pattern",
+        ),
         (["digits", "{a}"], "has begun in"),
-        (["{a}"], "1 arm (a), and two sides are compared"),
+        (["{a}"], "1 arm (a), but two sides are needed"),
     ],
 )
 def test_mistakes_are_one_message(tmp_path, capsys, monkeypatch, words, message):

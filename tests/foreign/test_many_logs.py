@@ -47,7 +47,7 @@ def test_a_bad_log_costs_the_others_nothing(tmp_path: Path):
 
 def test_notes_reach_the_verdict():
     found = gs.verdict([{"note": "settings"}, *rows(300)], **COLUMNS)["test"]
-    assert any("left out, as they have no step: row 1" in note for note in found.notes)
+    assert any("excluded because they have no step: row 1" in note for note in found.notes)
     assert found.to_dict()["notes"] == list(found.notes)
 
 
@@ -90,7 +90,7 @@ def test_patterns_of_groups_match_names_and_folders():
     assert pattern.match(Path("x_s3_more.csv")) is None
     folders = groups_module.Pattern(r"(?P<lr>[^/]+)/(?P<wd>[^/]+)/seed(?P<seed>\d+)")
     assert folders.match(Path("runs/0.1/1.0/seed7.csv")) == ("lr=0.1, wd=1.0", 7)
-    with pytest.raises(ValueError, match="names no group"):
+    with pytest.raises(ValueError, match="has no named group"):
         groups_module.Pattern(r".*_s\d+")
-    with pytest.raises(ValueError, match="is no regular expression"):
+    with pytest.raises(ValueError, match="is not a valid regular expression"):
         groups_module.Pattern(r"(?P<setting>.*")

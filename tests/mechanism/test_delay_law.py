@@ -164,7 +164,7 @@ def test_the_command_needs_runs_for_it(tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("step,a,b\n1,1,1\n")
     assert cli.run(["explain", str(log), "--calibrate", str(tmp_path)]) == 2
-    assert "--calibrate is for runs" in capsys.readouterr().err
+    assert "--calibrate applies to runs" in capsys.readouterr().err
 
 
 def test_a_law_that_failed_elsewhere_predicts_nothing():

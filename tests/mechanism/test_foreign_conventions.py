@@ -139,11 +139,11 @@ def test_squares_of_norms_are_asked_for_and_rooted():
     numbers = findings(squares, norm_squared=True)["norm after the fit"].numbers
     assert numbers["norm_at_end"] == pytest.approx(SHRINKING[29], rel=1e-6)
     named = {**COLUMNS, "weight_norm_sq": COLUMNS["norm"] ** 2}
-    with pytest.raises(ValueError, match="'weight_norm_sq' sounds like the square of a norm: pass norm_squared=True"):
+    with pytest.raises(ValueError, match="'weight_norm_sq' may be a squared norm: pass norm_squared=True"):
         findings(named, norm={"total": "weight_norm_sq"})
     rooted = findings(named, norm={"total": "weight_norm_sq"}, norm_squared=True)
     assert rooted["norm after the fit"].numbers["norm_at_end"] == pytest.approx(SHRINKING[29], rel=1e-6)
-    with pytest.raises(ValueError, match="is no norm"):
+    with pytest.raises(ValueError, match="is not a norm"):
         findings({**COLUMNS, "norm": -COLUMNS["norm"]})
 
 

@@ -107,7 +107,7 @@ def test_percent_is_never_guessed():
         read(percent)
     t = read(percent, scale=0.01)
     assert t.train.tolist() == pytest.approx(COLUMNS["train_acc"])
-    with pytest.raises(ValueError, match=r"already lies in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"is already in 0\.\.1"):
         read(COLUMNS, scale=0.01)
     mixed = {**COLUMNS, "val_acc": [10, 10, 10, 97]}
     with pytest.raises(ValueError, match="column 'val_acc'"):
@@ -122,7 +122,7 @@ def test_percent_is_never_guessed():
             [0, 10, 10, 1000],
             r"row 3, column 'epoch': step 10 repeats, and 'train_acc' differs: 0.7 in row 2, 1 here; .*last",
         ),
-        ([0, 100, 10, 1000], r"row 3, column 'epoch': 10 goes back from 100 in row 2; .*repeated='last'"),
+        ([0, 100, 10, 1000], r"row 3, column 'epoch': 10 goes backward from 100 in row 2; .*repeated='last'"),
         ([0, None, 10, 1000], r"row 2, column 'epoch': a step must be a number"),
         ([-1, 0, 10, 1000], r"row 1, column 'epoch'"),
     ],
@@ -182,10 +182,10 @@ def test_a_cut_last_line_is_left_out_with_a_note(tmp_path: Path):
     lines = [json.dumps(r) for r in ROWS]
     t = read(write(tmp_path / "log.jsonl", "\n".join(lines) + "\n" + '{"epoch": 2000, "train_'))
     assert len(t.step) == 4
-    assert any("line 5" in n and "cut short" in n for n in t.notes)
+    assert any("line 5" in n and "incomplete" in n for n in t.notes)
     t = read(write(tmp_path / "log.csv", csv_text() + "2000,1.0"))
     assert len(t.step) == 4
-    assert any("line 6" in n and "cut short" in n for n in t.notes)
+    assert any("line 6" in n and "incomplete" in n for n in t.notes)
 
 
 def test_a_broken_line_elsewhere_is_an_error(tmp_path: Path):

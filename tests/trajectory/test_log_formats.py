@@ -70,7 +70,7 @@ def test_keras_history_has_no_step():
     t = from_log(path, train="accuracy", held_out={"val": "val_accuracy"}, train_loss="loss")
     columns = json.loads(path.read_text())
     assert t.step.tolist() == list(range(1, len(columns["accuracy"]) + 1))
-    assert noted(t, "the number of the row, from 1, is the step")
+    assert noted(t, "rows are counted from 1")
 
     class History:
         history = columns
@@ -99,7 +99,7 @@ def test_tensorboard_exports_a_file_for_each_chart():
     assert t.train[:5].tolist() == [0, 0.25, 0.5, 0.75, 1.0]
     assert t.held_out["val"][:3].tolist() == [0.02, 0.02, 0.02]
     assert not np.isnan([t.train, t.held_out["val"]]).any()
-    with pytest.raises(ValueError, match="'Value' stands in 2 of the files; say which: 'tensorboard_train_acc:Value'"):
+    with pytest.raises(ValueError, match="'Value' is in 2 of the files; choose one: 'tensorboard_train_acc:Value'"):
         from_log(pair, step="Step", train="Value", held_out="tensorboard_val_acc")
     with pytest.raises(ValueError, match=r"no column 'tensorboard_va_acc'.*did you mean 'tensorboard_val_acc'"):
         from_log(pair, step="Step", train="tensorboard_train_acc", held_out="tensorboard_va_acc")
@@ -112,7 +112,7 @@ def test_joined_files_keep_every_step(tmp_path: Path):
     assert t.step.tolist() == [0, 10, 20, 30]
     assert t.train.tolist() == pytest.approx([0.1, 1, np.nan, 1], nan_ok=True)
     assert t.held_out["held_out"].tolist() == pytest.approx([0.1, np.nan, 0.2, np.nan], nan_ok=True)
-    with pytest.raises(ValueError, match="name the column of the step"):
+    with pytest.raises(ValueError, match="name their common step column"):
         from_log([one, two], train="train", held_out="val")
     with pytest.raises(ValueError, match=r"b\.csv: no column 'stp'|a\.csv: no column 'stp'"):
         from_log([one, two], step="stp", train="train", held_out="val")
@@ -126,7 +126,7 @@ def test_percent_is_scaled_in_all_columns_or_in_none():
     with pytest.raises(ValueError, match=r"line 3, column 'tr': 100 .*scale=0\.01 for all columns"):
         from_log(path, step="epoch", train="tr", held_out="te")
     shares = {"epoch": [1, 100, 200], "tr": [0.01, 1, 1], "te": [0.008, 0.009, 0.0085]}
-    with pytest.raises(ValueError, match=r"every value already lies in 0\.\.1 \(largest 1\)"):
+    with pytest.raises(ValueError, match=r"every value is already in 0\.\.1 \(largest 1\)"):
         from_log(shares, step="epoch", train="tr", held_out="te", scale=0.01)
 
 
@@ -216,7 +216,7 @@ def test_what_is_no_text_is_said(tmp_path: Path):
         ("step train_acc  test_acc\n0   .5 .1\n1    1 .2\n", ""),
         ("step , train_acc , test_acc \n 0 , .5 , .1 \n1,1 , .2  \n", ""),
         ("step,train_acc,test_acc,\n0,.5,.1,\n1,1,.2,\n", ""),
-        ("step,train_acc,test_acc\n0,.5,.1\nstep,train_acc,test_acc\n1,1,.2\n", "header stands again in line 3"),
+        ("step,train_acc,test_acc\n0,.5,.1\nstep,train_acc,test_acc\n1,1,.2\n", "header is repeated in line 3"),
         ("step;train_acc;test_acc\n0;.5;.1\n1;1;.2\n", ""),
         ('step,train_acc,test_acc,text\n0,.5,.1,"a, b\n# c"\n1,1,.2,\n', ""),
     ],
@@ -232,10 +232,10 @@ def test_text_files_of_all_sorts(tmp_path: Path, text: str, notes: str):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("0,95", "whether a comma marks decimals or thousands is not guessed"),
-        ("1,234", "whether a comma marks decimals or thousands is not guessed"),
-        ("1.234,5", "whether a comma"),
-        ("95%", r"leave the percent sign out and pass scale=0\.01"),
+        ("0,95", "a comma is ambiguous"),
+        ("1,234", "a comma is ambiguous"),
+        ("1.234,5", "a comma is ambiguous"),
+        ("95%", r"remove the percent sign and pass scale=0\.01"),
         ("1_000", "'1_000' is not a number"),
         ("9" * 400, r"\(402 characters\) is too large"),
         ("1e400", "'1e400' is too large"),
@@ -269,7 +269,11 @@ RESUMED = "step,train_acc,test_acc\n0,.1,.1\n10,.5,.1\n20,.9,.1\n30,.95,.2\n15,.
 
 def test_a_resumed_log_is_refused_until_the_user_says_what_counts(tmp_path: Path):
     path = text_file(tmp_path / "log.csv", RESUMED)
-    with pytest.raises(ValueError, match=r"line 6, column 'step': 15 goes back from 30 in line 5; .*repeated='last'"):
+    with pytest.raises(
+        ValueError,
+        match=r"line 6, column 'step': 15 goes backward from 30 in line 5; "
+        r".*repeated='last'",
+    ):
         from_log(path, **STEPS)
     t = from_log(path, **STEPS, repeated="last")
     assert t.step.tolist() == [0, 10, 15, 25]
@@ -335,10 +339,10 @@ def test_a_step_column_that_is_there_is_not_replaced_by_row_numbers():
 
 
 def test_options_of_the_other_kind_are_refused():
-    with pytest.raises(ValueError, match="trivial_loss has no meaning in classification"):
+    with pytest.raises(ValueError, match="trivial_loss does not apply to classification"):
         from_log(CASES / "nested_history.json", **STEPS, trivial_loss=1.0)
     columns = {"step": "epoch", "train_loss": "train_loss", "held_out_loss": "val_loss", "trivial_loss": 1.36}
-    with pytest.raises(ValueError, match="scale has no meaning in regression"):
+    with pytest.raises(ValueError, match="scale does not apply to regression"):
         from_log(CASES / "mheight_told_01.csv", kind="regression", **columns, scale=0.01)
 
 
@@ -364,7 +368,7 @@ def test_hostile_files_are_refused_at_once(tmp_path: Path):
         ("c.json", deep, "nested too deeply"),
         ("d.jsonl", deep + "\n", "line 1: nested too deeply"),
         ("e.json", '{"a":' * 900 + "1" + "}" * 900, "expected a list of rows"),
-        ("f.csv", "0,0.1,0.2\n1,0.2,0.3\n", "the first line holds numbers, not the names of columns"),
+        ("f.csv", "0,0.1,0.2\n1,0.2,0.3\n", "the first line contains numbers instead of column names"),
         ("g.csv", f"step,train_acc,test_acc\n1{'0' * 20},1,1\n", "below 9007199254740992"),
     ):
         with pytest.raises(ValueError, match=words):

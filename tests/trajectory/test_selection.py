@@ -80,13 +80,13 @@ def test_an_oracle_is_stamped_wherever_it_goes():
     ("rule", "message"),
     [
         ("peak_ood_vall", "did you mean 'peak_ood_val'"),
-        ("peak_ood_test", "only as 'oracle'"),
-        ("peak:ood_test", "only as 'oracle'"),
+        ("peak_ood_test", "only under the name 'oracle'"),
+        ("peak:ood_test", "only under the name 'oracle'"),
         ("peak_site_9", "on a split of another name a peak is 'oracle=site_9'"),
         ("step=first", "not a step"),
         ("step=nan", "not a step"),
         ("step=120", "nearest: 50, 100, 150"),
-        ("mean_last=0", "no number of evaluations; write for example mean_last=3"),
+        ("mean_last=0", "not a number of evaluations; write for example mean_last=3"),
         ("mean_last=", "unknown rule"),
         ("oracle=", "unknown rule"),
         ("best", "known: final"),
@@ -101,7 +101,7 @@ def test_mistakes_name_the_remedy(rule, message):
 
 def test_a_missing_split_says_which_exist():
     t = three_splits(held_out={"id_val": np.linspace(0, 1, 5)})
-    with pytest.raises(ValueError, match="looks at ood_val, which this trajectory lacks; did you mean 'id_val'"):
+    with pytest.raises(ValueError, match="uses ood_val, which this trajectory lacks; did you mean 'id_val'"):
         select(t, "peak_ood_val")
 
 
@@ -156,7 +156,7 @@ def test_a_rule_finds_its_weights(tmp_path):
     assert set(chosen.values) == {"train", "id_val"}
     with pytest.raises(ValueError, match="no checkpoint at step 20; nearest: 15, 30, 45"):
         checkpoint(run, "step=20")
-    with pytest.raises(ValueError, match="averages evaluations and names no checkpoint"):
+    with pytest.raises(ValueError, match="averages evaluations and selects no checkpoint"):
         checkpoint(run, "mean_last=3")
     (run.path / "checkpoints" / "final.safetensors").unlink()
     with pytest.raises(ValueError, match="no final checkpoint; finish it, or use step=<n> with one of 15, 30, 45"):

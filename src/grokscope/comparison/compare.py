@@ -139,8 +139,7 @@ def _criteria(a: Side, b: Side) -> "Criteria | None":
     given = [side.criteria for side in (a, b) if side.kind == "study"]
     if len(given) == 2 and given[0] != given[1]:
         raise ValueError(
-            f"criteria: {a.name} and {b.name} are judged by the thresholds of two study files, which differ; name "
-            "those that hold for both"
+            f"criteria: {a.name} and {b.name} have study files with different thresholds; give the thresholds for both"
         )
     return given[0] if given else None
 
@@ -193,18 +192,19 @@ def _tests(
     """(tests, why there are none)."""
     if any(pair.pooled for pair in pairs):
         return (), (
-            "the sides hold several configurations and no arm of one name: runs of one seed would count several times; "
-            "compare one arm with one arm (PLACE::ARM)"
+            "the sides have several configurations and no arm with the same name, so seeds would be counted several "
+            "times; compare one arm with one arm (STUDY::ARM)"
         )
     sizes = [tuple(sum(m.finished for m in group) for group in pair.groups) for pair in pairs]
     if all(n == (1, 1) for n in sizes):
         return (
             (),
-            "one run against one run: nothing is tested; an interval beside a difference is the evaluation grid's",
+            "one run against one run: nothing is tested; the interval of a difference shows the uncertainty of the "
+            "evaluation grid",
         )
     if all(min(n) < 2 for n in sizes):
         words = "; ".join(f"{n[0]} and {n[1]} finished runs" for n in sizes[:3])
-        return (), f"{words}: at least 2 on each side are needed for a test"
+        return (), f"{words}: a test needs at least 2 on each side"
     return answers(pairs, split, judge, apart, _lengths(pairs, split, judge)), ""
 
 
@@ -218,7 +218,7 @@ def _lengths(pairs: Sequence[Pair], split: str, judge: SideJudge) -> str:
         return ""
     # one step, or the first and the last of several
     first, second = (" to ".join(map(whole, dict.fromkeys((steps[0], steps[-1])))) for steps in lasts)
-    return f"the first side ends at {first} and the second at {second}: ends and verdicts are of different lengths"
+    return f"the first side ends at {first} and the second at {second}: ends and verdicts refer to different lengths"
 
 
 def _curves(
@@ -226,7 +226,7 @@ def _curves(
 ) -> tuple[list[PairedCurve], str]:
     runs = sum(len(pair.members) for pair in pairs)
     if runs > FEW_CURVES and not wanted:
-        return [], f"not read of more than {FEW_CURVES} runs unless a page is written"
+        return [], f"not read for more than {FEW_CURVES} runs unless a page is requested"
     if apart.times:
         return [], apart.times
     drawn: list[PairedCurve] = []
@@ -249,10 +249,10 @@ def _times_apart(a: Side, b: Side) -> str:
         return ""
     facts = (m.record.get("facts", {}) for m in (*a.members, *b.members))
     epoch = next((steps for known in facts if (steps := known.get("steps_per_epoch"))), None)
-    hint = f", such as {epoch:,} where it counts epochs like those of the runs" if epoch else ""
+    hint = f", such as {epoch:,} if it counts epochs of the same length as the runs" if epoch else ""
     return (
-        f"{a.name} counts {a.unit} and {b.name} counts {b.unit}: times are not compared; say how many optimizer steps "
-        f"one unit of the log is (steps_per_unit{hint})"
+        f"{a.name} counts {a.unit} and {b.name} counts {b.unit}: times are not compared; give the number of optimizer "
+        f"steps per unit of the log (steps_per_unit{hint})"
     )
 
 
@@ -261,7 +261,7 @@ def _kinds_apart(a: Side, b: Side) -> str:
     kinds = [{_kind(m) for m in side.members} - {""} for side in (a, b)]
     if kinds[0] == kinds[1] or not all(kinds):
         return ""
-    return "one side's scores are accuracies and the other's are R2: they are not subtracted"
+    return "the scores of one side are accuracies and those of the other are R2, so they are not subtracted"
 
 
 def _kind(m: Member) -> str:
@@ -279,7 +279,7 @@ def _cautions(a: Side, b: Side, apart: Apart, lengths: str) -> list[str]:
     out = []
     if _tasks(a) and _tasks(b) and not apart.alike:
         named = [f"{side.name} is trained on {listed(sorted(_tasks(side)))}" for side in (a, b)]
-        out.append(f"Different tasks: {' and '.join(named)}; numbers compare only as far as the tasks do.")
+        out.append(f"Different tasks: {' and '.join(named)} ; numbers are comparable only as far as the tasks are.")
     if apart.scores:
         out.append(f"{apart.scores[0].upper()}{apart.scores[1:]}.")
     if apart.times:

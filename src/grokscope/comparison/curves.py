@@ -100,7 +100,7 @@ def _together(
     every = [step for step, _ in (*a.values(), *b.values())]
     step = reduce(np.intersect1d, every)  # no line is drawn between evaluations: nobody saw what lies there
     if len(step) < 2:
-        return "the runs share no two evaluations, so that there is no difference curve"
+        return "the runs share fewer than two evaluations, so there is no difference curve"
     first, second = ({m: _at(line, step) for m, line in side.items()} for side in (a, b))
     middle_a, middle_b = (np.median(list(side.values()), axis=0) for side in (first, second))
     middle, pairs = middle_a - middle_b, {}
@@ -144,7 +144,7 @@ def _alone(pairs: Mapping[int, np.ndarray], a: Mapping[Member, Line], b: Mapping
     left = len(a) + len(b) - 2 * len(pairs)
     if not pairs or not left:
         return ""
-    return f"{plural(left, 'run')} without one of the same seed left out of the difference"
+    return f"{plural(left, 'run')} without a partner of the same seed excluded from the difference"
 
 
 def _ends(every: Sequence[np.ndarray], step: np.ndarray) -> str:

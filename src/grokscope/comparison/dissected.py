@@ -38,7 +38,7 @@ def dissections(a: Side, b: Side) -> Known:
     names = [name for name in values[0] if name in values[1]]
     rows = [of_two_values(name, _unit(name), values[0][name], values[1][name]) for name in names]
     others = len(values[0].keys() ^ values[1].keys())
-    notes += [f"{plural(others, 'number')} of one side only left out"] if others else []
+    notes += [f"{plural(others, 'number')} available for only one side omitted"] if others else []
     return tuple(rows), _conclusions(first, second, problems), "; ".join([*notes, *problems])
 
 

@@ -91,7 +91,7 @@ def _draw_difference(axes: "Axes", curve: PairedCurve, axis: StepAxis) -> None:
 def difference_title(curve: PairedCurve) -> str:
     """What the line below is."""
     if len(curve.pairs) > 1:
-        return f"first less second: {len(curve.pairs):,} pairs of one seed and their median"
+        return f"first minus second: {len(curve.pairs):,} pairs of one seed and their median"
     if curve.pairs:
-        return "first less second, of one seed"
-    return "first less second: difference of the medians, not paired"
+        return "first minus second, same seed"
+    return "first minus second: difference of the medians, not paired"

@@ -78,7 +78,7 @@ class SideJudge:
         return by_split[split]
 
     def recorded(self, run: Member, /) -> Recorded:
-        assert run.run is not None, "columns are compared of runs"
+        assert run.run is not None, "columns can be compared only for runs"
         return Recorded(run.run, self.criteria)
 
     def milestones(self, run: Member, split: str | None, /) -> "Milestones":

@@ -21,7 +21,7 @@ def mechanisms(a: Side, b: Side, split: str, judge: SideJudge, wanted: bool | No
     if wanted is False:
         return (), "not asked"
     if wanted is None and runs > ASKED:
-        return (), f"not asked of more than {ASKED} runs unless mechanisms are named"
+        return (), f"not run for more than {ASKED} runs unless --mechanisms is given"
     problems: list[str] = []
     first, second = (_explained(side.members, split, judge, problems) for side in (a, b))
     if not first or not second:

@@ -16,7 +16,7 @@ from grokscope.vocabulary.text import plural
 
 FAMILY = "comparison"
 EXPLORATORY = (
-    "compared after the runs were seen; a question counts as planned where it stands under [[hypothesis]] in a study "
+    "compared after the runs were seen; a hypothesis is preregistered only if it is under [[hypothesis]] in a study "
     "file before its runs begin"
 )
 TIMES = ("T_fit", "T_gen", "delay")
@@ -67,7 +67,7 @@ def answers(
 def _answer(h: Hypothesis, pair: Pair, why: str, note: str, judge: SideJudge, together: int) -> HypothesisResult:
     blank = replace(unanswered(h, pair.groups), departures=(EXPLORATORY,))
     late = [(name, sum(m.waiting for m in group)) for name, group in zip(pair.names, pair.groups, strict=True)]
-    notes = [f"{plural(n, 'run')} of {name} not finished and left out, perhaps not at random" for name, n in late if n]
+    notes = [f"{plural(n, 'run')} of {name} unfinished and excluded, possibly not at random" for name, n in late if n]
     blank = replace(blank, notes=(*blank.notes, *notes, *filter(None, [note])), family_size=together)
     if why:
         return said(replace(blank, outcome="cannot tell"), why)

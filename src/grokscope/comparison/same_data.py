@@ -38,7 +38,7 @@ def data_sentence(pairs: Sequence[SplitData], a: Side, b: Side) -> str:
             parts.append(f"{words} {listed([f.split for f in splits])} ({splits[0].says})")
     sentence = f"Data: {'; '.join(parts)}."
     if same_data(pairs) == "other":
-        return f"{sentence} Scores and times may differ for this reason alone."
+        return f"{sentence} This alone may explain differences of scores and times."
     return sentence
 
 
@@ -78,7 +78,7 @@ def _by_seed(name: str, pairs: Sequence[tuple[Member, Member]]) -> SplitData:
     both = [(digests_of(m.record).get(name), digests_of(o.record).get(name)) for m, o in pairs]
     known = [(one, two) for one, two in both if one is not None and two is not None]
     if not known:
-        return SplitData(split=name, word="unknown", says="each seed draws its own, and the sides share no seed")
+        return SplitData(split=name, word="unknown", says="each seed draws its own data, and the sides share no seed")
     other = sum(one != two for one, two in known)
     if other:
         return SplitData(split=name, word="other", says=f"in {other:,} of {plural(len(known), 'pair')} of one seed")

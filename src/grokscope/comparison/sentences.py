@@ -51,7 +51,7 @@ def fewest(tests: Sequence[HypothesisResult]) -> list[str]:
     sizes = [min(t.test.n) for t in tests if t.test is not None]
     if not sizes or min(sizes) >= ENOUGH:
         return []
-    return [f"Fewer than {ENOUGH} seeds on a side: the p-values are exact, but single seeds decide them."]
+    return [f"Fewer than {ENOUGH} seeds on a side: the p-values are exact, but single seeds can decide them."]
 
 
 def row_sentence(row: NumberRow, comparison: Comparison) -> str:

@@ -108,7 +108,7 @@ def _of_place(text: str, options: Options) -> Side:
     require(not listing.errors, "\n".join(listing.errors.values()))
     runs = [source.run for source in listing.sources if source.run is not None]
     logs = [source for source in listing.sources if source.run is None]
-    require(not runs or not logs, f"{place}: holds runs and logs; name the one or the other")
+    require(not runs or not logs, f"{place}: contains both runs and logs; give only one kind")
     if runs:
         return _of_runs(runs, text, arm)
     return _of_logs(logs, listing, text, arm, options)
@@ -185,14 +185,14 @@ def _without_copies(members: Sequence[Member]) -> tuple[list[Member], tuple[str,
     twice = same_run([Held.of(run) for i in close if (run := members[i].run) is not None])
     left = {close[i]: close[counts] for i, counts in twice.items()}
     notes = tuple(
-        f"{members[i].path}: left out, as it holds the same run as {members[j].path}" for i, j in left.items()
+        f"{members[i].path}: excluded, because it contains the same run as {members[j].path}" for i, j in left.items()
     )
     return [m for i, m in enumerate(members) if i not in left], notes
 
 
 def _of_logs(logs: Sequence[Source], listing: Listing, source: str, arm: str, options: Options) -> Side:
     pattern = None if options.group is None else Pattern(options.group)
-    require(not arm or pattern is not None, f"{source}: logs have no arms without a pattern that tells them (group)")
+    require(not arm or pattern is not None, f"{source}: logs have no arms without a group pattern (group)")
     members, unmatched = [], []
     for log in logs:
         group, seed = (pattern and pattern.match(log.path)) or (None, None)
@@ -224,7 +224,7 @@ def _unit(options: Options) -> str:
 def _joined(sides: Sequence[Side]) -> Side:
     """Several things as one side."""
     kinds = {"logs" if side.kind == "logs" else "runs" for side in sides}
-    require(len(kinds) == 1, "a side holds runs or logs, not both")
+    require(len(kinds) == 1, "a side contains either runs or logs, not both")
     name = sides[0].name if len({side.name for side in sides}) == 1 else f"{sides[0].name} and {len(sides) - 1} more"
     members = list(chain.from_iterable(side.members for side in sides))
     if sides[0].kind == "logs":
@@ -241,8 +241,8 @@ def _arms_of(side: Side) -> tuple[Side, Side]:
     arms = side.arms
     if len(arms) != 2:
         raise ValueError(
-            f"{side.source}: {plural(len(arms), 'arm')} ({first_of(arms, NAMED)}), and two sides are compared; name "
-            f"two of them, such as '{side.source}{ARM}{arms[0]}', or two places"
+            f"{side.source}: {plural(len(arms), 'arm')} ({first_of(arms, NAMED)}), but two sides are needed; give two "
+            f"of them, such as '{side.source}{ARM}{arms[0]}', or two places"
         )
     first, second = (replace(side, name=arm, source=f"{side.source}{ARM}{arm}", members=side.of(arm)) for arm in arms)
     return first, second
@@ -263,7 +263,7 @@ def refuse_shared(a: Side, b: Side) -> None:
     shared = [m for m in b.members if m.path is not None and m.path.resolve() in places]
     if shared:
         both = "both sides are" if len(a.members) == len(b.members) == 1 else "on both sides is"
-        raise ValueError(f"{both} {first_of([str(m.path) for m in shared], 1)}: name two sides that share no run")
+        raise ValueError(f"{both} {first_of([str(m.path) for m in shared], 1)}: give two sides that share no run")
     alike: dict[tuple[int | None, int], list[Member]] = {}
     for m in a.members:
         alike.setdefault((m.seed, _size(m)), []).append(m)
@@ -273,7 +273,7 @@ def refuse_shared(a: Side, b: Side) -> None:
             continue
         for other in alike.get((m.seed, size), ()):
             if _copies(m, other):
-                raise ValueError(f"{m.path} is a copy of {other.path}: a run compared with itself says nothing")
+                raise ValueError(f"{m.path} is a copy of {other.path}: comparing a run with itself is uninformative")
 
 
 def _file(m: Member) -> Path | None:

@@ -30,12 +30,12 @@ class Pattern:
         try:
             self._whole = re.compile(rf"(?:.*/)?(?:{pattern})", re.DOTALL)
         except re.error as error:
-            raise ValueError(f"group: {pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"group: {pattern!r} is not a valid regular expression: {error}") from None
         self.names = [name for name in self._whole.groupindex if name != SEED]
         require(
             bool(self.names),
-            f"group: {pattern!r} names no group; write one as (?P<setting>...), for example "
-            r"'(?P<setting>.*)_s(?P<seed>\d+)'",
+            f"group: {pattern!r} has no named group; write one as (?P<setting>...), for example "
+            f"'(?P<setting>.*)_s(?P<seed>\\d+)'",
         )
 
     def match(self, path: Path) -> tuple[str, int | None] | None:

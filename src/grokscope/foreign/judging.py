@@ -123,7 +123,7 @@ def _counted_elsewhere(sources: Sequence[Source]) -> dict[Path, str]:
     """Folder of a run that is there once more -> which one is counted, in words."""
     runs = [Held.of(source.run) for source in sources if source.run is not None]
     return {
-        runs[i].path: f"{runs[i].path}: judged, but not counted: it holds the same run as {runs[counts].path}"
+        runs[i].path: f"{runs[i].path}: judged but not counted: it contains the same run as {runs[counts].path}"
         for i, counts in same_run(runs).items()
     }
 

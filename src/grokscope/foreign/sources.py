@@ -79,7 +79,7 @@ def _of_folder(folder: Path, listing: Listing) -> list[Source]:
     if not logs:
         open_run(folder)  # says what is wrong
     if others := [p.name for p in files if not is_log_name(p)]:
-        listing.left.append(f"{folder}: left out, as their endings are not a log's: {listed(others, 8)}")
+        listing.left.append(f"{folder}: excluded because of their file extensions: {listed(others, 8)}")
     return [Source(str(p), p) for p in logs]
 
 

@@ -114,7 +114,7 @@ def _ended(sources: Sequence[Source], unfinished: bool, errors: dict[str, str], 
         if ended or unfinished:
             kept.append(source)
     if waiting:
-        what = "not finished: their last evaluation counts as the end" if unfinished else "not finished, and left out"
+        what = "unfinished: their last evaluation counts as the end" if unfinished else "unfinished and excluded"
         notes.append(f"{what}: {listed([s.name for s in waiting])}")
     return kept
 
@@ -124,7 +124,7 @@ def _counted_once(sources: Sequence[Source], notes: list[str]) -> list[Source]:
     held = {i: Held.of(s.run) for i, s in enumerate(sources) if s.run is not None}
     order = list(held)
     twice = {order[i]: order[counts] for i, counts in same_run([held[i] for i in order]).items()}
-    notes += [f"{sources[i].path}: left out: it holds the same run as {sources[j].path}" for i, j in twice.items()]
+    notes += [f"{sources[i].path}: excluded: it contains the same run as {sources[j].path}" for i, j in twice.items()]
     return [source for i, source in enumerate(sources) if i not in twice]
 
 
@@ -153,7 +153,7 @@ def _judged(
         else:
             runs.append(FullRun(source.name, name, trajectory, judged))
     if outside:
-        notes.append(f"in no group, as the pattern does not match, and left out: {listed(outside)}")
+        notes.append(f"in no group because the pattern does not match, and excluded: {listed(outside)}")
     return runs
 
 

@@ -197,7 +197,7 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
         there = getattr(recorded, key)
         if value is not None and there is not None and there != value:
             raise ValueError(
-                f"{key} {value!r}: the run {run.id} was trained with {there!r}, as its record says; leave it out"
+                f"{key} {value!r}: the run {run.id} was trained with {there!r} according to its record; omit it"
             )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
     return case_of_trajectory(replace(from_run(run), time_unit=unit), Setup(**settings), split, criteria)

@@ -28,8 +28,7 @@ class NothingMemorized(Check):
     )
     source = "arXiv:2201.02177"
     misleads = (
-        "The trivial predictor must be the one of the groups that a network can tell apart at once: a global mean "
-        "hides it."
+        "The trivial predictor must use the groups that a network can distinguish at once; a global mean hides this."
     )
     explains = frozenset({"failed", "late", "broke"})
 
@@ -93,8 +92,8 @@ class LabelNoise(Check):
     claim = "The training labels are noise: there is nothing to generalize to."
     source = "arXiv:1611.03530"
     misleads = (
-        "Only noise that grokscope drew itself is known. Labels that were random before look like a memorized task "
-        "with too little data."
+        "Only noise drawn by grokscope is known. Labels that were already random look like a memorized task with too "
+        "little data."
     )
 
     def is_reason(self, case: Case, answer: Answer) -> bool:
@@ -131,9 +130,8 @@ class Leakage(Check):
     claim = "The splits leak: rows of train stand in held-out, or held-out was ahead of train while train was learned."
     source = "arXiv:2201.02177"
     misleads = (
-        "Rows are compared bit for bit: near copies and other recordings of one thing are not seen. In curves, "
-        "augmentation and label noise make train harder than held-out honestly, and duplicates among rows that are "
-        "learned late do not show."
+        "Rows are compared bit for bit, so near-duplicates are missed. In curves, augmentation and label noise "
+        "legitimately make train harder than held-out, and duplicates among rows that are learned late do not show."
     )
     explains = frozenset({"at once", "not judged", "late"})
 
@@ -227,7 +225,7 @@ class EvaluationMode(Check):
     source = "arXiv:1502.03167"
     misleads = (
         "A held-out set that is easier than train looks the same; a score that is averaged over an epoch shows only "
-        "where scores move fast."
+        "where scores change fast."
     )
     explains = frozenset({"at once", "failed", "not judged"})
 
@@ -266,7 +264,7 @@ class TooLittleData(Check):
     name = "too little data"
     claim = "There is too little data: below the critical size nothing generalizes."
     source = "arXiv:2309.02390"
-    misleads = "A size that is critical under one regime need not be so under another."
+    misleads = "A size that is critical under one regime may not be critical under another."
 
     def read(self, case: Case) -> Answer:
         n = case.trajectory.n.get("train")

@@ -218,7 +218,9 @@ class DecayTooStrong(Check):
     name = "decay too strong"
     claim = "Decay is so strong that it breaks the fit."
     source = "arXiv:2205.10343"
-    misleads = "A learning rate that is too large breaks the fit as well, without decay: the arm with less decay tells."
+    misleads = (
+        "A learning rate that is too large also breaks the fit, without decay; the arm with less decay tests this."
+    )
     explains = frozenset({"broke", "failed"})
 
     def read(self, case: Case) -> Answer:

@@ -311,8 +311,8 @@ def law_of(runs: Iterable[tuple[str, Case]]) -> DelayLaw:
     law = several.law if several is not None else next(filter(None, map(calibrate, cells, cells.values())), None)
     if law is None:
         raise ValueError(
-            "none of these runs can calibrate the delay law: it takes one that grokked under decoupled decay, with its "
-            "weight norm recorded and falling"
+            "none of these runs can calibrate the delay law, which needs a run that grokked under decoupled decay "
+            "with a recorded, falling weight norm"
         )
     return law
 
@@ -328,8 +328,8 @@ class Delay(Check):
     claim = "The run ended before the norm had fallen far enough: the delay law predicts a later T_gen."
     source = SOURCE
     misleads = (
-        "The law has one level of the norm for a family of runs: another task, network, loss or optimizer has another. "
-        "Where a readout recovers, held-out need not wait for the norm."
+        "The law assumes one level of the norm for a family of runs; another task, network, loss or optimizer has "
+        "another level. If a readout recovers, held-out need not depend on the norm."
     )
     explains = frozenset({"failed", "late"})
 

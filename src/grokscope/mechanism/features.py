@@ -18,7 +18,8 @@ class RankCollapse(Check):
     claim = "The features lose rank."
     source = "doi:10.5281/zenodo.40511"
     misleads = (
-        "Rank falls in runs that grok too: it describes a regime, and tells regimes apart only beside one another."
+        "Rank also falls in runs that grok: it describes a regime, and is informative only in comparison with other "
+        "regimes."
     )
     explains = frozenset()
     """It describes what happened; no verdict follows from it."""

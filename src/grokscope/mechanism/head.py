@@ -20,7 +20,7 @@ class HeadGrowth(Check):
     claim = "The head grew without bound after the fit, as cross-entropy asks of it."
     source = "arXiv:2501.04697"
     misleads = (
-        "A head that grows need not be the reason: it grows in runs that grok as well. The arm that decays it tells."
+        "A growing head need not be the cause: it also grows in runs that grok. The arm that decays it tests this."
     )
 
     def read(self, case: Case) -> Answer:
@@ -65,7 +65,7 @@ class FilterFeedsHead(Check):
     name = "filter feeds the head"
     claim = "Grokfast amplifies the growth of the head."
     source = "arXiv:2405.20233"
-    misleads = "One run has no run without the filter beside it: whether it amplifies is seen only against that arm."
+    misleads = "A single run has no comparison without the filter: amplification can be seen only against that arm."
 
     def read(self, case: Case) -> Answer:
         used = case.setup.grad_filter

@@ -27,7 +27,8 @@ class SoftmaxCollapse(Check):
     claim = "Softmax collapse stops learning: most training rows give no gradient."
     source = "arXiv:2501.04697"
     misleads = (
-        "Rows without gradient are those that are fitted best; a few others can go on teaching, at a slower pace."
+        "Rows without a gradient are those that are fitted best; a few others can continue to train the network, more "
+        "slowly."
     )
 
     def read(self, case: Case) -> Answer:
@@ -61,7 +62,8 @@ class LogitScale(Check):
     claim = "The growing scale of the logits delays held-out."
     source = "arXiv:2606.18465"
     misleads = (
-        "Logits grow in every run that fits under cross-entropy; only an arm with a temperature tells cause from sign."
+        "Logits grow in every run that fits under cross-entropy; only an arm with a temperature distinguishes cause "
+        "from symptom."
     )
     explains = frozenset({"late", "failed"})
 
@@ -99,7 +101,10 @@ class PenaltyFollowsLoss(Check):
     name = "penalty follows loss"
     claim = "The IRM penalty falls because the train loss does, and not by invariance."
     source = "arXiv:1907.02893"
-    misleads = "A rank correlation cannot tell a penalty that falls with the loss from one that falls at the same time."
+    misleads = (
+        "A rank correlation cannot distinguish a penalty that falls because of the loss from one that falls at "
+        "the same time."
+    )
     explains = frozenset()
     """It describes what happened; no verdict follows from it."""
 

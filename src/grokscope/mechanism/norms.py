@@ -22,8 +22,8 @@ class NormGrowth(Check):
     claim = "The weight norm did not shrink after the fit."
     source = "arXiv:2210.01117"
     misleads = (
-        "Where decay had no time, the norm cannot shrink, and this explains nothing by itself. A norm that is mostly "
-        "scale-invariant says little of the function."
+        "If decay had no time to act, the norm cannot shrink, and this explains nothing by itself. A norm that is "
+        "mostly scale-invariant says little about the function."
     )
 
     explains = frozenset({"failed", "late"})
@@ -117,7 +117,9 @@ class InitScaleUndone(Check):
     name = "init scale undone"
     claim = "Normalization undoes the larger initialization."
     source = "arXiv:2210.01117"
-    misleads = "Through the effective learning rate a larger start still slows learning; only the function is the same."
+    misleads = (
+        "A larger init scale still slows learning through the effective learning rate; only the function is the same."
+    )
 
     def read(self, case: Case) -> Answer:
         scale = case.setup.init_scale

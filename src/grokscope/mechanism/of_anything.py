@@ -52,7 +52,7 @@ def explain(
     if columns or not _is_run(source):
         return explain_by(case_of_trajectory(from_log(source, **columns), setup or Setup(), split, criteria), law)
     if setup is not None:
-        raise ValueError("setup is for logs; a run knows how it was trained")
+        raise ValueError("setup applies to logs; the settings of a run are recorded")
     run = source if isinstance(source, Run) else open_run(source)
     require_whole(run)
     return explain_by(case_of_run(run, split, criteria), law)

@@ -173,13 +173,13 @@ def _norm(log: Log, column: str, squared: bool | None) -> np.ndarray:
     where the name speaks of squares and nobody said whether it does."""
     if squared is None and any(_SQUARED.fullmatch(word) for word in _WORDS.split(column)):
         raise ValueError(
-            f"{log.name}: column {column!r} sounds like the square of a norm: pass norm_squared=True if it is one, "
-            "norm_squared=False if not"
+            f"{log.name}: column {column!r} may be a squared norm: pass norm_squared=True if it is, "
+            f"norm_squared=False if not"
         )
     values = log.values(column)
     if (values < 0).any():
         row = int(np.argmax(values < 0))
-        raise ValueError(f"{log.name}: {log.rows[row]}, column {column!r}: {values[row]:g} is no norm")
+        raise ValueError(f"{log.name}: {log.rows[row]}, column {column!r}: {values[row]:g} is not a norm")
     return np.sqrt(values) if squared else values
 
 
@@ -200,7 +200,7 @@ def _read(
 def _require_unset(kind: str, **options: tuple[Any, Any]) -> None:
     for name, (given, default) in options.items():
         if given != default:
-            raise ValueError(f"{name} has no meaning in {kind}; leave it out")
+            raise ValueError(f"{name} does not apply to {kind}; omit it")
 
 
 def _known_measures(measured: Mapping[str, str]) -> dict[str, str]:
@@ -228,7 +228,7 @@ def _by_split(given: Any, splits: list[str], what: str) -> dict[str, Any]:
         return dict.fromkeys(splits, given)
     for name in given:
         if name not in splits:
-            raise ValueError(f"{what} names {name!r}, which is no split{nearest(name, splits)}")
+            raise ValueError(f"{what} names {name!r}, which is not a split{nearest(name, splits)}")
     return dict(given)
 
 
@@ -248,9 +248,7 @@ def _check_scale(log: Log, every: dict[str, str], factors: dict[str, float]) -> 
     largest = max((_largest(values) for values in scaled.values()), default=np.inf)
     if 0 < largest <= 1:
         names = " and ".join(repr(every[s]) for s in scaled)
-        raise ValueError(
-            f"{log.name}: {names}: every value already lies in 0..1 (largest {largest:g}); leave out scale"
-        )
+        raise ValueError(f"{log.name}: {names}: every value is already in 0..1 (largest {largest:g}); omit scale")
 
 
 def _largest(values: np.ndarray) -> float:

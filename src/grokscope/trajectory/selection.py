@@ -128,14 +128,16 @@ def _step(rule: str, text: str) -> float:
 
 def _count(rule: str, text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"rule {rule!r}: {text!r} is no number of evaluations; write for example mean_last=3")
+        raise ValueError(f"rule {rule!r}: {text!r} is not a number of evaluations; write for example mean_last=3")
     return int(text)
 
 
 def _peak_split(rule: str, split: str) -> str:
     if is_reported(split):
         name = "oracle" if split == REPORTED else f"oracle={split}"
-        raise ValueError(f"rule {rule!r}: choosing on {split} is possible only as {name!r}, and is stamped so")
+        raise ValueError(
+            f"rule {rule!r}: choosing on {split} is possible only under the name {name!r}, and is labeled as such"
+        )
     if split not in SELECTING:
         raise ValueError(
             f"unknown rule {rule!r}{nearest(f'peak_{split}', list(RULES))}; on a split of another name a peak is "
@@ -254,7 +256,7 @@ def checkpoint(run: Stored, rule: str = "final") -> Chosen:
     """
     wanted = parse_rule(rule)
     if wanted.kind == "mean_last":
-        raise ValueError(f"rule {rule!r} averages evaluations and names no checkpoint; use final, a peak or step=<n>")
+        raise ValueError(f"rule {rule!r} averages evaluations and selects no checkpoint; use final, a peak or step=<n>")
     checkpoints = kept(run)
     if wanted.split is not None:
         return _best_kept(from_run(run), wanted, checkpoints)
@@ -313,7 +315,7 @@ def _require_split(trajectory: Trajectory, rule: Rule) -> np.ndarray:
     scores = _scores(trajectory)
     if rule.split not in scores:
         near = nearest(str(rule.split), trajectory.splits)
-        raise ValueError(f"rule {rule.name!r} looks at {rule.split}, which this trajectory lacks{near}")
+        raise ValueError(f"rule {rule.name!r} uses {rule.split}, which this trajectory lacks{near}")
     return scores[rule.split]
 
 

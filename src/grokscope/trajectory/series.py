@@ -152,8 +152,8 @@ class Trajectory:
         if (np.diff(self.step) <= 0).any():
             row = int(np.argmax(np.diff(self.step) <= 0)) + 1
             raise ValueError(
-                f"step must increase strictly: row {row + 1} has {self.step[row]} after {self.step[row - 1]}; sort the "
-                "rows by step, merge those of the same step, and of a log that was restarted keep one course"
+                f"step must increase strictly: row {row + 1} has {self.step[row]} after {self.step[row - 1]}; sort "
+                f"the rows by step, merge those of the same step, and keep only one attempt of a restarted log"
             )
         if not self.held_out:
             raise ValueError("a trajectory needs at least one held-out split")
@@ -331,7 +331,7 @@ def from_run(run: RunLike) -> Trajectory:
     score = {s: v for s in splits if (v := _score(metrics, s, kind, splits[s])) is not None}
     held_out = {s: v for s, v in score.items() if s != "train"}
     if "train" not in score or not held_out:
-        raise ValueError(f"{getattr(run, 'id', 'the run')}: metrics hold no train and held-out evaluations")
+        raise ValueError(f"{getattr(run, 'id', 'the run')}: metrics contain no train and held-out evaluations")
     losses = {s: loss for s in splits if (loss := _loss(metrics, s)) is not None}
     norms = {k.removeprefix("norm_"): v for k, v in metrics.items() if k.startswith("norm_")}
     return Trajectory(

@@ -48,7 +48,7 @@ def watched(trajectory: Trajectory, column: str) -> Watched:
     """
     known = watchable(trajectory)
     if column not in known:
-        raise ValueError(f"no column {column!r} to watch{nearest(column, known)}; there are {', '.join(known)}")
+        raise ValueError(f"no column {column!r} to monitor{nearest(column, known)}; there are {', '.join(known)}")
     split, _, ending = column.rpartition("_")
     if ending != "loss":
         curve = trajectory.curve(split)

@@ -32,18 +32,18 @@ def section(compared: Comparison, drawn: Sequence[PairedCurve]) -> Section | Non
         blocks.append(_plots(compared, curves, arms, first=i == 0))
     if len(pairs) > DRAWN:
         blocks.append(
-            Words(f"Of {plural(len(pairs), 'pair')} of arms the first {DRAWN} are drawn; all are in the JSON.")
+            Words(f"Of {plural(len(pairs), 'pair')} of arms, the first {DRAWN} are drawn; all are in the JSON.")
         )
     if compared.curves_note:
         blocks.append(Words(f"Not drawn: {compared.curves_note}."))
-    return Section("curves", "Curves", "Curves, and their difference", blocks)
+    return Section("curves", "Curves", "Curves and their difference", blocks)
 
 
 def _intro() -> Words:
     return Words(
-        "Above: a thin line for each run (up to 12), the median thick; the band is the full range below 6 runs, else a "
-        "95 % interval of the median. Below: the first side less the second, on the evaluations that all runs share; "
-        "seed by seed where both sides have the same seeds."
+        "Above: thin lines for single runs (up to 12), thick line for the median; the band is the full range below 6 "
+        "runs, otherwise a 95 % interval of the median. Below: the first side minus the second, on the evaluations "
+        "that all runs share, paired by seed if both sides have the same seeds."
     )
 
 

@@ -21,10 +21,10 @@ def section(compared: Comparison) -> Section:
         heads = ["Setting", compared.a.name, compared.b.name]
         blocks.append(Table("Settings that differ", heads, [Group("", rows)]))
     else:
-        blocks.append(Words("No difference." if not compared.settings_note else "Nothing that is known to differ."))
+        blocks.append(Words("No difference." if not compared.settings_note else "No known differences."))
     if compared.settings_note:
         blocks.append(Words(f"{compared.settings_note[0].upper()}{compared.settings_note[1:]}."))
-    return Section("differs", "What differs", "What the sides differ in", blocks)
+    return Section("differs", "What differs", "Differences in data and settings", blocks)
 
 
 def _mark(word: Data) -> Value:

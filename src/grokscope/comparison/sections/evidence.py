@@ -13,7 +13,7 @@ def dissection(compared: Comparison) -> Section | None:
         return None
     blocks: list[Block] = []
     if compared.dissection or compared.dissection_words:
-        blocks.append(Words("Of the final checkpoints; of several runs the median and the range."))
+        blocks.append(Words("Final checkpoints; for several runs, the median and the range."))
     blocks += _words(compared, compared.dissection_words, "conclusion")
     blocks += _numbers(compared, compared.dissection)
     if compared.dissection_note:
@@ -29,14 +29,14 @@ def mechanism(compared: Comparison) -> Section | None:
     if compared.mechanisms:
         blocks.append(
             Words(
-                "What each check says of the runs: that the trajectory supports its claim, speaks against it, or "
-                "cannot tell. What fits one side and not the other is a candidate for the difference, not its cause."
+                "Result of each check: the trajectory supports its claim, contradicts it, or leaves it undecided. A "
+                "check that fits only one side is a possible cause of the difference, not an established one."
             )
         )
     blocks += _words(compared, compared.mechanisms, "check")
     if compared.mechanisms_note:
         blocks.append(Words(f"{compared.mechanisms_note[0].upper()}{compared.mechanisms_note[1:]}."))
-    return Section("mechanisms", "Mechanisms", "Checks of mechanisms", blocks)
+    return Section("mechanisms", "Mechanisms", "Mechanism checks", blocks)
 
 
 def _heads(compared: Comparison, first: str) -> list[str | Head]:
@@ -68,5 +68,5 @@ def _numbers(compared: Comparison, rows: tuple[NumberRow, ...]) -> list[Block]:
 
 
 def _table(compared: Comparison, label: str, rows: list[Row]) -> Table:
-    heads = ["Number", Head(compared.a.name), Head(compared.b.name), Head("Difference", "first less second")]
+    heads = ["Number", Head(compared.a.name), Head(compared.b.name), Head("Difference", "first minus second")]
     return Table(label, heads, [Group("", rows)])

@@ -9,11 +9,11 @@ from grokscope.results.comparison import Comparison, NumberRow, SplitComparison,
 from grokscope.vocabulary.text import NONE
 
 NOTE = (
-    "Of a single run the small numbers are what its evaluation grid leaves open; those in brackets beside a difference "
-    "are what both grids leave open of it, and chance is no part of that. Of several runs they are the smallest and "
-    "the largest, and the number is the median, with how many reached it where not all did; runs that did not reach a "
-    "milestone count as later than their last evaluation. Fitting lasts to T_fit, the delay from there to T_gen, "
-    "settling from T_gen to T_gen_stable, from which the threshold is held for good."
+    "For a single run, the small numbers show the uncertainty of its evaluation grid, and the brackets of a "
+    "difference that of both grids; neither includes chance. For several runs, the number is the median (with the "
+    "number of runs that reached it, if not all did), and the small numbers are the smallest and the largest value; "
+    "runs that did not reach a milestone count as later than their last evaluation. Fitting lasts until T_fit, the "
+    "delay from T_fit to T_gen, and settling from T_gen to T_gen_stable, after which the threshold is held permanently."
 )
 PARTS = (("Milestones", "milestones"), ("Phases", "phases"), ("Held-out scores", "levels"))
 
@@ -43,7 +43,7 @@ def table(compared: Comparison, s: SplitComparison) -> Table:
     for title, name in PARTS:
         rows = [number_row(row) for row in getattr(s, name) if row.a.n or row.b.n]
         groups.append(Group(title, rows))
-    heads = [f"On {s.split}", *(Head(side.name) for side in compared.sides), Head("Difference", "first less second")]
+    heads = [f"On {s.split}", *(Head(side.name) for side in compared.sides), Head("Difference", "first minus second")]
     return Table(f"Numbers on {s.split}", heads, groups)
 
 

@@ -14,20 +14,20 @@ SHOWN_APART = 20
 def section(compared: Comparison) -> Section:
     if not compared.tests:
         note = compared.tests_note
-        return Section("tests", "Tests", "What the seeds can tell", [Words(f"{note[0].upper()}{note[1:]}.")])
+        return Section("tests", "Tests", "Statistical tests over seeds", [Words(f"{note[0].upper()}{note[1:]}.")])
     tests = plural(len(compared.tests), "test")
     blocks: list[Block] = [
         Words(
-            f"{tests} of one family, as of [[hypothesis]] in a study file: exact, two-sided, p corrected together by "
-            "Holm. They were asked after the runs were seen and are exploratory: they say what to test next, with how "
-            "many seeds. An effect is that of the first side against the second."
+            f"{tests} of one family, as for [[hypothesis]] in a study file: exact, two-sided, with Holm's correction. "
+            f"They were chosen after the runs were seen and are therefore exploratory: they suggest what to test "
+            f"next, with how many seeds. Effects compare the first side with the second."
         ),
         *(Words(words, "warning") for words in fewest(compared.tests)),
         _table(compared),
     ]
     if len(compared.tests) <= SHOWN_APART:
         blocks += [Fold(f"What {t.name} rests on", _rest(t), small=True) for t in compared.tests]
-    return Section("tests", "Tests", "What the seeds can tell", blocks)
+    return Section("tests", "Tests", "Statistical tests over seeds", blocks)
 
 
 def _table(compared: Comparison) -> Table:
@@ -35,7 +35,7 @@ def _table(compared: Comparison) -> Table:
     for t in compared.tests:
         effect, p, seeds = test_cells(t)
         rows.append(Row(t.name, [Value(effect, number=False), Value(p, number=False), Value(seeds or "–")]))
-    return Table("Tests", ["Quantity", "Effect", "p", "Seeds that would decide"], [Group("", rows)])
+    return Table("Tests", ["Quantity", "Effect", "p", "Seeds needed"], [Group("", rows)])
 
 
 def _rest(result: HypothesisResult) -> list[Block]:

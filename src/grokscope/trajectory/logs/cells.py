@@ -68,11 +68,11 @@ def _from_text(text: str) -> float:
 def _remedy(text: str) -> str:
     if re.fullmatch(r"[-+]?[\d.,' ]*\d,\d+[\d.,]*", text):
         return (
-            ": whether a comma marks decimals or thousands is not guessed; write a decimal point and no thousands "
-            "separator (or read the file with pandas.read_csv(..., decimal=',') and pass the DataFrame)"
+            ": a comma is ambiguous; write a decimal point and no thousands separator (or read the file with "
+            "pandas.read_csv(..., decimal=',') and pass the DataFrame)"
         )
     if text.endswith("%"):
-        return ": leave the percent sign out and pass scale=0.01"
+        return ": remove the percent sign and pass scale=0.01"
     return ""
 
 

@@ -107,7 +107,7 @@ def _header_of_comment(name: str, lines: _Lines, cells: list[str], delimiter: st
     if len(names) == len(cells) and lines.comments and not _all_numbers(names):
         return names
     raise ValueError(
-        f"{name}: line {lines.number}: the first line holds numbers, not the names of columns; add a header line"
+        f"{name}: line {lines.number}: the first line contains numbers instead of column names; add a header line"
     )
 
 
@@ -146,10 +146,10 @@ class _Rows:
         if self._short is not None:
             if self._lines.ended:
                 self._refuse_short()
-            notes = (*notes, f"line {self._short[0]}, the last, is cut short and was left out")
+            notes = (*notes, f"line {self._short[0]}, the last, is incomplete and was excluded")
         if self._repeated:
             where = listed([str(n) for n in self._repeated], 5)
-            notes = (*notes, f"the header stands again in line {where}: left out")
+            notes = (*notes, f"the header is repeated in line {where}: excluded")
         doubled = frozenset(asked for asked, actual in self._actual.items() if actual in self._doubled)
         return Table(self._name, tuple(self._at), self._cells, "line", self._numbers, notes, doubled)
 

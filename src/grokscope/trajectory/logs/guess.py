@@ -117,9 +117,9 @@ def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None
         return f"{words}\ndid you mean: {call}"
     if suggested.train_loss is not None and suggested.held_out_loss:
         return (
-            f"{words}\nit seems to hold losses alone: a regression is judged by R2, from --kind regression "
+            f"{words}\nit seems to contain only losses: a regression is judged by R2, with --kind regression "
             f"--train-loss {shlex.quote(suggested.train_loss)} --held-out-loss "
-            f"{shlex.quote(next(iter(suggested.held_out_loss.values())))} --trivial-loss LOSS, the loss of "
-            "predicting the mean target; losses of a classification cannot be judged"
+            f"{shlex.quote(next(iter(suggested.held_out_loss.values())))} --trivial-loss LOSS, the loss of predicting "
+            f"the mean target; a classification cannot be judged by losses"
         )
     return words

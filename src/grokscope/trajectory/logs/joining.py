@@ -33,7 +33,7 @@ def read_joined(
             fault in a file.
     """
     if step is None:
-        raise ValueError("to join files, name the column of the step that all of them have")
+        raise ValueError("to join files, name their common step column")
     files = [Path(p) for p in paths]
     stems = [_stem(path) for path in files]
     if doubled := {stem for stem in stems if stems.count(stem) > 1}:
@@ -48,7 +48,10 @@ def read_joined(
         if columns:
             table = read_table(path, [step, *columns.values()], part=part, max_mb=max_mb)
             logs.append((in_order(table, step, columns.values(), repeated), columns))
-    return _outer(logs, [f"{_stem(p)} holds no asked column: not read" for p, columns in wanted.items() if not columns])
+    return _outer(
+        logs,
+        [f"{_stem(p)} has none of the requested columns: not read" for p, columns in wanted.items() if not columns],
+    )
 
 
 def _stem(path: Path) -> str:
@@ -71,7 +74,7 @@ def _place(column: str, files: list[Path], names: dict[Path, tuple[str, ...]], p
         return places[0]
     if places:
         choices = " or ".join(repr(f"{_stem(path)}:{name}") for path, name in places[:4])
-        raise ValueError(f"column {column!r} stands in {len(places):,} of the files; say which: {choices}")
+        raise ValueError(f"column {column!r} is in {len(places):,} of the files; choose one: {choices}")
     known = [_stem(path) for path in files]
     for columns in names.values():
         known += [name for name in columns if columns.count(name) == 1]

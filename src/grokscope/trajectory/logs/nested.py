@@ -75,7 +75,7 @@ def _choose(name: str, parts: list[_Part], pick: Pick) -> _Part:
             f"{name}: {len(whole):,} parts could be the log: {paths}; choose one with part={whole[-1].path!r}"
         )
     if not parts:
-        raise ValueError(f"{name}: expected a list of rows or an object of equally long columns; it holds neither")
+        raise ValueError(f"{name}: expected a list of rows or an object of equally long columns; it contains neither")
     described = "; ".join(f"{part.path or '(top)'} has {listed(part.names, 10)}" for part in parts[:5])
     raise ValueError(f"{name}: no part has all of {', '.join(pick.asked)}: {described}")
 

@@ -49,7 +49,7 @@ def open_text(path: Path, max_mb: float | None = None) -> Iterator[TextIO]:
     limit = MAX_MB if max_mb is None else max_mb
     refusal = (
         f"{path}: larger than {limit:g} MB; raise the limit with max_mb={limit * 10:g}, or keep only the columns and "
-        "rows that are needed"
+        f"rows that are needed"
     )
     _require_file(path)
     if path.stat().st_size > limit * _MEGA:
@@ -86,5 +86,5 @@ def _encoding(path: Path, start: bytes) -> str:
         if start.startswith(mark):
             return name
     if b"\x00" in start:
-        raise ValueError(f"{path}: not a text file (it holds zero bytes); a UTF-16 file needs its byte order mark")
+        raise ValueError(f"{path}: not a text file (it contains zero bytes); a UTF-16 file needs its byte order mark")
     return "utf-8-sig"

@@ -56,7 +56,7 @@ def in_order(table: Table, step: str | None, asked: Iterable[str], repeated: str
     values = np.array([table.values(name) for name in names]).reshape(len(names), -1)
     notes = list(table.notes)
     if step is None:
-        notes.append("no step column: the number of the row, from 1, is the step")
+        notes.append("no step column: rows are counted from 1")
         keep = np.arange(len(table))
     else:
         keep = _with_step(table, step, steps, values, notes)
@@ -94,12 +94,12 @@ def _with_step(table: Table, step: str, steps: np.ndarray, values: np.ndarray, n
     inside = [i for i in holding if rows[0] < i < rows[-1]]
     if inside:
         raise ValueError(
-            f"{table.name}: {table.row(inside[0])}, column {step!r}: a step must be a number >= 0, this cell is blank "
-            "although the row holds values"
+            f"{table.name}: {table.row(inside[0])}, column {step!r}: a step must be a number >= 0, but this cell is "
+            f"blank although the row has values"
         )
     held = ", some of which hold values" if holding else ""
     where = listed([f"{table.numbers[i]:g}" for i in without.tolist()], 5)
-    notes.append(f"left out, as they have no {step}: {table.place} {where}{held}")
+    notes.append(f"excluded because they have no {step}: {table.place} {where}{held}")
     return rows
 
 
@@ -152,18 +152,16 @@ def _merged(
             replaced += 1
     if replaced:
         some = "1 evaluation was" if replaced == 1 else f"{replaced:,} evaluations were"
-        notes.append(f"steps repeat or go back: {some} replaced by what stands later in the log")
+        notes.append(f"steps repeat or go backward: {some} replaced by later rows")
     return np.array(order), np.array(cells).T
 
 
-_REMEDY = (
-    "if the log was resumed, pass repeated='last': what stands later then replaces what was logged from that step on"
-)
+_REMEDY = "if the log was resumed, pass repeated='last': later rows then replace earlier ones from that step onward"
 
 
 def _goes_back(table: Table, step: str | None, steps: np.ndarray, row: int, before: int) -> str:
     return (
-        f"{table.name}: {table.row(row)}, column {step!r}: {steps[row]:g} goes back from {steps[before]:g} in "
+        f"{table.name}: {table.row(row)}, column {step!r}: {steps[row]:g} goes backward from {steps[before]:g} in "
         f"{table.row(before)}; {_REMEDY}; if it was not, sort it by step"
     )
 
