@@ -155,6 +155,44 @@ def test_a_wrong_word_is_refused_and_parts_without_time_are_left_out(tmp_path):
     assert "e: left out" in late.stdout
 
 
+def part_of(tmp_path, name):
+    return json.loads((tmp_path / "work" / "json" / f"{name}.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_part_that_is_called_again_goes_on_and_counts_only_what_it_made_itself(tmp_path):
+    """c, d and e are resumable, each in a call of its own; what an earlier call trained takes none of the later one's
+    time."""
+    words = {"c": "c_mheight", "d": "d_resnet", "e": "e_hospitals"}
+    for letter in words:
+        ran = script(tmp_path, f"{letter}:250")
+        assert f"{letter}: exit code 0" in ran.stdout, ran.stdout
+    first = {letter: part_of(tmp_path, name) for letter, name in words.items()}
+    assert first["e"]["steps"] == 3 * 8
+    assert first["e"]["steps_before"] == first["d"]["steps_before"] == 0
+    assert first["d"]["steps"] == sum(arm["status"]["step"] for arm in first["d"]["arms"]) > 0
+    again = {}
+    for letter, name in words.items():
+        script(tmp_path, f"{letter}:250")
+        again[letter] = part_of(tmp_path, name)
+    assert {part["state"] for part in again.values()} == {"done"}
+    assert again["c"]["trained"]["steps"] == 0
+    assert again["c"]["run"]["epoch"] == 12
+    assert (again["d"]["steps"], again["d"]["steps_before"]) == (0, first["d"]["steps"])
+    assert (again["e"]["steps"], again["e"]["steps_per_s"], again["e"]["finished"]) == (0, 0.0, 3)
+
+
+@pytest.mark.slow
+def test_the_stack_is_measured_from_the_start_each_time(tmp_path):
+    started = []
+    for _ in range(2):
+        assert "b: exit code 0" in script(tmp_path, "b:200").stdout
+        (run, *_) = sorted((tmp_path / "work" / "stacked").glob("modular*"))
+        started.append(json.loads((run / "status.json").read_text())["started"])
+        assert part_of(tmp_path, "b_stacked")["stacked"]["runs"] == 4
+    assert started[1] > started[0]
+
+
 @pytest.mark.slow
 def test_all_parts_on_the_cpu(tmp_path):
     commands = tmp_path / "commands.txt"
