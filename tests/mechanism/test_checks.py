@@ -225,7 +225,9 @@ def test_time_and_grip_are_told_in_plain_words():
     held = np.sqrt(0.97) * RISING
     invariant = memorizing(adamw(), norm_total=RISING, norm_scale_invariant=held, norm_head=0.1 * FLAT)
     findings = {f.check: f.evidence for f in explain(invariant).findings}
-    assert findings["decay grip"].startswith("decay has no grip: 97% of the squared norm is in scale-invariant weights")
+    assert findings["decay grip"].startswith(
+        "decay has no grip: 97 % of the squared norm is in scale-invariant weights"
+    )
 
 
 def test_what_is_no_reason_is_not_told_as_one():

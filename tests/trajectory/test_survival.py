@@ -83,7 +83,7 @@ def test_all_censored_gives_a_bound_not_never():
     assert np.isnan(k.low).all()
     note = " ".join(k.notes)
     assert "none reached it by 1,000" in note
-    assert f"{1 - 0.025 ** (1 / 8):.0%}" in note  # Clopper-Pearson for 0 of 8, in closed form
+    assert f"{100 * (1 - 0.025 ** (1 / 8)):.0f} %" in note  # Clopper-Pearson for 0 of 8, in closed form
 
 
 def test_all_observed_and_a_single_run():

@@ -94,8 +94,11 @@ def heading(
     )  # fmt: skip
 
 
-def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: float = 12.5, size: float = SMALL) -> None:
-    """(y in data units, text, palette role) at the right end of the axes, moved apart where they would touch."""
+def margin_labels(
+    axes: "Axes", labels: "list[tuple[float, str, str]]", gap: float = 12.5, size: float = SMALL, leader: float = 0.0
+) -> None:
+    """(y in data units, text, palette role) at the right end of the axes, moved apart where they would touch; with a
+    thin line of so many points from each height to its text, where they are many."""
     if not labels:
         return
     bottom, top = axes.get_ylim()
@@ -108,10 +111,13 @@ def margin_labels(axes: "Axes", labels: "list[tuple[float, str, str]]", gap: flo
 
     wanted = sorted((float(np.clip(to_points(y), 0, height)), text, role) for y, text, role in labels)
     places = _apart([w[0] for w in wanted], gap, height)
-    for place, (_, text, role) in zip(places, wanted, strict=True):
+    line: Any = {"arrowstyle": "-", "color": color("muted"), "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
+    line["relpos"] = (0, 0.5)
+    for place, (height_of_it, text, role) in zip(places, wanted, strict=True):
         axes.annotate(
-            text, (1, 0), xycoords="axes fraction", xytext=(4, place), textcoords="offset points",
-            color=color(role), fontsize=size, va="center", ha="left", annotation_clip=False,
+            text, (1, height_of_it / height), xycoords="axes fraction", xytext=(4 + leader, place - height_of_it),
+            textcoords="offset points", color=color(role), fontsize=size, va="center", ha="left", annotation_clip=False,
+            arrowprops=line if leader else None,
         )  # fmt: skip
 
 

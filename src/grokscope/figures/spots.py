@@ -14,6 +14,8 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right, top, in points from the axes' lower left corner."""
 LETTER = 0.62
 """Width of a letter of DejaVu Sans as a share of its size, rounded up: the page's own letters are narrower."""
+LINE = 1.15
+"""Height of a line of text as a share of its size."""
 MARK, APART = 4.5, 8.0
 """Half of a point's marker, and from its middle to its name."""
 
@@ -28,10 +30,11 @@ class Spots:
         self.taken: list[Box] = [self._around(*self._at(x, y)) for x, y in points]
 
     def find(self, x: float, y: float, words: str) -> tuple[float, float] | None:
-        """The lower left corner of the words beside a point: to its right, its left, above or below; None where all of
-        these are taken or outside."""
+        """The lower left corner of the words, in one line or several, beside a point: to its right, its left, above or
+        below; None where all of these are taken or outside."""
         left, bottom = self._at(x, y)
-        width, height = LETTER * SMALL * len(words), SMALL
+        lines = words.split("\n")
+        width, height = LETTER * SMALL * max(map(len, lines)), LINE * SMALL * len(lines)
         corners = [
             (left + APART, bottom - height / 2), (left - APART - width, bottom - height / 2),
             (left - width / 2, bottom + APART), (left - width / 2, bottom - APART - height),
@@ -48,7 +51,7 @@ class Spots:
     def write(self, corner: tuple[float, float], words: str, role: str) -> None:
         self.axes.annotate(
             words, (0, 0), xycoords="axes fraction", xytext=corner, textcoords="offset points", fontsize=SMALL,
-            color=color(role), va="bottom", ha="left", annotation_clip=False,
+            color=color(role), va="bottom", ha="left", annotation_clip=False, linespacing=1.0,
         )  # fmt: skip
 
     def _at(self, x: float, y: float) -> tuple[float, float]:

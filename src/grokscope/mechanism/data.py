@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, word_of
 from grokscope.results.mechanisms import Arm
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import percent, plural
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class LabelNoise(Check):
             return lacking("label_noise")
         if noise == 0:
             return not_applicable("no training label was replaced")
-        evidence = f"{noise:.0%} of the training labels were replaced by random ones"
+        evidence = f"{percent(noise)} of the training labels were replaced by random ones"
         return Answer(
             word_of(supports=case.labels_are_noise, against=False), evidence, {"label_noise": noise}, arm=CLEAN
         )
@@ -172,7 +172,9 @@ class Leakage(Check):
             return Answer("cannot tell", f"only {plural(count, 'row')} between the trivial predictor and the fit")
         ahead, low = share_ahead(held[learning], train[learning], self.ahead)
         numbers = {"rows": float(count), "share_ahead": ahead, "share_low": low}
-        evidence = f"held-out is ahead of train in {ahead:.0%} of the {count} rows in which train was being learned"
+        evidence = (
+            f"held-out is ahead of train in {percent(ahead)} of the {count} rows in which train was being learned"
+        )
         return Answer(word_of(supports=low >= self.share, against=ahead <= 0.1), evidence, numbers, arm=DISJOINT)
 
 
@@ -232,7 +234,9 @@ class EvaluationMode(Check):
     def read(self, case: Case) -> Answer:
         t, noise = case.trajectory, case.setup.label_noise
         if noise:
-            return not_applicable(f"{noise:.0%} of the training labels are wrong, so train is honestly the harder one")
+            return not_applicable(
+                f"{percent(noise)} of the training labels are wrong, so train is honestly the harder one"
+            )
         if case.setup.evaluated_alike:
             return not_applicable("both are scored in eval mode, over all rows, without augmentation")
         both = ~np.isnan(t.train) & ~np.isnan(t.held_out[case.split])
@@ -244,7 +248,8 @@ class EvaluationMode(Check):
         ahead, low = share_ahead(held, train, self.ahead)
         numbers = {"share_ahead": ahead, "share_low": low, "median_gap": gap}
         evidence = (
-            f"in the last quarter held-out is ahead of train in {ahead:.0%} of {len(train):,} rows (median {gap:+.3f})"
+            f"in the last quarter held-out is ahead of train in {percent(ahead)} of {len(train):,} rows "
+            f"(median {gap:+.3f})"
         )
         word = word_of(supports=ahead >= self.share and low > 0.5, against=ahead <= 0.1)
         return Answer(word, evidence, numbers, arm=SCORED_ALIKE)

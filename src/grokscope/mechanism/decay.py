@@ -192,7 +192,10 @@ class DecayGrip(Check):
             return part_above_whole()
         at_fit, at_end = shares.at(at), shares.at(case.until)
         numbers = {"share_at_fit": at_fit, "share_at_end": at_end}
-        evidence = f"{at_fit:.0%} of the squared norm is in scale-invariant weights at the fit, {at_end:.0%} at the end"
+        evidence = (
+            f"{percent(at_fit)} of the squared norm is in scale-invariant weights at the fit, "
+            f"{percent(at_end)} at the end"
+        )
         if decay_budget(case, at, case.until) == 0:
             return Answer("cannot tell", f"there was no decay on these weights after the fit; {evidence}", numbers)
         word = word_of(supports=min(at_fit, at_end) >= self.most, against=max(at_fit, at_end) <= self.few)

@@ -14,7 +14,7 @@ from grokscope.mechanism.case import Case
 from grokscope.mechanism.check import Answer, Check, absent, lacking, not_applicable
 from grokscope.mechanism.decay import decay_budget, needed_for_budget, not_decoupled
 from grokscope.results.mechanisms import Arm
-from grokscope.vocabulary.text import number, plural, whole
+from grokscope.vocabulary.text import number, percent, plural, whole
 
 SOURCE = "arXiv:2605.18845"
 FEWEST_ERRORS = 3
@@ -175,7 +175,7 @@ def doubt(law: DelayLaw, case: Case) -> str | None:
     if late < FEWEST_LATE:
         return f"{plural(late, 'run')} generalized late, and the law takes {FEWEST_LATE}: no prediction"
     if law.left_out is not None and law.left_out > TRUSTED:
-        return f"the law is off by {law.left_out:.0%} on runs of its own cell that are left out: no prediction"
+        return f"the law is off by {percent(law.left_out)} on runs of its own cell that are left out: no prediction"
     if law.denied or (law.mean_error is not None and law.mean_error > TRUSTED):
         return f"the law did not hold elsewhere ({_misses(law)}): no prediction"
     return None
@@ -360,7 +360,7 @@ class Delay(Check):
     def _compare(self, case: Case, passage: Passage, at: float, low: float, high: float) -> Answer:
         law = self.law
         numbers = {"predicted": at, "low": low, "high": high, "kappa": law.kappa, "V_star": law.V_star}
-        off = "" if law.mean_error is None else f", off by {law.mean_error:.0%} on average elsewhere"
+        off = "" if law.mean_error is None else f", off by {percent(law.mean_error)} on average elsewhere"
         basis = f"(calibrated on {plural(law.n, 'run')} of {law.cell}{off})"
         span = f"T_gen at {whole(round(at))}, within {whole(round(low))} and {whole(round(high))} {basis}"
         if passage.delay is not None:
@@ -379,7 +379,11 @@ class Delay(Check):
 
 
 def _misses(law: DelayLaw) -> str:
-    words = [] if law.mean_error is None else [f"mean error {law.mean_error:.0%} over {plural(len(law.errors), 'run')}"]
+    words = (
+        []
+        if law.mean_error is None
+        else [f"mean error {percent(law.mean_error)} over {plural(len(law.errors), 'run')}"]
+    )
     if law.denied:
         words.append(f"{plural(law.denied, 'run')} with a delay where it has none")
     return ", ".join(words)

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from grokscope.mechanism.case import Case, Series
 from grokscope.mechanism.check import Answer, Check, lacking, not_applicable, without_start, word_of
 from grokscope.results.mechanisms import Arm
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import percent, plural
 
 TOO_FEW = 6
 """Values below which a rank correlation says nothing."""
@@ -43,7 +43,7 @@ class SoftmaxCollapse(Check):
         mean, most = float(during.value.mean()), float(during.value.max())
         low, high = during.mean_range()
         numbers = {"mean_share": mean, "mean_low": low, "mean_high": high, "largest_share": most}
-        evidence = f"{mean:.0%} of the training rows on average after the fit, at most {most:.0%}"
+        evidence = f"{percent(mean)} of the training rows on average after the fit, at most {percent(most)}"
         arm = Arm(
             name="float64 loss", changes={"regime.loss_dtype": "float64"}, expects="no collapse, and learning goes on"
         )

@@ -9,6 +9,7 @@ from grokscope.mechanism.case import FEWEST_FOR_NOISE, NORM_DEVIATIONS, Case, Se
 from grokscope.mechanism.check import Answer, Check, lacking, never_fitted, not_applicable, without_start, word_of
 from grokscope.mechanism.decay import WITHOUT_NORM, DecayTime, decay_budget, part_above_whole, squared_shares
 from grokscope.results.mechanisms import Arm
+from grokscope.vocabulary.text import percent
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class InitScaleUndone(Check):
         share = 0.0 if shares is None else float(shares.value[0])
         numbers = {"init_scale": scale, "share_at_start": share}
         evidence = (
-            f"the weights start {scale:g} times as large, and {share:.0%} of their squared norm is scale-invariant"
+            f"the weights start {scale:g} times as large, and {percent(share)} of their squared norm is scale-invariant"
         )
         if case.fitted_at is None:
             return never_fitted(f"so there is no failure after a fit to explain; {evidence}", numbers)

@@ -4,7 +4,7 @@ import math
 
 from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence
-from grokscope.vocabulary.text import whole
+from grokscope.vocabulary.text import percent, whole
 
 HIGH_PLATEAU = 0.5
 """A plateau above this share of the chance-corrected range up to the threshold may be all that a task has to give."""
@@ -37,12 +37,12 @@ def _diverged(e: Evidence, c: Criteria) -> str:
 def _unstable(e: Evidence, c: Criteria) -> str:
     fit = f"train fitted at {whole(e.milestones.T_fit.at)}"
     if e.instability == "cyclic":
-        what = f"and then collapsed {e.collapses} times, in {e.collapse_share:.0%} of the time since"
+        what = f"and then collapsed {e.collapses} times, in {percent(e.collapse_share)} of the time since"
     elif e.collapsed_from is not None:
         level = f"below {e.collapse_level:.3g}; it ends at {e.train_end:.3g}"
         what = f"and collapsed for good at {whole(e.collapsed_from)} ({level})"
     else:
-        what = f"and was collapsed (below {e.collapse_level:.3g}) for {e.collapse_share:.0%} of the time since"
+        what = f"and was collapsed (below {e.collapse_level:.3g}) for {percent(e.collapse_share)} of the time since"
     return f"{fit} {what}; {_held_out(e)}"
 
 
@@ -73,7 +73,7 @@ def _recovered(e: Evidence, c: Criteria) -> str:
         level = f"which is no better than the trivial predictor's {e.trivial:.3g}"
     else:
         level = (
-            f"which is the level of the trivial predictor ({e.trivial:.3g}): within {c.baseline_share:.0%} of the "
+            f"which is the level of the trivial predictor ({e.trivial:.3g}): within {percent(c.baseline_share)} of the "
             f"chance-corrected range, from there to {m.goal}"
         )
     return f"held-out rose late, from {e.base:.3g} to {m.end:.3g}, {level}{'' if e.fitted else '; ' + _train(e, c)}"
@@ -107,14 +107,14 @@ def _generalized(e: Evidence, c: Criteria) -> str:
     when = f"held-out reached {m.goal} at {whole(m.T_gen_lasting.at)}, train fitted at {whole(m.T_fit.at)}"
     if e.delay_ratio is None or e.delay_ratio < c.delay_ratio:
         return f"{when}: no real delay (ratio {_ratio(e)} < {c.delay_ratio:g}){_kept(e)}"
-    return f"{when}: late, but far below ({e.low_level:.3g}) for only {e.low_share:.0%} of the delay{_kept(e)}"
+    return f"{when}: late, but far below ({e.low_level:.3g}) for only {percent(e.low_share)} of the delay{_kept(e)}"
 
 
 def _grokked(e: Evidence, c: Criteria) -> str:
     m = e.milestones
     return (
         f"train fitted at {whole(m.T_fit.at)}, held-out reached {m.goal} at {whole(m.T_gen_lasting.at)} "
-        f"(ratio {_ratio(e)}), below {e.low_level:.3g} for {e.low_share:.0%} of the delay{_kept(e)}"
+        f"(ratio {_ratio(e)}), below {e.low_level:.3g} for {percent(e.low_share)} of the delay{_kept(e)}"
     )
 
 
@@ -125,7 +125,7 @@ def _semi(e: Evidence, c: Criteria) -> str:
 
 def _rising(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    share = f"{e.gained_lately / e.rise:.0%} of the rise in the last quarter of the time since it began"
+    share = f"{percent(e.gained_lately / e.rise)} of the rise in the last quarter of the time since it began"
     return (
         f"{_rose(e)}, below {m.goal}, and is still rising at {whole(m.last_step)} ({share}): censored there, "
         "a longer run says whether it groks"
@@ -177,7 +177,7 @@ def _kept(e: Evidence) -> str:
     m = e.milestones
     if not e.stable or e.held_for is None:
         return f"; it ends at {m.end:.3g}, below the threshold but not clearly"
-    held = f"{whole(e.held_for)} steps, {e.held_for_share:.0%} of the log"
+    held = f"{whole(e.held_for)} steps, {percent(e.held_for_share)} of the log"
     if m.T_gen_stable.at > m.T_gen_lasting.at:
         return f"; it fell below in between and holds since {whole(m.T_gen_stable.at)} ({held})"
     return f"; it has held since ({held})"

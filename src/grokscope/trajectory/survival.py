@@ -14,7 +14,7 @@ from scipy import stats
 
 from grokscope.trajectory.times import Times, coarsened, exact_times, uncut_steps
 from grokscope.trajectory.turnbull import turnbull
-from grokscope.vocabulary.text import whole
+from grokscope.vocabulary.text import percent, whole
 
 FEW = 6
 """Below this many runs in a group no claim of significance is made."""
@@ -203,7 +203,7 @@ def _notes(times: Times, confidence: float) -> tuple[str, ...]:
     if not times.events:
         bound = stats.binomtest(0, len(times)).proportion_ci(confidence).high
         out.append(
-            f"none reached it by {whole(times.at.min())}: up to {bound:.0%} of such runs may do so by then "
-            f"({confidence:.0%} interval)"
+            f"none reached it by {whole(times.at.min())}: up to {percent(bound)} of such runs may do so by then "
+            f"({percent(confidence)} interval)"
         )
     return tuple(out)

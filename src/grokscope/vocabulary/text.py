@@ -44,9 +44,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(shown) < 1e15 else f"{value:.4g}"
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """A share as whole percent: ``37 %``; ``<1 %`` and ``>99 %`` where rounding would say none or all and it is
-    neither; none and all themselves are ``0 %`` and ``100 %``."""
+    neither; none and all themselves are ``0 %`` and ``100 %``; a dash where it is not known."""
+    if share is None or math.isnan(share):
+        return NONE
     if 0 < share < 0.005:
         return "<1 %"
     if 0.995 <= share < 1:

@@ -284,11 +284,28 @@ def test_small_panels_of_noisy_groups_share_their_axes_and_hold_every_run():
 
 def test_labels_of_any_length_stay_inside_a_figure_that_stands_alone():
     rows = [
-        RunEffect("a very long name of a run" + "x" * 40, 0, 0.5, (0.2, 0.8), None),
-        RunEffect("b", 1, 0.1, None, None),
+        RunEffect("a very long name of a run" + "x" * 40, "", 0, 0.5, (0.2, 0.8), None),
+        RunEffect("b", "", 1, 0.1, None, None),
     ]
     figure = drawn(lambda f: draw_run_effects(f, rows, "what is lost", "logits"), *run_effects_size(rows))
     figure.canvas.draw()
     labels = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert min(box.x0 for box in labels) >= 0
     assert figure.axes[0].get_window_extent().width > 0.3 * figure.bbox.width
+
+
+def test_runs_of_several_groups_stand_under_the_name_of_theirs_which_is_said_once():
+    rows = [
+        RunEffect(f"seed {i}", head, g, 0.1 * i, None, None)
+        for g, head in enumerate(("long name", "other"))
+        for i in (1, 2)
+    ]
+    figure = drawn(lambda f: draw_run_effects(f, rows, "what is lost", "logits"), *run_effects_size(rows))
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["seed 1", "seed 2"] * 2
+    assert list(axes.get_yticks()) == [1, 2, 4, 5]
+    assert [(t.get_text(), t.get_position()[1]) for t in axes.texts if t.get_text() in ("long name", "other")] == [
+        ("long name", 0), ("other", 3),
+    ]  # fmt: skip
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    assert points == [(0.1, 1), (0.2, 2), (0.1, 4), (0.2, 5)]

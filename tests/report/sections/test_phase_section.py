@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.text import Text
 
 from grokscope.figures.canvas import drawn, to_svg
 from grokscope.figures.style import DARK, LIGHT, PALETTE
@@ -358,7 +359,7 @@ def test_regimes_of_the_pareto_figure_are_named_without_covering_each_other(n):
     figure.canvas.draw()
     (axes,) = figure.axes
     names = [t for t in axes.texts if "number" in t.get_text() or "more" in t.get_text()]
-    boxes = [t.get_window_extent() for t in names]
+    boxes = [Text.get_window_extent(t) for t in names]  # of an annotation without its line
     overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b) and a.y0 < b.y1 - 1.5 < a.y1]
     assert not overlapping
     assert all(box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height for box in boxes)
@@ -368,3 +369,21 @@ def test_regimes_of_the_pareto_figure_are_named_without_covering_each_other(n):
     else:
         assert f"and {n - len(waiting)} more, in the table" in texts(figure)
     assert all(t.get_fontsize() >= 11 for t in names)
+
+
+def test_a_member_of_the_pareto_set_is_named_at_least_by_its_letter():
+    near = [
+        replace(
+            POINTS[0],
+            name=f"a regime whose name is long enough to be in the way {i}",
+            at=200.0 + i,
+            best=0.9 + 0.001 * i,
+        )
+        for i in range(4)
+    ]
+    crowded = replace(crowd(12), groups=(*near, *crowd(12).groups))
+    figure = drawn(lambda f: draw_pareto(f, crowded, "step"), *SIZE)
+    lettered = letters(crowded)
+    assert len(lettered) == 4
+    said = texts(figure)
+    assert all(any(text == letter or text.startswith(f"{letter}  ") for text in said) for letter in lettered.values())

@@ -295,7 +295,7 @@ def test_every_effect_of_a_dissection_stands_beside_its_control(tmp_path):
     assert "leace: erased" in words
     assert "4.32" in words
     assert "p 0.41" in words  # the control that is hardest to beat, not the easiest
-    assert "monotone (47% of random ones are)" in words
+    assert "monotone (47 % of random ones are)" in words
     assert "readable and used" in words
     assert "oracle" not in html
     made = {f.name for f in (tmp_path / "r_figures").iterdir()}
@@ -330,7 +330,7 @@ def test_use_below_what_is_negligible_has_a_column_of_its_own_in_the_order_of_th
     heads = [re.sub(r"<[^>]+>", "", h).strip() for h in re.findall(r"<th.*?</th>", table, re.DOTALL)]
     at = heads.index("readable and used, negligibly")
     assert heads[at - 1 : at + 2] == ["readable and used", "readable and used, negligibly", "readable but unused"]
-    assert "less than 25% of the effect of the correct class" in html
+    assert "less than 25 % of the effect of the correct class" in html
 
 
 def test_calibration_names_every_condition_in_which_nothing_is_used(tmp_path):

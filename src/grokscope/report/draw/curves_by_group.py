@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SIZE = WIDTH, HEIGHT = 358.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 72.0, 22.0, 40.0
 
+FRAME = 4
+"""Up to this many groups show their runs in one frame: the noisy curves of more hide each other."""
 Curve = tuple[np.ndarray, np.ndarray]
 """x (t,), y (t,)."""
 
@@ -32,6 +34,8 @@ class GroupCurves:
     """x, low and high of the gray band of a control."""
     levels: Sequence[tuple[float, str]] = field(default=())
     """Horizontal reference lines with their words."""
+    limits: tuple[float, float] | None = None
+    """Of the upright axis, where it is shared with other frames."""
 
 
 def draw_group_curves(figure: "FigureBase", shown: GroupCurves, axis: StepAxis | None, label: str) -> None:
@@ -50,6 +54,8 @@ def draw_group_curves(figure: "FigureBase", shown: GroupCurves, axis: StepAxis |
             axes.plot(x, y, color=group_color(index), linewidth=2.0, linestyle=group_dash(index))
     for value, _ in shown.levels:
         axes.axhline(value, color=color("muted"), linewidth=1.1, linestyle=(0, (1, 2)))
+    if shown.limits is not None:
+        axes.set_ylim(shown.limits)
     dress_y(axes, log=False)
     ruled(axes)
     if axis is not None:

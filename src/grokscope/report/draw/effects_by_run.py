@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 from grokscope.figures.axes import fitted_axes, heading
 from grokscope.figures.style import SMALL, color, group_color
-from grokscope.vocabulary.text import briefs
+from grokscope.vocabulary.text import brief, briefs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
 WIDTH, TOP, ROW, BOTTOM = 358.0, 22.0, 18.0, 38.0
-NAME = 30
-"""Characters of a run's name that are shown."""
+NAME, HEAD = 22, 44
+"""Characters that are shown of a run's name, and of a group's."""
 
 
 @dataclass(frozen=True)
 class RunEffect:
-    """One run's effect; `group` is the place of its group, which gives the color."""
+    """One run's effect; `group` is the place of its group, which gives the color, and `head` its name, which stands
+    over the rows of the group; empty where there is one group only."""
 
     label: str
+    head: str
     group: int
     value: float
     interval: tuple[float, float] | None
@@ -32,17 +34,36 @@ class RunEffect:
 
 def run_effects_size(rows: Sequence[RunEffect]) -> tuple[float, float]:
     """Width and height in points."""
-    return WIDTH, TOP + ROW * len(rows) + BOTTOM
+    return WIDTH, TOP + ROW * _height(rows) + BOTTOM
+
+
+def _height(rows: Sequence[RunEffect]) -> int:
+    """Rows of the figure: the runs, and the heads of their groups."""
+    return len(rows) + len({r.head for r in rows if r.head})
+
+
+def _places(rows: Sequence[RunEffect]) -> tuple[list[int], dict[str, int]]:
+    """Row of each run, and of each group's head."""
+    places: list[int] = []
+    heads: dict[str, int] = {}
+    for row in rows:
+        if row.head and row.head not in heads:
+            heads[row.head] = len(places) + len(heads)
+        places.append(len(places) + len(heads))
+    return places, heads
 
 
 def draw_run_effects(figure: "FigureBase", rows: Sequence[RunEffect], title: str, unit: str) -> None:
     """Points with their intervals; the thick gray bar is what the control reaches."""
     axes = fitted_axes(figure)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    places, heads = _places(rows)
+    axes.set_ylim(_height(rows) - 0.5, -0.5)
     axes.axvline(0, color=color("muted"), linewidth=0.8)
-    for place, row in enumerate(rows):
+    for place, row in zip(places, rows, strict=True):
         _draw_row(axes, place, row)
-    axes.set_yticks(range(len(rows)), briefs([r.label for r in rows], NAME), fontsize=SMALL)
+    for place, name in zip(heads.values(), briefs(list(heads), HEAD), strict=True):
+        axes.text(0.01, place, name, transform=axes.get_yaxis_transform(), fontsize=SMALL, va="center")
+    axes.set_yticks(places, [brief(r.label, NAME) for r in rows], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit, labelpad=2)
     heading(axes, title, role="ink")

@@ -1,6 +1,7 @@
 """Soonest against best: a point for each regime and a small one for each run, the Pareto set joined by a line."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +12,18 @@ from grokscope.figures.style import color
 from grokscope.report.draw.axis import StepAxis
 from grokscope.results.phase import Pareto, ParetoPoint
 from grokscope.vocabulary.splits import is_reported, oracle_label
-from grokscope.vocabulary.text import brief
+from grokscope.vocabulary.text import briefs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-SIZE = WIDTH, HEIGHT = 620.0, 330.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 200.0, 24.0, 42.0
+SIZE = WIDTH, HEIGHT = 640.0, 330.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 214.0, 24.0, 42.0
 ROW = 14.0
 """Points from one name in the margin to the next."""
+LEADER = 16.0
+"""Length in points of the line from the edge to a name in the margin."""
 ROOM = 1.25
 """Factor on the time axis beyond the first and the last point."""
 MOST = 500
@@ -91,14 +94,23 @@ def _name(axes: "Axes", pareto: Pareto) -> None:
     reached.sort(key=lambda p: (p.standing != "front", -p.best))
     spots = Spots(axes, [(p.at, p.best) for p in pareto.groups])
     for point in reached:
-        front = point.standing == "front"
-        words = brief(f"{lettered[point.name]}  {point.name}" if point.name in lettered else point.name, NAME)
-        place = spots.find(point.at, point.best, words)
-        if place is not None:
-            spots.write(place, words, "ink" if front else "muted")
+        for words in _forms(point.name, lettered.get(point.name, "")):
+            place = spots.find(point.at, point.best, words)
+            if place is not None:
+                spots.write(place, words, "ink" if point.standing == "front" else "muted")
+                break
     waiting = sorted((p for p in pareto.groups if p.censored), key=lambda p: -p.best)
     room = int((HEIGHT - TOP - BOTTOM) / ROW)
-    labels = [(p.best, brief(p.name, NAME), "muted") for p in waiting[: room if len(waiting) <= room else room - 1]]
+    named = waiting[: room if len(waiting) <= room else room - 1]
+    cut = briefs([p.name for p in named], NAME)
+    labels = [(p.best, name, "muted") for p, name in zip(named, cut, strict=True)]
     if len(waiting) > room:
         labels.append((axes.get_ylim()[0], f"and {len(waiting) - room + 1:,} more, in the table", "muted"))
-    margin_labels(axes, labels, gap=ROW)
+    margin_labels(axes, labels, gap=ROW, leader=LEADER)
+
+
+def _forms(name: str, letter: str) -> list[str]:
+    """A name as it is written, from the longest: in one line, in two, and the letter of a member of the set alone."""
+    whole = f"{letter}  {name}" if letter else name
+    lines = wrap(whole, NAME // 2 + 4, max_lines=2, placeholder=" …")
+    return [*([whole] if len(whole) <= NAME else []), "\n".join(lines), *([letter] if letter else [])]

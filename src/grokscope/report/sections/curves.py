@@ -17,7 +17,7 @@ from grokscope.report.read.words import spoken_curves, tally
 from grokscope.report.sections import blocks
 from grokscope.report.sections.blocks import Block, Hover, Plots, Section, Words
 from grokscope.report.sections.figure_data import bands_rows, group_sample
-from grokscope.vocabulary.text import brief, listed, plural, steps
+from grokscope.vocabulary.text import brief, listed, percent, plural, steps
 
 PLACE = 20.0
 SMALL_PANELS = 48
@@ -145,7 +145,7 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
 
 def _note(few: bool) -> str:
     strip = "The numbers next to the middle strip are seeds. Spikes of the train loss are marked ▾ at the top. "
-    norms = f"Norms of parameter groups below {VISIBLE:.0%} of the total are not drawn. "
+    norms = f"Norms of parameter groups below {percent(VISIBLE)} of the total are not drawn. "
     return (
         f"The band is the full range below {SMALL} runs, else a 95 % interval of the median (between order "
         f"statistics, pointwise). {(strip + norms if few else '')}Curves with too many evaluations for the figure "

@@ -9,9 +9,10 @@ import numpy as np
 
 from grokscope.figures.checkpoint_view import hardest
 from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, WIDTH, draw_along, height, steering_rows
+from grokscope.figures.dissection_limits import Limits, steering_limits
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, layers_in_words
-from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
+from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
 from grokscope.report.read.dissections import Dissected, Dissections
 from grokscope.report.read.measured_columns import LINES
@@ -46,12 +47,18 @@ def _by_regime(groups: Groups, order: Sequence[str]) -> list[Block]:
     speaking = {name: [d for d in dissections.main if d.m5 and d.m5.curves] for name, dissections in groups.items()}
     speaking = dict([(name, runs) for name, runs in speaking.items() if runs][:LINES])
     scenes = list(dict.fromkeys(chain.from_iterable(steering_rows(runs) for runs in speaking.values())))
-    panels = [_steering(speaking, order, scene, scaling) for scene, scaling in scenes]
+    limits = steering_limits(
+        [c for d in runs if (c := d.curve(*row)) is not None]
+        for runs in speaking.values()
+        for row in steering_rows(runs)
+    )
+    panels = [_steering(speaking, order, row, limits) for row in scenes]
     if not panels:
         return []
+    drawn = "Lines: median of each group" if len(speaking) > FRAME else "Thin: single runs; thick: median of each group"
     said = (
-        "Accuracy when features are moved along the dominant direction between environments. Thin: single runs; "
-        "thick: median of each group; gray: random directions of the same length, median over all runs."
+        f"Accuracy when features are moved along the dominant direction between environments. {drawn}; gray: random "
+        "directions of the same length, median over all runs."
     )
     key = [*group_key(order, speaking), Entry("random directions", "train", band=True)]
     return [
@@ -61,16 +68,21 @@ def _by_regime(groups: Groups, order: Sequence[str]) -> list[Block]:
     ]
 
 
-def _steering(groups: Mapping[str, Sequence[Dissected]], order: Sequence[str], scene: str, scaling: Scaling) -> Panel:
+def _steering(
+    groups: Mapping[str, Sequence[Dissected]], order: Sequence[str], row: tuple[str, Scaling], limits: Limits
+) -> Panel:
+    """All groups on one set of examples in one scaling; of many groups the medians alone."""
+    scene, scaling = row
     curves = {name: [c for d in runs if (c := d.curve(scene, scaling)) is not None] for name, runs in groups.items()}
     curves = {name: one for name, one in curves.items() if one}
     title = f"accuracy on {scene}; {SCALED[scaling]}"
     drawn = GroupCurves(
         title,
-        {name: [_accuracy(c) for c in one] for name, one in curves.items()},
+        {} if len(curves) > FRAME else {name: [_accuracy(c) for c in one] for name, one in curves.items()},
         {name: _median(one) for name, one in curves.items()},
         order,
         _random(list(chain.from_iterable(curves.values()))),
+        limits=limits,
     )
     counts = ", ".join(f"{plural(len(one), 'run')} of {name}" for name, one in curves.items())
     ends = "; ".join(
@@ -116,9 +128,9 @@ def _by_run(groups: Groups, order: Sequence[str]) -> list[Block]:
     several = len(groups) > 1
     erased, steered = [], []
     for name, d in every:
-        label = f"{name}, {d.reading.subject.label}" if several else d.reading.subject.label
-        erased.append(_erased(d, label, order.index(name)))
-        steered.append(_steered(d, label, order.index(name)))
+        who = d.reading.subject.label, name if several else "", order.index(name)
+        erased.append(_erased(d, *who))
+        steered.append(_steered(d, *who))
     frames = [
         ("environment gap lost by erasing it", "logits", [r for r in erased if r is not None]),
         ("steering: size of the slope", "logits for one step", [r for r in steered if r is not None]),
@@ -134,19 +146,19 @@ def _by_run(groups: Groups, order: Sequence[str]) -> list[Block]:
     return [Words("Run by run", "h3"), Words(said), plots]
 
 
-def _erased(d: Dissected, label: str, group: int) -> RunEffect | None:
+def _erased(d: Dissected, label: str, head: str, group: int) -> RunEffect | None:
     effect = d.gap_effect
     if effect is None:
         return None
-    return RunEffect(label, group, effect.value, effect.interval, _range(hardest(effect)))
+    return RunEffect(label, head, group, effect.value, effect.interval, _range(hardest(effect)))
 
 
-def _steered(d: Dissected, label: str, group: int) -> RunEffect | None:
+def _steered(d: Dissected, label: str, head: str, group: int) -> RunEffect | None:
     if d.m5 is None or d.m5.slope_size is None:
         return None
     nulls = [null for _, null in d.m5.slope_controls.items()] if d.m5.slope_controls else []
     hard = max(nulls, key=lambda null: null.p if isfinite(null.p) else 0.0, default=None)
-    return RunEffect(label, group, d.m5.slope_size, None, _range(hard))
+    return RunEffect(label, head, group, d.m5.slope_size, None, _range(hard))
 
 
 def _range(null: Null | None) -> tuple[float, float] | None:
@@ -154,7 +166,7 @@ def _range(null: Null | None) -> tuple[float, float] | None:
 
 
 def _run_panel(title: str, unit: str, rows: Sequence[RunEffect]) -> Panel:
-    values = "; ".join(f"{r.label}: {shown(r.value)}" for r in rows)
+    values = "; ".join(f"{_who(r)}: {shown(r.value)}" for r in rows)
     intervals = "lines: 95 % intervals over units of the data; " if any(r.interval for r in rows) else ""
     return Panel(
         lambda figure, _: draw_run_effects(figure, rows, title, unit),
@@ -167,11 +179,15 @@ def _run_panel(title: str, unit: str, rows: Sequence[RunEffect]) -> Panel:
     )
 
 
+def _who(r: RunEffect) -> str:
+    return f"{r.head}, {r.label}" if r.head else r.label
+
+
 def _run_row(r: RunEffect) -> dict:
     low, high = r.interval or (None, None)
     control_low, control_high = r.control or (None, None)
     ends = {"low": low, "high": high, "control_low": control_low, "control_high": control_high}
-    return {"run": r.label, "value": r.value, **ends}
+    return {"run": _who(r), "value": r.value, **ends}
 
 
 def along_blocks(groups: Groups) -> list[Block]:

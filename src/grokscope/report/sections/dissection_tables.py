@@ -18,7 +18,7 @@ from grokscope.results.calibration import RateOf
 from grokscope.results.dissection import RULES
 from grokscope.results.scores import Effect, Interval, Null
 from grokscope.results.steering import M5, Curve
-from grokscope.vocabulary.text import NONE, listed, plural
+from grokscope.vocabulary.text import NONE, listed, percent, plural
 
 FLAGS = {
     "decodable": "M1 readable",
@@ -36,7 +36,7 @@ def shown(value: float | None) -> str:
 
 def monotone_words(curve: Curve) -> str:
     word = "monotone" if curve.monotone else "not monotone"
-    return f"{word} ({curve.monotone_random:.0%} of random ones are)" if isfinite(curve.monotone_random) else word
+    return f"{word} ({percent(curve.monotone_random)} of random ones are)" if isfinite(curve.monotone_random) else word
 
 
 def summary_table(material: Material, groups: Mapping[str, Dissections]) -> list[Block]:
@@ -127,7 +127,7 @@ def _against(null: Null | None) -> str:
 def _medians(runs: Sequence[Dissected]) -> Row:
     curves = [curve for d in runs if (curve := d.main_curve) is not None]
     shares = finite(curve.monotone_random for curve in curves)
-    null = f"random directions: {np.mean(shares):.0%}" if shares else ""
+    null = f"random directions: {percent(float(np.mean(shares)))}" if shares else ""
     monotone = f"monotone in {sum(curve.monotone for curve in curves)} of {len(curves):,}"
     scores = [s for d in runs if (s := d.score(POOLED, "environment")) is not None]
     halves = [d.m5.reliability for d in runs if d.m5 and d.m5.reliability]
@@ -169,7 +169,7 @@ def cells_table(groups: Mapping[str, Dissections]) -> list[Block]:
     if any("negligibly" in cell for cell in names):
         size = every[0].shared.settings.negligible
         blocks.append(
-            Words(f"Used, negligibly: the effect is real, but less than {size:.0%} of the effect of the correct class.")
+            Words(f"Used, negligibly: the effect is real, but less than {percent(size)} of the effect of the correct class.")
         )
     reasons = dict.fromkeys(d.shared.where.reason for d in every if d.cell == "cannot tell" and d.shared.where.reason)
     return [
@@ -200,4 +200,4 @@ def _rate(rate: RateOf | None) -> Value:
         return Value(NONE)
     share, low, high, unknown = rate
     uncounted = f"; {unknown} cannot tell" if unknown else ""
-    return Value(f"{share:.0%}", f"{low:.0%} to {high:.0%}{uncounted}", shade=share)
+    return Value(f"{percent(share)}", f"{percent(low)} to {percent(high)}{uncounted}", shade=share)

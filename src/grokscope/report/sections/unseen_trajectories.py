@@ -9,7 +9,7 @@ import numpy as np
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.style import DASHES
 from grokscope.report.draw.axis import Scale, curve_axis
-from grokscope.report.draw.curves_by_group import SIZE, Curve, GroupCurves, draw_group_curves
+from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.small_multiples import SIZE as MULTIPLE_SIZE
 from grokscope.report.draw.small_multiples import Multiple, draw_multiple, shared_limits
 from grokscope.report.read.bands import Band, group_band
@@ -21,8 +21,6 @@ from grokscope.report.sections.figure_data import Rows, bands_rows, bands_sample
 from grokscope.vocabulary.splits import is_reported
 from grokscope.vocabulary.text import number
 
-FRAME = 4
-"""Up to this many groups share a frame; the curves of more, noisy as they are, would hide each other."""
 MULTIPLES = 24
 """So many groups have a small panel; the others are in the tables and the data."""
 NORM_AND_RANK = {"norm_total": "weight norm, L2", "rank_effective": "effective rank of the pooled features"}
@@ -36,7 +34,8 @@ def trajectory_blocks(
     if sum(any(runs[name] for runs in logged.values()) for name in groups) > FRAME:
         return _multiples(material, logged, _drawn(groups, logged, MULTIPLES))
     drawn = _drawn(groups, logged)
-    panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split)) is not None]
+    limits = _shared([logged[split][name] for split in splits for name in drawn], material, splits)
+    panels = [p for split in splits if (p := _of_split(material, logged[split], drawn, split, limits)) is not None]
     if not panels:
         return []
     what = "Accuracy on unseen environments" + _lines_of(groups)
@@ -132,13 +131,24 @@ def _lines_of(groups: Mapping[str, Any]) -> str:
     return f": thin: single runs; thick: median of each group.{few}"
 
 
+def _shared(runs: Sequence[Mapping[str, Curve]], material: Material, splits: Sequence[str]) -> tuple[float, float]:
+    """One axis of accuracy for all unseen environments."""
+    curves = {"": [curve for one in runs for curve in one.values()]}
+    trivial = [r.trivial for split in splits for r in material.readings[split] if r.trivial is not None]
+    return shared_limits([Multiple(curves, {}, trivial)])
+
+
 def _of_split(
-    material: Material, runs: Mapping[str, dict[str, Curve]], drawn: Sequence[str], split: str
+    material: Material,
+    runs: Mapping[str, dict[str, Curve]],
+    drawn: Sequence[str],
+    split: str,
+    limits: tuple[float, float],
 ) -> Panel | None:
     trivial = next((r.trivial for r in material.readings[split] if r.trivial is not None), None)
     levels = [] if trivial is None else [(trivial, f"trivial {trivial:.2f}")]
     title = f"accuracy on {split}{', only reported' if is_reported(split) else ''}"
-    return _panel(material, title, runs, drawn, levels)
+    return _panel(material, title, runs, drawn, levels, limits)
 
 
 def _curves(members: Sequence[Reading], name: str) -> dict[str, Curve]:
@@ -162,6 +172,7 @@ def _panel(
     runs: Mapping[str, dict[str, Curve]],
     names: Sequence[str],
     levels: list[tuple[float, str]],
+    limits: tuple[float, float] | None = None,
 ) -> Panel | None:
     """None where nothing was logged."""
     drawn = {name: runs[name] for name in names if runs[name]}
@@ -174,6 +185,7 @@ def _panel(
         {name: (b.step, b.median) for name, b in bands.items()},
         list(material.groups()),
         levels=levels,
+        limits=limits,
     )
 
     def draw(figure: Any, scale: Scale) -> None:
