@@ -50,10 +50,12 @@ def test_a_page_without_such_columns_has_no_such_section(tmp_path):
     assert "Other columns" not in html
 
 
-def test_a_split_that_was_not_judged_is_not_lost(tmp_path):
-    """ood_val_acc was logged, but the recorder was told nothing of that split: no verdict, and yet its curve."""
+def test_a_split_that_the_recorder_was_told_nothing_of_is_not_lost(tmp_path):
+    """ood_val_acc was logged, but not named when the recorder was made: it is known from its rows, and judged."""
     record(tmp_path / "s0", ood_val_acc=lambda row: 0.5)
-    assert "ood_val accuracy against step, median per group: mine from 0.5 to 0.5." in page_of(tmp_path)[0]
+    html = page_of(tmp_path)[0]
+    assert "Held-out ood_val starts at 0.50, is 0.50 at step 310 and ends at 0.50" in html
+    assert 'aria-label="Verdicts on ood_val"' in html
 
 
 def test_many_columns_are_named_and_the_first_drawn(tmp_path):

@@ -169,7 +169,10 @@ def cells_table(groups: Mapping[str, Dissections]) -> list[Block]:
     if any("negligibly" in cell for cell in names):
         size = every[0].shared.settings.negligible
         blocks.append(
-            Words(f"Used, negligibly: the effect is real, but less than {percent(size)} of the effect of the correct class.")
+            Words(
+                f"Used, negligibly: the effect is real, but less than {percent(size)} of the effect of the correct "
+                "class."
+            )
         )
     reasons = dict.fromkeys(d.shared.where.reason for d in every if d.cell == "cannot tell" and d.shared.where.reason)
     return [
