@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from grokscope.components import Filter, Measurement
+from grokscope.components import Filter, Measurement, Need
 from grokscope.config import TaskConfig
 from grokscope.task_data import Split, TaskData
 from grokscope.vocabulary.column_table import Column
@@ -90,6 +90,7 @@ class Steepness(Measurement):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("steepness", "steepness of the loss", "norm of its gradient", "loss per weight", "log", panel=True),
     )
+    needs: ClassVar[frozenset[Need]] = frozenset({"training_loss"})
     power: float = 1.0
 
     def __call__(self, view):
@@ -105,6 +106,7 @@ class Clashing(Measurement):
     """Takes a name that is taken."""
 
     name: ClassVar[str] = "clashing"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     column: str = "logit_max"
     size: int = 1
 

@@ -14,7 +14,7 @@ import grokscope
 import my_lab
 from grokscope import configio, registry
 from grokscope.cli import run as cli
-from grokscope.components import Filter
+from grokscope.components import Filter, Measurement
 from grokscope.store import open_run
 from grokscope.store.query import run_rows
 from grokscope.study import Study
@@ -96,6 +96,23 @@ def test_what_cannot_be_used_is_refused_when_it_is_registered(changes, words):
         registry.register(dataclass(frozen=True, kw_only=True)(cls))
     with pytest.raises(ValueError, match="is no frozen dataclass"):
         registry.register(type("Mine", (my_lab.Halved,), {"name": "mine"}))
+
+
+@pytest.mark.parametrize(
+    ("needs", "words"),
+    [
+        (
+            {},
+            r"does not say what it needs; write in the class needs = frozenset\(\), or in it which of initial, update",
+        ),
+        ({"needs": frozenset({"trainig_loss"})}, "needs the unknown 'trainig_loss'; did you mean 'training_loss'"),
+    ],
+)
+def test_a_measurement_that_leaves_open_what_it_needs_is_refused(needs, words):
+    """Where an intervention changes the outputs that the loss sees, its number might be wrong and look right."""
+    body = {"name": "mine", "__module__": "my_lab", "__call__": lambda self, view: {}, **needs}
+    with pytest.raises(ValueError, match=f"my_lab:Mine: {words}"):
+        registry.register(dataclass(frozen=True, kw_only=True)(type("Mine", (Measurement,), body)))
 
 
 def test_two_plug_ins_of_one_name_are_refused_and_one_may_be_registered_again():

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 Targets = Literal["classes", "binary", "real"]
 """What a loss compares with: any number of classes, two of them behind one output, or real numbers."""
+Need = Literal["initial", "update", "training_loss"]
+"""What a measurement needs of a run beside its present weights: those before the first step, and the change of the last
+one, which are kept on request only; that training minimizes `view.loss` of the model's own outputs, which it does not
+while an intervention changes these outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +150,13 @@ class Measurement(Component):
     columns: ClassVar[tuple[Column, ...]] = ()
     """What its columns are: title, unit, axis and meaning, for the page and for ``grokscope list column``. One that is
     not described is drawn under "Other columns". When they are written need not be said."""
-    needs: ClassVar[frozenset[Literal["initial", "update"]]] = frozenset()
-    """What it reads of a view that a run keeps on request only: the initial weights, the last update."""
+    needs: ClassVar[frozenset[Need]]
+    """Must be said, were it ``frozenset()``: nobody else can know whether a number still means what it says in another
+    run. Where ``training_loss`` is needed and not given, the measurement is not taken, and the run says why."""
 
     def reasons(self, view: "View") -> Mapping[str, str]:
         """Name of a measurement -> why it does not apply to this network; empty if it does. Known before training:
-        logits, features, update and step are not available."""
+        logits, features, update and step are not available. Whether the training loss may be taken is asked before."""
         del view
         return {}
 

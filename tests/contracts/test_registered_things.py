@@ -14,6 +14,8 @@ from grokscope import configio, registry
 from grokscope.registry import Kind
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.driver import make_engine
+from grokscope.train.evaluate import View
+from grokscope.train.measurements.bundle import PARTS
 from tiny import SMALL_TASKS, TAKEN_AFTERWARDS, assert_same, fitting, small_task, tiny
 
 pytestmark = pytest.mark.filterwarnings(TAKEN_AFTERWARDS)
@@ -172,6 +174,78 @@ def test_a_row_is_flat_and_its_counts_add_up(kind, name):
             assert sum(parts) == row[f"{split}_correct"]
     groups = [row[f"norm_{g}"] for g in engine.groups]
     assert np.sqrt(np.sum(np.square(groups))) == pytest.approx(row["norm_total"], rel=1e-9)
+
+
+# -- measurements say what they need ----------------------------------------------------------------------------------
+
+
+class _Reads(View):
+    """A view that notes what is read of it."""
+
+    def __getattribute__(self, name):
+        if name in ("initial", "update"):
+            super().__getattribute__("read").add(name)
+        return super().__getattribute__(name)
+
+
+class _Loss:
+    """The loss, which notes whether it was taken of outputs that a measurement computed itself."""
+
+    def __init__(self, loss):
+        self.loss, self.ran, self.own_outputs = loss, False, False
+
+    def __call__(self, logits, target):
+        self.own_outputs |= self.ran
+        return self.loss(logits, target)
+
+    def __getattr__(self, name):
+        return getattr(self.loss, name)
+
+
+def read_by(name):
+    """(values, what was read and computed for them, in the words of `needs`) of a diagnosed step."""
+    measurement = registry.load("measurement", name)()
+    engine = engine_of(fitting("measurement", name))
+    engine.watch.keep_update = True
+    engine.initial = {n: t.detach().clone() for n, t in engine.model.state_dict().items()}
+    engine.advance(3, True, lambda: False)
+    engine.model.eval()
+    loss = _Loss(engine.loss)
+    engine.model.register_forward_hook(lambda *_: setattr(loss, "ran", True))
+    logits, features = engine._forward_all(True)
+    seen = engine.view(logits, features)
+    view = _Reads(**{f.name: getattr(seen, f.name) for f in dataclasses.fields(View)} | {"loss": loss})
+    object.__setattr__(view, "read", set())
+    loss.ran = False
+    values = measurement(view)
+    return values, view.read | ({"training_loss"} if loss.own_outputs else set())
+
+
+@pytest.mark.parametrize("name", registry.entries("measurement"))
+def test_a_measurement_reads_only_what_it_says_it_needs(name):
+    """A number that silently rests on the training loss would be wrong where an intervention makes that another one."""
+    measurement = registry.load("measurement", name)()
+    _, read = read_by(name)
+    parts = PARTS if name == "mechanisms" else ()
+    needs = measurement.needs.union(*(part.needs for part in parts))
+    assert read <= needs
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("hessian", {"training_loss"}),
+        ("projected_shrinking", {"training_loss", "update"}),
+        ("description_length", {"training_loss"}),
+        ("kernel", {"initial"}),
+        ("rotation", {"update"}),
+        ("gap", set()),  # losses of the outputs as they are evaluated
+    ],
+)
+def test_what_a_measurement_reads_is_seen(name, read):
+    values, seen = read_by(name)
+    assert values
+    assert seen == read
 
 
 # -- nothing at strength zero -----------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ class MyMargin(Measurement):
     """A number that is always 2."""
 
     name: ClassVar[str] = "my_margin"
+    needs = frozenset()
     columns = (Column("my_margin", "margin of mine", "as I measure it", "logits", panel=True),)
 
     def __call__(self, view: "View") -> Mapping[str, Any]:

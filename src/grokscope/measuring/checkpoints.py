@@ -27,6 +27,7 @@ from grokscope.store.measured import measured_file
 from grokscope.store.same_data import require_digests, require_version
 from grokscope.tasks.digest import split_digests
 from grokscope.train.driver import make_engine
+from grokscope.train.measurements.needs import silences
 from grokscope.train.torch_engine import TorchEngine
 from grokscope.trajectory.selection import kept
 
@@ -324,7 +325,7 @@ class _Bench:
         view = self.engine.view({}, {})
         out = {}
         for measurement in chosen:
-            silent = dict(measurement.reasons(view))
+            silent = dict(silences(measurement, view))
             if "update" in measurement.needs:
                 silent[f"{measurement.name} (of the update)"] = NO_STEP
             out[measurement.name] = silent

@@ -187,7 +187,8 @@ class View:
     retrain: "Retraining | None" = None
     """How networks of the run are trained anew; None while it trains."""
     outputs_changed: bool = False
-    """Whether an intervention changes what the training loss sees: it is not `loss` of the model's own outputs."""
+    """Whether an intervention changes what the training loss sees: it is not `loss` of the model's own outputs. That it
+    overrides such a hook is all that is asked: a declaration could be forgotten, and would then say the contrary."""
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:

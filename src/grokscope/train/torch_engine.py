@@ -48,6 +48,7 @@ from grokscope.train.inputs import Network
 from grokscope.train.interventions.base import Training
 from grokscope.train.interventions.schedule import Interventions
 from grokscope.train.losses import make_loss
+from grokscope.train.measurements.needs import silences, take
 from grokscope.train.order import BatchOrder
 from grokscope.train.resume import FORK
 from grokscope.train.step_choice import StepChoice, choose_step
@@ -230,7 +231,7 @@ class TorchEngine:
         """A measurement that was asked for and says nothing here leaves a note on why its columns are missing."""
         view = self.view({}, {})
         for measurement in measurements:
-            for name, why in measurement.reasons(view).items():
+            for name, why in silences(measurement, view).items():
                 warnings.warn(f"$.measure: {name} is missing from the rows: {why}", stacklevel=4)
 
     def _refuse_batches_of_one(self, n: int, regime: Regime) -> None:
@@ -444,7 +445,7 @@ class TorchEngine:
         out: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             for measurement in measurements:
-                values = measurement(view)
+                values = take(measurement, view)
                 _require_columns(values, measurement.name, {*taken, *out})
                 out |= values
         for p in self.parameters:

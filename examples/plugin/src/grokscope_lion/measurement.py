@@ -18,6 +18,7 @@ class WeightSigns(gs.Measurement):
         gs.Column("weight_signs_positive", "positive weights", "share of all matrices", "share, 0 to 1", panel=True),
     )
 
+    needs: ClassVar[frozenset[str]] = frozenset()
     threshold: float = 0.0
 
     def __call__(self, view: Any) -> Mapping[str, Any]:

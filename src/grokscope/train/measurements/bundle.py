@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
 from grokscope.train.measurements.complexity import DescriptionLength, PACBayes
 from grokscope.train.measurements.movement import Distance, Rotation, UpdateDirection
-from grokscope.train.measurements.needs import Need
+from grokscope.train.measurements.needs import silences, take
 from grokscope.train.measurements.structure import Gap, HeadAlignment, Layers, Margins, Simplicity
 
 if TYPE_CHECKING:
@@ -33,15 +33,16 @@ class Mechanisms(Measurement):
     summary: ClassVar[str] = "the cheap measurements of mechanisms under one name"
     source: ClassVar[str] = "arXiv:2206.04817"
     needs: ClassVar[frozenset[Need]] = frozenset({"initial", "update"})
+    """What is kept for its parts; each is asked for itself whether it can do without the training loss."""
 
     def reasons(self, view: "View") -> Mapping[str, str]:
         out: dict[str, str] = {}
         for part in PARTS:
-            out |= part().reasons(view)
+            out |= silences(part(), view)
         return out
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
         out: dict[str, Any] = {}
         for part in PARTS:
-            out |= part()(view)
+            out |= take(part(), view)
         return out

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokscope.checks import require
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
-from grokscope.train.measurements.needs import NO_CLASSES, NO_START, OTHER_OUTPUTS, Need
+from grokscope.train.measurements.needs import NO_CLASSES, NO_START
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ class DescriptionLength(Measurement):
     name: ClassVar[str] = "description_length"
     summary: ClassVar[str] = "bits of the quantized weights at equal loss"
     source: ClassVar[str] = "arXiv:1802.07044"
+    needs: ClassVar[frozenset[Need]] = frozenset({"training_loss"})
 
     rows: int = 512
     """Training rows on which the loss is compared."""
@@ -38,12 +39,7 @@ class DescriptionLength(Measurement):
         require(self.rows > 0, f"rows must be positive, got {self.rows}")
         require(self.rise > 0, f"rise must be positive, got {self.rise}")
 
-    def reasons(self, view: "View") -> Mapping[str, str]:
-        return {self.name: OTHER_OUTPUTS} if view.outputs_changed else {}
-
     def __call__(self, view: "View") -> Mapping[str, Any]:
-        if view.outputs_changed:
-            return {}
         import torch
         from torch.func import functional_call
 
@@ -80,7 +76,7 @@ class PACBayes(Measurement):
     name: ClassVar[str] = "pac_bayes"
     summary: ClassVar[str] = "PAC-Bayes bound by sampling, prior at the initial weights"
     source: ClassVar[str] = "doi:10.1145/307400.307435"
-    needs: ClassVar[frozenset[Need]] = frozenset({"initial"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"initial", "training_loss"})
 
     rows: int = 512
     """Training rows on which the bound stands: all where there are fewer."""
@@ -103,8 +99,6 @@ class PACBayes(Measurement):
 
         if view.loss.targets == "real":
             return NO_CLASSES
-        if view.outputs_changed:
-            return OTHER_OUTPUTS
         if view.initial is None:
             return NO_START
         if view.initial_learned:

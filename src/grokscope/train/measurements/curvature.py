@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokscope.checks import require
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
-from grokscope.train.measurements.needs import NO_START, OTHER_OUTPUTS, Need
+from grokscope.train.measurements.needs import NO_START
 
 if TYPE_CHECKING:
     from grokscope.train.evaluate import View
@@ -33,6 +33,7 @@ class Hessian(Measurement):
     name: ClassVar[str] = "hessian"
     summary: ClassVar[str] = "largest Hessian eigenvalue and trace, plain and scale-invariant"
     source: ClassVar[str] = "doi:10.1080/03610918908812806"
+    needs: ClassVar[frozenset[Need]] = frozenset({"training_loss"})
 
     rows: int = 256
     """Training rows, always the same."""
@@ -43,12 +44,7 @@ class Hessian(Measurement):
         _require_rows(self.rows)
         require(self.probes >= 1, f"probes must be positive, got {self.probes}")
 
-    def reasons(self, view: "View") -> Mapping[str, str]:
-        return {self.name: OTHER_OUTPUTS} if view.outputs_changed else {}
-
     def __call__(self, view: "View") -> Mapping[str, Any]:
-        if view.outputs_changed:
-            return {}
         from grokscope.measure.curvature import LossSurface, estimated_trace, largest_eigenvalue
 
         sample = view.sample(self.rows)
@@ -119,6 +115,7 @@ class JacobianRank(Measurement):
     name: ClassVar[str] = "jacobian_rank"
     summary: ClassVar[str] = "effective rank of the mean outer product of Jacobians, of the input and of every layer"
     source: ClassVar[str] = "arXiv:2212.13881"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     rows: int = 256
     """Training rows, always the same."""
@@ -148,7 +145,7 @@ class ProjectedShrinking(Measurement):
     name: ClassVar[str] = "projected_shrinking"
     summary: ClassVar[str] = "shrinking that moves no output: its share of the weights, and whether updates follow it"
     source: ClassVar[str] = "arXiv:2511.01938"
-    needs: ClassVar[frozenset[Need]] = frozenset({"update"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"update", "training_loss"})
 
     rows: int = 64
     """Training rows whose outputs are held, always the same."""
@@ -156,12 +153,7 @@ class ProjectedShrinking(Measurement):
     def __post_init__(self) -> None:
         _require_rows(self.rows)
 
-    def reasons(self, view: "View") -> Mapping[str, str]:
-        return {self.name: OTHER_OUTPUTS} if view.outputs_changed else {}
-
     def __call__(self, view: "View") -> Mapping[str, Any]:
-        if view.outputs_changed:
-            return {}
         import torch
 
         from grokscope.measure.curvature import LossSurface

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
-from grokscope.train.measurements.needs import NO_INVARIANT, NO_START, Need
+from grokscope.train.measurements.needs import NO_INVARIANT, NO_START
 from grokscope.train.optimizers import SGD, AdamW
 
 if TYPE_CHECKING:

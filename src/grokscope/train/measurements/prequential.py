@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokscope.checks import require_whole
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
 from grokscope.train.measurements.needs import NO_CLASSES
 
@@ -32,6 +32,8 @@ class Prequential(Measurement):
     name: ClassVar[str] = "prequential"
     summary: ClassVar[str] = "bits of the labels, each block coded by a network trained on those before it"
     source: ClassVar[str] = "arXiv:1802.07044"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """Not the training loss: a code is as long as whatever predicts makes it, however that was trained."""
 
     blocks: int = 8
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class InvariancePenalty(Measurement):
     name: ClassVar[str] = "irm"
     summary: ClassVar[str] = "invariance penalty of each environment, three estimators"
     source: ClassVar[str] = "arXiv:1907.02893"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     standard: ClassVar[bool] = True
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
@@ -43,6 +44,7 @@ class Logits(Measurement):
     name: ClassVar[str] = "logits"
     summary: ClassVar[str] = "size of the logits, margins, softmax collapse"
     source: ClassVar[str] = "arXiv:2501.04697"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     standard: ClassVar[bool] = True
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
@@ -60,6 +62,7 @@ class Probe(Measurement):
 
     name: ClassVar[str] = "probe"
     summary: ClassVar[str] = "accuracy of a fresh linear readout of the last hidden layer"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     standard: ClassVar[bool] = True
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
@@ -78,6 +81,7 @@ class Spectra(Measurement):
     name: ClassVar[str] = "spectra"
     summary: ClassVar[str] = "effective rank, participation ratio and stable rank of the head's input"
     source: ClassVar[str] = "doi:10.5281/zenodo.40511"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     standard: ClassVar[bool] = True
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
@@ -96,6 +100,7 @@ class Fourier(Measurement):
     name: ClassVar[str] = "fourier"
     summary: ClassVar[str] = "Fourier structure of modular addition"
     source: ClassVar[str] = "arXiv:2301.05217"
+    needs: ClassVar[frozenset[Need]] = frozenset()
     standard: ClassVar[bool] = True
 
     def __call__(self, view: "View") -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grokscope.components import Measurement
+from grokscope.components import Measurement, Need
 from grokscope.registry import register
 from grokscope.train.measurements.needs import NO_CLASSES, NO_HIDDEN_LAYER
 
@@ -26,6 +26,7 @@ class Margins(Measurement):
     name: ClassVar[str] = "margins"
     summary: ClassVar[str] = "logit scale, and margins over it: least, tenth, median, mean"
     source: ClassVar[str] = "arXiv:2606.18465"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
         from grokscope.measure.logits import logit_scale, normalized_margins
@@ -52,6 +53,7 @@ class Layers(Measurement):
     name: ClassVar[str] = "layers"
     summary: ClassVar[str] = "effective rank of what every layer but the first reads"
     source: ClassVar[str] = "doi:10.5281/zenodo.40511"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def reasons(self, view: "View") -> Mapping[str, str]:
         return {} if view.has_hidden_layer else {self.name: NO_HIDDEN_LAYER}
@@ -73,6 +75,7 @@ class HeadAlignment(Measurement):
     name: ClassVar[str] = "head_alignment"
     summary: ClassVar[str] = "class means against head rows, and the features' variance that the head can read"
     source: ClassVar[str] = "arXiv:2008.08186"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def reasons(self, view: "View") -> Mapping[str, str]:
         return {} if view.probed_classes else {self.name: f"{NO_HIDDEN_LAYER}, or {NO_CLASSES}"}
@@ -107,6 +110,7 @@ class Simplicity(Measurement):
     name: ClassVar[str] = "simplicity"
     summary: ClassVar[str] = "L1 and Gini of weights, Gini of activations, dead units"
     source: ClassVar[str] = "arXiv:0811.4706"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def reasons(self, view: "View") -> Mapping[str, str]:
         return {} if view.has_hidden_layer else {f"{self.name} (of activations)": NO_HIDDEN_LAYER}
@@ -144,6 +148,7 @@ class Gap(Measurement):
     name: ClassVar[str] = "gap"
     summary: ClassVar[str] = "held-out minus train loss, on every held-out split"
     source: ClassVar[str] = "arXiv:2201.02177"
+    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
         losses = {name: view.loss(view.logits[name], split.target) for name, split in view.splits.items()}
