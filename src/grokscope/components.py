@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
+from grokscope.registry import nearest
 from grokscope.vocabulary.column_table import Column
 
 if TYPE_CHECKING:
@@ -159,6 +160,23 @@ class Measurement(Component):
         logits, features, update and step are not available. Whether the training loss may be taken is asked before."""
         del view
         return {}
+
+    @classmethod
+    def require_declared(cls) -> None:
+        """Raise ValueError for a class that leaves open what it needs, which nobody else can say; called when it is
+        registered."""
+        # One that takes the loss itself would be wrong, and look right, where an intervention changes what training
+        # minimizes. A default would let an author forget to say so.
+        known = list(get_args(Need))
+        needs = getattr(cls, "needs", None)
+        if not isinstance(needs, frozenset):
+            raise ValueError(
+                "does not say what it needs; write in the class needs = frozenset(), or in it which of "
+                f"{', '.join(known)}"
+            )
+        for need in needs:
+            if need not in known:
+                raise ValueError(f"needs the unknown {need!r}{nearest(str(need), known)}; known: {', '.join(known)}")
 
     def trainings(self, n: int) -> int:
         """How many new networks it trains for n training examples, shown to the user before it begins."""

@@ -20,9 +20,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast
 
-from grokscope.components import Measurement, Need
 from grokscope.limits import brief
 
 Kind = Literal[
@@ -230,25 +229,12 @@ def _require_usable(cls: type, target: str) -> None:
     if inspect.isabstract(cls):
         missing = sorted(getattr(cls, "__abstractmethods__", ()))
         raise ValueError(f"{target}: does not define {', '.join(missing)}")
-    if issubclass(cls, Measurement):
-        _require_needs(cls, target)
-
-
-def _require_needs(cls: type[Measurement], target: str) -> None:
-    """A measurement that takes the loss itself would be wrong, and look right, where an intervention changes what
-    training minimizes: so none may leave open whether it does."""
-    known = list(get_args(Need))
-    needs = getattr(cls, "needs", None)
-    if not isinstance(needs, frozenset):
-        raise ValueError(
-            f"{target}: does not say what it needs; write in the class needs = frozenset(), or in it which of "
-            f"{', '.join(known)}"
-        )
-    for need in needs:
-        if need not in known:
-            raise ValueError(
-                f"{target}: needs the unknown {need!r}{nearest(str(need), known)}; known: {', '.join(known)}"
-            )
+    require_declared = getattr(cls, "require_declared", None)  # of measurements
+    if require_declared is not None:
+        try:
+            require_declared()
+        except ValueError as error:
+            raise ValueError(f"{target}: {error}") from None
 
 
 def _first_sentence(cls: type) -> str:
