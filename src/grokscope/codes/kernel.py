@@ -85,6 +85,7 @@ def lattice(k: int, r: int) -> Lattice:
     union_row = {mask: u for u, mask in enumerate(unions)}
     faces = np.array([[row[mask ^ (1 << p)] for p in range(n) if mask >> p & 1] for mask in unions])
     minor, union = np.empty((2, n, comb(n - 1, k)), np.int64)
+    # Of the subsets S only their places among the other n - 1 positions matter: one table of operands serves every a.
     for a in range(n):
         others = [1 << p for p in range(n) if p != a]
         bases = [sum(chosen) for chosen in combinations(others, k)]

@@ -55,10 +55,11 @@ class _Worker:
             stdout=said,
             stderr=said,
             pass_fds=(writing,),
+            # A terminal sends Ctrl-C to all of its session: workers would be stopped by it, and once more by the pool.
             start_new_session=True,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        os.close(writing)
+        os.close(writing)  # the worker's end must be the only one: held here too, its death would never be heard
         return cls(process, os.fdopen(reading, "rb", buffering=0), said)
 
     @property

@@ -88,7 +88,7 @@ def send_to_slurm(
         cpus_per_task=request.cpus,
         slurm_partition=site.partition,
         slurm_signal_delay_s=settings.save_s,
-        slurm_array_parallelism=request.jobs,
+        slurm_array_parallelism=request.jobs,  # else submitit lets 256 of them run at a time
         slurm_srun_args=["--cpus-per-task", str(request.cpus)],  # srun does not take it from the job
         slurm_additional_parameters=extra,
         slurm_setup=[*threads, f"export PYTHONPATH={shlex.quote(python_path())}"],

@@ -96,6 +96,8 @@ def estimable(factors: int, cells: int) -> list[Effect]:
     out: list[Effect] = []
     candidates = [frozenset(c) for size in (1, 2) for c in combinations(range(factors), size)]
     for effect in candidates:
+        # Aliases have the same signs in every cell that is run, so their contrasts are one number: told once, under
+        # the first name, or the same evidence would be counted twice in a family of tests.
         if len(effect) == 1 or not set(aliases(effect, factors, cells)) & set(out):
             out.append(effect)
     return out
@@ -109,6 +111,8 @@ def signs(effect: Effect, cells: Sequence[Cell]) -> np.ndarray:
 def contrasts(effect: Effect, values: Mapping[Cell, np.ndarray]) -> np.ndarray:
     """Of each seed (n,): the mean over cells of sign 1 less that over cells of sign -1. `values`: cell -> (n,), in one
     order of seeds."""
+    # Seed by seed, before anything is averaged: what a seed does to all cells alike (its data, its initial weights)
+    # drops out of the difference, and the seeds are the independent units that a test counts.
     cells = list(values)
     sign = signs(effect, cells)
     table = np.stack([values[cell] for cell in cells])

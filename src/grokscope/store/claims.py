@@ -155,6 +155,8 @@ def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
     if max(_numbers(folder)) > number:  # others took, trained and left while this process slept before the open
         path.unlink()
         raise Held(f"{folder} was taken by other processes meanwhile")
+    # This is what fences the old holder off. A growing number alone would not: no file system compares it when an
+    # old holder wakes and writes. Its own file gone, the check before its next write fails (`Claim.require`).
     for old in _numbers(folder):
         if old < number:
             _path(folder, old).unlink(missing_ok=True)

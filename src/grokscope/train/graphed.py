@@ -110,11 +110,14 @@ class GraphedSteps:
             self.first, self.last_lr = False, lr
             return
         index = engine.order.next()
+        # The rate is a number inside the graph. Only one that was the same twice is worth a capture of the whole step;
+        # while a schedule moves it, every step would be captured anew, so the graph ends before the update.
         steady, self.last_lr = lr == self.last_lr, lr
         captured = self._captured(index, lr if steady and self.captures_update else None)
         captured.graph.replay()
         engine.step += 1
         if captured.gradients is not None:
+            # Each size of batch has a graph, and each graph gradients of its own: those of this one are meant.
             for parameter, gradient in zip(engine.parameters, captured.gradients, strict=True):
                 if gradient is not None:
                     parameter.grad = gradient

@@ -67,6 +67,8 @@ def resume(
             unreadable.append(str(error))
             continue
         plan = plan_of(step)
+        # The rows lie in a file of their own, which may have lost more than the state knows: an older state, from
+        # before the gap, writes the missing rows again; this one never would.
         if gap := _gap(plan, set(logged), step):
             gaps.append(gap)
             continue

@@ -296,6 +296,7 @@ def _neighbors(
     trajectory: Trajectory, split: str, criteria: Criteria, e: Evidence, name: Name
 ) -> Iterator[tuple[str, Name]]:
     for label, near in criteria.neighbors(trajectory, split):
+        # Milestones depend on some thresholds only; where the moved one is another, they need not be read again.
         alike = all(getattr(near, name) == getattr(criteria, name) for name in READS)
         evidence = gather(trajectory, split, near, known=e.milestones if alike else None)
         yield label, decide(evidence, near)[0]

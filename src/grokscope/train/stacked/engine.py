@@ -88,6 +88,8 @@ class Stack:
         """One parameter of all members; theirs become its slices."""
         members = [e.model.get_parameter(name) for e in self.engines]
         leaf = torch.stack([p.detach() for p in members])
+        # A view, not a copy: an update of the stack is at once an update of the member, which can be evaluated, saved
+        # and intervened on by the code that knows nothing of stacks.
         for k, p in enumerate(members):
             p.data = leaf[k]
         return leaf
@@ -183,6 +185,7 @@ class Stack:
 
     def _total_loss(self, logits: Tensor, target: Tensor, env: Tensor | None) -> Tensor:
         """The sum of the members' losses: the gradient of each member's weights is that of its own."""
+        # No weight of one member is in the loss of another, so one backward pass of the sum is K backward passes.
         total = summed_loss(self.loss, logits, target, self.engines)
         if self.penalized and env is not None:
             for k, engine in enumerate(self.engines):
