@@ -1,5 +1,6 @@
 """Workers on one study: each run once, whoever dies, is stopped or comes late."""
 
+import importlib
 import json
 import os
 import random
@@ -163,9 +164,10 @@ def test_sigterm_saves_the_run_and_leaves_the_rest(tmp_path):
 
 
 def test_a_worker_stops_at_its_time(tmp_path):
+    study(seeds=[0]).run(workers=0, root=tmp_path / "warm")  # what is imported once takes none of the time
     file = write_study(tmp_path, [0], steps=10_000_000, keep=10_000_000)
     with pytest.raises(Stopped, match="1 of 1 runs unfinished"):
-        worker_verb(file, root=tmp_path / "runs", until="1s")
+        worker_verb(file, root=tmp_path / "runs", until="3s")
     (run,) = (tmp_path / "runs").iterdir()
     assert Run(run).status["state"] == "interrupted"
 
@@ -279,6 +281,45 @@ def test_commands_for_a_launcher(tmp_path, capsys):
     assert capsys.readouterr() == ("", "no run is left to train, so there are no commands\n")
 
 
+def test_a_signal_in_the_middle_of_an_import_waits_for_its_end(tmp_path, monkeypatch):
+    """Torch's own import answers an exception with SIGABRT."""
+    (tmp_path / "slow_to_come.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.3)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    one = Worker(study().entries, tmp_path)
+    imported = []
+
+    def look() -> None:
+        imported.append(importlib.import_module("slow_to_come").whole)
+        time.sleep(20)
+
+    with room.listening(one), pytest.raises(KeyboardInterrupt):
+        look()
+    assert imported == [True]
+    assert one.stopping
+    with room.listening(one):  # what was put off until after the end is forgotten
+        importlib.reload(sys.modules["slow_to_come"])
+    time.sleep(0.2)
+
+
+@pytest.mark.parametrize("launcher", ["sh {file}", "tr '\\n' '\\0' < {file} | xargs -0 -P 2 -I LINE sh -c LINE"])
+def test_printed_lines_are_carried_out_by_a_shell_whatever_the_folder_is_called(launcher, tmp_path, capsys):
+    folder, tools = tmp_path / "it's a [b] $HOME", tmp_path / "bin"
+    folder.mkdir()
+    tools.mkdir()
+    (tools / "grokscope").write_text(f'#!/bin/sh\nexec {sys.executable} -m grokscope.cli "$@"\n')
+    (tools / "grokscope").chmod(0o755)
+    file, root = write_study(folder, [0, 1]), folder / "runs"
+    assert cli.run(["study", "plan", str(file), "--root", str(root), "--commands", "runs"]) == 0
+    (tmp_path / "tasks.txt").write_text(capsys.readouterr().out)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    command = launcher.format(file=tmp_path / "tasks.txt")
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert {s.state for s in Study.load(file).status(root)} == {"done"}
+
+
 @pytest.mark.slow
 def test_two_hundred_runs_by_four_workers_with_twenty_kills(tmp_path):
     """Each run is complete, bit for bit what an undisturbed one is, and was trained once."""
@@ -304,9 +345,10 @@ def test_two_hundred_runs_by_four_workers_with_twenty_kills(tmp_path):
     assert left.returncode == 0, said
     loaded = Study.load(file)
     assert {s.state for s in loaded.status(root)} == {"done"}
-    some = loaded.only(seeds=rng.sample(range(200), 20))
-    some.run(workers=0, root=calm)
-    for run in calm.iterdir():
+    loaded.run(workers=0, root=calm)
+    runs = list(calm.iterdir())
+    assert len(runs) == 200
+    for run in runs:
         same_folder_content(run, root / run.name)
     for run in (summary.parents[1] for summary in done_of(root)):
         assert log_of(run).count("done at step 150") == 1, log_of(run)

@@ -4,10 +4,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
-def on_stop_signals(ask: Callable[[int, object], None]) -> Iterator[None]:
+def on_stop_signals(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Meanwhile Ctrl-C, SIGTERM and SIGHUP (unless it is ignored, as under nohup) call `ask`. Only the main thread
     hears signals; elsewhere nothing is changed."""
     if threading.current_thread() is not threading.main_thread():

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from grokscope.execute.attempt import Result, attempt, attempt_stack, record_failure
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
@@ -27,6 +28,8 @@ from grokscope.study.together import Together
 
 MOST_DEATHS = 3
 """Workers in a row that may die on one run before it is marked failed: the fourth would die as well."""
+AFTER_IMPORT_S = 0.05
+"""After so long a signal that came in the middle of an import is sent again."""
 ASK_AGAIN_S = 5.0
 """How often a worker that waits looks whether a run of another worker has become free."""
 
@@ -219,10 +222,30 @@ def stopping_at(seconds: float | None) -> Iterator[None]:
 def listening(worker: Worker) -> Iterator[None]:
     """SIGTERM, SIGHUP and Ctrl-C end the worker where no run is being trained; where one is, training listens, saves
     its state and says that it was interrupted."""
+    later: list[threading.Timer] = []
 
-    def ask(number: int, frame: object) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
         worker.stopping = True
-        raise KeyboardInterrupt
+        if not _importing(frame):
+            raise KeyboardInterrupt
+        again = threading.Timer(AFTER_IMPORT_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        later.append(again)
 
     with on_stop_signals(ask):
-        yield
+        try:
+            yield
+        finally:
+            for again in later:
+                again.cancel()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported. An exception there meets code of libraries that is not made for it: torch's
+    ends the process with SIGABRT, and Python itself may end with SIGINT long after the exception was handled."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
