@@ -30,6 +30,7 @@ LINE = [
     {"store"},
     {"train"},
     {"recorder"},
+    {"callbacks"},
     {"trajectory"},
     {"verdicts"},
     {"measuring"},

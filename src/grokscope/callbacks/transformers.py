@@ -1,0 +1,104 @@
+"""Record a training of the Hugging Face Trainer as a run. Needs ``pip install 'grokscope[transformers]'``."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.callbacks.recording import Recording
+
+if TYPE_CHECKING:
+    TrainerCallback = object  # so that types are checked alike wherever the framework is not installed
+else:
+    try:
+        from transformers import TrainerCallback
+    except ImportError as error:
+        raise ImportError("the Hugging Face Trainer is not installed: pip install 'grokscope[transformers]'") from error
+
+KEPT = ("learning_rate", "weight_decay", "lr_scheduler_type", "warmup_steps", "per_device_train_batch_size",
+        "gradient_accumulation_steps", "num_train_epochs", "max_steps", "max_grad_norm", "bf16", "fp16",
+        "label_smoothing_factor")  # fmt: skip
+"""Arguments of a training that are kept with the run."""
+
+
+class GrokscopeCallback(TrainerCallback):
+    """A callback that records the training as a run, for verdicts, checks of mechanisms and reports.
+
+        from grokscope.callbacks.transformers import GrokscopeCallback
+
+        columns = {"train_acc": "eval_train_accuracy", "id_val_acc": "eval_val_accuracy"}
+        Trainer(model, args, eval_dataset={"train": train, "val": val}, compute_metrics=accuracy,
+                callbacks=[GrokscopeCallback("runs/mine", columns=columns)])
+
+    Or let it score the network itself, which gives the checks of mechanisms everything they need:
+
+        splits = {"train": (x, y), "id_val": (x_val, y_val)}
+        GrokscopeCallback("runs/mine", splits=splits, loss="cross_entropy", every=100,
+                          forward=lambda model, x: model(input_ids=x).logits)
+
+    Misleads: the ``loss`` that the Trainer logs is a mean over the steps since it last logged, with dropout on, and no
+    score of the train split. To judge train, evaluate it as one of the eval datasets, or give `splits`.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        every: int = 10,
+        checkpoints: bool = False,
+        **options: Any,
+    ):
+        """
+        Args:
+            folder: The run's folder; a training that is resumed goes on in it.
+            columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the Trainer logs it.
+            every: With `splits`: optimizer steps between evaluations.
+            checkpoints: Whether to keep the weights wherever the Trainer saves.
+            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
+
+        Raises:
+            ValueError: neither splits nor columns, both, or what `grokscope.Recorder` refuses (when training begins).
+        """
+        self._recording = Recording(folder, columns=columns, every=every, options=options)
+        self._checkpoints = checkpoints
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        epochs = args.num_train_epochs if args.max_steps <= 0 else 0
+        self._recording.begin(
+            _innermost(kwargs["model"], "module"),
+            state.global_step,
+            optimizer=_innermost(kwargs.get("optimizer"), "optimizer"),
+            seed=args.seed,
+            config=_kept(args),
+            steps_per_epoch=max(1, math.ceil(state.max_steps / epochs)) if epochs else 1,
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._recording.score(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._recording.note(state.global_step, kwargs.get("logs") or {})
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._checkpoints:
+            self._recording.checkpoint(state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._recording.end()
+
+
+def _innermost(wrapped: Any, name: str) -> Any:
+    """Without what accelerate and data parallelism put around it."""
+    while wrapped is not None and hasattr(wrapped, name):
+        wrapped = getattr(wrapped, name)
+    return wrapped
+
+
+def _kept(args: Any) -> dict[str, Any]:
+    values = {key: getattr(args, key, None) for key in KEPT}
+    return {
+        key: str(getattr(value, "value", value)) if isinstance(value, str) else value for key, value in values.items()
+    }
