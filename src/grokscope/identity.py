@@ -34,7 +34,9 @@ def identity_of(config: Mapping[str, Any], data_version: int, classes: Classes |
     Raises:
         ValueError: where task, model or schedule are not registered here.
     """
-    known = _TABLES | dict(classes if classes is not None else _classes_of(config))
+    if classes is None:
+        classes = _classes_of(config)
+    known = _TABLES | dict(classes)
     out: dict[str, Any] = {}
     for f in _counted():
         if f.name != "budget" or _depends_on_length(config):
@@ -57,7 +59,8 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
         return {f.name: _regime_entry(value, known[f.name])}
     if f.name in PLACES:
         named = _component_entry(PLACES[f.name], f.name, value)
-        return {} if named == {f.name: registry.DEFAULTS[PLACES[f.name]]} else named
+        is_default = named == {f.name: registry.DEFAULTS[PLACES[f.name]]}
+        return {} if is_default else named
     if f.name == "start":
         value = _as_planned(value)
     if f.name == "measure":
@@ -66,7 +69,9 @@ def _entry(f: "Field[Any]", value: Any, known: Classes) -> dict[str, Any]:
     defaults, _ = _judged_by(RunConfig)
     if f.name in defaults and _counted_part(f.name, defaults[f.name], known) == _counted_part(f.name, value, known):
         return {}
-    return {f.name: _deviations(value, known[f.name]) if isinstance(value, Mapping) else canonical(value)}
+    if isinstance(value, Mapping):
+        return {f.name: _deviations(value, known[f.name])}
+    return {f.name: canonical(value)}
 
 
 def _as_planned(start: Any) -> Any:
@@ -164,8 +169,9 @@ def _classes_of(config: Mapping[str, Any]) -> Classes:
 def task_settings(task: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a task that its data follows from: all but where files lie, defaults left out."""
     installed = _installed({"task": task}).get("task")
-    settings = canonical(task) if installed is None else _deviations(task, installed)
-    return {**settings, "name": task.get("name")}
+    if installed is None:
+        return {**canonical(task), "name": task.get("name")}
+    return {**_deviations(task, installed), "name": task.get("name")}
 
 
 _ALIKE = frozenset({bool, int, str, type(None)})
@@ -185,8 +191,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
-        number = float(value)
-        return int(number) if number.is_integer() else number
+        return canonical(float(value))
     if isinstance(value, Mapping):
         return {str(k): canonical(v) for k, v in value.items()}
     return value
@@ -194,10 +199,14 @@ def canonical(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """A default as `configio.dump` writes it."""
-    if is_dataclass(value) and not isinstance(value, type):
-        named = {"name": value.name} if isinstance(value, Component) else {}
-        return named | {key_of(f): plain(getattr(value, f.name)) for f in fields(value)}
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    table = {key_of(f): plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Component):
+        return {"name": value.name, **table}
+    return table
 
 
 def frozen_defaults(cls: type) -> dict[str, Any]:
@@ -215,7 +224,9 @@ def _frozen(value: Any) -> Any:
     """A default as the identity has it: a component with nothing but defaults is its name."""
     if isinstance(value, Component):
         changed = _deviations(plain(value), type(value))
-        return {"name": value.name, **changed} if changed else value.name
+        if not changed:
+            return value.name
+        return {"name": value.name, **changed}
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _frozen(getattr(value, f.name)) for f in fields(value)}
     return canonical(plain(value))
@@ -237,8 +248,10 @@ def _judged_by(cls: type) -> tuple[dict[str, Any], frozenset[str]]:
 def _filled(table: Mapping[str, Any], cls: type) -> dict[str, Any]:
     """A table with the defaults of what it lacks, in the order of its dataclass."""
     defaults = _plain_defaults(cls)
-    named = {"name": table["name"]} if "name" in table else {}
-    return {**named, **defaults, **table} if defaults.keys() - table.keys() else dict(table)
+    if not defaults.keys() - table.keys():
+        return dict(table)
+    named = {key: table[key] for key in ("name",) if key in table}
+    return {**named, **defaults, **table}
 
 
 @cache
@@ -269,7 +282,9 @@ def _has_default(f: "Field[Any]") -> bool:
 
 
 def _default(f: "Field[Any]") -> Any:
-    return f.default_factory() if f.default_factory is not MISSING else f.default
+    if f.default_factory is not MISSING:
+        return f.default_factory()
+    return f.default
 
 
 def _table_of(hint: Any) -> type | None:

@@ -17,7 +17,10 @@ def flatten(raw: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in raw.items():
         path = _without_name(f"{front}{key}")
-        out |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+        if isinstance(value, Mapping):
+            out |= flatten(value, f"{path}.")
+        else:
+            out[path] = value
     return out
 
 
@@ -26,11 +29,20 @@ def with_items(flat: Mapping[str, Any]) -> dict[str, Any]:
     first, ``regime.interventions.0.rho`` a parameter of it. For conditions and tables; changes use `overlay`."""
     out = dict(flat)
     for place in LISTS.keys() & flat.keys():
-        for number, item in enumerate(flat[place] if isinstance(flat[place], list) else ()):
-            table = item if isinstance(item, Mapping) else {"name": item}
+        if not isinstance(flat[place], list):
+            continue
+        for number, item in enumerate(flat[place]):
+            table = _named_table(item)
             parameters = flatten({key: value for key, value in table.items() if key != "name"}, f"{place}.{number}.")
             out |= {f"{place}.{number}": table.get("name"), **parameters}
     return out
+
+
+def _named_table(item: Any) -> dict[str, Any]:
+    """A listed component as a table, whether it stands there as one or by its bare name."""
+    if isinstance(item, Mapping):
+        return dict(item)
+    return {"name": item}
 
 
 def _without_name(path: str) -> str:
@@ -78,16 +90,18 @@ def _nested(changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
     for key, value in sorted(changes.items(), key=lambda item: not _is_name(front + item[0])):
         head, _, rest = key.partition(".")
         path = front + head
+        change = {rest: value} if rest else value
         if path in LISTS:
-            out[head] = _merge_list(path, out.get(head), {rest: value} if rest else value)
+            out[head] = _merge_list(path, out.get(head), change)
             continue
-        below = _as_table(path, {rest: value} if rest else value)
-        if isinstance(below, Mapping):
-            inner = _as_table(path, out.get(head))
-            table = inner if isinstance(inner, Mapping) else {}
-            out[head] = _merge(table, _nested(below, f"{path}."), f"{path}.")
-        else:
+        below = _as_table(path, change)
+        if not isinstance(below, Mapping):
             out[head] = below
+            continue
+        table = _as_table(path, out.get(head))
+        if not isinstance(table, Mapping):
+            table = {}
+        out[head] = _merge(table, _nested(below, f"{path}."), f"{path}.")
     return out
 
 
@@ -97,7 +111,9 @@ def _is_name(path: str) -> bool:
 
 def _as_table(path: str, value: Any) -> Any:
     """The bare name of a component as a table; anything else as it is."""
-    return {"name": value} if path in PLACES and isinstance(value, str) else value
+    if path in PLACES and isinstance(value, str):
+        return {"name": value}
+    return value
 
 
 def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any], front: str = "") -> dict[str, Any]:
@@ -112,9 +128,11 @@ def _merge(raw: Mapping[str, Any], changes: Mapping[str, Any], front: str = "") 
             out[head] = value
             continue
         inner = _as_table(path, out.get(head))
-        kept = isinstance(inner, Mapping) and not _replaces(path, inner, value, raw)
-        merged = _merge(inner if kept else {}, value, f"{path}.")
-        out[head] = merged["name"] if path in PLACES and merged.keys() == {"name"} else merged
+        if not isinstance(inner, Mapping) or _replaces(path, inner, value, raw):
+            inner = {}
+        merged = _merge(inner, value, f"{path}.")
+        is_bare = path in PLACES and merged.keys() == {"name"}
+        out[head] = merged["name"] if is_bare else merged
     return out
 
 
@@ -124,9 +142,13 @@ def _merge_list(path: str, old: Any, change: Any) -> Any:
 
     Raises ValueError for the number of an item that is not there."""
     if not isinstance(change, Mapping):
-        return change if not isinstance(old, Mapping) else _merge_list(path, change, old)
+        if isinstance(old, Mapping):
+            return _merge_list(path, change, old)
+        return change
+    if isinstance(old, Mapping):
+        return {**old, **change}
     if not isinstance(old, list | tuple):
-        return {**(old if isinstance(old, Mapping) else {}), **change}
+        return dict(change)
     items = list(old)
     for key, value in change.items():
         number, _, parameter = str(key).partition(".")
@@ -142,7 +164,7 @@ def _changed_item(item: Any, parameter: str, value: Any) -> Any:
         for key, inner in flatten(value).items():
             item = _changed_item(item, key, inner)
         return item
-    table = dict(item) if isinstance(item, Mapping) else {"name": item}
+    table = _named_table(item)
     if parameter == "name":
         return table if table.get("name") == value else {"name": value}
     return _merge(table, _nested({parameter: value}))

@@ -51,10 +51,12 @@ def _part(members: Sequence[tuple[Run, str]]) -> list[str]:
     run = members[0][0]
     config = _typed(run)
     n = (run.facts.get("splits") or {}).get("train", {}).get("n")
-    size = f", n_train = {n:,}" if n is not None else ""
+    heading = f"## {run.config['task']['name']}, {run.label}"
+    if n is not None:
+        heading += f", n_train = {n:,}"
     seeds = listed([str(member.seed) for member, _ in members])
     lines = [
-        f"## {run.config['task']['name']}, {run.label}{size}",
+        heading,
         "",
         f"{plural(len(members), 'run')}, seeds {seeds}.",
         "",
@@ -77,7 +79,9 @@ def _typed(run: Run) -> RunConfig | None:
 
 def _regime_words(regime: Regime) -> str:
     """``AdamW (beta1 0.9, ...) with learning rate 0.001, ...``, one sentence a knob that is used."""
-    batch = f"batches of {regime.batch_size:,}" if regime.batch_size else "the full training set in every step"
+    batch = "the full training set in every step"
+    if regime.batch_size:
+        batch = f"batches of {regime.batch_size:,}"
     first = (
         f"{_component(regime.optimizer)} with learning rate {regime.lr:g} (schedule {_component(regime.schedule)}) on "
         f"{_component(regime.loss)} computed in {regime.loss_dtype}, {batch}."
@@ -88,13 +92,14 @@ def _regime_words(regime: Regime) -> str:
 def _decay_words(regime: Regime) -> list[str]:
     if not regime.weight_decay:
         return ["No weight decay."]
-    target = "zero" if regime.decay_target == "zero" else "the initial weights"
+    target = {"zero": "zero", "init": "the initial weights"}[regime.decay_target]
     return [f"Weight decay {regime.weight_decay:g} on {GROUPS[regime.decay_groups]}, toward {target}."]
 
 
 def _start_words(regime: Regime) -> list[str]:
-    scale = "as constructed" if regime.init_scale == 1 else f"multiplied by {regime.init_scale:g}"
-    return [f"Initial weights {scale}."]
+    if regime.init_scale == 1:
+        return ["Initial weights as constructed."]
+    return [f"Initial weights multiplied by {regime.init_scale:g}."]
 
 
 def _change_words(regime: Regime) -> list[str]:
@@ -116,13 +121,17 @@ def _change_words(regime: Regime) -> list[str]:
 
 def _component(component: Any) -> str:
     """``adamw (beta1 0.9, beta2 0.999)``."""
-    raw = configio.dump(component) if not isinstance(component, str | Mapping) else component
+    raw = component
+    if not isinstance(raw, str | Mapping):
+        raw = configio.dump(component)
     if not isinstance(raw, Mapping):
         return str(raw)
     parameters = ", ".join(
         f"{key} {_shown(value)}" for key, value in raw.items() if key != "name" and value is not None
     )
-    return f"{raw.get('name')} ({parameters})" if parameters else str(raw.get("name"))
+    if not parameters:
+        return str(raw.get("name"))
+    return f"{raw.get('name')} ({parameters})"
 
 
 def _shown(value: Any) -> str:
@@ -130,14 +139,19 @@ def _shown(value: Any) -> str:
         return " and ".join(map(_shown, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
 
 
 def _budget_words(config: RunConfig, run: Run) -> str:
+    length = plural(config.budget.epochs or 0, "epoch")
+    if config.budget.steps:
+        length = plural(config.budget.steps, "step")
     per_epoch = run.facts.get("steps_per_epoch")
-    length = plural(config.budget.steps, "step") if config.budget.steps else plural(config.budget.epochs or 0, "epoch")
-    steps = f" ({plural(per_epoch, 'step')} in an epoch)" if per_epoch else ""
-    return f"Trained for {length}{steps}."
+    if per_epoch:
+        length += f" ({plural(per_epoch, 'step')} in an epoch)"
+    return f"Trained for {length}."
 
 
 def _cadence_words(config: RunConfig) -> str:
@@ -146,17 +160,22 @@ def _cadence_words(config: RunConfig) -> str:
 
 
 def _when(cadence: Cadence) -> str:
-    words = [f"every {plural(cadence.every, cadence.unit[:-1])}"] if cadence.every else []
-    words += [f"{plural(cadence.per_decade, 'time')} in each decade of {cadence.unit}"] if cadence.per_decade else []
-    words += [f"at {cadence.unit} {listed([f'{at:,}' for at in cadence.at])}"] if cadence.at else []
+    words = []
+    if cadence.every:
+        words.append(f"every {plural(cadence.every, cadence.unit[:-1])}")
+    if cadence.per_decade:
+        words.append(f"{plural(cadence.per_decade, 'time')} in each decade of {cadence.unit}")
+    if cadence.at:
+        words.append(f"at {cadence.unit} {listed([f'{at:,}' for at in cadence.at])}")
     return listed(words) or "at the end only"
 
 
 def _model_words(run: Run) -> str:
     model = _component(run.config.get("model") or {"name": "not recorded"})
     count = run.facts.get("parameters")
-    size = f", {count:,} parameters" if count else ""
-    return f"Network: {model}{size}."
+    if count:
+        return f"Network: {model}, {count:,} parameters."
+    return f"Network: {model}."
 
 
 def _splits(members: Sequence[tuple[Run, str]]) -> list[str]:
@@ -179,14 +198,13 @@ def _digests(members: Sequence[tuple[Run, str]], split: str) -> str:
     by_digest: dict[str, list[str]] = {}
     for run, _ in members:
         digest = ((run.facts.get("data") or {}).get("digests") or {}).get(split)
-        by_digest.setdefault(str(digest) if digest else "", []).append(str(run.seed))
-    known = [f"{seed_words(seeds)}: {digest}" if digest else f"{seed_words(seeds)}: not recorded"
-             for digest, seeds in by_digest.items()]  # fmt: skip
-    return "; ".join(known)
+        by_digest.setdefault(str(digest or "not recorded"), []).append(str(run.seed))
+    return "; ".join(f"{seed_words(seeds)}: {digest}" for digest, seeds in by_digest.items())
 
 
 def seed_words(seeds: Sequence[str]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+    noun = "seeds" if len(seeds) > 1 else "seed"
+    return f"{noun} {', '.join(seeds)}"
 
 
 def _distinct(values: Iterable[str]) -> str:
@@ -197,9 +215,9 @@ def _versions(members: Sequence[tuple[Run, str]]) -> list[str]:
     records = [run.record.get("provenance") or {} for run, _ in members]
     packages: dict[str, dict[str, None]] = {}
     for one in records:
-        python = {"python": one["python"]} if one.get("python") else {}
-        for name, version in {**python, **(one.get("packages") or {})}.items():
-            packages.setdefault(name, {})[str(version)] = None
+        for name, version in {"python": one.get("python"), **(one.get("packages") or {})}.items():
+            if version:
+                packages.setdefault(name, {})[str(version)] = None
     versions = ", ".join(f"{name} {' and '.join(known)}" for name, known in packages.items()) or "not recorded"
     devices = _distinct(str(one["device"]) for one in records if one.get("device"))
     threads = _distinct(str(one["threads"]) for one in records if one.get("threads"))
@@ -248,7 +266,9 @@ def _local(run: Run) -> set[str]:
 
 
 def _cell(value: Any) -> str:
-    return "none" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+    if value is None:
+        return "none"
+    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def _left_out(left_out: Mapping[str, Sequence[str]]) -> list[str]:

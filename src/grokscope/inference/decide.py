@@ -52,7 +52,9 @@ class ShiftTest:
 
     @property
     def method(self) -> str:
-        return f"exact, all {self.shifts.total:,} {self.what}" if self.shifts.exact else f"19,999 random {self.what}"
+        if self.shifts.exact:
+            return f"exact, all {self.shifts.total:,} {self.what}"
+        return f"19,999 random {self.what}"
 
     @property
     def estimate(self) -> tuple[float | None, Sign]:
@@ -83,31 +85,37 @@ class Question:
     @property
     def side(self) -> float:
         """The level of each one-sided test behind it: intervals are of 1 - 2 side."""
-        return self.alpha / 2 if self.sidedness == "two-sided" else self.alpha
+        if self.sidedness == "two-sided":
+            return self.alpha / 2
+        return self.alpha
 
     def bounds(self, null: float) -> tuple[float, float]:
         """The margin's ends: 1/m and m around a ratio of 1, -m and m around 0."""
         assert self.margin is not None
-        return (1 / self.margin, self.margin) if null == 1.0 else (-self.margin, self.margin)
+        if null == 1.0:
+            return 1 / self.margin, self.margin
+        return -self.margin, self.margin
 
 
 def between_times(arms: TimedArms, question: Question) -> HypothesisTest | None:
     """Of milestones; None where neither median was reached, for then nothing is known of any effect."""
-    kind: Kind = "sign-flip" if arms.paired else "mann-whitney"
-    name = "paired rank test" if arms.paired else "rank test"
-    effect = "ratio of medians" if arms.effect == "ratio" else "difference of medians"
-    return _test(arms, question, kind, name, effect, arms.paired, lambda at: _rank_shift(arms, at))
+    kind: Kind = "mann-whitney"
+    name = "rank test"
+    if arms.paired:
+        kind, name = "sign-flip", "paired rank test"
+    return _test(arms, question, kind, name, f"{arms.effect} of medians", arms.paired, lambda at: _rank_shift(arms, at))
 
 
 def between_values(a: np.ndarray, b: np.ndarray, question: Question, *, paired: bool, effect: str) -> HypothesisTest:
     """Of numbers a (n,) and b (m,): their mean difference; pairs are in the same place in both."""
+    kind: Kind
     if paired:
+        kind = "sign-flip"
         test = ShiftTest(flips(a - b), float((a - b).mean()), (len(a),), "sign patterns")
     else:
+        kind = "permutation"
         test = ShiftTest(swaps(a, b), float(a.mean() - b.mean()), (len(a), len(b)), "arrangements")
-    kind: Kind = "sign-flip" if paired else "permutation"
-    name = "sign-flip test" if paired else "permutation test"
-    done = _test(test, question, kind, name, effect, paired, lambda at: _mean_shift(a, b, paired, at))
+    done = _test(test, question, kind, f"{kind} test", effect, paired, lambda at: _mean_shift(a, b, paired, at))
     assert done is not None
     return done
 
@@ -118,8 +126,9 @@ def between_shares(a: Counts, b: Counts, question: Question, test: str) -> Hypot
         known = TwoShares(a, b)
         done = _test(known, question, "shares", "exact unconditional test", "difference of shares", False, None)
         assert done is not None
-        seeds = seeds_for_shares(a, b, _side(question), question.strict) if question.margin is None else None
-        return replace(done, seeds_to_decide=seeds)
+        if question.margin is not None:
+            return done
+        return replace(done, seeds_to_decide=seeds_for_shares(a, b, _side(question), question.strict))
     alternative = _side(question)
     exact = fisher if test == "fisher" else boschloo
     opposite = _opposite(exact, a, b, alternative)
@@ -165,8 +174,11 @@ def _test(
         return None
     interval, level = known.interval(question.side)
     p, opposite = _ps(known, question)
+    # within a margin there are two one-sided tests, whichever side is the weaker
     alternative: Alternative = "greater" if question.sidedness == "within" else question.sidedness
-    seeds = _seeds(question, kind, known.null, shift_at) if kind is not None and shift_at is not None else None
+    seeds = None
+    if kind is not None and shift_at is not None:
+        seeds = _seeds(question, kind, known.null, shift_at)
     return HypothesisTest(
         test=name,
         method=known.method,
@@ -197,16 +209,19 @@ def _ps(known: Inverted, question: Question) -> tuple[float, float]:
     ps = known.p()
     if question.sidedness == "two-sided":
         return ps["two-sided"], 1.0
-    return (ps["greater"], ps["less"]) if question.sidedness == "greater" else (ps["less"], ps["greater"])
+    if question.sidedness == "greater":
+        return ps["greater"], ps["less"]
+    return ps["less"], ps["greater"]
 
 
 def _smallest(known: Inverted, kind: Kind | None, alternative: Alternative) -> float:
     if kind is None:
         assert isinstance(known, ShiftTest)
-        return min(1.0, (2 if alternative == "two-sided" else 1) / known.shifts.total)
-    if kind == "shares":
-        return smallest_p("boschloo", known.n, alternative)
-    return smallest_p("mann-whitney" if kind == "permutation" else kind, known.n, alternative)
+        sides = 2 if alternative == "two-sided" else 1
+        return min(1.0, sides / known.shifts.total)
+    # of a kind that counts the same arrangements
+    counted = {"shares": "boschloo", "permutation": "mann-whitney"}.get(kind, kind)
+    return smallest_p(counted, known.n, alternative)
 
 
 def _power(question: Question, kind: Kind | None, n: tuple[int, ...], alternative: Alternative) -> Power | None:
@@ -221,7 +236,9 @@ def _seeds(question: Question, kind: Kind, null: float, shift_at: Callable[[floa
     low, high = question.bounds(null)
     above = seeds_for_shift(kind, shift_at(low), "greater", question.strict, BOTH)
     below = seeds_for_shift(kind, shift_at(high), "less", question.strict, BOTH)
-    return None if above is None or below is None else max(above, below)
+    if above is None or below is None:
+        return None
+    return max(above, below)
 
 
 def _rank_shift(arms: TimedArms, at: float) -> float:
@@ -244,12 +261,16 @@ def _mean_shift(a: np.ndarray, b: np.ndarray, paired: bool, at: float) -> float:
     if paired:
         return _standardized(a - b - at)
     difference = float(a.mean() - b.mean()) - at
-    spread = sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(len(a), len(b)) > 1 else 0.0
+    spread = 0.0
+    if min(len(a), len(b)) > 1:
+        spread = sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
     return _in_spreads(difference, spread)
 
 
 def _standardized(differences: np.ndarray) -> float:
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    spread = 0.0
+    if len(differences) > 1:
+        spread = float(differences.std(ddof=1))
     return _in_spreads(float(differences.mean()), spread)
 
 
@@ -257,19 +278,24 @@ def _in_spreads(difference: float, spread: float) -> float:
     """Standard deviations; without a spread any difference is infinitely many."""
     if spread > 0:
         return difference / spread
-    return float(np.sign(difference)) * inf if difference else 0.0
+    if difference == 0:
+        return 0.0
+    return float(np.sign(difference)) * inf
 
 
 def _opposite(test: Callable[..., Result], a: object, b: object, alternative: Alternative) -> float:
     if alternative == "two-sided":
         return 1.0
-    return test(a, b, "less" if alternative == "greater" else "greater").p
+    other = {"greater": "less", "less": "greater"}[alternative]
+    return test(a, b, other).p
 
 
 def _named(result: Result, kind: Kind, question: Question, opposite: float, seeds: int | None) -> HypothesisTest:
     """Of a test with an interval of its own kind, at .95: of shares, and Newcombe's for Cliff's delta. Its own power
     is at .05, whatever the level of this question; where it has none (Boschloo's), there is none here."""
-    known = None if result.power is None else _power(question, kind, result.n, result.alternative)
+    known = None
+    if result.power is not None:
+        known = _power(question, kind, result.n, result.alternative)
     return HypothesisTest(
         test=f"{result.test} test",
         method=result.method,

@@ -58,7 +58,12 @@ class PhaseSpec:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return (self.x, self.y) if self.panels is None else (self.x, self.y, self.panels)
+        return tuple(filter(None, (self.x, self.y, self.panels)))
+
+    @property
+    def value_name(self) -> str:
+        """What the study file's number is called; empty where it names none."""
+        return "" if self.value is None else self.value.called
 
     def place(self, entry: Entry) -> tuple[str, ...]:
         """Labels of a run's column, row and panel."""

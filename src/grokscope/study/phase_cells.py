@@ -43,14 +43,10 @@ def phase_of(name: str, spec: PhaseSpec | None, reason: str, runs: Sequence[Stud
         ValueError: a split or a column that the runs do not have.
     """
     sound = judge.all_sound(runs)
-    split = spec.split if spec is not None else None
-    return Phase(
-        schema=Phase.SCHEMA,
-        study=name,
-        diagram=None if spec is None else diagram_of(spec, sound, judge),
-        reason=reason,
-        pareto=pareto_of(sound, split, judge),
-    )
+    diagram = split = None
+    if spec is not None:
+        diagram, split = diagram_of(spec, sound, judge), spec.split
+    return Phase(schema=Phase.SCHEMA, study=name, diagram=diagram, reason=reason, pareto=pareto_of(sound, split, judge))
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
@@ -64,21 +60,21 @@ def diagram_of(spec: PhaseSpec, runs: Sequence[StudyRun], judge: Judge) -> Phase
     members: dict[tuple[str, ...], list[StudyRun]] = {}
     for s in chosen:
         members.setdefault(spec.place(s.entry), []).append(s)
-    x, y, panels = axes[0], axes[1], axes[2] if len(axes) > 2 else None
-    places = [
-        (x_label, y_label) if panel is None else (x_label, y_label, panel)
-        for panel, y_label, x_label in product((None,) if panels is None else panels.labels, y.labels, x.labels)
-    ]
+    x, y, *panels = axes
+    # rows of a panel from left to right, panel by panel; a place names its labels in the order of the axes
+    places = [labels[::-1] for labels in product(*(axis.labels for axis in reversed(axes)))]
     undone = _undone(spec.value, chosen, judge)
-    values, lacking = ({}, ()) if undone else _further(spec.value, chosen, judge)
+    values, lacking = {}, ()
+    if not undone:
+        values, lacking = _further(spec.value, chosen, judge)
     cells = tuple(_cell(spec, place, members.get(place, []), judge, values) for place in places)
     return PhaseDiagram(
         x=x,
         y=y,
-        panels=panels,
+        panels=next(iter(panels), None),
         split=_splits(chosen, spec.split, judge),
         time=spec.time,
-        value="" if spec.value is None else spec.value.called,
+        value=spec.value_name,
         fewest=spec.fewest,
         automatic=spec.automatic,
         cells=cells,
@@ -97,10 +93,11 @@ def _cell(
     finished = [Judged(s, judge(s, spec.split)) for s in members if s.finished]
     judged = [j for j in finished if j.verdict.verdict is not None]
     waiting = sum(s.waiting for s in members)
+    x, y, *panel = place
     return PhaseCell(
-        x=place[0],
-        y=place[1],
-        panel=place[2] if len(place) > 2 else None,
+        x=x,
+        y=y,
+        panel=next(iter(panel), None),
         planned=len(members),
         judged=len(judged),
         unjudged=len(finished) - len(judged),
@@ -143,9 +140,11 @@ def _further(
             values[s.run.id] = measure.value(judge.recorded(s))
         except ValueError as error:
             errors.append(str(error))
-    if errors and not values:
+    if not errors:
+        return values, ()
+    if not values:
         raise ValueError(errors[0])
-    return values, (f"{plural(len(errors), 'run')} without this number: {errors[0]}",) if errors else ()
+    return values, (f"{plural(len(errors), 'run')} without this number: {errors[0]}",)
 
 
 def _undone(measure: Measure | None, runs: Sequence[StudyRun], judge: Judge) -> tuple[str, ...]:
@@ -153,7 +152,9 @@ def _undone(measure: Measure | None, runs: Sequence[StudyRun], judge: Judge) -> 
     if measure is None:
         return ()
     todo = measure.undone([judge.recorded(s) for s in runs if s.finished])
-    return () if todo is None else (f"{measure.called}: {todo}",)
+    if todo is None:
+        return ()
+    return (f"{measure.called}: {todo}",)
 
 
 def _level(values: Sequence[float]) -> CellLevel | None:
@@ -165,7 +166,7 @@ def _level(values: Sequence[float]) -> CellLevel | None:
 
 def _splits(runs: Sequence[StudyRun], split: str | None, judge: Judge) -> str:
     names = {judge(s, split).split for s in runs if s.finished}
-    return listed(sorted(names)) if names else split or ""
+    return listed(sorted(names)) or split or ""
 
 
 def _notes(spec: PhaseSpec, cells: Sequence[PhaseCell]) -> tuple[str, ...]:
@@ -181,7 +182,8 @@ def _notes(spec: PhaseSpec, cells: Sequence[PhaseCell]) -> tuple[str, ...]:
         wanted = f"planned, or than {spec.fewest}" if spec.fewest else "planned"
         notes.append(f"{plural(lacking, 'cell')} of {len(planned):,} {verb} fewer judged runs than {wanted}")
     if failed:
-        notes.append(f"{plural(failed, 'run')} failed or {'is' if failed == 1 else 'are'} damaged")
+        verb = "is" if failed == 1 else "are"
+        notes.append(f"{plural(failed, 'run')} failed or {verb} damaged")
     if len(budgets) > 1:
         notes.append(
             f"runs were trained for {budgets[0]:,} to {budgets[-1]:,} steps: a milestone that one cell does not reach "
@@ -229,11 +231,14 @@ def _moment(judged: Judged, name: str) -> tuple[float, float, bool]:
     known = judged.verdict.milestones
     start = float(known.T_fit.at) if name == "delay" else 0.0
     moment = known.T_fit if name == "T_fit" else known.T_gen
+    at, before = float(moment.at), -math.inf
     if moment.censored:
-        end = max(float(moment.at), float(judged.run.total)) if judged.run.state == "diverged" else float(moment.at)
-        return -math.inf, end - start, False
-    before = -math.inf if moment.previous is None else float(moment.previous) - start
-    return before, float(moment.at) - start, True
+        if judged.run.state == "diverged":
+            at = max(at, float(judged.run.total))
+        return before, at - start, False
+    if moment.previous is not None:
+        before = float(moment.previous) - start
+    return before, at - start, True
 
 
 # -- the Pareto set ---------------------------------------------------------------------------------------------------
