@@ -120,7 +120,11 @@ def faults(changes, raw=TINY):
         ("task.p", 1, "$.task: p must be at least 2, got 1: modulo 1 every result is 0"),
         ("task.train_fraction", 0, "$.task: train_fraction must lie strictly between 0 and 1, got 0.0"),
         ("start", {"run": "x", "step": 3}, "$.start.digest: missing"),
-        ("schema", configio.SCHEMA + 1, "$.schema: 4 is newer than this grokscope understands (3); upgrade grokscope"),
+        (
+            "schema",
+            configio.SCHEMA + 1,
+            "$.schema: 4 is newer than this version of grokscope supports (3); upgrade grokscope",
+        ),
         ("schema", "1", "$.schema: expected int, got '1'"),
     ],
 )

@@ -84,7 +84,7 @@ def test_an_error_of_ours_is_not_blamed_on_a_plug_in(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"name": "grokfast_ema"}, "filter 'grokfast_ema' is built in; give yours another name"),
+        ({"name": "grokfast_ema"}, "filter 'grokfast_ema' is built in; choose another name"),
         ({"name": None}, "has no name"),
         ({"kind": "shape"}, "a class must extend"),
         ({"build": Filter.build}, "does not define build"),

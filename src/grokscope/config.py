@@ -187,7 +187,8 @@ def _require_order(intervention: Intervention, where: str) -> None:
     end = read_moment(intervention.until, f"{where}.until")
     require(
         not end.not_after(begin),
-        f"{where}: until ({intervention.until}) must come after from ({intervention.from_}), or it never acts",
+        f"{where}: until ({intervention.until}) must be later than from ({intervention.from_}), otherwise it is never "
+        f"active",
     )
 
 

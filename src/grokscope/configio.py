@@ -237,7 +237,7 @@ def structure(raw: Any, cls: type[T], where: str = "$") -> T:
         return _converter.structure(raw, cls)
     except Exception as error:
         faults = list(dict.fromkeys(_faults(error, where)))
-        more = [f"{where}: and {len(faults) - FAULTS:,} more faults"] if len(faults) > FAULTS else []
+        more = [f"{where}: and {len(faults) - FAULTS:,} more errors"] if len(faults) > FAULTS else []
         raise ValueError("\n".join([*faults[:FAULTS], *more])) from None
 
 
@@ -349,8 +349,8 @@ def _parse(path: Path) -> Any:
         data = file.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
         raise ValueError(
-            f"more than {MAX_CONFIG_BYTES:,} bytes, which no study or run needs; set GROKSCOPE_MAX_CONFIG_BYTES to "
-            "read it all the same"
+            f"more than {MAX_CONFIG_BYTES:,} bytes, more than any study or run needs; set GROKSCOPE_MAX_CONFIG_BYTES "
+            f"to read it anyway"
         )
     text = data.decode("utf-8-sig")  # some editors put a byte-order mark in front
     if path.suffix == ".json":
@@ -376,7 +376,7 @@ def load_run(raw: Mapping[str, Any]) -> RunConfig:
         raise ValueError(f"$.schema: expected int, got {brief(schema)}")
     if schema > SCHEMA:
         raise ValueError(
-            f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
+            f"$.schema: {brief(schema)} is newer than this version of grokscope supports ({SCHEMA}); upgrade grokscope"
         )
     if schema <= flat_regime.SCHEMA:
         raw = flat_regime.nested(raw)

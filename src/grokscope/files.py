@@ -107,8 +107,8 @@ def explain_denied(error: BaseException, path: Path) -> None:
         raise NotWritable(f"{path}: this file system is read-only, so nothing can be trained here") from None
     if isinstance(error, PermissionError):
         raise NotWritable(
-            f"{path}: this user may not write here ({_owner(_present(path))}); people who share runs need a group in "
-            "common, write permission for it (chmod -R g+w) and umask 002"
+            f"{path}: this user may not write here ({_owner(_present(path))}); to share runs, users need a common "
+            f"group, write permission for it (chmod -R g+w) and umask 002"
         ) from None
 
 

@@ -39,10 +39,10 @@ def check_safetensors(path: Path | str) -> None:
     try:
         entries = json.loads(header, parse_int=whole_number)
     except (ValueError, RecursionError):
-        raise ValueError(f"{path}: no safetensors file, or damaged (its header is no JSON)") from None
+        raise ValueError(f"{path}: not a safetensors file, or damaged (its header is not JSON)") from None
     check_depth(entries, str(path))
     if not isinstance(entries, dict):
-        raise ValueError(f"{path}: no safetensors file, or damaged (its header is no table)")
+        raise ValueError(f"{path}: not a safetensors file, or damaged (its header is not a table)")
     check_tensor_count(path, len(entries))
 
 
@@ -50,7 +50,7 @@ def _check_header_length(path: Path | str, length: int) -> None:
     if length > MAX_HEADER_BYTES:
         raise ValueError(
             f"{path}: its header claims {length:,} bytes, more than any network's list of tensors "
-            f"({MAX_HEADER_BYTES:,}); set GROKSCOPE_MAX_HEADER_BYTES to read it all the same"
+            f"({MAX_HEADER_BYTES:,}); set GROKSCOPE_MAX_HEADER_BYTES to read it anyway"
         )
 
 
@@ -58,8 +58,8 @@ def check_tensor_count(path: Path | str, count: int) -> None:
     """Raises ValueError for more tensors than any network has."""
     if count > MAX_TENSORS:
         raise ValueError(
-            f"{path}: holds {count:,} tensors, more than any network ({MAX_TENSORS:,}); set GROKSCOPE_MAX_TENSORS to "
-            "read it all the same"
+            f"{path}: contains {count:,} tensors, more than any network ({MAX_TENSORS:,}); set GROKSCOPE_MAX_TENSORS "
+            f"to read it anyway"
         )
 
 
@@ -86,6 +86,7 @@ def check_content(path: Path | str, size: int, what: str) -> None:
     held = os.stat(path).st_size
     if size > RATIO * held + SLACK:
         raise ValueError(
-            f"{path}: refused: {what} {size / 1e6:,.0f} MB, from a file of {held / 1e6:,.3f} MB; weights are stored as "
-            "they are, so this is none, or made to fill a memory. Save its state_dict anew, each tensor contiguous"
+            f"{path}: refused: {what} {size / 1000000.0:,.0f} MB, from a file of {held / 1000000.0:,.3f} MB; weights "
+            f"are not compressed, so this is either not a weight file or a decompression bomb. Save its state_dict "
+            f"again with contiguous tensors"
         )

@@ -91,7 +91,7 @@ def check_depth(data: Any, where: str) -> None:
 
 def too_deep() -> str:
     """What is wrong with data that nests too deep."""
-    return f"tables and lists nest more than {MAX_DEPTH} deep, which no study, run or archive needs"
+    return f"tables and lists nest more than {MAX_DEPTH} deep, more than any study, run or archive needs"
 
 
 def _inside(data: Any) -> list[Any]:

@@ -99,7 +99,7 @@ class Recorder:
         for key, given in (("n", n), ("trivial", trivial)):
             for split in given or {}:
                 require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
-            require(not (given and splits), f"{key}: follows from splits, which are given; leave it out")
+            require(not (given and splits), f"{key}: is determined by splits; omit it")
         require(model is not None or (optimizer is None and splits is None), "optimizer and splits need the model")
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
         for key, count in (("diagnose_every", diagnose_every), ("steps_per_epoch", steps_per_epoch)):
@@ -153,7 +153,7 @@ class Recorder:
             int(step), due if diagnose is None else diagnose, self._rate(), self._settings.adaptive
         )
         twice = sorted(row.keys() & values.keys())
-        require(not twice, f"{', '.join(twice)}: measured already; give yours another name")
+        require(not twice, f"{', '.join(twice)}: already measured; choose another name")
         self.log(step, **row, **values)
         self._evaluations += 1
         return row | values
@@ -317,14 +317,16 @@ def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
     before = read_record(run.path)
     config = before["config"]
     if config.get("task", {}).get("name") != OWN or "own" not in config:
-        raise ValueError(f"{run.path} holds a run that was not recorded by a loop of your own: give another folder")
+        raise ValueError(f"{run.path} contains a run that was not recorded by a Recorder: choose another folder")
     old, new = _arguments(before), _arguments(record)
     differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
     digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
     if all(digests) and digests[0] != digests[1]:
         differ.append("other data")
     if differ:
-        raise ValueError(f"{run.path} holds the recording of another run ({', '.join(differ)}): give another folder")
+        raise ValueError(
+            f"{run.path} contains the recording of another run ({', '.join(differ)}): choose another folder"
+        )
 
 
 def _splits_before(run: Run) -> dict[str, Any]:

@@ -60,6 +60,6 @@ ABOUT: dict[str, tuple[str, str]] = {
     "grokking-favorable": ("fifty times its decay, a fourfold start and Grokfast-EMA, all at once", _SHORTCUTS),
     "modular": ("full batch, decay 1: groks modular addition in some 500 steps", "arXiv:2201.02177"),
     "modular-transformer": ("full batch, lr 1e-3, decay 1: a one-layer transformer groks", "arXiv:2301.05217"),
-    "large-init": ("MSE from an eightfold start: images, whose readout recovers late", "arXiv:2210.01117"),
+    "large-init": ("MSE with an eightfold init scale: images, whose readout recovers late", "arXiv:2210.01117"),
 }
 """What each recipe is, and its source."""

@@ -59,7 +59,7 @@ class Unknown(ValueError):
 
     def __init__(self, kind: Kind, name: object, known: list[str]):
         guess = nearest(str(name), known)
-        remedy = f"; if a module of yours registers it, name the module under plugins in the file, or in {ENVIRONMENT}"
+        remedy = f"; if your own module registers it, list the module under plugins in the file, or in {ENVIRONMENT}"
         super().__init__(f"unknown {kind} {name!r}{guess}{'' if 'did you mean' in guess else remedy}")
         self.key = "name" if kind in ("task", "model") else ""
 
@@ -109,8 +109,8 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
             "(regression)", "arXiv:2601.19791"),
         ("mheight", "tasks.mheight:MHeight", "log2 m-height of a linear code from its matrix "
             "(regression)", "arXiv:2602.20366"),
-        ("hospitals", "tasks.hospitals:Hospitals", "drawn tissue whose label follows the hospital's stain in "
-            "training", "arXiv:2012.07421"),
+        ("hospitals", "tasks.hospitals:Hospitals", "synthetic tissue whose label is correlated with the hospital's "
+            "stain in training", "arXiv:2012.07421"),
         ("camelyon17", "tasks.camelyon17:Camelyon17", "tumor in real tissue of five hospitals, from a WILDS "
             "folder", "arXiv:2012.07421"),
         ("table", "tasks.table:Table", "your own images, listed with label, environment and split", "arXiv:2012.07421"),
@@ -202,7 +202,7 @@ def _register_class(cls: Any) -> None:
         return
     key = (kind, entry.name)
     if entry.name in built_in(kind):
-        raise ValueError(f"{target}: {kind} {entry.name!r} is built in; give yours another name")
+        raise ValueError(f"{target}: {kind} {entry.name!r} is built in; choose another name")
     if key in _IN_PROCESS and _IN_PROCESS[key].target != target:
         raise ValueError(f"{target}: {kind} {entry.name!r} is registered by {_IN_PROCESS[key].target} already")
     _IN_PROCESS[key] = _LOADED[key] = entry
@@ -224,7 +224,7 @@ def _require_usable(cls: type, target: str) -> None:
     frozen = is_dataclass(cls) and cls.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
     if not frozen or "__dataclass_fields__" not in vars(cls):
         raise ValueError(
-            f"{target}: is no frozen dataclass; put @dataclass(frozen=True, kw_only=True) below the register"
+            f"{target}: is not a frozen dataclass; put @dataclass(frozen=True, kw_only=True) below @register"
         )
     if inspect.isabstract(cls):
         missing = sorted(getattr(cls, "__abstractmethods__", ()))

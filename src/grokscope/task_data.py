@@ -60,7 +60,7 @@ class TaskData:
         require(splits.TRAIN in self.splits, f"a task must have the split {splits.TRAIN!r}")
         for name, split in self.splits.items():
             require(name in splits.NAMES, f"unknown split {name!r}{nearest(name, list(splits.NAMES))}")
-            require(len(split) > 0, f"split {name!r} is empty; leave it out")
+            require(len(split) > 0, f"split {name!r} is empty; omit it")
             self._check_targets(name, split.y)
 
     def _check_targets(self, name: str, y: np.ndarray) -> None:

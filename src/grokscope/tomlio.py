@@ -51,7 +51,7 @@ def _value(value: Any, key: str) -> str:
         try:
             return json.dumps(value, allow_nan=False)
         except ValueError:
-            raise ValueError(f"{key}: {value} is no number that can be written") from None
+            raise ValueError(f"{key}: {value} is not a number that can be written") from None
     raise ValueError(f"{key}: a {type(value).__name__} cannot be written as TOML")
 
 

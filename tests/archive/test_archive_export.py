@@ -174,7 +174,7 @@ def test_an_export_can_be_renewed_but_overwrites_nothing_else(run, published, tm
         export_archive([run], out, formats=())
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("")
-    with pytest.raises(ValueError, match=r"holds other files \(thesis\.tex\)"):
+    with pytest.raises(ValueError, match=r"contains other files \(thesis\.tex\)"):
         export_archive([run], tmp_path / "other", formats=())
 
 

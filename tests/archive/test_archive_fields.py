@@ -60,13 +60,13 @@ def test_a_mapping_comes_before_everything():
     assert table.rows[0]["ood_val_acc"] == 0.6
     assert table.rows[0]["ood_test_acc"] == 0.8
     assert table.rows[0]["ood_acc"] == 0.7  # its place is taken: kept under its own name, and said
-    assert any("ood_acc could be ood_test_acc, too" in note for note in table.notes)
+    assert any("ood_acc could also be ood_test_acc, which" in note for note in table.notes)
     assert not table.problems
 
 
 def test_a_mapping_that_fits_nothing_is_an_error():
     rows = [[{"epoch": 1, "acc_c2": 0.5}]]
-    with pytest.raises(ValueError, match="'ood_tset_acc' is no column of grokscope's; did you mean 'ood_test_acc'"):
+    with pytest.raises(ValueError, match="'ood_tset_acc' is not a grokscope column; did you mean 'ood_test_acc'"):
         fields.check_mapping({"ood_tset_acc": "acc_c2"}, rows)
     with pytest.raises(ValueError, match="no history has a field 'acc_c3'; did you mean 'acc_c2'"):
         fields.check_mapping({"ood_test_acc": "acc_c3"}, rows)
@@ -76,7 +76,7 @@ def test_unknown_numbers_stay_and_text_is_named():
     table = translate([{"epoch": 1, "mean_conf": 0.5, "phase": "fit", "done": True}], {})
     assert table.rows == [{"epoch": 1.0, "mean_conf": 0.5}]
     assert any("kept under their own names: mean_conf" in n for n in table.notes)
-    assert any("left out" in n and "phase" in n and "done" in n for n in table.notes)
+    assert any("excluded" in n and "phase" in n and "done" in n for n in table.notes)
 
 
 def test_a_foreign_step_does_not_pose_as_ours():
@@ -118,7 +118,7 @@ def test_rows_out_of_order_are_named_and_left_out():
     table = fields.Table([{"epoch": 1.0}, {"epoch": 50.0}, {"epoch": 50.0}, {}, {"epoch": 100.0}])
     fields.in_order(table)
     assert [row["epoch"] for row in table.rows] == [1, 50, 100]
-    assert table.problems == ["row 3 has epoch 50 after 50: left out", "row 4 has no epoch: left out"]
+    assert table.problems == ["row 3 has epoch 50 after 50: excluded", "row 4 has no epoch: excluded"]
 
 
 def test_counts_are_believed_only_where_every_accuracy_is_one():
@@ -160,12 +160,12 @@ def test_a_wrong_scale_is_refused_with_what_it_would_have_made():
         return fields.Table([{"epoch": float(i), "ood_test_acc": v} for i, v in enumerate(values)])
 
     with pytest.raises(
-        ValueError, match=r"scale=0.01 was given, but no accuracy .* above 0.9: they are shares already"
+        ValueError, match=r"scale=0.01 was given, but no accuracy .* above 0.9: they are already shares"
     ):
         fields.scale_accuracies(rows(0.5, 0.9), 0.01)
     with pytest.raises(ValueError, match=r"holds 6.876 \(68.76 times the scale 0.1\), .* in percent, pass scale=0.01"):
         fields.scale_accuracies(rows(68.76), 0.1)
-    with pytest.raises(ValueError, match=r"holds 1.8 \(0.9 times the scale 2\), which is no accuracy in 0..1$"):
+    with pytest.raises(ValueError, match=r"holds 1.8 \(0.9 times the scale 2\), which is not an accuracy in 0..1$"):
         fields.scale_accuracies(rows(0.5, 0.9), 2.0)
     early = rows(0.8, 68.76)  # a percent history may begin below one percent
     fields.scale_accuracies(early, 0.01)

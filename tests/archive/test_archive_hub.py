@@ -95,7 +95,7 @@ def test_only_archives_are_pushed(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
         push(tmp_path / "none", "me/x")
     (tmp_path / "README.md").write_text("# my thesis")
-    with pytest.raises(ValueError, match="no exported archive"):
+    with pytest.raises(ValueError, match="is not an exported archive"):
         push(tmp_path, "me/x")
     assert Paper.calls == []
 
@@ -143,7 +143,7 @@ def offline() -> BaseException:
         (lambda: refusal("RevisionNotFoundError", 404), ValueError, "me/x has no revision 'v9'"),
         (lambda: refusal("GatedRepoError", 403), ValueError, "gated"),
         (lambda: hub.errors.LocalTokenNotFoundError("no"), ValueError, "not logged in"),
-        (lambda: hub.errors.HFValidationError("bad"), ValueError, "no name of a repository"),
+        (lambda: hub.errors.HFValidationError("bad"), ValueError, "is not a repository name"),
         (lambda: hub.errors.OfflineModeIsEnabled("off"), OSError, "cannot be reached"),
         (lambda: hub.errors.LocalEntryNotFoundError("off"), OSError, "cannot be reached"),
         (offline, OSError, "cannot be reached .ConnectError."),

@@ -309,7 +309,7 @@ def test_a_missing_file_is_named(archive, tmp_path, name):
 def test_a_checkpoint_cut_short_is_named_and_the_rest_comes(archive, tmp_path):
     path = archive / "runs" / RUN / "checkpoints" / "ep00400.pt"
     path.write_bytes(path.read_bytes()[:500])
-    one_problem(archive, tmp_path, "checkpoints/ep00400.pt: cut short", "left out")
+    one_problem(archive, tmp_path, "checkpoints/ep00400.pt: cut short", "excluded")
     assert len(find_runs(tmp_path)[0].checkpoints()) == 14
 
 
@@ -364,7 +364,7 @@ def test_a_history_in_percent_is_a_problem_with_its_remedy(archive, tmp_path):
     shutil.rmtree(archive / "runs" / STANDARD)
     rows = [{k: 100 * v if k.endswith("_acc") else v for k, v in row.items()} for row in history()]
     (archive / "runs" / RUN / "results" / "history.json").write_text(json.dumps(rows))
-    one_problem(archive, tmp_path / "a", "no accuracy in 0..1", "scale=0.01")
+    one_problem(archive, tmp_path / "a", "not an accuracy in 0..1", "scale=0.01")
     found = import_archive(archive, tmp_path / "b", scale=0.01)
     assert found.problems == ()
     assert from_run(found[0]).held_out["ood_test"].max() < 0.74
@@ -380,7 +380,7 @@ def test_a_scale_that_is_none_is_refused_before_anything_is_read(archive, tmp_pa
 def test_a_history_in_shares_is_not_scaled_to_nothing(archive, tmp_path):
     shutil.rmtree(archive / "runs" / STANDARD)
     found = import_archive(archive, tmp_path / "a", scale=0.01)
-    assert any("they are shares already; leave scale out" in problem for problem in found.problems)
+    assert any("they are already shares; omit scale" in problem for problem in found.problems)
     assert found[0].rows() == []
 
 
@@ -463,7 +463,7 @@ def test_a_run_in_the_way_is_not_overwritten(archive, tmp_path):
     (run.path / "config.json").write_text(json.dumps({**record, "lineage": None}))
     before = content(run.path)
     done = import_archive(archive, tmp_path)
-    assert [problem for problem in done.problems if f"{run.path} is in the way and is no import" in problem]
+    assert [problem for problem in done.problems if f"{run.path} already exists and is not an import" in problem]
     assert len(done.runs) == 1
     assert done.runs[0].id != run.id
     assert content(run.path) == before

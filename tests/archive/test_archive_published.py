@@ -41,7 +41,7 @@ def test_what_came_along_is_shown_under_its_own_names(archive, tmp_path):
     found = import_archive(archive, tmp_path / "runs")
     html = build_report(found.runs, tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     words = " ".join(re.sub(r"<[^>]+>", " ", html[html.index("As published") :]).split())
-    assert "Nothing here was computed again" in words
+    assert "They were not recompu" in words
     assert "m6.json K hospital 0 0 4 0.1" in words
     assert "In another format" not in html
 

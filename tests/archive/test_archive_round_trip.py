@@ -58,7 +58,7 @@ def same_run(one: Run, two: Run) -> None:
 @pytest.mark.parametrize("weights", ["pt", "safetensors"])
 def test_a_run_comes_back_as_it_went(trained, tmp_path, weights):
     done = export_archive([trained], tmp_path / "out", weights=weights, formats=())
-    assert [p[:26] for p in done.problems] == ["README.md names no license"]
+    assert [p[:26] for p in done.problems] == ["README.md has no license: "]
     found = import_archive(done.path, tmp_path / "runs")
     assert found.problems == ()
     same_run(trained, found[0])
@@ -206,7 +206,7 @@ def test_dissections_travel_but_a_newer_one_stays(trained, tmp_path):
     export_archive([trained], tmp_path / "out", formats=())
     found = import_archive(done.path, tmp_path / "runs")
     assert len(found.problems) == 1
-    assert "m1.json: the run has another one by now" in found.problems[0]
+    assert "m1.json: the run already has a newer one" in found.problems[0]
     assert read_json(copy) == {"mine": 1}
 
 
@@ -242,5 +242,5 @@ def test_a_train_run_is_not_mistaken_for_its_import(trained, tmp_path):
 @pytest.mark.parametrize("option", [{"scale": 0.01}, {"mapping": {"ood_test_acc": "x"}}, {"n": {"ood_test": 5}}])
 def test_options_that_an_own_archive_has_no_use_for_are_refused_and_not_ignored(trained, tmp_path, option):
     export_archive([trained], tmp_path / "out", formats=())
-    with pytest.raises(ValueError, match="every run of this archive was written by grokscope and says that itself"):
+    with pytest.raises(ValueError, match="every run of this archive was written by grokscope and records this itself"):
         import_archive(tmp_path / "out", tmp_path / "runs", **option)

@@ -174,7 +174,7 @@ def test_a_run_is_not_dissected_on_other_data(run, tmp_path):
     record = json.loads((folder / "config.json").read_text())
     record["facts"]["data"]["digests"]["id_val"] = "0"
     (folder / "config.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="its data is not what it was trained on"):
+    with pytest.raises(ValueError, match="its data differ from those that it was trained on"):
         material(open_run(folder))
     record["facts"]["data"] = {"version": 0}
     (folder / "config.json").write_text(json.dumps(record))

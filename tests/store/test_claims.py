@@ -58,7 +58,7 @@ def test_a_silent_claim_of_another_machine_is_taken_over_and_its_holder_loses(tm
     old.require()
     with lock.claimed(tmp_path) as claim:
         assert (claim.number, claim.deaths) == (2, 1)
-        with pytest.raises(ClaimLost, match="took this run over"):
+        with pytest.raises(ClaimLost, match="took over this run"):
             old.require()
     claims.release(old)  # nothing to release, and no file made
     newest = claims.newest(tmp_path)
@@ -232,7 +232,7 @@ def test_a_process_that_was_stopped_and_wakes_writes_nothing(tmp_path):
     finally:
         child.kill()
     assert child.returncode == 1
-    assert "took this run over" in said
+    assert "took over this run" in said
     rows = read_rows(metrics)
     assert [row["by"] for row in rows] == ["first"] * (kept + 1) + ["second"]
     assert json.loads((tmp_path / "status.json").read_text()) == {"by": "second"}

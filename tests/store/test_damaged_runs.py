@@ -58,7 +58,7 @@ def test_a_report_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path):
     first, second, third = find_runs(root)
     (first.path / "config.json").write_text("{")
     (second.path / "results" / "metrics.jsonl").write_text("not json\n")
-    with pytest.warns(UserWarning, match=f"{first.id}/config.*left out"):
+    with pytest.warns(UserWarning, match=f"{first.id}/config.*excluded"):
         page = report([root], out=tmp_path / "page.html").path.read_text()
     assert third.id in page
     assert "not a row of metrics" in page

@@ -66,8 +66,8 @@ def test_they_are_shown_by_show_and_report(folder, capsys):
     command = f"grokscope dissect {folder} --checkpoints final"
     assert cli(["show", str(folder)]) == 0
     shown = capsys.readouterr().out.replace("\n", " ")
-    assert "outdated dissection, by older rules" in shown
+    assert "outdated dissection (older rules)" in shown
     assert cli(["show", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["outdated_dissections"]["final"].startswith(command)
     page = build_report([open_run(folder)], folder.parent / "report.html", formats=()).read_text()
-    assert f"To redo: {command}" in page
+    assert f"To update: {command}" in page

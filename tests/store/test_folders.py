@@ -54,7 +54,7 @@ def test_of_two_renamed_copies_the_furthest_is_used_with_a_warning(run):
     short = copy(run, "short")
     write_json(short / "status.json", read_json(short / "status.json") | {"step": 10})
     run.path.rename(run.path.with_name("z-long"))
-    with pytest.warns(UserWarning, match="z-long holds the same run as short, and is furthest"):
+    with pytest.warns(UserWarning, match="z-long contains the same run as short, and has the most progress"):
         assert find_run(run.path.parent, quick()).path.name == "z-long"
 
 
@@ -62,7 +62,7 @@ def test_a_folder_with_another_runs_name_is_never_continued(tmp_path):
     with pytest.raises(Interrupted) as caught:
         train(quick(), tmp_path, interrupt_at=8)
     caught.value.run.path.rename(tmp_path / quick(regime__lr=0.5).run_id())
-    with pytest.raises(ValueError, match="holds another run than its name says"):
+    with pytest.raises(ValueError, match="its run does not match its name"):
         train(quick(regime__lr=0.5), tmp_path)
 
 

@@ -252,7 +252,7 @@ def test_values_with_an_agreed_meaning_need_no_words(root, value, number):
 def test_a_column_that_sql_cannot_name_is_left_out_with_a_warning(root, name):
     path = root / "run1" / "results" / "metrics.jsonl"
     path.write_text(path.read_text().replace('"train_loss": 2.1', f'"{name}": 7, "train_loss": 2.1'))
-    with pytest.warns(UserWarning, match="run1.*cannot be the name of a column"):
+    with pytest.warns(UserWarning, match="run1.*cannot be a column name"):
         assert sql(COUNT, root) == [{"n": 3, "c": 12}]
 
 
@@ -261,7 +261,7 @@ def test_columns_that_differ_by_case_are_one_column_or_named(root):
     path.write_text(path.read_text().replace("train_loss", "Train_Loss"))
     assert sql("select count(train_loss) n from metrics", root) == [{"n": 12}]
     path.write_text(path.read_text().replace('"Train_Loss"', '"train_loss": 5, "Train_Loss"'))
-    with pytest.warns(UserWarning, match="run1.*differs from another column by case only"):
+    with pytest.warns(UserWarning, match="run1.*differs from another column only by case"):
         assert sql("select distinct train_loss v from metrics where run = 'run1'", root) == [{"v": 5.0}]
 
 

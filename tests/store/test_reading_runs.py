@@ -68,7 +68,7 @@ def test_a_folder_that_is_no_run_says_what_it_is(tmp_path):
     with pytest.raises(ValueError, match=r"is not a run \(it has no config\.json\)$"):
         open_run(tmp_path)
     folder(tmp_path, "one")
-    with pytest.raises(ValueError, match=r"it has no config\.json\); it holds 1 runs, for example .*one"):
+    with pytest.raises(ValueError, match=r"it has no config\.json\); it contains 1 runs, for example .*one"):
         open_run(tmp_path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="is not a run"):

@@ -74,10 +74,10 @@ def test_reports_and_checks_refuse_to_pool_other_data(tmp_path):
     one, two = (s.run for s in study.status(tmp_path))
     study.check(tmp_path)
     edit(two, redrawn)
-    words = f"{one.id} and {two.id} have one task and seed, but other data in split id_val"
+    words = f"{one.id} and {two.id} have the same task and seed, but different data in split id_val"
     with pytest.raises(ValueError, match=words):
         study.check(tmp_path)
-    with pytest.raises(ValueError, match="cannot be pooled; leave one out"):
+    with pytest.raises(ValueError, match="cannot be pooled; exclude one"):
         build_report([open_run(one.path), open_run(two.path)], tmp_path / "report.html", formats=())
 
 
@@ -91,7 +91,7 @@ def test_runs_without_digests_are_pooled_on_trust_and_named(tmp_path):
     two = edit(two, without)
     assert refuse_mixed((r.id, r.record) for r in (one, two)) == [two.id]
     page = build_report([one, two], tmp_path / "report.html", formats=()).read_text()
-    assert "1 run pooled on trust" in page
+    assert "1 run pooled without verification of their data" in page
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path):
@@ -99,7 +99,11 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
         train(quick(), tmp_path, interrupt_at=30)
     run = edit(caught.value.run, redrawn)
     status = (run.path / "status.json").read_bytes()
-    with pytest.raises(ValueError, match=r"its data is not what it was trained on \(other bytes in id_val\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"its data differ from those that it was trained on \(other bytes in "
+        r"id_val\)",
+    ):
         train(quick(), tmp_path)
     assert (run.path / "status.json").read_bytes() == status, "what is there stays"
 
@@ -124,7 +128,7 @@ def test_study_run_leaves_a_run_alone_that_has_other_data_and_says_so(tmp_path, 
     assert {p: p.read_bytes() for p in before} == before, "what is there stays"
     assert sorted(o.state for o in outcomes) == ["done", "failed"]
     ran = Ran(study, tmp_path, outcomes, 0)
-    assert f"failed: {run.path}: {run.id}: its data is not what it was trained on" in str(ran)
+    assert f"failed: {run.path}: {run.id}: its data differ from those that it was trained on" in str(ran)
     assert ran.exit_code == 1
 
 

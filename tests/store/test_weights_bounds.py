@@ -77,19 +77,19 @@ def test_300_000_empty_tensors_are_refused(tmp_path):
         archive.writestr("w/data.pkl", b"\x80\x02}.")
         for i in range(60_000):
             archive.writestr(f"w/data/{i}", b"")
-    assert "holds 60,001 tensors" in told(tmp_path / "w.pt")
+    assert "contains 60,001 tensors" in told(tmp_path / "w.pt")
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     header = json.dumps({f"w{i}": entry for i in range(300_000)}).encode()
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     assert "its header claims" in told(tmp_path / "w.safetensors")
     header = json.dumps({f"w{i}": entry for i in range(100_000)}).encode()
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    assert "holds 100,000 tensors" in told(tmp_path / "w.safetensors")
+    assert "contains 100,000 tensors" in told(tmp_path / "w.safetensors")
 
 
 def test_60_000_tensors_of_one_pickle_are_refused(tmp_path):
     torch.save(dict.fromkeys(map(str, range(60_000)), torch.zeros(0)), tmp_path / "w.pt")
-    assert "holds 60,000 tensors" in told(tmp_path / "w.pt")
+    assert "contains 60,000 tensors" in told(tmp_path / "w.pt")
 
 
 def _safetensors(entries, data=b""):

@@ -194,7 +194,7 @@ def test_forks_have_the_seeds_and_the_points_of_their_parents():
         ({"of": 3}, "expected the name of an arm"),
         ({"seeds": [7]}, "'whole' has no seed 7 to fork from .in 'same'"),
         ({"from": 90}, "90 steps end before the fork begins, at step 90 .in 'same'"),
-        ({"regime.batch_size": 0, "regime.init_scale": 2.0}, "cannot change while a run goes on"),
+        ({"regime.batch_size": 0, "regime.init_scale": 2.0}, "cannot change during a run"),
         ({"model.hidden": [16]}, r"\$.model: an exact fork has that of its parent.*in 'same'"),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_copy_has_the_layout_of_the_release(copy):
     with Image.open(patch) as image:
         assert (image.mode, image.size) == ("RGBA", (96, 96))
     assert (copy / RELEASE).exists()
-    with pytest.raises(ValueError, match="already holds a release"):
+    with pytest.raises(ValueError, match="already contains a release"):
         write_camelyon17(copy, MADE, SEED)
 
 
@@ -268,7 +268,7 @@ def without(folder, *centers):
 @pytest.mark.parametrize(
     ("centers", "words"),
     [
-        ([2], ["no patch of center 2, so there is no ood_test: nothing is reported of a hospital"]),
+        ([2], ["no patch of center 2, so there is no ood_test: no hospital that is unseen"]),
         ([1], ["no patch of center 1, so there is no ood_val: no checkpoint can be chosen"]),
         ([1, 2], ["no patch of center 2", "no patch of center 1"]),
     ],
@@ -349,11 +349,11 @@ def change(line, cell, value):
         ),
         (
             lambda lines: lines.__setitem__(7, ",".join(lines[7].split(",")[:5])),
-            "line 8: tumor is '', expected a whole number; wrong too are slide, center, split: the line was cut$",
+            "line 8: tumor is '', expected a whole number; also wrong: slide, center, split: the line was cut$",
         ),
         (
             lambda lines: lines.__setitem__(7, lines[7].replace(",0,", ",x,")),
-            "line 8: .* is 'x', expected .*; wrong too are [a-z_, ]*$",
+            "line 8: .* is 'x', expected .*; also wrong: [a-z_, ]*$",
         ),
     ],
 )
@@ -446,7 +446,7 @@ def test_counts_that_differ_from_the_release_are_named(copy, spoiled):
     (spoiled / METADATA).write_text("\n".join(lines[:151]) + "\n")  # at the end of a line: nothing is wrong in itself
     report = check_camelyon17(spoiled, decode=0)
     assert (report.ok, report.complete) == (True, False)
-    assert report.differences[-1] == f"30 patches lie in the folder that {METADATA} does not list: was it cut short?"
+    assert report.differences[-1] == f"30 patches in the folder are not listed in {METADATA}: is it incomplete?"
     assert "differs: center 2: 10 patches, expected 85,054" in report.to_text()
     assert sum(CENTER_COUNTS) == sum(COUNTS.values())
     assert (CENTER_COUNTS[1], CENTER_COUNTS[2]) == (COUNTS["ood_val"], COUNTS["ood_test"])

@@ -98,7 +98,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(host, tmp_path):
 def test_the_next_call_goes_on_too(host, tmp_path):
     host.pieces = [10_000, 0]
     with pytest.raises(
-        ValueError, match=r"10,000 of .* bytes are kept in .*\.part, and the same command goes on there"
+        ValueError, match=r"10,000 of .* bytes are kept in .*\.part, and the same command resumes from there"
     ):
         fetch(host, tmp_path, retries=0)
     host.asked.clear()
@@ -140,7 +140,7 @@ def test_another_archive_is_refused(host, tmp_path):
     ):
         fetch(host, tmp_path, size=len(ARCHIVE) + 1)
     host.content = pack([("else.txt", b"x")])
-    with pytest.raises(ValueError, match=r"holds no RELEASE.*not the camelyon17 archive"):
+    with pytest.raises(ValueError, match=r"contains no RELEASE.*not the camelyon17 archive"):
         fetch(host, tmp_path, size=len(host.content))
     assert not (tmp_path / FOLDER).exists()
 

@@ -97,7 +97,7 @@ def test_fewer_bits_are_scaled_to_eight(tmp_path, bits):
 
 
 def test_several_pages_are_an_error():
-    with pytest.raises(ValueError, match=r"multi\.tif: holds several pages or frames; save the one"):
+    with pytest.raises(ValueError, match=r"multi\.tif: contains several pages or frames; save the intended one"):
         read_rgb(CASES / "multi.tif")
 
 
@@ -107,7 +107,7 @@ def test_several_frames_are_an_error_and_one_is_not(tmp_path, form):
     frames[0].save(tmp_path / f"one.{form}", lossless=True)
     assert read_rgb(tmp_path / f"one.{form}").shape == (3, 12, 16)
     frames[0].save(tmp_path / f"x.{form}", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=rf"x\.{form}: holds several pages or frames"):
+    with pytest.raises(ValueError, match=rf"x\.{form}: contains several pages or frames"):
         read_rgb(tmp_path / f"x.{form}")
 
 

@@ -78,7 +78,7 @@ def test_a_file_gives_the_same_task_and_refuses_another(tmp_path):
     small = SMALL | {"groups": groups}
     drawn, read = MHeight(**small).build(0), MHeight(**small, path=str(tmp_path / "codes.safetensors")).build(0)
     assert np.array_equal(drawn.splits["train"].x, read.splits["train"].x)
-    with pytest.raises(ValueError, match=r"made with seed = 0, the task asks for 5"):
+    with pytest.raises(ValueError, match=r"made with seed = 0, but the task requires 5"):
         MHeight(**small, path=str(tmp_path / "codes.safetensors"), data_seed=5).build(0)
     with pytest.raises(ValueError, match=r"lacks the groups \[\[10, 4, 2\]\]"):
         MHeight(**SMALL, groups=((9, 4, 2), (10, 4, 2)), path=str(tmp_path / "codes.safetensors")).build(0)

@@ -75,7 +75,7 @@ def test_multiplication_has_its_documented_zero_rows():
         ({"operation": "divde"}, "operation 'divde' is unknown; did you mean 'divide'"),
         ({"p": 1}, "p must be at least 2, got 1"),
         ({"operation": "divide", "p": 60}, "p = 60 is not prime.*next prime is 61"),
-        ({"operation": "s5", "p": 59}, "s5 has 120 elements and no modulus; leave p out"),
+        ({"operation": "s5", "p": 59}, "s5 has 120 elements and no modulus; omit p"),
         ({"train_fraction": 0.0}, "train_fraction must lie strictly between 0 and 1, got 0.0"),
         ({"train_fraction": 1}, "train_fraction must lie strictly between 0 and 1, got 1"),
         ({"train_fraction": -0.5}, "train_fraction must lie strictly"),

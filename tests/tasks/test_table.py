@@ -64,7 +64,7 @@ def test_a_written_table_reads_back_example_by_example(tmp_path, form):
 def test_a_written_table_is_never_overwritten(tmp_path, form):
     table = write_table(tmp_path, CONFIG, 3)
     before = [p.read_bytes() for p in (table, tmp_path / "images" / "train_000000.png")]
-    with pytest.raises(ValueError, match=r"already holds table\.csv; choose another folder, or delete it"):
+    with pytest.raises(ValueError, match=r"already contains table\.csv; choose another folder, or delete it"):
         write_table(tmp_path, CONFIG, 4, form)
     assert before == [p.read_bytes() for p in (table, tmp_path / "images" / "train_000000.png")]
 
@@ -122,9 +122,9 @@ def test_a_group_on_both_sides_is_told(sheet):
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        ({"split": "train"}, {}, "column split: every row is 'train', so nothing could be judged; mark some rows"),
-        ({"label": "cat"}, {}, "column label: all 3 training images are 'cat', .*; list images of a second label"),
-        ({}, {"n_train": 1}, "column label: all 1 training images are '(cat|dog)', .*; raise n_train, or list"),
+        ({"split": "train"}, {}, "column split: every row is 'train', so nothing can be evaluated; mark some rows"),
+        ({"label": "cat"}, {}, "column label: all 3 training images are 'cat', .*; add images with a second label"),
+        ({}, {"n_train": 1}, "column label: all 1 training images are '(cat|dog)', .*; raise n_train, or add"),
     ],
 )
 def test_what_could_never_be_judged_is_refused_before_training(sheet, change, settings, words):

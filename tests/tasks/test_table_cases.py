@@ -115,7 +115,7 @@ def test_other_spellings_are_told_in_every_column_of_names(case, old, new):
 def test_a_word_for_a_missing_value_is_no_value(case, word, column):
     cells = {"label": "normal", "environment": "A", "group": "004"} | {column: word}
     change = replace("im/04.png,normal,A,train,004", "im/04.png,{label},{environment},train,{group}".format(**cells))
-    words = rf"row 5, column {column}: '{re.escape(word)}' stands for a missing value; fill it in or drop the row"
+    words = rf"row 5, column {column}: '{re.escape(word)}' denotes a missing value; fill it in or remove the row"
     with pytest.raises(ValueError, match=words):
         case("env_case", change).build(0)
 
@@ -130,7 +130,7 @@ def test_missing_labels_of_the_case_are_refused_and_words_that_hold_them_are_not
 def test_the_same_image_in_two_splits_is_a_leak(case):
     data, notes = build(case("dupbytes"))
     assert notes == [
-        "dupbytes.csv: 1 images are in train and in ood_test, whose score will be too good; drop one row of each: "
+        "dupbytes.csv: 1 images are in train and in ood_test, whose score will be too high; remove one row of each: "
         "1 and 21"
     ]
     np.testing.assert_array_equal(data.splits["train"].x[0], data.splits["ood_test"].x[0])
@@ -186,7 +186,7 @@ def test_a_backslash_in_a_name_stays_where_the_file_has_one(case, folder):
 def test_numbers_that_begin_anew_are_other_patients(case):
     data, notes = build(case("restart"))
     assert len(notes) == 1
-    assert "restart.csv, column group: numbers begin anew in environment D" in notes[0]
+    assert "restart.csv, column group: group numbers restart in environment D" in notes[0]
     assert data.meta["groups_shared_with_train"] == {"id_val": 0, "ood_val": 0, "ood_test": 0}
     names = data.meta["groups"]
     assert [names[str(g)] for g in data.splits["ood_test"].group] == ["D/000", "D/001", "D/002", "D/003"]
@@ -198,7 +198,7 @@ def test_a_patient_on_both_sides_of_one_hospital_is_named(case):
     data, notes = build(case("restart", change))
     assert len(notes) == 2
     assert notes[1] == (
-        "restart.csv: 1 groups are in train and in id_val, whose score will be too good: 004; keep each on one side"
+        "restart.csv: 1 groups are in train and in id_val, whose score will be too high: 004; keep each on one side"
     )
     assert data.meta["groups_shared_with_train"] == {"id_val": 1, "ood_val": 0, "ood_test": 0}
 
@@ -208,7 +208,7 @@ def test_a_patient_of_two_hospitals_stays_one_and_is_named(case):
     data, notes = build(case("restart", change))
     assert data.meta["groups_shared_with_train"]["ood_test"] == 3
     assert (
-        "3 groups are in train and in ood_test, whose score will be too good: 000, 001, 003 (3 of them in other"
+        "3 groups are in train and in ood_test, whose score will be too high: 000, 001, 003 (3 of them in other"
         in (notes[0])
     )
 

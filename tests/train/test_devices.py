@@ -31,7 +31,7 @@ def test_unknown_devices_are_refused_by_name(name):
 
 @without_gpu
 def test_a_missing_gpu_is_told_recorded_and_replaced(tmp_path):
-    with pytest.warns(UserWarning, match="'cuda:1' asked for, but this machine has no GPU .* training on the CPU"):
+    with pytest.warns(UserWarning, match="'cuda:1' requested, but this machine has no GPU .* training on the CPU"):
         run = train(tiny({"hardware.device": "cuda:1"}), tmp_path)
     assert run.status["state"] == "done"
     assert run.record["provenance"]["device"] == "cpu"

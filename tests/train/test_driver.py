@@ -429,7 +429,7 @@ def test_a_resume_state_of_another_version_is_said_plainly(tmp_path):
 
 def test_what_diverged_cannot_be_extended(tmp_path):
     run = train(tiny({"regime.optimizer": "sgd", "regime.lr": 1e30}), tmp_path)
-    with pytest.raises(ValueError, match=r"diverged at step \d+: there is nothing to train on from"):
+    with pytest.raises(ValueError, match=r"diverged at step \d+: it cannot be trained further"):
         extend(run, Budget(steps=1000))
 
 

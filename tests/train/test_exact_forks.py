@@ -189,8 +189,8 @@ def test_a_branch_that_trains_without_its_initial_function_resumes_exactly(paren
         ({"task.p": 11}, r"\$\.task: an exact fork has that of its parent; branch without exact"),
         ({"seed": 3}, r"\$\.seed: an exact fork has that of its parent"),
         ({"evaluate.every": 5}, r"\$\.evaluate: an exact fork"),
-        ({"regime.batch_size": 4}, r"\$\.regime\.batch_size cannot change while a run goes on"),
-        ({"regime.init_scale": 2.0}, r"\$\.regime\.init_scale cannot change while a run goes on"),
+        ({"regime.batch_size": 4}, r"\$\.regime\.batch_size cannot change during a run"),
+        ({"regime.init_scale": 2.0}, r"\$\.regime\.init_scale cannot change during a run"),
         ({"budget.steps": 50}, r"\$\.budget: 50 steps end before the fork begins, at step 60"),
     ],
 )

@@ -74,7 +74,7 @@ def test_trying_to_compile_changes_no_weight_and_no_average(monkeypatch, works):
     if works:
         assert complaint is None
     else:
-        assert complaint == "$.hardware.compile: training without compilation, which failed: no compiler here"
+        assert complaint == "$.hardware.compile: training without compilation, because it failed: no compiler here"
         assert network(PIXELS).shape == (5, 2)
 
 

@@ -108,7 +108,7 @@ assert peak_rule("ood_far") == parse_rule("oracle=ood_far").label == "oracle (ch
 try:
     parse_rule("peak_ood_far")
 except ValueError as error:
-    assert "possible only as 'oracle=ood_far'" in str(error), error
+    assert "possible only under the name 'oracle=ood_far'" in str(error), error
 else:
     raise AssertionError("a reported split must not be chosen on")
 tables = {"task": {"name": "modular", "p": 7}, "model": {"name": "embedding-mlp"}, "budget": {"steps": 20},

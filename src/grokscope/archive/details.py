@@ -30,8 +30,8 @@ def training_details(
     lines = [
         "# Training details",
         "",
-        f"Written by grokscope {version} from each run's own `config.json`: what is not recorded there is not said "
-        "here. Names of settings are those of `grokscope train`.",
+        f"Written by grokscope {version} from each run's own `config.json`: settings that are not recorded there are "
+        f"omitted. Names of settings are those of `grokscope train`.",
         "",
     ]
     for members in parts.values():
@@ -62,7 +62,7 @@ def _part(members: Sequence[tuple[Run, str]]) -> list[str]:
         "",
     ]
     if config is None:
-        lines += ["The config is another program's, so no sentence is made of it; all of it stands below.", ""]
+        lines += ["The config is from another program, so it is listed below without a summary.", ""]
     else:
         lines += [f"{_regime_words(config.regime)} {_budget_words(config, run)}", "", _cadence_words(config), ""]
     lines += [_model_words(run), "", *_splits(members), "", *_versions(members), "", *_runs(members), ""]
@@ -245,7 +245,7 @@ def _settings(run: Run) -> list[str]:
     given = set(run.record.get("passed") or ())
     local = _local(run)
     lines = [
-        "<details><summary>All settings; bold: given, not a default</summary>",
+        "<details><summary>All settings; bold: set explicitly</summary>",
         "",
         "| setting | value |",
         "|---|---|",

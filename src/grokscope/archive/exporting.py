@@ -98,7 +98,7 @@ def export_archive(
     problems += m6_table.write(opened, names, out / "figures" / "m6_summary.csv")
     problems += _figures(opened, out / "figures", tuple(formats))
     if license is None:
-        problems.append("README.md names no license: choose one (license='cc-by-4.0', say) before you publish")
+        problems.append("README.md has no license: choose one (license='cc-by-4.0', say) before you publish")
     left_out = {name: left_at_home(run.path) for run, name in zip(opened, names, strict=True)}
     _write_text(out / DETAILS, training_details(opened, names, left_out, version("grokscope")))
     text = card.render(opened, names, weights=weights, title=title, license=license, citation=citation, out=out)
@@ -129,10 +129,11 @@ def _check(runs: Sequence[Run], names: list[str], out: Path) -> None:
     held = sorted(p.name for p in out.iterdir() if p.name != ".cache")
     readme = out / "README.md"
     ours = readme.is_file() and MARK in readme.read_text(encoding="utf-8", errors="replace")
-    require(not held or ours, f"{out} holds other files ({', '.join(held[:4])}); choose a new folder")
+    require(not held or ours, f"{out} contains other files ({', '.join(held[:4])}); choose a new folder")
     strangers = sorted({p.name for p in (out / "runs").glob("*")} - set(names))
     require(
-        not strangers, f"{out} holds runs that are not in this export ({', '.join(strangers[:3])}); choose a new folder"
+        not strangers,
+        f"{out} contains runs that are not in this export ({', '.join(strangers[:3])}); choose a new folder",
     )
 
 
@@ -180,7 +181,7 @@ def _copy_record(run: Path, folder: Path, name: str) -> Iterator[str]:
     try:
         path = plain_file(run, name)
     except ValueError as error:
-        yield f"{name}: {str(error).removeprefix(f'{run / name}: ')}: left out"
+        yield f"{name}: {str(error).removeprefix(f'{run / name}: ')}: excluded"
         return
     if path.is_file():
         _copy(path, folder / name)

@@ -126,7 +126,7 @@ def check_mapping(mapping: Mapping[str, str], histories: list[list[Row]]) -> Non
     """Raises ValueError for a mapping to a column that is not ours, or from one that no history has."""
     present = sorted(set(chain.from_iterable(chain.from_iterable(histories))))
     for ours, theirs in mapping.items():
-        require(is_ours(ours), f"mapping: {ours!r} is no column of grokscope's{nearest(ours, _TARGETS)}")
+        require(is_ours(ours), f"mapping: {ours!r} is not a grokscope column{nearest(ours, _TARGETS)}")
         require(theirs in present, f"mapping: no history has a field {theirs!r}{nearest(theirs, present)}")
 
 
@@ -154,7 +154,7 @@ def translate(history: list[Row], mapping: Mapping[str, str]) -> Table:
     if kept:
         table.notes.append(f"history.json: kept under their own names: {', '.join(kept)}")
     if text:
-        table.notes.append(f"history.json: left out, no numbers in them: {', '.join(text)}")
+        table.notes.append(f"history.json: excluded, not numeric: {', '.join(text)}")
     _set_gappy_losses_aside(table)
     return table
 
@@ -173,7 +173,7 @@ def _targets(present: list[str], mapping: Mapping[str, str], table: Table) -> tu
                 continue
             if ours in target.values():
                 taken = next(t for t, o in target.items() if o == ours)
-                table.notes.append(f"history.json: {name} could be {ours}, too, which {taken} already gives")
+                table.notes.append(f"history.json: {name} could also be {ours}, which {taken} already provides")
             else:
                 target[name], how[name] = ours, rule
     for name in present:
@@ -182,8 +182,8 @@ def _targets(present: list[str], mapping: Mapping[str, str], table: Table) -> tu
         target[name] = f"archive_{name}" if name == "step" or is_ours(name) else name
         if plain(name) in AMBIGUOUS:
             table.problems.append(
-                f"field {name!r} may be {AMBIGUOUS[plain(name)]}: not guessed, kept as it is; "
-                f"name it with mapping={{'<ours>': {name!r}}}"
+                f"field {name!r} may be {AMBIGUOUS[plain(name)]}: ambiguous, kept unchanged; map it with "
+                f"mapping={{'<ours>': {name!r}}}"
             )
     return target, how
 
@@ -211,9 +211,9 @@ def in_order(table: Table) -> None:
     for number, row in enumerate(table.rows, 1):
         epoch = row.get("epoch", math.nan)
         if not math.isfinite(epoch) or epoch < 0:
-            table.problems.append(f"row {number} has no epoch: left out")
+            table.problems.append(f"row {number} has no epoch: excluded")
         elif kept and epoch <= kept[-1]["epoch"]:
-            table.problems.append(f"row {number} has epoch {epoch:g} after {kept[-1]['epoch']:g}: left out")
+            table.problems.append(f"row {number} has epoch {epoch:g} after {kept[-1]['epoch']:g}: excluded")
         else:
             kept.append(row)
     table.rows = kept
@@ -253,8 +253,8 @@ def scale_accuracies(table: Table, scale: float) -> None:
     highest = max((value for *_, value in before), default=0.0)
     if scale < 1 and 0 < highest <= 1:
         raise ValueError(
-            f"scale={scale:g} was given, but no accuracy of this history is above {highest:g}: they are shares "
-            "already; leave scale out"
+            f"scale={scale:g} was given, but no accuracy of this history is above {highest:g}: they are already "
+            f"shares; omit scale"
         )
     for row, name, value in before:
         row[name] = value * scale
@@ -262,4 +262,4 @@ def scale_accuracies(table: Table, scale: float) -> None:
             percent = scale != 0.01 and 1 < highest <= 100
             remedy = "; if this history is in percent, pass scale=0.01" if percent else ""
             times = "" if scale == 1 else f" ({value:g} times the scale {scale:g})"
-            raise ValueError(f"{name} holds {row[name]:g}{times}, which is no accuracy in 0..1{remedy}")
+            raise ValueError(f"{name} holds {row[name]:g}{times}, which is not an accuracy in 0..1{remedy}")

@@ -40,7 +40,7 @@ def push(
     require(folder.is_dir(), f"{folder}: no such folder")
     require(
         readme.is_file() and MARK in readme.read_text(encoding="utf-8", errors="replace"),
-        f"{folder} is no exported archive (no README.md of one); write one with: grokscope archive export",
+        f"{folder} is not an exported archive (its README.md is missing); create one with: grokscope archive export",
     )
     api = _api(token)
     with _explained(repo_id, revision):
@@ -111,7 +111,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
     try:
         yield
     except errors.HFValidationError as error:
-        raise ValueError(f"{repo_id!r} is no name of a repository: {error}") from None
+        raise ValueError(f"{repo_id!r} is not a repository name: {error}") from None
     except errors.RevisionNotFoundError:
         raise ValueError(f"{repo_id} has no revision {revision!r}") from None
     except errors.GatedRepoError:

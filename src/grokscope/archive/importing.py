@@ -162,7 +162,7 @@ def _require_used(options: _Options, drafts: Sequence[_Draft]) -> None:
     moved = [name for name, is_given in given.items() if is_given]
     require(
         not moved or not drafts or bool(foreign),
-        f"{', '.join(moved)}: every run of this archive was written by grokscope and says that itself; leave it out",
+        f"{', '.join(moved)}: every run of this archive was written by grokscope and records this itself; omit it",
     )
 
 
@@ -229,7 +229,7 @@ def _import(draft: _Draft, archive: str, root: Path, options: _Options) -> tuple
         return None, False
     run = Run(root / _folder_name(parsed, draft))
     if (run.path / CONFIG).exists() and (run.record.get("lineage") or {}).get("kind") != "archive":
-        raise ValueError(f"{run.path} is in the way and is no import; choose another root")
+        raise ValueError(f"{run.path} already exists and is not an import; choose another root")
     files = _digests(draft.source)
     before = _before(run, options)
     # a part of what was imported brings nothing new: an archive that lost files takes none away here
@@ -319,7 +319,7 @@ def _copy_records(run: Run, draft: _Draft) -> None:
         name = path.relative_to(base).as_posix()
         target = run.path / name if draft.by_grokscope else run.path / FOREIGN / path.relative_to(base / "mechinterp")
         if target.exists() and digest(target) not in (earlier.get(name), digest(path)):
-            draft.problem(f"{name}: the run has another one by now, which stays")
+            draft.problem(f"{name}: the run already has a newer one, which is kept")
         else:
             _copy(draft.source, name, target)
 
@@ -339,7 +339,7 @@ def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
             weights, notes = read_weights(path)
             network.check(weights)
         except ValueError as error:
-            draft.problem(f"{where}: {str(error).removeprefix(f'{path}: ')}: left out")
+            draft.problem(f"{where}: {str(error).removeprefix(f'{path}: ')}: excluded")
             continue
         parsed.notes += [f"{where}: {note}" for note in notes]
         if not target.exists() or not _same(load_weights(target), weights):
@@ -347,7 +347,7 @@ def _convert(run: Run, draft: _Draft, parsed: Parsed) -> set[str]:
         done.add(name)
         network.note(name, weights)
     for name in draft.source.strangers():
-        draft.problem(f"checkpoints/{name}: not named like a checkpoint (ep00200.pt, final.pt): left out")
+        draft.problem(f"checkpoints/{name}: not named like a checkpoint (ep00200.pt, final.pt): excluded")
     network.finish()
     return done | {p.stem for p in (run.path / "checkpoints").glob("*.safetensors")}
 

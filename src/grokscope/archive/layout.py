@@ -118,7 +118,7 @@ def find_sources(archive: Path) -> list[Source]:
     held = ", ".join(sorted(p.name for p in archive.iterdir())[:8]) or "nothing"
     require(
         bool(beside),
-        f"{archive}: not an archive: neither a folder runs/ nor folders with a config.json; it holds {held}",
+        f"{archive}: not an archive: neither a folder runs/ nor folders with a config.json; it contains {held}",
     )
     return beside
 

@@ -98,7 +98,9 @@ def import_logs(
     Raises:
         ValueError: for an invalid group pattern, without logs, or if no log could be read.
     """
-    require(re.fullmatch(r"\w[\w.-]*", task) is not None, f"task: {task!r} is no name; use letters, digits, . _ -")
+    require(
+        re.fullmatch(r"\w[\w.-]*", task) is not None, f"task: {task!r} is not a valid name; use letters, digits, . _ -"
+    )
     pattern = None if group is None else Pattern(group)
     sources = find_sources([paths] if isinstance(paths, str | Path) else paths)
     logs = [source for source in sources.sources if source.run is None]
@@ -223,7 +225,7 @@ def _is_there(run: Run, lineage: dict[str, Any]) -> bool:
         before = run.record.get("lineage") or {}
     except ValueError:
         return False
-    require(before.get("kind") == KIND, f"{run.path} is in the way and is no imported log; choose another folder")
+    require(before.get("kind") == KIND, f"{run.path} already exists and is not an imported log; choose another folder")
     same = all(before.get(key) == lineage[key] for key in ("digest", "reading"))
     return same and (run.path / METRICS).is_file() and (run.path / "status.json").is_file()
 

@@ -180,7 +180,7 @@ def _steps_per_epoch(table: fields.Table, guess: int) -> int:
 
 def _assumptions(per_epoch: int, batch: int, n_train: int, sizes: Mapping[str, int]) -> list[str]:
     notes = [
-        "the archive's training patches were drawn by its own code: grokscope's subset for the same seed holds others",
+        "the archive's training patches were drawn by its own code; grokscope's subset for the same seed differs",
         f"the trivial predictor is taken to have {TRIVIAL}: Camelyon17 is balanced in every hospital",
     ]
     if n_train % batch:
@@ -188,9 +188,7 @@ def _assumptions(per_epoch: int, batch: int, n_train: int, sizes: Mapping[str, i
             f"steps are epochs x {per_epoch}: batches of {batch} from {n_train}, the last smaller one included"
         )
     if not set(sizes) - {"train"}:
-        notes.append(
-            "the sizes of the held-out splits are not recorded: noise bands leave their examples out of account"
-        )
+        notes.append("the sizes of the held-out splits are not recorded, so noise bands do not include sampling noise")
     return notes
 
 

@@ -44,7 +44,7 @@ def codeword_height(codeword: np.ndarray, m: int) -> float:
     if not 1 <= m < len(size):
         raise ValueError(f"m = {m} is outside 1..n-1 = 1..{len(size) - 1}")
     if size[0] == 0:
-        raise ValueError("the zero word has no height; pass a nonzero codeword")
+        raise ValueError("the zero codeword has no height; pass a nonzero codeword")
     return float(size[0] / size[m]) if size[m] > 0 else float("inf")
 
 

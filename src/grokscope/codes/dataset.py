@@ -120,7 +120,7 @@ def _check_file(path: str | Path) -> None:
     try:
         check_safetensors(path)
     except ValueError as error:
-        raise ValueError(f"{error}; make the data set anew") from None
+        raise ValueError(f"{error}; generate the data set again") from None
 
 
 def read_dataset(path: str | Path) -> Codes:
@@ -130,10 +130,10 @@ def read_dataset(path: str | Path) -> Codes:
         with safe_open(path, framework="np") as file:
             meta = json.loads((file.metadata() or {}).get("codes", "{}"))
             if meta.get("version") != VERSION:
-                raise ValueError(f"{path}: not an m-height data set of version {VERSION}; make it anew")
+                raise ValueError(f"{path}: not an m-height data set of version {VERSION}; generate it again")
             return Codes(file.get_tensor("P"), file.get_tensor("params"), file.get_tensor("log2h"), meta)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); make the data set anew") from error
+        raise ValueError(f"{path}: not a safetensors file ({error}); generate the data set again") from error
 
 
 def group_table(codes: Codes) -> list[dict[str, float]]:

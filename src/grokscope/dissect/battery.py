@@ -446,7 +446,7 @@ def _warnings(table: _LabeledFeatures, selection: str) -> tuple[str, ...]:
         warnings.append(f"the checkpoint was chosen by an {rule_label(selection)}: its numbers are not held out")
     if record.groups is None:
         warnings.append(
-            "no groups were given: images of one patient may lie in several parts, and intervals are too narrow"
+            "no groups were given: images of one patient may be in several parts, and intervals are too narrow"
         )
     if settings.balance == "class" and table.sample.weights["fit"] is None:
         warnings.append("some environment lacks a class: environment and class could not be made independent")

@@ -175,7 +175,7 @@ def collect(
     """
     names = tuple(dict.fromkeys(sites)) if sites is not None else default_sites(model)
     if len(images) == 0:
-        raise ValueError("images: there are none")
+        raise ValueError("images: the set is empty")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
     resolved = {name: resolve(model, name, head) for name in names}

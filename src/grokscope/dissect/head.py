@@ -69,8 +69,8 @@ def head_of(model: nn.Module, pooled: np.ndarray, logits: np.ndarray, name: str 
     of_head, of_network = (z - z.mean(axis=1, keepdims=True) for z in (head.logits(pooled), two_sided(logits)))
     if of_head.shape != of_network.shape or np.abs(of_head - of_network).max() > _tolerance(module, pooled, of_network):
         raise ValueError(
-            f"the output of the network is not that of its linear layer {name!r}; something follows it, or the head "
-            "is another layer: name it with --head (in Python head=...)"
+            f"the output of the network is not that of its linear layer {name!r}; another operation follows it, or "
+            f"the head is another layer: give its name with --head (in Python head=...)"
         )
     return head
 

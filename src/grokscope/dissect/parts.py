@@ -79,8 +79,8 @@ def split_parts(
 def _check(environments: Coded, labels: Coded, shares: tuple[float, float, float]) -> None:
     if environments.k < 2:
         raise ValueError(
-            f"environments: only one ({', '.join(map(str, environments.values))}); "
-            "a shortcut that tells environments apart needs examples of at least two"
+            f"environments: only one ({', '.join(map(str, environments.values))}); locating a shortcut needs examples "
+            f"from at least two"
         )
     if labels.k < 2:
         raise ValueError("labels: only one class; the dissection needs at least two")
@@ -131,7 +131,7 @@ def _check_parts(environments: Coded, labels: Coded, part: np.ndarray, grouped: 
                 if not ((ids.codes == code) & (part == k)).any():
                     raise ValueError(
                         f"{what} {value!r} is absent from the {name} part: it needs at least three {unit}; add some, "
-                        f"leave the {what} out, or try another seed of the parts"
+                        f"omit the {what}, or try another seed of the parts"
                     )
 
 

@@ -153,7 +153,7 @@ def repair_run(
     from grokscope.dissect.intervention import load
 
     settings = settings or Settings()
-    require(rule != "all", "checkpoint: name one, as final, peak_ood_val or step=400; all is many")
+    require(rule != "all", "checkpoint: choose one, such as final, peak_ood_val or step=400; all selects several")
     ((path, selection),) = chosen_checkpoints(run, rule).values()
     given = material(run)
     model, prepare = load_network(run, path, given.data, given.config)

@@ -74,7 +74,7 @@ def class_means(
     codes = np.unique(z, return_inverse=True)[1]
     k = int(codes.max()) + 1
     if k < 2:
-        raise ValueError("labels: only one class; nothing tells classes apart")
+        raise ValueError("labels: only one class, so there is nothing to separate")
     w = np.ones(len(h)) if weights is None else np.asarray(weights, dtype=np.float64)
     one_hot = np.zeros((len(h), k))
     one_hot[np.arange(len(h)), codes] = w

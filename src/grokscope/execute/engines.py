@@ -4,7 +4,7 @@ from grokscope.registry import nearest
 
 ENGINES = {
     "here": "worker processes of this command",
-    "background": "jobs of this machine that go on when the command has ended",
+    "background": "jobs on this machine that continue after the command",
     "slurm": "jobs of Slurm",
     "ray": "tasks of Ray",
 }
@@ -15,5 +15,5 @@ def check_engine(name: str) -> str:
     """The name of an engine. Raises ValueError listing them for any other."""
     if name not in ENGINES:
         known = ", ".join(f"{key} ({words})" for key, words in ENGINES.items())
-        raise ValueError(f"--on: unknown engine {name!r}{nearest(name, list(ENGINES))}; there are {known}")
+        raise ValueError(f"--on: unknown engine {name!r}{nearest(name, list(ENGINES))}; available: {known}")
     return name

@@ -246,8 +246,8 @@ def require_importable(jobs: Sequence[Job]) -> None:
         for what, target in job.config.plugins().items():
             if target.startswith("__main__:"):
                 raise ValueError(
-                    f"{what} ({target}) is registered by the script itself, which worker processes do not run; put it "
-                    "into a module of its own and import that, or use workers = 0"
+                    f"{what} ({target}) is registered by the main script, which worker processes do not run; put it "
+                    f"into a separate module and import that, or use workers = 0"
                 )
 
 

@@ -62,9 +62,9 @@ def _of_slurm(sent: Sequence[Submission]) -> tuple[list[QueuedJob], list[str]]:
         known = [s for s in sent if s.cluster == here]
         lines = _squeue(sorted({i.partition("_")[0] for s in known for i in s.ids}))
     except ValueError as error:
-        return [], [f"not asked after: {_named(sent)}: {error}"]
+        return [], [f"state unknown: {_named(sent)}: {error}"]
     elsewhere = [s for s in sent if s.cluster != here]
-    problems = [f"not asked after: {_named(elsewhere)}: this machine's Slurm is {here!r}"] if elsewhere else []
+    problems = [f"state unknown: {_named(elsewhere)}: this machine's Slurm is {here!r}"] if elsewhere else []
     by_id = {i: s for s in known for i in s.ids}
     jobs = []
     for line in lines:
@@ -100,7 +100,7 @@ def _of_machine(sent: Sequence[Submission]) -> tuple[list[QueuedJob], list[str]]
     here = [s for s in sent if s.machine == this_machine()]
     away = sorted({s.host for s in sent if s.machine != this_machine() and s.host != socket.gethostname()})
     jobs = [QueuedJob(s, i, "running", f"process on {s.host}") for s in here for i in s.ids if alive(i)]
-    return jobs, [f"jobs that run on {host} can only be asked after there" for host in away]
+    return jobs, [f"jobs that run on {host} can be queried only there" for host in away]
 
 
 def process_id(pid: int) -> str:

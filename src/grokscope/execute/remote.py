@@ -105,7 +105,7 @@ def _requeue(folder: Path, requeues: int) -> str:
         if read_submission(folder).cancelled:
             return "saved; this submission was cancelled"
         if times >= requeues:
-            return f"saved; not requeued, for this job began {times} times again already (execute.requeues)"
+            return f"saved; not requeued, because this job already restarted {times} times (execute.requeues)"
         state = slurm("squeue", "--noheader", "--jobs", job, "--format", "%T").strip()
         if state != "RUNNING":
             return f"saved; Slurm has this job as {state.lower() or 'ended'}"

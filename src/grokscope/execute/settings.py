@@ -72,7 +72,7 @@ class Execute:
             require_whole("cpus", self.cpus, 1, 4096)
         require(self.gpus > 0 or self.runs_per_gpu == 1, f"runs_per_gpu = {self.runs_per_gpu} needs gpus")
         if self.time is not None:
-            require(duration_s(self.time) > 0, f"time: {self.time!r} is no time at all")
+            require(duration_s(self.time) > 0, f"time: {self.time!r} is not a duration")
         if self.memory is not None:
             memory_bytes(self.memory)
         _check_sbatch(self.sbatch)
@@ -127,7 +127,7 @@ def duration_s(text: str) -> float:
     """
     match = (DURATION.fullmatch(text) if text else None) or _CLOCK.fullmatch(text)
     if match is None:
-        raise ValueError(f"{brief(text)} is no duration: write 90m, 11h30m, 2d, or 1-12:00:00 as Slurm does")
+        raise ValueError(f"{brief(text)} is not a duration: write 90m, 11h30m, 2d, or Slurm's 1-12:00:00")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(days * 86_400 + hours * 3600 + minutes * 60 + seconds)
 
@@ -148,7 +148,7 @@ def _check_sbatch(options: Mapping[str, Any]) -> None:
     for key, value in options.items():
         name = key.replace("-", "_")
         require(name not in OWNED, f"sbatch.{key}: set execute.{OWNED.get(name)} instead")
-        require(name not in FIXED, f"sbatch.{key}: this is set by grokscope, which resumes and logs by it")
+        require(name not in FIXED, f"sbatch.{key}: this is set by grokscope, which needs it for resuming and logging")
         fits = isinstance(value, str | int) and "\n" not in str(value)
         require(bool(re.fullmatch(r"[a-z][a-z_-]*", key)) and fits, f"sbatch.{key}: expected an option and its value")
-        require(value is not False, f"sbatch.{key}: leave the option out, false cannot be passed on")
+        require(value is not False, f"sbatch.{key}: omit the option; false cannot be passed to sbatch")

@@ -130,8 +130,8 @@ def _time(site: Site, settings: Execute, notes: list[str]) -> float:
         seconds = settings.seconds
         require(
             most is None or seconds <= most,
-            f"$.execute.time: {settings.time} is above MaxTime of partition {site.partition!r}, "
-            f"{clock(most or 0)}; jobs that end before a run does go on from where it was saved, so less will do",
+            f"$.execute.time: {settings.time} is above MaxTime of partition {site.partition!r}, {clock(most or 0)}; a "
+            f"run that outlasts its job is resumed by the next one, so a shorter time is sufficient",
         )
     require(
         seconds >= 60 and seconds > 2 * settings.save_s,

@@ -121,7 +121,7 @@ def _units(parts: Sequence[Sequence[Job]], way: Way, measure: bool) -> list[Unit
     tried: dict[str, _Tried] = {}
     for part in parts:
         if len(part) < 2:
-            units += [Unit((job,), reason="no other run is of its kind") for job in part]
+            units += [Unit((job,), reason="there is no other run of its kind") for job in part]
             continue
         if not measure:
             units.append(Unit(tuple(part), fall_back=way == "auto"))

@@ -121,7 +121,7 @@ def read_submission(folder: Path) -> Submission:
     whole = form is not None and isinstance(ids, list) and all(isinstance(i, str) and form.fullmatch(i) for i in ids)
     texts = ("study", "submitted", "host", "machine", "cluster")
     whole = whole and all(isinstance(values[key], str) for key in texts)
-    require(whole, f"{path}: damaged; its jobs cannot be asked after")
+    require(whole, f"{path}: damaged; its jobs cannot be queried")
     return Submission(folder, **{**values, "ids": tuple(ids or ())})
 
 

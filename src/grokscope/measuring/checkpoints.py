@@ -31,7 +31,7 @@ from grokscope.train.measurements.needs import silences
 from grokscope.train.torch_engine import TorchEngine
 from grokscope.trajectory.selection import kept
 
-NO_STEP = "a checkpoint holds no step: only a run that names it under measure has it"
+NO_STEP = "a checkpoint contains no optimizer step; list the measurement under measure in a run instead"
 Chosen = str | Mapping[str, Any] | Measurement
 """A measurement as a config names it: by name, as a table with its name and parameters, or itself."""
 
@@ -106,7 +106,7 @@ def measure(
     """
     opened = run if isinstance(run, Run) else open_run(run)
     chosen = _chosen(measurements)
-    require(not (at and every_checkpoint), "at: name steps, or ask for every checkpoint, not both")
+    require(not (at and every_checkpoint), "at: give either steps or every_checkpoint, not both")
     steps = _steps(opened, at, every_checkpoint)
     work = _Work(opened, chosen, steps)
     pending = work.pending()
@@ -194,7 +194,7 @@ class _Work:
         try:
             there = Measured.read(path)
         except ValueError as error:
-            warnings.warn(f"{error}; measured anew", stacklevel=4)
+            warnings.warn(f"{error}; measured again", stacklevel=4)
             return empty
         if (there.rules, there.parameters) != (RULES, empty.parameters):
             return empty
@@ -276,8 +276,8 @@ class _Bench:
             raise ValueError(f"{run.id}: engine {config.engine.name!r} has no network to measure")
         if engine.interventions.overrides("evaluated"):
             raise ValueError(
-                f"{run.id}: an intervention changes the outputs that are evaluated, which checkpoints do not hold: "
-                "name the measurement under measure in a run"
+                f"{run.id}: an intervention changes the evaluated outputs, which checkpoints do not contain; list the "
+                f"measurement under measure in a run"
             )
         self.engine = engine
         engine.retrain = retraining(config, data)
@@ -300,8 +300,8 @@ class _Bench:
         now = torch.__version__.partition("+")[0]
         if then is not None and then.partition("+")[0] != now:
             warnings.warn(
-                f"{self.run.id}: trained with torch {then}; torch {now} may draw other initial weights, "
-                "and there is no checkpoint at step 0",
+                f"{self.run.id}: trained with torch {then}; torch {now} may draw different initial weights, and there "
+                f"is no checkpoint at step 0",
                 stacklevel=5,
             )
         return self.engine.initial

@@ -26,14 +26,14 @@ def retraining(config: RunConfig, data: TaskData) -> Retraining:
 def _why_not(config: RunConfig) -> str | None:
     regime = config.regime
     if config.start is not None:
-        return "the run went on from another one, which its steps alone do not repeat"
+        return "the run continued from another run, so its steps alone do not reproduce it"
     if any(
         i.name == "train_subset" or i.settings(regime).batch_size != regime.batch_size for i in regime.interventions
     ):
-        return "an intervention draws batches of its own"
+        return "an intervention draws its own batches"
     moments = [m for i in regime.interventions for m in (i.from_, i.until) if m is not None]
     if any(read_moment(m, "from").after_fit for m in moments):
-        return "an intervention waits for T_fit, which is another step on fewer examples"
+        return "an intervention waits for T_fit, which is a different step with fewer examples"
     return None
 
 

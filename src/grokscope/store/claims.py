@@ -97,8 +97,8 @@ class Claim:
             if error.errno not in GONE:
                 raise
             raise ClaimLost(
-                f"{self.path.parent}: another process took this run over, for nothing was heard of this one for more "
-                f"than {self.expires_s:g} s; it ends here and has written nothing since"
+                f"{self.path.parent}: another process took over this run, because this process gave no heartbeat for "
+                f"more than {self.expires_s:g} s; this process stops and has written nothing since"
             ) from None
 
 

@@ -63,7 +63,9 @@ class Folders:
         if len(same) > 1:
             same.sort(key=lambda folder: (-_step(folder), folder.name))
             others = ", ".join(folder.name for folder in same[1:])
-            warnings.warn(f"{same[0]} holds the same run as {others}, and is furthest: it is used", stacklevel=2)
+            warnings.warn(
+                f"{same[0]} contains the same run as {others}, and has the most progress: it is used", stacklevel=2
+            )
         return Run(same[0] if same else expected)
 
     def known(self, run: Run) -> Known | None:
@@ -77,8 +79,8 @@ class Folders:
             read_record(expected)  # says what is wrong with a damaged one; an import may lie there
         elif identity_there != wanted:
             raise ValueError(
-                f"{expected}: holds another run than its name says: it was renamed, or its config.json was edited; "
-                "move it out of the way"
+                f"{expected}: its run does not match its name: it was renamed, or its config.json was edited; move it "
+                f"elsewhere"
             )
 
     def _holding(self, key: _Key | None) -> dict[str, list[Path]]:

@@ -28,7 +28,7 @@ def interventions_of(run: Run) -> dict[str, Any]:
         return {}
     record = read_json(path)
     if not isinstance(record, dict) or not isinstance(record.get("interventions"), list):
-        raise ValueError(f"{path}: is no record of interventions; delete it, and training on writes it anew")
+        raise ValueError(f"{path}: is not a record of interventions; delete it, and further training writes it again")
     return record
 
 

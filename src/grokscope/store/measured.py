@@ -25,7 +25,7 @@ def measured_of(run: Path) -> list[Measured]:
         try:
             out.append(Measured.read(plain_file(run, f"{FOLDER}/{path.name}")))
         except ValueError as error:
-            warnings.warn(f"{error}; left out: measure it again", stacklevel=2)
+            warnings.warn(f"{error}; excluded: measure it again", stacklevel=2)
     return out
 
 

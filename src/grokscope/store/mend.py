@@ -33,9 +33,9 @@ def mended_rows(rows: Sequence[Mapping[str, Any]], names: dict[str, str]) -> tup
 
 def _fault(key: str, value: Any, row: Row, names: Mapping[str, str]) -> str | None:
     if not key or not key.isprintable() or key.lower() in ("run", "step"):
-        return f"{key!r} cannot be the name of a column, which is left out"
+        return f"{key!r} cannot be a column name; the column is excluded"
     if names.get(key.lower(), key) in row:
-        return f"{key!r} differs from another column by case only and is left out"
+        return f"{key!r} differs from another column only by case and is excluded"
     if value is None or isinstance(value, float):
         return None
     if isinstance(value, int):
@@ -60,5 +60,5 @@ def _fault_lines(faults: Mapping[str, Sequence[int]]) -> list[str]:
         more = f" and {len(steps) - 1:,} more" if len(steps) > 1 else ""
         faulty.append(f"{words} (step {steps[0]}{more})")
     if len(faults) > NAMED:
-        faulty.append(f"{len(faults) - NAMED:,} more columns hold what is no number")
+        faulty.append(f"{len(faults) - NAMED:,} more columns have non-numeric values")
     return faulty

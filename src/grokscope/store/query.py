@@ -294,7 +294,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
     spelling: dict[str, str] = {}
     for key in dict.fromkeys(chain.from_iterable(rows)) or _empty_row():
         if not key or not key.isprintable() or spelling.setdefault(key.lower(), key) != key:
-            warnings.warn(f"the config value {key!r} cannot be a column of runs and is left out", stacklevel=4)
+            warnings.warn(f"the config value {key!r} cannot be a column of runs and is excluded", stacklevel=4)
     return list(spelling.values())
 
 

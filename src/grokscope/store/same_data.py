@@ -38,7 +38,7 @@ def require_version(run: Run, config: RunConfig) -> None:
     if then != now:
         raise OtherData(
             f"{run.id}: trained on version {then} of the data of task {config.task.name!r}, and this grokscope draws "
-            f"version {now}: train it anew, or go on with the grokscope that it was trained with"
+            f"version {now}: train it again, or continue with the version of grokscope that trained it"
         )
 
 
@@ -48,8 +48,8 @@ def require_digests(run: Run, drawn: Mapping[str, str]) -> None:
     other = [split for split, digest in digests_of(run.record).items() if drawn.get(split) != digest]
     if other:
         raise OtherData(
-            f"{run.id}: its data is not what it was trained on (other bytes in {', '.join(other)}): restore the files "
-            "that the task reads, or train it anew in another folder"
+            f"{run.id}: its data differ from those that it was trained on (other bytes in {', '.join(other)}): "
+            f"restore the files of the task, or train it again in another folder"
         )
 
 
@@ -87,8 +87,8 @@ def _unknown(members: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
             before, known = first.setdefault(split, (name, digest))
             if known != digest:
                 raise ValueError(
-                    f"{before} and {name} have one task and seed, but other data in split {split} (digests "
-                    f"{known[:8]} and {digest[:8]}): their numbers cannot be pooled; leave one out, or train it anew"
+                    f"{before} and {name} have the same task and seed, but different data in split {split} (digests "
+                    f"{known[:8]} and {digest[:8]}): their numbers cannot be pooled; exclude one, or train it again"
                 )
     if len(members) > 1:
         return [name for name, digests in members if not digests]

@@ -73,7 +73,7 @@ def _check_tensors(weights: Weights, path: Path) -> None:
     check_tensor_count(path, len(weights))
     for name, tensor in weights.items():
         if not isinstance(name, str):
-            raise ValueError(f"{path}: holds no state dict (a tensor's name is {brief(name)})")
+            raise ValueError(f"{path}: contains no state dict (a tensor's name is {brief(name)})")
         if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             raise ValueError(f"{path}: its tensor {brief(name)} is sparse, quantized or without data; save it dense")
     largest = max(weights, key=lambda n: weights[n].numel(), default="")
@@ -96,8 +96,8 @@ def _load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if names:
             raise ValueError(
-                f"{path}: refused: besides weights it names {', '.join(names[:3])}, and reading that could run code; "
-                "nothing was run. Where you trust its author, save its state_dict anew as safetensors"
+                f"{path}: refused: besides weights, it refers to {', '.join(names[:3])}, and reading that could run "
+                f"code; nothing was run. If you trust its author, save its state_dict again as safetensors"
             ) from None
         raise ValueError(f"{path}: not a file of weights, or damaged ({_first_line(error)})") from None
     except Exception as error:  # torch raises many kinds for a damaged file
@@ -193,7 +193,7 @@ def _unwrap(data: Any, path: Path) -> tuple[Weights, list[str]]:
         notes.append(f"weights taken from its entry {key!r}")
         data = data[key]
     if not isinstance(data, dict) or not data or not all(isinstance(v, Tensor) for v in data.values()):
-        raise ValueError(f"{path}: holds no state dict (tensors by name)")
+        raise ValueError(f"{path}: contains no state dict (tensors by name)")
     return dict(data), notes
 
 
@@ -244,7 +244,7 @@ def _readings(raw: Weights, expected: Shapes) -> Iterator[tuple[Weights, list[st
         others = [name for name in raw if bare(name) not in by_bare_name and name.partition(".")[0] not in _LEADING]
         kept = {name: t for name, t in renamed.items() if name not in map(bare, others)}
         if others:
-            yield kept, [*words, f"left out, for they are not the network's: {_listed(others)}"]
+            yield kept, [*words, f"excluded, because the network has no such tensors: {_listed(others)}"]
 
 
 def _distance(weights: Weights, expected: Shapes) -> int:

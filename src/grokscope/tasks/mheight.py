@@ -103,8 +103,8 @@ class MHeight(TaskConfig):
         for key, value in wanted.items():
             require(
                 codes.meta[key] == value,
-                f"{self.path} was made with {key} = {codes.meta[key]!r}, the task asks for {value!r}; "
-                "make the file anew or set the task's field to match",
+                f"{self.path} was made with {key} = {codes.meta[key]!r}, but the task requires {value!r}; generate "
+                f"the file again or change the task's field",
             )
         parameters: Any = codes.meta["groups"]
         present = {tuple(g) for g in parameters}

@@ -90,7 +90,7 @@ class Modular(TaskConfig):
 def _check_modulus(operation: str, p: int | None) -> None:
     if p is None:
         return
-    require(operation != "s5", f"p = {p}: s5 has 120 elements and no modulus; leave p out, or set p = 'none'")
+    require(operation != "s5", f"p = {p}: s5 has 120 elements and no modulus; omit p, or set p = 'none'")
     require(p >= 2, f"p must be at least 2, got {p}: modulo 1 every result is 0")
     require_whole("p", p, 2, isqrt(MAX_EXAMPLES))
     require(

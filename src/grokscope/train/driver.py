@@ -146,7 +146,9 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
             was imported or has diverged.
     """
     if (run.record.get("lineage") or {}).get("kind") in ("archive", "log"):
-        raise ValueError(f"{run.id} was imported, without optimizer state to go on from; branch from its checkpoints")
+        raise ValueError(
+            f"{run.id} was imported without an optimizer state and cannot be resumed; branch from its checkpoints"
+        )
     config = configio.load_run(run.config)
     require_version(run, config)
     longer = replace(config, budget=budget)
@@ -157,11 +159,11 @@ def extend(run: Run, budget: Budget, watcher: Watcher | None = None) -> Run:
         )
     total, status = budget.in_steps(run.facts["steps_per_epoch"]), run.status
     if status["state"] == "diverged":
-        raise ValueError(f"{run.id} diverged at step {status['step']}: there is nothing to train on from")
+        raise ValueError(f"{run.id} diverged at step {status['step']}: it cannot be trained further")
     if total <= status["step"]:
         raise ValueError(f"{run.id} has {status['step']:,} steps already; a budget of {total:,} would not extend it")
     if (taken := find_run(run.path.parent, longer)).path.name != run.path.name:
-        raise ValueError(f"{run.path}: {taken.path} holds the same run, and would be trained in its place; remove one")
+        raise ValueError(f"{run.path}: {taken.path} contains the same run, and would be trained instead; remove one")
     return train(longer, run.path.parent, passed=tuple(run.record["passed"]), watcher=watcher)
 
 
@@ -185,7 +187,7 @@ def tell_of_missing_states(run: Run, config: RunConfig) -> None:
     start = as_begun(run, config).start
     forked_at = start.step if start is not None and start.exact else 0
     for text in kept.missing(run, run.status["step"] + 1, fitted_at, forked_at or 0):
-        warnings.warn(f"{run.id}: {text}; delete the run to train it anew", stacklevel=3)
+        warnings.warn(f"{run.id}: {text}; delete the run to train it again", stacklevel=3)
 
 
 class Session:
@@ -236,8 +238,8 @@ class Session:
         other = [name for name, fact in then.items() if not _agree(fact, now.get(name))]
         if other:  # all that runs of before the digests say of their data
             raise OtherData(
-                f"{self.run.id}: its data is not what it was trained on (other sizes or trivial scores in "
-                f"{', '.join(other)}); train it anew in another folder"
+                f"{self.run.id}: its data differ from those that it was trained on (other sizes or trivial scores in "
+                f"{', '.join(other)}); train it again in another folder"
             )
 
     def go(self) -> None:
@@ -307,7 +309,7 @@ class Session:
             return 0
         if not state_paths(self.run.path / "resume"):
             raise CannotResume(
-                f"{self.run.path}: an exact fork begins with the state of its parent, which is not here; fork again: "
+                f"{self.run.path}: an exact fork needs the state of its parent, which is missing; fork again: "
                 f"{_how_to_fork(start)}"
             )
         assert start.step is not None
@@ -374,8 +376,8 @@ class Session:
             trivial = fact.get("trivial_acc", 0.0)
             if name != "train" and trivial >= self.threshold:
                 warnings.warn(
-                    f"{name}: the trivial predictor has {trivial:.4g} already, so reaching the threshold "
-                    f"{self.threshold:g} will show nothing, and this split gets no verdict",
+                    f"{name}: the trivial predictor has {trivial:.4g}, so reaching the threshold {self.threshold:g} "
+                    f"is uninformative, and this split gets no verdict",
                     stacklevel=3,
                 )
 

@@ -18,7 +18,7 @@ class NoFilter(Filter):
     learning rate: that one's steps are up to 1 + lambda times as long under SGD."""
 
     name: ClassVar[str] = "none"
-    summary: ClassVar[str] = "leaves the gradient alone"
+    summary: ClassVar[str] = "leaves the gradient unchanged"
 
     def build(self) -> GradientFilter:
         from grokscope.train.gradient_filters import Unchanged

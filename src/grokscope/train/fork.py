@@ -106,7 +106,7 @@ def _source(run: Run, at: int | str | None) -> _Source:
     states = kept_steps(run.path)
     if at is None:
         if not states:
-            raise ValueError(f"{run.id} holds no full state to fork from; branch from a checkpoint, without exact")
+            raise ValueError(f"{run.id} has no full state to fork from; branch from a checkpoint, without exact")
         return _Source(states[max(states)], max(states))
     step = moment_step(run, at)
     if step is None:
@@ -116,8 +116,8 @@ def _source(run: Run, at: int | str | None) -> _Source:
     there = ", ".join(f"{s:,}" for s in sorted(states)) or "none"
     word = f"step {step:,}" if str(at) == str(step) else f"{at} (step {step:,})"
     raise ValueError(
-        f"{run.id} has no full state at {word}; it has {there}. A run keeps those that it is asked for, when it "
-        f"trains: {asking_for('T_fit', 800)}; weights alone: branch without exact"
+        f"{run.id} has no full state at {word}; it has {there}. A run keeps only requested states: "
+        f"{asking_for('T_fit', 800)}; for weights alone, branch without exact"
     )
 
 

@@ -16,7 +16,9 @@ def require_forkable(parent: RunConfig, config: RunConfig, before: str = "before
     which steps those are."""
     for key in SHARED:
         if getattr(config, key) != getattr(parent, key):
-            raise ValueError(f"$.{key}: an exact fork has that of its parent; branch without exact, or start a new run")
+            raise ValueError(
+                f"$.{key}: an exact fork inherits it from its parent; branch without exact, or start a new run"
+            )
     changed = [f.name for f in fields(Regime) if getattr(config.regime, f.name) != getattr(parent.regime, f.name)]
     require_switchable(parent.regime, tuple(key for key in changed if key not in FREE), "$.regime.", FORKABLE)
     if parent.regime.schedule.depends_on_length and config.budget != parent.budget:

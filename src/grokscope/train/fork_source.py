@@ -69,7 +69,7 @@ def _readiness(parent: Run, at: int | str) -> Readiness:
         return Readiness(None, f"{words}; raise its budget, or fork at a step")
     if step is not None and (ended or step < reached):
         return Readiness(None, _lost(parent, at, step, reached))
-    return Readiness(None, f"waits for the state at {at} of {parent.id}, which stands at step {reached:,}", waits=True)
+    return Readiness(None, f"waits for the state at {at} of {parent.id}, which is at step {reached:,}", waits=True)
 
 
 def _lost(parent: Run, at: int | str, step: int, reached: int) -> str:
@@ -78,9 +78,9 @@ def _lost(parent: Run, at: int | str, step: int, reached: int) -> str:
         return f"its parent {parent.id} ended at step {reached:,}, before {at} (step {step:,})"
     word = f"step {step:,}" if str(at) == str(step) else f"{at} (step {step:,})"
     return (
-        f"its parent {parent.id} passed {word} without keeping its full state; delete that run to train it anew, with "
-        f"{asking_for(at)}, or let the arm begin at step 0: leave out `from` and `of`, and give its interventions a "
-        "`from`"
+        f"its parent {parent.id} passed {word} without keeping its full state; delete that run to train it again, "
+        f"with {asking_for(at)}, or let the arm begin at step 0: omit `from` and `of`, and give its interventions a "
+        f"`from`"
     )
 
 

@@ -35,7 +35,7 @@ class Network:
             why = self._failure(sample)
         if why is not None:
             self.dtype = None
-            return f"$.regime.autocast: training in float32, for bfloat16 failed: {why}"
+            return f"$.regime.autocast: training in float32, because bfloat16 failed: {why}"
         return None
 
     def compile(self, sample: Tensor) -> str | None:
@@ -45,7 +45,7 @@ class Network:
         why = self._failure(sample)
         if why is not None:
             self.run = self.model
-            return f"$.hardware.compile: training without compilation, which failed: {why}"
+            return f"$.hardware.compile: training without compilation, because it failed: {why}"
         return None
 
     @property

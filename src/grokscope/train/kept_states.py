@@ -40,7 +40,7 @@ class KeptStates:
                 continue
             if not state_path(run.path / KEPT, at).exists():
                 said.append(
-                    f"the state at {word} (step {at:,}) was not asked for when the run passed it, and is not kept"
+                    f"the state at {word} (step {at:,}) was not requested when the run passed it, and is not kept"
                 )
         return said
 

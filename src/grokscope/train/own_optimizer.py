@@ -49,7 +49,7 @@ def settings_of(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> Optim
     elif kind == "sgd" and decay and any(group.get("momentum") for group in optimizer.param_groups):
         del regime["optimizer"]
         notes.append(
-            "SGD with momentum carries weight decay in its momentum, which is no decoupled decay: unknown here"
+            "SGD with momentum includes weight decay in its momentum, which is not decoupled decay: unknown here"
         )
     if decay is not None:
         regime |= {"weight_decay": decay, "decay_groups": groups}

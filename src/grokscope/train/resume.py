@@ -91,7 +91,7 @@ def _logged_steps(run: Run) -> list[int]:
         return [row["step"] for row in run.rows()]
     except ValueError as error:
         raise CannotResume(
-            f"{error}; put the whole file back, branch from a checkpoint, or delete the run to train it anew"
+            f"{error}; restore the complete file, branch from a checkpoint, or delete the run to train it again"
         ) from None
 
 
@@ -102,7 +102,7 @@ def _load_into(path: Path, template: dict[str, Any], load: Callable[[dict[str, A
         _require_form(template, state)
         step = load(state)
         if path.stem != f"state{step:010d}":
-            raise ValueError(f"it holds the state of step {step}")
+            raise ValueError(f"it contains the state of step {step}")
         return step
     except torch.OutOfMemoryError:  # no fault of the file: an older state would need as much
         raise
@@ -115,12 +115,12 @@ def _load_into(path: Path, template: dict[str, Any], load: Callable[[dict[str, A
 def _none_will_do(run: Run, unreadable: list[str], gaps: list[str]) -> CannotResume:
     if gaps:
         return CannotResume(
-            f"{run.path / METRICS}: {gaps[0]}, and no resume state is from before that; put the whole file back, "
-            "branch from a checkpoint, or delete the run to train it anew"
+            f"{run.path / METRICS}: {gaps[0]}, and no resume state is from before that; restore the complete file, "
+            f"branch from a checkpoint, or delete the run to train it again"
         )
     return CannotResume(
-        f"{run.path / 'resume'}: no resume state is readable ({'; '.join(unreadable)}); go on with the version that "
-        "wrote it, branch from a checkpoint, or delete the run to start anew"
+        f"{run.path / 'resume'}: no resume state is readable ({'; '.join(unreadable)}); continue with the version "
+        f"that wrote it, branch from a checkpoint, or delete the run to start again"
     )
 
 
@@ -170,9 +170,9 @@ def _begin(run: Run, rows: Collection[int]) -> Resumed:
         return Resumed(False)
     if _has_saved(run):
         raise CannotResume(
-            f"{run.path}: its resume states are gone, so training on would begin at step 0 and replace its "
-            f"{len(rows):,} rows; put its folder resume back, branch from its final or another checkpoint, or delete "
-            "the run to train it anew"
+            f"{run.path}: its resume states are missing, so training would begin at step 0 and replace its "
+            f"{len(rows):,} rows; restore its folder resume, branch from its final or another checkpoint, or delete "
+            f"the run to train it again"
         )
     return Resumed(
         False,

@@ -67,7 +67,7 @@ def pick_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= gpus:
         what = "no GPU that torch can use" if gpus == 0 else f"{gpus} GPU(s)"
-        warnings.warn(f"$.hardware.device: {name!r} asked for, but this machine has {what}: training on the CPU",
+        warnings.warn(f"$.hardware.device: {name!r} requested, but this machine has {what}: training on the CPU",
                       stacklevel=3)  # fmt: skip
         return torch.device("cpu")
     return device
@@ -98,8 +98,8 @@ def _require_one_batch_size(regime: Regime) -> None:
     switched = any(i.settings(regime).batch_size != regime.batch_size for i in regime.interventions)
     if switched and any(i.name == "train_subset" for i in regime.interventions):
         raise ValueError(
-            "$.regime.interventions: batch_size cannot be switched beside train_subset, whose batches are drawn in an "
-            "order of their own; give the regime the batch size"
+            "$.regime.interventions: batch_size cannot be switched together with train_subset, which draws its own "
+            "batches; set the batch size in the regime"
         )
 
 
@@ -246,9 +246,9 @@ class TorchEngine:
                 trial(self.network.prepare(self.splits["train"].x[:1]))
         except ValueError as error:
             raise ValueError(
-                f"$.regime.batch_size: {n} training examples in batches of {size} leave one example alone in a batch, "
-                f"from which batch normalization can learn nothing ({error}); change batch_size or the size of the "
-                "training set by one, or the norm"
+                f"$.regime.batch_size: {n} training examples in batches of {size} leave a batch with a single "
+                f"example, which batch normalization cannot use ({error}); change batch_size or the size of the "
+                f"training set by one, or the norm"
             ) from None
 
     def _try_out(self, config: RunConfig) -> None:
@@ -640,7 +640,7 @@ def _require_columns(values: Mapping[str, Any], name: str, taken: Container[str]
     """Raises ValueError for a measurement's column that is there already, or is no single number."""
     for column, value in values.items():
         if column in taken:
-            raise ValueError(f"$.measure: {name!r} writes the column {column!r}, which is there already; rename it")
+            raise ValueError(f"$.measure: {name!r} writes the column {column!r}, which already exists; rename it")
         single = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float)
         if not single or column.endswith(("_correct", "_n")):
             raise ValueError(
@@ -663,7 +663,7 @@ def _resumable(built: Any, where: str) -> Any:
 
 def _too_few_for_a_penalty(split: str, environments: dict[int, Tensor]) -> list[str]:
     return [
-        f"{split} has {len(rows):,} examples of environment {e}: too few for an invariance penalty, which is missing"
+        f"{split} has {len(rows):,} examples of environment {e}: too few for an invariance penalty, which is omitted"
         for e, rows in environments.items()
         if len(rows) < irm.SMALLEST
     ]

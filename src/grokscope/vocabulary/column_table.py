@@ -71,11 +71,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("{split}_acc", "{split} accuracy", "right answers over examples", _SHARE),
     Column("{split}_r2", "{split} R²", "1 - loss / loss of the trivial predictor (regression)", "1 is perfect, 0 "
         "trivial"),
-    Column("{split}_correct", "{split} right answers", "an exact count, from which accuracy is made", _COUNT),
-    Column("{split}_n", "{split} examples", "how many the split, or the part of it, holds", _COUNT),
+    Column("{split}_correct", "{split} right answers", "an exact count, from which accuracy is computed", _COUNT),
+    Column("{split}_n", "{split} examples", "number in the split, or in its part", _COUNT),
     Column("{held_out}_probe_acc", "linear probe, {held_out}", "accuracy on {held_out} of a ridge probe of the last "
-        "hidden layer, fitted on train labels: where it stands high from the start, no representation forms "
-        "(2605.27078); band: its weakest to its best strength", _SHARE, writer=DIAGNOSED, panel=True, around=("{held_out}_probe_low", "{held_out}_probe_high")),
+        "hidden layer, fitted on train labels: if it is high from the start, no representation forms (2605.27078); "
+        "band: worst to best strength", _SHARE, writer=DIAGNOSED, panel=True, around=("{held_out}_probe_low", "{held_out}_probe_high")),
     Column("{held_out}_probe_low", "linear probe, {held_out}, lowest", "at its weakest strength", _SHARE, writer=DIAGNOSED),
     Column("{held_out}_probe_high", "linear probe, {held_out}, highest", "at its best strength", _SHARE, writer=DIAGNOSED),
     Column("train_loss", "train loss", "as trained, without weight decay", _LOSS, "log", panel=True),
@@ -86,7 +86,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("norm_{weights}", "weight norm, {weights}", "of this parameter group", _L2, "log"),
     Column("grad_norm_total", "gradient norm, L2", "over all parameters, before the filter", _L2, "log", writer=DIAGNOSED, panel=True),
     Column("train_clean_acc", "train accuracy on clean labels", "against the labels before noise was added: what is "
-        "learned in spite of it", _SHARE, panel=True),
+        "learned despite it", _SHARE, panel=True),
     Column("train_clean_correct", "right answers on clean labels", "an exact count", _COUNT),
     Column("train_clean_n", "examples with clean labels", "all of train", _COUNT),
     Column("train_subset_acc", "train accuracy on the rows still trained on", "while the intervention train_subset "
@@ -119,9 +119,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("fourier_restricted_loss", "restricted loss", "with the key frequencies only (2301.05217)", "nats", "log", writer=DIAGNOSED, panel=True),
     Column("fourier_excluded_loss", "excluded loss", "without the key frequencies (2301.05217)", "nats", "log", writer=DIAGNOSED, panel=True),
     Column("generalization_gap", "generalization gap", "held-out minus train risk", "nats", writer=DIAGNOSED, panel=True),
-    Column("objective_l2", "L2 objective", "train risk with the penalty that weight decay stands for", "nats", "log", writer=DIAGNOSED, panel=True),
+    Column("objective_l2", "L2 objective", "train risk with the penalty that corresponds to weight "
+        "decay", "nats", "log", writer=DIAGNOSED, panel=True),
     Column("cos_max_margin", "cosine with the max-margin direction", "of a support vector machine on the same data", _COSINE, writer=DIAGNOSED, panel=True),
-    Column("pac_bayes_bound", "PAC-Bayes bound", "on the risk; above 1 it says nothing", "risk", "log", writer=DIAGNOSED, panel=True),
+    Column("pac_bayes_bound", "PAC-Bayes bound", "on the risk; above 1 it is vacuous", "risk", "log", writer=DIAGNOSED, panel=True),
     Column("pac_bayes_kl", "KL of the PAC-Bayes bound", "of the posterior from the prior", "nats", "log", writer=DIAGNOSED),
     Column("cos_update_weights", "cosine of update and weights", "of the last step, decay included, with the weights "
         "before it: +1 is pure growth, -1 pure shrinking", _COSINE, writer=REQUESTED, panel=True),
@@ -136,7 +137,7 @@ COLUMNS: tuple[Column, ...] = (
         "and growth would balance (2305.17212)", "radians", "log", writer=REQUESTED, panel=True),
     Column("rotation_ratio", "angle per step over balance", "above 1 the norm of scale-invariant weights grows, below "
         "it shrinks", "1 is balance", "log", writer=REQUESTED, panel=True),
-    Column("rotation/{tensor}", "angle per step, {tensor}", "by which the last step turned this tensor", "radians", "log", writer=REQUESTED),
+    Column("rotation/{tensor}", "angle per step, {tensor}", "by which the last step rotated this tensor", "radians", "log", writer=REQUESTED),
     Column("distance_total", "distance from the start", "of all weights", _L2, "log", writer=REQUESTED, panel=True),
     Column("distance_{weights}", "distance from the start, {weights}", "of this parameter group", _L2, "log", writer=REQUESTED),
     Column("distance_relative_total", "relative distance from the start", "over the norm of the initial weights", "share of the start's norm", "log", writer=REQUESTED, panel=True),
@@ -150,8 +151,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("rank_hidden/{tensor}", "effective rank, what {tensor} reads", "of the hidden activations on training rows", "dimensions", writer=REQUESTED),
     Column("head_class_alignment", "class means and head", "mean cosine of centered class means and head rows "
         "(2008.08186)", _COSINE, writer=REQUESTED, panel=True),
-    Column("head_variance_share", "features' variance that the head reads", "share in the space that the head tells "
-        "apart", _SHARE, writer=REQUESTED, panel=True),
+    Column("head_variance_share", "features' variance that the head reads", "share in the subspace that the head "
+        "distinguishes", _SHARE, writer=REQUESTED, panel=True),
     Column("head_variance_chance", "features' variance that a random head reads", "dimension of the head's space over "
         "the features' width", _SHARE, writer=REQUESTED),
     Column("l1_total", "L1 norm", "over all parameters", "L1", "log", writer=REQUESTED, panel=True),
@@ -175,9 +176,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("projected_share", "share of shrinking that is free", "norm of -w without its part that moves the outputs "
         "on a sample, over the weights' norm (2511.01938)", _SHARE, writer=REQUESTED, panel=True),
     Column("cos_gradient_shrinking", "cosine of gradient step and shrinking", "of minus the loss gradient on a "
-        "sample, without decay, with -w: below 0 the loss asks the weights to "
+        "sample, without decay, with -w: below 0 the loss drives the weights to "
         "grow", _COSINE, writer=REQUESTED, panel=True),
-    Column("hessian_top", "largest Hessian eigenvalue", "of the loss on a sample; no rescaling leaves it alone", "loss per squared weight", "log", writer=REQUESTED, panel=True),
+    Column("hessian_top", "largest Hessian eigenvalue", "of the loss on a sample; not invariant under rescaling", "loss per squared weight", "log", writer=REQUESTED, panel=True),
     Column("hessian_trace", "trace of the Hessian", "of the loss on a sample, by Hutchinson's estimate", "loss per squared weight", writer=REQUESTED, panel=True),
     Column("hessian_trace_se", "standard error of the Hessian's trace", "over random probes", "loss per squared "
         "weight", "log", writer=REQUESTED),
@@ -202,17 +203,20 @@ COLUMNS: tuple[Column, ...] = (
         "examples", "bits", writer=REQUESTED),
     Column("prequential_compression", "prequential compression", "code length over that of uniform guesses: below 1 "
         "the labels are compressed", "1: not at all", writer=REQUESTED, panel=True),
-    Column("{split}_irm", "IRM penalty, {split}", "falls with the loss: on memorized data it says nothing", "squared gradient", "log", writer=DIAGNOSED, panel=True),
+    Column("{split}_irm", "IRM penalty, {split}", "falls with the loss: uninformative on memorized data", "squared gradient", "log", writer=DIAGNOSED, panel=True),
     Column("{split}_env{env}_acc", "{split} accuracy, environment {env}", "of this environment alone", _SHARE, panel=True),
     Column("grad_norm_{weights}", "gradient norm, {weights}", "of this parameter group, before the filter", _L2, "log", writer=DIAGNOSED, panel=True),
     Column("{split}_env{env}_loss", "{split} loss, environment {env}", "of this environment alone", _LOSS, "log"),
     Column("{split}_env{env}_irm", "IRM penalty, {split}, environment {env}", "naive: the squared estimated gradient", "squared gradient", "log", writer=DIAGNOSED),
     Column("{split}_env{env}_irm_split", "IRM penalty, {split}, environment {env}, split-half", "the mean gradient of "
         "one half of the rows times that of the other; unbiased", "squared gradient", "log", writer=DIAGNOSED),
-    Column("{split}_env{env}_irm_u", "IRM penalty, {split}, environment {env}, U-statistic", "unbiased, and can be negative", "squared gradient", "log", writer=DIAGNOSED),
-    Column("{split}_env{env}_irm_u_se", "standard error of the U-statistic, {split}, environment {env}", "approximate", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_env{env}_irm_u", "IRM penalty, {split}, environment {env}, U-statistic", "unbiased, and can be "
+        "negative", "squared gradient", "log", writer=DIAGNOSED),
+    Column("{split}_env{env}_irm_u_se", "standard error of the U-statistic, {split}, environment "
+        "{env}", "approximate", "squared gradient", "log", writer=DIAGNOSED),
     Column("{split}_class{cls}_acc", "{split} accuracy, class {cls}", "of this class alone", _SHARE),
-    Column("{split}_env{env}_class{cls}_acc", "{split} accuracy, environment {env}, class {cls}", "of this class in this environment", _SHARE),
+    Column("{split}_env{env}_class{cls}_acc", "{split} accuracy, environment {env}, class {cls}", "of this class in "
+        "this environment", _SHARE),
     Column("{split}_{part}_correct", "{split} right answers, {part}", "an exact count", _COUNT),
     Column("{split}_{part}_n", "{split} examples, {part}", "of this environment, class or both", _COUNT),
     Column("{split}_group{group}_loss", "{split} loss, group {group}", "of this group of a regression", _LOSS, "log"),

@@ -34,14 +34,14 @@ SPLITS: tuple[Split, ...] = (
     ),
     Split(
         "ood_val",
-        "an environment that training has not seen, for choosing evaluations and checkpoints (out of distribution)",
+        "an environment unseen in training, used to select evaluations and checkpoints (out of distribution)",
         unseen=True,
         speaks=1,
         aliases=("val_ood",),
     ),
     Split(
         "ood_test",
-        "another unseen environment, only reported: nothing may be chosen by it",
+        "another unseen environment, reserved for reporting: never used for selection",
         unseen=True,
         selects=False,
         speaks=2,

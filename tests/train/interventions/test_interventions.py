@@ -298,7 +298,7 @@ def test_what_never_began_is_recorded_logged_and_told(tmp_path):
 def test_an_end_that_comes_before_a_fit_is_said_not_passed_over(tmp_path):
     run = train(acting({"name": "freeze", "from": "T_fit", "until": 1}, **FITTING), tmp_path)
     (entry,) = never_began(run)
-    assert entry["why"].startswith("its end, step 1, comes no later than its beginning, step ")
+    assert entry["why"].startswith("its end, step 1, is not later than its beginning, step ")
 
 
 # -- resuming ---------------------------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_interventions_at_the_fit_resume_exactly_wherever_the_run_is_stopped(tmp
         ({"name": "freeze", "from": "T_gen"}, r"interventions\[0\]\.from must be a moment such as 400"),
         ({"name": "freeze", "from": -1}, r"interventions\[0\]\.from must be a moment"),
         ({"name": "freeze", "from": "T_fit +"}, r"interventions\[0\]\.from must be a moment"),
-        ({"name": "switch", "to": {"init_scale": 4}}, r"to\.init_scale cannot change while a run goes on"),
+        ({"name": "switch", "to": {"init_scale": 4}}, r"to\.init_scale cannot change during a run"),
         ({"name": "switch", "to": {"schedule": "cosine"}}, r"to\.schedule: 'cosine' depends on the length of the run"),
         ({"name": "switch", "to": {"lr": "fast"}}, r"to\.lr: expected float, got str 'fast'"),
         ({"name": "switch", "to": {"optimizer": "adan"}}, r"unknown optimizer 'adan'; did you mean"),

@@ -94,7 +94,7 @@ def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -
     whole = splits == COUNTS and slides == SLIDES and patients == PATIENTS
     differences = [] if whole else list(_differences(patches, splits, slides, patients))
     if unlisted := len(there.difference(names)):
-        differences.append(f"{unlisted:,} patches lie in the folder that {METADATA} does not list: was it cut short?")
+        differences.append(f"{unlisted:,} patches in the folder are not listed in {METADATA}: is it incomplete?")
     return Camelyon17Report(
         folder=str(folder),
         splits=splits,

@@ -135,13 +135,15 @@ def _total(answer: http.client.HTTPResponse, have: int) -> int | None:
 
 def _advice(url: str, reason: str, part: Path, have: int, size: int) -> str:
     kept = (
-        f"{have:,} of {size:,} bytes are kept in {part}, and the same command goes on there" if have else "nothing came"
+        f"{have:,} of {size:,} bytes are kept in {part}, and the same command resumes from there"
+        if have
+        else "nothing came"
     )
     return (
-        f"{url}: {reason}; {kept}. CodaLab has been down for months at a time: try another day, look for news at "
-        f"https://wilds.stanford.edu/downloads, or copy somebody's {FOLDER} folder (the `wilds` package makes the same "
-        f"one) and check it with: grokscope data camelyon17 check FOLDER. A mirror of the archive is given with --url. "
-        "The synthetic task 'hospitals' needs no download."
+        f"{url}: {reason}; {kept}. CodaLab has been down for months at a time: try again later, look for news at "
+        f"https://wilds.stanford.edu/downloads, or copy an existing {FOLDER} folder (the `wilds` package makes the "
+        f"same one) and check it with: grokscope data camelyon17 check FOLDER. A mirror of the archive is given with "
+        f"--url. The synthetic task 'hospitals' needs no download."
     )
 
 
@@ -161,6 +163,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     inner = part / FOLDER if (part / FOLDER).is_dir() else part
     if not (inner / RELEASE).is_file() or not (inner / METADATA).is_file():
         shutil.rmtree(part, ignore_errors=True)
-        raise ValueError(f"{archive}: holds no {RELEASE} and {METADATA}; it is not the camelyon17 archive, delete it")
+        raise ValueError(
+            f"{archive}: contains no {RELEASE} and {METADATA}; it is not the camelyon17 archive, delete it"
+        )
     os.replace(inner, folder)
     shutil.rmtree(part, ignore_errors=True)

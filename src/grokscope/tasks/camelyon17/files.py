@@ -72,7 +72,7 @@ def find_folder(root: str | Path | None = None) -> Path:
     for folder in (top, top / "camelyon17_v1.0"):
         if (folder / RELEASE).is_file():
             return folder
-    cut = "; there is a metadata.csv, so the copy or download was cut short" if (top / METADATA).is_file() else ""
+    cut = "; there is a metadata.csv, so the copy or download is incomplete" if (top / METADATA).is_file() else ""
     raise ValueError(f"{top}: no {RELEASE} here or in camelyon17_v1.0{cut}; expected the WILDS camelyon17 folder")
 
 
@@ -146,7 +146,7 @@ def _cells(bad: dict[str, str]) -> str:
     wanted = "three digits such as '004'" if name == "patient" else "a whole number"
     others = ", ".join(other for other in bad if other != name)
     cut = ": the line was cut" if bad.get("split") == "" else ""
-    return f"{name} is {cell!r}, expected {wanted}" + (f"; wrong too are {others}{cut}" if others else "")
+    return f"{name} is {cell!r}, expected {wanted}" + (f"; also wrong: {others}{cut}" if others else "")
 
 
 def _contradictions(p: Patches) -> Iterator[tuple[int, str]]:

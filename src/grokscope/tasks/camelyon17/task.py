@@ -33,7 +33,7 @@ LABELS = ("normal", "tumor")
 HELD_OUT = 0.2
 """Share of each training hospital's patches whose patients are kept for a patient-wise id_val."""
 _UNSEEN = (
-    ("ood_test", OOD_TEST, "nothing is reported of a hospital that training and selection have not seen"),
+    ("ood_test", OOD_TEST, "no hospital that is unseen in both training and selection can be reported"),
     ("ood_val", OOD_VAL, "no checkpoint can be chosen by a hospital that training has not seen (rule peak_ood_val)"),
 )
 """What a folder without one of the two unseen hospitals cannot tell."""
@@ -153,8 +153,8 @@ class Camelyon17(TaskConfig):
         for name, center, loss in _UNSEEN:
             if name not in chosen:
                 warnings.warn(
-                    f"{METADATA}: no patch of center {center}, so there is no {name}: {loss}; "
-                    "`grokscope data camelyon17 check` lists what the folder lacks",
+                    f"{METADATA}: no patch of center {center}, so there is no {name}: {loss}; `grokscope data "
+                    f"camelyon17 check` lists the missing parts",
                     stacklevel=2,
                 )
         return self._read(chosen)

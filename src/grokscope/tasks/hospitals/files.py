@@ -25,7 +25,7 @@ def write_camelyon17(folder: str | Path, config: Hospitals, seed: int) -> Path:
     """
     require(
         config.image_size == PIXELS,
-        f"the Camelyon17 layout holds {PIXELS} x {PIXELS} patches: set image_size to {PIXELS}",
+        f"the Camelyon17 layout requires {PIXELS} x {PIXELS} patches: set image_size to {PIXELS}",
     )
     require(config.hospitals == CENTERS, f"the Camelyon17 layout has {CENTERS} hospitals: set hospitals to {CENTERS}")
     require(
@@ -33,7 +33,7 @@ def write_camelyon17(folder: str | Path, config: Hospitals, seed: int) -> Path:
         f"the Camelyon17 layout numbers at most {SLIDES_PER_HOSPITAL} slides a hospital, got slides = {config.slides}",
     )
     folder = Path(folder)
-    require(not (folder / RELEASE).exists(), f"{folder} already holds a release; choose another folder")
+    require(not (folder / RELEASE).exists(), f"{folder} already contains a release; choose another folder")
     plan = config.plan(seed)
     rows = {name: np.concatenate([columns[name] for columns in plan.values()]) for name in plan["train"]}
     turn = np.arange(len(rows["tumor"]))
@@ -62,7 +62,7 @@ def write_table(folder: str | Path, config: Hospitals, seed: int, form: str = "c
     folder = Path(folder)
     held = [name for name in ("table.csv", "table.parquet") if (folder / name).exists()]
     require(
-        not held, f"{folder} already holds {' and '.join(held)}; choose another folder, or delete it with its images"
+        not held, f"{folder} already contains {' and '.join(held)}; choose another folder, or delete it with its images"
     )
     parts = []
     for split, rows in config.plan(seed).items():

@@ -43,7 +43,7 @@ class BadImages(ValueError):
     def __init__(self, faults: Sequence[str], total: int):
         self.faults, self.total = list(faults), total
         more = "\n..." if len(faults) > _LISTED else ""
-        head = f"{len(faults):,} of {total:,} images cannot be used; mend them or drop their rows:\n"
+        head = f"{len(faults):,} of {total:,} images cannot be used; repair them or remove their rows:\n"
         super().__init__(faults[0] if len(faults) == 1 else head + "\n".join(faults[:_LISTED]) + more)
 
 
@@ -185,7 +185,7 @@ def _decode(path: str | Path, key: bytes, size: int | None, stored: Pixels | Non
     except OSError as error:
         raise ValueError(f"{where}: {path}: {error.strerror}; restore the file") from None
     if _key(data) != key:
-        raise ValueError(f"{where}: {path} changed while it was read; run again when nothing writes to it")
+        raise ValueError(f"{where}: {path} changed while it was read; run again when no process writes to it")
     try:
         return read_rgb(path, size, stored, data)
     except ValueError as error:

@@ -110,7 +110,7 @@ def _check_header(image: Image.Image, path: str | Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise TooLarge(f"{path}: image of {_times(image.size)} pixels, {_TOO_MANY}")
     if getattr(image, "is_animated", False):
-        raise Unfit(f"{path}: holds several pages or frames; save the one that is meant as a file of its own")
+        raise Unfit(f"{path}: contains several pages or frames; save the intended one as a separate file")
     if image.mode not in _EIGHT_BIT:
         raise Unfit(f"{path}: pixels of kind {image.mode!r}, expected 8 bits a channel; convert the file first")
     if _deeper_than_eight(image):

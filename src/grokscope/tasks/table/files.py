@@ -96,7 +96,7 @@ def _check_header(names: Sequence[str], file: Path) -> None:
             raise ValueError(f"{file}: no column {name!r}{nearest(name, list(names))}; needed are {', '.join(NEEDED)}")
     for name in READ:
         if list(names).count(name) > 1:
-            raise ValueError(f"{file}: column {name!r} stands there {list(names).count(name)} times; keep one of them")
+            raise ValueError(f"{file}: column {name!r} occurs {list(names).count(name)} times; keep one of them")
 
 
 def _read_csv(file: Path) -> dict[str, list[Any]]:
@@ -226,8 +226,8 @@ def _values(column: list[Any], name: str, file: Path) -> list[Any]:
             raise ValueError(f"{where}: {len(value):,} characters, more than {MAX_CELL:,}; is a quote left open?")
         if name in NAMED and isinstance(value, str) and value.casefold() in _MISSING:
             raise ValueError(
-                f"{where}: {value!r} stands for a missing value; fill it in or drop the row (a class or hospital of "
-                "that name needs another word)"
+                f"{where}: {value!r} denotes a missing value; fill it in or remove the row (a class or hospital with "
+                f"this name must be renamed)"
             )
     if name in ("path", "split"):
         return [str(value) for value in column]

@@ -52,7 +52,7 @@ def _said(anew: set[Any], members: dict[Any, set[Any]]) -> str:
     names = sorted(anew, key=str)
     example = min(members[names[0]])
     return (
-        f"numbers begin anew in environment {', '.join(map(str, names[:5]))}{' ...' if len(names) > 5 else ''}, so "
-        f"equal numbers are taken for different groups (there {names[0]}/{example}); if they are the same, write names "
-        f"that are no mere numbers (p{example})"
+        f"group numbers restart in environment {', '.join(map(str, names[:5]))}{(' ...' if len(names) > 5 else '')}, "
+        f"so equal numbers are treated as different groups (there {names[0]}/{example}); if they are the same, use "
+        f"names that are not only digits (p{example})"
     )

@@ -33,12 +33,12 @@ def repeated(
                 shared[first, second].append(listed)
     if contrary:
         raise ValueError(
-            f"{table}, column label: {len(contrary):,} images stand there with two labels, the first in rows "
-            f"{contrary[0]}; keep the right one"
+            f"{table}, column label: {len(contrary):,} images have two labels, the first in rows {contrary[0]}; keep "
+            f"the correct one"
         )
     return [
-        f"{table}: {len(listed)} images are in {first} and in {second}, whose score will be too good; drop one row of "
-        f"each: {'; '.join(listed[:_LISTED])}{'; ...' if len(listed) > _LISTED else ''}"
+        f"{table}: {len(listed)} images are in {first} and in {second}, whose score will be too high; remove one row "
+        f"of each: {'; '.join(listed[:_LISTED])}{('; ...' if len(listed) > _LISTED else '')}"
         for (first, second), listed in shared.items()
     ]
 
@@ -79,8 +79,8 @@ def gray_beside_color(splits: Mapping[str, Split], environments: Mapping[str, st
         return []
     counts = [f"{gray[env]} of {total[env]} in {environments[str(env)]}" for env in sorted(total) if gray[env]]
     return [
-        f"{table}: gray images beside colored ones ({', '.join(counts)}): whether there is color tells environments "
-        "apart; store all of them one way"
+        f"{table}: both grayscale and color images ({', '.join(counts)}): color would reveal the environment; store "
+        f"all images in the same mode"
     ]
 
 

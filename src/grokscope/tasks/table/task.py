@@ -97,14 +97,14 @@ class Table(TaskConfig):
         chosen = self._select(rows, seed)
         require(
             len(chosen) > 1,
-            f"{self.path}, column split: every row is 'train', so nothing could be judged; mark some rows as "
+            f"{self.path}, column split: every row is 'train', so nothing can be evaluated; mark some rows as "
             f"{choices(HELD_OUT)}",
         )
         train, more = chosen["train"], "raise n_train, or " if self.n_train else ""
         require(
             len(set(train.label)) > 1,
             f"{self.path}, column label: all {len(train):,} training images are {train.label[0]!r}, so there is "
-            f"nothing to learn; {more}list images of a second label",
+            f"nothing to learn; {more}add images with a second label",
         )
         return self._read(rows, chosen)
 
@@ -216,8 +216,8 @@ def _shared(splits: dict[str, Split], meta: dict[str, Any], table: str) -> tuple
                 " ..." if len(shared) > _LISTED else ""
             )
             notes.append(
-                f"{table}: {len(shared):,} groups are in train and in {name}, whose score will be too good: {listed}"
-                f"{_places(splits, name, shared, meta)}; keep each on one side"
+                f"{table}: {len(shared):,} groups are in train and in {name}, whose score will be too high: "
+                f"{listed}{_places(splits, name, shared, meta)}; keep each on one side"
             )
     return {name: len(shared) for name, shared in both.items()}, notes
 

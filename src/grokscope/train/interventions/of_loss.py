@@ -137,5 +137,7 @@ class RadialPenalty(Intervention):
 
         name, head = find_head(training.model)
         if not name:
-            raise ValueError("the network is its head, and reads the data themselves: there is nothing to be drawn")
+            raise ValueError(
+                "the network consists only of its head, which reads the data directly, so the penalty does not apply"
+            )
         return RadiusPenalized(head, self.strength)

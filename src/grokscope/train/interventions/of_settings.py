@@ -95,8 +95,8 @@ class Switch(Intervention):
         schedule = self.settings(regime).schedule
         if schedule != regime.schedule and schedule.depends_on_length:
             raise ValueError(
-                f"to.schedule: {schedule.name!r} depends on the length of the run, which is no part of a run's "
-                "identity where only an intervention asks for it; make it the regime's, or fork the run with it"
+                f"to.schedule: {schedule.name!r} depends on the length of the run, which is not part of the run's "
+                f"identity if only an intervention uses it; set it in the regime, or fork the run with it"
             )
 
     def settings(self, regime: Regime) -> Regime:
@@ -108,7 +108,7 @@ def require_switchable(
 ) -> None:
     """Raise ValueError for a key of the regime that cannot change while a run goes on; `front` stands before it."""
     for key in keys:
-        require(key in switchable, f"{front}{key} cannot change while a run goes on{nearest(key, list(switchable))}")
+        require(key in switchable, f"{front}{key} cannot change during a run{nearest(key, list(switchable))}")
     decays = [key for key in keys if key in ("weight_decay", "decay_groups")]
     if decays and regime.decay_target == "init":
         raise ValueError(

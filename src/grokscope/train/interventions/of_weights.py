@@ -72,7 +72,7 @@ class Freeze(Intervention):
     """
 
     name: ClassVar[str] = "freeze"
-    summary: ClassVar[str] = "holds some parameters where they are"
+    summary: ClassVar[str] = "keeps some parameters fixed"
 
     of: Selection = "head"
     """Which parameters: total, matrices, a group (head, weights, ...), a parameter's name, or a list of such words."""
@@ -131,7 +131,7 @@ class Reinitialize(Intervention):
     """
 
     name: ClassVar[str] = "reinitialize"
-    summary: ClassVar[str] = "begins some parameters anew, in full or in part"
+    summary: ClassVar[str] = "reinitializes some parameters, fully or partly"
     source: ClassVar[str] = "arXiv:1902.01996"
 
     of: Selection = "head"

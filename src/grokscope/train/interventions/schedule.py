@@ -169,7 +169,7 @@ class Interventions:
         if begin is None:
             return f"train was not fitted by step {step:,}"
         if self._missed(slot):
-            return f"its end, step {end:,}, comes no later than its beginning, step {begin:,}"
+            return f"its end, step {end:,}, is not later than its beginning, step {begin:,}"
         return f"it begins at step {begin:,}, and the run ended at {step:,}"
 
     def state_dict(self) -> list[dict[str, Any]]:

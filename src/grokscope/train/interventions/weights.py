@@ -22,7 +22,7 @@ class HeldNorm(Acting):
     def begin(self) -> dict[str, float | str]:
         reference = float(joint_norm(self.parameters)) if self.reference is None else self.reference
         if reference == 0:
-            raise ValueError("hold_norm: the norm that it refers to is 0, so there is nothing to hold; give a number")
+            raise ValueError("hold_norm: the reference norm is 0; give a number")
         self._aim(self.rho * reference)
         return {"reference": reference, "held at": self.rho * reference}
 

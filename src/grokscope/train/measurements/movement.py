@@ -50,7 +50,7 @@ class Rotation(Measurement):
     decay toward zero on these tensors; NaN elsewhere, and without decay."""
 
     name: ClassVar[str] = "rotation"
-    summary: ClassVar[str] = "angle per step of scale-invariant weights, beside its predicted equilibrium"
+    summary: ClassVar[str] = "angle per step of scale-invariant weights, and its predicted equilibrium"
     source: ClassVar[str] = "arXiv:2305.17212"
     needs: ClassVar[frozenset[Need]] = frozenset({"update"})
 
@@ -106,7 +106,7 @@ class Distance(Measurement):
     a change of the function; and noise alone moves weights as sqrt(steps)."""
 
     name: ClassVar[str] = "distance"
-    summary: ClassVar[str] = "distance of the weights from their start, by group, absolute and relative"
+    summary: ClassVar[str] = "distance of the weights from initialization, by group, absolute and relative"
     source: ClassVar[str] = "arXiv:1812.07956"
     needs: ClassVar[frozenset[Need]] = frozenset({"initial"})
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LIKELIHOODS = ("cross_entropy", "stablemax", "logistic")
 """Losses that are the negative logarithm of a probability."""
-LATER = "it trains networks anew, and is taken afterward: grokscope measure RUN --measure prequential"
+LATER = "it trains new networks and is only measured afterward: grokscope measure RUN --measure prequential"
 
 
 @register
@@ -54,7 +54,7 @@ class Prequential(Measurement):
         if view.loss.targets == "real":
             return NO_CLASSES
         if view.regime is None or view.regime.loss.name not in LIKELIHOODS:
-            return "the loss is no likelihood, so that outputs are no probabilities"
+            return "the loss is not a likelihood, so outputs are not probabilities"
         return LATER if view.retrain is None else view.retrain.why_not
 
     def __call__(self, view: "View") -> Mapping[str, Any]:

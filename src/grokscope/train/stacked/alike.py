@@ -18,7 +18,7 @@ UPDATE = (
 def refusal(config: RunConfig) -> str:
     """Why this run cannot be trained in a stack, naming the key; empty where nothing is in the way."""
     if config.engine.name != "torch":
-        return f"$.engine: {config.engine.name!r} is a loop of its own, so it cannot be stacked"
+        return f"$.engine: {config.engine.name!r} has its own training loop, so it cannot be stacked"
     if config.regime.autocast != "none":
         return f"$.regime.autocast: {config.regime.autocast!r} cannot be stacked"
     if config.hardware.compile:
@@ -26,11 +26,13 @@ def refusal(config: RunConfig) -> str:
     if config.hardware.step == "graph":
         return "$.hardware.step: steps of a stack are not captured as a graph; use auto or eager"
     if config.start is not None and config.start.exact:
-        return "$.start: an exact fork goes on from its parent's state, and is trained alone"
+        return "$.start: an exact fork continues from its parent's state, and is trained alone"
     for i, intervention in enumerate(config.regime.interventions):
         settings = intervention.settings(config.regime)
         if (settings.loss, settings.loss_dtype) != (config.regime.loss, config.regime.loss_dtype):
-            return f"$.regime.interventions[{i}]: {intervention.name!r} changes the loss, which a stack has in common"
+            return (
+                f"$.regime.interventions[{i}]: {intervention.name!r} changes the loss, which members of a stack share"
+            )
         if settings.batch_size != config.regime.batch_size:
             return f"$.regime.interventions[{i}]: {intervention.name!r} changes the batch size; a stack has one"
     return ""

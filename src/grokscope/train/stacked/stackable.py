@@ -56,7 +56,7 @@ def _require_plain_interventions(engine: TorchEngine) -> None:
     for i, slot in enumerate(engine.interventions.slots):
         if type(slot.acting).batch is not Acting.batch:
             name = slot.component.name
-            raise CannotStack(f"$.regime.interventions[{i}]: {name!r} draws batches of its own, of another size")
+            raise CannotStack(f"$.regime.interventions[{i}]: {name!r} draws its own batches of a different size")
     if any(m._forward_hooks or m._forward_pre_hooks for m in engine.model.modules()):
         raise CannotStack("$.regime.interventions: one reads inside the network, which a stack computes at once")
 
