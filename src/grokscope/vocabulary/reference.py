@@ -18,7 +18,7 @@ to these columns ([record your own training loop](../how-to/own-loop.md)); colum
 under "Other columns" in the report.
 """
 
-PLACEHOLDERS = """`{{split}}` is a split, `{{held_out}}` any split except train; `{{env}}`, `{{cls}}` and `{{group}}` are
+PLACEHOLDERS = """`{{split}}` is a split, `{{held_out}}` any except train; `{{env}}`, `{{cls}}` and `{{group}}` are
 numbers of an environment, a class and a group; `{{part}}` is `env0`, `class0` or `env0_class0`; `{{weights}}` is one of
 {groups}; `{{tensor}}` names a parameter. "Panel" marks columns with a panel of their own in the report; the others are
 part of other figures, of tables or of the CSV.
