@@ -104,7 +104,7 @@ def test_groups_add_up_to_all_and_a_run_without_the_column_is_told():
     assert result.groups == ("a", "b")
     loss = [r for r in result.rules if r.rule.on == "id_val_loss"]
     assert [(r.group, r.runs, r.missed) for r in loss] == [("", 2, 1), ("a", 1, 0), ("b", 1, 1)]
-    assert result.notes == ("1 run without id_val_loss: left out of the rules that watch it",)
+    assert result.notes == ("1 run without id_val_loss: excluded from the rules that monitor it",)
     with pytest.raises(ValueError, match="no run has a column 'ood_val_loss'"):
         replayed(runs, "id_val", grid_of(["ood_val_loss"], [30]))
 
@@ -128,7 +128,7 @@ def test_default_rules_watch_what_there_is_and_what_is_kept_is_read_back(tmp_pat
 
 @pytest.mark.parametrize(
     ("grid", "words"),
-    [({"patience": [3]}, "name one or more"), ({"then": [3]}, "need one, such as train_acc=0.99"),
+    [({"patience": [3]}, "name one or more"), ({"then": [3]}, "require a threshold, such as train_acc=0.99"),
      ({"min_delta": [0.1]}, "name one or more")],
 )  # fmt: skip
 def test_a_grid_needs_something_to_watch(grid, words):

@@ -83,7 +83,7 @@ def changed(path, change):
         (lambda r: r["where"].update(cell="used"), r"\$\.where\.cell: unknown value"),
         (lambda r: r["settings"].update(draws=0), r"\$\.settings: draws must be at least 1"),
         (lambda r: r["accuracy"][0].update(interval=[0.5]), r"\$\.accuracy\[0\]\.interval: expected 2 values, got 1"),
-        (lambda r: r.update(schema=99), r"\$\.schema: 99 is newer than this grokscope understands \(1\)"),
+        (lambda r: r.update(schema=99), r"\$\.schema: 99 is newer than this version of grokscope supports \(1\)"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named_with_file_and_field(measured, tmp_path, change, message):

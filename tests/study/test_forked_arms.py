@@ -94,7 +94,7 @@ def test_a_fork_at_a_step_is_ready_as_soon_as_the_state_is_there(tmp_path):
         train(parent, tmp_path, interrupt_at=30)
     waiting = by_label(one, tmp_path)["same"]
     assert (waiting.state, waiting.forked_at) == ("waiting", 40)
-    assert "which stands at step 30" in waiting.message
+    assert "which is at step 30" in waiting.message
     with pytest.raises(Interrupted):
         train(parent, tmp_path, interrupt_at=50)
     ready = by_label(one, tmp_path)["same"]
@@ -168,7 +168,7 @@ def test_shell_lines_of_forks_wait_for_their_parents(tmp_path, capsys):
     lines = capsys.readouterr().out.split("\n")
     assert [line.endswith("--wait") for line in lines[:2]] == [False, True]
     assert cli.run(["study", "plan", str(file), "--root", str(tmp_path), "--no-probe"]) == 0
-    assert "1 exact fork: 0 steps saved; of 1 fork it is known once" in capsys.readouterr().out.replace("\n", " ")
+    assert "1 exact fork: 0 steps saved; not known yet for 1 fork" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_forks_have_the_seeds_and_the_points_of_their_parents():
@@ -187,7 +187,7 @@ def test_forks_have_the_seeds_and_the_points_of_their_parents():
 @pytest.mark.parametrize(
     ("arm", "words"),
     [
-        ({"of": "hole"}, "no arm 'hole' stands before this one.*whole"),
+        ({"of": "hole"}, "no arm 'hole' precedes this one.*whole"),
         ({"from": None}, "names its parent and the moment"),
         ({"of": None}, "names its parent and the moment"),
         ({"from": "T_fitt"}, "from must be a moment"),
@@ -195,7 +195,7 @@ def test_forks_have_the_seeds_and_the_points_of_their_parents():
         ({"seeds": [7]}, "'whole' has no seed 7 to fork from .in 'same'"),
         ({"from": 90}, "90 steps end before the fork begins, at step 90 .in 'same'"),
         ({"regime.batch_size": 0, "regime.init_scale": 2.0}, "cannot change during a run"),
-        ({"model.hidden": [16]}, r"\$.model: an exact fork has that of its parent.*in 'same'"),
+        ({"model.hidden": [16]}, r"\$.model: an exact fork inherits it from its parent.*in 'same'"),
     ],
 )
 def test_what_cannot_be_a_fork_is_refused_when_the_file_is_read(arm, words):
@@ -276,7 +276,7 @@ def test_the_same_command_goes_on_where_forks_have_become_impossible(diagnosed, 
     capsys.readouterr()
     monkeypatch.undo()
     assert cli.run(command) == 0
-    assert "delete it to have it written with forks" in json.loads(capsys.readouterr().out)["no_forks"]
+    assert "delete it to rewrite it with forks" in json.loads(capsys.readouterr().out)["no_forks"]
     file.write_text(text + "\n# mine\n")
     assert cli.run(command) == 2
 

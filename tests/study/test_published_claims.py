@@ -145,7 +145,7 @@ def test_a_doctored_result_changes_the_outcome_and_is_told(folder):
     assert claims["decay-groks"].outcome == "falsified"
     assert claims["weak-decay-never"].words == "toy: verified in part there"
     assert claims["norm-shrinks"].outcome == "inconclusive"
-    assert "its rows do not say what its outcome.json says" in gathered.claims.problems[0]
+    assert "its rows disagree with its outcome.json" in gathered.claims.problems[0]
 
 
 def test_a_result_that_was_cut_short_decides_nothing_and_costs_no_other_file_its_claims(folder):
@@ -174,7 +174,7 @@ def test_a_malformed_file_is_one_message_and_the_others_keep_their_claims(folder
     assert claims["decay-groks"].outcome == "verified"
     problems = "\n".join(gathered.claims.problems)
     assert "broken.toml" in problems
-    assert "worse.toml: $.claimed[0]: name what tests it (verified_by, falsified_by), or say why nothing" in problems
+    assert "worse.toml: $.claimed[0]: list its tests (verified_by, falsified_by), or give the reason" in problems
     assert problems.count("two claims are called") == 2
 
 
@@ -183,7 +183,7 @@ def test_a_malformed_file_is_one_message_and_the_others_keep_their_claims(folder
     [
         ({"verified_by": ["decay grok"]}, r"verified_by: no .* is called 'decay grok'.*did you mean 'decay groks'"),
         ({"quoted": "x"}, r"\$\.claimed\[0\]\.quoted: unknown key.*'quote'"),
-        ({"claim": "too"}, "by quote .as it is said. or claim"),
+        ({"claim": "too"}, "as quote .verbatim. or claim"),
         ({"quote": "x" * 300}, "300 characters; at most 240"),
         ({"falsified_by": ["as published"], "verified_by": []}, 'marked published = "claim"'),
         ({"verified_by": ["the opposite"]}, 'marked published = "opposite"'),

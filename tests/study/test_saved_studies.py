@@ -149,7 +149,7 @@ def test_a_file_of_rows_says_where_it_is_damaged(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(rows_text([None, kept]))
     assert {k: v.tolist() for k, v in read_rows(path)[1].items() if k != "a"} == {"step": [0, 5], "b": [0.1, 2e-9]}
-    for damaged, message in {"1,5,,zwei": "'zwei' is no number", "1,5,": "3 cells, and 4 columns"}.items():
+    for damaged, message in {"1,5,,zwei": "'zwei' is not a number", "1,5,": "3 cells, and 4 columns"}.items():
         path.write_text("run,step,a,b\n1,0,1,0.1\n" + damaged + "\n")
         with pytest.raises(ValueError, match=f"rows.csv, line 3: {message}"):
             read_rows(path)

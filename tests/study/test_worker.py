@@ -176,7 +176,7 @@ def test_a_worker_whose_time_is_over_at_once_says_what_is_left(tmp_path, capsys)
     file = write_study(tmp_path, [0, 1])
     assert cli.run(["worker", str(file), "--root", str(tmp_path / "runs"), "--until", "0m"]) == 130
     said = capsys.readouterr().err
-    assert "stopped with 2 of 2 runs unfinished; run the same command again to go on" in said
+    assert "stopped with 2 of 2 runs unfinished; run the same command again to resume" in said
 
 
 def test_a_worker_that_is_stopped_while_it_looks_says_what_is_left(tmp_path, monkeypatch):

@@ -186,8 +186,8 @@ def test_a_branch_that_trains_without_its_initial_function_resumes_exactly(paren
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"task.p": 11}, r"\$\.task: an exact fork has that of its parent; branch without exact"),
-        ({"seed": 3}, r"\$\.seed: an exact fork has that of its parent"),
+        ({"task.p": 11}, r"\$\.task: an exact fork inherits it from its parent; branch without exact"),
+        ({"seed": 3}, r"\$\.seed: an exact fork inherits it from its parent"),
         ({"evaluate.every": 5}, r"\$\.evaluate: an exact fork"),
         ({"regime.batch_size": 4}, r"\$\.regime\.batch_size cannot change during a run"),
         ({"regime.init_scale": 2.0}, r"\$\.regime\.init_scale cannot change during a run"),

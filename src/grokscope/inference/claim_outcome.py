@@ -15,11 +15,11 @@ RECOMPUTED = ("monotone p", "neurons p", "steering p", "corrected mean")
 MEANING: dict[Outcome, str] = {
     "verified": "everything that puts it to the test came out as claimed",
     "verified in part": "some of what puts it to the test came out as claimed, and some did not",
-    "falsified": "something that puts it to the test came out against it, and nothing as claimed",
-    "toy": "tested on something smaller than what is claimed: it says what happened there, and no more",
-    "inconclusive": "runs are missing or too few to tell, nothing was seen for it or against it, or the sources "
+    "falsified": "at least one test came out against it, and none as claimed",
+    "toy": "tested at a smaller scale than the claim; the result holds only for that scale",
+    "inconclusive": "runs are missing or too few, nothing was observed for it or against it, or the sources "
     "contradict each other",
-    "not run here": "nothing here puts it to the test, or no result of the study that would is kept",
+    "not run here": "no study tests it, or no result of its study is saved",
 }
 
 

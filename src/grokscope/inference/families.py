@@ -12,7 +12,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
     if any(not (isinstance(p, float | int) and isfinite(p) and 0 <= p <= 1) for p in ps):
         raise ValueError(
-            f"holm: every p must lie in [0, 1], got {list(ps)}; a test that gave none is not in the family"
+            f"holm: every p must lie in [0, 1], got {list(ps)}; exclude tests without a p-value from the family"
         )
     adjusted: Any = multipletests(list(ps), method="holm")[1] if ps else []
     return [float(p) for p in adjusted]

@@ -61,7 +61,7 @@ def grid_of(
     if waited and not on:
         raise ValueError("stopping rule: a patience watches a column; name one or more, such as id_val_loss")
     if then and not reach:
-        raise ValueError("stopping rule: steps after a threshold need one, such as train_acc=0.99")
+        raise ValueError("stopping rule: steps after a threshold require a threshold, such as train_acc=0.99")
     rules = []
     for column, (wait, unit), delta in product(on, waited, min_delta or (0.0,)):
         rules.append(StopRule(kind="patience", on=column, patience=_whole(wait), unit=unit, min_delta=delta))
@@ -101,7 +101,7 @@ def replayed(
         ValueError: no run, or a rule whose column no run has.
     """
     if not runs:
-        raise ValueError("no finished run that can be judged, so there is nothing to replay a rule on")
+        raise ValueError("no finished run with a verdict, so there is nothing to replay")
     remarks = list(notes)
     groups = list(dict.fromkeys(run.group for run in runs))
     results: list[RuleResult] = []
@@ -126,7 +126,7 @@ def _stops(rule: StopRule, runs: Sequence[FullRun], remarks: list[str]) -> list[
     if not able:
         every = sorted({column for run in runs for column in watchable(run.trajectory)})
         raise ValueError(f"no run has a column {rule.on!r}{nearest(rule.on, every)}; there are {', '.join(every)}")
-    note = f"{plural(len(runs) - len(able), 'run')} without {rule.on}: left out of the rules that watch it"
+    note = f"{plural(len(runs) - len(able), 'run')} without {rule.on}: excluded from the rules that monitor it"
     if len(able) < len(runs) and note not in remarks:
         remarks.append(note)
     return [_stop(rule, run) for run in able]

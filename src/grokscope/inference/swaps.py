@@ -83,7 +83,7 @@ def slopes(x: np.ndarray, y: np.ndarray, blocks: np.ndarray | None = None, seed:
     members = _members(len(x), blocks)
     x, y = (_centered(v, members) for v in (x, y))
     if not np.abs(x).max() > 0:
-        raise ValueError("slope: x has one value only, so there is nothing to compare")
+        raise ValueError("slope: x has only one value, so there is nothing to compare")
     total = prod(factorial(len(m)) for m in members)
     exact = total <= EXACT_UP_TO
     orders = _every_order(members) if exact else _random_orders(members, seed)

@@ -71,7 +71,8 @@ class Stored(Record):
         schema = raw.get("schema") if isinstance(raw, Mapping) else None
         if isinstance(schema, int) and schema > cls.SCHEMA:
             raise ValueError(
-                f"{path}: $.schema: {schema} is newer than this grokscope understands ({cls.SCHEMA}); upgrade grokscope"
+                f"{path}: $.schema: {schema} is newer than this version of grokscope supports ({cls.SCHEMA}); upgrade "
+                f"grokscope"
             )
         return cls.from_dict(raw, f"{path}: $")
 

@@ -92,7 +92,7 @@ def read_claimed(raw: Any, known: Mapping[str, str]) -> tuple[Claimed, ...]:
     claims = tuple(_read(block, f"$.claimed[{i}]", known) for i, block in enumerate(raw or ()))
     ids = [claim.id for claim in claims]
     for i, claim in enumerate(claims):
-        require(ids.count(claim.id) == 1, f"$.claimed[{i}].id: {claim.id!r} stands there twice")
+        require(ids.count(claim.id) == 1, f"$.claimed[{i}].id: {claim.id!r} is used twice")
     return claims
 
 
@@ -103,9 +103,9 @@ def _read(block: Any, where: str, known: Mapping[str, str]) -> Claimed:
     for key in TEXTS:
         require(isinstance(block.get(key, ""), str), f"{where}.{key}: expected a text, got {brief(block.get(key))}")
     for key in ("id", "source"):
-        require(bool(block.get(key)), f"{where}.{key}: missing; a claim has a name, and says where it is made")
+        require(bool(block.get(key)), f"{where}.{key}: missing; a claim needs a name and a source")
     said = [key for key in ("quote", "claim") if block.get(key)]
-    require(len(said) == 1, f"{where}.quote: say what is claimed, by quote (as it is said) or claim (in your words)")
+    require(len(said) == 1, f"{where}.quote: state the claim, as quote (verbatim) or claim (in your own words)")
     length = len(block[said[0]])
     require(length <= LONGEST, f"{where}.{said[0]}: {length} characters; at most {LONGEST}")
     names = {key: _names(block.get(key, []), f"{where}.{key}", known) for key in LISTS}
@@ -123,7 +123,7 @@ def _read(block: Any, where: str, known: Mapping[str, str]) -> Claimed:
     decided = claim.tested_by or claim.recomputed or claim.contradicted
     require(
         bool(decided or claim.not_run),
-        f"{where}: name what tests it (verified_by, falsified_by), or say why nothing here does: not_run",
+        f"{where}: list its tests (verified_by, falsified_by), or give the reason why there are none: not_run",
     )
     return claim
 
@@ -155,7 +155,9 @@ def read_claim_list(path: Path) -> ClaimList:
     try:
         known = ("schema", "title", "claimed")
         for key in raw:
-            require(key in known, f"$.{key}: unknown key{nearest(key, list(known))}; a study lies one folder up")
+            require(
+                key in known, f"$.{key}: unknown key{nearest(key, list(known))}; a study file belongs one folder up"
+            )
         schema = raw.get("schema", 1)
         require(is_whole(schema) and schema <= SCHEMA, f"$.schema: {brief(schema)} is newer than {SCHEMA}")
         require(isinstance(raw.get("title", ""), str), f"$.title: expected a text, got {brief(raw.get('title'))}")

@@ -95,8 +95,8 @@ def _once(claims: Sequence[ClaimResult], problems: list[str]) -> list[ClaimResul
     kept: dict[str, ClaimResult] = {}
     for claim in claims:
         if claim.id in kept:
-            problems.append(f"two claims are called {claim.id!r}, one of {kept[claim.id].study or 'a list'} and one of "
-                            f"{claim.study or 'a list'}: the second is left out")  # fmt: skip
+            problems.append(f"two claims are called {claim.id!r}, one of {kept[claim.id].study or 'a list'} and one "
+                f"of {claim.study or 'a list'}: the second is excluded")  # fmt: skip
         else:
             kept[claim.id] = claim
     return sorted(kept.values(), key=lambda c: c.source)
@@ -133,15 +133,15 @@ def _judge(study: Study, saved: SavedResult, root: Path, problems: list[str]) ->
     """The saved rows, judged now. Where that says otherwise than when it was saved, it counts, and is a problem."""
     if gone := saved.gone(study):
         runs = plural(len(gone), "run")
-        problems.append(f"{saved.folder}: {runs} of it are not of this study file any more, and are left out")
+        problems.append(f"{saved.folder}: {runs} of it are no longer part of this study file, and are excluded")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of neighbors and of luck: the study's own report says them
         rows, standing, tested = answered = study.answered(root)
         sizes = study.effective_sizes(root)
         different = None if gone else first_difference(saved.outcome, outcome_of(study, root, answered))
     if different is not None:
-        problems.append(f"{saved.folder}: its rows do not say what its outcome.json says ({different}); what the rows "
-                        "say counts")  # fmt: skip
+        problems.append(f"{saved.folder}: its rows disagree with its outcome.json ({different}); the rows "
+            f"count")  # fmt: skip
     return _Judged(
         rows={row.name: row for row in rows if row.name},
         answers={result.name: result for result in tested.results},

@@ -113,7 +113,7 @@ def _arms(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> lis
     half = ("of" in block) != ("to" in block)
     require(
         by_name != by_conditions and not half,
-        f'{where}: say which arms in one way: arms = ["the one asked about", "plain"], or of and to',
+        f'{where}: give the arms in one way: arms = ["compared", "plain"], or of and to',
     )
     if by_conditions:
         return [check_where(block[key], f"{where}.{key}", entries) for key in ("of", "to")]

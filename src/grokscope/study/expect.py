@@ -226,9 +226,7 @@ def _read(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> Any
         share=_share(block.get("share", 1.0), f"{where}.share"),
         **common,
     )
-    require(
-        bool(expectation.expected()), f"{where}: says where to look but not what to expect; give verdict or a range"
-    )
+    require(bool(expectation.expected()), f"{where}: has no expected result; give verdict or a range")
     return expectation
 
 
@@ -262,7 +260,7 @@ def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
 
 
 def _read_measure(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> AnyExpectation:
-    require("between" in block, f"{where}.between: missing; a measured number needs the range it should lie in")
+    require("between" in block, f"{where}.between: missing; a measured number needs an expected range")
     common = {**common, "between": _bounds(block["between"], f"{where}.between")}
     if not {"of", "to"} & block.keys():
         common["share"] = _share(block.get("share", 1.0), f"{where}.share")

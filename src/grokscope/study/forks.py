@@ -26,7 +26,7 @@ class Forks:
             if arm.of is not None:
                 before = [a.name for a in arms[:i]]
                 hint = nearest(arm.of, before)
-                require(arm.of in before, f"$.arm[{i}].of: no arm {arm.of!r} stands before this one{hint}")
+                require(arm.of in before, f"$.arm[{i}].of: no arm {arm.of!r} precedes this one{hint}")
 
     def seeds(self, arm: Arm) -> tuple[int, ...] | None:
         """Those that the parent's block names, for a fork without seeds of its own."""

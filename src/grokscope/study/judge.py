@@ -47,7 +47,7 @@ class Judge:
             except ValueError as error:
                 self.problems[name] = str(error)
             if name in self.known and not self.known[name]:
-                self.problems[name] = "its metrics hold no evaluation of a held-out split"
+                self.problems[name] = "its metrics contain no evaluation of a held-out split"
         if name in self.problems:
             return replace(study_run, state="damaged", message=self.problems[name])
         return study_run

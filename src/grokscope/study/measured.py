@@ -276,7 +276,9 @@ def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
     """
     if "dissection" in block:
         for key in ("measure", "statistic", "split"):
-            require(key not in block, f"{place}.{key}: not beside dissection, which names one number by itself")
+            require(
+                key not in block, f"{place}.{key}: not together with dissection, which already specifies one number"
+            )
         dissected.parse(block["dissection"], f"{place}.dissection")
         return {"dissection": block["dissection"]}
     measure, statistic = block["measure"], block.get("statistic", "final")
@@ -287,9 +289,9 @@ def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:
         f"{place}.statistic: unknown statistic {statistic!r}{nearest(str(statistic), list(STATISTICS))}",
     )
     if statistic == AT_PEAK:
-        require("split" in block, f"{place}.split: missing; say whose peak is meant, for example 'ood_val'")
+        require("split" in block, f"{place}.split: missing; give the split of the peak, for example 'ood_val'")
     require(
         "split" not in block or measure in SPIKES or statistic == AT_PEAK,
-        f"{place}.split: a column names its own split; leave it out, and measure for example 'ood_test_acc'",
+        f"{place}.split: a column determines its own split; omit it, and measure for example 'ood_test_acc'",
     )
     return {"measure": measure, "statistic": statistic}

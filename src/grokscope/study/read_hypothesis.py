@@ -69,7 +69,7 @@ def _require_one_plan_of_sides(read: Sequence[Hypothesis], where: str) -> None:
         require(
             (h.sidedness == "two-sided") == (kin.sidedness == "two-sided"),
             f'{where}[{i}].family: {kin.name!r} and {h.name!r} are corrected together, but only one says "differs"; '
-            "give one of them a family of its own",
+            f"put one of them in another family",
         )
 
 
@@ -112,7 +112,7 @@ def read_quantity(block: Mapping[str, Any], where: str) -> Quantity:
     if named[0] in ("measure", "dissection"):
         measured = {key: block[key] for key in ("measure", "dissection", "statistic", "split") if key in block}
         return Quantity(measure=Measure(**read_measured(measured, where), split=block.get("split")))
-    require("statistic" not in block, f"{where}.statistic: belongs to a measure; leave it out")
+    require("statistic" not in block, f"{where}.statistic: belongs to a measure; omit it")
     split = block.get("split")
     known = split is None or split in HELD_OUT
     require(known, f"{where}.split: unknown held-out split {brief(split)}{nearest(brief(split), list(HELD_OUT))}")
@@ -131,12 +131,12 @@ def _groups(
     ways = [key for key in ("arms", "of", "axis") if key in block]
     require(
         len(ways) == 1 and ("of" in block) == ("to" in block),
-        f'{where}: say what is compared in one way: of and to, arms = ["a", "b"], or axis',
+        f'{where}: specify the comparison in one way: of and to, arms = ["a", "b"], or axis',
     )
     if "axis" in block:
         return (check_where(block.get("where", {}), f"{where}.where", entries),), _axis(block, where, entries)
     require("where" not in block, f"{where}.where: belongs to an axis; put its conditions into of and to")
-    require("log" not in block, f"{where}.log: belongs to an axis; leave it out")
+    require("log" not in block, f"{where}.log: belongs to an axis; omit it")
     if "arms" in block:
         arms = block["arms"]
         pair = isinstance(arms, list) and len(arms) == 2 and all(isinstance(a, str) for a in arms)
@@ -152,7 +152,7 @@ def _axis(block: Mapping[str, Any], where: str, entries: Sequence[Entry]) -> str
     require(axis in keys, f"{where}.axis: unknown key {axis!r}{nearest(axis, keys)}")
     levels = {v for e in entries if matches(e, block.get("where", {})) for v in values_of(e, axis)}
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in levels)
-    require(numeric, f"{where}.axis: {axis} has values that are no numbers; compare two of them by of and to")
+    require(numeric, f"{where}.axis: {axis} has non-numeric values; compare two of them with of and to")
     require(len(levels) > 1, f"{where}.axis: all these runs have the same {axis}; a slope needs two values or more")
     return axis
 
@@ -214,7 +214,7 @@ def _test(block: Mapping[str, Any], where: str, kind: Kind, margin: float | None
 def _paired(block: Mapping[str, Any], where: str, kind: Kind) -> bool | None:
     paired = _switch(block, "paired", where)
     unfit = kind == "shares" or block.get("test") == "mann-whitney"
-    require(not (paired and unfit), f"{where}.paired: this test compares arms as wholes; leave paired out")
+    require(not (paired and unfit), f"{where}.paired: this test compares unpaired arms; omit paired")
     return False if unfit else paired
 
 

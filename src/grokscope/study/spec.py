@@ -90,7 +90,7 @@ def read_axes(raw: Any) -> dict[str, list[Any]]:
         )
         seen: set[Any] = set()
         for value in values:
-            require(_hashable(value) not in seen, f"$.axes.{key}: {brief(value)} stands there twice")
+            require(_hashable(value) not in seen, f"$.axes.{key}: {brief(value)} is listed twice")
             seen.add(_hashable(value))
     return axes
 
@@ -107,7 +107,7 @@ def _hashable(value: Any) -> Any:
 def read_seeds(raw: Any, where: str = "$.seeds") -> tuple[int, ...]:
     ok = isinstance(raw, list) and raw and all(is_whole(s) and 0 <= s <= configio.INT_MAX for s in raw)
     require(bool(ok), f"{where}: expected a list of whole numbers >= 0, for example [0, 1, 2], got {brief(raw)}")
-    require(len(set(raw)) == len(raw), f"{where}: a seed stands there twice")
+    require(len(set(raw)) == len(raw), f"{where}: a seed is listed twice")
     return tuple(int(seed) for seed in raw)
 
 
@@ -228,7 +228,7 @@ def split_head(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     schema = raw.get("schema", 1)
     if not is_whole(schema) or schema > SCHEMA:
         raise ValueError(
-            f"$.schema: {brief(schema)} is newer than this grokscope understands ({SCHEMA}); upgrade grokscope"
+            f"$.schema: {brief(schema)} is newer than this version of grokscope supports ({SCHEMA}); upgrade grokscope"
         )
     _refuse_old_final(raw.get("expect"), schema)
     known = [*HEAD, *RUN_TABLES]

@@ -49,7 +49,7 @@ class Stopped(Exception):
         self.outcomes = outcomes
         left = sum(o.state in ("interrupted", "waiting") for o in outcomes)
         super().__init__(
-            f"stopped with {left:,} of {len(outcomes):,} runs unfinished; run the same command again to go on"
+            f"stopped with {left:,} of {len(outcomes):,} runs unfinished; run the same command again to resume"
         )
 
 
@@ -97,9 +97,7 @@ class Study:
         arms, axes = spec.read_arms(head.get("arm")), spec.read_axes(head.get("axes"))
         design = read_design(head.get("design"))
         if design is not None:
-            require(
-                "arm" not in head and not axes, "$.design: instead of [axes] and [[arm]], which cannot stand beside it"
-            )
+            require("arm" not in head and not axes, "$.design: cannot be combined with [axes] and [[arm]]")
             arms = design.arms()
         seeds = spec.read_seeds(head.get("seeds", [0]))
         entries = tuple(spec.expand(base, axes, arms, seeds))
@@ -284,8 +282,8 @@ class Study:
             if config.identity() != entry.config.identity():
                 schedule = entry.config.regime.schedule.name
                 raise ValueError(
-                    f"{entry.label!r} cannot be extended: its schedule {schedule!r} depends on the length, so training "
-                    "on would not equal training longer; change [budget] in the study file to train it anew"
+                    f"{entry.label!r} cannot be extended: its schedule {schedule!r} depends on the length, so it "
+                    f"cannot be extended exactly; change [budget] in the study file to train it again"
                 )
             entries.append(replace(entry, config=config))
         return replace(self, entries=tuple(entries))

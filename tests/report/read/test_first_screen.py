@@ -65,8 +65,8 @@ def test_below_six_seeds_no_sentence_says_significant(tmp_path, seeds):
     page = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
     words = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
     assert "significan" not in words
-    assert page.index(">Asked</dt>") < page.index(">Found</dt>") < page.index("<dt>How sure</dt>")
-    assert page.index("<dt>What would decide it</dt>") < page.index("<nav")
+    assert page.index(">Question</dt>") < page.index(">Findings</dt>") < page.index("<dt>Certainty</dt>")
+    assert page.index("<dt>What would resolve it</dt>") < page.index("<nav")
 
 
 def readings(configs):

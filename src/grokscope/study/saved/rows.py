@@ -172,7 +172,7 @@ def _number(cell: str, path: Path, line: int) -> float:
     try:
         return float(cell) if cell else math.nan
     except ValueError:
-        raise ValueError(f"{path}, line {line}: {cell!r} is no number") from None
+        raise ValueError(f"{path}, line {line}: {cell!r} is not a number") from None
 
 
 def as_rows(metrics: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -88,8 +88,8 @@ def save_study(study: "Study", root: str | Path, to: str | Path, note: Note = la
             differs = _differs(study, folder, outcome)
             if differs is None:
                 return _put(folder, Path(to) / study.name)
-            note(f"{KEPT[level]} do not say the same ({differs})")
-    raise ValueError(f"{study.name}: what can be kept as text does not give the outcome of the runs: {differs}")
+            note(f"{KEPT[level]} do not give the same result ({differs})")
+    raise ValueError(f"{study.name}: the saved text does not reproduce the outcome of the runs: {differs}")
 
 
 def _put(folder: Path, to: Path) -> Path:
