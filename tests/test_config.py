@@ -64,7 +64,7 @@ def faults(changes, raw=TINY):
         (
             "engine",
             "jit",
-            "$.engine: unknown engine 'jit'; known: compiled, torch; if a module of yours registers it, name the "
+            "$.engine: unknown engine 'jit'; known: compiled, torch; if your own module registers it, list the "
             "module under plugins in the file, or in GROKSCOPE_PLUGINS",
         ),
         ("task.name", "modul", "$.task.name: unknown task 'modul'; did you mean 'modular'?"),

@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_refused_when_it_is_registered(changes, words):
     cls = type("Mine", (my_lab.Halved,), {"name": "mine", "__module__": "my_lab", **changes})
     with pytest.raises(ValueError, match=f"my_lab:Mine: .*{words}"):
         registry.register(dataclass(frozen=True, kw_only=True)(cls))
-    with pytest.raises(ValueError, match="is no frozen dataclass"):
+    with pytest.raises(ValueError, match="is not a frozen dataclass"):
         registry.register(type("Mine", (my_lab.Halved,), {"name": "mine"}))
 
 
@@ -150,7 +150,7 @@ def test_a_measurement_writes_its_column_and_leaves_the_training_alone(tmp_path)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "'clashing' writes the column 'logit_max', which is there already"),
+        ({}, "'clashing' writes the column 'logit_max', which already exists"),
         ({"column": "mine_n"}, "'mine_n' must be a single number, under a name that does not end in _correct or _n"),
         ({"column": "mine", "size": 2}, "'mine' must be a single number"),
     ],
@@ -203,7 +203,7 @@ def test_a_plug_in_of_the_script_itself_is_refused_by_workers(tmp_path, monkeypa
     grokscope.register(my_lab.Halved)
     monkeypatch.setattr(my_lab.Halved, "__module__", "__main__")
     raw = {k: v for k, v in STUDY.items() if k != "plugins"}
-    with pytest.raises(ValueError, match=r"filter halved \(__main__:Halved\) is registered by the script itself"):
+    with pytest.raises(ValueError, match=r"filter halved \(__main__:Halved\) is registered by the main script"):
         Study.from_dict(raw).run(1, tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_a_folder_with_another_recording_is_refused_and_left_as_it_was(tmp_path,
     with Recorder(tmp_path / "mine") as rec:
         rec.log(1, train_acc=0.5)
     before = (tmp_path / "mine" / "config.json").read_bytes()
-    with pytest.raises(ValueError, match=f"another run .*{message}.*give another folder"):
+    with pytest.raises(ValueError, match=f"another run .*{message}.*choose another folder"):
         Recorder(tmp_path / "mine", **other)
     assert (tmp_path / "mine" / "config.json").read_bytes() == before
     with Recorder(tmp_path / "mine") as rec:  # the refusal left no lock
@@ -83,7 +83,7 @@ def test_a_folder_with_another_recording_is_refused_and_left_as_it_was(tmp_path,
 def test_a_run_that_was_trained_is_never_recorded_over(tmp_path):
     run = train(tiny(), tmp_path)
     before = (run.path / "config.json").read_bytes()
-    with pytest.raises(ValueError, match="not recorded by a loop of your own"):
+    with pytest.raises(ValueError, match="not recorded by a Recorder"):
         Recorder(run.path)
     assert (run.path / "config.json").read_bytes() == before
 

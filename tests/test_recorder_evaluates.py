@@ -88,7 +88,7 @@ def test_numbers_of_ones_own_stand_beside_and_never_over_what_is_measured(tmp_pa
     model = network()
     with Recorder(tmp_path / "mine", model, splits={"train": data(), "id_val": data(500)}, loss="cross_entropy") as rec:
         assert rec.evaluate(1, lab_score=0.7)["lab_score"] == 0.7
-        with pytest.raises(ValueError, match="train_acc: measured already"):
+        with pytest.raises(ValueError, match="train_acc: already measured"):
             rec.evaluate(2, train_acc=0.5)
     assert [row["step"] for row in rec.run.rows()] == [1]
 
@@ -104,8 +104,8 @@ def test_a_recording_with_other_data_is_refused(tmp_path):
     ("options", "message"),
     [
         ({"loss": None}, "loss: name the one you train with"),
-        ({"n": {"train": 3}}, "n: follows from splits"),
-        ({"trivial": {"id_val": 0.5}}, "trivial: follows from splits"),
+        ({"n": {"train": 3}}, "n: is determined by splits"),
+        ({"trivial": {"id_val": 0.5}}, "trivial: is determined by splits"),
         ({"measure": ["distanse"]}, r"measure\[0\].*distance"),
         ({"diagnose_every": 0}, "diagnose_every: expected a whole number above 0"),
         ({"steps_per_epoch": 1.5}, "steps_per_epoch: expected a whole number above 0"),

@@ -90,7 +90,7 @@ INTERVENING: dict[str, dict[str, Any]] = {
 """Each built-in intervention with parameters under which it does something."""
 
 
-TAKEN_AFTERWARDS = "ignore:.*prequential is missing from the rows. it trains networks anew:UserWarning"
+TAKEN_AFTERWARDS = "ignore:.*prequential is missing from the rows. it trains new networks:UserWarning"
 """A filter of warnings: a run that is asked for a measurement of finished runs says so, and trains without it."""
 
 

@@ -117,7 +117,7 @@ def test_a_doctored_result_changes_the_page(trained, tmp_path):
     (result / MANIFEST).write_text(json.dumps(manifest))
     cli.run(["claims", "--studies", str(folder), "--out", str(tmp_path / "page.html")])
     page = (tmp_path / "page.html").read_text()
-    assert "its rows do not say what its outcome.json says" in page
+    assert "its rows disagree with its outcome.json" in page
     assert page != (trained[0] / "page.html").read_text()
     assert "nothing against it" in page
 

@@ -64,7 +64,7 @@ def test_the_file_returns_what_was_written(codes, tmp_path):
         assert new.dtype == old.dtype
         assert np.array_equal(new, old)
     path.write_bytes(b"not tensors")
-    with pytest.raises(ValueError, match="make the data set anew"):
+    with pytest.raises(ValueError, match="generate the data set again"):
         read_dataset(path)
     with pytest.raises(FileNotFoundError):
         read_dataset(tmp_path / "absent.safetensors")

@@ -159,7 +159,7 @@ def test_head_reproduces_the_logits_and_refuses_another(model, images):
     found = collect(model, images, ["pooled"])
     head = head_of(model, found.sites["pooled"], found.logits)
     np.testing.assert_allclose(head.logits(found.sites["pooled"]), found.logits, atol=1e-5)
-    with pytest.raises(ValueError, match="something follows it"):
+    with pytest.raises(ValueError, match="another operation follows it"):
         head_of(model, found.sites["pooled"], found.logits * 2)
     head_of(model, found.sites["pooled"], found.logits - np.log(np.exp(found.logits).sum(1, keepdims=True)))
 

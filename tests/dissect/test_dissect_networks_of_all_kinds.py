@@ -85,7 +85,7 @@ def test_the_head_can_be_named():
     model.auxiliary.add_module("spare", nn.Linear(3, 3))
     x, y, e, g = stained(120)
     found = collect(model, x, ["pooled"], head="classifier.1")
-    with pytest.raises(ValueError, match="name it with --head"):
+    with pytest.raises(ValueError, match="give its name with --head"):
         head_of(model, found.sites["pooled"], found.logits * 2, "classifier.1")
     with pytest.raises(ValueError, match="is not run by one forward pass"):
         dissect(model, x, y, e, g, settings=QUICK)

@@ -40,7 +40,7 @@ SITE = Site("hpc", "gpu", True, 43_200.0, 64_000, None, 1001, 10_000, (Node(32, 
 )
 def test_durations(text, seconds):
     if seconds is None:
-        with pytest.raises(ValueError, match="is no duration"):
+        with pytest.raises(ValueError, match="is not a duration"):
             duration_s(text)
     else:
         assert duration_s(text) == seconds
@@ -60,15 +60,15 @@ def test_memory_is_counted_as_slurm_counts():
     [
         ({"arrays": 3}, r"\$\.execute\.arrays: unknown key.*'array'"),
         ({"array": 0}, "array must be at least 1"),
-        ({"time": "long"}, "'long' is no duration"),
-        ({"time": "0m"}, "is no time at all"),
+        ({"time": "long"}, "'long' is not a duration"),
+        ({"time": "0m"}, "is not a duration"),
         ({"memory": "4"}, "800MB or 4GB"),
         ({"runs_per_gpu": 2}, "runs_per_gpu = 2 needs gpus"),
         ({"sbatch": {"mem": "4G"}}, "set execute.memory instead"),
         ({"sbatch": {"cpus-per-task": 2}}, "set execute.cpus instead"),
-        ({"sbatch": {"signal": "USR1"}}, "resumes and logs"),
+        ({"sbatch": {"signal": "USR1"}}, "resuming and logging"),
         ({"sbatch": {"account": "a\n#SBATCH --x"}}, "expected an option"),
-        ({"sbatch": {"exclusive": False}}, "leave the option out"),
+        ({"sbatch": {"exclusive": False}}, "omit the option"),
     ],
 )
 def test_a_wrong_setting_is_named(table, words):
@@ -222,7 +222,7 @@ def test_the_queue_is_joined_by_id_name_and_cluster(fake_slurm, tmp_path):
     )
     jobs, problems = queued(submissions(root, study.name)[0])
     assert [(j.id, j.state, j.note) for j in jobs] == [("7_0", "running", "node1"), ("7_1", "pending", "Resources")]
-    assert problems == ["not asked after: Slurm 8 on cluster 'other': this machine's Slurm is 'hpc'"]
+    assert problems == ["state unknown: Slurm 8 on cluster 'other': this machine's Slurm is 'hpc'"]
 
 
 def test_cancel_names_what_it_ends_and_marks_it(fake_slurm, tmp_path, capsys):
@@ -244,7 +244,7 @@ def test_status_without_squeue_says_so(tmp_path, capsys, monkeypatch):
     assert cli.run(["study", "status", str(file), "--root", str(root)]) == 0
     out = capsys.readouterr().out
     assert "1 new" in out
-    assert "not asked after: Slurm 7 on cluster 'hpc': scontrol is not on this machine" in out
+    assert "state unknown: Slurm 7 on cluster 'hpc': scontrol is not on this machine" in out
     assert cli.run(["study", "cancel", str(file), "--root", str(root)]) == 1, "it cannot know"
 
 

@@ -105,7 +105,9 @@ def test_a_signal_of_its_time_saves_and_requeues(tmp_path, capsys):
     wait_for(lambda: run.status["state"] == "running" and run.status["step"] > step, "the run to go on")
     wait_for(lambda: slurm("squeue", "--noheader", "--format=%T").strip() == "RUNNING", "the job to run")
     slurm("scancel", "--signal=USR2", job)
-    wait_for(lambda: "not requeued, for this job began 1 times again" in printed(root), "the limit of requeues")
+    wait_for(
+        lambda: "not requeued, because this job already restarted 1 times" in printed(root), "the limit of requeues"
+    )
     assert run.status["state"] == "interrupted"
 
 

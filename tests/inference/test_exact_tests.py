@@ -210,7 +210,7 @@ def test_a_slope_within_seeds_is_not_hidden_by_the_seeds():
     assert slopes(x, y).p()["two-sided"] > 0.5
     (low, high), _ = within.interval("two-sided")
     assert low < 0.5 < high < 1
-    with pytest.raises(ValueError, match="one value only"):
+    with pytest.raises(ValueError, match="only one value"):
         slopes(np.ones(4), np.arange(4.0))
 
 

@@ -100,13 +100,13 @@ def test_its_cost_is_said_before_it_begins(tmp_path, capsys):
 
 
 def test_where_it_says_nothing_it_says_why(tmp_path):
-    with pytest.warns(UserWarning, match="prequential is missing from the rows: it trains networks anew.*measure RUN"):
+    with pytest.warns(UserWarning, match="prequential is missing from the rows: it trains new networks.*measure RUN"):
         asked = train(tiny({**SMALL, "measure": ["prequential"]}), tmp_path)
     assert "prequential_bits" not in asked.rows()[-1]
     for changes, words in (
-        ({"regime.loss": "mse"}, "no likelihood"),
+        ({"regime.loss": "mse"}, "not a likelihood"),
         ({"regime.interventions": [{"name": "freeze", "from": "T_fit"}]}, "waits for T_fit"),
-        ({"regime.interventions": [{"name": "train_subset", "share": 0.5}]}, "batches of its own"),
+        ({"regime.interventions": [{"name": "train_subset", "share": 0.5}]}, "its own batches"),
     ):
         result = gs.measure(train(tiny({**SMALL, **changes}), tmp_path), "prequential").results[0]
         assert words in result.reasons["prequential"]

@@ -98,7 +98,7 @@ def test_a_gap_before_every_state_stops_with_words_and_changes_nothing(stopped, 
             metrics(stopped).write_text(metrics(stopped).read_text().replace('{"step": 21,', '{"step": 2'))
     before = without_log(bytes_of(stopped.path))
     with pytest.raises(
-        CannotResume, match=r"metrics\.jsonl.*(missing|damaged).*put the whole file back, branch from a check"
+        CannotResume, match=r"metrics\.jsonl.*(missing|damaged).*restore the complete file, branch from a check"
     ):
         train(CONFIG, stopped.path.parent)
     assert without_log(bytes_of(stopped.path)) == before
@@ -246,9 +246,9 @@ def test_states_of_before_the_digests_go_on_exactly(stopped, whole):
 def test_extending_without_states_is_refused_and_names_branch(done):
     shutil.rmtree(done.path / "resume")
     before = without_log(bytes_of(done.path))
-    with pytest.raises(ValueError, match=r"its resume states are gone.*replace its 12 rows.*branch from"):
+    with pytest.raises(ValueError, match=r"its resume states are missing.*replace its 12 rows.*branch from"):
         extend(done, Budget(steps=90))
-    with pytest.raises(ValueError, match="its resume states are gone"):
+    with pytest.raises(ValueError, match="its resume states are missing"):
         train(tiny(regime__grad_filter="grokfast_ema", budget__steps=90), done.path.parent)
     assert without_log(bytes_of(done.path)) == before
 
@@ -261,7 +261,7 @@ def test_training_on_without_the_states_that_there_were_is_refused(stopped, old)
         del status["saved_step"]
         write_json(stopped.path / "status.json", status)
     before = without_log(bytes_of(stopped.path))
-    with pytest.raises(CannotResume, match="its resume states are gone"):
+    with pytest.raises(CannotResume, match="its resume states are missing"):
         train(CONFIG, stopped.path.parent)
     assert without_log(bytes_of(stopped.path)) == before
 

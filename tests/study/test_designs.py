@@ -60,7 +60,7 @@ def test_faults_are_named(change, message):
 
 def test_a_design_stands_alone():
     raw = {**TINY, "design": {"factors": FACTORS, "responses": ["T_gen"]}, "axes": {"regime.lr": [0.1, 0.2]}}
-    with pytest.raises(ValueError, match="cannot stand beside it"):
+    with pytest.raises(ValueError, match="cannot be combined with"):
         Study.from_dict(raw)
 
 

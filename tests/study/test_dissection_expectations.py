@@ -61,8 +61,8 @@ def test_names_are_read(name):
         ({"dissection": "steer.trend@4"}, "write 'steer.trend'"),
         ({"dissection": "steer.slope.test"}, "takes no further word"),
         ({"dissection": "probe.env"}, r"needs the site, for example 'probe\.env\.layer1'"),
-        ({"dissection": "steer.slope", "measure": "norm_total"}, r"\.measure: not beside dissection"),
-        ({"dissection": "steer.slope", "statistic": "first"}, r"\.statistic: not beside dissection"),
+        ({"dissection": "steer.slope", "measure": "norm_total"}, r"\.measure: not together with dissection"),
+        ({"dissection": "steer.slope", "statistic": "first"}, r"\.statistic: not together with dissection"),
         ({"dissection": "steer.slope", "between": None}, "expected a range"),
     ],
 )

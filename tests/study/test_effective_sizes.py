@@ -202,7 +202,7 @@ def test_times_are_read_off_too_and_what_was_not_reached_is_cut_and_told(tmp_pat
         ({"quantity": "ende"}, "$.effective_size[0].quantity: unknown quantity 'ende'; did you mean 'end'"),
         ({"arms": ["more decay", "plian"]}, "no run of this study has plian"),
         ({"arms": ["plain"]}, "expected the names of two arms"),
-        ({"of": {"arm": "plain"}}, "say which arms in one way"),
+        ({"of": {"arm": "plain"}}, "give the arms in one way"),
         ({"at": [150]}, "more decay has no size 150; it has 100, 200 and 400"),
         ({"at": 100}, "expected a list of sizes"),
         ({"split": "test"}, "unknown held-out split 'test'"),

@@ -44,7 +44,7 @@ def test_where_matches_config_keys_arms_regimes_and_seeds():
         ({"where": {"regime.lrr": 1}, "verdict": "grokked"}, "did you mean 'regime.lr'?"),
         ({"where": {"regime.lr": 3}, "verdict": "grokked"}, "no run of this study has 3; it has 0.1, 0.2"),
         ({"where": {"regime.lr": 0.1, "regime": "lr=0.2"}, "verdict": "grokked"}, "no run of this study fits"),
-        ({"where": {}}, "not what to expect"),
+        ({"where": {}}, "has no expected result"),
         ({"T_gen": [2, 1]}, "$.expect[0].T_gen: expected a range"),
         ({"T_gen": 5}, "$.expect[0].T_gen: expected a range"),
         ({"censored": "T_genn"}, "did you mean 'T_gen'?"),

@@ -128,7 +128,7 @@ def test_blocks_are_read_strictly_and_checked():
         ({"statistic": "growth"}, "unknown statistic 'growth'"),
         ({"between": [2, 1]}, "expected a range"),
         ({"measur": 1}, "did you mean 'measure'"),
-        ({"split": "id_val"}, "a column names its own split"),
+        ({"split": "id_val"}, "a column determines its own split"),
         ({"of": {}, "share": None}, "to: missing; a ratio of measures needs both groups"),
         ({"of": {}, "to": {}}, "share: unknown key"),
         ({"of": {}, "to": {"arm": "x"}, "share": None}, "no run of this study has x"),

@@ -121,7 +121,7 @@ def test_a_word_for_a_missing_value_is_no_value(case, word, column):
 
 
 def test_missing_labels_of_the_case_are_refused_and_words_that_hold_them_are_not(case):
-    with pytest.raises(ValueError, match=r"nan\.csv row 1, column label: 'nan' stands for a missing value"):
+    with pytest.raises(ValueError, match=r"nan\.csv row 1, column label: 'nan' denotes a missing value"):
         case("nan").build(0)
     data, _ = build(case("env_case", lambda t: t.replace("normal", "nano").replace("tumor", "banana")))
     assert data.meta["labels"] == ["banana", "nano"]
@@ -140,7 +140,7 @@ def test_the_same_pixels_under_other_bytes_are_the_same_image(case, folder):
     Image.open(folder / "im" / "00.png").save(folder / "im" / "copy_of_00.png", compress_level=0)
     assert (folder / "im" / "00.png").read_bytes() != (folder / "im" / "copy_of_00.png").read_bytes()
     assert "1 images are in train and in ood_test" in build(case("dupbytes"))[1][0]
-    with pytest.raises(ValueError, match="with two labels, the first in rows 1 and 2; keep the right one"):
+    with pytest.raises(ValueError, match="have two labels, the first in rows 1 and 2; keep the correct one"):
         case("dupbytes_contrary").build(0)
 
 
@@ -246,7 +246,7 @@ def test_gray_images_beside_colored_ones_are_told(case, folder):
     for i in (0, 2, 20):
         Image.open(folder / "im" / f"{i:02}.png").convert("L").save(folder / "im" / f"{i:02}.png")
     (note,) = build(case("restart", plain))[1]
-    assert "gray images beside colored ones (2 of 8 in A, 1 of 4 in D)" in note
+    assert "both grayscale and color images (2 of 8 in A, 1 of 4 in D)" in note
 
 
 def test_all_bad_images_of_all_splits_are_named_at_once(case, folder):

@@ -237,7 +237,7 @@ def test_a_fork_without_its_first_state_says_how_to_fork_again(parent, tmp_path)
 
 def test_a_complete_run_that_is_asked_for_a_state_says_that_it_has_none(tmp_path):
     train(keeping(), tmp_path)
-    with pytest.warns(UserWarning, match=r"the state at 23 \(step 23\) was not asked for when the run passed it"):
+    with pytest.warns(UserWarning, match=r"the state at 23 \(step 23\) was not requested when the run passed it"):
         train(keeping(23), tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_a_split_with_facts_but_no_metrics_is_noted():
     [({}, CLASSES), ({"step": []}, CLASSES), ({"step": [1]}, {}), ({"step": [1], "train_correct": [1]}, CLASSES)],
 )
 def test_a_run_with_nothing_to_judge_says_so(metrics: dict[str, Any], facts: dict[str, Any]):
-    with pytest.raises(ValueError, match=r"r: (no evaluations yet|metrics hold no)"):
+    with pytest.raises(ValueError, match=r"r: (no evaluations yet|metrics contain no)"):
         from_run(run(metrics, facts))
 
 

@@ -23,7 +23,7 @@ def test_the_page_lists_them(tmp_path):
     assert "hold_norm (rho 0.9, of total, reference start, strength 1): after step 20 to the end; reference" in html
     assert "freeze (of head, strength 1): never began, for train was not fitted by step 60" in html
     (run.path / FILE).write_text("[]")
-    assert "is no record of interventions; delete it" in page_of(run), "and the rest of the page is there"
+    assert "is not a record of interventions; delete it" in page_of(run), "and the rest of the page is there"
 
 
 def test_a_fork_on_the_page_names_its_parent(tmp_path):

@@ -108,7 +108,7 @@ def test_two_folders_of_one_run_that_learned_from_other_data_are_refused(tmp_pat
         record = json.loads(path.read_text())
         record["facts"] = record["facts"] | {"data": {"version": 1, "digests": {"train": place * 32}}}
         path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="other data in split train"):
+    with pytest.raises(ValueError, match="different data in split train"):
         build_report(runs_in(tmp_path), tmp_path / "r.html", formats=())
 
 

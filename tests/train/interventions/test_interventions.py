@@ -328,8 +328,9 @@ def test_interventions_at_the_fit_resume_exactly_wherever_the_run_is_stopped(tmp
         ({"name": "hold_norm", "rhoo": 1}, r"\$\.regime\.interventions\[0\]\.rhoo: .*no parameter 'rhoo'"),
         ({"name": "hold_norm", "rho": -1}, r"interventions\[0\]: 'hold_norm': rho must be positive"),
         ({"name": "hold_norm", "reference": "begin"}, r"'begin' is neither a number nor one of"),
-        ({"name": "freeze", "from": 30, "until": 30}, r"interventions\[0\]: until \(30\) must come after from \(30\)"),
-        ({"name": "freeze", "from": "T_fit + 5", "until": "T_fit"}, r"until \(T_fit\) must come after from"),
+        ({"name": "freeze", "from": 30, "until": 30}, r"interventions\[0\]: until \(30\) must be later than from "
+            r"\(30\)"),
+        ({"name": "freeze", "from": "T_fit + 5", "until": "T_fit"}, r"until \(T_fit\) must be later than from"),
         ({"name": "freeze", "from": "T_gen"}, r"interventions\[0\]\.from must be a moment such as 400"),
         ({"name": "freeze", "from": -1}, r"interventions\[0\]\.from must be a moment"),
         ({"name": "freeze", "from": "T_fit +"}, r"interventions\[0\]\.from must be a moment"),

@@ -62,5 +62,5 @@ def test_radii_go_to_the_sphere_and_recorded_losses_are_without_it(tmp_path):
 
 def test_a_network_without_hidden_features_is_refused(tmp_path):
     changes = {"task": {"name": "parity", "n": 8, "k": 2, "n_train": 40, "n_val": 20}, "model": {"name": "linear"}}
-    with pytest.raises(ValueError, match="reads the data themselves"):
+    with pytest.raises(ValueError, match="reads the data directly"):
         train(tiny({**changes, "regime.interventions": ["radial_penalty"]}), tmp_path)

@@ -112,10 +112,10 @@ def test_a_schedule_counts_from_the_first_step(tmp_path):
 def test_what_cannot_be_switched_is_told():
     subset = [{"name": "train_subset", "share": 0.5}, {"name": "switch", "to": {"batch_size": 4}}]
     config = tiny({"regime.interventions": subset})
-    with pytest.raises(ValueError, match="batch_size cannot be switched beside train_subset"):
+    with pytest.raises(ValueError, match="batch_size cannot be switched together with train_subset"):
         make_engine(config, config.task.build(0))
     config = switched({"batch_size": 23}, **HOSPITALS)
-    with pytest.raises(ValueError, match=r"interventions\[0\]: .*batches of 23 leave one example alone"):
+    with pytest.raises(ValueError, match=r"interventions\[0\]: .*batches of 23 leave a batch with a single example"):
         make_engine(config, config.task.build(0))
     config = switched({"augment_flip": True})
     with pytest.raises(ValueError, match="augment_flip: needs images"):

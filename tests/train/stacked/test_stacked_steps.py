@@ -27,7 +27,7 @@ MEMBERS = (
 )
 KINDS = ("optimizer", "filter", "loss", "schedule", "intervention", "model", "task")
 APART = {
-    ("intervention", "train_subset"): r"\$\.regime\.interventions\[0\]: 'train_subset' draws batches of its own",
+    ("intervention", "train_subset"): r"\$\.regime\.interventions\[0\]: 'train_subset' draws its own batches",
     ("intervention", "switch"): r"\$\.regime\.interventions\[0\]: 'switch' changes the loss",
     ("intervention", "radial_penalty"): r"\$\.regime\.interventions: one reads inside the network",
 }
