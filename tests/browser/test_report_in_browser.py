@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from grokscope.report import build_report
+from grokscope.store import find_runs
+from report.synthetic import GROKKED, MEMORIZED, write_run
+
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 pytestmark = [
     pytest.mark.browser,
@@ -59,7 +63,7 @@ def test_a_loaded_resource_would_be_noticed(tmp_path, page):
     assert any("Content Security Policy" in line for line in console(done))
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_body_never_scrolls_sideways(tmp_path, page, width):
     frame = tmp_path / "frame.html"
     inner = tmp_path / "page.html"
@@ -204,3 +208,100 @@ def test_a_table_says_that_it_scrolls_where_it_does(tmp_path, page, width, told_
     found = [note.offsetHeight > 0, table.scrollWidth > table.clientWidth].join(' ')
     """
     assert told(tmp_path, page.html, script, width) == f"{told_so} {told_so}"
+
+
+SIZES = """
+const seen = [...document.querySelectorAll(WHERE)].filter(e => e.textContent.trim() && e.getClientRects().length);
+const px = e => parseFloat(getComputedStyle(e).fontSize)
+  * (e.ownerSVGElement ? e.ownerSVGElement.getBoundingClientRect().width / e.ownerSVGElement.viewBox.baseVal.width : 1);
+const least = seen.reduce((a, b) => px(a) < px(b) ? a : b);
+found = [px(least).toFixed(2), least.textContent.slice(0, 40)].join('|')
+"""
+
+
+def test_on_a_phone_no_text_is_below_fourteen_pixels_and_none_in_a_figure_below_eleven(tmp_path, page):
+    where = "'p, td, th, dd, dt, li, a, summary, label, span, h1, h2, h3, button, .num'"
+    opened = page.html.replace("<details", "<details open")
+    size, words = told(tmp_path, opened, SIZES.replace("WHERE", where), 390, 844).split("|")
+    assert float(size) >= 14, words
+    size, words = told(tmp_path, opened, SIZES.replace("WHERE", "'svg.plot text'"), 390, 844).split("|")
+    assert float(size) >= 10.9, words
+
+
+def test_on_a_phone_what_was_found_stands_before_what_was_asked(tmp_path, page):
+    script = """
+    const top = q => document.querySelector(q).getBoundingClientRect().top;
+    found = [top('h1'), top('dd.found'), top('.matrix'), top('dd.asked'), top('nav')].map(Math.round).join(' ')
+    """
+    tops = [int(one) for one in told(tmp_path, page.html, script, 390, 844).split()]
+    assert tops == sorted(tops)
+    wide = [int(one) for one in told(tmp_path, page.html, script, 1280, 900).split()]
+    assert wide[3] < wide[1] < wide[2], "on a wide screen the question comes first"
+
+
+def test_on_a_phone_what_is_touched_is_large_enough(tmp_path, page):
+    script = """
+    const touched = [...document.querySelectorAll('.tile, nav a, summary, .switch label, .filter input, thead button')];
+    const small = touched.filter(e => e.getClientRects().length).map(e => [e, e.getBoundingClientRect()])
+      .filter(([e, box]) => box.height < 36).map(([e, box]) => `${e.tagName}.${e.className} ${box.height}`);
+    found = small.join(', ') || 'none'
+    """
+    assert told(tmp_path, page.html, script, 390, 844) == "none"
+
+
+def test_panels_of_one_row_begin_at_one_height_whatever_their_captions_take(tmp_path, page):
+    script = """
+    const rows = {};
+    for (const figure of document.querySelectorAll('#curves .plots figure')) {
+      const drawing = figure.querySelector('.drawing').getBoundingClientRect();
+      (rows[Math.round(figure.getBoundingClientRect().top)] ||= new Set()).add(Math.round(drawing.top));
+    }
+    found = [Object.keys(rows).length, Math.max(...Object.values(rows).map(one => one.size))].join(' ')
+    """
+    long = page.html.replace('<span class="name">wd 0.1</span>', f'<span class="name">{"a long name " * 12}</span>')
+    assert long != page.html
+    rows, heights = told(tmp_path, long, script).split()
+    assert int(rows) >= 1
+    assert heights == "1"
+
+
+WIDE_FIGURE = """
+const wide = document.querySelector('.drawing.scroll');
+const note = wide && wide.previousElementSibling;
+found = wide ? [wide.scrollWidth > wide.clientWidth, note.offsetHeight > 0,
+  document.documentElement.scrollWidth <= innerWidth].join(' ') : 'none'
+"""
+
+
+@pytest.mark.parametrize(("width", "expected"), [(390, "true true true"), (1280, "false false true")])
+def test_a_figure_wider_than_a_phone_scrolls_in_its_box_and_says_so(tmp_path, many, width, expected):
+    assert told(tmp_path, many, WIDE_FIGURE, width, 844) == expected
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A page of more groups than have panels: a map of all of them stands above the small panels."""
+    root = tmp_path_factory.mktemp("many")
+    for group in range(14):
+        write_run(root / "runs", f"arm {group}", 0, GROKKED if group % 2 else MEMORIZED, weight_decay=0.1 * group)
+    return build_report(find_runs(root / "runs"), root / "r.html", formats=()).read_text(encoding="utf-8")
+
+
+def test_a_page_of_one_run_does_not_scroll_sideways_on_a_phone(tmp_path):
+    write_run(tmp_path / "runs", "wd 0.1", 0, GROKKED)
+    html = build_report(find_runs(tmp_path / "runs"), tmp_path / "r.html", formats=()).read_text(encoding="utf-8")
+    assert told(tmp_path, html, "found = document.scrollingElement.scrollWidth <= innerWidth", 390, 844) == "true"
+
+
+def test_on_paper_no_figure_is_cut(tmp_path, page):
+    """Each drawing of the printed page lies on one sheet: no figure breaks, and none is wider than the sheet."""
+    script = """
+    const figures = [...document.querySelectorAll('figure')];
+    const breaks = figures.map(f => getComputedStyle(f).breakInside);
+    const drawings = [...document.querySelectorAll('svg.plot')];
+    const wide = drawings.filter(svg => svg.getBoundingClientRect().right > innerWidth + 1);
+    found = [new Set(breaks).size, breaks[0], wide.length].join(' ')
+    """
+    printed = page.html.replace("@media print{", "@media all{")
+    assert printed != page.html
+    assert told(tmp_path, printed, script, 720, 1000) == "1 avoid 0"

@@ -1,5 +1,6 @@
 """The first screen: asked, found, how sure, what would decide; sentences that hold for the planted runs."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from grokscope.report import build_report
 from grokscope.report.read.first_screen import first_screen
 from grokscope.report.read.material import collect
+from grokscope.report.read.matrix import fits, matrix_of
 from grokscope.report.read.run_details import group_differences, shown
 from grokscope.results.factorial import DesignResult, FactorEffect, Response
 from grokscope.store import find_runs
@@ -122,3 +124,47 @@ def test_a_designed_study_says_which_factors_have_an_effect_and_which_are_not_to
     ]
     unfinished = screen(tmp_path, study={"claim": "Which?", "design": design("open")})
     assert unfinished.findings[1].startswith("The threshold was reached in 0 of 3 runs")
+
+
+def elsewhere(rows):
+    """The held-out split is another one than the page leads with."""
+    for row in rows:
+        for what in ("loss", "acc", "correct", "n"):
+            row[f"ood_val_{what}"] = row.pop(f"id_val_{what}")
+
+
+def test_a_finished_run_without_the_leading_split_is_finished_and_the_split_that_judges_it_is_named(tmp_path):
+    plant(tmp_path, grokked=3)
+    file = write_run(tmp_path, "unseen", 0, GROKKED, weight_decay=0.3, edit=elsewhere) / "config.json"
+    whole = json.loads(file.read_text())
+    whole["facts"]["splits"]["ood_val"] = whole["facts"]["splits"].pop("id_val")
+    file.write_text(json.dumps(whole))
+    first = screen(tmp_path)
+    assert first.sure[0].startswith("4 of 4 runs finished")
+    assert not any("not finished" in line for line in first.decides)
+    assert (
+        "3 finished runs without a verdict on ood_val: 3 of them have one on id_val, for a page that leads with it "
+        "(--split id_val)."
+    ) in first.decides
+
+
+def test_several_groups_have_their_median_times_beside_their_tiles_and_not_in_a_sentence(tmp_path):
+    plant(tmp_path, grokked=2, memorized=2)
+    material = collect(find_runs(tmp_path), **ASKED, out=tmp_path / "r.html")
+    matrix = matrix_of(material.groups(), material.anchors)
+    assert matrix is not None
+    by_name = {row.name: row for row in matrix.rows}
+    assert by_name["wd 0"].median.startswith("> ")
+    assert float(by_name["wd 0.1"].median.replace(",", "")) > 0
+    assert [len(row.tiles) for row in matrix.rows] == [2, 2]
+    assert by_name["wd 0"].reached == "0 of 2 reached it"
+    assert matrix.unit == "steps"
+    assert "too few runs" in matrix.note
+    assert all(row.interval == "" for row in matrix.rows), "what all rows would say stands once beneath"
+    assert not any("Median T_gen" in line for line in first_screen(material).findings)
+
+
+def test_tiles_are_shown_while_they_can_be_seen():
+    groups = {name: [object()] * 25 for name in ("a", "b")}
+    assert not fits(groups)
+    assert fits({name: members[:24] for name, members in groups.items()})

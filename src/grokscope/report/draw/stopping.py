@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 SIZE = WIDTH, HEIGHT = 358.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 16.0, 22.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 16.0, 22.0, 54.0
 APART = 0.1
 """Between the columns at one patience, as a share of the distance to the next patience."""
 Of = Literal["missed", "spent", "regret"]
@@ -66,12 +66,12 @@ def _dress(axes: "Axes", waits: Sequence[Step], after: Sequence[Step]) -> None:
     axes.axvline(len(waits) - 0.5, color=color("line"), linewidth=1.0)
     names = [*(short(w) for w in waits), *(f"+{short(a)}" for a in after)]
     axes.set_xticks(range(len(names)), names)
-    words = "evaluations without an improvement"
-    ends = ((len(waits) / 2 - 0.5, words), (len(waits) + len(after) / 2 - 0.5, "steps after the fit"))
+    words = "evaluations without\nan improvement"
+    ends = ((len(waits) / 2 - 0.5, words), (len(waits) + len(after) / 2 - 0.5, "steps after\nthe fit"))
     for place, text in ends:
         axes.annotate(
-            text, (place, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -32), textcoords="offset points",
-            color=color("muted"), fontsize=SMALL, ha="center", annotation_clip=False,
+            text, (place, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, -22), textcoords="offset points",
+            color=color("muted"), fontsize=SMALL, ha="center", va="top", annotation_clip=False,
         )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ ANSWERED = 4
 """So many hypotheses are asked and answered before anything else; all are in their section."""
 NAMED = 6
 """Up to so many groups have their median time on the first screen; all are in the section on times."""
+OVER = ("failed", "unreadable", "no verdict")
+"""States of runs without a verdict that will get none by training on."""
 WAITING = ("memorized", "rising", "semi-grokked")
 """Verdicts that a longer budget can change."""
 
@@ -158,11 +160,12 @@ def _decides(
     """Seeds, steps or finished runs that would settle what is open."""
     lines = list(chain.from_iterable(_seeds(r) for r in results[:ANSWERED]))
     summary = summarize(material.lead)
-    unfinished = sum(len(v) for state, v in summary.open.items() if state not in ("failed", "unreadable"))
+    unfinished = sum(len(v) for state, v in summary.open.items() if state not in OVER)
     planned = int((material.study or {}).get("planned", 0))
     missing = unfinished + max(planned - summary.total, 0)
     if missing:
         lines.append(f"The {plural(missing, 'run')} that {'is' if missing == 1 else 'are'} not finished.")
+    lines += _elsewhere(material, summary.open.get("no verdict", []))
     waiting = [r for name in WAITING for r in summary.outcomes.get(name, [])]
     if waiting:
         lines.append(f"A longer budget: {plural(len(waiting), 'run')} had not generalized when it ended.")
@@ -174,6 +177,20 @@ def _decides(
     if not results and len(groups) > 1 and fewest < ENOUGH:
         lines.append(f"For differences between groups: {ENOUGH} or more seeds in each.")
     return lines or ["Nothing is undecided at this budget and these thresholds."]
+
+
+def _elsewhere(material: Material, silent: Sequence[Reading]) -> list[str]:
+    """Finished runs that have no verdict on the split that leads, and the split on which most of them have one."""
+    if not silent:
+        return []
+    lead, *others = material.splits
+    names = {r.subject.name for r in silent}
+    judged = {s: sum(r.final_verdict for r in material.readings[s] if r.subject.name in names) for s in others}
+    front = f"{plural(len(silent), 'finished run')} without a verdict on {lead}"
+    best = max(judged, key=judged.__getitem__, default=None)
+    if best is None or not judged[best]:
+        return [f"{front}: their logs lack what it takes."]
+    return [f"{front}: {judged[best]:,} of them have one on {best}, for a page that leads with it (--split {best})."]
 
 
 def _seeds(result: HypothesisResult) -> list[str]:

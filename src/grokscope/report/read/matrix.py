@@ -56,13 +56,14 @@ def matrix_of(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str
     judged = arms(groups, "T_gen")
     words = [median_words(arm.estimate) for arm in judged]
     intervals = {interval for _, interval in words if interval}
-    shared = intervals.pop() if len(intervals) == 1 and len(words) > 1 else ""
+    alike = len(intervals) == 1
+    shared = intervals.pop() if alike and len(words) > 1 else ""  # of one group the sentence above says it
     rows = [
         MatrixRow(
             plain(arm.group),
             [_tile(reading, anchors[reading.subject.name]) for reading in groups[arm.group]],
             median,
-            "" if shared else interval,
+            "" if alike else interval,
             f"{arm.times.events:,} of {len(arm.times):,} reached it",
         )
         for arm, (median, interval) in zip(judged, words, strict=True)

@@ -11,7 +11,7 @@ from itertools import chain
 
 from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
-from grokscope.report.read.judged_run import STATE_WORDS, Reading
+from grokscope.report.read.judged_run import FINAL_STATES, STATE_WORDS, Reading
 from grokscope.vocabulary.text import listed
 
 
@@ -73,7 +73,9 @@ def headline(summary: Summary, planned: int = 0) -> str:
 
 def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
     """The runs that a page without a study rests on: finished ones by group, and how many verdicts are fragile."""
-    finished = {name: (sum(r.final_verdict for r in members), len(members)) for name, members in groups.items()}
+    finished = {
+        name: (sum(r.subject.state in FINAL_STATES for r in members), len(members)) for name, members in groups.items()
+    }
     judged = [r.verdict for r in chain.from_iterable(groups.values()) if r.final_verdict and r.verdict is not None]
     tested = [v for v in judged if v.verdict is not None and v.neighbors]
     return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")

@@ -75,7 +75,8 @@ def section(material: Material) -> Section | None:
     if not blocks:
         return None
     title = "Phase diagram" if phase.diagram is not None else "Time to generalization against best score"
-    return Section("phase", title, title, [*blocks, *(_elsewhere() if material.many else _downloads(phase))])
+    nav = "Phase diagram" if phase.diagram is not None else "Pareto set"
+    return Section("phase", nav, title, [*blocks, *(_elsewhere() if material.many else _downloads(phase))])
 
 
 def _elsewhere() -> list[Block]:
