@@ -1,4 +1,4 @@
-"""Checks of values that a user chose: each raises ValueError with words that name the value."""
+"""Checks of user-supplied values: each raises ValueError with a message that names the value."""
 
 from numbers import Integral
 from typing import Any

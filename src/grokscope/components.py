@@ -1,4 +1,4 @@
-"""What a component is: a named piece with parameters of its own, which imports torch only when it is built.
+"""Base classes of components: named, with their own parameters; torch is imported only when they are built.
 
 Each kind is an abstract frozen dataclass. A concrete one adds its parameters as fields, with the reason for each
 default; its `name` is what a config calls it. `grokscope.registry.register` makes it known. Importing this module

@@ -1,4 +1,4 @@
-"""What a run is: frozen, keyword-only dataclasses with a reason beside each default.
+"""Configuration of a run: frozen, keyword-only dataclasses, with a reason for each default.
 
 Importing this module imports neither torch nor numpy. Reading and writing live in `grokscope.configio`.
 """

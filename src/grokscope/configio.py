@@ -1,4 +1,4 @@
-"""Strict reading and writing of configs: unknown keys, wrong types and impossible values are errors that say where."""
+"""Strict reading and writing of configs: unknown keys, wrong types and invalid values are errors with a location."""
 
 import json
 import math

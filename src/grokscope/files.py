@@ -1,4 +1,4 @@
-"""Files that are whole or absent: write beside, flush to disk, rename."""
+"""Atomic file writes: write to a temporary file, flush to disk, rename."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""When a training set counts as fitted: the one rule behind `T_fit`, for training and for verdicts alike.
+"""The rule for when a training set counts as fitted (`T_fit`), shared by training and verdicts.
 
 Training needs it while a run goes on (interventions and kept states can wait for `T_fit`), a verdict when it is over;
 both ask here, so that they cannot disagree.

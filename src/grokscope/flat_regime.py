@@ -1,4 +1,4 @@
-"""Regimes of schemas 1 and 2, in which the parameters of all components stood side by side in ``[regime]``.
+"""Regimes of schemas 1 and 2, in which the parameters of all components were flat keys of ``[regime]``.
 
 Two things go on from there. Stored configs of that form are read by `nested`. And the identity of a run still names a
 parameter by its old key: folders that were trained before have the names they had.

@@ -1,4 +1,4 @@
-"""What the head of a binary file says of its content, checked before the content is read.
+"""Checks of binary file headers before the content is read.
 
 Somebody else's file can be a few kilobytes and claim to be, or unpack to, more than a machine's memory.
 """

@@ -1,4 +1,4 @@
-"""What makes a run this run, as plain data: names, the data's version, and the values that differ from the defaults.
+"""The identity of a run as plain data: names, the data's version, and the values that differ from the defaults.
 
 A value at its default is left out, so that a field with a default, or a new component, changes the identity of no run
 that exists. It follows that a default may never change: `tests/golden/defaults.json` freezes them all.

@@ -1,5 +1,5 @@
-"""How large an input may be. What is larger is refused at once, by name, before anything of its size is read, counted
-or built: a typing error or a hostile file then costs a message, not the machine.
+"""Limits on input sizes. Larger inputs are refused before anything of their size is read, counted or built, so that a
+typing error or a hostile file cannot exhaust the machine.
 
 Every limit lies far above what honest use needs. Whoever needs more sets the environment variable of the same name with
 ``GROKSCOPE_`` before it: ``GROKSCOPE_MAX_RUNS=500000``. Importing this module imports nothing heavy.

@@ -1,4 +1,4 @@
-"""Moments of a run as configs write them: a step, an epoch, the fit, or so long after it.
+"""Moments of a run as written in configs: a step, an epoch, the fit, or an offset from it.
 
 ``400``, ``"20 epochs"``, ``"T_fit"``, ``"T_fit + 50"``, ``"T_fit + 2 epochs"``. Nothing here imports torch.
 """

@@ -1,4 +1,4 @@
-"""Plain data laid over plain data: dotted keys, changes after a file, recipes under a regime.
+"""Overlay of plain data: dotted keys, overrides of a file, recipes under a regime.
 
 A component (`grokscope.registry.PLACES`) stands in plain data as its bare name or as a table with a name and
 parameters; both mean the same everywhere.

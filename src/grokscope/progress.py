@@ -1,4 +1,4 @@
-"""How far long work is, told to whoever wants to know; and many records read without the collector of garbage.
+"""Progress of long work, reported to listeners; and reading of many records without garbage collection.
 
 A loop over many runs goes through `watched`. Nobody hears of it, until somebody outside says `telling(...)`: the
 command line does, and so may a notebook. So no function has to hand on what only a terminal wants to know.

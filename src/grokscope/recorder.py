@@ -1,4 +1,4 @@
-"""Record a training loop of your own as a run, so that verdicts, reports and queries work on it."""
+"""Record your own training loop as a run, so that verdicts, reports and queries work on it."""
 
 import os
 import socket

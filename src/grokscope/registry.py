@@ -1,4 +1,4 @@
-"""Everything that can be named in a config: name -> class, one line, source.
+"""Registry of the components that a config can name: name -> class, summary, source.
 
 Tasks and models are rows of a table; a target is written ``"package.module:attribute"`` and imported only when it is
 asked for. Components (`grokscope.components`) register themselves in the modules of `_MODULES`, which import no torch:

@@ -1,4 +1,4 @@
-"""What every task builds: named splits of plain numpy arrays, and facts that the rest of the line needs."""
+"""The data that every task builds: named splits of plain numpy arrays, with facts for later stages."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

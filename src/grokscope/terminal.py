@@ -1,4 +1,4 @@
-"""Text from elsewhere on a terminal: run names, config values, file names and errors must not command it.
+"""Safe terminal output of untrusted text: run names, config values, file names and errors.
 
 A name can hold control characters: escape sequences that move the cursor, color or rename the window, a line feed that
 forges a line, marks that turn the direction of writing. They are shown as Python would write them (``\\x1b``).

@@ -1,4 +1,4 @@
-"""Plain data as TOML, the one writer of it; Python reads TOML and does not write it."""
+"""Write plain data as TOML (Python can read TOML but not write it)."""
 
 import json
 import re

@@ -1,5 +1,5 @@
-"""The verdict of a run, computed when it is asked for and kept until its metrics change; and what a rule of selection
-chooses on a run or on anyone's log."""
+"""The verdict of a run, computed on demand and cached until its metrics change; and selection rules on runs and
+external logs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sharing runs: the published archive's layout in and out, model cards, and the Hugging Face Hub."""
+"""Archives of runs: import and export in the published layout, model cards, and the Hugging Face Hub."""
 
 from grokscope.archive.exporting import Exported, export_archive
 from grokscope.archive.hub import fetch, push

@@ -1,5 +1,4 @@
-"""Runs as an archive of the published layout, with a model card: everything that another person needs, nothing that
-names this machine."""
+"""Export runs as an archive in the published layout, with a model card and without machine-specific information."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Rows of somebody's history.json in grokscope's words.
+"""Convert rows of an external history.json to grokscope columns.
 
 The exact field names of the published rows are not documented, so they are read by a table of aliases, with an explicit
 mapping where that is not enough. Whatever was read how is said in the notes that go into the run's facts; nothing is

@@ -1,4 +1,4 @@
-"""Archives to and from the Hugging Face Hub, through huggingface_hub (``pip install 'grokscope[hub]'``)."""
+"""Upload archives to and download them from the Hugging Face Hub (``pip install 'grokscope[hub]'``)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

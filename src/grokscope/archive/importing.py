@@ -1,4 +1,4 @@
-"""An archive's runs as run folders of grokscope, on which everything works that works on its own runs.
+"""Import the runs of an archive as grokscope run folders.
 
 Imported runs have no optimizer state: they can be judged, reported, dissected and branched from, not continued. Their
 folders carry a hash of their own, so that training the same config never meets them.

@@ -1,4 +1,4 @@
-"""Logs that another program wrote, kept as runs, so that `ls`, `sql`, `compare` and `report` work on them.
+"""Import external logs as runs, so that `ls`, `sql`, `compare` and `report` work on them.
 
 A run made of a log holds its evaluations and how they were read, and nothing that the log does not say: no model, no
 machine, no budget. Its folder is found again by the log's place, and a log that was moved by its content, so that

@@ -1,4 +1,4 @@
-"""``m6_summary.csv``: targeted neuron ablation of all runs, a row for every number of neurons."""
+"""``m6_summary.csv``: targeted neuron ablation of all runs, one row per number of neurons."""
 
 import csv
 import io

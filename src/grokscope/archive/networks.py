@@ -1,4 +1,4 @@
-"""What the weights of an imported run are held against, and what they tell beyond the history."""
+"""Checks of the weights of an imported run, and facts derived from them."""
 
 from itertools import chain
 from typing import Any

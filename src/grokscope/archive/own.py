@@ -1,4 +1,4 @@
-"""A run that grokscope exported, read back: nothing is guessed, and every evaluation is the same to the last bit."""
+"""Read back a run that grokscope exported: nothing is guessed, and every evaluation is bit-identical."""
 
 import re
 from collections.abc import Mapping

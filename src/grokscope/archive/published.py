@@ -1,4 +1,4 @@
-"""A published run's config.json and rows -> a run of grokscope's: resolved config, facts, rows with steps."""
+"""Convert a published run's config.json and rows to a grokscope run: resolved config, facts, rows with steps."""
 
 import re
 from collections.abc import Mapping

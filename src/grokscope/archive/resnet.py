@@ -1,4 +1,4 @@
-"""The published network: what its weights should be, which groups they form, and their norms."""
+"""The published network: expected weights, parameter groups, and norms."""
 
 from collections.abc import Mapping
 from functools import cache

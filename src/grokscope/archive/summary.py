@@ -1,4 +1,4 @@
-"""One run in a few numbers: what summary.json and the card's inventory say of it."""
+"""Summary numbers of one run for summary.json and the model card."""
 
 from collections.abc import Mapping
 from typing import Any

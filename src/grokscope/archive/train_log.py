@@ -1,4 +1,4 @@
-"""A run's train.log for readers of an archive: the command, what the run itself logged, and a line per evaluation."""
+"""A run's train.log for an archive: the command, the run's own messages, and one line per evaluation."""
 
 import re
 import shlex

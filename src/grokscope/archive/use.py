@@ -1,4 +1,4 @@
-"""What a card says under Use: for each kind of network in the archive, code that builds it and loads one run's weights.
+"""The Use section of a model card: for each kind of network, code that builds it and loads one run's weights.
 
 Architecture, normalization and weights are always those of one and the same run.
 """

@@ -1,4 +1,4 @@
-"""Record a training of Lightning as a run. Needs ``pip install 'grokscope[lightning]'``, or pytorch_lightning."""
+"""Record a Lightning training as a run. Needs ``pip install 'grokscope[lightning]'``, or pytorch_lightning."""
 
 from collections.abc import Mapping
 from pathlib import Path

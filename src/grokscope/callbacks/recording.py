@@ -1,4 +1,4 @@
-"""What the callbacks of all frameworks share: when a `Recorder` opens, what becomes a row of it, and when it ends."""
+"""Shared by the callbacks of all frameworks: when a `Recorder` opens, what becomes a row, and when it ends."""
 
 import warnings
 from collections.abc import Iterable, Mapping

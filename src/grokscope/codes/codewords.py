@@ -1,4 +1,4 @@
-"""Codewords that prove a height: generator matrix, height of one word, and an exact certificate for h_m.
+"""Certificates of heights: generator matrix, height of one codeword, and an exact certificate for h_m.
 
 The certificate is found in rational arithmetic, so its zeros are zeros. The compiled sweep names the best (a, S, T)
 of the formula in `heights`. From T, simplex pivots on min sum |y| (none unless that optimum is degenerate; Bland's

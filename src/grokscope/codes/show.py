@@ -1,4 +1,4 @@
-"""What one code looks like: its heights, minimum distance and the codewords that prove them."""
+"""Description of one code: its heights, minimum distance and the codewords that attain them."""
 
 import numpy as np
 

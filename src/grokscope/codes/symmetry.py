@@ -1,4 +1,4 @@
-"""Symmetries of a parity part that leave every height alone: rows and columns permuted, rows and columns negated.
+"""Symmetries of a parity part that preserve every height: permutations and sign changes of rows and columns.
 
 They permute or negate the positions of the code, which no sorted magnitude sees. (Another choice of the k information
 positions also gives an equivalent code, with an unrelated-looking P; keys do not identify those.)

@@ -1,4 +1,4 @@
-"""Two sides compared: runs, arms of a study, whole studies, or other people's logs.
+"""Comparison of two sides: runs, arms of a study, whole studies, or external logs.
 
 `compare` reads both sides into `grokscope.results.comparison.Comparison`: whether they used the same data, in what
 their configurations differ, curves, milestones, verdicts, dissections and mechanisms side by side, and the tests that

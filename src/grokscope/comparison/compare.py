@@ -1,4 +1,4 @@
-"""`grokscope.compare`: two runs, arms, studies or logs, from what they were trained on to what tells them apart."""
+"""`grokscope.compare`: compare two runs, arms, studies or logs, from their data to their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

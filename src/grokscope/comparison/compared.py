@@ -1,4 +1,4 @@
-"""What a comparison hands to its page."""
+"""The data that a comparison passes to its page."""
 
 from dataclasses import dataclass
 

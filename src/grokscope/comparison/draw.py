@@ -1,4 +1,4 @@
-"""One curve of both sides over one step axis, and beneath it their difference: a line for each pair of seeds, and the
+"""One curve of both sides over a shared step axis, with their difference below: one line per pair of seeds, and the
 median."""
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Verdicts and milestones of the members of both sides: kept ones of runs, computed ones of logs."""
+"""Verdicts and milestones of the members of both sides: cached for runs, computed for logs."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the checks of mechanisms say of the runs of both sides, in words, as `explain` says it of one."""
+"""Results of the mechanism checks for the runs of both sides."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""One run or one log of a side: what is known of it before anything is judged."""
+"""One run or one log of a side, before it is judged."""
 
 import re
 from collections.abc import Mapping

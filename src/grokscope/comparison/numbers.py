@@ -1,4 +1,4 @@
-"""Numbers of both sides in rows: milestones and phases with what the evaluation grids leave open, and levels."""
+"""Rows of numbers of both sides: milestones and phases with the uncertainty of the evaluation grids, and levels."""
 
 import math
 from collections import Counter

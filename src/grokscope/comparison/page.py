@@ -1,4 +1,4 @@
-"""The comparison as one HTML page that loads nothing."""
+"""The comparison as one self-contained HTML page."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests over seeds of two sides: those of ``[[hypothesis]]``, asked after the runs were seen, and so exploratory."""
+"""Exploratory tests over seeds of two sides, with the tests of ``[[hypothesis]]``."""
 
 from collections import Counter
 from collections.abc import Sequence

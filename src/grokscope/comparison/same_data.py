@@ -1,4 +1,4 @@
-"""Whether both sides learned from, and were scored on, the same examples: it decides what a difference can mean."""
+"""Whether both sides were trained and evaluated on the same examples, which determines what a difference can mean."""
 
 from collections.abc import Sequence
 

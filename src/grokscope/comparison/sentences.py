@@ -1,4 +1,4 @@
-"""What came of a comparison in sentences, the first things that are read; one wording for terminal and page."""
+"""Sentences that summarize a comparison, shared by terminal and page."""
 
 from collections.abc import Sequence
 

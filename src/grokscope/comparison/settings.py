@@ -1,4 +1,4 @@
-"""In what the configurations of both sides differ: dotted names, defaults filled in, and only what differs."""
+"""Settings in which the configurations of both sides differ, by dotted name, with defaults filled in."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

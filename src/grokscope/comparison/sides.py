@@ -1,4 +1,4 @@
-"""What the two sides are: a run, a folder or pattern of runs, a study or one of its arms, logs."""
+"""The two sides of a comparison: a run, a folder or pattern of runs, a study or one of its arms, or logs."""
 
 import json
 from collections.abc import Mapping, Sequence

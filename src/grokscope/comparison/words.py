@@ -1,4 +1,4 @@
-"""Settings and counts in words, the same for terminal and page."""
+"""Settings and counts as text, shared by terminal and page."""
 
 from collections.abc import Mapping
 from typing import Any

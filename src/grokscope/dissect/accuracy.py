@@ -1,4 +1,4 @@
-"""How well the network does on each set, before anything is said of where its knowledge lies.
+"""Accuracy of the network on each set, reported before any analysis of a shortcut.
 
 A network that is no better than chance on the examples it is dissected on was almost always fed wrongly. Whatever is
 then measured of its decisions is about noise.

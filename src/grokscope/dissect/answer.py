@@ -1,4 +1,5 @@
-"""The answer in short: is the environment readable, does the network use it, and in how many neurons does it sit?"""
+"""Summary of a dissection: is the environment readable, does the network use it, and in how many neurons is it
+stored?"""
 
 import numpy as np
 

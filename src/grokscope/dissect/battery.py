@@ -1,4 +1,4 @@
-"""The whole dissection of one checkpoint: one pass over the images, then M1, M4, M5 and M6 on what it left.
+"""The complete dissection of one checkpoint: one pass over the images, then M1, M4, M5 and M6 on its features.
 
 `dissect` takes a network and images; `dissect_features` starts from features that somebody else collected.
 """

@@ -1,4 +1,5 @@
-"""Score the battery on planted shortcuts: does it find what is there, and does it stay silent where nothing is?
+"""Evaluate the dissection on planted shortcuts: detection rates where there is one, false positives where there is
+none.
 
 One row for each planting and seed; `summarize` turns rows into rates with Wilson intervals. The two errors that matter:
 a verdict on data without a shortcut (level), and a verdict of use on a shortcut that the head ignores.

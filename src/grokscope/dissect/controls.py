@@ -1,4 +1,4 @@
-"""What an effect is compared with: random subspaces matched to the real one, empirical p, and the four cells.
+"""Controls of an effect: random subspaces matched to the real one, empirical p, and the four cells.
 
 Shapes: n examples, d features, r dimensions of a subspace, D draws, k classes.
 """

@@ -1,4 +1,4 @@
-"""What an edit did to the decisions: four effects, their intervals over groups, and many edits measured at once.
+"""Effects of an edit on the decisions: four effects, their intervals over groups, and many edits measured at once.
 
 Shapes: n examples, d features, k classes, e environments, D edits, U independent units (groups, or single examples),
 B resamples.

@@ -1,4 +1,4 @@
-"""M4: remove the environment's subspace, re-classify with the original head, and see what a new probe still reads.
+"""M4: remove the environment's subspace, classify with the original head, and refit a probe on the edited features.
 
 An old probe at chance proves nothing: it was fitted to the very directions that were removed. The verdict on erasure is
 that of probes refitted on edited features that the eraser never saw.

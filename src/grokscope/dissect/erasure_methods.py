@@ -1,5 +1,5 @@
-"""The registered ways to erase an environment. A new one is a class in this file, or in a package of yours. Listing
-them imports no torch: what a method needs is imported when it is fitted.
+"""The registered erasure methods. A new one is a class in this file, or in your own package. Listing them imports no
+torch, which is imported only when a method is fitted.
 
 Shapes: n examples of the fit part, d features.
 """

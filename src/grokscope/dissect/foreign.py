@@ -1,4 +1,4 @@
-"""A network that somebody else trained, on a table of images: how it is fed, and which output means which label.
+"""Dissect an external network on a table of images: its input format, and the mapping of outputs to labels.
 
 Nothing is guessed of its inputs. Images become numbers in [0, 1]; any other scaling is named. Whole-number labels are
 output indices; text labels are matched to outputs in sorted order unless the order is given, and the match is told.

@@ -1,4 +1,4 @@
-"""The original linear head, in float64: what re-classifies edited features."""
+"""The original linear head in float64, which classifies edited features."""
 
 from dataclasses import dataclass
 

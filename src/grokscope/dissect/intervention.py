@@ -1,5 +1,4 @@
-"""An intervention is data: what to do to the activations at one site, stored as TOML or JSON, applied to a live
-network.
+"""Interventions as data: an edit of the activations at one site, stored as TOML or JSON, applied to a live network.
 
 Activations (n, d), (n, t, d) tokens and maps, (n, d, H, W) or (n, H, W, d), are edited alike at every position,
 so that what was fitted on averages over positions acts on those averages as fitted. At strength 0 nothing is touched,

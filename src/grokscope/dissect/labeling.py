@@ -1,4 +1,4 @@
-"""Meaningless labelings of the environments: the null of everything that is fitted to the real one.
+"""Permuted labelings of the environments: the null distribution for everything fitted to the real labeling.
 
 A control has to be built by the same procedure as what it controls. The real labeling is weighted so that environment
 and class are independent; a permuted one gets weights of its own that do the same for it. With the real labeling's

@@ -1,4 +1,4 @@
-"""M6: switch off the neurons that tell environments apart best, against random ones and against the task's.
+"""M6: ablate the neurons that separate environments best, compared with random neurons and those of the task.
 
 Neurons are ranked on `fit` and ablated on `test`. The control draws are nested orders of all neurons, so each draw
 has a whole curve over K, and the one summary over K declared beforehand (mean over K > 0 of the gap to the mean

@@ -1,5 +1,4 @@
-"""Fit, select and test parts: what is fitted, what is chosen and what is reported never share an example, nor a
-group."""
+"""Fit, select and test parts: fitting, selection and reporting never share an example or a group."""
 
 from dataclasses import dataclass
 

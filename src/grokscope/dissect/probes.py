@@ -1,4 +1,4 @@
-"""M1: what a linear probe can read, at each site, for the environment and for the task.
+"""M1: what a linear probe can read at each site, for the environment and for the task.
 
 L2-regularized logistic regression (scikit-learn, multinomial) on standardized features, targets weighted to count
 alike. Readable is not used: a probe is correlational, and a network may carry what its head ignores. See M4 and M5 for

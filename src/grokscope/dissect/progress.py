@@ -1,4 +1,4 @@
-"""Which piece of a dissection is at work, and how far it is."""
+"""Progress of a dissection."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal

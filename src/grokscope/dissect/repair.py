@@ -1,4 +1,4 @@
-"""The erasure that a dissection decides by, as stored data, and what the network does with it in place.
+"""Apply the erasure on which a dissection bases its conclusion to the network, and measure its effect.
 
 Nothing is trained: the edit is fitted on the fit part of the examples, and accuracy is measured on their test part and
 on environments that no part holds.

@@ -1,4 +1,4 @@
-"""The battery on saved runs: which checkpoint, which examples, and the same again along the whole trajectory."""
+"""Dissect saved runs: choice of checkpoint and examples, for one checkpoint or the whole trajectory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

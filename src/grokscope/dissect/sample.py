@@ -1,5 +1,4 @@
-"""The labeled sample that every method of the battery shares: codes, parts, weights, and the settings of the
-battery."""
+"""The labeled sample shared by all analyses: codes, parts, weights, and settings."""
 
 from dataclasses import dataclass
 

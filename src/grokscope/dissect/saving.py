@@ -1,4 +1,4 @@
-"""A dissection as it lies in a folder: its records, what the battery does on planted shortcuts, and its pictures."""
+"""Write a dissection to a folder: its records, the calibration on planted shortcuts, and its figures."""
 
 from pathlib import Path
 

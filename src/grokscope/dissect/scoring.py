@@ -1,5 +1,4 @@
-"""How well guesses agree with labels: balanced accuracy within strata, its interval over groups, and a permutation
-test.
+"""Agreement of predictions with labels: balanced accuracy within strata, intervals over groups, and a permutation test.
 
 Balanced within strata: for the environment, the recall of each environment among the examples of one class, averaged
 over environments and then classes. A guess that knows only the class scores exactly chance, even where hospitals

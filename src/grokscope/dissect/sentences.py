@@ -1,4 +1,4 @@
-"""The answer in words that need no statistics, and after them the numbers that the words rest on."""
+"""The conclusion of a dissection in plain sentences, followed by its numbers."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Named places in a network: the output of any module, and two names that every ResNet or linear head understands."""
+"""Named places in a network: the output of any module, and two names for every ResNet or linear head."""
 
 from difflib import get_close_matches
 

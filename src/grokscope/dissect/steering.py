@@ -1,4 +1,4 @@
-"""M5: push the features along the dominant direction between environments and watch the decisions.
+"""M5: move the features along the dominant direction between environments and measure the decisions.
 
 h + alpha * step * v. Under a linear head every margin moves by exactly alpha * step * (w_right - w_other) . v, the
 same for all examples of a class: the whole curve is known from one number, `slope`, and the labels. Accuracy along a

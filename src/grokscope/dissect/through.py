@@ -1,4 +1,4 @@
-"""Edits at any site, by running the network with hooks: one forward pass for each setting.
+"""Edits at any site by running the network with hooks: one forward pass per setting.
 
 At the head's input none of this is needed (see `effects`); here a setting costs a whole pass, so examples and random
 directions are few and their numbers are stated.

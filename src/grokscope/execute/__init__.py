@@ -1,1 +1,1 @@
-"""Carrying out many runs: one protocol, and an executor for this process and one for a pool of worker processes."""
+"""Execution of many runs: one protocol, with executors for this process and for a pool of worker processes."""

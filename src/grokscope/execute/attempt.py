@@ -1,4 +1,4 @@
-"""One job, tried here: whatever happens becomes an outcome, and a failure is written into the run's folder."""
+"""Run one job in this process and turn any result into an outcome; failures are written to the run's folder."""
 
 import os
 import signal

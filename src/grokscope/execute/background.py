@@ -1,5 +1,5 @@
-"""Jobs in the background of this machine, by submitit's local executor: they go on when the command has ended, and the
-terminal with it. What a cluster's jobs do can be tried here.
+"""Background jobs on this machine through submitit's local executor, which continue after the command and its terminal
+have ended. Cluster jobs can be tried out this way.
 
     python -m grokscope.execute.background SUBMISSION JOBS WORKERS_PER_JOB MINUTES
 

@@ -1,4 +1,4 @@
-"""Progress for people: live bars on a terminal, one plain line per interval anywhere else. Always on stderr."""
+"""Progress display: live bars on a terminal, otherwise one plain line per interval. Always on stderr."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Where a study's runs are trained: the words of ``--on``."""
+"""Where a study's runs are trained: the values of ``--on``."""
 
 from grokscope.registry import nearest
 

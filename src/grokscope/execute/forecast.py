@@ -1,4 +1,4 @@
-"""How long the rest will take, from what the runs have shown so far."""
+"""Estimate the remaining time from the progress of the runs so far."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,5 +1,4 @@
-"""One run, or one stack of runs, after the other, in this process: for notebooks, debuggers and machines without
-processes to spare."""
+"""Train one run, or one stack of runs, after the other in this process: for notebooks, debuggers and small machines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

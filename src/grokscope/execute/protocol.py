@@ -1,4 +1,4 @@
-"""What an executor is given, what it gives back, and whom it tells meanwhile."""
+"""The interface of an executor: its jobs, outcomes, and progress listeners."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

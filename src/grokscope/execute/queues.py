@@ -1,4 +1,4 @@
-"""Which jobs of a study wait, run, or are gone: Slurm's answer, and for jobs of this machine the system's."""
+"""State of a study's jobs: waiting, running or ended, from Slurm or, for local jobs, the operating system."""
 
 import os
 import signal

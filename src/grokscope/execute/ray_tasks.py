@@ -1,6 +1,6 @@
-"""A study on Ray: a few tasks, each a worker that trains one run after the other. The command stays and shows how far
-the runs are, as their folders say; a task whose machine is lost is started again elsewhere, and goes on from what was
-saved."""
+"""A study on Ray: a few tasks, each a worker that trains one run after the other. The command keeps running and shows
+progress from the run folders. A task whose machine is lost is restarted elsewhere and resumes from the last saved
+state."""
 
 import os
 import socket

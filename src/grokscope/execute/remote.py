@@ -1,5 +1,5 @@
-"""What a job on a cluster does: it trains the runs of a submission that nobody else trains, until none is left or its
-time is up, and then, where its engine has queues, asks to be started again.
+"""A job on a cluster: it trains the runs of a submission that no other process trains, until none is left or its time
+is up, and then requeues itself if its engine has a queue.
 
 Signals: SIGTERM (cancelled, preempted, requeued), SIGUSR1 and SIGUSR2 (its time is nearly up) all save what is being
 trained.

@@ -1,4 +1,4 @@
-"""What jobs on a cluster are given: the ``[execute]`` table of a study file. Nothing here changes what a run is."""
+"""Resources of cluster jobs: the ``[execute]`` table of a study file, which does not affect the identity of runs."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop."""
+"""Signals that stop a process."""
 
 import signal
 import threading

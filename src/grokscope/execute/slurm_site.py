@@ -1,5 +1,5 @@
-"""What a Slurm allows, asked of it before anything is sent: limits are kept, or the sending is refused; where fewer
-jobs are sent than were asked for, that is told."""
+"""Limits of a Slurm cluster, read before submission: requests above them are refused, except that fewer jobs may be
+submitted, with a message."""
 
 import os
 import re

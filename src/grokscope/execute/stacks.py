@@ -1,4 +1,4 @@
-"""Which jobs of a study are trained together: stacks of runs of one architecture, where that is asked for or pays.
+"""Which jobs of a study are trained together: stacks of runs of one architecture, if requested or faster.
 
 ``one`` trains every run alone. ``stacked`` refuses what cannot be stacked, with the key that is in the way. ``auto``
 tries, for each kind of run, both ways in memory, and stacks where that is faster.

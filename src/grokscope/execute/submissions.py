@@ -1,4 +1,4 @@
-"""What was sent to a cluster, kept beside the runs: which runs, in the form they had then, and the ids of the jobs.
+"""Submissions to a cluster, stored next to the runs: the submitted runs, frozen, and the job ids.
 
     <root>/jobs/<study>/<time>-<random>/submission.json   who sent what where, and the ids
                                         runs.jsonl        one line a run: its config and its folder's root

@@ -1,5 +1,5 @@
-"""Sending a study's runs to Slurm with submitit: an array of few jobs that train one run after the other, and go on by
-themselves when the command has ended."""
+"""Submit a study's runs to Slurm with submitit: an array of a few jobs that train one run after the other and continue
+after the command has ended."""
 
 import os
 import shlex

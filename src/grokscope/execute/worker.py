@@ -1,5 +1,5 @@
-"""A worker process: reads jobs as JSON lines from stdin, trains them one by one, answers in JSON lines on a pipe of its
-own. Several jobs in one order are trained as a stack.
+"""A worker process: reads jobs as JSON lines from stdin, trains them one by one, and answers in JSON lines on its own
+pipe. Several jobs in one message are trained as a stack.
 
     in:   {"jobs": [{"job": 3, "config": {...}, "root": "runs", "passed": [...]}], "plugins": ["my_lab"],
            "fall_back": false}

@@ -1,3 +1,2 @@
-"""What every figure of grokscope is drawn with: palette, axes laid out in points, keys, sheets, and SVG, PNG and PDF
-that are the same bytes each time; and the figures of dissections, which `dissect` writes beside its records and the
-report shows. Knows records only; imports no torch."""
+"""Shared plotting code: palette, axes with a layout in points, keys, sheets, and reproducible SVG, PNG and PDF output;
+and the figures of dissections. Depends only on records; imports no torch."""

@@ -1,4 +1,4 @@
-"""Axes laid out in points, and what stands around them: headings and labels in the margin."""
+"""Axes with a layout in points, including headings and labels in the margin."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

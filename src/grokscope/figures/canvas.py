@@ -1,5 +1,4 @@
-"""matplotlib figures as small, themable SVG for the page, and as PNG and PDF files that are the same bytes each
-time."""
+"""matplotlib figures as small, themable SVG for the page, and as byte-reproducible PNG and PDF files."""
 
 import io
 import re

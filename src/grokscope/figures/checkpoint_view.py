@@ -1,4 +1,4 @@
-"""One dissected checkpoint as figures and tables ask for it: what stands where, and what speaks for the whole."""
+"""One dissected checkpoint in the form that figures and tables need."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

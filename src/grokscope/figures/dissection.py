@@ -1,4 +1,4 @@
-"""Figures of dissections: every curve and point beside its control, seeds visible."""
+"""Figures of dissections: every curve and point with its control, and individual seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

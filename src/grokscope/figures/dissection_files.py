@@ -1,5 +1,5 @@
-"""Pictures beside the records of a dissection: m1.png, m4.png, m5.png and m6.png of one checkpoint, along.png and
-layers.png of several. They are the panels that the report shows, drawn for one run."""
+"""Figure files of a dissection: m1.png, m4.png, m5.png and m6.png for one checkpoint, along.png and layers.png for
+several. They are the panels of the report, drawn for one run."""
 
 from collections.abc import Sequence
 from pathlib import Path

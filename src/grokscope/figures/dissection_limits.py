@@ -1,5 +1,4 @@
-"""Upright axes that all panels of one figure share, so that groups are compared by eye and not by their tick labels:
-each covers everything that is drawn in any of them."""
+"""Vertical axis limits shared by all panels of a figure, so that groups can be compared visually."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain

@@ -1,5 +1,5 @@
-"""Keys to the figures: each entry is drawn once as a small inline SVG for the page, once as matplotlib's own legend
-for files, from the same description."""
+"""Keys of figures: each entry is drawn as a small inline SVG for the page and as matplotlib's legend for files, from
+the same description."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What probes read, layer by checkpoint: one map for the environment, one for the task."""
+"""Maps of probe accuracy by layer and checkpoint, one for the environment and one for the task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Panels side by side on one sheet, with a key beneath: the figures as files, for papers and slides."""
+"""Panels side by side on one sheet with a key below: figure files for papers and slides."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Places for names beside points: each where it covers neither a point nor another name."""
+"""Positions of labels next to points that cover neither a point nor another label."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Many logs that grokscope did not write: found by names and patterns, judged one by one, compared by groups."""
+"""Many external logs: found by names and patterns, judged individually, compared by groups."""
 
 from grokscope.foreign.groups import Comparison, Group
 from grokscope.foreign.judging import JudgedLog, JudgedLogs, verdicts_of_logs

@@ -1,4 +1,4 @@
-"""Logs by groups: a pattern on their names says which differ by the seed alone, and groups are compared by survival."""
+"""Groups of logs: a pattern on their names identifies group and seed, and groups are compared by survival."""
 
 import re
 from collections import Counter

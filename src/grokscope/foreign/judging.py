@@ -1,4 +1,4 @@
-"""Each log judged by itself, so that a bad one costs the others nothing; and the groups that their names form."""
+"""Judge each log individually, so that an invalid log does not affect the others, and form groups by name."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Which logs and runs a list of paths, folders and patterns means."""
+"""Expand paths, folders and patterns to logs and runs."""
 
 import glob
 import re

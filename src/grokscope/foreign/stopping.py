@@ -1,4 +1,4 @@
-"""Stopping rules on many runs and logs: each source read by itself, so that a bad one costs the others nothing."""
+"""Stopping rules on many runs and logs; an invalid source does not affect the others."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests over seeds and groups: exact where the numbers are small, which is always.
+"""Tests over seeds and groups, exact for small numbers.
 
 The unit is the seed for claims about training and the group (patient, slide) for claims about one network; never the
 patch. Every result carries n, an effect with its interval, the p-value with its sidedness, the smallest p that such n

@@ -1,4 +1,4 @@
-"""What becomes of a published claim: the one rule, from the outcomes of what puts it to the test."""
+"""The rule that derives the outcome of a published claim from the outcomes of its tests."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What a checked study may be headed with: one wording for the terminal and the page."""
+"""Headlines of a checked study, shared by terminal and page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

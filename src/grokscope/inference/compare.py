@@ -1,4 +1,4 @@
-"""The tests: two samples, two shares, pairs. Exact where the numbers are small, which is always."""
+"""Exact tests for small numbers: two samples, two shares, pairs."""
 
 from collections.abc import Sequence
 from math import comb

@@ -1,4 +1,4 @@
-"""One question, answered: which p was asked for, the interval that goes with it, and how many seeds would decide.
+"""Result of one hypothesis: p, the corresponding interval, and the number of seeds needed.
 
 Every exact test here knows its p at any assumed effect, so that direction, equivalence within a margin (two one-sided
 tests, Schuirmann 1987, doi:10.1007/BF01068419) and interval follow in the same way and cannot contradict each other.

@@ -1,4 +1,4 @@
-"""What a design can ever show: exact null distributions, smallest attainable p-values, power."""
+"""Limits of a design: exact null distributions, smallest attainable p-values, power."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -1,4 +1,4 @@
-"""At which size of the training set a plain regime does what another regime does at its own size.
+"""The training-set size at which a plain regime does as well as another regime at its own size.
 
 The size is read off a monotone fit of the means over seeds (isotonic regression), between the sizes that were run by
 straight lines in log n: accuracy against data saturates in ways that no formula of two or three parameters fits. How

@@ -1,5 +1,4 @@
-"""Two-level designs: which combinations of factors are run, what is confounded with what, and how an effect is read off
-runs that share their seeds.
+"""Two-level designs: the combinations of factors, their aliases, and effects estimated from runs with shared seeds.
 
 An effect is a set of factors, as numbers: {0} a main effect, {0, 2} an interaction. Its sign in a cell is the product
 of the levels (-1 or 1) of its factors.

@@ -1,4 +1,4 @@
-"""Families of tests: corrected together."""
+"""Correction of families of tests."""
 
 from collections.abc import Sequence
 from math import isfinite

@@ -1,4 +1,4 @@
-"""The grouped-time model of milestones: hazard ratios of factors from runs that are evaluated at steps in common.
+"""The grouped-time model of milestones: hazard ratios of factors from runs with common evaluation steps.
 
 A run that has not reached the milestone by one evaluation reaches it by the next with the probability 1 - exp(-exp(b_t
 + x'beta)): the proportional-hazards model of Cox for times that are known to intervals (Prentice and Gloeckler 1978,

@@ -1,4 +1,4 @@
-"""Effects with their intervals, for few values."""
+"""Effects with intervals for small samples."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

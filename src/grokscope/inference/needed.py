@@ -1,5 +1,5 @@
-"""How many seeds would decide: the power of each test at an effect in standard deviations, and the fewest units in an
-arm at which it is .8."""
+"""Number of seeds needed: the power of each test for an effect in standard deviations, and the smallest sample per arm
+with a power of .8."""
 
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Which points no other beats: soonest against best, with times that some never reached."""
+"""Pareto set of time and score, with censored times."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
-"""Times of two arms, interval-censored and right-censored: the exact test of their order, at every assumed ratio or
-difference, and the interval of those that it does not reject.
+"""Interval- and right-censored times of two arms: the exact test of their order at every assumed ratio or difference,
+and the interval that inverts it.
 
 A run scores the number of others that are surely sooner less the number that are surely later (Gehan 1965,
 doi:10.1093/biomet/52.1-2.203; intervals that overlap decide nothing). On one grid these are ranks with ties. What is

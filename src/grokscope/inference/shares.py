@@ -1,4 +1,4 @@
-"""Two shares: the exact test at every assumed difference, and the interval of those that it does not reject.
+"""Two shares: the exact test at every assumed difference, and the interval that inverts it.
 
 Unconditional (Chan and Zhang 1999, doi:10.1111/j.0006-341X.1999.01202.x): p is the largest chance, over all pairs of
 true shares with the assumed difference, of counts at least as extreme. Extreme by the distance from that difference in

@@ -1,4 +1,4 @@
-"""What stopping rules would have done to many runs: share of grokking missed, regret, compute spent.
+"""Effects of stopping rules on many runs: share of grokking missed, regret, compute used.
 
 Runs are the units. The interval of a share takes them as independent draws, which runs of several settings are not:
 there it says how sure the share is for a mixture of settings like this one.

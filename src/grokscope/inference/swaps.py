@@ -1,4 +1,4 @@
-"""The permutation tests of a difference of two means and of a slope, and the intervals that invert them.
+"""Permutation tests of a difference of two means and of a slope, and the intervals that invert them.
 
 As for the sign flips of pairs (`grokscope.inference.flips`), an arrangement of the values makes the statistic at least
 as large as it was exactly where the assumed shift lies on one side of one number, which each arrangement has: for two

@@ -1,4 +1,4 @@
-"""Curvature of the loss on a sample, by Hessian-vector products: no Hessian is ever written down.
+"""Curvature of the loss on a sample by Hessian-vector products, without forming the Hessian.
 
 Vectors hold all parameters that are trained, one tensor after another (d,).
 """

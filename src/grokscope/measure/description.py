@@ -1,4 +1,4 @@
-"""How many bits describe the weights: quantized as coarsely as the loss allows, each tensor in a code of its own."""
+"""Description length of the weights: quantized as coarsely as the loss allows, each tensor with its own code."""
 
 import math
 from collections.abc import Callable, Mapping

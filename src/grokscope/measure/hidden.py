@@ -1,4 +1,4 @@
-"""What the hidden layers of a network hold on a sample, and how its last layer reads it.
+"""Hidden features of a network on a sample, and their relation to its last layer.
 
 Shapes: n examples, d units, k outputs.
 """

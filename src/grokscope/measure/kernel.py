@@ -1,4 +1,4 @@
-"""Jacobians of a network: its tangent kernel, and how many directions of its input move the outputs.
+"""Jacobians of a network: its tangent kernel, and the number of input directions that change the outputs.
 
 Shapes: m examples, k outputs, p parameters, d numbers of one input.
 """

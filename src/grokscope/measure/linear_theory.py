@@ -1,4 +1,4 @@
-"""What theory says about a linear classifier without intercept: objective, margin direction, PAC-Bayes bound.
+"""Theory of a linear classifier without intercept: objective, margin direction, PAC-Bayes bound.
 
 Throughout, x (n, d) are features, y01 (n,) labels 0 and 1, w (d,) weights; the score is z = x.w, the sign of a label is
 y = 2 y01 - 1, and a score of exactly 0 counts as class 1. All arithmetic is float64.

@@ -1,4 +1,4 @@
-"""What the logits say about confidence: margins, scale, and whether the softmax has collapsed."""
+"""Confidence of the logits: margins, scale, and softmax collapse."""
 
 import torch
 from torch import Tensor

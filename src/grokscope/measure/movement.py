@@ -1,4 +1,4 @@
-"""How weights move: the direction of a step against them, the angle it turns them by, the way from the start.
+"""Movement of weights: direction of a step relative to them, angle of rotation, distance from initialization.
 
 Everywhere tensors are given by the names of parameters; sums are float64 and stay on the device.
 """

@@ -1,5 +1,5 @@
-"""Prequential code length: bits of the labels when each block of examples is coded by a network that was trained on the
-blocks before it (Blier & Ollivier, arXiv:1802.07044)."""
+"""Prequential code length: bits of the labels when each block of examples is coded by a network trained on the
+preceding blocks (Blier & Ollivier, arXiv:1802.07044)."""
 
 import math
 from collections.abc import Callable, Sequence

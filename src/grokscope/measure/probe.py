@@ -1,4 +1,4 @@
-"""A linear probe on features: what a fresh readout could get out of a representation, whatever the network's own does.
+"""A linear probe on features: the accuracy of a new readout of a representation.
 
 A held-out curve can rise late because a representation forms, or because a readout stops spoiling one that was there
 all along (arXiv:2605.27078). A probe fitted on training labels and scored on held-out tells the two apart.

@@ -1,4 +1,4 @@
-"""Shrinking without a change of the outputs: -w with everything taken off that moves them on a sample."""
+"""The part of -w that changes no outputs on a sample."""
 
 from typing import Any
 

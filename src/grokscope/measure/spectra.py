@@ -1,4 +1,4 @@
-"""How many dimensions a set of features uses, in three standard senses, each named for what it is."""
+"""Dimensionality of a set of features by three standard measures."""
 
 import torch
 from torch import Tensor

@@ -1,1 +1,1 @@
-"""Measuring the checkpoints of a run after the run."""
+"""Measurement of a run's checkpoints after the run."""

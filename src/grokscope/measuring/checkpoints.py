@@ -1,6 +1,5 @@
-"""Measurements of a run's kept checkpoints: the run's own engine is built again, each checkpoint's weights are put into
-it, and it says what it would have said in a diagnosed row. Nothing of the run itself is written.
-"""
+"""Measure a run's stored checkpoints: the run's engine is rebuilt, loaded with each checkpoint's weights, and evaluated
+as in a diagnosed row. The run itself is not changed."""
 
 import time
 import warnings

@@ -1,4 +1,4 @@
-"""Networks trained anew on the first examples of a run, in the run's way."""
+"""Train new networks on the first examples of a run, with the run's settings."""
 
 from dataclasses import dataclass, replace
 

@@ -1,5 +1,4 @@
-"""Why did a run grok, or not? One check for each mechanism, read off a trajectory; each names the arm that would test
-it.
+"""Why did a run (not) grok? One check per mechanism, evaluated on a trajectory; each names the arm that would test it.
 
 A check reads, it never trains: it can say that a trajectory is as an explanation would have it, not that the
 explanation is true. That takes the arm without the cause.

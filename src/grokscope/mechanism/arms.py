@@ -1,4 +1,4 @@
-"""The arms of a study beside one another: where two of them differ in one setting, what that setting did."""
+"""Compare the arms of a study: the effect of each setting in which two arms differ."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a check looks at: one trajectory, its verdict on one held-out split, and how it was trained."""
+"""Input of a check: one trajectory, its verdict on one held-out split, and its training settings."""
 
 import math
 from collections.abc import Mapping

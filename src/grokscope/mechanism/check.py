@@ -1,4 +1,4 @@
-"""What a check is, and how it finds what `grokscope.results.mechanisms` holds."""
+"""Interface of a check, and the base of all checks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

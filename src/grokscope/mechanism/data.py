@@ -1,5 +1,5 @@
-"""What the data allow: was anything memorized, do the splits leak, are they scored alike, and is there too little of
-it?"""
+"""Checks of the data: was anything memorized, do the splits leak, are they scored alike, and is there too little
+data?"""
 
 from dataclasses import dataclass
 

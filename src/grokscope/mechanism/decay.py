@@ -1,4 +1,4 @@
-"""Weight decay: did it have time to act, had it any grip, and was it too strong?"""
+"""Checks of weight decay: did it have time to act, did it affect the function, and was it too strong?"""
 
 import math
 from dataclasses import dataclass

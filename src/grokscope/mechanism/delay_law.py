@@ -1,6 +1,5 @@
-"""The delay law: held-out rises when decay has brought the squared norm from where it was at the fit to a level that
-generalizes. One cell tells the two constants; every other run is a prediction that can fail.
-"""
+"""The delay law: held-out generalizes when decay has reduced the squared norm from its level at the fit to a critical
+level. One cell calibrates the two constants; every other run is a testable prediction."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

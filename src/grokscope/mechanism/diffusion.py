@@ -1,4 +1,4 @@
-"""Does a norm grow by more than the noise of its steps makes it?"""
+"""Checks whether a norm grows by more than the noise of its steps explains."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A setting as a dose: by how much its amount moves the time to generalize."""
+"""Dose response: the effect of the amount of a setting on the time to generalize."""
 
 import math
 from collections.abc import Sequence

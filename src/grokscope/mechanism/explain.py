@@ -1,4 +1,5 @@
-"""All checks on one case, and what they come to: what happened, what fits, what is excluded, what to try next."""
+"""Run all checks on one case and summarize them: what happened, possible explanations, ruled-out ones, and next
+arms."""
 
 import warnings
 from collections.abc import Sequence

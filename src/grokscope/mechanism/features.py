@@ -1,4 +1,4 @@
-"""What the features do: do they lose rank, and were they good from the start?"""
+"""Checks of the features: do they lose rank, and were they good from the start?"""
 
 from dataclasses import dataclass
 

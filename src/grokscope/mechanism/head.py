@@ -1,4 +1,4 @@
-"""The head, the one group without a norm after it: does it grow, and does a filter feed its growth?"""
+"""Checks of the head, the one group without a norm layer after it: does it grow, and does a filter amplify this?"""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""Which settings were in force when: those of the regime, with what interventions put in their place while they acted,
-and before an exact fork those of its parent."""
+"""Settings in effect over time: those of the regime, as changed by active interventions, and before an exact fork those
+of its parent."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the loss does to the logits: collapse of the softmax, their scale, and the penalty that falls with them."""
+"""Checks of the logits: softmax collapse, their scale, and the penalty that falls with the loss."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The weight norm: does it shrink after the fit, and does normalization undo a larger start?"""
+"""Checks of the weight norm: does it shrink after the fit, and does normalization undo a larger init scale?"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""`grokscope.explain`: the checks on a run, a trajectory, or anyone's training log."""
+"""`grokscope.explain`: the checks on a run, a trajectory, or an external log."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,4 @@
-"""Two models whose training is known exactly, as trajectories: what verdicts and checks say of them can be wrong, and
-then it is they who are.
+"""Two models with exactly known training, as trajectories on which verdicts and checks can be verified.
 
 Neither is trained here. Each step is a closed form in the eigenbasis of the problem, so a million steps cost what a
 hundred do.

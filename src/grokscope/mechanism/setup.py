@@ -1,4 +1,4 @@
-"""How a run was trained, as far as it is known: what the checks need beside the trajectory."""
+"""Known training settings of a run, which checks need in addition to the trajectory."""
 
 import math
 from collections.abc import Mapping, Sequence

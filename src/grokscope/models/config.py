@@ -1,4 +1,4 @@
-"""Model configs: what can be written under ``[model]``. Building imports torch, reading does not."""
+"""Model configs: the keys of ``[model]``. Building imports torch, reading does not."""
 
 from dataclasses import dataclass
 from itertools import pairwise

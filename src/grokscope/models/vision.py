@@ -1,4 +1,4 @@
-"""Configs of convolutional models: what can be written under ``[model]`` for images and for code matrices."""
+"""Configs of convolutional models: the keys of ``[model]`` for images and for code matrices."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar

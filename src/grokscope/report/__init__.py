@@ -1,4 +1,4 @@
-"""One HTML page that says what a set of runs did, with its figures as files. Reads the store; imports no torch."""
+"""One HTML page on a set of runs, with its figures as files. Reads the store; imports no torch."""
 
 from typing import TYPE_CHECKING, Any
 

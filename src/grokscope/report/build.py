@@ -1,4 +1,4 @@
-"""Runs in, one page out: reads and judges every run, lays out its sections, and writes the page and its figures."""
+"""Build a report: read and judge every run, lay out its sections, and write the page and its figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

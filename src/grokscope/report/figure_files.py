@@ -1,5 +1,4 @@
-"""A page's figures as files for papers: each as PNG, PDF or SVG, with its caption and the numbers that are drawn beside
-it."""
+"""A page's figures as files for papers: PNG, PDF or SVG, with caption and numbers."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

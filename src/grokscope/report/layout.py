@@ -1,4 +1,4 @@
-"""From blocks to the page: each figure is drawn by the call that `grokscope.report.figure_files` draws it with."""
+"""Lay out blocks on the page: each figure is drawn by the same call as in `grokscope.report.figure_files`."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page: a header that answers, and every section's blocks, handed to one template."""
+"""The page: a header with the results, and every section's blocks, rendered by one template."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The templates of pages: how they are filled, and the style sheet that all pages have."""
+"""Page templates: rendering, and the style sheet shared by all pages."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Records of what was measured: frozen dataclasses that need no torch, each with its own reading and writing.
+"""Typed, torch-free records of results: frozen dataclasses with their own reading and writing.
 
 Whoever shows, compares or exports a result reads one of these classes, never raw JSON: a field that is renamed is then
 an error of the type checker in every place that shows it, and a file that lacks a field is an error that names it.

@@ -1,5 +1,5 @@
-"""The answer of a dissection in short: is the environment readable, does the network use it, and in how many neurons
-does it sit?"""
+"""Summary of a dissection: is the environment readable, does the network use it, and in how many neurons is it
+stored?"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

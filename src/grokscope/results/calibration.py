@@ -1,5 +1,5 @@
-"""calibration.json: what the battery does on planted shortcuts, as it comes with this version and as a dissection
-leaves it beside its records."""
+"""calibration.json: performance of the dissection on planted shortcuts, shipped with this version and stored with each
+dissection."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What became of published claims: the records behind the claims page."""
+"""Records of published claims and their outcomes."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

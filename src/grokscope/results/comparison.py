@@ -1,4 +1,4 @@
-"""Two sides compared, as it is printed, kept and drawn: runs, arms of studies, whole studies or logs.
+"""Record of a comparison of two sides: runs, arms of studies, whole studies or logs.
 
 Every difference is the first side's number less the second's, every ratio the first's over the second's.
 """

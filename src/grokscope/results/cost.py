@@ -1,4 +1,4 @@
-"""What a run cost: seconds, and floating-point operations, as its status records them.
+"""Cost of a run: seconds and floating-point operations, as recorded in its status.
 
 ``seconds`` is the wall-clock time of all processes that trained it, evaluations and steps that were made twice after a
 kill included. ``flops`` lists the operations of one step, each entry from its step on: ``products`` (matrix products,

@@ -1,4 +1,4 @@
-"""The dissection of one checkpoint: four files, each of which also holds what they share, in ``mechinterp/``."""
+"""The dissection of one checkpoint: four files in ``mechinterp/``, each of which also contains their shared data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

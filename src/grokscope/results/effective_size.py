@@ -1,4 +1,4 @@
-"""Effective sample sizes: how many examples the plain regime needs to do what another does with fewer, or with more."""
+"""Records of effective training-set sizes."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""m4.json: what removing the environment's subspace does to probes, to the environment's part of the logits and to the
+"""m4.json: effect of removing the environment's subspace on probes, on the environment's part of the logits and on the
 task."""
 
 from dataclasses import dataclass

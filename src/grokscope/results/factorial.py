@@ -1,5 +1,4 @@
-"""Effects of the factors of a designed study: what was run, what cannot be told apart, and each effect with its
-interval."""
+"""Effects of the factors of a design: the design, its aliases, and each effect with its interval."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

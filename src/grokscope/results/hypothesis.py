@@ -1,5 +1,5 @@
-"""Hypotheses of a study and what became of them: what was declared when, every run's number, the effect with its
-interval, p with everything that is needed to read it, and how many seeds would decide."""
+"""Hypotheses of a study and their results: declaration, every run's number, the effect with its interval, p with its
+context, and the number of seeds needed."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

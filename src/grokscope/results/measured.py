@@ -1,4 +1,4 @@
-"""measured/NAME.json: what one measurement found in checkpoints of a run, after the run."""
+"""measured/NAME.json: results of one measurement of a run's checkpoints."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Why a run did or did not generalize: what the mechanism checks say of one trajectory, and which arm would tell."""
+"""Results of the mechanism checks on one trajectory, and the arms that would test them."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Milestones as they are kept and printed: steps that are known to the evaluation grid, levels, and their noise."""
+"""Records of milestones: steps known to the evaluation grid, levels, and their noise."""
 
 from dataclasses import dataclass
 from math import inf, isnan, sqrt

@@ -1,4 +1,4 @@
-"""m6.json: what switching off neurons does, the environment's against the task's and random ones."""
+"""m6.json: effect of ablating neurons, of the environment compared with the task's and random ones."""
 
 from dataclasses import dataclass
 from typing import Literal

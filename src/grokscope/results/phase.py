@@ -1,5 +1,5 @@
-"""A study as a phase diagram: runs in cells of two settings, with each cell's verdicts, times and levels; and its
-Pareto set of time against level."""
+"""A study as a phase diagram: runs in cells of two settings, each cell's verdicts, times and levels; and its Pareto
+set."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

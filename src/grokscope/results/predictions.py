@@ -1,4 +1,4 @@
-"""predictions.json: what a regression predicts at the end of training, against the truth."""
+"""predictions.json: predictions of a regression at the end of training, and the targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

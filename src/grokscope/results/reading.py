@@ -1,5 +1,5 @@
-"""Strict reading of records from plain JSON data: for each type a function that builds its value or says what is wrong
-where.
+"""Strict reading of records from plain JSON data: for each type, a function that builds its value or reports errors
+with a location.
 
 Configs are read by `grokscope.configio`, which fills in defaults and takes ``1e4`` for a whole number, as people write
 them. Records are written by programs: every field must be there, none may be unknown, and null is how JSON writes a

@@ -1,4 +1,4 @@
-"""What every record can do: become plain JSON data, be read back strictly, and lie in a file of its own."""
+"""Base of all records: conversion to plain JSON data, strict reading, and storage in a file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass

@@ -1,4 +1,4 @@
-"""What was dissected: places in a network, what its inputs were, and how the examples were split."""
+"""The sample of a dissection: sites in a network, its inputs, and how the examples were split."""
 
 from dataclasses import dataclass
 from typing import Literal

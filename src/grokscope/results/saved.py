@@ -1,5 +1,5 @@
-"""What is kept of a study that was run: its runs with their machines, and what came of them. Small enough for a
-repository, and enough to judge every run again (`grokscope.study.saved`)."""
+"""Saved results of a study: its runs with their hardware, and their outcome. Small enough for a repository, and
+sufficient to judge every run again (`grokscope.study.saved`)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

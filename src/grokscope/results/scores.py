@@ -1,4 +1,4 @@
-"""Numbers beside what they must be read against: scores of guesses, effects of edits, and their controls."""
+"""Numbers with their references: scores of predictions, effects of edits, and their controls."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Tests over seeds: everything that is needed to read a p-value for what it is."""
+"""Records of tests over seeds: everything needed to interpret a p-value."""
 
 from dataclasses import dataclass
 from math import inf, isnan

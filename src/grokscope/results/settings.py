@@ -1,4 +1,4 @@
-"""Every choice of a dissection, with its reason."""
+"""All settings of a dissection, with their reasons."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal

@@ -1,4 +1,4 @@
-"""m5.json: what pushing the features along the dominant direction between environments does to the decisions."""
+"""m5.json: effect on the decisions of moving the features along the dominant direction between environments."""
 
 from dataclasses import dataclass
 from typing import Literal

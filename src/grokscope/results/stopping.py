@@ -1,4 +1,4 @@
-"""Stopping rules, and what each would have done to runs that were trained to the end of their budget."""
+"""Stopping rules, and their effects on runs that were trained to the end of their budget."""
 
 from dataclasses import dataclass
 from math import isfinite

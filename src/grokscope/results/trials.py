@@ -1,4 +1,4 @@
-"""What became of an explanation when a study took its cause away."""
+"""Outcome of testing an explanation by removing its cause."""
 
 from dataclasses import dataclass
 from typing import Literal

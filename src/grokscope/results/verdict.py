@@ -1,4 +1,4 @@
-"""A verdict as it is kept beside a run and printed: the class of one held-out split, with all that it rests on."""
+"""Record of a verdict on one held-out split, with its evidence."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args

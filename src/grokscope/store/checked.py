@@ -1,4 +1,4 @@
-"""The form of a run's small files. Whoever reads them further on may rely on it, whoever wrote them."""
+"""Validation of a run's small files, on which all later code relies."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Weights as safetensors, kept for ever; full resume states, the last two; and beside them, for ever, the full states
-that were asked for. Nothing is ever unpickled."""
+"""Weights as safetensors, kept permanently; the last two full resume states; and requested full states, kept
+permanently. Nothing is ever unpickled."""
 
 from hashlib import blake2b
 from io import BytesIO

@@ -1,5 +1,5 @@
-"""Claims: who may write a run's folder, told by files alone, so that it holds on file systems whose locks do not reach
-other machines.
+"""Claims: which process may write a run's folder, determined by files alone so that it works on file systems whose
+locks do not reach other machines.
 
 A claim is a file ``.claim-000007.json`` in the folder: its number grows with every taking, and it is created by
 ``O_EXCL``, so one process gets it. Its time of change is the holder's heartbeat. Whoever takes the next number deletes

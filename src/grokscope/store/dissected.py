@@ -1,5 +1,5 @@
-"""Which dissections of a run were made by older rules, and the command that redoes them. The store only keeps and reads
-these records; dissecting is the business of `grokscope.dissect`."""
+"""Dissections of a run that were made with older rules, and the command that updates them. The store only keeps and
+reads these records; `grokscope.dissect` creates them."""
 
 import shlex
 from collections.abc import Mapping

@@ -1,5 +1,4 @@
-"""Runs that are there twice: two folders of one identity are one seed, and counting both narrows every interval without
-telling anything new."""
+"""Duplicate runs: two folders of one identity are one seed; counting both would narrow every interval."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

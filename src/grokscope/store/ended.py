@@ -1,4 +1,4 @@
-"""Whether a run that ended still has the rows it ended with."""
+"""Whether a completed run still has all of its rows."""
 
 import json
 from typing import Any

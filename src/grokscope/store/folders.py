@@ -1,5 +1,5 @@
-"""Which folder holds a run. A run is found by the identity of its config, not by its folder's name: folders of older
-versions, and renamed ones, are found too."""
+"""Find the folder of a run by the identity of its config rather than by name, including folders of older versions and
+renamed ones."""
 
 import os
 import re

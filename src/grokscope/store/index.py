@@ -1,4 +1,4 @@
-"""The evaluations of all runs in one table, read anew only where a run's metrics have changed.
+"""The evaluations of all runs in one table, re-read only where a run's metrics have changed.
 
 What was read is kept as Parquet in ``<root>/.index``. That folder may have come with the runs from somebody else, so it
 is believed only as far as it looks exactly like what is written here: a plain file of our naming, with the bytes that

@@ -1,4 +1,4 @@
-"""What the interventions of a run did: ``results/interventions.json``, written whenever its status is.
+"""Record of a run's interventions: ``results/interventions.json``, written with its status.
 
 It says when each began and ended, what it referred to, and why one never began. Runs without interventions have none.
 """

@@ -1,4 +1,4 @@
-"""Verdicts kept beside the metrics they were read from, as ``results/verdict.json``.
+"""Cached verdicts, stored next to the metrics as ``results/verdict.json``.
 
 The store only keeps and returns them; judging is the trajectory's business. An entry counts as long as the metrics file
 and the run's outcome are what they were. The file's ctime is part of that: no copy keeps it, so that a verdict that

@@ -1,4 +1,5 @@
-"""One writer for a run folder: the system's lock, which ends with its process, and a claim, which other machines see.
+"""One writer per run folder: an operating-system lock, which ends with its process, and a claim, which other machines
+see.
 
 The lock says at once that a holder died; where it does not work, or does not reach the holder's machine, the claim's
 heartbeat says so after a while.

@@ -1,5 +1,5 @@
-"""What was measured of a run's checkpoints after the run: files of their own beside the metrics, which stay as they
-are. Whoever reads a run's columns gets both."""
+"""Measurements of a run's checkpoints after the run, in separate files next to the unchanged metrics. Code that reads a
+run's columns gets both."""
 
 import warnings
 from pathlib import Path

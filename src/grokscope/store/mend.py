@@ -1,4 +1,4 @@
-"""Rows of metrics of which some values are not what metrics hold: the numbers stay, the rest is told."""
+"""Rows of metrics with invalid values: numbers are kept, the rest is reported."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where and with what a run was made. Thread count and versions change borderline outcomes, so they are recorded."""
+"""Provenance of a run. Thread count and versions change borderline outcomes, so they are recorded."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Tables over many runs: a row for each run, a row for each evaluation, and SQL over both.
+"""Tables over many runs: one row per run, one row per evaluation, and SQL over both.
 
 The run folders are the truth. All evaluations read so far are kept in ``<root>/.index`` (`grokscope.store.index`); the
 next question reads anew only the runs whose metrics have changed. The folder can be deleted at any time.

@@ -1,4 +1,4 @@
-"""A run folder, read: what was configured, how far it came, what it measured."""
+"""Read a run folder: its config, progress and metrics."""
 
 import time
 import warnings

@@ -1,4 +1,4 @@
-"""What the small files of every run say, in one file, so that a question about ten thousand runs parses none of them.
+"""Index of the small files of all runs, so that queries over ten thousand runs parse none of them.
 
 Kept as ``<root>/.index/runs.json``, which can be deleted at any time. An entry counts as long as size and times of the
 four files that it was read from are what they were; their ctime is set by the system and kept by no copy, so an index

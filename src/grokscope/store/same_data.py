@@ -1,5 +1,5 @@
-"""Whether runs learned from the same data: by the version of the task's data and the digests of its splits, which every
-run records when it begins (``facts.data`` of its config.json)."""
+"""Whether runs were trained on the same data: by the data version of the task and the digests of its splits, which
+every run records at its start (``facts.data`` of its config.json)."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the full states of a run lie. Imports no torch."""
+"""Location of a run's full states. Imports no torch."""
 
 from pathlib import Path
 

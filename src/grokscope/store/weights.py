@@ -1,4 +1,4 @@
-"""Weights that somebody else saved: read without running anything in them, and fitted to the network they should be."""
+"""Read external weights without executing anything in them, and fit them to a network."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Studies: a file that says what runs and what is expected; planned, run, extended and checked as one."""
+"""Studies: a file that defines runs and expectations; planned, run, extended and checked as one."""
 
 from grokscope.study.study import Stopped, Study, find_study, shipped_studies
 

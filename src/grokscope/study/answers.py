@@ -1,4 +1,4 @@
-"""What became of a hypothesis, in one sentence that claims no more than the numbers."""
+"""The result of a hypothesis in one sentence that claims no more than the numbers support."""
 
 from grokscope.results.hypothesis import HypothesisResult, HypothesisTest, Outcome
 from grokscope.study.words import number

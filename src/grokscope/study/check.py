@@ -1,4 +1,4 @@
-"""Expected against seen."""
+"""Compare the results of a study with its expectations."""
 
 from collections import Counter
 from collections.abc import Sequence

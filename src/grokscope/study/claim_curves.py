@@ -1,4 +1,4 @@
-"""What the figure of a claim shows: the column that the first thing that tests it speaks of, in the runs it names."""
+"""Data for the figure of a claim: the column and the runs of its first test."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What somebody else claims, and which parts of a study put it to the test.
+"""Published claims in a study file, and the parts of the study that test them.
 
     [[claimed]]
     id = "grokfast-is-faster"                  # of all study files, once

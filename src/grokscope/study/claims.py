@@ -1,4 +1,4 @@
-"""Every claim of every study file, beside what the saved results of the studies say of it.
+"""Every claim of every study file, with its outcome from the saved results.
 
     results = gather(shipped_studies().values(), [Path("studies/results")])
 

@@ -1,4 +1,4 @@
-"""Which runs of a study a block speaks of: conditions on dotted keys, arms, regimes and seeds; and known names."""
+"""Conditions that select runs of a study: dotted keys, arms, regimes and seeds; and validation of names."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""The study that puts a diagnosis to the test: the run as it was, and an arm without each cause that it names.
+"""The study that tests a diagnosis: the run as it was, and one arm without each suspected cause.
 
 Arms share their seeds, so that data, initial weights and batch order are paired wherever the arm leaves them alone.
 """

@@ -1,4 +1,4 @@
-"""What a study declared before it was run, kept beside its runs; and what was changed since.
+"""Declarations of a study made before it was run, stored next to its runs; and later changes.
 
 ``study run`` writes, for each hypothesis, a hash of its block and of the settings of its runs, the seeds planned for
 each arm, the date, and how many of these runs had begun by then. A test is ``declared`` where all that was there before

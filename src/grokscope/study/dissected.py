@@ -1,4 +1,4 @@
-"""Numbers of a dissection that an expectation may name: ``dissection = "steer.monotone.ood_test"``.
+"""Numbers of a dissection that an expectation can refer to: ``dissection = "steer.monotone.ood_test"``.
 
 Read from the records that `grokscope dissect` leaves in a run's folder; this module dissects nothing. They must be of
 the final checkpoint and of today's rules: a number of another checkpoint, or concluded otherwise, is no answer.

@@ -1,4 +1,4 @@
-"""The ``[[effective_size]]`` blocks of a study file: how many examples one arm's are worth in another's.
+"""The ``[[effective_size]]`` blocks of a study file, and their estimates.
 
     [[effective_size]]
     arms = ["grokking-favorable", "standard"]   # at which size does the second do what the first does?

@@ -1,4 +1,4 @@
-"""Effects of a designed study's factors, from runs that share their seeds.
+"""Effects of a design's factors, from runs with shared seeds.
 
 Of each seed an effect is one number: the mean over the cells where the product of its factors' levels is 1, less that
 over the others. Over seeds these are tested by flipping signs, which is exact, and for differences of means and ratios

@@ -1,4 +1,4 @@
-"""What a study will cost before anything trains: seconds by a short probe of the real training loop, bytes by count."""
+"""Estimated cost of a study before it trains: seconds by a short probe of the training loop, bytes by count."""
 
 import heapq
 import time

@@ -1,4 +1,4 @@
-"""What a study expects of its runs, and whether they met it: how a published claim is put to the test.
+"""Expectations of a study, and whether its runs met them, which is how published claims are tested.
 
 A block names runs and what should be seen in them:
 

@@ -1,5 +1,5 @@
-"""Arms that are exact forks of other arms' runs: each begins with the full state of the run of the same seed and the
-same point of the axes, so that it trains only what comes after."""
+"""Arms that are exact forks of other arms' runs: each starts from the full state of the run of the same seed and the
+same point of the axes, and trains only the remainder."""
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import replace

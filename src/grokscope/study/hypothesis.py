@@ -1,4 +1,4 @@
-"""What a study claims in advance, to be tested over its seeds.
+"""Preregistered hypotheses of a study, tested over its seeds.
 
     [[hypothesis]]
     name = "more decay groks sooner"

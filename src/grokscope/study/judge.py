@@ -1,4 +1,4 @@
-"""Each run of a study judged once, however many blocks look at it."""
+"""Judge each run of a study once, for all blocks that need it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Expectations about what a run recorded, beside its verdict: norms that grow, gaps between splits, spikes and norms.
+"""Expectations about recorded numbers other than the verdict: norms, gaps between splits, spikes.
 
 [[expect]]
 where = { arm = "standard" }

@@ -1,4 +1,4 @@
-"""The number that a hypothesis compares, of every run of its arms: milestones with their evaluation grids, shares of
+"""The number that a hypothesis compares, for every run of its arms: milestones with their evaluation grids, shares of
 verdicts, levels, measured and dissected numbers."""
 
 import math

@@ -1,4 +1,4 @@
-"""Which two settings of a study span a phase diagram: named in the study file, or the only two that vary.
+"""The two settings of a study that span a phase diagram: specified in the study file, or the only two that vary.
 
 [phase]
 x = "regime.lr"

@@ -1,5 +1,5 @@
-"""A study's runs in the cells of its phase diagram: verdicts counted, times with their censoring, levels with their
-range; and the Pareto set of its regimes and runs."""
+"""Cells of a study's phase diagram: verdict counts, times with censoring, levels with ranges; and the Pareto set of its
+regimes and runs."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a study will do, laid out before anything trains."""
+"""The plan of a study before anything trains."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The state of each run of a study on disk, and what is left to do."""
+"""The state of each run of a study on disk, and the remaining work."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

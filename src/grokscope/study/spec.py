@@ -1,4 +1,4 @@
-"""What a study file says, read strictly: an unknown key is an error that names its place and the nearest right one."""
+"""Strict reading of study files: an unknown key is an error with its location and the closest valid name."""
 
 import math
 from collections import Counter

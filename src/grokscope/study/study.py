@@ -1,4 +1,4 @@
-"""A study: one file that says what runs, what is expected of it and what it costs; and what can be done with it."""
+"""A study: one file that defines runs, expectations and cost; and the operations on it."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Hypotheses put to the test: runs to numbers, numbers to an exact test, tests to a corrected answer."""
+"""Test hypotheses: from runs to numbers, to exact tests, to corrected results."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

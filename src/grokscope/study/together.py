@@ -1,4 +1,4 @@
-"""Which runs a worker trains at once: several of one kind as a stack, where that is asked for or pays."""
+"""Which runs a worker trains at once: several of one kind as a stack, if requested or faster."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How an expectation says which runs and which split it speaks of, and what its numbers were looked up on."""
+"""Text for the runs and splits that an expectation refers to, and for the origin of its numbers."""
 
 import math
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What is learned: each task builds named splits of numpy arrays and says what the trivial predictor reaches."""
+"""Tasks: each builds named splits of numpy arrays and computes its trivial predictor."""

@@ -1,4 +1,4 @@
-"""Who goes where: strata in a never-ending sequence, and whole patients held out."""
+"""Allocation of examples to splits: endless stratified sequences, and held-out patients."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Competing features: a linear rule that holds everywhere against one private feature for each training example."""
+"""Competing features: a linear rule valid everywhere against one private feature per training example."""
 
 from dataclasses import dataclass
 from math import inf

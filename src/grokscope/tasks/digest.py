@@ -1,5 +1,5 @@
-"""What a task drew, as short digests: two runs learned from the same examples if, and only if, these agree. And whether
-its splits share examples, for then held-out is not held out."""
+"""Digests of a task's data: two runs used the same examples if and only if these agree. Also detects examples shared
+between splits."""
 
 from hashlib import blake2b
 

@@ -1,4 +1,4 @@
-"""Real images that every machine with scikit-learn has: 1,797 handwritten digits of 8 x 8 pixels."""
+"""Handwritten digits from scikit-learn: 1,797 real images of 8 x 8 pixels."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The trivial predictor: what is reached without looking at the input."""
+"""The trivial predictor: the score that ignores the input."""
 
 import numpy as np
 

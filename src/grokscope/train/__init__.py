@@ -1,1 +1,1 @@
-"""From a config to a finished run folder: the step, its parts, the engines and the driver that records what they do."""
+"""Training: from a config to a finished run folder, with the step, its parts, the engines and the driver."""

@@ -1,5 +1,5 @@
-"""Random changes of each training batch that leave its labels right: an axis of a regime, and the standard remedy for a
-shortcut in the stain.
+"""Random label-preserving changes of training batches: a setting of a regime, and the standard remedy for a shortcut in
+the stain.
 
 Evaluation never sees them. (Codes are augmented by their task, ``mheight``, once.) All random numbers come from one
 generator of the run's seed, so that a run with augmentation resumes exactly, and one without is not touched. Shapes: b

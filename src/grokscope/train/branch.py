@@ -1,4 +1,4 @@
-"""Go on from a checkpoint with changed settings: a new run that knows its parent."""
+"""Branch from a checkpoint with changed settings, as a new run that records its parent."""
 
 from collections.abc import Mapping
 from hashlib import blake2b

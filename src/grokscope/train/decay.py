@@ -1,4 +1,4 @@
-"""Weight decay as a piece of its own, and the torch optimizers of a run as one.
+"""Weight decay as a separate step, and the torch optimizers of a run as one object.
 
 Decay is decoupled unless the optimizer does it itself: ``w -= lr * decay * (w - target)`` just before the update, on a
 chosen group of parameters, toward zero or toward the initial weights.

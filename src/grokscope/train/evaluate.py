@@ -1,4 +1,4 @@
-"""One row of metrics: loss and accuracy on every split, norms by group, and on request the costly diagnostics.
+"""One row of metrics: loss and accuracy on every split, norms by group, and optionally the costly diagnostics.
 
 Everything stays on the device until the row is complete; counts are integers, because a float mean of booleans can miss
 1.

@@ -1,5 +1,4 @@
-"""Arithmetic of one training step, counted while the step is made: products by torch's own counter, all else by the
-elements that it works on."""
+"""Count the arithmetic operations of one training step: products by torch's own counter, the rest by their elements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

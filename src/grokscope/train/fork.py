@@ -1,4 +1,4 @@
-"""Exact forks: a new run that begins as its parent was at some step, in everything, and counts its steps on from there.
+"""Exact forks: a new run that starts from the full state of its parent at some step, and continues counting steps.
 
 The fork's folder gets the parent's state as its first resume state and the parent's rows up to there; training it is
 then nothing but resuming. So a fork without a change is bit-identical to its parent, its milestones are those of a

@@ -1,4 +1,4 @@
-"""What an exact fork may change of its parent, told from the two configs alone. Imports no torch."""
+"""What an exact fork may change from its parent, decided from the two configs. Imports no torch."""
 
 from dataclasses import fields
 

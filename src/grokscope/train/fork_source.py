@@ -1,4 +1,4 @@
-"""The full states that a run holds, and whether a fork can begin with one of them. Imports no torch."""
+"""The full states of a run, and whether a fork can start from one of them. Imports no torch."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""What the gradient filters of `grokscope.train.filters` do: edit the gradient between backward and clip. They
-never see decoupled weight decay.
+"""Implementation of the gradient filters of `grokscope.train.filters`: they edit the gradient between backward and
+clip, and never see decoupled weight decay.
 
 A filter is called once per step with the parameters, changes their ``.grad`` in place, and keeps what it must remember
 in `state_dict`, so that a resumed run continues bit for bit.

@@ -1,5 +1,5 @@
-"""Training steps captured once as a CUDA graph and replayed: a small network's step is mostly launches, and a replay is
-one launch.
+"""Training steps captured as a CUDA graph and replayed: a small network's step is mostly launch overhead, and a replay
+is one launch.
 
 A graph holds addresses, not objects. So batches are copied into buffers that stay where they are, the first step after
 a start runs without a graph (optimizers make their state in it), and whatever puts other tensors in place of a run's

@@ -1,5 +1,4 @@
-"""From what a task stores to what a network reads: images become floats, precision and compilation are switched on
-here."""
+"""Convert stored inputs to network inputs: images to floats; precision and compilation are set here."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The full states that a run is asked to keep: at which steps, and which it can no longer keep."""
+"""The full states that a run is requested to keep: at which steps, and which are no longer possible."""
 
 from collections.abc import Sequence
 from typing import Any

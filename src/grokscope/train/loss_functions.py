@@ -1,6 +1,5 @@
-"""What the losses of `grokscope.train.losses` compute: from logits and labels to one number, in the dtype that was
-asked for. A loss encodes its labels once (`encode`), so that the step holds no conversion.
-"""
+"""Implementation of the losses of `grokscope.train.losses`: from logits and labels to one number in the requested
+dtype. A loss encodes its labels once (`encode`), so that the step needs no conversion."""
 
 from dataclasses import dataclass
 from typing import ClassVar

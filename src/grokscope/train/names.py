@@ -1,4 +1,4 @@
-"""The names of regimes that follow from one another."""
+"""Names of regimes derived from one another."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A network that somebody else trains, evaluated as a run of grokscope's own is: the same columns, by the same code.
+"""Evaluate a network trained by an external loop with the same columns and code as a grokscope run.
 
 Nothing of the training is touched: weights, gradients, buffers, each module's mode and all generators are as before.
 """

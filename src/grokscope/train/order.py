@@ -1,4 +1,4 @@
-"""Which examples make up each step: a fresh permutation per epoch from a generator of its own."""
+"""Batch order: a new permutation per epoch from a separate generator."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the torch optimizer of somebody else's loop says of the training: learning rate, weight decay and on what."""
+"""Settings read from the torch optimizer of an external loop: learning rate, weight decay and its parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which step does what: the cadences of a run laid over its length."""
+"""The schedule of a run: its cadences over its length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What training sets for the whole process: warnings written down, deterministic kernels, signals that ask to stop."""
+"""Process-wide state of training: recorded warnings, deterministic kernels, stop signals."""
 
 import signal
 import warnings

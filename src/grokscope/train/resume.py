@@ -1,4 +1,4 @@
-"""From which saved state a run goes on, so that nothing of it is lost without a word.
+"""Choice of the saved state from which a run resumes, without losing rows silently.
 
 A state is taken when its bytes are those that were written, when it fits the engine, and when every row that the
 cadences ask for up to its step is there: a run that went on past a gap would be a run with a hole in it.

@@ -1,4 +1,5 @@
-"""Eager steps, or steps replayed from a CUDA graph: tried on the run's own network before it trains, and recorded.
+"""Choice between eager steps and steps replayed from a CUDA graph: tried on the run's own network before training, and
+recorded.
 
 Both make the same steps from the same start. A graph is used where its weights are the same and its steps are faster;
 where `hardware.step` asks for one and none can be had, the run goes on without and says why.

@@ -1,4 +1,4 @@
-"""The training loop proper: the experiment, short enough to read.
+"""The training loop.
 
 One step is: forward, loss, backward, gradient filter, clip, decay and update, and then what interventions do to the
 weights. `advance` repeats it; nothing in it talks to a disk, a clock or a person, and no number leaves the device.

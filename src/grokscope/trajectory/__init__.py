@@ -1,5 +1,5 @@
-"""Reading trajectories: milestones, verdicts, events and survival over seeds. numpy and scipy only; works on foreign
-logs."""
+"""Analysis of trajectories: milestones, verdicts, events and survival over seeds. numpy and scipy only; works on
+external logs."""
 
 from grokscope.results.milestones import Milestone, Noise, Span
 from grokscope.results.verdict import VERDICTS, Formation

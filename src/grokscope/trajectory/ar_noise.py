@@ -1,4 +1,5 @@
-"""First-order autoregressive noise on a curve with an unknown course: how slow it is, and what it does by chance.
+"""First-order autoregressive noise on a curve with an unknown trend: its correlation, and the drops it produces by
+chance.
 
 A course is a straight line plus one of a family of shapes: a parabola, exponential decays, kinks, a fall within one to
 sixteen evaluations anywhere. Each correlation rho and shape gets its restricted likelihood (Patterson & Thompson 1971,

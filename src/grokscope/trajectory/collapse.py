@@ -1,4 +1,4 @@
-"""Collapses of the train score after the fit: again and again, or for good."""
+"""Collapses of the train score after the fit: repeated or permanent."""
 
 from dataclasses import dataclass
 from typing import Literal

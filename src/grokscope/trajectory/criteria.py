@@ -1,4 +1,4 @@
-"""Every threshold behind a verdict, in one frozen object that is printed with it."""
+"""The thresholds of all verdicts, in one frozen object that is printed with them."""
 
 import math
 from collections.abc import Callable, Iterator

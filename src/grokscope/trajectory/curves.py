@@ -1,4 +1,4 @@
-"""Helpers on bare curves: stretches of a condition, running medians, noise, and means over shares of time."""
+"""Helpers for curves: intervals of a condition, running medians, noise, and means over shares of time."""
 
 from dataclasses import dataclass
 

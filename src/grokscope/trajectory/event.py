@@ -1,4 +1,4 @@
-"""One event on a trajectory, and what the rules that find events share."""
+"""One event on a trajectory, and the code shared by the event detectors."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

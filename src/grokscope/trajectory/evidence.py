@@ -1,4 +1,4 @@
-"""The numbers that a verdict rests on, each read off the trajectory once."""
+"""The numbers behind a verdict, each computed once."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Trajectories from logs that grokscope did not write: a file or a table in memory, and which column means what."""
+"""Trajectories from external logs: a file or a table in memory, with a column mapping."""
 
 import re
 from collections.abc import Iterable, Mapping

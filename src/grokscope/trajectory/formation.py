@@ -1,5 +1,5 @@
-"""Was it there all along? Whether a late rise of a held-out curve is a representation that forms, or a readout that
-stops spoiling one."""
+"""Representation or readout? Whether a late rise of a held-out curve is a representation that forms, or a readout that
+recovers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What cannot be judged: such a log gets its milestones and a reason, but no class."""
+"""Logs that cannot be judged: they get their milestones and a reason, but no verdict."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
-"""What a held-out curve does after the fit: does it rise late, is that over, did it decay from its peak? All of it in
-shares of time, so that the same curve says the same on any grid; only `dwell` counts evaluations."""
+"""Behavior of a held-out curve after the fit: late rise, leveling off, decay from a peak. All in shares of time, so
+that the evaluation grid does not matter; only `dwell` counts evaluations."""
 
 from dataclasses import dataclass
 

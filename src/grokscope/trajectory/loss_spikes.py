@@ -1,4 +1,4 @@
-"""Loss spikes: brief rises of the train loss against its own past, on its logarithm."""
+"""Loss spikes: brief rises of the log train loss relative to its recent past."""
 
 from dataclasses import replace
 

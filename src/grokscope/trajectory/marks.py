@@ -1,4 +1,4 @@
-"""Where train counts as fitted and held-out as generalized: at a score and above, or at a loss and below."""
+"""Thresholds for fitted and generalized: a minimum score, or a maximum loss."""
 
 from dataclasses import dataclass
 

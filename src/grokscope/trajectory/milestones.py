@@ -1,4 +1,4 @@
-"""Milestones: when something first holds, known only to the evaluation grid, and censored where it was not reached."""
+"""Milestones: when a condition first holds, known to the evaluation grid, and censored if it was not reached."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any

@@ -1,4 +1,4 @@
-"""From when on events are judged: once train is fitted, or the first descent has ended in a plateau.
+"""Start of event detection: when train is fitted, or the initial descent has ended in a plateau.
 
 Every training begins with the steepest rise of its life. Looked for over the whole curve, the transition of a log whose
 held-out loss falls from 13 to 3 in a hundred epochs, rests for seven hundred and then drops to 1.3 is the first of the

@@ -1,4 +1,4 @@
-"""Selection optimism of a curve's maximum: the best of many noisy evaluations lies above what the network does there.
+"""Selection optimism of a curve's maximum: the best of many noisy evaluations exceeds the true score.
 
 Noise model. The curve is a slow course (running median over `WINDOW` evaluations) plus first-order autoregressive noise
 with standard deviation sigma and correlation rho between neighbors, plus single evaluations that jut out (spikes). A

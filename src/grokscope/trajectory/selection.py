@@ -1,4 +1,4 @@
-"""Named rules for choosing an evaluation or a checkpoint. The rule goes wherever the numbers go.
+"""Named rules for choosing an evaluation or a checkpoint. The rule is stored with the results.
 
 | rule | chooses |
 |---|---|

@@ -1,4 +1,4 @@
-"""A trajectory: the metrics of one run over its steps, from a grokscope run or from anyone's log."""
+"""A trajectory: the metrics of one run over its steps, from a grokscope run or an external log."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""How often a flat curve drops as far as this one: slow noise makes peaks and declines where nothing happens.
+"""How often a flat curve drops as far as this one: slow noise creates apparent peaks and declines.
 
 Neighboring evaluations of a run err together. A flat curve of 61 evaluations whose noise is correlated by .8 between
 neighbors is called `ungrokked` in about a quarter of all runs. So that verdict carries how slow the noise is and how

@@ -1,4 +1,4 @@
-"""Do train-loss spikes near the transition go with drops of the weight norm?
+"""Do train-loss spikes near the transition coincide with drops of the weight norm?
 
 The m-height study predicts a perfect correlation between the spike at the transition and a large drop of the norm:
 the network pays with its fit for shedding complexity. This module puts numbers to that prediction and says when it

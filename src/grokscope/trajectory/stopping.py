@@ -1,4 +1,4 @@
-"""Early stopping, replayed on a recorded trajectory: no run is trained again.
+"""Replay early stopping on a recorded trajectory.
 
 A patience rule is the one of Keras and Lightning: an evaluation that is not better than the best so far (by more than
 `min_delta`) is waited through, and training stops when it has waited so long. What a rule cannot show is what happens

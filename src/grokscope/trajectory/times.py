@@ -1,5 +1,5 @@
-"""When a milestone was reached, run by run: an interval ``(before, at]`` of the run's own evaluation grid, or not by
-`at`; and what is left of it on a grid that all runs share.
+"""Times of a milestone by run: an interval ``(before, at]`` of the run's own evaluation grid, or censored at `at`; and
+their restriction to a common grid.
 
 A run that is evaluated every 500 steps cannot have been seen to generalize at 1,150. Compared as they are, runs of a
 fine and of a coarse grid differ by their grids alone (``benchmarks/mixed_grids.py`` counts how often an uncorrected

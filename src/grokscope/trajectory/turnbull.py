@@ -1,4 +1,4 @@
-"""The non-parametric estimate where runs were evaluated on different grids (Turnbull 1976,
+"""The non-parametric estimate for runs with different evaluation grids (Turnbull 1976,
 doi:10.1111/j.2517-6161.1976.tb01597.x)."""
 
 import numpy as np

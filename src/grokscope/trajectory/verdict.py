@@ -1,4 +1,4 @@
-"""The class of a trajectory for one held-out split, with its evidence and its sensitivity to the thresholds.
+"""The verdict on a trajectory for one held-out split, with its evidence and its sensitivity to the thresholds.
 
 Decision order; the first line that holds gives the verdict:
 

@@ -1,1 +1,1 @@
-"""The words that all rooms share: splits and their roles, columns of metrics and what they mean, numbers as text."""
+"""The shared vocabulary: splits and their roles, metric columns and their meaning, number formatting."""

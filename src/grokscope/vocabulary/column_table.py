@@ -1,4 +1,4 @@
-"""Every column that grokscope writes, a row for each kind: what it means, its unit, who writes it, how it is drawn.
+"""Every column that grokscope writes: meaning, unit, writer, and display.
 
 A registered measurement may describe its columns in its own class instead (`grokscope.components.Measurement.columns`);
 the page, ``grokscope list column`` and docs/reference/columns.md follow either way.

@@ -1,5 +1,5 @@
-"""What a column of metrics.jsonl is, by its name. One that neither the table nor a registered measurement describes is
-a user's own: it reaches the page all the same, under "Other columns"."""
+"""Look up a column of metrics.jsonl by name. A column that neither the table nor a registered measurement describes
+belongs to the user and is shown under "Other columns"."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""The splits of a run: their order, what each is for, and who may choose on it. A new split is one more row here."""
+"""The splits of a run: order, purpose, and use for selection. Each split is one row here."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

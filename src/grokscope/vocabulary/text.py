@@ -1,4 +1,4 @@
-"""Numbers and plurals as text, the same everywhere: thousands with commas, few digits, a true minus sign on the page.
+"""Numbers and plurals as text: thousands separators, few digits, a true minus sign on the page.
 
 Two families: `whole`, `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`,
 `factor` and `short` are typographic, for the page and its figures.

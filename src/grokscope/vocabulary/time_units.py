@@ -1,4 +1,4 @@
-"""What the time of a trajectory counts: steps of the optimizer, or something else of which they are a multiple."""
+"""The time unit of a trajectory: optimizer steps, or a multiple of them."""
 
 STEPS = "steps"
 """The unit of runs of grokscope's own."""

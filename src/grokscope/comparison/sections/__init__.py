@@ -1,4 +1,4 @@
-"""Sections of the page of a comparison, of the blocks that a report's sections are made of."""
+"""Sections of a comparison page, built from the blocks of the report."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Curves of both sides with their difference beneath."""
+"""Curves of both sides, with their difference below."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""In what the sides differ before anything was trained: data first, then settings."""
+"""Differences between the sides before training: data first, then settings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Dissections and checks of mechanisms, side by side; what agrees is folded away."""
+"""Dissections and mechanism checks side by side; items that agree are collapsed."""
 
 from grokscope.comparison.sections.numbers import number_row, word_rows
 from grokscope.comparison.sentences import agrees

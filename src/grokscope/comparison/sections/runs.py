@@ -1,4 +1,4 @@
-"""Every run of both sides, failed ones included, and everything as JSON to take away."""
+"""Every run of both sides, including failed ones, and a JSON download."""
 
 import base64
 

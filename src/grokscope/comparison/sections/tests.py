@@ -1,4 +1,4 @@
-"""What the seeds can tell: each test with its effect, interval and p, and the numbers that it rests on."""
+"""Statistical tests over seeds: effect, interval and p of each test, with its data."""
 
 from grokscope.comparison.sentences import fewest, test_cells
 from grokscope.report.sections.blocks import Block, Fold, Group, Row, Section, Table, Value, Words

@@ -1,4 +1,4 @@
-"""Published claims and what became of them, as one page of HTML, as Markdown, and as a logbook."""
+"""Published claims and their outcomes as an HTML page, as Markdown, and as a logbook."""
 
 from grokscope.report.claims.logbook import write_logbook
 from grokscope.report.claims.markdown import claims_markdown

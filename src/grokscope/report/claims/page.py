@@ -1,4 +1,4 @@
-"""The claims page: one self-contained HTML file that needs no script and loads nothing."""
+"""The claims page: one self-contained HTML file without scripts."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""What is said of a claim, for every form in which it is written."""
+"""Texts about claims, shared by all output formats."""
 
 from grokscope.results.claims import ClaimEvidence, ClaimResult, Claims
 from grokscope.vocabulary.text import listed, plural

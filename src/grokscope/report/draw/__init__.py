@@ -1,1 +1,1 @@
-"""Drawing: palette, axes, SVG and figure files, and one file for each kind of figure."""
+"""Drawing: palette, axes, SVG and figure files, with one module per kind of figure."""

@@ -1,4 +1,4 @@
-"""The step axis (log with an untrained 0, or linear), and drawing long curves without drawing every point."""
+"""The step axis (log with an untrained 0, or linear), and thinning of long curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The figure of a claim: one column over the steps, a thin line for each run, colored by its arm."""
+"""The figure of a claim: one column over the steps, with a thin line per run, colored by arm."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The frame that all panels of learning curves share: sizes, and limits that let them be compared by eye."""
+"""The frame shared by all panels of learning curves: sizes, and common limits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

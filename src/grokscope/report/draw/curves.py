@@ -1,4 +1,4 @@
-"""Drawing the hero figure: what every run did, one panel per group, on one shared step axis.
+"""The main figure: learning curves of every run, one panel per group, on one shared step axis.
 
 A panel stacks three things: accuracy (train gray, held-out colored, thin per seed, thick for the median), the way of
 each seed from fitting (open circle) to generalizing (its verdict's marker), and the weight norm.

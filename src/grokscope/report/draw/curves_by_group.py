@@ -1,4 +1,4 @@
-"""Curves of several groups in one frame: every run thin, the median of each group thick."""
+"""Curves of several groups in one frame: thin lines for runs, thick lines for medians."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Values against the size of the training set in two arms, and the sizes that were read off."""
+"""Values against training-set size in two arms, with the estimated effective sizes."""
 
 from itertools import chain
 from typing import TYPE_CHECKING

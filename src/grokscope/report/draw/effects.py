@@ -1,4 +1,4 @@
-"""Effects of factors on one response: a line for each, with its interval and the numbers of single seeds."""
+"""Effects of factors on one response, with intervals and the values of single seeds."""
 
 from itertools import chain
 from typing import TYPE_CHECKING

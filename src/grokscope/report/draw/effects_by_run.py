@@ -1,4 +1,4 @@
-"""One effect of every run, a row each, beside the range of its hardest control."""
+"""One effect of every run, one row each, with the range of its strictest control."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Many groups at a glance: one row per group, color for the median held-out score over steps."""
+"""Overview of many groups: one row per group, color for the median held-out score over steps."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

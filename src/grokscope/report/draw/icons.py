@@ -1,4 +1,4 @@
-"""Small inline drawings: a pictogram for each verdict, and a run's own curve in the size of a word."""
+"""Small inline drawings: a pictogram per verdict, and a run's curve as a sparkline."""
 
 import numpy as np
 from markupsafe import Markup

@@ -1,4 +1,4 @@
-"""Curves of what was measured beside accuracy: one panel per column that the runs hold, one line per group."""
+"""Curves of measurements other than accuracy: one panel per column, one line per group."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Soonest against best: a point for each regime and a small one for each run, the Pareto set joined by a line."""
+"""Time against best score: one point per regime, small points for runs, and the Pareto set joined by a line."""
 
 from collections.abc import Sequence
 from textwrap import wrap

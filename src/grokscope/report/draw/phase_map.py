@@ -1,5 +1,5 @@
-"""A map of a study's cells: every cell with its words, shaded by what it shows; hatched where a median was not reached,
-dashed where runs are lacking."""
+"""A map of a study's cells: labeled and shaded by value; hatched where a median was not reached, dashed where runs are
+missing."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""One row per seed: open circle at T_fit, line over the delay, marker at T_gen, open arrow where it was not reached."""
+"""One row per seed: open circle at T_fit, line over the delay, marker at T_gen, open arrow if it was not reached."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,5 @@
-"""One small panel for each group: its runs thin and their medians thick, on axes that all panels share. Where more than
-a few noisy groups would lie over each other in one frame."""
+"""One small panel per group with thin lines for runs and thick medians, on shared axes, for more groups than fit in one
+frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Axes stacked over one step axis: several measured things of one group of runs, to be read together."""
+"""Axes stacked over one step axis: several measurements of one group of runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What rules of early stopping miss, spend and cost, rule by rule."""
+"""Missed share, compute used and cost of early-stopping rules."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal

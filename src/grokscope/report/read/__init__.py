@@ -1,1 +1,1 @@
-"""Plain data for a report: runs gathered, judged and summarized. Draws nothing."""
+"""Plain data for a report: runs gathered, judged and summarized, without drawing."""

@@ -1,4 +1,4 @@
-"""One curve for a group of runs: the median over seeds, with a band that says what it is."""
+"""One curve for a group of runs: the median over seeds, with a labeled band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
-"""Runs that are there twice: two folders of one run, or a run and what was imported of it, are one seed, and counting
-both narrows every interval without telling anything new."""
+"""Duplicate runs: two folders of one run, or a run and its import, are one seed; counting both would narrow every
+interval."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

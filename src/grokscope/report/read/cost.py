@@ -1,4 +1,4 @@
-"""What a step of each group costs, and what it costs to generalize: in steps, operations and time."""
+"""Cost per step of each group, and cost of generalization: in steps, operations and time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

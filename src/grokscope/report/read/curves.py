@@ -1,4 +1,4 @@
-"""What a panel of learning curves shows: a group's runs and the bands of their curves."""
+"""Data of a panel of learning curves: a group's runs and the bands of their curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

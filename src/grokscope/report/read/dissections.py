@@ -1,5 +1,4 @@
-"""Dissections as they lie in run folders, as records; files that are damaged, outdated or of another program are named,
-not guessed at."""
+"""Read dissections from run folders as records; damaged, outdated and external files are listed."""
 
 import re
 from collections.abc import Sequence

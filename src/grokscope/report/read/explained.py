@@ -1,4 +1,4 @@
-"""What the mechanism checks say of a run on the page."""
+"""Results of the mechanism checks of a run for the page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

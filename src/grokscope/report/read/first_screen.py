@@ -1,4 +1,4 @@
-"""What a page says first: what was asked, what was found, how sure that is, and what would decide what is open."""
+"""The first screen of a page: question, findings, certainty, and what would resolve open questions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

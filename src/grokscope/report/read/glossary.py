@@ -1,4 +1,4 @@
-"""Verdicts as they are shown: word, pictogram, marker and meaning. Color is never the only sign."""
+"""Display of verdicts: label, pictogram, marker and meaning. Color is never the only cue."""
 
 from dataclasses import dataclass
 

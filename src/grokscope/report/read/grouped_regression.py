@@ -1,4 +1,4 @@
-"""Regressions with groups: what each group's loss does beside its own trivial predictor, and the table of decays."""
+"""Regressions with groups: each group's loss relative to its own trivial predictor, and the table of arms."""
 
 import re
 from collections.abc import Mapping, Sequence

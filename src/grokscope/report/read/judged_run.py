@@ -1,4 +1,4 @@
-"""One subject judged on one held-out split: all that tables and figures need, computed once."""
+"""One subject judged on one held-out split, with everything that tables and figures need."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Everything a page is made of, read and judged but not yet drawn."""
+"""Everything a page needs, read and judged but not drawn."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

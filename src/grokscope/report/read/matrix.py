@@ -1,4 +1,4 @@
-"""Group by seed: a tile for each run with its outcome, and beside each group the median time to generalize."""
+"""Matrix of groups by seed: one tile per run with its outcome, and the median time to generalize per group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Bands of the measured columns that a report draws. What a column means is said by `grokscope.vocabulary.columns`."""
+"""Bands of the measured columns in a report. `grokscope.vocabulary.columns` defines their meaning."""
 
 from collections.abc import Sequence
 from dataclasses import replace

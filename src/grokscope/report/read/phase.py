@@ -1,5 +1,4 @@
-"""What the cells of a phase diagram say: words, shade and marks for each map, the same in the figure, its description
-and the page's tables."""
+"""Content of the cells of a phase diagram: labels, shades and marks, shared by figure, description and tables."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A run in phases: fitting, plateau, transition, generalized, each from when to when as far as the evaluations tell."""
+"""Phases of a run: fitting, plateau, transition, generalized, with their times as far as the evaluations show."""
 
 from dataclasses import dataclass
 

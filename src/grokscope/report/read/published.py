@@ -1,4 +1,4 @@
-"""Dissections that another program published: files in ``mechinterp/published`` of an imported run, as plain tables.
+"""Published dissections: files in ``mechinterp/published`` of an imported run, as plain tables.
 
 Nobody here knows what their names mean, so nothing is computed from them: lists of equal length become columns, lists
 of records rows, and single values a table of two columns, under the names that the file gives.

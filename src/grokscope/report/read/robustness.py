@@ -1,4 +1,4 @@
-"""Whether verdicts hang on their thresholds: tried once for each run, and kept beside it for the next report."""
+"""Sensitivity of verdicts to their thresholds, computed once per run and cached for the next report."""
 
 import warnings
 from dataclasses import replace

@@ -1,5 +1,4 @@
-"""What stands behind each run: its exact settings, where it was made, how to make it again, and its rows to take
-away."""
+"""Details of each run: its exact settings, origin, the command that reproduces it, and its rows for download."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""What a shortcut study asks of its runs: who was chosen by which rule, where they end, what each hospital gets."""
+"""Data of a shortcut study: selected checkpoints by rule, end scores, and scores by hospital."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Stopping rules on the runs of a page, for its section: replayed only where early stopping decides something."""
+"""Stopping rules on the runs of a page, replayed only if early stopping matters for them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a report is about: runs of any origin, brought to one shape. Nothing that was launched is left out."""
+"""Subjects of a report: runs of any origin in one form. No launched run is omitted."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The answer in one sentence, and counts that add up to what was launched."""
+"""The result in one sentence, with counts that add up to the launched runs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

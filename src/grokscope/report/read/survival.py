@@ -1,4 +1,4 @@
-"""Who had generalized by when: each group's times with their censoring, tests between groups, and both as words."""
+"""Survival data: each group's times with censoring, tests between groups, and their texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

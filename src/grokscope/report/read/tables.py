@@ -1,4 +1,4 @@
-"""Rows of the report's tables as plain data; the template only lays them out."""
+"""Rows of the report's tables as plain data."""
 
 import math
 from collections.abc import Mapping, Sequence

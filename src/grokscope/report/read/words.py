@@ -1,4 +1,4 @@
-"""Numbers and milestones as text, and the sentences that stand in for figures where they cannot be seen."""
+"""Numbers and milestones as text, and text alternatives for figures."""
 
 from collections import Counter
 from collections.abc import Sequence

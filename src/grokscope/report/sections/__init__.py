@@ -1,4 +1,4 @@
-"""Sections of a report: each turns plain data into blocks of words, plots, tables, pictures and downloads.
+"""Sections of a report: each turns plain data into blocks of text, plots, tables, images and downloads.
 
 A section is a file in this folder with ``PLACE``, its place on the page, and ``section(material)``, which returns a
 `grokscope.report.sections.blocks.Section`, or None where the runs hold nothing for it. Other people's code adds a

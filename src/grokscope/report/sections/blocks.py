@@ -1,5 +1,5 @@
-"""What sections are made of: words, plots, tables, pictures, downloads. A section turns plain data into blocks; the
-page shows them in order, and its figures go into files from the same blocks.
+"""Blocks of sections: text, plots, tables, images, downloads. The page shows them in order, and figure files are
+written from the same blocks.
 
 Text inside a block is a string or a sequence of strings and small pieces: code, a link, a verdict's chip.
 """

@@ -1,4 +1,4 @@
-"""The contact sheet of a study's images: as training left it in a run folder, or drawn anew where that is cheap."""
+"""The contact sheet of a study's images, from a run folder or generated where that is cheap."""
 
 import base64
 import shlex

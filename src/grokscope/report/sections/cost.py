@@ -1,4 +1,4 @@
-"""What it cost to generalize, in steps, operations and time: a step of one method may cost many of another."""
+"""Cost of generalization in steps, operations and time."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The section on dissected checkpoints: where the shortcut is stored, each claim beside its control."""
+"""The section on dissected checkpoints: location of the shortcut, each result with its control."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

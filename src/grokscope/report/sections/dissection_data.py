@@ -1,4 +1,4 @@
-"""The numbers behind the figures of a dissection, a row each: every run's value beside its control."""
+"""The numbers behind the figures of a dissection, one row per value with its control."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain

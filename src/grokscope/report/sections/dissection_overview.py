@@ -1,5 +1,4 @@
-"""Dissections of all groups in one frame: steering by regime, erasing and steering run by run, and what changes over
-the checkpoints."""
+"""Dissections of all groups: steering by regime, erasure and steering by run, and changes over checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -1,5 +1,4 @@
-"""Tables of dissections: effects beside their controls, the cells of the answer, and what the battery does on planted
-shortcuts."""
+"""Tables of dissections: effects with controls, the four cells, and the calibration on planted shortcuts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""One dissected checkpoint in words, battery by battery: for who cannot see the figure, and for the run's own part."""
+"""Text description of one dissected checkpoint, as alternative text and for the run's details."""
 
 from grokscope.figures.checkpoint_view import POOLED, hardest
 from grokscope.report.read.dissections import Dissected

@@ -1,4 +1,4 @@
-"""How many examples one arm's are worth in another's: curves, and the size that was read off each."""
+"""Effective training-set sizes: curves, and the estimated sizes."""
 
 from grokscope.figures.keys import Entry, group_key
 from grokscope.report.draw.effective_size import draw_effective_size, figure_size

@@ -1,4 +1,4 @@
-"""Effects of a designed study's factors, with their intervals, as a figure and in a table."""
+"""Effects of a design's factors with their intervals, as figure and table."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Events that were found in the curves, by group: loss spikes, norm collapses, transitions, slingshots."""
+"""Events in the curves by group: loss spikes, norm collapses, transitions, slingshots."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The numbers and the samples that stand beside a figure's file, from the plain data that its panels are drawn from."""
+"""The numbers and sample sizes that accompany a figure file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""What the verdicts and the terms of the page mean."""
+"""Meaning of the verdicts and terms on the page."""
 
 from grokscope.report.read.glossary import VERDICTS
 from grokscope.report.read.material import Material

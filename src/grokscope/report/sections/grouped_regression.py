@@ -1,4 +1,4 @@
-"""The section on regressions with groups, such as m-heights: each group beside its own trivial predictor."""
+"""The section on regressions with groups, such as m-heights: each group relative to its own trivial predictor."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

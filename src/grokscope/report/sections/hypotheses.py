@@ -1,4 +1,4 @@
-"""What a study asked in advance, and how it was answered: every run's number, the test, and what would decide."""
+"""Hypotheses of a study and their results: every run's number, the test, and the number of seeds needed."""
 
 import base64
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The IRM penalty by split, beside the loss and the logit scale that explain it."""
+"""The IRM penalty by split, with the loss and the logit scale."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What not to conclude."""
+"""Limits of interpretation."""
 
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Bullets, Section

@@ -1,4 +1,4 @@
-"""What the runs measured beside accuracy, one panel for each column that no other section shows."""
+"""Measurements other than accuracy, one panel per column that no other section shows."""
 
 from collections.abc import Mapping
 from itertools import chain

@@ -1,5 +1,4 @@
-"""Why did it (not) grok: each claim of the mechanism checks, with the groups whose runs support it or speak against
-it."""
+"""Results of the mechanism checks: groups whose runs support or contradict each claim."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Columns that nobody described: measurements of a user's own. They are drawn all the same, under a plain name."""
+"""Columns without a description, such as a user's own measurements, drawn under their plain names."""
 
 from itertools import chain
 

@@ -1,4 +1,4 @@
-"""A study as a map: verdicts, times and levels over two settings, and which regimes are soonest or best."""
+"""The phase diagram of a study: verdicts, times and levels over two settings, and the Pareto set of regimes."""
 
 import base64
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What happened in one run: its phases, its events, what the mechanism checks say of it, and its dissection."""
+"""Details of one run: phases, events, mechanism checks, and dissection."""
 
 from collections.abc import Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""What stands behind the runs: what sets groups apart, each run's settings, origin and data, and the criteria."""
+"""Details of the runs: differences between groups, settings, origin and data of each run, and the criteria."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

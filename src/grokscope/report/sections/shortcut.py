@@ -1,4 +1,4 @@
-"""The section on a shortcut study: runs that are also judged on environments which training never saw."""
+"""The section on shortcut studies: runs that are also evaluated on environments unseen in training."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Early stopping replayed: what common rules would have missed, cost and spent on these runs."""
+"""Early stopping replayed: what common rules would have missed, cost and saved on these runs."""
 
 from collections.abc import Sequence
 from typing import Any

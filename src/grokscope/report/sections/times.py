@@ -1,4 +1,4 @@
-"""When runs generalized: Kaplan-Meier curves, medians with their censoring, and tests between groups."""
+"""Time to generalization: Kaplan-Meier curves, medians with censoring, and tests between groups."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Accuracy on unseen environments over the training, all groups in one frame; and norm and rank beside each other."""
+"""Accuracy on unseen environments during training, all groups in one frame; and weight norm and rank."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""One row for each run on each split: its verdict, how robust it is, and the numbers behind it."""
+"""Table of verdicts: one row per run and split, with robustness and numbers."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Studies that were run, kept as text: enough of their rows to judge every run again, offline and without weights.
+"""Saved studies as text: enough of their rows to judge every run again, offline and without weights.
 
 studies/results/digits/manifest.json    every planned run, with machine, versions, commit
 studies/results/digits/rows.csv         evaluations, thinned where no milestone, level or outcome changes by it

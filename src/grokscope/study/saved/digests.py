@@ -1,4 +1,4 @@
-"""Whether the files of a saved study are those that were saved."""
+"""Verify that the files of a saved study are unchanged."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What came of a study, as plain records that two roots of the same runs give alike."""
+"""The outcome of a study as plain records, identical for equal runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

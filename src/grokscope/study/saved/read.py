@@ -1,4 +1,4 @@
-"""A saved study read: checked, unpacked into a root of runs without weights, and judged again."""
+"""Read a saved study: verify it, unpack it into runs without weights, and judge them again."""
 
 import json
 import shutil

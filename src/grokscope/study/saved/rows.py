@@ -1,4 +1,4 @@
-"""Which evaluations and columns of a run are kept, and how they stand in a file of text."""
+"""Which evaluations and columns of a run are saved, and their text format."""
 
 import csv
 import io

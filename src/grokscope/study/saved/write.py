@@ -1,4 +1,4 @@
-"""Saving a study: what is kept is unpacked and judged again before it counts, so that it says what the runs say."""
+"""Save a study: the saved files are unpacked and judged to verify that they reproduce the outcome of the runs."""
 
 import math
 import re

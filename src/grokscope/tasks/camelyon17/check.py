@@ -1,4 +1,4 @@
-"""What a Camelyon17 folder holds, and everything that is wrong with it."""
+"""Check the content of a Camelyon17 folder and report all problems."""
 
 import os
 from collections.abc import Iterator

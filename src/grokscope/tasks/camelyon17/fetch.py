@@ -1,4 +1,4 @@
-"""Downloading the official WILDS archive, only when somebody asks for it."""
+"""Download the official WILDS archive, only on request."""
 
 import gzip
 import http.client

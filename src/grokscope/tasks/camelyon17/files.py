@@ -1,4 +1,4 @@
-"""The Camelyon17 folder of WILDS as it lies on disk: its names, its facts, and reading its table.
+"""The Camelyon17 folder of WILDS on disk: its names, facts, and table.
 
 Source: WILDS, arXiv:2012.07421; Bandi et al. 2019, doi:10.1109/TMI.2018.2867350. The data are CC0.
 """

@@ -1,4 +1,4 @@
-"""Synthetic hospitals: stained tissue whose label follows the hospital in training, and does not elsewhere."""
+"""Synthetic hospitals: stained tissue whose label is correlated with the hospital in training only."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,1 +1,1 @@
-"""Images as arrays: reading files, a cache of what was decoded, and contact sheets of what a task shows."""
+"""Images as arrays: file reading, a cache of decoded images, and contact sheets."""

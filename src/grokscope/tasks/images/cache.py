@@ -1,4 +1,4 @@
-"""Images decoded once, whatever they are called and wherever they lie: an image is known by a digest of its bytes.
+"""Cache of decoded images, keyed by a digest of their bytes, independent of name and location.
 
 All images of one size share a pool (`pool`), of which every training subset and split takes what it needs: a
 nested subset or another seed decodes only what no run has met before, and a folder that was moved nothing at all. The

@@ -1,4 +1,4 @@
-"""Contact sheets: what the patches of every environment and label look like, side by side."""
+"""Contact sheets: example patches of every environment and label."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A pool of decoded images on disk: append-only files that are written once, mapped into memory, and never changed.
+"""A pool of decoded images on disk: append-only files, written once, memory-mapped, and never changed.
 
 Each file (``.shard``) holds the images that were new at one time: their pixels, uint8 (n, 3, H, W); then n records of
 key and checksum; then a checksum of the records. A new image needs a new file, never a rewritten one. A file is written

@@ -1,4 +1,4 @@
-"""Reading a user's table of images: every fault names the row, the column and the remedy."""
+"""Read a user's table of images: every error names the row, the column and the remedy."""
 
 import csv
 import os

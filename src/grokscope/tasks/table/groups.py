@@ -1,4 +1,4 @@
-"""Whether equal group numbers in several environments are one patient, or each hospital counts its own anew."""
+"""Whether equal group numbers in several environments are one patient, or each hospital has its own numbering."""
 
 import re
 from collections.abc import Sequence

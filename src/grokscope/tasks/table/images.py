@@ -1,4 +1,4 @@
-"""What the pixels of a user's images say about the table: the same image in two splits, and gray beside color."""
+"""Checks of a user's images against the table: the same image in two splits, mixed grayscale and color."""
 
 from collections import defaultdict
 from collections.abc import Mapping

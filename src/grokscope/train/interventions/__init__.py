@@ -1,1 +1,1 @@
-"""Changes of a training while it goes on: which there are, what they do, and when."""
+"""Interventions: changes to training while it runs."""

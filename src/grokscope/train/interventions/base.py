@@ -1,4 +1,4 @@
-"""What an intervention gets of the training it acts in, and the hooks at which it can act."""
+"""The interface of interventions: the training they act in, and the hooks at which they act."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

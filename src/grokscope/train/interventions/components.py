@@ -1,4 +1,4 @@
-"""The interventions that a regime can list: changes of the training while it goes on. Importing them imports no torch.
+"""The interventions that a regime can list. Importing them imports no torch.
 
 Each is written as a table, ``{ name = "hold_norm", rho = 1.0, from = 400 }``, and is the identity, bit for bit, at the
 value that its docstring names. ``from`` is the last step without it and ``until`` the last with it (`Intervention`).

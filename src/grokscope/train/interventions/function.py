@@ -1,4 +1,4 @@
-"""Interventions on what the training loss is taken of: the temperature of the logits, and the initial function."""
+"""Interventions on the input of the training loss: the temperature of the logits, and the initial function."""
 
 from collections.abc import Mapping
 

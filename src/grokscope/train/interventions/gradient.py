@@ -1,4 +1,4 @@
-"""Projections of the gradient, between the gradient filter and the clip."""
+"""Projections of the gradient, between the gradient filter and clipping."""
 
 from collections.abc import Sequence
 

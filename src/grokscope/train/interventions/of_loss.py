@@ -1,4 +1,4 @@
-"""Interventions on what the training loss is taken of: logits, features, examples. Importing them imports no torch."""
+"""Interventions on the input of the training loss: logits, features, examples. Importing them imports no torch."""
 
 import math
 from dataclasses import dataclass

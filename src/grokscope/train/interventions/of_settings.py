@@ -1,5 +1,4 @@
-"""Interventions on the settings of the regime: which can be switched while a run goes on. Importing them imports no
-torch."""
+"""Interventions on the settings of the regime that can change during a run. Importing them imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Interventions on weights and their gradient, as configs name them. Importing them imports no torch."""
+"""Interventions on weights and gradients, as configs name them. Importing them imports no torch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal

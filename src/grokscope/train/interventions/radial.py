@@ -1,4 +1,4 @@
-"""A penalty on the length of what the head reads, added to the gradient of the training loss."""
+"""A penalty on the norm of the head's input, added to the gradient of the training loss."""
 
 from typing import Any
 

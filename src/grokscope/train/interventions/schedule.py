@@ -1,4 +1,4 @@
-"""Which interventions act in which step, what they have referred to, and their record.
+"""Which interventions are active in which step, their reference values, and their record.
 
 Moments that wait for `T_fit` are resolved when the driver says that the fit has come; the step after is the first that
 can feel it.

@@ -1,4 +1,4 @@
-"""Values that several interventions share, and their limits."""
+"""Values shared by several interventions, and their limits."""
 
 from grokscope.checks import require, require_whole
 

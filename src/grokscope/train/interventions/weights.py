@@ -1,4 +1,4 @@
-"""Interventions on the weights: hold their norm, freeze them, begin a part of them anew."""
+"""Interventions on the weights: hold their norm, freeze them, reinitialize a part of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is measured when a run is diagnosed, beside the scores and norms of every evaluation. Importing it imports no
+"""Measurements of diagnosed rows, in addition to the scores and norms of every evaluation. Importing it imports no
 torch.
 
 The ``standard`` ones are taken in every run that they apply to; those that a config names under ``measure`` come after

@@ -1,4 +1,4 @@
-"""The cheap measurements of mechanisms under one name."""
+"""The inexpensive mechanism measurements under one name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

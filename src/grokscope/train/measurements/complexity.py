@@ -1,4 +1,4 @@
-"""How much there is to say about the weights: bits that describe them, a bound on the risk that follows."""
+"""Complexity of the weights: description length, and the resulting bound on the risk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Measurements that need Hessians or Jacobians: chosen by a run for its diagnosed rows, or taken from its checkpoints
-later."""
+"""Measurements that need Hessians or Jacobians, at diagnosed rows or from checkpoints."""
 
 import math
 from collections.abc import Mapping

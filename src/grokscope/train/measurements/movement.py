@@ -1,4 +1,4 @@
-"""Where the weights go: direction of the last step, angle per step, distance from the start."""
+"""Movement of the weights: direction of the last step, angle per step, distance from initialization."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What measurements need of a network, and the words for what it lacks."""
+"""Requirements of measurements, and messages for networks that do not meet them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Measurements that train networks anew: taken from a run afterward, never while it trains."""
+"""Measurements that train new networks: taken from a run afterward, never during training."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is measured in every run that it applies to."""
+"""The measurements of every run to which they apply."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

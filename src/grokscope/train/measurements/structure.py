@@ -1,4 +1,4 @@
-"""How the network is built up inside: margins, ranks of its layers, what its head reads, how simple it is."""
+"""Internal structure of the network: margins, ranks of its layers, input of its head, simplicity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

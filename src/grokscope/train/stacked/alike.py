@@ -1,4 +1,4 @@
-"""Which runs can share a stack, told from their configs alone. Imports no torch.
+"""Which runs can share a stack, decided from their configs. Imports no torch.
 
 What only the built networks and data can tell is checked when a stack is made (`grokscope.train.stacked.engine`).
 """

@@ -1,4 +1,4 @@
-"""The batches of a stack: each member's own examples, in its own order, one behind the other."""
+"""The batches of a stack: each member's own examples in its own order, concatenated."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The stacked engine: one step of K networks at a time, each exactly as its own engine would take it.
+"""The stacked engine: one step of K networks at a time, equivalent to each member's own engine.
 
 A member is a `TorchEngine`, built by the code that builds it alone. Its weights and buffers then become slices of
 stacked tensors, so that it can look at itself, tell its state and be judged as ever; only the step is common. One step

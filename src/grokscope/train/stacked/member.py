@@ -1,4 +1,4 @@
-"""One run of a stack: an engine of its own in all but the step.
+"""One run of a stack: an engine of its own except for the step.
 
 Everything that it is asked (its row, state, weights, facts) it answers as the general engine does, from slices of the
 stack's tensors. Its state has the form of a run that was trained alone.

@@ -1,4 +1,4 @@
-"""How much faster a stack is than one run alone, measured in memory."""
+"""Measure the speedup of a stack over single runs, in memory."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The rows of all members at once: one batched forward, one transfer from the device.
+"""The rows of all members at once: one batched forward pass, one transfer from the device.
 
 Plain rows of tasks without environments and groups are computed for all members together. Diagnosed ones, and those of
 other tasks, are computed by each member as it would alone; their numbers still leave the device together.

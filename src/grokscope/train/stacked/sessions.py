@@ -1,4 +1,4 @@
-"""One run's part of the work on a stack: its folder, driven from outside instead of by itself."""
+"""One run's session within a stack: its folder, driven by the stack."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How stacked gradients become updates: by the very code of one run, on slices of the stack.
+"""Updates from stacked gradients: the code of a single run applied to slices of the stack.
 
 Members that differ in seed and data only form a cluster. What acts on each weight by itself (torch's elementwise
 optimizers, decay, averages of gradients) is called once for a cluster, on slices (k, ...) of the leaves. What looks at

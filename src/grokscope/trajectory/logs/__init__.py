@@ -1,1 +1,1 @@
-"""Reading training logs that grokscope did not write: formats, cells, rows of one step, and a guess at the columns."""
+"""Read external training logs: formats, cells, rows of one step, and suggested columns."""

@@ -1,4 +1,4 @@
-"""One cell of a log as a number.
+"""Convert one cell of a log to a number.
 
 A cell is a number, blank (not logged: empty, ``-``, ``NA``, ``None``, ``null``, a missing key) or explicitly not finite
 (``nan``, ``inf``). Files keep blank and ``nan`` apart; a float NaN held in memory is ambiguous and is read as blank.

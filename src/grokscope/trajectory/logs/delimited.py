@@ -1,4 +1,4 @@
-"""CSV and its kin: comma, tab, semicolon or spaces, comment lines, cut last lines, headers that come again."""
+"""CSV and similar formats: comma, tab, semicolon or spaces, comment lines, truncated last lines, repeated headers."""
 
 import csv
 from collections.abc import Iterator

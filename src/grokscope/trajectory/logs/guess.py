@@ -1,4 +1,4 @@
-"""Which columns a log's names suggest: printed as a suggestion for the user to take, never taken."""
+"""Columns suggested by the names in a log: printed for the user, never applied automatically."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""One log that lies in several files: TensorBoard and W&B export a file for each chart.
+"""Join one log from several files: TensorBoard and W&B export one file per chart.
 
 A column is called by its name where only one file has it, and always as ``FILE:COLUMN``, FILE without its ending. A
 TensorBoard file (``Wall time,Step,Value``) has one value column, which its file's name alone means, too.

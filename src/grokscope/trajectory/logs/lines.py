@@ -1,4 +1,4 @@
-"""JSON files: one value, or one object a line."""
+"""JSON files: one value, or one object per line."""
 
 import io
 import json

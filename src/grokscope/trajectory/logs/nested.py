@@ -1,4 +1,4 @@
-"""The log inside nested data: a list of rows, or equally long columns, at whatever depth they stand.
+"""Find the log inside nested data: a list of rows, or columns of equal length, at any depth.
 
 Hugging Face's ``trainer_state.json`` keeps its rows in ``log_history``, others write ``history`` beside a config. What
 holds every asked column is the log; where several parts do, the caller chooses one by its path (``part="history"``).

@@ -1,4 +1,4 @@
-"""A log file as text: plain or gzip, UTF-8 or UTF-16, never more of it than a stated limit."""
+"""Open a log file as text: plain or gzip, UTF-8 or UTF-16, up to a size limit."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Any source of a log as a table: a file by its format, several files joined by their steps, or data in memory."""
+"""Read any log source as a table: a file by its format, several files joined by step, or data in memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

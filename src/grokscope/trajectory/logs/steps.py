@@ -1,4 +1,4 @@
-"""Rows in order of their steps: one row for each step, whatever the logger did.
+"""Rows in order of their steps, merged to one row per step.
 
 Loggers write what they know when they know it: Lightning one row for validation and one for training, the Hugging Face
 Trainer a row for each kind of number. Rows of one step that stand together and do not contradict each other are one

@@ -1,4 +1,4 @@
-"""A log as columns of raw cells: only those that were asked for are kept, however many the log has."""
+"""A log as columns of raw cells; only requested columns are kept."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
