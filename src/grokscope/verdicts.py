@@ -53,7 +53,9 @@ def _key(criteria: "Criteria | None") -> str:
         return kept_verdicts.DEFAULT
     default = type(criteria)().to_dict()
     moved = {k: v for k, v in criteria.to_dict().items() if v != default[k]}
-    return configio.content_hash(moved)[:16] if moved else kept_verdicts.DEFAULT
+    if not moved:
+        return kept_verdicts.DEFAULT
+    return configio.content_hash(moved)[:16]
 
 
 def _judge(

@@ -115,7 +115,9 @@ def _check_formats(weights: str, figures: Sequence[str]) -> None:
 def archive_id(run: Run) -> str:
     """The run's name in an archive: its folder's, or the one it had in the archive that it was imported from."""
     lineage = run.record.get("lineage") or {}
-    return str(lineage["run"]) if lineage.get("kind") == "archive" else run.id
+    if lineage.get("kind") == "archive":
+        return str(lineage["run"])
+    return run.id
 
 
 def _check(runs: Sequence[Run], names: list[str], out: Path) -> None:
@@ -172,7 +174,9 @@ def _own_log(run: Path) -> str:
         path = plain_file(run, LOG)
     except ValueError:
         return ""
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _copy_record(run: Path, folder: Path, name: str) -> Iterator[str]:
@@ -210,7 +214,8 @@ def _goes_along(name: Path) -> bool:
 
 
 def _folder_of(name: Path) -> str:
-    return f"{Path(*name.parts[:2]).as_posix()}/" if name.parts[0] == "mechinterp" else f"{name.parts[0]}/"
+    depth = 2 if name.parts[0] == "mechinterp" else 1
+    return f"{Path(*name.parts[:depth]).as_posix()}/"
 
 
 def _copy_mechinterp(run: Path, folder: Path) -> None:
@@ -266,7 +271,9 @@ def _epochs(budget: Mapping[str, Any], facts: Mapping[str, Any]) -> int | float 
     if budget.get("epochs") or not budget.get("steps"):
         return budget.get("epochs")
     epochs = budget["steps"] / (facts.get("steps_per_epoch") or 1)
-    return int(epochs) if epochs.is_integer() else epochs
+    if epochs.is_integer():
+        return int(epochs)
+    return epochs
 
 
 def _record(run: Run, status: Mapping[str, Any]) -> dict[str, Any]:

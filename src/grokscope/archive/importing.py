@@ -391,7 +391,9 @@ def _reached(parsed: Parsed) -> int:
 
 def _closed(parsed: Parsed) -> list[str]:
     whole = parsed.status is None or parsed.status["state"] in ("done", "diverged")
-    return ["final"] if parsed.cadence and whole else []
+    if not parsed.cadence or not whole:
+        return []
+    return ["final"]
 
 
 def _expected(parsed: Parsed) -> int:

@@ -32,9 +32,10 @@ def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None
     facts = record.get("facts")
     if not isinstance(facts, dict) or not isinstance(facts.get("splits"), dict) or "steps_per_epoch" not in facts:
         raise ValueError("grokscope.facts: missing or damaged")
-    status = record.get("status") if isinstance(record.get("status"), dict) else {}
-    last = status.get("step") if status and isinstance(status.get("step"), int) else 0
-    total = budget.in_steps(facts["steps_per_epoch"]) if budget else int(last or 0)
+    status = _table(record.get("status"))
+    total = _whole(status.get("step"), 0)
+    if budget:
+        total = budget.in_steps(facts["steps_per_epoch"])
     parsed = Parsed(
         config=config,
         front=_front(str(record.get("id", "")), config),
@@ -46,7 +47,7 @@ def parse_own(record: Mapping[str, Any], folder: Path, history: list[Row] | None
         last_epoch=total / facts["steps_per_epoch"],
     )
     _read_rows(parsed, folder, history)
-    _read_status(parsed, status or {}, total)
+    _read_status(parsed, status, total)
     return parsed
 
 
@@ -89,6 +90,15 @@ def _read_status(parsed: Parsed, status: Mapping[str, Any], total: int) -> None:
     """As it was when exported; a run that was still training is interrupted here."""
     last = parsed.rows[-1]["step"] if parsed.rows else 0
     state = status.get("state") if status.get("state") in ENDED else "interrupted"
-    error = status.get("error") if isinstance(status.get("error"), dict) else None
-    step = status.get("step") if isinstance(status.get("step"), int) else last
-    parsed.status = status_of(str(state), int(step or 0), max(total, int(step or 0)), error)
+    error = _table(status.get("error")) or None
+    step = _whole(status.get("step"), last)
+    parsed.status = status_of(str(state), step, max(total, step), error)
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    """What stands in a foreign file as a table; empty where something else does."""
+    return raw if isinstance(raw, dict) else {}
+
+
+def _whole(raw: Any, default: int) -> int:
+    return raw if isinstance(raw, int) else default

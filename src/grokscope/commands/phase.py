@@ -62,24 +62,15 @@ def phase(
 
 def _show_diagram(console: "Console", diagram: PhaseDiagram) -> None:
     for panel in diagram.panel_labels():
-        where = "" if diagram.panels is None else f", {diagram.panels.name} {panel}"
-        console.print(
-            f"verdicts and {_time_name(diagram)} by {diagram.y.title} and {diagram.x.title}{where}", style="bold"
-        )
+        title = f"verdicts and {_time_name(diagram)} by {diagram.y.title} and {diagram.x.title}"
+        if diagram.panels is not None:
+            title += f", {diagram.panels.name} {panel}"
+        console.print(title, style="bold")
         lines = [_row_line(diagram, y, panel) for y in reversed(diagram.y.labels)]
         print_table(console, [f"{diagram.y.name} \\ {diagram.x.name}", *diagram.x.labels], lines)
         console.print("")
     heads = [axis.name for axis in (diagram.x, diagram.y, diagram.panels) if axis is not None]
-    heads += [
-        "planned",
-        "judged",
-        "verdicts",
-        "T_gen",
-        "delay",
-        "best",
-        "end",
-        *([diagram.value] if diagram.value else []),
-    ]
+    heads += ["planned", "judged", "verdicts", "T_gen", "delay", "best", "end", *filter(None, [diagram.value])]
     print_table(console, heads, [_cell_line(diagram, cell) for cell in diagram.cells if cell.planned])
     for note in diagram.notes:
         console.print(note)
@@ -99,33 +90,43 @@ def _short(diagram: PhaseDiagram, cell: PhaseCell) -> str:
         return "not planned"
     if not cell.judged:
         return f"none of {cell.planned} judged"
-    name = cell.majority
-    count = f"{cell.classes[name]}/{cell.judged}" if name is not None else f"of {cell.judged}"
+    verdicts = f"mixed of {cell.judged}"
+    if cell.majority is not None:
+        verdicts = f"{cell.majority} {cell.classes[cell.majority]}/{cell.judged}"
     time = cell.delay if diagram.time == "delay" else cell.T_gen
-    lacks = f" ({cell.judged} of {max(cell.planned, diagram.fewest)} judged)" if cell.lacks_runs else ""
-    return f"{name or 'mixed'} {count}, {_time(time)}{lacks}"
+    words = f"{verdicts}, {_time(time)}"
+    if cell.lacks_runs:
+        words += f" ({cell.judged} of {max(cell.planned, diagram.fewest)} judged)"
+    return words
 
 
 def _time(time: CellTime | None) -> str:
     if time is None:
         return "never fitted"
-    return f"{'> ' if time.censored else ''}{whole(time.at_least)}"
+    return _at_least(time.at_least, time.censored)
+
+
+def _at_least(at: float, censored: bool) -> str:
+    return f"> {whole(at)}" if censored else whole(at)
 
 
 def _cell_line(diagram: PhaseDiagram, cell: PhaseCell) -> list[str]:
-    places = [cell.x, cell.y, *([] if cell.panel is None else [cell.panel])]
-    verdicts = ", ".join(f"{count} {name}" for name, count in cell.verdicts.items())
+    places = [place for place in (cell.x, cell.y, cell.panel) if place is not None]
+    verdicts = [f"{count} {name}" for name, count in cell.verdicts.items()]
     lost = [plural(count, word, word) for count, word in ((cell.failed, "failed"), (cell.waiting, "waiting"),
             (cell.unjudged, "not classifiable")) if count]  # fmt: skip
-    levels = [cell.best, cell.end, *([cell.value] if diagram.value else [])]
+    times = ["", ""]
+    if cell.judged:
+        times = [_time(cell.T_gen), _time(cell.delay)]
+    levels = [cell.best, cell.end]
+    if diagram.value:
+        levels.append(cell.value)
     return [
-        *places, str(cell.planned), str(cell.judged), ", ".join([*([verdicts] if verdicts else []), *lost]),
-        *("" if not cell.judged else _time(time) for time in (cell.T_gen, cell.delay)),
+        *places, str(cell.planned), str(cell.judged), ", ".join([*verdicts, *lost]), *times,
         *("" if level is None else number(level.median) for level in levels),
     ]  # fmt: skip
 
 
 def _point_line(point: ParetoPoint) -> list[str]:
     standing = {"front": "yes", "open": "open", "dominated": ""}[point.standing]
-    time = f"{'> ' if point.censored else ''}{whole(point.at)}"
-    return [point.name, str(point.runs), time, number(point.best), standing]
+    return [point.name, str(point.runs), _at_least(point.at, point.censored), number(point.best), standing]

@@ -40,7 +40,12 @@ FEW = 3
 
 def _choice(arms: Sequence[str], seeds: Sequence[int]) -> list[str]:
     """Arms and seeds as command-line options."""
-    return [*(["--arms", *arms] if arms else []), *(["--seeds", *map(str, seeds)] if seeds else [])]
+    words = []
+    if arms:
+        words += ["--arms", *arms]
+    if seeds:
+        words += ["--seeds", *map(str, seeds)]
+    return words
 
 
 @dataclass
@@ -179,7 +184,11 @@ def plan(
     line = ["grokscope", "worker", str(find_study(file).resolve()), "--root", str(root.resolve())]
     if commands == "workers":
         count = min(workers or default_workers(len(todo)), len(todo))
-        together = [*(["--engine", engine] if engine != "one" else []), *(["--stack", str(stack)] if stack else [])]
+        together = []
+        if engine != "one":
+            together += ["--engine", engine]
+        if stack:
+            together += ["--stack", str(stack)]
         return Commands([shlex.join([*line, *_choice(arms, seeds), *together])] * count)
     # a fork's own worker waits for its parent, which another one may be training
     waiting = {True: [], False: ["--wait"]}
@@ -198,7 +207,9 @@ class Ran(Result):
     @property
     def counts(self) -> dict[str, int]:
         ended = Counter(o.state for o in self.outcomes)
-        return {**({"already done": self.before} if self.before else {}), **ended}
+        if not self.before:
+            return ended
+        return {"already done": self.before, **ended}
 
     @property
     def exit_code(self) -> int:

@@ -97,7 +97,9 @@ def reducer(reduction: str) -> Callable[[Tensor], Tensor]:
 def _mean_over_positions(h: Tensor) -> Tensor:
     if h.dim() == 4:
         return h.mean((2, 3))
-    return h.mean(1) if h.dim() == 3 else h
+    if h.dim() == 3:
+        return h.mean(1)
+    return h
 
 
 class _Reader:
@@ -181,9 +183,11 @@ def collect(
     resolved = {name: resolve(model, name, head) for name in names}
     x = torch.as_tensor(images)
     model_hash, data_hash = digests(model, images, prepare)
-    store = _Cache(Path(cache) / f"{CACHED}-{model_hash[:20]}-{data_hash[:20]}") if cache is not None else None
-    by_site = {name: store.read(site, reduction) for name, site in resolved.items()} if store else {}
-    logits = store.read_logits() if store else None
+    store, by_site, logits = None, {}, None
+    if cache is not None:
+        store = _Cache(Path(cache) / f"{CACHED}-{model_hash[:20]}-{data_hash[:20]}")
+        by_site = {name: store.read(site, reduction) for name, site in resolved.items()}
+        logits = store.read_logits()
     missing = [name for name in names if by_site.get(name) is None]
     if missing or logits is None:
         new, logits = _run(model, x, [resolved[n] for n in missing], reduction, batch, prepare)
@@ -282,7 +286,9 @@ class _Cache:
 
     def read_logits(self) -> np.ndarray | None:
         kept = _read(self.folder / "logits.safetensors")
-        return None if kept is None else kept[0]
+        if kept is None:
+            return None
+        return kept[0]
 
     def write(self, collected: dict[str, tuple[np.ndarray, SiteInfo]], logits: np.ndarray) -> None:
         for h, info in collected.values():

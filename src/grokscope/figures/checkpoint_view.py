@@ -42,7 +42,9 @@ class CheckpointView:
 
     @property
     def sites(self) -> list[str]:
-        return list(dict.fromkeys(p.site for p in self.m1.probes)) if self.m1 else []
+        if self.m1 is None:
+            return []
+        return list(dict.fromkeys(p.site for p in self.m1.probes))
 
     def probe(self, site: str, target: Target) -> ProbeResult | None:
         probes = self.m1.probes if self.m1 else ()
@@ -51,11 +53,15 @@ class CheckpointView:
     def score(self, site: str, target: Target) -> Score | None:
         """What the probe reads on the test part."""
         probe = self.probe(site, target)
-        return probe.test if probe else None
+        if probe is None:
+            return None
+        return probe.test
 
     @property
     def erasures(self) -> dict[str, Erasure]:
-        return {e.eraser: e for e in self.m4.erasures} if self.m4 else {}
+        if self.m4 is None:
+            return {}
+        return {e.eraser: e for e in self.m4.erasures}
 
     @property
     def erasure(self) -> Erasure | None:
@@ -70,13 +76,17 @@ class CheckpointView:
     def gap_effect(self) -> Effect | None:
         """What that erasure takes of the environment gap."""
         erasure = self.erasure
-        return erasure.effects["test"].env_gap_drop if erasure and "test" in erasure.effects else None
+        if erasure is None or "test" not in erasure.effects:
+            return None
+        return erasure.effects["test"].env_gap_drop
 
     @property
     def damage(self) -> Effect | None:
         """The right answers that it costs on `outside`."""
         erasure = self.erasure
-        return erasure.effects[self.outside].accuracy_drop if erasure and self.outside in erasure.effects else None
+        if erasure is None or self.outside not in erasure.effects:
+            return None
+        return erasure.effects[self.outside].accuracy_drop
 
     @property
     def outside(self) -> str:

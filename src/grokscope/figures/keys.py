@@ -45,10 +45,13 @@ def inline_svg(entry: Entry) -> Markup:
         look = f'fill="var(--{face})" stroke="var(--{entry.role})" stroke-width="1.5"'
         inside = SHAPES[entry.marker].format(look=look, role=entry.role)
     else:
-        dash = " ".join(f"{2 * v:g}" for v in entry.dash)
-        pattern = f' stroke-dasharray="{dash}"' if dash else ""
-        width, opacity = (7.0, ' opacity="0.25"') if entry.band else (entry.width, "")
-        look = f'stroke="var(--{entry.role})" stroke-width="{width:g}"{pattern}{opacity} fill="none"'
+        width = 7.0 if entry.band else entry.width
+        look = f'stroke="var(--{entry.role})" stroke-width="{width:g}" fill="none"'
+        if entry.dash:
+            dash = " ".join(f"{2 * v:g}" for v in entry.dash)
+            look += f' stroke-dasharray="{dash}"'
+        if entry.band:
+            look += ' opacity="0.25"'
         inside = f'<path d="M1 7H25" {look}/>'
     return Markup(f'<svg viewBox="0 0 26 14" aria-hidden="true" focusable="false">{inside}</svg>')
 
@@ -62,19 +65,21 @@ def handle(entry: Entry) -> "Artist":
         face = shade if entry.filled else color("paper")
         size = 9 if entry.marker == "|" else 5.5
         return Line2D([], [], linestyle="none", marker=entry.marker, color=shade, markerfacecolor=face, markersize=size)
-    look: dict[str, Any] = {"linewidth": 6, "alpha": 0.3} if entry.band else {"linewidth": entry.width}
-    return Line2D([], [], color=shade, linestyle=(0, entry.dash) if entry.dash else "solid", **look)
+    look: dict[str, Any] = {"linewidth": entry.width, "linestyle": "solid"}
+    if entry.band:
+        look |= {"linewidth": 6, "alpha": 0.3}
+    if entry.dash:
+        look["linestyle"] = (0, entry.dash)
+    return Line2D([], [], color=shade, **look)
 
 
 def curve_key(splits: Sequence[str], probed: bool = False, medians_only: bool = False) -> list[Entry]:
     """`probed`: whether some panel shows a linear probe; `medians_only`: no milestones are drawn."""
     held = [Entry(_held(name), f"held-{i % 4 + 1}", width=2.6) for i, name in enumerate(splits)]
-    probe = [Entry("linear probe of the last hidden layer", "held-1", PROBE_DASH[1], 1.6)] if probed else []
-    lines = [
-        Entry("train", "train", width=2.0),
-        *held,
-        Entry("band over runs", "held-1", band=True),
-        *probe,
+    lines = [Entry("train", "train", width=2.0), *held, Entry("band over runs", "held-1", band=True)]
+    if probed:
+        lines.append(Entry("linear probe of the last hidden layer", "held-1", PROBE_DASH[1], 1.6))
+    lines += [
         Entry("threshold of the verdict", "muted", (2.5, 1.5), 1.3),
         Entry("trivial predictor", "muted", (0.5, 1.25), 1.5),
     ]
@@ -89,7 +94,9 @@ def curve_key(splits: Sequence[str], probed: bool = False, medians_only: bool = 
 
 
 def _held(split: str) -> str:
-    return "held out" if split in ("held_out", "held-out") else f"{split}, held out"
+    if split in ("held_out", "held-out"):
+        return "held out"
+    return f"{split}, held out"
 
 
 def group_key(groups: Sequence[str], drawn: Collection[str] | None = None) -> list[Entry]:

@@ -46,22 +46,32 @@ class TimedArms:
 
     @property
     def null(self) -> float:
-        return 1.0 if self.effect == "ratio" else 0.0
+        return {"ratio": 1.0, "difference": 0.0}[self.effect]
+
+    @property
+    def least(self) -> float:
+        """The smallest effect that there can be."""
+        return {"ratio": 0.0, "difference": -inf}[self.effect]
 
     @property
     def n(self) -> tuple[int, ...]:
-        return (len(self.a),) if self.paired else (len(self.a), len(self.b))
+        if self.paired:
+            return (len(self.a),)
+        return len(self.a), len(self.b)
 
     @property
     def total(self) -> int:
         """Arrangements of runs that nothing else tells apart."""
-        return 2 ** len(self.a) if self.paired else comb(len(self.a) + len(self.b), len(self.a))
+        if self.paired:
+            return 2 ** len(self.a)
+        return comb(len(self.a) + len(self.b), len(self.a))
 
     @property
     def method(self) -> str:
         if len(self.a) + len(self.b) > MOST:
             return "normal approximation of the permuted scores"
-        return f"exact, all {self.total:,} {'exchanges within pairs' if self.paired else 'arrangements'}"
+        arrangements = "exchanges within pairs" if self.paired else "arrangements"
+        return f"exact, all {self.total:,} {arrangements}"
 
     def scores(self, shift: float) -> np.ndarray:
         """(n + m,) of both arms, those of `a` first, after `b` was moved by the assumed ratio or difference."""
@@ -78,7 +88,9 @@ class TimedArms:
         return sooner - later
 
     def _mover(self, shift: float) -> Callable[[np.ndarray], np.ndarray]:
-        return (lambda t: t * shift) if self.effect == "ratio" else (lambda t: t + shift)
+        if self.effect == "ratio":
+            return lambda t: t * shift
+        return lambda t: t + shift
 
     def p(self, shift: float | None = None) -> dict[Alternative, float]:
         """p-values of the hypothesis that times of `a` are those of `b` moved by `shift` (None: not at all); ``less``
@@ -102,16 +114,17 @@ class TimedArms:
         top, bottom = self.curves
         if top.median is None and bottom.median is None:
             return None, ""
-        a = top.bound if top.median is None else top.median
-        b = bottom.bound if bottom.median is None else bottom.median
+        a, b = top.median, bottom.median
         sign: Sign = ""
-        if top.median is None:
-            sign = ">"
-        elif bottom.median is None:
-            sign = "<"
+        if a is None:
+            a, sign = top.bound, ">"
+        if b is None:
+            b, sign = bottom.bound, "<"
         if self.effect == "difference":
             return a - b, sign
-        return (a / b if b > 0 else None), sign
+        if b <= 0:
+            return None, sign
+        return a / b, sign
 
     def interval(self, side: float) -> tuple[tuple[float, float] | None, float]:
         """(ends, attained level): what neither one-sided test at `side` rejects; with few runs at the nearest level
@@ -127,15 +140,14 @@ class TimedArms:
         estimate, sign = self.estimate
         if estimate is None:
             return None, 1 - 2 * k / self.total
-        nothing = 0.0 if self.effect == "ratio" else -inf
         if k == 0:
-            return (nothing, inf), 1.0
+            return (self.least, inf), 1.0
         limit = k / self.total * (1 + 1e-9)
         low, high = self._with_null(*self._ends(limit), limit)
         # medians are not what is tested, so their ratio may lie just outside of what the test leaves
         low, high = min(low, estimate), max(high, estimate)
         if sign == "<":
-            low = nothing
+            low = self.least
         elif sign == ">":
             high = inf
         return (low, high), 1 - 2 * k / self.total
@@ -144,8 +156,7 @@ class TimedArms:
         """The outermost shifts that are not rejected. Scores change only where an end of one arm's interval meets one
         of the other's, so one shift between every two of these places stands for all there."""
         places = self._places()
-        nothing = 0.0 if self.effect == "ratio" else -inf
-        edges = np.concatenate([[nothing], places, [inf]])
+        edges = np.concatenate([[self.least], places, [inf]])
         inner = (places[:-1] + places[1:]) / 2
         if self.effect == "ratio":
             shifts = np.concatenate([[places[0] / 2], inner, [places[-1] * 2]])
@@ -195,7 +206,7 @@ def _shared_tails(scores: np.ndarray, n: int) -> tuple[float, float]:
     """Chances that the sum over n units drawn from all is at least, and at most, that over the first n."""
     observed, m = int(scores[:n].sum()), len(scores) - n
     if len(scores) > MOST:
-        variance = n * m / (len(scores) - 1) * float(scores.var()) if len(scores) > 1 else 0.0
+        variance = n * m / (len(scores) - 1) * float(scores.var())
         return _normal_tails(observed - n * float(scores.mean()), variance)
     least = int(scores.min())
     chances = drawn_sums(tuple(int(s) - least for s in sorted(scores)), n)
@@ -221,7 +232,9 @@ def _normal_tails(distance: float, variance: float) -> tuple[float, float]:
         return 1.0, 1.0
     z = (abs(distance) - 0.5) / np.sqrt(variance)  # scores are whole numbers: continuity
     outer, inner = float(norm.sf(z)), 1.0
-    return (outer, inner) if distance > 0 else (inner, outer)
+    if distance > 0:
+        return outer, inner
+    return inner, outer
 
 
 @lru_cache(maxsize=2048)

@@ -121,7 +121,9 @@ def setup_of_config(
         groups_tested="groups" in facts,
     )
     start = config.get("start") or {}
-    return _after_parent(setup, start, folder) if start.get("exact") else setup
+    if start.get("exact"):
+        return _after_parent(setup, start, folder)
+    return setup
 
 
 def _after_parent(setup: Setup, start: Mapping[str, Any], folder: Path | None) -> Setup:
@@ -156,7 +158,9 @@ def _in_force(
     if not record and any(key in put_by(each) for each in interventions if isinstance(each, Mapping)):
         return None
     values = values_since(regime, record, key, since)
-    return values[0] if len(values) == 1 else None
+    if len(values) != 1:
+        return None
+    return values[0]
 
 
 def _known_decay(regime: Mapping[str, Any], interventions: Sequence[Any], record: Mapping[str, Any]) -> Any:

@@ -107,11 +107,9 @@ class Result(Record):
 
     def sentence(self) -> str:
         """The result in words that claim no more than the numbers."""
-        sides = (
-            "two-sided"
-            if self.alternative == "two-sided"
-            else f"one-sided ({self.alternative}); two-sided {self.p_two_sided:.3g}"
-        )
+        sides = "two-sided"
+        if self.alternative != "two-sided":
+            sides = f"one-sided ({self.alternative}); two-sided {self.p_two_sided:.3g}"
         limit = "" if self.can_reach else "; p <= .05 is impossible with these n"
         where = "" if self.interval is None else f" ({interval_words(*self.interval, self.level)})"
         return (

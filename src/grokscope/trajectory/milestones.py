@@ -134,7 +134,9 @@ def _T_grok(trajectory: Trajectory, held: Curve, threshold: float, criteria: Cri
 def _end_from(held: Curve, stable: Milestone, share: float) -> float:
     """Where the last `share` of the steps begins, but not before the threshold was reached for good."""
     start = held.step[-1].item() - share * (held.step[-1] - held.step[0]).item()
-    return start if stable.censored else max(start, stable.earliest)
+    if stable.censored:
+        return start
+    return max(start, stable.earliest)
 
 
 def milestone(marks: Milestones, name: str) -> Milestone:

@@ -66,7 +66,9 @@ class Survival:
     def at(self, time: float) -> float:
         """Share not yet reached just after `time`."""
         row = int(np.searchsorted(self.times, time, side="right"))
-        return float(self.survival[row - 1]) if row else 1.0
+        if row == 0:
+            return 1.0
+        return float(self.survival[row - 1])
 
     def to_dict(self) -> dict[str, Any]:
         plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
@@ -94,7 +96,8 @@ def survival(times: Times, *, confidence: float = 0.95) -> Survival:
         raise ValueError("no runs: survival needs at least one time")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-    curve = _mixed_curve(times, confidence) if times.mixed else _curve(times, confidence)
+    of_grids = _mixed_curve if times.mixed else _curve
+    curve = of_grids(times, confidence)
     median, bound = _median(curve.times, curve.survival, float(times.at.max()))
     low, high = curve.median_interval
     if times.mixed and median is not None:
@@ -191,7 +194,9 @@ def _band(sf: Any, confidence: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first(times: np.ndarray, holds: np.ndarray) -> float | None:
-    return float(times[np.argmax(holds)]) if holds.any() else None
+    if not holds.any():
+        return None
+    return float(times[np.argmax(holds)])
 
 
 def _notes(times: Times, confidence: float) -> tuple[str, ...]:

@@ -13,13 +13,18 @@ NONE = "–"
 
 def plural(count: int, one: str, many: str | None = None) -> str:
     """``1 run``, ``1,200 runs``; `many` for what takes no s."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    if count == 1:
+        return f"1 {one}"
+    return f"{count:,} {many or one + 's'}"
 
 
 def first_of(names: Sequence[str], most: int) -> str:
     """``a, b and 3 more``: the first `most` of the names, and how many are left."""
     left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+    shown = ", ".join(names[:most])
+    if left <= 0:
+        return shown
+    return f"{shown} and {left} more"
 
 
 def listed(parts: Sequence[str]) -> str:
