@@ -68,6 +68,16 @@ def test_verdicts_of_stacks_are_those_of_runs_alone_as_far_as_was_measured():
     )
 
 
+def test_auto_chose_no_stack_that_is_slower():
+    found = result("stacked_choice")
+    kinds, text = found["kinds"], page("how-to/many-runs.md")
+    chosen = [kind["measured"] for kind in kinds if kind["stacked"]]
+    assert min(chosen) == found["worst chosen"] >= found["target"] == 0.95
+    assert any(not kind["stacked"] for kind in kinds), "some are on the other side"
+    assert f"Of {len(kinds)} kinds of run" in text
+    assert f"`auto` stacked {len(chosen)}; the slowest of them was {min(chosen):.2f} times as fast as alone" in text
+
+
 def duration(seconds: float) -> str:
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"

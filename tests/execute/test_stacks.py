@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import torch
 
 from grokscope.commands import study as verbs
 from grokscope.execute import stacks
@@ -128,6 +129,15 @@ def test_the_probe_measures_and_leaves_nothing(study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert 0.1 < speedup([j.config for j in jobs(study)], seconds=0.2) < 20
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_probe_counts_the_time_of_its_own_thread():
+    """By the clock on the wall a full-batch stack looked 1.14 times as fast on a busy machine, and was 0.73 times."""
+    from grokscope.train.stacked.probe import _clock
+
+    assert _clock(torch.device("cpu"), 1) is time.process_time
+    assert _clock(torch.device("cpu"), 2) is time.perf_counter
+    assert _clock(torch.device("cuda"), 1) is time.perf_counter
 
 
 @pytest.mark.parametrize(("words", "given"), [("engine: expected", {"engine": "fast"}), ("stack", {"stack": 0})])

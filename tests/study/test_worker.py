@@ -281,6 +281,21 @@ def test_commands_for_a_launcher(tmp_path, capsys):
     assert capsys.readouterr() == ("", "no run is left to train, so there are no commands\n")
 
 
+@pytest.mark.parametrize("way", ["worker", "inline"])
+def test_a_run_that_was_stopped_while_it_was_judged_is_done_and_the_rest_is_left(way, tmp_path, monkeypatch):
+    def stopped(run: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("grokscope.execute.attempt._judge", stopped)
+    if way == "worker":
+        outcomes = Worker(study().entries, tmp_path).work()
+    else:
+        with pytest.raises(Stopped) as caught:
+            study().run(workers=0, root=tmp_path)
+        outcomes = caught.value.outcomes
+    assert sorted((o.state, o.step) for o in outcomes) == [("done", 60), ("waiting", 0), ("waiting", 0)]
+
+
 def test_a_signal_in_the_middle_of_an_import_waits_for_its_end(tmp_path, monkeypatch):
     """Torch's own import answers an exception with SIGABRT."""
     (tmp_path / "slow_to_come.py").write_text(

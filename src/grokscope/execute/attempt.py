@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
 from grokscope.config import RunConfig
-from grokscope.execute.protocol import State
+from grokscope.execute.protocol import Job, State
 from grokscope.files import NotPlain, NotWritable, read_json, write_json
 from grokscope.store import lock
 from grokscope.store.ended import ENDED
@@ -90,6 +90,19 @@ def attempt_stack(
     except Exception as error:  # of the stack as a whole: no single run is marked as failed for it
         return [("failed", 0, str(error))] * len(configs)
     return [_result(e, config, root, keys) for e, config, keys in zip(ended, configs, passed, strict=True)]
+
+
+def interrupted(job: Job) -> Result:
+    """How a job went that was stopped before or after its training: the run may have ended, and lack only its
+    verdict, which is read when somebody asks."""
+    try:
+        status = Run(job.run).status
+    except (ValueError, OSError):
+        return "interrupted", job.step, ""
+    state, step = status["state"], int(status.get("step") or 0)
+    if state == "diverged" or (state == "done" and step >= job.total):
+        return state, step, ""
+    return "interrupted", step, ""
 
 
 def _one_by_one(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grokscope.execute.attempt import Result, attempt, attempt_stack
+from grokscope.execute.attempt import Result, attempt, attempt_stack, interrupted
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.execute.stacks import Unit, Way, arrange
 
@@ -23,14 +23,15 @@ class Inline:
         board.begin(jobs, 1)
         stopped = False
         for unit in units:
-            results = _waiting(unit) if stopped else self._attempt(unit, board)
+            results, asked = (_waiting(unit), True) if stopped else self._attempt(unit, board)
             for job, result in zip(unit.jobs, results, strict=True):
                 outcomes[job.run] = Outcome(job, *result)
                 board.ended(outcomes[job.run])
-            stopped = stopped or any(state == "interrupted" for state, _, _ in results)
+            stopped = asked or any(state == "interrupted" for state, _, _ in results)
         return [outcomes[job.run] for job in jobs]
 
-    def _attempt(self, unit: Unit, board: Board) -> Sequence[Result]:
+    def _attempt(self, unit: Unit, board: Board) -> tuple[Sequence[Result], bool]:
+        """How the unit went, and whether somebody asked to stop while it did not train."""
         jobs = unit.jobs
 
         def progress(place: int, step: int, total: int, speed: float) -> None:
@@ -38,11 +39,12 @@ class Inline:
 
         try:
             if not unit.stacked:
-                return [attempt(jobs[0].config, jobs[0].root, jobs[0].passed, lambda *news: progress(0, *news))]
+                one = attempt(jobs[0].config, jobs[0].root, jobs[0].passed, lambda *news: progress(0, *news))
+                return [one], False
             configs, passed = [j.config for j in jobs], [j.passed for j in jobs]
-            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back)
-        except KeyboardInterrupt:  # before training had begun to listen
-            return [("interrupted", job.step, "") for job in jobs]
+            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back), False
+        except KeyboardInterrupt:  # before training had begun to listen, or after it had ended
+            return [interrupted(job) for job in jobs], True
 
 
 def _waiting(unit: Unit) -> list[Result]:

@@ -124,7 +124,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address:
         _require_listener(address)
     local = {} if address else {"object_store_memory": OBJECTS, "include_dashboard": False}

@@ -32,7 +32,7 @@ GONE = (errno.ENOENT, errno.ESTALE)
 """What a system says of a file that was deleted, a network file system of one that it still had open."""
 JOB = "GROKSCOPE_JOB"
 """The environment variable that names the job on a cluster of which a process is part."""
-_SAID = ("holder", "machine", "expires_s", "deaths", "released", "job")
+_SAID = ("holder", "machine", "expires_s", "deaths", "released", "job", "together")
 _NAME = re.compile(r"\.claim-(\d+)\.json")
 
 
@@ -60,6 +60,8 @@ class Claim:
     released: bool = False
     job: str = ""
     """The job on a cluster that the holder is part of, as its queue names it."""
+    together: str = ""
+    """Names the runs that the holder takes at once, this one first or later; empty for one run alone."""
 
     @property
     def is_here(self) -> bool:
@@ -121,7 +123,7 @@ def deaths(folder: Path) -> int:
     return claim.deaths + 1
 
 
-def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
+def take(folder: Path, before: Claim | None, expires_s: float, together: str = "") -> Claim:
     """The next claim of the folder, ours. The caller knows that the one `before` is over.
 
     Raises:
@@ -143,6 +145,8 @@ def take(folder: Path, before: Claim | None, expires_s: float) -> Claim:
     words: dict[str, Any] = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
     if job := os.environ.get(JOB):
         words["job"] = job
+    if together:
+        words["together"] = together
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(json.dumps(words) + "\n")

@@ -40,8 +40,9 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(folder: Path, expires_s: float = claims.EXPIRES_S) -> Iterator[Claim]:
-    """Hold the folder for training: by its lock where that works, and by a claim with a heartbeat.
+def claimed(folder: Path, expires_s: float = claims.EXPIRES_S, together: str = "") -> Iterator[Claim]:
+    """Hold the folder for training: by its lock where that works, and by a claim with a heartbeat. `together` names
+    several folders of which this is one, for whoever asks for the same ones.
 
     While it is held, every write to the folder first asks whether the claim still stands. A process that was stopped
     for longer than `expires_s` and wakes finds that it does not, and writes nothing.
@@ -53,7 +54,7 @@ def claimed(folder: Path, expires_s: float = claims.EXPIRES_S) -> Iterator[Claim
     with _lock(folder) as lock:
         newest = claims.newest(folder)
         _require_free(folder, newest, lock)
-        claim = claims.take(folder, newest, expires_s)
+        claim = claims.take(folder, newest, expires_s, together)
         with claims.beating(claim), guarded(folder, claim.require):
             try:
                 yield claim

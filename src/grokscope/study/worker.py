@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from grokscope.execute.attempt import Result, attempt, attempt_stack, record_failure
+from grokscope.execute.attempt import Result, attempt, attempt_stack, interrupted, record_failure
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.execute.signals import on_stop_signals
 from grokscope.execute.stacks import Unit
@@ -158,8 +158,9 @@ class Worker:
                 return [attempt(jobs[0].config, jobs[0].root, jobs[0].passed, partial(progress, 0))]
             configs, passed = [job.config for job in jobs], [job.passed for job in jobs]
             return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back)
-        except KeyboardInterrupt:  # before training had begun to listen
-            return [("interrupted", job.step, "") for job in jobs]
+        except KeyboardInterrupt:  # before training had begun to listen, or after it had ended
+            self.stopping = True
+            return [interrupted(job) for job in jobs]
 
     def _failed_before(self, study_run: StudyRun) -> bool:
         """Whether this run was marked failed before the moment from which on that counts."""

@@ -10,7 +10,7 @@ import torch
 from grokscope import configio, registry
 from grokscope.components import Filter, Intervention, Loss, Measurement, Optimizer
 from grokscope.files import read_json
-from grokscope.store import Run, lock
+from grokscope.store import Run, find_runs, lock
 from grokscope.store.checkpoints import load_weights, state_paths
 from grokscope.train.driver import train
 from grokscope.train.gradient_filters import Stateless
@@ -283,6 +283,21 @@ def test_a_run_that_another_process_trains_is_left_to_it(tmp_path):
     with lock.exclusive(run_of(CONFIGS[1], tmp_path).path):
         ended = train_stack(CONFIGS, tmp_path)
     assert [e.state for e in ended] == ["done", "elsewhere", "done", "done"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_of_two_that_ask_for_the_same_stack_one_gets_all_of_it(begun, whole, tmp_path):
+    """Both begin with the same run. Half of it each would be other stacks, with other last bits."""
+    if begun:
+        train_stack(CONFIGS, tmp_path, interrupt_at=30)
+    names = sorted(c.run_id() for c in CONFIGS)
+    before = {run.id: run.status["step"] for run in find_runs(tmp_path)}
+    with lock.claimed(tmp_path / names[0], together=configio.content_hash(names)):
+        assert [e.state for e in train_stack(CONFIGS, tmp_path)] == ["elsewhere"] * 4
+    assert {run.id: run.status["step"] for run in find_runs(tmp_path)} == before
+    with lock.claimed(tmp_path / names[0]):  # somebody who trains this one alone leaves the others
+        states = [e.state for e in train_stack(CONFIGS, tmp_path)]
+    assert sorted(states) == ["done", "done", "done", "elsewhere"]
 
 
 def test_a_failure_while_one_member_is_written_is_its_own(tmp_path, monkeypatch):

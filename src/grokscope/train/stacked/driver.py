@@ -7,7 +7,7 @@ diverges or fails is closed; the others go on and nothing of theirs changes.
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from grokscope import configio, registry
 from grokscope.config import RunConfig
 from grokscope.files import require_plain_folder
 from grokscope.seeds import derive
-from grokscope.store import lock
+from grokscope.store import claims, lock
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.run import Run
 from grokscope.store.states import state_paths
@@ -66,8 +66,7 @@ def train_stack(
         for i in sorted(range(len(configs)), key=lambda i: configs[i].run_id()):
             work.build(i, configs[i], passed[i] if passed else ())
         work.require_stackable()
-        for i in list(work.sessions):
-            work.lock(i, locks)
+        work.lock_all(locks)
         if work.sessions:
             hardware = configs[0].hardware
             seed = derive(configs[0].seed, "training")  # of no effect: members bring generators of their own
@@ -136,11 +135,27 @@ class _Work:
         if sessions:
             require_stackable([s.member for s in sessions], [s.config for s in sessions])
 
-    def lock(self, i: int, locks: ExitStack) -> None:
-        """Lock a run's folder for as long as the stack is trained; leave out what another process has or had."""
+    def lock_all(self, locks: ExitStack) -> None:
+        """Lock the runs' folders for as long as the stack is trained; leave out what another process has or had.
+
+        Two workers may ask for the same stack at once, say when a cluster comes back. Both begin with the same run, so
+        whoever gets that one gets all: half a stack each would be correct, but with other last bits, and slow.
+        """
+        together = _name_of(self.sessions.values())
+        first = True
+        for i, session in list(self.sessions.items()):
+            self._lock(i, locks, together)
+            if first and i in self.ended and _is_taken(session.run, together):
+                for other in list(self.sessions):
+                    words = f"{session.run.path}: another process is taking this stack"
+                    self._end(other, "elsewhere", lock.Held(words))
+                return
+            first = False
+
+    def _lock(self, i: int, locks: ExitStack, together: str) -> None:
         session = self.sessions[i]
         try:
-            locks.enter_context(lock.claimed(session.run.path))
+            locks.enter_context(lock.claimed(session.run.path, together=together))
             if complete(session.run, session.config):
                 self._end(i, _state_of(session.run))
             else:
@@ -152,9 +167,9 @@ class _Work:
 
     def go(self) -> None:
         """Train until every member has ended. A fault of the stack as a whole is a failure of all."""
-        runs = sorted(s.run.id for s in self.sessions.values())
+        name = _name_of(self.sessions.values())
         for session in self.sessions.values():
-            session.member.stack = {"members": len(runs), "id": configio.content_hash(runs)}
+            session.member.stack = {"members": len(self.sessions), "id": name}
             session.at_most = self._common_step()
         for i, session in list(self.sessions.items()):
             self._guarded(i, session.begin)
@@ -299,6 +314,17 @@ class _Work:
         for i, session in list(self.sessions.items()):
             self._guarded(i, getattr(session, what))
         return time.monotonic() - start
+
+
+def _name_of(sessions: Iterable[MemberSession]) -> str:
+    """An id of these members together."""
+    return configio.content_hash(sorted(s.run.id for s in sessions))
+
+
+def _is_taken(run: Run, together: str) -> bool:
+    """Whether a process that takes these very runs at once has this one."""
+    claim = claims.newest(run.path)
+    return claim is not None and not claim.released and claim.together == together
 
 
 def _state_of(run: Run) -> State:

@@ -11,6 +11,7 @@ from grokscope.train.plan import make_plan
 from grokscope.train.stacked.engine import Stack
 from grokscope.train.stacked.member import Member
 from grokscope.train.stacked.stackable import require_stackable
+from grokscope.train.torch_engine import TorchEngine
 
 ROUNDS = 5
 """Turns of each way, one after the other, so that what else the machine does meets both; the best of each counts."""
@@ -29,6 +30,7 @@ def speedup(configs: Sequence[RunConfig], seconds: float = 1.0, most: int = 64) 
     torch.set_num_threads(configs[0].hardware.threads)
     try:
         _, alone = make_engine(configs[0], configs[0].task.build(configs[0].seed))
+        assert isinstance(alone, TorchEngine)  # no other engine can be stacked
         members = [_member(config) for config in configs]
         require_stackable(members, configs)
         stack = Stack(members)
@@ -40,7 +42,11 @@ def speedup(configs: Sequence[RunConfig], seconds: float = 1.0, most: int = 64) 
         def step_stacked() -> None:
             stack.advance(stack.step + 1, (), _never)
 
-        times = [(_seconds(step_alone, alone, each), _seconds(step_stacked, alone, each)) for _ in range(ROUNDS)]
+        clock = _clock(alone.device, configs[0].hardware.threads)
+        times = [
+            (_seconds(step_alone, alone.device, each, clock), _seconds(step_stacked, alone.device, each, clock))
+            for _ in range(ROUNDS)
+        ]
     finally:
         torch.set_num_threads(before)
     one, many = (min(column) for column in zip(*times, strict=True))
@@ -56,18 +62,19 @@ def _never() -> bool:
     return False
 
 
-def _seconds(step: Callable[[], None], engine: object, least: float) -> float:
+def _clock(device: torch.device, threads: int) -> Callable[[], float]:
+    """Of one thread on a CPU its own time, in which other work on the machine counts for little; else that of the
+    wall."""
+    return time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
+
+
+def _seconds(step: Callable[[], None], device: torch.device, least: float, clock: Callable[[], float]) -> float:
     """Seconds of a step, over at least two steps and this time."""
     step()
-    count, start = 0, time.perf_counter()
-    while count < 2 or time.perf_counter() - start < least:
+    count, start = 0, clock()
+    while count < 2 or clock() - start < least:
         step()
         count += 1
-    _wait(engine)
-    return (time.perf_counter() - start) / count
-
-
-def _wait(engine: object) -> None:
-    """Until the device has done what it was told."""
-    if getattr(engine, "device", torch.device("cpu")).type == "cuda":
-        torch.cuda.synchronize()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # until it has done what it was told
+    return (clock() - start) / count
