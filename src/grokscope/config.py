@@ -128,7 +128,7 @@ class Regime:
     label_noise: float = 0.0
     """Share of training labels replaced, once, by another class."""
     augment_flip: bool = False
-    """Flip and turn each training image at random, anew in every batch."""
+    """Randomly flip and rotate each training image in every batch."""
     augment_crop: int = 0
     """Shift each training image by up to this many pixels, its edge continued by reflection."""
     augment_stain: float = 0.0
@@ -201,7 +201,7 @@ class Cadence:
     """
 
     every: int | None = None
-    """Each multiple of this."""
+    """Every multiple of this."""
     per_decade: int | None = None
     """Log-spaced: about this many points in each factor of ten (1, 2, 3, 5, ... once they are whole numbers)."""
     at: tuple[int, ...] = ()
@@ -394,11 +394,11 @@ class RunConfig:
     evaluate: Cadence = Cadence(at=(0,), per_decade=20)
     """When to write a row of metrics."""
     diagnose: Cadence = Cadence(per_decade=5)
-    """When a row also holds the costly diagnostics (spectra, gradients, collapse)."""
+    """When a row also contains the costly diagnostics (spectra, gradients, collapse)."""
     measure: tuple[Measurement, ...] = ()
     """Measurements beside the built-in ones, each by its name or as a table: numbers in every diagnosed row."""
     checkpoint: Checkpoints = Checkpoints(per_decade=2)
-    """When to keep the weights for ever, and at which moments the full state."""
+    """When to keep the weights permanently, and at which moments the full state."""
     seed: int = 0
     engine: EngineChoice = field(default_factory=partial(registry.default, "engine"))
     """The loop that trains: the general one, or ``compiled``, the as-published single-example SGD of the

@@ -66,7 +66,7 @@ class ErasureMethod(Component):
 class MeanDifference(ErasureMethod):
     """Removes the span of the centered class means ``m_k - m`` orthogonally.
 
-    Cost: none. Misleads where features are correlated: it takes away more than LEACE does (arXiv:2306.03819).
+    Cost: none. Misleads if features are correlated: it removes more than LEACE does (arXiv:2306.03819).
     """
 
     name = "mean_diff"
@@ -164,8 +164,8 @@ class Leace(ErasureMethod):
 class Splince(ErasureMethod):
     """LEACE that leaves the covariance with the task as it was: ``P = W^-1 V (U' V)^-1 U' W`` (arXiv:2506.10703).
 
-    Cost: as LEACE. Misleads where task and environment share their directions: then there is nothing to remove without
-    the task, and it says so.
+    Cost: as LEACE. Misleads if task and environment share their directions: then nothing can be removed without the
+        task, and an error says so.
     """
 
     name = "splince"

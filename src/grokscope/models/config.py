@@ -55,9 +55,9 @@ def require_weights(count: int, keys: str) -> None:
 class Linear(ModelConfig):
     """One linear layer ``z = W x (+ b)``, (n, d) -> (n, outputs): logistic regression under a logistic or softmax loss.
 
-    It starts at zero; `signal_dims` > 0 draws the first that many weights from N(0, signal_init^2): the starting point
-    from which the competing-features toy really groks. Cost: d weights for an output. Misleads as a model of deep
-    networks: its loss is convex, so a delay here comes from the scales of features and weights alone.
+    It starts at zero; `signal_dims` > 0 draws the first that many weights from N(0, signal_init^2): the initialization
+    from which the competing-features toy model does grok. Cost: d weights per output. Misleads as a model of deep
+    networks: its loss is convex, so a delay is due only to the scales of features and weights.
     """
 
     name: ClassVar[str] = "linear"
@@ -84,8 +84,8 @@ class MLP(ModelConfig):
     layer: ``h' = relu(norm(W h + b))``.
 
     The network of Omnigrok (arXiv:2210.01117), there without a norm. Cost: for digits 55,210 weights, a millisecond a
-    step. Misleads when a norm is switched on in a study of weight norms: the scale of the layers before it then no
-    longer reaches the output.
+    step. Misleads if a norm is enabled in a study of weight norms: the scale of the layers before it then no longer
+    affects the output.
     """
 
     name: ClassVar[str] = "mlp"
@@ -122,7 +122,7 @@ class EmbeddingMLP(ModelConfig):
     ``z = V relu(W [E_a, E_b] + b) + c``.
 
     After Liu et al. (arXiv:2205.10343), who add the embeddings instead. Cost: under a minute to grok addition modulo
-    59. Misleads when compared with networks that add: concatenation does not have a + b = b + a built in.
+    59. Misleads when compared with networks that add: concatenation has no built-in commutativity.
     """
 
     name: ClassVar[str] = "embedding-mlp"
@@ -154,8 +154,8 @@ class QuadraticMLP(ModelConfig):
     ~ N(0, s^2) with s = 0.5 / (2 width)^(1/3).
 
     Solvable in closed form for modular addition (Gromov, arXiv:2301.02679). Cost: fifty steps to grok at width 256.
-    Misleads about delays: it fits and generalizes almost together (ratio about 2). Its output is of degree three in the
-    weights, so the init scale acts as its cube.
+    Misleads about delays: it fits and generalizes almost simultaneously (ratio about 2). Its output is of degree three
+    in the weights, so the init scale acts as its cube.
     """
 
     name: ClassVar[str] = "quadratic-mlp"
@@ -184,14 +184,14 @@ class Transformer(ModelConfig):
 
     A block is ``x + attention(x)``, then ``x + mlp(x)``, with the norm before each part or after each sum. One layer,
     no norm, is the network whose Fourier circuit Nanda et al. read (arXiv:2301.05217); it attends without a mask, since
-    only the last position is read. Cost: minutes to half an hour for a prime of about 100. Misleads on restricted loss
-    with a norm: logits are then no longer linear in what the MLP writes.
+    only the last position is read. Cost: minutes to half an hour for a prime of about 100. Misleads about restricted
+    loss with a norm: logits are then no longer linear in the output of the MLP.
 
-    Bounded geometry (arXiv:2603.05228): with ``residual = "sphere"`` the stream is put to length sqrt(width), at each
-    position, after the embedding and after every residual sum; with ``head = "cosine"`` logits are ``cosine_scale *
-    cos(h, w_k)``. With both, no growth of weights makes the logits larger, and decay is only a learning rate. Misleads
-    when compared at another ``cosine_scale``, which is the temperature of the softmax. The radius and the fixed scale
-    are this library's choice.
+    Bounded geometry (arXiv:2603.05228): with ``residual = "sphere"`` the residual stream is normalized to length
+    sqrt(width) at each position, after the embedding and after every residual sum; with ``head = "cosine"`` logits are
+    ``cosine_scale * cos(h, w_k)``. With both, growth of the weights cannot increase the logits, and decay only acts as
+    a learning rate. Misleads when compared at another ``cosine_scale``, which is the inverse temperature of the
+    softmax. The radius and the fixed scale are choices of this library.
     """
 
     name: ClassVar[str] = "transformer"

@@ -25,16 +25,16 @@ class SmallResNet(ModelConfig):
     (n, outputs).
 
     A ResNet (``relu(x + f(x))``, He et al., arXiv:1512.03385) small enough for a CPU, with the module names of timm's
-    (``conv1``, ``layer1`` ... ``layer4``, ``global_pool``, ``fc``), so that what names a site of ResNet-18 names one
-    here. Cost: about 300,000 weights at width 16. Misleads on weight norms: with any norm but ``none`` every
-    convolution is scale-invariant, and decay on it is an effective learning rate.
+    (``conv1``, ``layer1`` ... ``layer4``, ``global_pool``, ``fc``), so that site names of ResNet-18 are valid here.
+    Cost: about 300,000 weights at width 16. Misleads about weight norms: with any norm except ``none``, every
+        convolution is scale-invariant, and decay on it is an effective learning rate.
     """
 
     name: ClassVar[str] = "small-resnet"
     width: int = 16
-    """Channels of the first stage; they double from stage to stage."""
+    """Channels of the first stage; doubled at each further stage."""
     blocks: int = 1
-    """Residual blocks in a stage."""
+    """Residual blocks per stage."""
     norm: Norm = "batch"
     """``layer`` is over channels and space together, ``group`` in groups of 8 channels."""
 
@@ -60,8 +60,8 @@ class Timm(ModelConfig):
 
     ``resnet18`` (arXiv:1512.03385; timm's recipes: arXiv:2110.00476) with two classes has 11,177,538 parameters; with
     init scale 4 their L2 norm is about 355. Weights are never downloaded. Cost: a GPU's, for images of any size.
-    Misleads when read as a pretrained network's behavior; and timm may start the last norm of each block at zero, so
-    that the init scale of its convolutions shows only later.
+    Misleads when taken for the behavior of a pretrained network; and timm may initialize the last norm of each block at
+    zero, so that the init scale of its convolutions has an effect only later.
     """
 
     name: ClassVar[str] = "timm"
@@ -83,8 +83,9 @@ class CodeResNet(ModelConfig):
     LayerNorm over (channels, side, side), flattened, beside the projected parameters -> hidden -> (n, outputs).
 
     A block is ``relu(x + norm(conv(relu(norm(conv(x))))))`` (after He et al., arXiv:1512.03385). The defaults are the
-    m-height network with exactly 1,027,585 parameters. Cost: a GPU's for the published 10,000 epochs. Misleads on
-    symmetry: heights do not change under permutations and signs of rows and columns, this network's output does.
+    m-height network with exactly 1,027,585 parameters. Cost: a GPU's for the published 10,000 epochs. Misleads about
+    symmetry: heights are invariant under permutations and sign changes of rows and columns, but this network's output
+    is not.
     """
 
     name: ClassVar[str] = "code-resnet"

@@ -24,10 +24,10 @@ class CompetingFeatures(TaskConfig):
     Cost: the rows are dense, 4 n_train (signal_dims + n_train) bytes.
 
     Misleads: **as published it does not grok.** With both scales 1 and zero initial weights the held-out accuracy is
-    about 0.98 after one epoch (100 seeds: median 0.98, lowest 0.93). It groks when memorizing is the faster way and the
-    rule starts wrong: memorization_scale 10, signal_scale 0.1 and initial signal weights of scale 50. Then it ends at
-    0.94 to 0.99, so that one seed in ten stays below the threshold of 0.95; more examples raise that ceiling. Train
-    rows are not distributed like held-out ones, so bounds that assume it (PAC-Bayes) hold for the signal alone.
+        about 0.98 after one epoch (100 seeds: median 0.98, lowest 0.93). It groks if memorizing is faster and the rule
+        starts out wrong: memorization_scale 10, signal_scale 0.1 and initial signal weights of scale 50. It then ends
+        at 0.94 to 0.99, so one seed in ten stays below the threshold of 0.95; more examples raise that ceiling. Train
+        rows are not distributed like held-out ones, so bounds that assume it (PAC-Bayes) hold for the signal alone.
     """
 
     name: ClassVar[str] = "competing-features"

@@ -18,16 +18,18 @@ WHITE = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(TaskConfig):
-    """Which digit is it: few of scikit-learn's handwritten digits for training, all others held out.
+    """Classify handwritten digits of scikit-learn: a few for training, all others held out.
 
     Formula: x = pixels / 16 in [0, 1], y the digit. Splits: `train` is stratified by class, `id_val` all other images.
-    The subset of a seed is nested: a larger `n_train` keeps the earlier images. Source: doi:10.24432/C50P49 (Alpaydin &
-    Kaynak; the part with 1,797 images), grokking on images after Omnigrok, arXiv:2210.01117. Cost: milliseconds.
+        The subsets of a seed are nested: a larger `n_train` keeps the earlier images. Source: doi:10.24432/C50P49
+        (Alpaydin & Kaynak; the part with 1,797 images), grokking on images after Omnigrok, arXiv:2210.01117. Cost:
+        milliseconds.
 
-    Misleads: what groks here from a large start is the readout. A linear probe of the last hidden layer has .91 before
-    training and .93 or more at the end, the raw pixels .90 (arXiv:2605.27078 names the effect); for a representation
-    that forms, see `modular`. With few images the ceiling is below 1, so the threshold is 0.90. The images come from 13
-    writers whom the file does not name, so `id_val` shares writers with `train` and says nothing about new ones.
+    Misleads: with a large init scale, what groks here is the readout. A linear probe of the last hidden layer has .91
+        before training and .93 or more at the end, the raw pixels .90 (arXiv:2605.27078 names the effect); for a
+        representation that forms, see `modular`. With few images the ceiling is below 1, so the threshold is 0.90. The
+        images come from 13 unidentified writers, so `id_val` shares writers with `train` and does not show
+        generalization to new writers.
     """
 
     name: ClassVar[str] = "digits"

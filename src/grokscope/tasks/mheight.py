@@ -33,8 +33,8 @@ class MHeight(TaskConfig):
     Cost: 4 s per 840,000 codes to label, 4 s to split.
 
     Misleads: **the trivial predictor matters.** The per-group mean of log2 h alone has a mean squared error of about
-    1.35 on the published data, and the groups with m = n - k carry 73 % of it: a validation loss that falls to 1.3 has
-    learned next to nothing. Read R2, and the losses by group.
+        1.35 on the published data, and the groups with m = n - k carry 73 % of it: a validation loss that falls to 1.3
+        has learned almost nothing. Read R2, and the losses by group.
     """
 
     name: ClassVar[str] = "mheight"

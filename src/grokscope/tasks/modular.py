@@ -27,14 +27,14 @@ class Modular(TaskConfig):
     Splits: `train` is a random share of the table, `id_val` all the rest (so it grows when `train` shrinks).
     Source: arXiv:2201.02177 (there p = 97). Cost: p^2 rows, milliseconds.
 
-    The subset of a seed is nested: a smaller `train_fraction` with the same seed keeps a prefix of the same training
+    The subsets of a seed are nested: a smaller `train_fraction` with the same seed keeps a prefix of the same training
     pairs. So a network grokked on half the table is retrained on less data (Varma et al., arXiv:2309.02390) by
-    continuing it with a smaller fraction and the same seed; the pairs taken away are then in `id_val`, where a fall of
-    the accuracy is forgetting and not only missing generalization.
+    continuing it with a smaller fraction and the same seed; the removed pairs are then in `id_val`, where a drop of the
+    accuracy is forgetting and not only missing generalization.
 
-    Misleads: the commutative operations hold (a, b) and (b, a) as separate rows, so a network that only learned the
-    symmetry already knows up to a `train_fraction` share of `id_val`. `multiply` runs over all pairs, and the
-    2p - 1 rows with a zero factor are solved by a trivial rule.
+    Misleads: the commutative operations have (a, b) and (b, a) as separate rows, so a network that learned only the
+        symmetry already solves up to a `train_fraction` share of `id_val`. `multiply` runs over all pairs, and the 2p -
+        1 rows with a zero factor are solved by a trivial rule.
     """
 
     name: ClassVar[str] = "modular"

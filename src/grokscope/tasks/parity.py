@@ -20,12 +20,13 @@ class Parity(TaskConfig):
 
     Formula: x in {-1, +1}^n uniform, y = 1 where x_1 x_2 ... x_k = +1, else 0. The hidden bits are the **first** k for
     every seed (in `meta["support"]`): a network whose initialization treats inputs alike cannot tell which they are.
-    Splits: `train` and `id_val` hold distinct rows, no row twice and none in both. `id_val` is drawn first and does
-    not depend on `n_train`; the training rows are nested, a larger `n_train` keeps the earlier ones.
+    Splits: the rows of `train` and `id_val` are distinct, without duplicates. `id_val` is drawn first and does not
+        depend on `n_train`; the training rows are nested, a larger `n_train` keeps the earlier ones.
     Source: arXiv:2303.11873 (n 40, k 3, 1,000 samples). Cost: milliseconds.
 
-    Misleads: with k = 1 or a small n the task is easy or nearly enumerated, and a late rise is then no evidence of
-    anything slow; a model that is not symmetric in its inputs (positions) may find the first bits sooner than others.
+    Misleads: with k = 1 or a small n, the task is easy or nearly enumerated, and a late rise is then no evidence of a
+        slow mechanism; a model that is not symmetric in its inputs (positions) may find the first bits sooner than
+        others.
     """
 
     name: ClassVar[str] = "parity"

@@ -21,7 +21,7 @@ class RidgeTask(TaskConfig):
     Source: arXiv:2601.19791. Cost: milliseconds.
 
     Misleads: the trivial predictor's loss is 1 / m, so a loss that looks small (.01 at m = 1,000) can be many times
-    worse than a constant. A delay between two such losses is no grokking.
+        worse than a constant. A delay between two such losses is not grokking.
     """
 
     name: ClassVar[str] = "ridge"

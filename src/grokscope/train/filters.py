@@ -41,7 +41,7 @@ class GrokfastEMA(Filter):
     source: ClassVar[str] = "arXiv:2405.20233"
 
     alpha: float = 0.98
-    """The average's memory."""
+    """Decay rate of the average."""
     lambda_: float = 2.0
     """Amplification of the slow part, as published; ``lambda`` in files."""
 

@@ -32,14 +32,14 @@ def _require_momentum(momentum: float) -> None:
 class AdamW(Optimizer):
     """Adam with decoupled decay: ``w -= lr m / (sqrt(v) + eps)`` after ``w -= lr wd w`` (Loshchilov & Hutter,
     arXiv:1711.05101). Cost: two copies of the weights. Misleads when compared with SGD at equal decay: its decay acts
-    on weights whose step does not shrink with the gradient, so it bites hardest after memorization."""
+    on weights whose step does not shrink with the gradient, so it is strongest after memorization."""
 
     name: ClassVar[str] = "adamw"
     summary: ClassVar[str] = "Adam with decoupled weight decay"
     source: ClassVar[str] = "arXiv:1711.05101"
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Memory of the two averages; 2201.02177 and most modular-arithmetic work use (0.9, 0.98)."""
+    """Decay rates of the two averages; 2201.02177 and most modular-arithmetic work use (0.9, 0.98)."""
     eps: float = 1e-8
 
     def __post_init__(self) -> None:

@@ -41,13 +41,13 @@ _UNSEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Camelyon17(TaskConfig):
-    """Does the middle of a 96 x 96 patch of lymph node hold tumor? Hospitals 0, 3 and 4 train.
+    """Does the center of a 96 x 96 lymph-node patch contain tumor? Hospitals 0, 3 and 4 are used for training.
 
-    Formula: x is the patch, y = 1 if its central 32 x 32 pixels hold any tumor. Splits: `train`, `id_val` (same
-    hospitals), `ood_val` (hospital 1, for selection), `ood_test` (hospital 2, only reported). Environment = hospital,
-    group = patient. Training subsets are stratified by hospital x class, follow the run's seed, and are nested: a
-    larger `n_train` keeps the earlier patches, as a prefix. Held-out subsets follow `split_seed`, so that all runs are
-    measured on the same patches.
+    Formula: x is the patch, y = 1 if its central 32 x 32 pixels contain any tumor. Splits: `train`, `id_val` (same
+        hospitals), `ood_val` (hospital 1, for selection), `ood_test` (hospital 2, only reported). Environment =
+        hospital, group = patient. Training subsets are stratified by hospital x class, follow the run's seed, and are
+        nested: a larger `n_train` keeps the earlier patches, as a prefix. Held-out subsets follow `split_seed`, so that
+        all runs are measured on the same patches.
     Source: WILDS, arXiv:2012.07421 (ERM on all 302,436 patches: 93.2 in distribution, 84.9 ood_val, 70.3 ood_test).
     Cost: a second to read the table; a fresh patch decodes in half a millisecond, once (`images.cache`); each later run
     reads the bytes of its patches, 0.1 ms apiece from a warm disk.

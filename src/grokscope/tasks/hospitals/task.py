@@ -35,7 +35,7 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Hospitals(TaskConfig):
-    """Tumor or not, in drawn tissue from several hospitals: the shortcut is the stain, the signal is the nuclei.
+    """Tumor or not, in synthetic tissue from several hospitals: the shortcut is the stain, the signal is the nuclei.
 
     Formula: maps of hematoxylin and eosin (`tissue`), mixed in optical density by the stain vectors of hospital, slide
     and patch (`stain`). Tumor nuclei are denser, larger and irregular. In the training hospitals P(tumor) is (1 -
@@ -46,10 +46,10 @@ class Hospitals(TaskConfig):
     Source: optical density mixing after Ruifrok & Johnston 2001; the layout after WILDS, arXiv:2012.07421.
     Cost: about a second for 1,000 patches of 48 x 48.
 
-    Misleads: it is a cartoon, whose tumors are far easier than real ones. Camelyon17 itself is balanced per hospital:
-    the label-hospital correlation here is planted. `id_val` has it too, so a network that reads only the stain scores
-    well there. Held-out patches and the hospitals follow `world_seed`, so that all seeds of a study meet the same
-    ones.
+    Misleads: it is a simplification, whose tumors are far easier than real ones. Camelyon17 itself is balanced per
+        hospital: the label-hospital correlation here is planted. `id_val` has it too, so a network that reads only the
+            stain scores well there. Held-out patches and the hospitals depend on `world_seed`, so all seeds of a study
+            share them.
     """
 
     name: ClassVar[str] = "hospitals"
@@ -62,28 +62,28 @@ class Hospitals(TaskConfig):
     n_eval: int = 500
     """Patches in each held-out split."""
     image_size: int = 48
-    """Pixels along a side; a larger patch shows more tissue."""
+    """Pixels per side; a larger patch shows more tissue."""
     hospitals: int = 5
-    """Hospitals in all; two of them are unseen in training."""
+    """Number of hospitals; two of them are unseen in training."""
     correlation: float = 0.9
-    """How strongly the label follows the hospital in train and id_val: 0 not at all, 1 completely."""
+    """Correlation of label and hospital in train and id_val, from 0 (none) to 1 (complete)."""
     stain_shift: float = 1.0
-    """How much stains differ between hospitals: 0 not at all, 1 visibly."""
+    """Difference of stains between hospitals: 0 none, 1 clearly visible."""
     slide_shift: float = 0.15
-    """How much they differ between slides of a hospital, on the same scale."""
+    """Difference of stains between slides of a hospital, on the same scale."""
     morphology: float = 0.7
     """Contrast of the signal: 0 draws tumor like normal tissue, 1 draws clearly larger, irregular nuclei."""
     colour_cue: float = 0.0  # British spelling stays: the name is part of run identity
-    """How much of tumor's own color (more nuclei, more hematoxylin) is left: at 0 the mean color of a patch says
-    nothing about its label beyond what the hospital says, at 1 it is as drawn."""
+    """Share of the tumor's own color (more nuclei, more hematoxylin) that remains: at 0, the mean color of a patch
+    contains no information about its label beyond the hospital; at 1, the color is unchanged."""
     patients: int = 60
-    """Patients in each hospital: enough for each part of a dissection, which splits by patient."""
+    """Patients per hospital; the default is enough for a dissection, which splits by patient."""
     slides: int = 60
-    """Slides in each hospital, shared out among its patients."""
+    """Slides per hospital, distributed among its patients."""
     id_val: Literal["patient", "leaky"] = "patient"
     """``patient``: id_val has patients of its own; ``leaky``: it shares their slides with train, as in WILDS."""
     world_seed: int = 0
-    """Draws the hospitals, their slides, and the held-out patches."""
+    """Seed of the hospitals, their slides, and the held-out patches."""
 
     def __post_init__(self) -> None:
         require(

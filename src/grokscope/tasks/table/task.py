@@ -25,16 +25,16 @@ class Table(TaskConfig):
     """Images of any classes from several environments (hospitals, cameras, sites), listed in a CSV or Parquet table.
 
     Formula: one row per image with the columns `path` (absolute, or relative to the table), `label`, `environment`,
-    `split` (train, id_val, ood_val or ood_test) and, where there is one, `group` (patient). Labels, environments and
-    groups are text or whole numbers; ``004`` is text. They are numbered in sorted order, and `meta` keeps their names.
-    Environments of ood_val and ood_test must be unseen. Images may be gray, RGB, RGBA or palette, 8 bits a channel and
-    of one page; they become RGB and upright. What was changed in reading the table (`read_table`), and what looks like
-    a leak or a second spelling, is warned of.
+        `split` (train, id_val, ood_val or ood_test) and, where there is one, `group` (patient). Labels, environments
+        and groups are text or whole numbers; ``004`` is text. They are numbered in sorted order, and `meta` keeps their
+        names. Environments of ood_val and ood_test must be unseen. Images may be gray, RGB, RGBA or palette, 8 bits a
+        channel and of one page; they become RGB and upright. Changes made while reading the table (`read_table`), and
+        possible leaks or alternative spellings, cause warnings.
     Source: the splits are WILDS's, arXiv:2012.07421. Cost: decoding, once (`images.cache`).
 
-    Misleads: with `image_size` images are stretched to a square. Where a group or an image is both in train and held
-    out, the held-out score is too good; building the data warns of it and goes on. Only the images that are read are
-    compared, so a larger subset may find more copies. Neighboring patches that overlap are not noticed.
+    Misleads: with `image_size` images are stretched to a square. If a group or an image is both in train and held out,
+        the held-out score is too high; building the data continues with a warning. Only the images that are read are
+        compared, so a larger subset may reveal more copies. Overlapping neighboring patches are not detected.
     """
 
     name: ClassVar[str] = "table"

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True, kw_only=True)
 class Temperature(Intervention):
-    """The training loss is taken of ``z / T``: the scale of the logits, moved at a fixed weight norm
+    """The training loss is computed from ``z / T``: changes the scale of the logits at a fixed weight norm
     (arXiv:2606.18465). Identity at T = 1.
 
     Evaluation sees the network's own logits: losses, margins and softmax collapse of a row are those of z, accuracy is
-    the same for both. Cost: one division. Misleads as a logit scale under losses without one: under MSE on one-hot
-    targets it only asks for logits T times as large.
+    the same for both. Cost: one division. Misleads under losses without a free logit scale: under MSE on one-hot
+    targets it only requires logits T times as large.
     """
 
     name: ClassVar[str] = "temperature"
@@ -46,11 +46,11 @@ class Temperature(Intervention):
 @register
 @dataclass(frozen=True, kw_only=True)
 class SubtractInitial(Intervention):
-    """Trains and evaluates ``f - strength * f0``, f0 the logits at initialization: what the random initial function
-    spoils is gone (arXiv:2605.27078). Identity at strength 0.
+    """Trains and evaluates ``f - strength * f0``, where f0 are the logits at initialization: removes the effect of the
+    random initial function (arXiv:2605.27078). Identity at strength 0.
 
-    Every number of a row is then of f - f0; checkpoints hold f. Cost: one forward before training, the logits of all
-    examples in memory, one subtraction a step. Misleads when it begins late: the function then jumps by f0.
+    Every number of a row then refers to f - f0; checkpoints contain f. Cost: one forward before training, the logits of
+    all examples in memory, one subtraction a step. Misleads when it begins late: the function then jumps by f0.
     """
 
     name: ClassVar[str] = "subtract_initial"
@@ -81,8 +81,8 @@ class TrainSubset(Intervention):
     larger ones (retraining on less data, Varma et al., arXiv:2309.02390). Identity at share 1.
 
     Rows show the whole training split as before, and beside it ``train_subset_acc`` and ``train_subset_loss``. Epochs
-    of the cadences stay those of the whole split. Cost: one index select a step. Misleads when read as less data from
-    the start: the examples left out were seen before.
+    of the cadences stay those of the whole split. Cost: one index select a step. Misleads when interpreted as less data
+    from the start: the excluded examples were seen before.
     """
 
     name: ClassVar[str] = "train_subset"
@@ -114,11 +114,11 @@ class TrainSubset(Intervention):
 @dataclass(frozen=True, kw_only=True)
 class RadialPenalty(Intervention):
     """Adds ``strength * mean (|h| / sqrt(d) - 1)^2`` to the training loss, h (d,) what the head reads: features are
-    drawn to the sphere of radius sqrt(d) (after arXiv:2606.32000). Identity at strength 0.
+    pulled toward the sphere of radius sqrt(d) (after arXiv:2606.32000). Identity at strength 0.
 
-    Recorded losses are those without the penalty. Cost: one norm an example. Misleads in its strength: the source
-    states the sphere, and the unit chosen here is its radius; and features that start far from the sphere are first of
-    all rescaled, which acts like another learning rate.
+    Recorded losses are those without the penalty. Cost: one norm an example. Misleads about its strength: the source
+    specifies the sphere, and the unit chosen here is its radius; and features that start far from the sphere are first
+    rescaled, which acts like a different learning rate.
     """
 
     name: ClassVar[str] = "radial_penalty"

@@ -42,7 +42,7 @@ class DecayHead(Intervention):
     the head is the group that grows without bound once the data are fitted (arXiv:2501.04697). Identity where the
     regime has ``decay_groups = "head"`` and this decay.
 
-    Cost: none. Misleads beside a regime of another decay: two things differ then, which groups decay and how fast.
+    Cost: none. Misleads if the regime has another decay: two things then differ, which groups decay and how fast.
     """
 
     name: ClassVar[str] = "decay_head"
@@ -71,7 +71,7 @@ class Switch(Intervention):
     return to the regime's at the end, anew where they had been replaced. A schedule counts from the first step of the
     run, whenever it comes in force. With another batch size a new epoch of batches begins; cadences and moments in
     epochs go on counting those of the regime. Cost: none. Misleads when several settings are switched at once: their
-    effects are one.
+    effects are confounded.
     """
 
     name: ClassVar[str] = "switch"

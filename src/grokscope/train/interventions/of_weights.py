@@ -20,9 +20,9 @@ class HoldNorm(Intervention):
     """``w *= (rho * reference / |w|)^strength`` after each step, on some parameters together; moments are kept (the
     norm dose, arXiv:2606.13753). Identity at strength 0.
 
-    Cost: one norm and one product of these weights a step. Misleads where a norm layer follows the held weights: their
-    scale then does not reach the output, and holding it only fixes the effective learning rate. The moment of the start
-    matters, and so does holding all together: a group may still grow at another's cost.
+    Cost: one norm and one product of these weights a step. Misleads if a norm layer follows the held weights: their
+        scale then does not affect the output, and holding it only fixes the effective learning rate. The starting
+        moment matters, and so does holding all weights jointly: a group may still grow at the expense of another.
     """
 
     name: ClassVar[str] = "hold_norm"
@@ -63,12 +63,12 @@ class HoldNorm(Intervention):
 @dataclass(frozen=True, kw_only=True)
 class Freeze(Intervention):
     """``w = w_before + (1 - strength) (w_after - w_before)``: some parameters do not move, neither by gradient nor by
-    decay; with a strength below 1 they move by that much less. Identity at strength 0. A layer that is held fixed while
-    the rest trains shows which one carries a change.
+    decay; with a strength below 1 they move by that much less. Identity at strength 0. Freezing a layer while the rest
+    trains shows which layer is responsible for a change.
 
-    Cost: two copies of these weights a step. Misleads at its end: the optimizer's moments went on as if the weights had
-    been free, and a clipped gradient counts theirs too. Running averages of batch normalization are not parameters and
-    move on.
+    Cost: two copies of these weights a step. Misleads at its end: the optimizer's moments continued as if the weights
+        had been free, and gradient clipping includes them. Running averages of batch normalization are not parameters
+        and keep changing.
     """
 
     name: ClassVar[str] = "freeze"
@@ -126,8 +126,9 @@ class Reinitialize(Intervention):
     another seed; the optimizer forgets their moments (in full: a layer begins anew, arXiv:1902.01996; in part: shrink
     and perturb, arXiv:1910.08475). Identity at strength 0.
 
-    Cost: a second initialization and a copy of these weights. Misleads when read as "the layer does not matter" because
-    accuracy comes back: the rest has been trained and teaches it. Averages of a gradient filter are kept.
+    Cost: a second initialization and a copy of these weights. Misleads if recovering accuracy is interpreted as "the
+        layer does not matter": the rest of the network has been trained and retrains it. Averages of a gradient filter
+        are kept.
     """
 
     name: ClassVar[str] = "reinitialize"

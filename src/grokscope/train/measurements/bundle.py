@@ -26,8 +26,8 @@ class Mechanisms(Measurement):
     """The measurements of mechanisms that need no Hessian and no Jacobian, in one: ``update_direction``, ``rotation``,
     ``distance``, ``margins``, ``layers``, ``head_alignment``, ``simplicity``, ``gap``, ``description_length`` and
     ``pac_bayes``, with their defaults; each has a docstring of its own (why such numbers: arXiv:2206.04817). Cost:
-    together under a tenth of a run at shipped cadences, as measured by benchmarks/measurements.py. Misleads read alone:
-    each part says where it does."""
+    together under a tenth of a run at shipped cadences, as measured by benchmarks/measurements.py. Misleads as
+    described for each part."""
 
     name: ClassVar[str] = "mechanisms"
     summary: ClassVar[str] = "the cheap measurements of mechanisms under one name"

@@ -24,10 +24,10 @@ class Hessian(Measurement):
     """Curvature of the loss on training rows: largest eigenvalue of H (Lanczos) and its trace, ``mean v' H v`` over
     random signs v with a standard error (Hutchinson, doi:10.1080/03610918908812806). Both also of ``D H D``, D the norm
     of each weight's own tensor, which no rescaling of tensors against each other changes (the idea of arXiv:2102.11600,
-    by tensors). Cost: 60 to 150 backward passes through the gradient of the rows. Misleads plain: multiplying one layer
-    by 10 and dividing the next by 10 changes H and no output (arXiv:1703.04933); and after softmax collapse both are 0
-    by rounding, not by flatness. Networks with batch norm are evaluated with its running averages. NaN where the loss
-    is not finite or the iteration does not converge."""
+    by tensors). Cost: 60 to 150 backward passes through the gradient of the rows. Misleads in its plain form:
+    multiplying one layer by 10 and dividing the next by 10 changes H but no output (arXiv:1703.04933); and after
+    softmax collapse both are 0 because of rounding, not flatness. Networks with batch norm are evaluated with its
+    running averages. NaN where the loss is not finite or the iteration does not converge."""
 
     name: ClassVar[str] = "hessian"
     summary: ClassVar[str] = "largest Hessian eigenvalue and trace, plain and scale-invariant"
@@ -66,9 +66,9 @@ class Hessian(Measurement):
 class Kernel(Measurement):
     """Change of the tangent kernel ``K_ij = sum_c <df_c(x_i)/dw, df_c(x_j)/dw>`` since the start, on training rows: ``1
     - cos(K, K0)`` (arXiv:2010.15110), ``|K| / |K0|``, and the cosine of the centered K with that of the labels. 0 while
-    training is lazy. Cost: for each output a backward pass for each row, of the network and of its start. Misleads by
-    its rows: 32 of them see little of many classes; and networks with batch norm are taken with its running averages,
-    which at the start are those of no data."""
+      training is lazy. Cost: for each output a backward pass for each row, of the network and of its start. Misleads
+      because of its sample: 32 rows represent many classes poorly; and networks with batch norm use its running
+      averages, which contain no data at initialization."""
 
     name: ClassVar[str] = "kernel"
     summary: ClassVar[str] = "distance of the tangent kernel from its start, its size, its alignment with the labels"
@@ -103,13 +103,13 @@ class Kernel(Measurement):
 @register
 @dataclass(frozen=True, kw_only=True)
 class JacobianRank(Measurement):
-    """How many directions move the outputs: effective rank ``exp H(l / sum l)`` of the eigenvalues l of ``E[J' J]``,
+    """How many directions change the outputs: effective rank ``exp H(l / sum l)`` of the eigenvalues l of ``E[J' J]``,
     the mean outer product of the Jacobians of the outputs with respect to the input (arXiv:2212.13881; of whole-number
     inputs with respect to what the first embedding makes of them), and with respect to what each layer reads, which
     arXiv:2605.08740 calls the layer's causal dimensionality. Cost: a backward pass of the rows for each output, two in
-    all. Misleads beside that paper's numbers, which are estimated from dictionaries of features and attribution, where
-    this is the Jacobian itself on a sample (its abstract alone was read); outputs that the loss ignores, such as a
-    shift of all logits, count; and no rank exceeds rows times outputs."""
+    all. Misleads when compared with that paper's numbers, which are estimated from feature dictionaries and
+    attribution, while this is the Jacobian itself on a sample (only its abstract was consulted); outputs that the loss
+    ignores, such as a shift of all logits, are included; and no rank exceeds rows times outputs."""
 
     name: ClassVar[str] = "jacobian_rank"
     summary: ClassVar[str] = "effective rank of the mean outer product of Jacobians, of the input and of every layer"
@@ -133,13 +133,13 @@ class JacobianRank(Measurement):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ProjectedShrinking(Measurement):
-    """Does training shrink the norm along the manifold of equal outputs? The part of -w that moves no output on
+    """Does training shrink the norm along the manifold of equal outputs? The part of -w that changes no output on
     training rows to first order, ``-w - J' a``: its size over ``|w|``, and the cosine of the last update with it, near
-    1 where norm minimization at fixed outputs is all that happens (arXiv:2511.01938). Beside it the cosine of minus the
-    loss gradient with -w: below 0 the loss asks the weights to grow. Cost: up to 100 passes forward and back through
-    the rows. Misleads with fewer rows than training examples: directions count as free that are not; under
-    cross-entropy no manifold of zero loss exists, and the outputs are held more tightly than the loss asks. NaN where
-    nothing is free. From checkpoints there is no update."""
+    1 where norm minimization at fixed outputs is all that happens (arXiv:2511.01938). In addition, the cosine of minus
+    the loss gradient with -w: below 0 the loss drives the weights to grow. Cost: up to 100 passes forward and back
+    through the rows. Misleads with fewer rows than training examples: constrained directions are counted as free; under
+    cross-entropy no manifold of zero loss exists, and the outputs are constrained more strictly than the loss requires.
+    NaN if no direction is free. Checkpoints contain no update."""
 
     name: ClassVar[str] = "projected_shrinking"
     summary: ClassVar[str] = "shrinking that moves no output: its share of the weights, and whether updates follow it"

@@ -25,9 +25,9 @@ class Prequential(Measurement):
     block of examples is coded by a network trained in this run's way, for as many steps as the checkpoint has, on the
     blocks before it alone (arXiv:1802.07044). Blocks double: n / 128, ..., n / 2, n. Below ``n log2 K`` the labels are
     compressed: the regime learns what later examples share with earlier ones. Cost: a training of that many steps for
-    each block but the last; said before it begins. Misleads under long training: a network that is sure of what it gets
-    wrong pays for it without bound, so the code of a regime may exceed a uniform one although it generalizes; and it is
-    a property of task and regime, not of the weights at hand."""
+        each block except the last, printed before it begins. Misleads after long training: confident errors have
+        unbounded cost, so the code of a regime may be longer than a uniform one although it generalizes; and it is a
+        property of task and regime, not of the given weights."""
 
     name: ClassVar[str] = "prequential"
     summary: ClassVar[str] = "bits of the labels, each block coded by a network trained on those before it"

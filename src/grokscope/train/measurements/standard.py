@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class InvariancePenalty(Measurement):
     """IRMv1's penalty ``|grad_w R_e(w z)|^2`` at w = 1 on each environment of each split (arXiv:1907.02893): naive,
-    split-half and as a U-statistic with its error. Cost: one pass over the logits. Misleads read by its naive form
-    alone, which is biased upwards by the noise of the gradient."""
+    split-half and as a U-statistic with its error. Cost: one pass over the logits. Misleads in its naive form alone,
+    which is biased upward by the noise of the gradient."""
 
     name: ClassVar[str] = "irm"
     summary: ClassVar[str] = "invariance penalty of each environment, three estimators"
@@ -56,8 +56,8 @@ class Logits(Measurement):
 @register
 @dataclass(frozen=True, kw_only=True)
 class Probe(Measurement):
-    """What a fresh linear readout of the last hidden layer scores on each held-out split, ``argmax w h`` fitted on
-    training rows alone, and its range over strengths of regularization. Cost: a ridge regression. Misleads without its
+    """Score of a new linear readout of the last hidden layer on each held-out split, ``argmax w h`` fitted on training
+    rows alone, and its range over strengths of regularization. Cost: a ridge regression. Misleads without its
     baseline: compare it with the same probe of the raw input, which the run records too."""
 
     name: ClassVar[str] = "probe"

@@ -68,9 +68,9 @@ class Layers(Measurement):
 @dataclass(frozen=True, kw_only=True)
 class HeadAlignment(Measurement):
     """How the head reads its features: mean cosine ``cos(mu_c - mu, w_c - w)`` of class means and rows (self-duality,
-    arXiv:2008.08186), and the share of the features' variance in the space that the head tells apart, beside a random
-    space's, dimension over width. Cost: a pass over the kept features. Misleads with as many classes as features: the
-    share is 1 by counting; and with few examples of a class, whose mean is noise."""
+    arXiv:2008.08186), and the share of the features' variance in the subspace that the head distinguishes, compared
+    with that of a random subspace (dimension over width). Cost: a pass over the kept features. Misleads with as many
+    classes as features: the share is then 1 by construction; and with few examples per class, whose mean is noisy."""
 
     name: ClassVar[str] = "head_alignment"
     summary: ClassVar[str] = "class means against head rows, and the features' variance that the head can read"
@@ -104,8 +104,8 @@ class Simplicity(Measurement):
     """How simple the weights and activations are: ``sum |w|`` in all and by group, the Gini coefficient of ``|w|`` in
     all and by group and of the last hidden layer's activations (arXiv:0811.4706), the share of dead units, which are
     the same for every one of 256 training rows. The L2 norm stands in every row. Cost: sorting the weights (at most a
-    million), a forward pass. Misleads across layers: a tensor of small weights before a norm looks sparse beside others
-    and is not; and a unit that no row of the sample wakes need not be dead for all."""
+    million), a forward pass. Misleads across layers: a tensor of small weights before a norm appears sparse compared
+    with others but is not; and a unit that is inactive on the sample need not be dead for all inputs."""
 
     name: ClassVar[str] = "simplicity"
     summary: ClassVar[str] = "L1 and Gini of weights, Gini of activations, dead units"
@@ -142,8 +142,8 @@ def _l1(tensors: "list[Tensor]") -> "Tensor":
 class Gap(Measurement):
     """Generalization gap ``G = R_held_out - R_train`` in the loss that is trained, on every held-out split; of the
     seed's definition with a linear model it is the same number (arXiv:2201.02177 for the setting). Cost: none, the
-    logits are there. Misleads without the train loss beside it: an untrained network has no gap either; and under
-    cross-entropy it grows with the logits while no prediction changes."""
+    logits are there. Misleads without the train loss: an untrained network has no gap either; and under cross-entropy
+    the gap grows with the logits even if no prediction changes."""
 
     name: ClassVar[str] = "gap"
     summary: ClassVar[str] = "held-out minus train loss, on every held-out split"
