@@ -5,14 +5,13 @@ python benchmarks/figure_layout.py            # writes benchmarks/results/figure
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from common import write_result
 
 from grokscope.figures.axes import axes_rows, fitted_axes, heading, margin_labels, ruled
 from grokscope.figures.canvas import drawn, to_svg
@@ -80,8 +79,7 @@ def main() -> None:
         out[name] = {"ms per figure": round(milliseconds(panel(place, LABELS["long"])), 1), **widths}
         print(f"{name}: {out[name]}")
     if save:
-        path = Path(__file__).parent / "results" / "figure_layout.json"
-        path.write_text(json.dumps(out, indent=1) + "\n")
+        write_result("figure_layout", out)
 
 
 if __name__ == "__main__":
