@@ -185,7 +185,9 @@ def _system_message(error: OSError) -> str:
     """The operating system's error and its file, without the error number; for a full disk, with the remedy."""
     text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     full = error.errno in (errno.ENOSPC, errno.EDQUOT) and "free space" not in text
-    return f"{text}; free space, then run again" if full else text
+    if full:
+        return f"{text}; free space, then run again"
+    return text
 
 
 def _dispatch(argv: list[str]) -> int:

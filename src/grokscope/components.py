@@ -221,7 +221,9 @@ class Intervention(Component):
 
 def name_in(value: Any) -> Any:
     """The name of a component as configs write it: a bare name, or a table of its parameters with its name."""
-    return value.get("name") if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return value.get("name")
+    return value
 
 
 def key_of(field: "Field[Any]") -> str:

@@ -74,7 +74,9 @@ def _strict(kind: type) -> Any:
             raise _unexpected(kind.__name__, value)
         if kind is float and not math.isfinite(value):
             raise ValueError(f"expected a finite number, got {value}")
-        return _within(int(value), INT_MAX) if kind is int else value
+        if kind is int:
+            return _within(int(value), INT_MAX)
+        return value
 
     return structure
 
@@ -237,7 +239,9 @@ def structure(raw: Any, cls: type[T], where: str = "$") -> T:
         return _converter.structure(raw, cls)
     except Exception as error:
         faults = list(dict.fromkeys(_faults(error, where)))
-        more = [f"{where}: and {len(faults) - FAULTS:,} more errors"] if len(faults) > FAULTS else []
+        more = []
+        if len(faults) > FAULTS:
+            more = [f"{where}: and {len(faults) - FAULTS:,} more errors"]
         raise ValueError("\n".join([*faults[:FAULTS], *more])) from None
 
 
@@ -281,7 +285,9 @@ def _right_place(key: str, cls: type[Component], known: list[str]) -> str:
     ]
     if owners:
         return f"; it belongs to {', '.join(owners)}"
-    return nearest(key, known) if known else "; it has none"
+    if not known:
+        return "; it has none"
+    return nearest(key, known)
 
 
 def _step(error: BaseException) -> str:

@@ -215,7 +215,9 @@ def _require_kind(path: str, right: Callable[[int], bool], wanted: str) -> None:
     if stat.S_ISLNK(mode) and wanted == "a regular file" and _in_hub_cache(path):
         return
     if not right(mode):
-        remedy = "; it is not followed: put what it points to in its place" if stat.S_ISLNK(mode) else ""
+        remedy = ""
+        if stat.S_ISLNK(mode):
+            remedy = "; it is not followed: put what it points to in its place"
         raise NotPlain(f"{Path(path)}: is {_kind(mode)}, not {wanted}{remedy}")
 
 

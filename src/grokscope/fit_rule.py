@@ -48,7 +48,9 @@ def fit_step(rows: Sequence[Mapping[str, Any]], kind: str) -> int | None:
     key, level = _SCORES[kind]
     scores = [_number(row.get(key)) for row in rows]
     index = first_in_a_row(reaches(scores, level))
-    return None if index is None else int(rows[index]["step"])
+    if index is None:
+        return None
+    return int(rows[index]["step"])
 
 
 def fit_rule(kind: Kind | str) -> str:
@@ -58,4 +60,6 @@ def fit_rule(kind: Kind | str) -> str:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    if not isinstance(value, int | float):
+        return float("nan")
+    return float(value)

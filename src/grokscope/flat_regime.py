@@ -89,6 +89,8 @@ def _table(key: Key, name: Any, given: dict[str, Any]) -> Any:
 def _known(key: Key, name: str | None) -> tuple[str, ...] | None:
     """The parameters that a component has; None where that cannot be known here."""
     try:
-        return None if name is None else parameters(registry.load(registry.PLACES[f"regime.{key}"], name))
+        if name is None:
+            return None
+        return parameters(registry.load(registry.PLACES[f"regime.{key}"], name))
     except (ValueError, TypeError):
         return None

@@ -97,7 +97,9 @@ def _regime_entry(regime: Mapping[str, Any], cls: type) -> dict[str, Any]:
     for key in COMPONENTS:
         out |= _component_entry(PLACES[f"regime.{key}"], key, regime[key])
     acting = [_component_entry("intervention", "", i)[""] for i in regime.get("interventions") or ()]
-    return {**out, "interventions": acting} if acting else out
+    if acting:
+        return {**out, "interventions": acting}
+    return out
 
 
 def _component_entry(kind: registry.Kind, key: str, value: Any) -> dict[str, Any]:
@@ -111,7 +113,9 @@ def _component_entry(kind: registry.Kind, key: str, value: Any) -> dict[str, Any
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    return {"name": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"name": value}
+    return value
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:

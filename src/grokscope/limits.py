@@ -28,7 +28,9 @@ def brief(value: Any, most: int = 80) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # holds such a number, or nests without end
         text = f"a {type(value).__name__}"
-    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}... ({len(text):,} characters)"
 
 
 MAX_STEPS = 10**15
@@ -98,7 +100,9 @@ def _inside(data: Any) -> list[Any]:
     """The tables and lists directly inside a table or list."""
     if isinstance(data, dict):
         return [v for v in data.values() if isinstance(v, dict | list)]
-    return [v for v in data if isinstance(v, dict | list)] if isinstance(data, list) else []
+    if not isinstance(data, list):
+        return []
+    return [v for v in data if isinstance(v, dict | list)]
 
 
 def whole_number(text: str) -> int:

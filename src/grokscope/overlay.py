@@ -166,7 +166,9 @@ def _changed_item(item: Any, parameter: str, value: Any) -> Any:
         return item
     table = _named_table(item)
     if parameter == "name":
-        return table if table.get("name") == value else {"name": value}
+        if table.get("name") == value:
+            return table
+        return {"name": value}
     return _merge(table, _nested({parameter: value}))
 
 

@@ -243,7 +243,9 @@ def _scores_of(split: str) -> tuple[str, ...]:
 def _settings(optimizer: Any, model: Any) -> "OptimizerSettings":
     from grokscope.train.own_optimizer import UNKNOWN, settings_of
 
-    return UNKNOWN if optimizer is None else settings_of(optimizer, model)
+    if optimizer is None:
+        return UNKNOWN
+    return settings_of(optimizer, model)
 
 
 def _observe(
@@ -346,7 +348,9 @@ def _number(name: str, value: Any) -> float | int:
     """A Python number from a number, a numpy scalar or a tensor of one element."""
     try:
         plain = value.item() if hasattr(value, "item") else value
-        return plain if isinstance(plain, int | float) else float(plain)
+        if isinstance(plain, int | float):
+            return plain
+        return float(plain)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: expected a number, got {value!r}") from error
 
@@ -361,7 +365,9 @@ def _plain(name: str, value: Any) -> Any:
         return {str(key): _plain(f"{name}[{key!r}]", inner) for key, inner in value.items()}
     if hasattr(value, "tolist"):  # of numpy or torch: numbers and nested lists of them
         value = value.tolist()
-        return value if not isinstance(value, list) else _plain(name, value)
+        if not isinstance(value, list):
+            return value
+        return _plain(name, value)
     if isinstance(value, list | tuple | set):
         return [_plain(f"{name}[{i}]", inner) for i, inner in enumerate(value)]
     raise ValueError(f"{name}: {type(value).__name__} cannot be kept as JSON; give numbers, text, lists or mappings")

@@ -86,7 +86,9 @@ class Entry:
         if self.registered is not None:
             return self.registered
         point = EntryPoint(self.name, self.target, f"grokscope.{self.kind}s")
-        return point.load() if self.built_in else _load_plugin(self, point)
+        if self.built_in:
+            return point.load()
+        return _load_plugin(self, point)
 
     def __str__(self) -> str:
         return f"{'' if self.built_in else 'plug-in '}{self.kind} {self.name!r} ({self.target})"

@@ -28,11 +28,15 @@ def one_line(text: str) -> str:
 def message(text: str) -> str:
     """A line of an error or a warning: escaped, and cut where it is endless."""
     shown = one_line(text)
-    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}... ({len(shown):,} characters)"
+    if len(shown) <= LONGEST:
+        return shown
+    return f"{shown[:LONGEST]}... ({len(shown):,} characters)"
 
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x100:
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\U{code:08x}"

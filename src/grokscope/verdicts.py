@@ -78,7 +78,9 @@ def verdict_line(verdict: VerdictRecord) -> str:
     if verdict.verdict is None:
         return f"{verdict.split}: cannot be judged: {verdict.reason}"
     shows_peak = "peaked" in verdict.reason or "highest value" in verdict.reason
-    stamp = f"; this peak is an {oracle_label(verdict.split)}" if is_reported(verdict.split) and shows_peak else ""
+    stamp = ""
+    if is_reported(verdict.split) and shows_peak:
+        stamp = f"; this peak is an {oracle_label(verdict.split)}"
     doubt = "" if verdict.robust else ", not robust"
     route = verdict.formation
     formed = "" if route is None else f"; {route.route}: {route.reason}"

@@ -260,6 +260,8 @@ def scale_accuracies(table: Table, scale: float) -> None:
         row[name] = value * scale
         if not -1e-9 <= row[name] <= 1 + 1e-6:
             percent = scale != 0.01 and 1 < highest <= 100
-            remedy = "; if this history is in percent, pass scale=0.01" if percent else ""
+            remedy = ""
+            if percent:
+                remedy = "; if this history is in percent, pass scale=0.01"
             times = "" if scale == 1 else f" ({value:g} times the scale {scale:g})"
             raise ValueError(f"{name} holds {row[name]:g}{times}, which is not an accuracy in 0..1{remedy}")

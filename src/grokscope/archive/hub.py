@@ -92,7 +92,9 @@ def fetch(
 
 def _pattern(word: str) -> str:
     """A run's id stands for its folder; what has a slash or a wildcard is taken as it is."""
-    return word if any(c in word for c in "*?[/") else f"runs/{word}/*"
+    if any(c in word for c in "*?[/"):
+        return word
+    return f"runs/{word}/*"
 
 
 def _api(token: str | None) -> Any:

@@ -274,7 +274,9 @@ def _before(run: Run, options: _Options) -> dict[str, Any] | None:
         return None
     same = kept.get("reader") == READER and kept.get("options") == options.plain()
     whole = all((run.path / "checkpoints" / f"{name}.safetensors").exists() for name in kept.get("weights", []))
-    return kept if same and whole and (run.path / CONFIG).exists() else None
+    if same and whole and (run.path / CONFIG).exists():
+        return kept
+    return None
 
 
 def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[str, str], options: _Options) -> None:
@@ -290,7 +292,9 @@ def _write(run: Run, draft: _Draft, parsed: Parsed, archive: str, files: dict[st
     others = [name for name in source.others() if not (draft.by_grokscope and name == f"{MEASURED}/")]
     if others:
         parsed.notes.append(f"left in the archive: {', '.join(others)}")
-    before = draft.raw["grokscope"].get("lineage") if draft.raw and draft.by_grokscope else None
+    before = None
+    if draft.raw and draft.by_grokscope:
+        before = draft.raw["grokscope"].get("lineage")
     lineage = {
         "kind": "archive",
         "archive": archive,
@@ -314,7 +318,9 @@ def _copy_records(run: Run, draft: _Draft) -> None:
     except ValueError:
         earlier = {}
     base = draft.source.path
-    further = [base / name for name in _records(draft.source)] if draft.by_grokscope else []
+    further = []
+    if draft.by_grokscope:
+        further = [base / name for name in _records(draft.source)]
     for path in [*_mechinterp(draft.source), *further]:
         name = path.relative_to(base).as_posix()
         target = run.path / name if draft.by_grokscope else run.path / FOREIGN / path.relative_to(base / "mechinterp")

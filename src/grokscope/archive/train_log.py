@@ -52,4 +52,6 @@ def evaluation_line(row: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else "not finite"
+    if not isinstance(value, int | float):
+        return "not finite"
+    return f"{value:.6g}"

@@ -59,7 +59,9 @@ def _what(run: Run) -> str:
     if not isinstance(model, dict) or "name" not in model:
         return "a network of the author's own"
     name = f"timm {model['architecture']}" if model["name"] == "timm" else str(model["name"])
-    return f"{name}, norm {model['norm']}" if "norm" in model else name
+    if "norm" in model:
+        return f"{name}, norm {model['norm']}"
+    return name
 
 
 def _inputs(run: Run) -> str | None:
@@ -67,7 +69,9 @@ def _inputs(run: Run) -> str | None:
     if not meta.get("image_shape") or (run.record.get("lineage") or {}).get("kind") == "archive":
         return None  # how another archive's images were standardized is not known
     shape = " x ".join(map(str, meta["image_shape"]))
-    scale = f", minus {_listed(meta['mean'])}, over {_listed(meta['std'])}" if {"mean", "std"} <= meta.keys() else ""
+    scale = ""
+    if {"mean", "std"} <= meta.keys():
+        scale = f", minus {_listed(meta['mean'])}, over {_listed(meta['std'])}"
     return f"float images (n x {shape}): pixels / 255{scale}"
 
 

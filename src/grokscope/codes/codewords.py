@@ -45,7 +45,9 @@ def codeword_height(codeword: np.ndarray, m: int) -> float:
         raise ValueError(f"m = {m} is outside 1..n-1 = 1..{len(size) - 1}")
     if size[0] == 0:
         raise ValueError("the zero codeword has no height; pass a nonzero codeword")
-    return float(size[0] / size[m]) if size[m] > 0 else float("inf")
+    if size[m] > 0:
+        return float(size[0] / size[m])
+    return float("inf")
 
 
 def certificate(P: np.ndarray, m: int) -> Certificate:

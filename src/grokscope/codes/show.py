@@ -32,7 +32,9 @@ def show_code(P: np.ndarray) -> str:
     rows = code["heights"]
     assert isinstance(rows, list)
     for row in rows:
-        value = "  infinite       -" if row["height"] is None else f"{row['height']:10.4g}  {row['log2']:6.3f}"
+        value = "  infinite       -"
+        if row["height"] is not None:
+            value = f"{row['height']:10.4g}  {row['log2']:6.3f}"
         word = " ".join(f"{x:.4g}" for x in row["codeword"])
         lines.append(f"{row['m']:2d}  {value}  ({word})")
     return "\n".join(lines)

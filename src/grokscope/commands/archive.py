@@ -244,10 +244,14 @@ def inference() -> Carried:
 
 
 def _side(alternative: str) -> str:
-    return alternative if alternative == "two-sided" else f"one-sided ({alternative})"
+    if alternative == "two-sided":
+        return alternative
+    return f"one-sided ({alternative})"
 
 
 def _mean_line(mean: "MeanPeak") -> str:
-    against = "" if mean.p_two_sided is None else f"; against grokking-favorable p = {mean.p_two_sided:.3g}, two-sided"
+    against = ""
+    if mean.p_two_sided is not None:
+        against = f"; against grokking-favorable p = {mean.p_two_sided:.3g}, two-sided"
     seeds = ", ".join(map(str, mean.seeds))
     return f"mean peak in the unseen hospital, {mean.arm}, seeds {seeds}: {mean.mean:.4f}{against}"

@@ -66,4 +66,6 @@ def _is(value: Any, text: str) -> bool:
 
 def _rank(value: Any) -> tuple[int, float, str]:
     """Numbers before texts."""
-    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, str(value))

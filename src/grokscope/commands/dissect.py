@@ -103,7 +103,9 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
 
 
 def dissect(
@@ -201,7 +203,9 @@ class _OwnModel:
     @property
     def order(self) -> tuple[str, ...]:
         """Labels in the order of the outputs."""
-        return tuple(part.strip() for part in self.labels.split(",")) if self.labels else ()
+        if not self.labels:
+            return ()
+        return tuple(part.strip() for part in self.labels.split(","))
 
 
 def _dissect_model(model: str, own_model: _OwnModel, measured: _Measured, out: Path) -> Dissected:

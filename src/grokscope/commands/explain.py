@@ -127,7 +127,9 @@ def _of_run(
 
     require_whole(run)
     case = case_of_run(run, split, criteria, **known)
-    law = delay_law(*calibrate, split=case.split, criteria=criteria) if calibrate else None
+    law = None
+    if calibrate:
+        law = delay_law(*calibrate, split=case.split, criteria=criteria)
     return Explained(run.id, explain_by(case, law))
 
 

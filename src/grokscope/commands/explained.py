@@ -158,7 +158,9 @@ def _steps(value: float | None) -> str:
 
 
 def _delay(p: "Prediction") -> str:
-    return f"> {whole(round(p.censored_at))}" if p.seen is None else whole(round(p.seen))
+    if p.seen is None:
+        return f"> {whole(round(p.censored_at))}"
+    return whole(round(p.seen))
 
 
 def _counts(verdicts: Mapping[str, int]) -> str:

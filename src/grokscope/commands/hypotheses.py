@@ -42,7 +42,9 @@ def _standing(h: HypothesisResult) -> str:
     if not h.declared and h.standing == "declared":
         return "will be declared when the first run begins"
     when = f"declared on {h.declared} UTC" if h.declared else "not declared"
-    return when if h.standing == "declared" else f"{h.standing}, {when}"
+    if h.standing == "declared":
+        return when
+    return f"{h.standing}, {when}"
 
 
 def _arm_line(arm: HypothesisArm) -> list[str]:
@@ -57,7 +59,9 @@ def _middle(arm: HypothesisArm) -> str:
 
 
 def _shown(run: RunNumber) -> str:
-    return number(run.value) if run.reached else f">{number(run.value)}"
+    if run.reached:
+        return number(run.value)
+    return f">{number(run.value)}"
 
 
 def show_design(console: "Console", design: DesignResult) -> None:

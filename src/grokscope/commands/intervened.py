@@ -34,5 +34,7 @@ def lineage_line(run: Run) -> str:
 def checkpoints_line(run: Run) -> str:
     """``2 kept checkpoints and the final weights in runs/NAME/checkpoints``; the final ones have no step."""
     folder = run.path / "checkpoints"
-    final = " and the final weights" if (folder / "final.safetensors").is_file() else ""
+    final = ""
+    if (folder / "final.safetensors").is_file():
+        final = " and the final weights"
     return f"{plural(len(run.checkpoints()), 'kept checkpoint')}{final} in {folder}"

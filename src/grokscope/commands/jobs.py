@@ -104,7 +104,9 @@ def _job_of(study_run: StudyRun) -> str:
         claim = claims.newest(study_run.run.path)
     except OSError:
         return ""
-    return "" if claim is None or claim.released else str(claim.job)
+    if claim is None or claim.released:
+        return ""
+    return str(claim.job)
 
 
 @dataclass
@@ -170,7 +172,9 @@ def planned_jobs(study: Study, jobs: Sequence[Job], engine: str, workers: int | 
         words = f"on Slurm: {describe(site, request)}"
         return {**data, "workers": request.jobs * request.workers, "request": {**asdict(request), "words": words}}
     require_fitting_device(settings, jobs)
-    count = background_workers(settings, jobs, workers) if engine == "background" else None
+    count = None
+    if engine == "background":
+        count = background_workers(settings, jobs, workers)
     return {**data, "workers": count or workers_wanted(workers, settings, jobs)}
 
 
@@ -178,11 +182,17 @@ def settings_in_words(settings: Execute, jobs: Sequence[Job]) -> str:
     """``jobs: at most 10, each for 11h30m; a worker has 2 CPUs, 4GB and 1 GPU shared by 4 runs``."""
     time = f"each for {settings.time}" if settings.time else "no time limit set"
     memory = settings.memory or "the default memory"
-    shared = f" shared by {settings.runs_per_gpu} runs" if settings.runs_per_gpu > 1 else ""
+    shared = ""
+    if settings.runs_per_gpu > 1:
+        shared = f" shared by {settings.runs_per_gpu} runs"
     gpu = f"1 GPU{shared}" if settings.gpus else "no GPU"
-    per_job = f", {plural(settings.workers_per_job, 'worker')} in each" if settings.workers_per_job > 1 else ""
+    per_job = ""
+    if settings.workers_per_job > 1:
+        per_job = f", {plural(settings.workers_per_job, 'worker')} in each"
     where = f", in partition {settings.partition!r}" if settings.partition else ""
-    extra = f"; sbatch: {', '.join(f'{k}={v}' for k, v in settings.sbatch.items())}" if settings.sbatch else ""
+    extra = ""
+    if settings.sbatch:
+        extra = f"; sbatch: {', '.join(f'{k}={v}' for k, v in settings.sbatch.items())}"
     worker = listed([plural(settings.cpus_for(jobs), "CPU"), memory, gpu])
     return f"jobs: at most {settings.array:,}, {time}{where}{per_job}; a worker has {worker}{extra}"
 

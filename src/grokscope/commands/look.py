@@ -96,7 +96,9 @@ class Listing(Result):
 def _time(value: float | None, censored: bool | None) -> str:
     if value is None:
         return ""
-    return f"> {number(value)}" if censored else number(value)
+    if censored:
+        return f"> {number(value)}"
+    return number(value)
 
 
 def ls(
@@ -229,7 +231,9 @@ def _show_measured(console: "Console", measured: dict[str, Any]) -> None:
 def _progress_line(status: dict[str, Any]) -> str:
     """How far a run is; another loop does not say how long it will be."""
     here = f"{status['state']} at step {status['step']:,}"
-    return f"{here} of {status['total_steps']:,}" if status.get("total_steps") else here
+    if status.get("total_steps"):
+        return f"{here} of {status['total_steps']:,}"
+    return here
 
 
 def _times(milestones: MilestonesRecord) -> str:
@@ -249,7 +253,9 @@ def _show_origin(console: "Console", origin: dict[str, Any]) -> None:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def show(run: Path, /) -> Shown:

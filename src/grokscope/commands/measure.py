@@ -31,7 +31,9 @@ class MeasuredRuns(Result):
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.errors or any(run.problems for run in self.runs) else 0
+        if self.errors or any(run.problems for run in self.runs):
+            return 1
+        return 0
 
     def data(self) -> Any:
         return [_plain(run) for run in self.runs] + [{"run": run, "error": why} for run, why in self.errors.items()]
@@ -87,7 +89,9 @@ def _some(rows: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
 
 
 def _cell(value: float | None) -> str:
-    return "-" if value is None or value != value else number(value)
+    if value is None or value != value:
+        return "-"
+    return number(value)
 
 
 def measure(
@@ -144,7 +148,9 @@ def _cost_of(run: str) -> "Tell":
     def tell(networks: int, steps: int, seconds: float | None) -> None:
         from grokscope.execute.forecast import duration
 
-        time = "" if seconds is None else f", about {duration(seconds)} at the run's own speed"
+        time = ""
+        if seconds is not None:
+            time = f", about {duration(seconds)} at the run's own speed"
         text = f"{run}: {plural(networks, 'new network')} to train, {steps:,} steps in total{time}"
         print(one_line(text), file=sys.stderr, flush=True)
 

@@ -90,7 +90,9 @@ def note_lines(notes: Collection[Iterable[str]], unit: str = "") -> list[str]:
 
 
 def _note_line(note: str, count: int, total: int, unit: str) -> str:
-    return f"note: {note}" if count == total else f"note: in {count} of {total:,}{unit}: {note}"
+    if count == total:
+        return f"note: {note}"
+    return f"note: in {count} of {total:,}{unit}: {note}"
 
 
 def print_table(console: "Console", header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -132,7 +134,9 @@ def _cell(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
 
 
 def states(counts: dict[str, int]) -> str:

@@ -55,7 +55,9 @@ def _is_number(token: str) -> bool:
 def _meaning(values: list[str]) -> Any:
     if not values:
         return True
-    return _value(values[0]) if len(values) == 1 else [_value(v) for v in values]
+    if len(values) == 1:
+        return _value(values[0])
+    return [_value(v) for v in values]
 
 
 def _value(text: str) -> Any:

@@ -77,7 +77,9 @@ def _show_diagram(console: "Console", diagram: PhaseDiagram) -> None:
 
 
 def _time_name(diagram: PhaseDiagram) -> str:
-    return "median delay" if diagram.time == "delay" else "median T_gen"
+    if diagram.time == "delay":
+        return "median delay"
+    return "median T_gen"
 
 
 def _row_line(diagram: PhaseDiagram, y: str, panel: str | None) -> list[str]:

@@ -43,7 +43,9 @@ class Repaired(Result):
 
 
 def _cells(change: "Change") -> list[str]:
-    bounds = "-" if change.interval is None else f"{change.interval[0]:+.3f} to {change.interval[1]:+.3f}"
+    bounds = "-"
+    if change.interval is not None:
+        bounds = f"{change.interval[0]:+.3f} to {change.interval[1]:+.3f}"
     return [change.on, f"{change.n:,}", f"{change.before:.3f}", f"{change.after:.3f}", f"{change.gain:+.3f}", bounds]
 
 

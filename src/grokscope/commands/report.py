@@ -61,7 +61,9 @@ def report(
 
 def formats_option(formats: Sequence[str]) -> list[str]:
     """The command-line option; empty for the default formats."""
-    return [] if tuple(formats) == ("png", "pdf") else ["--formats", *formats]
+    if tuple(formats) == ("png", "pdf"):
+        return []
+    return ["--formats", *formats]
 
 
 def _readable(runs: Sequence[Run]) -> list[Run]:

@@ -105,4 +105,6 @@ def _epoch(source: Source, step: float) -> float | None:
     metrics = source.run.metrics()
     epochs = metrics.get("epoch")
     logged = [] if epochs is None else epochs[metrics["step"] == step].tolist()
-    return logged[0] if logged and logged[0] == logged[0] else None
+    if logged and logged[0] == logged[0]:
+        return logged[0]
+    return None

@@ -117,16 +117,18 @@ def _stack_line(stack: dict[str, Any]) -> str:
     regimes = listed(names) if len(names) <= FEW else plural(len(names), "regime")
     if stack["runs"] == 1:
         return f"not stacked: {plural(stack['count'], 'run')} of {regimes}: {stack['reason']}"
-    faster = (
-        "" if stack["speedup"] is None else f", {stack['speedup']:.1f} times as many steps per second as one by one"
-    )
+    faster = ""
+    if stack["speedup"] is not None:
+        faster = f", {stack['speedup']:.1f} times as many steps per second as one by one"
     return f"{plural(stack['count'], 'stack')} of {stack['runs']:,} runs of {regimes}{faster}"
 
 
 def _forks_line(plan: StudyPlan) -> str:
     """Steps saved by exact forks, as far as their starting steps are known."""
     open_ = sum(r.study_run.forked_at is None for r in plan.forks)
-    later = f"; not known yet for {plural(open_, 'fork')} whose parent has not reached the moment" if open_ else ""
+    later = ""
+    if open_:
+        later = f"; not known yet for {plural(open_, 'fork')} whose parent has not reached the moment"
     return f"{plural(len(plan.forks), 'exact fork')}: {plan.steps_saved:,} steps saved{later}"
 
 
@@ -395,7 +397,9 @@ def _spoken(s: StudyRun, criteria: "Criteria | None") -> Spoken | None:
     """
     if s.known is not None and s.known.judged and criteria is None:
         row = s.known.row
-        return None if row["split"] is None else Spoken(row["verdict"], row["reason"])
+        if row["split"] is None:
+            return None
+        return Spoken(row["verdict"], row["reason"])
     verdicts = run_verdicts(s.run, criteria, neighbors=False)
     if not verdicts:
         return None

@@ -45,7 +45,9 @@ class Trained(Result):
 
     def show(self, console: "Console") -> None:
         status = self.run.status
-        did = f"{plural(self.steps, 'step')} trained" if self.steps else "nothing left to train"
+        did = "nothing left to train"
+        if self.steps:
+            did = f"{plural(self.steps, 'step')} trained"
         console.print(f"{status['state']} at step {status['step']:,} ({did})")
         if origin := lineage_line(self.run):
             console.print(origin)
@@ -133,7 +135,9 @@ def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callabl
 
 def _end(board: Board, config: RunConfig, folder: Path) -> None:
     status = Run(folder).status
-    state = status["state"] if status["state"] in ("done", "diverged", "failed") else "interrupted"
+    state = "interrupted"
+    if status["state"] in ("done", "diverged", "failed"):
+        state = status["state"]
     job = Job(config, folder.parent, total=status["total_steps"], folder=folder)
     message = (status.get("error") or {}).get("message", "")
     board.ended(Outcome(job, state, status["step"], message))

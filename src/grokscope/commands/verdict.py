@@ -140,7 +140,9 @@ def _comparison_line(test: "Comparison", named: bool) -> str:
     front = f"{test.groups[0]} and {test.groups[1]}{f' on {test.split}' if named else ''}: "
     if test.test.p is None:
         return front + test.test.reason
-    smallest = "" if test.test.smallest_p is None else f"; smallest attainable {number(test.test.smallest_p)}"
+    smallest = ""
+    if test.test.smallest_p is not None:
+        smallest = f"; smallest attainable {number(test.test.smallest_p)}"
     adjusted = "" if test.p_holm is None or test.p_holm == test.test.p else f", Holm {number(test.p_holm)}"
     notes = "".join(f"; {note}" for note in test.test.notes)
     return f"{front}log-rank p = {number(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"

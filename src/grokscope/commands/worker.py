@@ -87,7 +87,9 @@ def worker(
     study = Study.load(file).only(arms, seeds)
     finished = sum(s.finished for s in study.declared(root))
     entries = _chosen(study, runs)
-    seconds = None if until is None else seconds_until(until, datetime.now().astimezone())
+    seconds = None
+    if until is not None:
+        seconds = seconds_until(until, datetime.now().astimezone())
     require_engine_for(stack, engine)
     one = Worker(entries, root, board or Silent(), wait=wait, retry=retry, together=Together(engine, stack))
     try:
@@ -148,4 +150,6 @@ def _date(text: str, now: datetime) -> datetime:
         raise ValueError(
             f"--until: {text!r} is not a time: give 08:30, 2030-01-31T08:30, or a duration such as 90m or 11h30m"
         ) from None
-    return then if then.tzinfo else then.replace(tzinfo=now.tzinfo)
+    if then.tzinfo:
+        return then
+    return then.replace(tzinfo=now.tzinfo)

@@ -249,7 +249,9 @@ def _times_apart(a: Side, b: Side) -> str:
         return ""
     facts = (m.record.get("facts", {}) for m in (*a.members, *b.members))
     epoch = next((steps for known in facts if (steps := known.get("steps_per_epoch"))), None)
-    hint = f", such as {epoch:,} if it counts epochs of the same length as the runs" if epoch else ""
+    hint = ""
+    if epoch:
+        hint = f", such as {epoch:,} if it counts epochs of the same length as the runs"
     return (
         f"{a.name} counts {a.unit} and {b.name} counts {b.unit}: times are not compared; give the number of optimizer "
         f"steps per unit of the log (steps_per_unit{hint})"
@@ -265,7 +267,9 @@ def _kinds_apart(a: Side, b: Side) -> str:
 
 
 def _kind(m: Member) -> str:
-    return m.given.kind if m.given is not None else str((m.record.get("facts") or {}).get("kind", ""))
+    if m.given is not None:
+        return m.given.kind
+    return str((m.record.get("facts") or {}).get("kind", ""))
 
 
 def _tasks(side: Side) -> set[str]:

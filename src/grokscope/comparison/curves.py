@@ -90,7 +90,9 @@ def _line(member: Member, curve: str) -> Line | None:
     if values is None:
         return None
     known = np.isfinite(values)
-    return (t.step[known], values[known]) if known.any() else None
+    if not known.any():
+        return None
+    return (t.step[known], values[known])
 
 
 def _together(

@@ -60,7 +60,9 @@ def _lacking(side: Side, done: Sequence[Path]) -> str:
     """Which of its runs are not dissected, and what does it."""
     left = [m.run.path for m in side.members if m.run is not None and m.finished and m.run.path not in done]
     if not left:
-        return "" if done else f"{side.name}: nothing to dissect"
+        if done:
+            return ""
+        return f"{side.name}: nothing to dissect"
     return (
         f"{side.name}: {len(left):,} of {plural(len(side.members), 'run')} not dissected (grokscope dissect {left[0]})"
     )

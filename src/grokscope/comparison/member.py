@@ -52,7 +52,9 @@ class Member:
     @property
     def record(self) -> Mapping[str, Any]:
         """The run's config.json; empty for a log, and for what cannot be read."""
-        return {} if self.run is None or self.state == "unreadable" else self.run.record
+        if self.run is None or self.state == "unreadable":
+            return {}
+        return self.run.record
 
     @property
     def config(self) -> Mapping[str, Any] | None:
@@ -83,7 +85,9 @@ class Member:
         if not every or text.count(b"\n") != len(steps):
             return None
         grid = np.array(steps, dtype=np.int64)
-        return grid if len(grid) == evaluations and grid[-1] == last else None
+        if len(grid) == evaluations and grid[-1] == last:
+            return grid
+        return None
 
 
 def member_of_run(run: Run) -> Member:

@@ -89,8 +89,12 @@ def outcome(member: Member, split: str, judge: SideJudge) -> str:
     if member.state in ("failed", "damaged", "unreadable"):
         return member.state
     if verdict is None:
-        return "no verdict" if member.finished else "not begun"
-    return verdict.label if member.finished else f"{verdict.label} so far"
+        if member.finished:
+            return "no verdict"
+        return "not begun"
+    if member.finished:
+        return verdict.label
+    return f"{verdict.label} so far"
 
 
 def _settling(m: "Milestones") -> Span | None:
@@ -134,7 +138,9 @@ def _single(moment: Milestone | Span) -> SideNumber:
 
 
 def _value(moment: Milestone | Span) -> float:
-    return moment.at if isinstance(moment, Milestone) else moment.value
+    if isinstance(moment, Milestone):
+        return moment.at
+    return moment.value
 
 
 def _known(value: float) -> float | None:

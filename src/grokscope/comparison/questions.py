@@ -98,7 +98,9 @@ def _hypothesis(name: str, pair: Pair, split: str, judge: SideJudge, alike: bool
 
 def _share_test(pair: Pair) -> str:
     """Of two shares; the exact test looks at every pair of them, which takes too long of many runs."""
-    return "unconditional" if max(map(len, pair.groups)) <= MOST else "permutation"
+    if max(map(len, pair.groups)) <= MOST:
+        return "unconditional"
+    return "permutation"
 
 
 def paired_by_seed(pair: Pair) -> bool:

@@ -158,7 +158,9 @@ def _name(members: Sequence[Member], source: str) -> str:
     if len(members) > 1:
         return arm
     seed = members[0].seed
-    return members[0].id if seed is None else f"{arm}, seed {seed}"
+    if seed is None:
+        return members[0].id
+    return f"{arm}, seed {seed}"
 
 
 def _named_apart(members: Sequence[Member]) -> list[Member]:
@@ -218,7 +220,9 @@ def read_log(log: Source, options: Options) -> "Trajectory":
 
 
 def _unit(options: Options) -> str:
-    return STEPS if options.steps_per_unit is not None else time_unit_of(options.columns.get("step"))
+    if options.steps_per_unit is not None:
+        return STEPS
+    return time_unit_of(options.columns.get("step"))
 
 
 def _joined(sides: Sequence[Side]) -> Side:
@@ -262,7 +266,9 @@ def refuse_shared(a: Side, b: Side) -> None:
     places = {m.path.resolve(): m for m in a.members if m.path is not None}
     shared = [m for m in b.members if m.path is not None and m.path.resolve() in places]
     if shared:
-        both = "both sides are" if len(a.members) == len(b.members) == 1 else "on both sides is"
+        both = "on both sides is"
+        if len(a.members) == len(b.members) == 1:
+            both = "both sides are"
         raise ValueError(f"{both} {first_of([str(m.path) for m in shared], 1)}: give two sides that share no run")
     alike: dict[tuple[int | None, int], list[Member]] = {}
     for m in a.members:

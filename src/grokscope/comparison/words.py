@@ -19,7 +19,9 @@ def setting_words(values: tuple[Any, ...] | None) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def tally(words: Mapping[str, int]) -> str:

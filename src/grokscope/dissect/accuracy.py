@@ -64,7 +64,9 @@ def _verdict(bounds: tuple[float, float] | None, chance: float) -> str:
         return "cannot tell"
     if bounds[0] > chance:
         return "above chance"
-    return "below chance" if bounds[1] < chance else "at chance"
+    if bounds[1] < chance:
+        return "below chance"
+    return "at chance"
 
 
 def silent(whole: SplitAccuracy, causes: bool = True) -> str | None:
@@ -78,5 +80,9 @@ def silent(whole: SplitAccuracy, causes: bool = True) -> str | None:
         f"[{low:.3f}, {high:.3f}], chance {whole.chance:.3f}; accuracy {whole.accuracy:.3f}, always the most frequent "
         f"class {whole.trivial:.3f}. Nothing is said of its decisions."
     )
-    turned = "; worse than chance, so the order of the labels comes first" if whole.verdict == "below chance" else ""
-    return f"{where} {CAUSES}{turned}." if causes else where
+    turned = ""
+    if whole.verdict == "below chance":
+        turned = "; worse than chance, so the order of the labels comes first"
+    if causes:
+        return f"{where} {CAUSES}{turned}."
+    return where

@@ -102,7 +102,9 @@ def _size(erasure: Erasure, reliance: Reliance) -> tuple[float | None, tuple[flo
     if not reliance.class_gap > 0 or not np.isfinite(effect.value):
         return None, None
     low, high = effect.interval or (float("nan"),) * 2
-    bounds = None if effect.interval is None else (low / reliance.class_gap, high / reliance.class_gap)
+    bounds = None
+    if effect.interval is not None:
+        bounds = (low / reliance.class_gap, high / reliance.class_gap)
     return effect.value / reliance.class_gap, bounds
 
 
@@ -121,18 +123,24 @@ def main_eraser(m4: M4) -> Erasure:
 
 def preferred_erasers(units: int, d: int) -> tuple[str, str]:
     """The better one first, from the independent units of the fit part and the width of the site."""
-    return ("leace", "mean_diff") if units >= 3 * d else ("mean_diff", "leace")
+    if units >= 3 * d:
+        return ("leace", "mean_diff")
+    return ("mean_diff", "leace")
 
 
 def judge_use(causal: bool | None, size: float | None, reliance: Reliance, negligible: float) -> Use:
     """An edit that does no more than chance shows no absence of use: with few patients it never does. Nor does an
     interval over two patients of a hospital."""
     if causal and size is not None:
-        return "used" if size >= negligible else "used, negligibly"
+        if size >= negligible:
+            return "used"
+        return "used, negligibly"
     bounds = reliance.interval
     if bounds is None or bounds[0] == bounds[1] or not reliance.class_gap > 0 or reliance.fewest_units < MIN_UNITS:
         return "cannot tell"
-    return "unused" if bounds[1] <= negligible * reliance.class_gap else "cannot tell"
+    if bounds[1] <= negligible * reliance.class_gap:
+        return "unused"
+    return "cannot tell"
 
 
 def _form(share: float | None, used: bool) -> str:
@@ -140,7 +148,9 @@ def _form(share: float | None, used: bool) -> str:
         return "cannot tell"
     if share is None or share >= SMEARED:
         return "smeared"
-    return "few neurons" if share <= FEW else "many neurons"
+    if share <= FEW:
+        return "few neurons"
+    return "many neurons"
 
 
 def unknown(decodable: bool | None, reason: str) -> Where:

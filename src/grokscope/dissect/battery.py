@@ -220,7 +220,9 @@ def mean_rgb(images: "np.ndarray | Tensor") -> np.ndarray | None:
     """Mean color (n, 3) of RGB images (n, 3, H, W); None for other inputs. What a probe reads here needs no
     network."""
     x = np.asarray(images)
-    return x.mean(axis=(2, 3), dtype=np.float64) if x.ndim == 4 and x.shape[1] == 3 else None
+    if x.ndim == 4 and x.shape[1] == 3:
+        return x.mean(axis=(2, 3), dtype=np.float64)
+    return None
 
 
 def dissect_features(
@@ -421,7 +423,9 @@ def _unseen_scene(name: str, unseen: Unseen, head: LinearHead, drawn: Mapping[st
     environments = np.zeros(len(h), np.int64)  # not named: all of one
     if unseen.environments is not None:
         environments = coded(unseen.environments, f"{name}.environments", len(h)).codes
-    groups = None if unseen.groups is None else coded(unseen.groups, f"{name}.groups", len(h)).codes
+    groups = None
+    if unseen.groups is not None:
+        groups = coded(unseen.groups, f"{name}.groups", len(h)).codes
     classes = np.asarray(y.values, np.int64)[y.codes]
     return make_scene(name, h, head, classes, environments, groups, **drawn)
 

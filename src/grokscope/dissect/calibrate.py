@@ -162,7 +162,9 @@ def recovery(planted: Planted, settings: Settings) -> tuple[dict[str, float], fl
         settings.seed,
     )
     h, z = planted.features[parts.fit].astype(np.float64), planted.environments[parts.fit]
-    w = balancing_weights(z, planted.labels[parts.fit]) if settings.balance == "class" else None
+    w = None
+    if settings.balance == "class":
+        w = balancing_weights(z, planted.labels[parts.fit])
     bases = {"mean_diff": mean_diff(h, z, w).left, "lda": lda(h, z, w).left, "leace": leace(h, z, w).removed}
     angle = {name: principal_angles(planted.basis, basis)[0] for name, basis in bases.items()}
     return angle, abs(float(dominant_direction(h, z, w).v @ planted.direction))

@@ -28,7 +28,9 @@ def empirical_p(observed: float, draws: np.ndarray, sidedness: Sidedness = "two-
     below = (1 + int((draws <= observed + slack).sum())) / (1 + len(draws))
     if sidedness == "greater":
         return above
-    return below if sidedness == "less" else min(1.0, 2 * min(above, below))
+    if sidedness == "less":
+        return below
+    return min(1.0, 2 * min(above, below))
 
 
 def smallest_empirical_p(draws: int, sidedness: Sidedness = "two-sided") -> float:

@@ -71,7 +71,9 @@ def reliability(
     if not cosines:
         return None
     d = h.shape[1]
-    r = float(np.sqrt(max(0.0, (np.mean(np.square(cosines)) - 1 / d) / (1 - 1 / d)))) if d > 1 else 1.0
+    r = 1.0
+    if d > 1:
+        r = float(np.sqrt(max(0.0, (np.mean(np.square(cosines)) - 1 / d) / (1 - 1 / d))))
     low, high = interval(np.array(cosines)) or (float("nan"), float("nan"))
     return Reliability(
         halves=len(cosines),

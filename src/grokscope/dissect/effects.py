@@ -137,7 +137,9 @@ def gap_interval(scene: Scene) -> tuple[float, float] | None:
     squares = gap_draws(scene, scene.logits) ** 2
     bounds = interval(squares)
     shift = max(0.0, float(np.nanmean(squares)) - float(env_gap(scene, scene.logits)) ** 2)
-    return None if bounds is None else (max(0.0, bounds[0] - shift) ** 0.5, max(0.0, bounds[1] - shift) ** 0.5)
+    if bounds is None:
+        return None
+    return (max(0.0, bounds[0] - shift) ** 0.5, max(0.0, bounds[1] - shift) ** 0.5)
 
 
 def _adjusted(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None:

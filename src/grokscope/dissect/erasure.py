@@ -210,7 +210,9 @@ def causal(effect: Effect, alpha: float) -> bool | None:
     """Whether an effect's interval lies above 0 and it beats every control: each must be beaten, so nothing needs
     correction. None where that cannot be known: no interval or one without width, too few draws."""
     ps = [c.p for c in effect.controls.values()]
-    width = None if effect.interval is None else effect.interval[1] - effect.interval[0]
+    width = None
+    if effect.interval is not None:
+        width = effect.interval[1] - effect.interval[0]
     if not np.isfinite(effect.value) or not np.isfinite(ps).all() or not width or effect.interval is None:
         return None
     if any(c.smallest_p > alpha for c in effect.controls.values()):

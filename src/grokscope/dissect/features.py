@@ -131,7 +131,9 @@ class _Reader:
 
     def after_batch(self, batches: int, total: int) -> None:
         if len(self.parts) != batches:
-            times = "is not run by" if len(self.parts) < batches else "runs more than once in"
+            times = "runs more than once in"
+            if len(self.parts) < batches:
+                times = "is not run by"
             raise ValueError(f"sites: module {self.site.module!r} {times} one forward pass; name another site")
         need = 4 * total * self.parts[0].shape[1]
         if need > MAX_BYTES:
@@ -245,7 +247,9 @@ def _unreadable(ready: Tensor, raw: Tensor, precision: torch.dtype, error: Excep
     if not ready.is_floating_point():
         return f"images: the network cannot read {raw.dtype} ({why}); give `prepare`, the scaling used in training"
     size = " x ".join(map(str, ready.shape[1:]))
-    half = f", or it does not run in {precision} on this device: give model.float()" if precision.itemsize < 4 else ""
+    half = ""
+    if precision.itemsize < 4:
+        half = f", or it does not run in {precision} on this device: give model.float()"
     return (
         f"images: the network fails on inputs of {size} ({why}). It may be built for another size: resize the images "
         f"(--image-size), or do it in `prepare`{half}"

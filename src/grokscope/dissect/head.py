@@ -32,7 +32,9 @@ class LinearHead:
 def two_sided(logits: np.ndarray) -> np.ndarray:
     """Logits (n, k) in float64; one output z (n, 1) becomes (-z/2, z/2)."""
     logits = logits.astype(np.float64)
-    return np.concatenate([-logits / 2, logits / 2], axis=1) if logits.shape[1] == 1 else logits
+    if logits.shape[1] == 1:
+        return np.concatenate([-logits / 2, logits / 2], axis=1)
+    return logits
 
 
 def make_head(weight: np.ndarray, bias: np.ndarray | None = None) -> LinearHead:
@@ -64,7 +66,9 @@ def head_of(model: nn.Module, pooled: np.ndarray, logits: np.ndarray, name: str 
         )
     with torch.no_grad():
         weight = module.weight.detach().double().cpu().numpy()
-        bias = None if module.bias is None else module.bias.detach().double().cpu().numpy()
+        bias = None
+        if module.bias is not None:
+            bias = module.bias.detach().double().cpu().numpy()
     head = make_head(weight, bias)
     of_head, of_network = (z - z.mean(axis=1, keepdims=True) for z in (head.logits(pooled), two_sided(logits)))
     if of_head.shape != of_network.shape or np.abs(of_head - of_network).max() > _tolerance(module, pooled, of_network):

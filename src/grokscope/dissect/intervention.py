@@ -177,14 +177,18 @@ def _attach(module: nn.Module, side: str, intervention: Intervention, last: bool
     if side == "input":
 
         def before(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            return None if intervention.strength == 0 else (intervention.edit(inputs[0], last), *inputs[1:])
+            if intervention.strength == 0:
+                return None
+            return (intervention.edit(inputs[0], last), *inputs[1:])
 
         return module.register_forward_pre_hook(before)
 
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         if not isinstance(output, Tensor):
             raise ValueError(f"intervention at {intervention.site!r}: the site gives a {type(output).__name__}")
-        return None if intervention.strength == 0 else intervention.edit(output, last)
+        if intervention.strength == 0:
+            return None
+        return intervention.edit(output, last)
 
     return module.register_forward_hook(after)
 

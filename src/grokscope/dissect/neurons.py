@@ -252,7 +252,9 @@ def _with_intervals(
     half_bounds, drop_bounds = _resampled(scene, weight, values, orders["environment"], ks)
     positive = np.array(ks) > 0
     center = random["random"].values["env_gap_drop"][positive].mean()
-    summary_bounds = None if drop_bounds is None else (drop_bounds[0] - center, drop_bounds[1] - center)
+    summary_bounds = None
+    if drop_bounds is not None:
+        summary_bounds = (drop_bounds[0] - center, drop_bounds[1] - center)
     gap = gap_interval(scene)
     if gap is not None and not gap[0] > 0:
         return None, None, summary_bounds  # half of what is no more than noise is reached by chance

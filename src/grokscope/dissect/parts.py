@@ -137,7 +137,9 @@ def _check_parts(environments: Coded, labels: Coded, part: np.ndarray, grouped: 
 def _record(environments, labels, groups, part, shares, seed) -> PartsRecord:
     table = np.zeros((3, environments.k, labels.k), dtype=np.int64)
     np.add.at(table, (part, environments.codes, labels.codes), 1)
-    count = {p: len(np.unique(groups.codes[part == k])) for k, p in enumerate(PARTS)} if groups is not None else None
+    count = None
+    if groups is not None:
+        count = {p: len(np.unique(groups.codes[part == k])) for k, p in enumerate(PARTS)}
     return PartsRecord(
         seed=seed,
         shares=shares,

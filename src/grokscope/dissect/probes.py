@@ -37,7 +37,9 @@ class Probe:
     def scores(self, h: np.ndarray) -> np.ndarray:
         """Log-odds up to a constant per example, (n, k)."""
         s = (h - self.mean) / self.scale @ self.coef.T + self.intercept
-        return np.concatenate([np.zeros_like(s), s], axis=1) if s.shape[1] == 1 else s
+        if s.shape[1] == 1:
+            return np.concatenate([np.zeros_like(s), s], axis=1)
+        return s
 
     def guess(self, h: np.ndarray) -> np.ndarray:
         return self.classes[self.scores(h).argmax(axis=1)]
@@ -62,7 +64,9 @@ def why_unusable(h: np.ndarray) -> str | None:
     if not np.isfinite(h).all():
         return "the features are not finite"
     spread = h.max(axis=0) - h.min(axis=0)
-    return "the features are constant" if (spread <= 1e-12 * np.abs(h).max(axis=0)).all() else None
+    if (spread <= 1e-12 * np.abs(h).max(axis=0)).all():
+        return "the features are constant"
+    return None
 
 
 def fit_path(
@@ -179,8 +183,12 @@ def probe_site(
 
 def _controls(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> tuple[Control, ...]:
     per_example = _per_example(target, h, sample, settings, c, real, rng)
-    per_group = None if sample.groups is None else _per_group(target, h, sample, settings, rng)
-    return (per_example,) if per_group is None else (per_example, per_group)
+    per_group = None
+    if sample.groups is not None:
+        per_group = _per_group(target, h, sample, settings, rng)
+    if per_group is None:
+        return (per_example,)
+    return (per_example, per_group)
 
 
 def _per_example(target, h, sample: Sample, settings: Settings, c: float, real: float, rng) -> Control:

@@ -220,7 +220,9 @@ def _kept(folder: Path, wanted: _Identity) -> Dissection | None:
         kept = Dissection.read(folder)
     except (OSError, ValueError):
         return None
-    return kept if _identity(kept) == wanted and kept.rules == RULES else None
+    if _identity(kept) == wanted and kept.rules == RULES:
+        return kept
+    return None
 
 
 def _within(watch: Watch | None, number: int, of: int, step: int) -> Watch | None:

@@ -36,10 +36,14 @@ class Sample:
     def units(self, part: str) -> int:
         """Number of independent units of a part: groups, or examples without groups."""
         group = self.group(part)
-        return len(self.parts[part]) if group is None else len(np.unique(group))
+        if group is None:
+            return len(self.parts[part])
+        return len(np.unique(group))
 
     def group(self, part: str) -> np.ndarray | None:
-        return None if self.groups is None else self.groups[self.parts[part]]
+        if self.groups is None:
+            return None
+        return self.groups[self.parts[part]]
 
 
 def make_sample(

@@ -62,7 +62,9 @@ def chance_level(target: np.ndarray, strata: np.ndarray) -> float:
     """Expected `balanced` of guesses that are independent of the target."""
     number = np.array([len(np.unique(target[strata == s])) for s in np.unique(strata)])
     number = number[number >= 2]
-    return float((1 / number).mean()) if len(number) else float("nan")
+    if not len(number):
+        return float("nan")
+    return float((1 / number).mean())
 
 
 def permutations(
@@ -103,7 +105,9 @@ def homes(target: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarra
     units = np.unique(groups, return_inverse=True)[1]
     first = np.zeros(units.max() + 1, dtype=np.int16)
     first[units] = target
-    return (first, units) if (first[units] == target).all() else None
+    if not (first[units] == target).all():
+        return None
+    return (first, units)
 
 
 def _within(rng: np.random.Generator, target: np.ndarray, block: np.ndarray, count: int) -> np.ndarray:

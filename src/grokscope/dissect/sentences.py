@@ -34,7 +34,9 @@ class Nouns:
 
     def counted(self, unit: str) -> str:
         """The plural of an effect's unit, which is ``group`` or ``example``."""
-        return self.units if unit == "group" else f"{unit}s"
+        if unit == "group":
+            return self.units
+        return f"{unit}s"
 
 
 TISSUE = Nouns("the hospital", "hospitals", "a tumor", "patients")
@@ -305,4 +307,6 @@ def _numbers_of_slope(steering: M5, control: Null) -> str:
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f" [{bounds[0]:.3g}, {bounds[1]:.3g}]"
+    if bounds is None:
+        return ""
+    return f" [{bounds[0]:.3g}, {bounds[1]:.3g}]"

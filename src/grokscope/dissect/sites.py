@@ -76,7 +76,9 @@ def default_sites(model: nn.Module) -> tuple[str, ...]:
     if stages and ("stem" in modules or any(m in modules for m in _STEM_ENDS)):
         return RESNET_STAGES
     info = getattr(model, "feature_info", None)
-    named = [str(stage.get("module")) for stage in info if isinstance(stage, dict)] if isinstance(info, list) else []
+    named = []
+    if isinstance(info, list):
+        named = [str(stage.get("module")) for stage in info if isinstance(stage, dict)]
     known = [m for m in dict.fromkeys(named) if m in modules]
     return (*_spread(known, MOST_STAGES), "pooled")
 

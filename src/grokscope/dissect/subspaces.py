@@ -87,7 +87,9 @@ def class_means(
 def row_space(rows: np.ndarray, rank: int) -> np.ndarray:
     """Orthonormal basis (d, r) of the span of rows (k, d), r <= rank, by SVD with a relative tolerance."""
     _, s, vt = np.linalg.svd(rows, full_matrices=False)
-    return vt[: min(rank, int((s > RELATIVE_ZERO * s[0]).sum()))].T if s[0] > 0 else np.zeros((rows.shape[1], 0))
+    if s[0] > 0:
+        return vt[: min(rank, int((s > RELATIVE_ZERO * s[0]).sum()))].T
+    return np.zeros((rows.shape[1], 0))
 
 
 def _orthogonal(name: str, basis: np.ndarray, mean: np.ndarray) -> Eraser:
@@ -174,4 +176,6 @@ def principal_angles(a: np.ndarray, b: np.ndarray) -> tuple[float, ...]:
     """Angles in degrees between the spans of bases (d, r) and (d, q), the largest first."""
     from scipy.linalg import subspace_angles
 
-    return tuple(np.degrees(subspace_angles(a, b)).tolist()) if a.shape[1] and b.shape[1] else ()
+    if a.shape[1] and b.shape[1]:
+        return tuple(np.degrees(subspace_angles(a, b)).tolist())
+    return ()

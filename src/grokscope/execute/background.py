@@ -66,7 +66,9 @@ def send_to_background(
 def background_workers(settings: Execute, jobs: Sequence[Job], workers: int | None) -> int:
     """Workers that this machine gets: those that were asked for, else as many as its CPUs hold."""
     wanted = workers_wanted(workers, settings, jobs)
-    return wanted if workers is not None else min(wanted, max(1, usable_cpus() // settings.cpus_for(jobs)))
+    if workers is not None:
+        return wanted
+    return min(wanted, max(1, usable_cpus() // settings.cpus_for(jobs)))
 
 
 def main(folder: str, count: str, per_job: str, minutes: str) -> None:

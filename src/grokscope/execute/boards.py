@@ -26,12 +26,18 @@ WORDS = {
 def board_for(stream: TextIO | None = None, interval: float = 10.0) -> Board:
     """Bars where `stream` (stderr) is a terminal, plain lines elsewhere."""
     chosen = stream if stream is not None else sys.stderr
-    return Bars() if chosen.isatty() else Lines(chosen, interval)
+    if chosen.isatty():
+        return Bars()
+    return Lines(chosen, interval)
 
 
 def _sentence(outcome: Outcome) -> str:
-    where = f" at step {outcome.step:,} of {outcome.job.total:,}" if outcome.state in ("interrupted", "failed") else ""
-    why = f": {outcome.message}" if outcome.message and outcome.state != "interrupted" else ""
+    where = ""
+    if outcome.state in ("interrupted", "failed"):
+        where = f" at step {outcome.step:,} of {outcome.job.total:,}"
+    why = ""
+    if outcome.message and outcome.state != "interrupted":
+        why = f": {outcome.message}"
     return f"{WORDS[outcome.state]:<11} {outcome.job.label}{where}{why}"
 
 
@@ -70,7 +76,9 @@ class Lines:
     def ended(self, outcome: Outcome) -> None:
         self.forecast.end(outcome)
         if outcome.state != "waiting":
-            left = "" if outcome.state == "interrupted" else f" ({_totals(self.forecast)})"
+            left = ""
+            if outcome.state != "interrupted":
+                left = f" ({_totals(self.forecast)})"
             self.note(f"{_sentence(outcome)}{left}")
 
     def note(self, line: str) -> None:

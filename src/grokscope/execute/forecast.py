@@ -58,7 +58,9 @@ class Forecast:
             for job in self.jobs
             if job.run.name not in self.ended
         ]
-        return max(sum(rests) / self.workers, max(rests)) if rests else 0.0
+        if not rests:
+            return 0.0
+        return max(sum(rests) / self.workers, max(rests))
 
     def _speed(self, job: Job) -> float:
         if job.run.name in self.speeds:

@@ -64,7 +64,9 @@ def _of_slurm(sent: Sequence[Submission]) -> tuple[list[QueuedJob], list[str]]:
     except ValueError as error:
         return [], [f"state unknown: {_named(sent)}: {error}"]
     elsewhere = [s for s in sent if s.cluster != here]
-    problems = [f"state unknown: {_named(elsewhere)}: this machine's Slurm is {here!r}"] if elsewhere else []
+    problems = []
+    if elsewhere:
+        problems = [f"state unknown: {_named(elsewhere)}: this machine's Slurm is {here!r}"]
     by_id = {i: s for s in known for i in s.ids}
     jobs = []
     for line in lines:

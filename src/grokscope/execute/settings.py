@@ -80,12 +80,16 @@ class Execute:
     @property
     def seconds(self) -> float | None:
         """A job's time, where one is given."""
-        return None if self.time is None else duration_s(self.time)
+        if self.time is None:
+            return None
+        return duration_s(self.time)
 
     @property
     def memory_bytes(self) -> int | None:
         """Memory of one worker in bytes, where it is given."""
-        return None if self.memory is None else memory_bytes(self.memory)
+        if self.memory is None:
+            return None
+        return memory_bytes(self.memory)
 
     @property
     def workers_per_job(self) -> int:
@@ -99,7 +103,9 @@ class Execute:
 
 def read_execute(raw: Any) -> Execute:
     """The ``[execute]`` table of a study file. Raises ValueError naming the key."""
-    return Execute() if raw is None else configio.structure(raw, Execute, "$.execute")
+    if raw is None:
+        return Execute()
+    return configio.structure(raw, Execute, "$.execute")
 
 
 def require_fitting_device(settings: Execute, jobs: Sequence[Job]) -> None:

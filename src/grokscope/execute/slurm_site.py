@@ -108,7 +108,9 @@ def request_within(site: Site, settings: Execute, workers: int, cpus: int) -> Re
     notes: list[str] = []
     each = min(settings.workers_per_job, workers)  # few runs need not the whole of a GPU's places
     seconds = _time(site, settings, notes)
-    memory_mb = None if settings.memory_bytes is None else -(-settings.memory_bytes // 1024**2) * each
+    memory_mb = None
+    if settings.memory_bytes is not None:
+        memory_mb = -(-settings.memory_bytes // 1024**2) * each
     _require_node(site, settings, Node(cpus * each, memory_mb or 0, settings.gpus), each)
     jobs = -(-workers // each)
     allowed = min(site.max_array, site.max_jobs)
@@ -209,7 +211,9 @@ def _fields(line: str) -> dict[str, str]:
 
 def _seconds(text: str) -> float | None:
     """A limit of time; None for UNLIMITED and what is not told."""
-    return duration_s(text) if re.fullmatch(r"(\d+-)?\d+:\d\d(:\d\d)?", text) else None
+    if not re.fullmatch(r"(\d+-)?\d+:\d\d(:\d\d)?", text):
+        return None
+    return duration_s(text)
 
 
 def _number(text: str) -> int | None:

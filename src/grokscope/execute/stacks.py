@@ -179,4 +179,6 @@ def usual_size(config: RunConfig) -> int:
     from grokscope.train.torch_engine import pick_device
 
     device = config.hardware.device
-    return ON_CPU if device == "cpu" or pick_device(device).type == "cpu" else ON_GPU
+    if device == "cpu" or pick_device(device).type == "cpu":
+        return ON_CPU
+    return ON_GPU

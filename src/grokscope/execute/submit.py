@@ -127,7 +127,9 @@ def python_path() -> str:
 
 
 def _gigabytes(request: Request) -> float | None:
-    return None if request.memory_mb is None else request.memory_mb / 1024
+    if request.memory_mb is None:
+        return None
+    return request.memory_mb / 1024
 
 
 def _optional(**values: Any) -> dict[str, Any]:

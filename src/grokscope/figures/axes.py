@@ -81,7 +81,9 @@ def dress_y(axes: "Axes", log: bool) -> None:
 
 def tick(value: float) -> str:
     """``0.01``, ``300``, ``1e-6``: short enough for an axis."""
-    return short(value) if 1e-3 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    if 1e-3 <= value < 1e6:
+        return short(value)
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def heading(

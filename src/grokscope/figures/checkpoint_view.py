@@ -148,4 +148,6 @@ def finite(values: Iterable[float | None]) -> list[float]:
 def median(values: Iterable[float | None]) -> float:
     """Of the values that are known; NaN where none is."""
     known = finite(values)
-    return float(np.median(known)) if known else float("nan")
+    if not known:
+        return float("nan")
+    return float(np.median(known))

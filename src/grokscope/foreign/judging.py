@@ -158,4 +158,6 @@ def read_source(source: Source, columns: dict[str, Any]) -> "Trajectory":
 
 def _with_name(source: Source, error: ValueError) -> str:
     words = str(error)
-    return words if source.name in words else f"{source.name}: {words}"
+    if source.name in words:
+        return words
+    return f"{source.name}: {words}"

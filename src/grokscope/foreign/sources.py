@@ -67,7 +67,9 @@ def _meant(path: Path, listing: Listing) -> list[Source]:
         return runs + [Source(str(p), p) for p in matches if not p.is_dir()]
     if not present:
         raise ValueError(f"{path}: no such file or folder")
-    return _of_folder(path, listing) if path.is_dir() else [Source(str(path), path)]
+    if path.is_dir():
+        return _of_folder(path, listing)
+    return [Source(str(path), path)]
 
 
 def _of_folder(folder: Path, listing: Listing) -> list[Source]:
@@ -101,4 +103,6 @@ def plain_name(path: Path) -> str:
     """The path without the endings of its file: what patterns of groups are matched against."""
     name = path.name.removesuffix(".gz")
     stem = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
-    return (path.parent / stem).as_posix() if stem else path.as_posix()
+    if stem:
+        return (path.parent / stem).as_posix()
+    return path.as_posix()

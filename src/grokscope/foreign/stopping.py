@@ -114,7 +114,9 @@ def _ended(sources: Sequence[Source], unfinished: bool, errors: dict[str, str], 
         if ended or unfinished:
             kept.append(source)
     if waiting:
-        what = "unfinished: their last evaluation counts as the end" if unfinished else "unfinished and excluded"
+        what = "unfinished and excluded"
+        if unfinished:
+            what = "unfinished: their last evaluation counts as the end"
         notes.append(f"{what}: {listed([s.name for s in waiting])}")
     return kept
 
@@ -161,9 +163,13 @@ def _group_of(source: Source, pattern: Pattern | None) -> str | None:
     if pattern is not None:
         matched = pattern.match(source.path)
         return None if matched is None else matched[0]
-    return source.name if source.run is None else source.run.label
+    if source.run is None:
+        return source.name
+    return source.run.label
 
 
 def _named(source: Source, error: ValueError) -> str:
     words = str(error)
-    return words if source.name in words else f"{source.name}: {words}"
+    if source.name in words:
+        return words
+    return f"{source.name}: {words}"

@@ -43,7 +43,9 @@ def all_of_it(bearings: Sequence[Bearing]) -> Outcome:
     that nothing is verified while a part is undecided, or while nothing speaks for it; but a claim of which nothing
     came out is called falsified by the first part that came out against it."""
     if "against" in bearings:
-        return "verified in part" if "for" in bearings else "falsified"
+        if "for" in bearings:
+            return "verified in part"
+        return "falsified"
     if "for" not in bearings or "undecided" in bearings:
         return "inconclusive"
     return "verified"
@@ -65,4 +67,6 @@ def outcome_of_claim(bearings: Sequence[Bearing], *, saved: bool, toy: bool, con
     decided = all_of_it(bearings)
     if not toy:
         return decided, ""
-    return ("toy", decided) if decided != "inconclusive" else ("inconclusive", "")
+    if decided != "inconclusive":
+        return ("toy", decided)
+    return ("inconclusive", "")

@@ -41,7 +41,9 @@ def answer(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     }
     body = ", ".join([body, *(f"{counts[name]} {words}" for name, words in rest.items() if counts[name])])
     if refuted := claims.count("refuted"):
-        of_several = f" ({refuted} of {len(claims):,} claims)" if len(claims) > 1 else ""
+        of_several = ""
+        if len(claims) > 1:
+            of_several = f" ({refuted} of {len(claims):,} claims)"
         return "refuted", f"Published claim refuted{of_several}: {body}."
     if counts["refuted"]:
         return "refuted", f"Refuted: {body}."

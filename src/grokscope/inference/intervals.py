@@ -72,7 +72,9 @@ def agreeing(
     low, high = interval
     if p_two_sided > 1 - level + 1e-12:
         return min(low, null), max(high, null)
-    return (max(low, null), high) if effect > null else (low, min(high, null))
+    if effect > null:
+        return (max(low, null), high)
+    return (low, min(high, null))
 
 
 def bootstrap_interval(

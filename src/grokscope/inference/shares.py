@@ -114,7 +114,9 @@ def decided_tables(n: int, alternative: Alternative, alpha: float) -> np.ndarray
     greater = tail[np.searchsorted(ordered, np.round(z, 9))] * sides <= alpha
     if alternative == "greater":
         return greater
-    return greater.T if alternative == "less" else greater | greater.T
+    if alternative == "less":
+        return greater.T
+    return greater | greater.T
 
 
 def _no_difference(n: int) -> np.ndarray:

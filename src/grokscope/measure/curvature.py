@@ -119,5 +119,7 @@ def estimated_trace(product: Product, size: int, probes: int, like: Tensor) -> T
         signs = 2 * torch.randint(2, (size,), generator=generator) - 1
         v = signs.to(like.device, like.dtype)
         values.append(float((v.double() * product(v).double()).sum()))
-    error = float(np.std(values, ddof=1)) / math.sqrt(probes) if probes > 1 else math.nan
+    error = math.nan
+    if probes > 1:
+        error = float(np.std(values, ddof=1)) / math.sqrt(probes)
     return Trace(float(np.mean(values)), error)

@@ -107,7 +107,9 @@ def _effective_rank(h: Tensor) -> Tensor:
 def dead_share(layers: Iterable[Hidden]) -> Tensor:
     """Share of all hidden units that are the same for every example; NaN without hidden layers."""
     dead = [layer.dead for layer in layers]
-    return torch.cat(dead).double().mean() if dead else torch.tensor(float("nan"))
+    if dead:
+        return torch.cat(dead).double().mean()
+    return torch.tensor(float("nan"))
 
 
 @torch.no_grad()

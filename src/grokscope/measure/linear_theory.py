@@ -74,7 +74,9 @@ def max_margin_direction(x: np.ndarray, y01: np.ndarray, *, hardness: float = 1e
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     """Cosine of the angle between two vectors; NaN if either is zero."""
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.dot(a, b)) / norms if norms > 0 else float("nan")
+    if norms > 0:
+        return float(np.dot(a, b)) / norms
+    return float("nan")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,9 @@ class Series:
         """The mean, two standard errors each way: by the differences of neighbors, so that a trend is no noise."""
         mean = float(self.value.mean())
         steps = np.abs(np.diff(self.value))
-        wide = 2 * float(np.median(steps)) * MAD_TO_SD / math.sqrt(2 * len(self)) if len(steps) else math.inf
+        wide = math.inf
+        if len(steps):
+            wide = 2 * float(np.median(steps)) * MAD_TO_SD / math.sqrt(2 * len(self))
         return mean - wide, mean + wide
 
     def time_at(self, share: float) -> float:
@@ -168,11 +170,15 @@ class Case:
         """Optimizer steps in one unit of the trajectory's time; None where nobody said how many an epoch has."""
         if self.setup.steps_per_unit is not None:
             return self.setup.steps_per_unit
-        return 1.0 if self.trajectory.time_unit == STEPS else None
+        if self.trajectory.time_unit == STEPS:
+            return 1.0
+        return None
 
     def steps(self, start: float, end: float) -> float | None:
         """Optimizer steps between two times of the trajectory; None where it is not known how many one unit is."""
-        return None if self.steps_per_unit is None else (end - start) * self.steps_per_unit
+        if self.steps_per_unit is None:
+            return None
+        return (end - start) * self.steps_per_unit
 
 
 def case_of_trajectory(

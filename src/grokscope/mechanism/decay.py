@@ -31,7 +31,9 @@ def decay_budget(case: Case, start: float, end: float, group: str | None = None)
     total = math.fsum(decay * integral(lr.step, lr.value, begin, stop) for begin, stop, decay in history)
     if total == 0:
         return 0.0
-    return None if case.steps_per_unit is None else total * case.steps_per_unit
+    if case.steps_per_unit is None:
+        return None
+    return total * case.steps_per_unit
 
 
 def needed_for_budget(case: Case) -> dict[str, Any]:
@@ -131,7 +133,9 @@ class DecayTime(Check):
         lr, steps_per_unit = case.lr(), case.steps_per_unit
         if lr is None or steps_per_unit is None or case.until <= 0 or not float(lr.value.mean()):
             return None
-        everywhere = {"regime.decay_groups": "all"} if case.setup.decay_groups == "head" else {}
+        everywhere = {}
+        if case.setup.decay_groups == "head":
+            everywhere = {"regime.decay_groups": "all"}
         rate = integral(lr.step, lr.value, 0.0, case.until) * steps_per_unit
         left_on = case.setup.weight_decay or 0.0
         if left_on * rate >= self.enough and left_on * rate > budget:
@@ -238,7 +242,9 @@ class DecayTooStrong(Check):
         if budget is None:
             return lacking(*absent(needed_for_budget(case)))
         numbers = {"decay_budget_after_fit": budget}
-        state = "the train score collapses after the fit" if broke else "train never fits"
+        state = "train never fits"
+        if broke:
+            state = "the train score collapses after the fit"
         evidence = f"{state}, and the decay budget from there on is {_short(budget)}"
         if budget < self.strong:
             return Answer("against", evidence, numbers)
@@ -258,4 +264,6 @@ def _fifth(case: Case, since: float, end: float) -> Arm:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    if value < 100:
+        return f"{value:.2g}"
+    return f"{value:.0f}"

@@ -65,7 +65,9 @@ class Family(NamedTuple):
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
-    return number(value) if isinstance(value, int | float) else str(value)
+    if isinstance(value, int | float):
+        return number(value)
+    return str(value)
 
 
 def family_of(case: Case) -> Family:
@@ -113,7 +115,9 @@ def _why_no_passage(case: Case) -> Answer:
         return not_decoupled(case)
     fitted = {"a fit": case.fitted_at}
     names = absent({"norm_total": case.series("norm_total"), **needed_for_budget(case), **fitted})
-    return lacking(*names) if names else Answer("cannot tell", "between the fit and its end there was no decay")
+    if names:
+        return lacking(*names)
+    return Answer("cannot tell", "between the fit and its end there was no decay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +203,9 @@ def calibrate(cell: str, cases: Iterable[Case]) -> DelayLaw | None:
     late = [(case, p) for case in cases if case.outcome == "late" and (p := passage_of(case)) is not None and p.delay]
     arrived = [passage for _, passage in late]
     law = _fit(cell, arrived)
-    return None if law is None else replace(law, family=family_of(late[0][0]), left_out=_left_out(arrived))
+    if law is None:
+        return None
+    return replace(law, family=family_of(late[0][0]), left_out=_left_out(arrived))
 
 
 def _fit(cell: str, arrived: Sequence[Passage]) -> DelayLaw | None:
@@ -359,7 +365,9 @@ class Delay(Check):
     def _compare(self, case: Case, passage: Passage, at: float, low: float, high: float) -> Answer:
         law = self.law
         numbers = {"predicted": at, "low": low, "high": high, "kappa": law.kappa, "V_star": law.V_star}
-        off = "" if law.mean_error is None else f", off by {percent(law.mean_error)} on average elsewhere"
+        off = ""
+        if law.mean_error is not None:
+            off = f", off by {percent(law.mean_error)} on average elsewhere"
         basis = f"(calibrated on {plural(law.n, 'run')} of {law.cell}{off})"
         span = f"T_gen at {whole(round(at))}, within {whole(round(low))} and {whole(round(high))} {basis}"
         if passage.delay is not None:
@@ -378,11 +386,9 @@ class Delay(Check):
 
 
 def _misses(law: DelayLaw) -> str:
-    words = (
-        []
-        if law.mean_error is None
-        else [f"mean error {percent(law.mean_error)} over {plural(len(law.errors), 'run')}"]
-    )
+    words = []
+    if law.mean_error is not None:
+        words = [f"mean error {percent(law.mean_error)} over {plural(len(law.errors), 'run')}"]
     if law.denied:
         words.append(f"{plural(law.denied, 'run')} with a delay where it has none")
     return ", ".join(words)

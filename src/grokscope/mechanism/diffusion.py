@@ -56,7 +56,9 @@ class MoreThanDiffusion(Check):
     )
 
     def title(self) -> str:
-        return self.name if self.group is None else f"{self.name}, {self.group}"
+        if self.group is None:
+            return self.name
+        return f"{self.name}, {self.group}"
 
     def claim_for(self, case: Case) -> str:
         if self.group is None:
@@ -67,7 +69,9 @@ class MoreThanDiffusion(Check):
         s, column = case.setup, f"norm_{self.group or 'total'}"
         norm, lr, decay = case.series(column), case.lr(), s.weight_decay
         weights = s.parameters if self.group is None else s.group_sizes.get(self.group)
-        counted = "number of weights" if self.group is None else f"number of weights in {self.group}"
+        counted = "number of weights"
+        if self.group is not None:
+            counted = f"number of weights in {self.group}"
         needed = {column: norm, **needed_for_budget(case), counted: weights, "optimizer": s.optimizer}
         if s.optimizer not in (None, "adamw"):
             return Answer(

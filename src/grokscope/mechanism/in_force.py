@@ -21,7 +21,9 @@ def put_by(intervention: Mapping[str, Any]) -> dict[str, Any]:
         decay = intervention.get("weight_decay")
         return {"decay_groups": "head"} | ({} if decay is None else {"weight_decay": decay})
     settings = intervention.get("to")
-    return dict(settings) if name == "switch" and isinstance(settings, Mapping) else {}
+    if name == "switch" and isinstance(settings, Mapping):
+        return dict(settings)
+    return {}
 
 
 def periods(regime: Mapping[str, Any], record: Record, keys: Sequence[str]) -> Iterator[tuple[float, float, Any]]:
@@ -106,11 +108,15 @@ def _left_of(intervention: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
     if name_in(intervention) != "switch":
         return written(intervention)
     left = {key: value for key, value in put_by(intervention).items() if key not in set_by_arm}
-    return {**written(intervention), "to": left} if left else {}
+    if not left:
+        return {}
+    return {**written(intervention), "to": left}
 
 
 def written(value: Any) -> Any:
     """A value as a file has it: what is none in a table is left out."""
     if isinstance(value, Mapping):
         return {key: written(inner) for key, inner in value.items() if inner is not None}
-    return [written(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [written(inner) for inner in value]
+    return value

@@ -30,7 +30,9 @@ class NormGrowth(Check):
     explains = frozenset({"failed", "late"})
 
     def claim_for(self, case: Case) -> str:
-        return "The weight norm shrank between the fit and T_gen." if case.outcome == "late" else self.claim
+        if case.outcome == "late":
+            return "The weight norm shrank between the fit and T_gen."
+        return self.claim
 
     def read(self, case: Case) -> Answer:
         norm = case.series("norm_total")
@@ -104,7 +106,9 @@ def _around(series: Series, step: float) -> np.ndarray:
 
 
 def ratio_text(low: float, high: float) -> str:
-    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+    if f"{low:.3g}" == f"{high:.3g}":
+        return f"{low:.3g}"
+    return f"{low:.3g} to {high:.3g}"
 
 
 @dataclass(frozen=True)

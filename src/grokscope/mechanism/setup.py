@@ -68,7 +68,9 @@ class Setup:
     @property
     def decoupled(self) -> bool | None:
         """Whether decay acts on the weights themselves; None if the optimizer is unknown."""
-        return None if self.optimizer is None else self.optimizer in DECOUPLED
+        if self.optimizer is None:
+            return None
+        return self.optimizer in DECOUPLED
 
     def decay_history(self, group: str | None, start: float, end: float) -> list[Span]:
         """The decay on a group of weights (None: all but the head) over a time interval; empty if it is unknown."""
@@ -82,7 +84,9 @@ class Setup:
     @property
     def grows_logits(self) -> bool | None:
         """Whether the loss keeps falling as the logits grow; None if it is unknown."""
-        return None if self.loss is None else self.loss in CROSS_ENTROPY
+        if self.loss is None:
+            return None
+        return self.loss in CROSS_ENTROPY
 
 
 def setup_of_config(
@@ -128,7 +132,9 @@ def setup_of_config(
 
 def _after_parent(setup: Setup, start: Mapping[str, Any], folder: Path | None) -> Setup:
     """The setup of an exact fork: up to the step at which it left, the decay was its parent's."""
-    parent = None if folder is None else _setup_in(folder.parent / str(start.get("run")))
+    parent = None
+    if folder is not None:
+        parent = _setup_in(folder.parent / str(start.get("run")))
     step = start.get("step")
     if parent is None or parent.weight_decay is None or setup.weight_decay is None or step is None:
         return replace(setup, weight_decay=None)
@@ -170,7 +176,9 @@ def _known_decay(regime: Mapping[str, Any], interventions: Sequence[Any], record
         return None
     optimizers = values_since(regime, record, "optimizer", 0.0)
     mixed = len(optimizers) > 1 and not set(optimizers) <= set(DECOUPLED)
-    return None if mixed else _number(regime.get("weight_decay"))
+    if mixed:
+        return None
+    return _number(regime.get("weight_decay"))
 
 
 def _counts(value: Any) -> Mapping[str, int]:
@@ -180,7 +188,9 @@ def _counts(value: Any) -> Mapping[str, int]:
 def _number(value: Any) -> Any:
     """A finite number of at least 0; None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and 0 <= value < float("inf") else None
+    if is_number and 0 <= value < float("inf"):
+        return value
+    return None
 
 
 def _positive(value: Any) -> Any:

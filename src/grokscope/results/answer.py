@@ -82,4 +82,6 @@ class Where(Record):
     @property
     def used(self) -> bool | None:
         """Whether the environment is used at all, in whatever size; None: cannot tell."""
-        return None if self.use == "cannot tell" else self.use != "unused"
+        if self.use == "cannot tell":
+            return None
+        return self.use != "unused"

@@ -68,12 +68,16 @@ class ClaimResult(Record):
     @property
     def said(self) -> str:
         """The claim, in quotation marks where it is quoted."""
-        return f"“{self.quote}”" if self.quote else self.claim
+        if self.quote:
+            return f"“{self.quote}”"
+        return self.claim
 
     @property
     def words(self) -> str:
         """``toy (scaled down): verified there``."""
-        return f"toy: {self.at_scale} there" if self.at_scale else self.outcome
+        if self.at_scale:
+            return f"toy: {self.at_scale} there"
+        return self.outcome
 
 
 @dataclass(frozen=True, kw_only=True)

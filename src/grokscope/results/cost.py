@@ -44,7 +44,9 @@ def seconds_per_step(config: Mapping[str, Any], status: Mapping[str, Any]) -> fl
     start = config.get("start") or {}
     forked_at = (start.get("step") or 0) if start.get("exact") else 0
     seconds, steps = status.get("seconds"), (status.get("step") or 0) - forked_at
-    return seconds / steps if seconds and steps > 0 else None
+    if seconds and steps > 0:
+        return seconds / steps
+    return None
 
 
 def _per_step(entry: Mapping[str, Any]) -> float:

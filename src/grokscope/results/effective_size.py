@@ -100,7 +100,9 @@ class SizeComparison(Record):
             return "open"
         if "smaller" in conclusions:
             return "refuted"
-        return "held" if conclusions == {"larger"} else "cannot tell"
+        if conclusions == {"larger"}:
+            return "held"
+        return "cannot tell"
 
     @property
     def unfinished(self) -> bool:

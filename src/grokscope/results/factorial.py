@@ -57,7 +57,9 @@ class FactorEffect(Record):
         """``weight_decay 0.2 (93.75 %: 0.1 to 0.3)``."""
         if self.effect is None:
             return f"{self.name} none estimated"
-        where = "" if self.interval is None else f" ({interval_words(*self.interval, self.level, null)})"
+        where = ""
+        if self.interval is not None:
+            where = f" ({interval_words(*self.interval, self.level, null)})"
         return f"{self.name} {number(self.effect)}{where}"
 
 
@@ -101,4 +103,6 @@ class DesignResult(Record):
 
 def design_of(raw: Any) -> DesignResult | None:
     """The designed study in plain data, as a report is given it; None for runs that no design laid out."""
-    return None if raw is None else DesignResult.from_dict(raw, "$.design")
+    if raw is None:
+        return None
+    return DesignResult.from_dict(raw, "$.design")

@@ -34,7 +34,9 @@ class Arm(Record):
 
 
 def _in_shell(value: Any) -> str:
-    return shlex.quote(json.dumps(value)) if isinstance(value, list | dict) else str(value)
+    if isinstance(value, list | dict):
+        return shlex.quote(json.dumps(value))
+    return str(value)
 
 
 @dataclass(frozen=True, kw_only=True)

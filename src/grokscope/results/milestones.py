@@ -34,7 +34,9 @@ class Milestone(Record):
     @property
     def earliest(self) -> float:
         """Lower end of what is known; 0 where it held at the first evaluation."""
-        return self.at if self.censored else self.previous or 0
+        if self.censored:
+            return self.at
+        return self.previous or 0
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,6 @@ class MilestonesRecord(Record):
     @property
     def goal(self) -> str:
         """What held-out had to reach, in words."""
-        return f"{self.threshold:g}" if self.generalize_loss is None else f"a loss of {self.generalize_loss:g}"
+        if self.generalize_loss is None:
+            return f"{self.threshold:g}"
+        return f"a loss of {self.generalize_loss:g}"

@@ -35,7 +35,9 @@ class PhaseAxis(Record):
     def title(self) -> str:
         """The name, and what the even cells hide."""
         if self.spacing == "log":
-            zero = ", after 0" if self.numbers is not None and 0.0 in self.numbers else ""
+            zero = ""
+            if self.numbers is not None and 0.0 in self.numbers:
+                zero = ", after 0"
             return f"{self.name} (log-spaced{zero})"
         if self.spacing == "uneven":
             return f"{self.name} (unevenly spaced)"
@@ -151,7 +153,9 @@ class PhaseCell(Record):
     def share(self, verdict: str) -> float:
         """Share of the judged runs with this verdict, with or without its qualifier. [share]"""
         count = self.verdicts.get(verdict, 0) or self.classes.get(verdict, 0)
-        return count / self.judged if self.judged else float("nan")
+        if not self.judged:
+            return float("nan")
+        return count / self.judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +191,9 @@ class PhaseDiagram(Record):
         raise KeyError((x, y, panel))
 
     def panel_labels(self) -> tuple[str | None, ...]:
-        return (None,) if self.panels is None else self.panels.labels
+        if self.panels is None:
+            return (None,)
+        return self.panels.labels
 
     def of_panel(self, panel: str | None) -> tuple[PhaseCell, ...]:
         return tuple(cell for cell in self.cells if cell.panel == panel)
@@ -264,11 +270,15 @@ class Phase(Stored):
 
     def cell_rows(self) -> list[dict[str, Scalar]]:
         """The diagram as a table; empty without one."""
-        return [] if self.diagram is None else self.diagram.rows()
+        if self.diagram is None:
+            return []
+        return self.diagram.rows()
 
     def pareto_rows(self) -> list[dict[str, Scalar]]:
         """The Pareto set's points as a table; empty without one."""
-        return [] if self.pareto is None else self.pareto.rows()
+        if self.pareto is None:
+            return []
+        return self.pareto.rows()
 
 
 def _cell_row(diagram: PhaseDiagram, cell: PhaseCell, verdicts: list[str]) -> dict[str, Scalar]:

@@ -27,7 +27,9 @@ def interval_words(low: float, high: float, level: float = LEVEL, null: float = 
     if low == -inf:
         return f"{at} below {high:.3g}"
     words = f"{at} {low:.3g} to {high:.3g}"
-    return f"{words}, no width: the values agree, which is no certainty" if low == high else words
+    if low == high:
+        return f"{words}, no width: the values agree, which is no certainty"
+    return words
 
 
 def with_open_ends(interval: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -111,7 +113,9 @@ class Result(Record):
         if self.alternative != "two-sided":
             sides = f"one-sided ({self.alternative}); two-sided {self.p_two_sided:.3g}"
         limit = "" if self.can_reach else "; p <= .05 is impossible with these n"
-        where = "" if self.interval is None else f" ({interval_words(*self.interval, self.level)})"
+        where = ""
+        if self.interval is not None:
+            where = f" ({interval_words(*self.interval, self.level)})"
         return (
             f"{self.effect_name} {self.effect:.3g}{where}, {self.test} p = {self.p:.3g}, {sides}, "
             f"n = {' v '.join(map(str, self.n))} (smallest attainable p {self.smallest_p:.3g}{limit})"

@@ -67,7 +67,9 @@ class StopRule(Record):
         """``no better id_val_loss for 10 evaluations``, ``500 steps after train_acc >= 0.99``."""
         if self.kind == "threshold":
             mark = f"{self.on} {'<=' if self.on.endswith('_loss') else '>='} {self.level:g}"
-            return f"{whole(self.then)} steps after {mark}" if self.then else f"at {mark}"
+            if self.then:
+                return f"{whole(self.then)} steps after {mark}"
+            return f"at {mark}"
         unit = self.unit if self.patience != 1 else self.unit.removesuffix("s")
         by = f" by more than {self.min_delta:g}" if self.min_delta else ""
         return f"no better {self.on}{by} for {whole(self.patience or 0)} {unit}"
@@ -75,7 +77,9 @@ class StopRule(Record):
     @property
     def label(self) -> str:
         """The name, with the label of an oracle."""
-        return f"{self.name}; {oracle_label(self.split)}" if self.oracle else self.name
+        if self.oracle:
+            return f"{self.name}; {oracle_label(self.split)}"
+        return self.name
 
 
 def _require(ok: bool, words: str) -> None:

@@ -32,7 +32,9 @@ def changed_since(run: Run, status: dict[str, Any], *, thorough: bool = False) -
         return f"{path}: {size:,} bytes, but {recorded:,} when the run ended: rows are missing or were changed"
     last = _last_step(run) if size else None
     if last != status["step"] and (last is not None or status["step"] > 0):
-        where = "there are no rows" if last is None else f"the last row is of step {last:,}"
+        where = "there are no rows"
+        if last is not None:
+            where = f"the last row is of step {last:,}"
         return f"{path}: {where}, but the run ended at step {status['step']:,}: rows are missing"
     return _fewer_rows(run) if thorough else ""
 

@@ -70,7 +70,9 @@ class Folders:
 
     def known(self, run: Run) -> Known | None:
         """What the index says of a run; None without an index, and where the run has to be read."""
-        return None if self.index is None else self.index.recall(run, stamps_of(run))
+        if self.index is None:
+            return None
+        return self.index.recall(run, stamps_of(run))
 
     def _require_own(self, expected: Path, wanted: str) -> None:
         known = self.known(Run(expected))
@@ -138,7 +140,9 @@ def identity_hash(record: Mapping[str, Any]) -> str | None:
     """The hash of the identity that a run's config.json tells; None where it could not be trained on here: an import,
     another loop's, a plug-in's that is not installed."""
     try:
-        return None if _imported(record) else configio.content_hash(_identity(record))
+        if _imported(record):
+            return None
+        return configio.content_hash(_identity(record))
     except (ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
 

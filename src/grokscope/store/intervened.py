@@ -45,7 +45,9 @@ def intervention_line(entry: dict[str, Any], fitted_at: int | None) -> str:
         return f"{head}: never began, for {entry['why']}"
     if entry["state"] == "waiting":
         return f"{head}: has not begun, from {entry['from']}"
-    fit = f" (T_fit = {fitted_at:,})" if "T_fit" in str(entry["from"]) and fitted_at is not None else ""
+    fit = ""
+    if "T_fit" in str(entry["from"]) and fitted_at is not None:
+        fit = f" (T_fit = {fitted_at:,})"
     end = f"to step {entry['ended']:,}" if entry["ended"] is not None else "to the end"
     facts = "".join(f"; {key} {_shown(value)}" for key, value in entry["referred_to"].items())
     return f"{head}: after step {entry['began']:,}{fit} {end}{facts}"

@@ -32,7 +32,9 @@ def provenance() -> dict[str, Any]:
 def commit_in_words(git: Mapping[str, Any]) -> str:
     """``2b49780b1c3d with local changes``, of the commit that a run recorded."""
     short = str(git.get("commit"))[:12]
-    return f"{short} with local changes" if git.get("dirty") else short
+    if git.get("dirty"):
+        return f"{short} with local changes"
+    return short
 
 
 def _version(name: str) -> str | None:

@@ -303,7 +303,9 @@ def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and abs(value) >= 2**63:
-        return str(value) if abs(value) >= 2**1000 else float(value)
+        if abs(value) >= 2**1000:
+            return str(value)
+        return float(value)
     if value is None or isinstance(value, int | float):
         return value
     return str(value)

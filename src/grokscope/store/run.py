@@ -102,7 +102,9 @@ class Run:
                 except ValueError as error:
                     warnings.warn(f"{error}; excluded", stacklevel=2)
                     continue
-                scale = self.facts.get("steps_per_epoch", 1) if path.stem.startswith("ep") else 1
+                scale = 1
+                if path.stem.startswith("ep"):
+                    scale = self.facts.get("steps_per_epoch", 1)
                 files[int(path.stem[2:]) * scale] = path
         return dict(sorted(files.items()))
 
@@ -131,7 +133,9 @@ def open_run(path: str | Path) -> Run:
         raise ValueError(f"{path}: no such folder")
     if not _is_run(path):
         inside = find_runs(path) if path.is_dir() else []
-        hint = f"; it contains {len(inside):,} runs, for example {inside[0].path}" if inside else ""
+        hint = ""
+        if inside:
+            hint = f"; it contains {len(inside):,} runs, for example {inside[0].path}"
         raise ValueError(f"{path} is not a run (it has no config.json){hint}")
     run = Run(path)
     run.record  # noqa: B018 - a damaged or newer config is an error now, not later

@@ -101,7 +101,9 @@ class RunIndex:
     def save(self, present: Collection[str] | None = None) -> None:
         """Write the index where that is worth it, without the runs that are not `present` any more. A folder that
         cannot be written stays as it is. Of two processes the later one's stays, and both are right."""
-        gone = [] if present is None else [name for name in self._entries if name not in present]
+        gone = []
+        if present is not None:
+            gone = [name for name in self._entries if name not in present]
         if self._new < max(WORTH, len(self._entries) // 50) and len(gone) < max(WORTH, len(self._entries) // 2):
             return
         for name in gone:
@@ -160,7 +162,9 @@ def _left(run: Run, stamps: Stamps) -> tuple[list[Any], dict[str, Any]] | None:
         rules, name, entry, config = json.loads(text)
     except (OSError, ValueError):
         return None
-    return (entry, config) if (rules, name, entry[0]) == (_rules(), run.id, stamps) else None
+    if (rules, name, entry[0]) != (_rules(), run.id, stamps):
+        return None
+    return (entry, config)
 
 
 def _entry(stamps: Stamps, known: Known) -> list[Any]:

@@ -28,7 +28,9 @@ def version_of(record: Record) -> int:
 def digests_of(record: Record) -> dict[str, str]:
     """Split -> digest; empty for runs of older versions, imports of other programs, and other people's loops."""
     digests = _data(record).get("digests")
-    return dict(digests) if isinstance(digests, Mapping) else {}
+    if not isinstance(digests, Mapping):
+        return {}
+    return dict(digests)
 
 
 def require_version(run: Run, config: RunConfig) -> None:

@@ -103,7 +103,9 @@ def check(
 
 def _data(s: StudyRun) -> Data:
     """What a run learned from. Its record is not kept: thousands of them would fill the memory."""
-    return data_of(read_record(s.run.path)) if s.known is None else s.known.data
+    if s.known is None:
+        return data_of(read_record(s.run.path))
+    return s.known.data
 
 
 def _check_one(e: AnyExpectation, runs: Sequence[StudyRun], judge: Judge) -> CheckRow | None:
@@ -193,7 +195,9 @@ def _describe(e: Expectation, verdicts: Sequence[VerdictRecord], met: int) -> st
 def _word(verdict: VerdictRecord, e: Expectation) -> str:
     """A run's verdict, with its route where the expectation asks for one."""
     name = verdict.verdict or NOT_JUDGED
-    return f"{name} ({route(verdict) or 'no route'})" if e.formation else name
+    if e.formation:
+        return f"{name} ({route(verdict) or 'no route'})"
+    return name
 
 
 def _spread(values: Sequence[Seen]) -> str:
@@ -254,4 +258,6 @@ def _decide(ratio: Seen, low: float, high: float) -> bool | None:
         return None
     if ratio.within(low, high):
         return True
-    return None if ratio.censored and ratio.value <= high else False
+    if ratio.censored and ratio.value <= high:
+        return None
+    return False

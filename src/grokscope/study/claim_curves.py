@@ -31,7 +31,9 @@ def figure_of(block: Block | None, groups: Sequence[Mapping[str, Any]], runs: Se
     kept = [s for s in chosen if s.entry.label in arms[:MOST_ARMS]]
     read = [(s, s.run.metrics()) for s in kept]
     column = next((name for _, metrics in read if (name := _column(block, metrics)) is not None), None)
-    curves = [] if column is None else [_curve(s, metrics, column) for s, metrics in read]
+    curves = []
+    if column is not None:
+        curves = [_curve(s, metrics, column) for s, metrics in read]
     known = tuple(curve for curve in curves if curve is not None)
     if column is None or not known:
         return None
@@ -45,7 +47,9 @@ def _column(block: Block, metrics: Mapping[str, np.ndarray]) -> str | None:
         if measure.dissection is not None:
             return None
         name = measure.measure.split(" - ")[0]
-        return "train_loss" if measure.measure in SPIKES else name
+        if measure.measure in SPIKES:
+            return "train_loss"
+        return name
     splits = [name for name in HELD_OUT if any(f"{name}_{end}" in metrics for end in ("acc", "r2", "loss"))]
     split = _split(block) or (speaking(splits) if splits else None)
     ends = [f"{split}_{end}" for end in ("acc", "r2", "loss")]
@@ -56,7 +60,9 @@ def _measure(block: Block) -> Measure | None:
     if isinstance(block, Measure):
         return block
     hypothesis = _hypothesis(block)
-    return None if hypothesis is None else hypothesis.quantity.measure
+    if hypothesis is None:
+        return None
+    return hypothesis.quantity.measure
 
 
 def _split(block: Block) -> str | None:

@@ -138,7 +138,9 @@ def _judge(study: Study, saved: SavedResult, root: Path, problems: list[str]) ->
         warnings.simplefilter("ignore")  # of neighbors and of luck: the study's own report says them
         rows, standing, tested = answered = study.answered(root)
         sizes = study.effective_sizes(root)
-        different = None if gone else first_difference(saved.outcome, outcome_of(study, root, answered))
+        different = None
+        if not gone:
+            different = first_difference(saved.outcome, outcome_of(study, root, answered))
     if different is not None:
         problems.append(f"{saved.folder}: its rows disagree with its outcome.json ({different}); the rows "
             f"count")  # fmt: skip
@@ -157,7 +159,9 @@ def _origin(manifest: SavedStudy) -> str:
     machines = [_machine(machine) for machine in manifest.machines]
     dates = sorted({run.ended for run in manifest.runs if run.ended})
     when = " to ".join(dict.fromkeys(dates[:1] + dates[-1:]))
-    return "; ".join([*dict.fromkeys(machines), when]) if when else "; ".join(dict.fromkeys(machines))
+    if when:
+        return "; ".join([*dict.fromkeys(machines), when])
+    return "; ".join(dict.fromkeys(machines))
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
@@ -240,7 +244,9 @@ def _why(claim: Claimed, study: str, outcome: str) -> str:
 def _command(claim: Claimed, study: str) -> str:
     if claim.recomputed:
         return "grokscope archive inference"
-    return f"grokscope claims --run {study}" if study else ""
+    if not study:
+        return ""
+    return f"grokscope claims --run {study}"
 
 
 def _recomputed(claim: Claimed) -> list[ClaimEvidence]:
@@ -339,7 +345,9 @@ def sources(claims: Claims) -> list[str]:
 def in_words(claims: Claims) -> str:
     """``47 claims: 12 verified, 5 verified in part, ...``."""
     parts = [f"{n} {outcome}" for outcome, n in claims.counts.items() if n]
-    return f"{plural(len(claims.claims), 'claim')}: {listed(parts)}" if parts else "no claims"
+    if not parts:
+        return "no claims"
+    return f"{plural(len(claims.claims), 'claim')}: {listed(parts)}"
 
 
 __all__ = ["ClaimList", "Gathered", "gather", "in_words", "sources"]

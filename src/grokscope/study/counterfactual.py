@@ -187,7 +187,9 @@ class Seen(NamedTuple):
     @property
     def grid(self) -> float:
         """How far T_gen is open by the evaluation grid, in doublings."""
-        return 0.0 if math.isinf(self.T_gen) else math.log2(self.arrived_by / max(self.T_gen_before, 1.0))
+        if math.isinf(self.T_gen):
+            return 0.0
+        return math.log2(self.arrived_by / max(self.T_gen_before, 1.0))
 
 
 def _ends(study: Study, root: str | Path, split: str) -> dict[str, dict[int, Seen]]:

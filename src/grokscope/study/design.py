@@ -55,7 +55,9 @@ class Design:
 
     @property
     def resolution(self) -> str:
-        return "one off" if self.one_off else resolution(len(self.factors), len(self.cells))
+        if self.one_off:
+            return "one off"
+        return resolution(len(self.factors), len(self.cells))
 
     def effects(self) -> list[Effect]:
         """What can be estimated: with one factor off at a time only main effects."""

@@ -233,7 +233,9 @@ def undone(run: Path) -> str | None:
     raw = read_json(files[PARTS[0]])
     if not is_ours(raw, PARTS[0]) or rules_of(raw) < RULES:
         return command
-    return None if _is_final(selection_of(raw), run) else command
+    if _is_final(selection_of(raw), run):
+        return None
+    return command
 
 
 def _is_final(rule: str, run: Path) -> bool:
@@ -266,4 +268,6 @@ def _saved(run: Path, name: Name) -> float:
     require(
         str(name) in numbers, f"{run.name}: {name} was not saved with the study; dissect its runs, and save it again"
     )
-    return math.nan if numbers[str(name)] is None else float(numbers[str(name)])
+    if numbers[str(name)] is None:
+        return math.nan
+    return float(numbers[str(name)])

@@ -266,7 +266,9 @@ def _of_seeds(numbers: ArmNumbers, end: float) -> dict[int, float]:
 def _unpaired(answers: Sequence[EffectiveSize], other: SeedValues) -> list[str]:
     """Runs without a partner of their seed."""
     dropped = sum(len(other[a.n]) - a.seeds for a in answers if a.paired)
-    return [f"{plural(dropped, 'run')} without runs of the same seed in the plain arm left out"] if dropped else []
+    if not dropped:
+        return []
+    return [f"{plural(dropped, 'run')} without runs of the same seed in the plain arm left out"]
 
 
 def _cell(n: int, values: Mapping[int, float], fit: float | None) -> SizeCell:

@@ -73,7 +73,9 @@ def _tested_response(
     kept = {cell: [s for s in g if s.finished and s.entry.config.seed in shared] for cell, g in groups.items()}
     read = {cell: arm_numbers(asked, group, judge) for cell, group in kept.items()}
     lost = sum(map(len, groups.values())) - len(shared) * len(groups)
-    notes = (f"{plural(lost, 'run')} of seeds that are not finished in every cell left out",) if lost else ()
+    notes = ()
+    if lost:
+        notes = (f"{plural(lost, 'run')} of seeds that are not finished in every cell left out",)
     known = replace(blank, outcome="told", seeds=len(shared), notes=notes)
     if quantity.is_time:
         return _of_times(design, read, known)

@@ -110,7 +110,9 @@ def _size(state: object) -> int:
         return state.numel() * state.element_size()
     if isinstance(state, dict):
         return sum(_size(v) for v in state.values())
-    return sum(_size(v) for v in state) if isinstance(state, list | tuple) else 0
+    if not isinstance(state, list | tuple):
+        return 0
+    return sum(_size(v) for v in state)
 
 
 def probe_all(runs: Sequence[StudyRun], seconds: float = 1.0, at_most: float = 20.0) -> dict[str, Cost]:

@@ -89,7 +89,9 @@ class Expectation:
             parts.append(f"{self._called(name)} in {with_unit(name, f'[{number(low)}, {number(high)}]')}")
         parts += [f"{name} not reached" for name in self.censored]
         share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
-        return on(self.split) + "; ".join(parts) + share if parts else ""
+        if not parts:
+            return ""
+        return on(self.split) + "; ".join(parts) + share
 
     def _called(self, name: str) -> str:
         return stamped(name, self.split, name in PEAKS, ",")
@@ -256,7 +258,9 @@ def _kind(block: Mapping[str, Any]) -> type[AnyExpectation]:
         if {"of", "to"} & block.keys():
             return MeasuredRatio
         return MeasuredExpectation
-    return RatioExpectation if "ratio" in block else Expectation
+    if "ratio" in block:
+        return RatioExpectation
+    return Expectation
 
 
 def _read_measure(block: Mapping[str, Any], where: str, entries: Sequence[Entry], common: Any) -> AnyExpectation:

@@ -112,7 +112,9 @@ class Hypothesis:
             return f"{over} {_SLOPE[self.sidedness]}" + (f" {number(self.margin or 0)}" if self.margin else "")
         first, second = self.names
         if self.margin is not None:
-            unit = "a factor of " if self.effect == "ratio" and self.kind == "times" else ""
+            unit = ""
+            if self.effect == "ratio" and self.kind == "times":
+                unit = "a factor of "
             return f"{self.quantity} of {first} equals that of {second} within {unit}{number(self.margin)}"
         words = TIME_WORDS if self.kind == "times" else VALUE_WORDS
         said = next(word for word, side in words.items() if side == self.sidedness)

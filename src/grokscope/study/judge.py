@@ -40,7 +40,9 @@ class Judge:
         name = study_run.run.id
         if name not in self.known and name not in self.problems:
             try:
-                looked = study_run.known.metrics if study_run.known is not None else None
+                looked = None
+                if study_run.known is not None:
+                    looked = study_run.known.metrics
                 self.known[name] = run_verdicts(
                     study_run.run, self.criteria, state=study_run.state, metrics=looked, neighbors=self.neighbors
                 )
@@ -73,7 +75,9 @@ def so_far(chosen: Collection[StudyRun]) -> str:
     """How many of them are finished, and which cannot be judged."""
     finished = sum(s.finished for s in chosen)
     bad = [s.run.id for s in chosen if s.state in BAD]
-    named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}" if bad else ""
+    named = ""
+    if bad:
+        named = f"; cannot be judged: {', '.join(bad[:3])}{f' and {len(bad) - 3} more' * (len(bad) > 3)}"
     return f"{finished:,} of {len(chosen):,} runs are finished{named}"
 
 

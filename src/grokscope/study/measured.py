@@ -168,7 +168,9 @@ class Measure:
         commands = [command for recorded in runs if (command := dissected.undone(recorded.run.path)) is not None]
         if not commands:
             return None
-        more = f" (and {len(commands) - 1} more; all of a study: grokscope study dissect)" if len(commands) > 1 else ""
+        more = ""
+        if len(commands) > 1:
+            more = f" (and {len(commands) - 1} more; all of a study: grokscope study dissect)"
         done = f"{len(runs) - len(commands)} of {len(runs):,} final checkpoints are dissected"
         return f"{done}; run: {commands[0]}{more}"
 
@@ -265,7 +267,9 @@ def spike_and_norm(
     near = [s for s in spike_links(trajectory, split or trajectory.splits[0], criteria) if s.near]
     values = [(s.lag or 0.0, s.rho if measure == SPIKES[0] else s.norm_drop_rank) for s in near]
     known = [(abs(lag), value) for lag, value in values if value is not None]
-    return float(min(known, key=lambda pair: pair[0])[1]) if known else math.nan
+    if not known:
+        return math.nan
+    return float(min(known, key=lambda pair: pair[0])[1])
 
 
 def read_measured(block: Mapping[str, Any], place: str) -> dict[str, Any]:

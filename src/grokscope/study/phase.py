@@ -63,7 +63,9 @@ class PhaseSpec:
     @property
     def value_name(self) -> str:
         """What the study file's number is called; empty where it names none."""
-        return "" if self.value is None else self.value.called
+        if self.value is None:
+            return ""
+        return self.value.called
 
     def place(self, entry: Entry) -> tuple[str, ...]:
         """Labels of a run's column, row and panel."""
@@ -173,7 +175,9 @@ def spacing_of(numbers: Sequence[float]) -> Spacing:
     if len(numbers) < 2:
         return "linear"
     if len(numbers) == 2:
-        return "log" if numbers[0] > 0 and numbers[1] / numbers[0] >= APART else "linear"
+        if numbers[0] > 0 and numbers[1] / numbers[0] >= APART:
+            return "log"
+        return "linear"
     if _even([b - a for a, b in pairwise(numbers)], EVEN):
         return "linear"
     positive = [v for v in numbers if v != 0]  # zero stands before them, as no decay does before the least decay

@@ -118,7 +118,9 @@ class StudyPlan:
     def bytes(self) -> int | None:
         """Disk that the study will have taken in all when it is done; None without a probe."""
         known = [r.bytes for r in self.runs]
-        return None if None in known else sum(b for b in known if b is not None)
+        if None in known:
+            return None
+        return sum(b for b in known if b is not None)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -141,7 +143,9 @@ def make_study_plan(
     costs = probe_all(runs, 1.0) if probe and todo else {}
     workers = max(default_workers(len(todo)) if workers is None else workers, 1)
     jobs = longest_first([s.job() for s in todo if s.ready])
-    units = () if engine == "one" else tuple(arrange(jobs, engine, stack, workers, measure=probe))
+    units = ()
+    if engine != "one":
+        units = tuple(arrange(jobs, engine, stack, workers, measure=probe))
     return StudyPlan(tuple(_planned(s, costs.get(kind_of(s.entry.config))) for s in runs), workers, units)
 
 
@@ -150,7 +154,9 @@ def _planned(study_run: StudyRun, cost: Cost | None) -> PlannedRun:
         if study_run.finished:
             return PlannedRun(study_run, 0.0, _used(study_run))
         return PlannedRun(study_run, None, None)
-    seconds = 0.0 if study_run.finished else cost.seconds(study_run.plan, min(study_run.step, study_run.total))
+    seconds = 0.0
+    if not study_run.finished:
+        seconds = cost.seconds(study_run.plan, min(study_run.step, study_run.total))
     return PlannedRun(study_run, seconds, cost.bytes(study_run.plan))
 
 

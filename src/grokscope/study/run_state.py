@@ -73,7 +73,9 @@ class StudyRun:
 
     def _stack(self) -> str:
         begun = self.state not in (*NOT_BEGUN, *BAD)
-        return (self.run.facts.get("stacked") or {}).get("id", "") if begun else ""
+        if not begun:
+            return ""
+        return (self.run.facts.get("stacked") or {}).get("id", "")
 
 
 def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
@@ -85,7 +87,9 @@ def read_study_run(entry: Entry, folders: Folders) -> StudyRun:
         return StudyRun(entry, Run(folders.root / entry.config.run_id()), "unreadable", 0, plan, str(error))
     if (known := folders.known(run)) is not None:  # only of sound runs that no process trains
         status = known.status
-        forked_at = known.config.get("start.step") if known.config.get("start.of") else None
+        forked_at = None
+        if known.config.get("start.of"):
+            forked_at = known.config.get("start.step")
         return StudyRun(entry, run, *_standing(status, plan), plan, _message(status), forked_at, known)
     try:
         if not (run.path / "config.json").exists():

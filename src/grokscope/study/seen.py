@@ -33,7 +33,9 @@ class Seen:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "none"
-        return f"> {number(self.value)}" if self.censored else number(self.value)
+        if self.censored:
+            return f"> {number(self.value)}"
+        return number(self.value)
 
 
 def seen(verdict: VerdictRecord, quantity: str) -> Seen:
@@ -51,4 +53,6 @@ def seen(verdict: VerdictRecord, quantity: str) -> Seen:
 
 def route(verdict: VerdictRecord) -> str | None:
     """By which route held-out rose late; None for other verdicts, and without probes."""
-    return None if verdict.formation is None else verdict.formation.route
+    if verdict.formation is None:
+        return None
+    return verdict.formation.route

@@ -132,7 +132,9 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}" if abs(value) < 1e6 else brief(value)
+        if abs(value) < 1e6:
+            return f"{value:g}"
+        return brief(value)
     if isinstance(value, Mapping):  # a component with its parameters
         rest = " ".join(f"{k}={shown(v)}" for k, v in value.items() if k != "name")
         if rest:

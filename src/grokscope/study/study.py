@@ -458,7 +458,9 @@ def _executor(workers: int | None, engine: Way, stack: int | None, jobs: int) ->
 
     workers = default_workers(jobs) if workers is None else workers
     require(workers >= 0, f"workers must not be negative, got {workers}")
-    return Processes(workers, engine, stack) if workers else Inline(engine, stack)
+    if workers:
+        return Processes(workers, engine, stack)
+    return Inline(engine, stack)
 
 
 def _few(seeds: Sequence[int], most: int = 20) -> str:

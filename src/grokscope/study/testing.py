@@ -221,7 +221,9 @@ def _paired(h: Hypothesis, a: ArmNumbers, b: ArmNumbers) -> tuple[ArmNumbers, Ar
     if len(shared) < 2:
         raise CannotTell(f"{plural(len(shared), 'seed')} finished in both arms, and 2 are needed to pair them")
     lost = len(a.rows) + len(b.rows) - 2 * len(shared)
-    note = (f"{plural(lost, 'run')} without a finished run of the same seed left out",) if lost else ()
+    note = ()
+    if lost:
+        note = (f"{plural(lost, 'run')} without a finished run of the same seed left out",)
     return _only(a, shared), _only(b, shared), True, note
 
 

@@ -70,4 +70,6 @@ class Together:
         if self.size is not None:
             return self.size
         usual = usual_size(study_run.entry.config)
-        return usual if begun else min(usual, max(FEWEST, -(-alike // 2)))
+        if begun:
+            return usual
+        return min(usual, max(FEWEST, -(-alike // 2)))

@@ -23,7 +23,9 @@ IN_STEPS = ("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable", "T_grok", "delay"
 
 def with_unit(quantity: str, words: str) -> str:
     """``2,600`` -> ``2,600 steps`` where the quantity is one of steps."""
-    return f"{words} steps" if quantity in IN_STEPS else words
+    if quantity in IN_STEPS:
+        return f"{words} steps"
+    return words
 
 
 def stamped(name: str, split: str | None, follows_from_a_peak: bool, close: str = "") -> str:
@@ -38,10 +40,14 @@ def text(value: Any) -> str:
         return "|".join(text(v) for v in value)
     if value is None:
         return "none"
-    return number(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return number(value)
+    return str(value)
 
 
 def number(value: float) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -28,9 +28,9 @@ def trivial_metrics(data: TaskData) -> dict[str, dict[str, float]]:
             out[name] = {"acc": float((guess == split.y).mean())}
         else:
             errors = (guess - split.y.astype(np.float64)) ** 2
-            by_group = (
-                {} if group is None else {f"group{g}_loss": float(errors[group == g].mean()) for g in np.unique(group)}
-            )
+            by_group = {}
+            if group is not None:
+                by_group = {f"group{g}_loss": float(errors[group == g].mean()) for g in np.unique(group)}
             out[name] = {"loss": float(errors.mean())} | by_group
     return out
 

@@ -63,7 +63,9 @@ def _require_fixed(key: str, given: Any) -> None:
     name = given.name if isinstance(given, Component) else given
     if name != _FIXED[key]:
         raise ValueError(f"$.regime.{key}: engine 'compiled' needs {_FIXED[key]!r}, got {name!r}; or use 'torch'")
-    changed = [key_of(f) for f in fields(given) if getattr(given, f.name) != f.default] if name is not given else []
+    changed = []
+    if name is not given:
+        changed = [key_of(f) for f in fields(given) if getattr(given, f.name) != f.default]
     if changed:
         raise ValueError(f"$.regime.{key}.{changed[0]}: engine 'compiled' does not have it; use engine 'torch'")
 

@@ -122,7 +122,9 @@ def _group_losses(logits: Tensor, split: TensorSplit, name: str) -> dict[str, Te
 def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Mapping[str, float]]) -> Row:
     """Fetch all device values at once, and derive accuracy (count / n) or R2 (1 - loss / trivial loss)."""
     tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
-    fetched = torch.stack([t.double().reshape(()) for t in tensors.values()]).tolist() if tensors else []
+    fetched = []
+    if tensors:
+        fetched = torch.stack([t.double().reshape(()) for t in tensors.values()]).tolist()
     numbers: Row = {**values, **dict(zip(tensors, fetched, strict=True))}  # type: ignore[dict-item]
     row: Row = {}
     for key, value in numbers.items():
@@ -133,7 +135,9 @@ def to_row(values: Mapping[str, Tensor | float | int], trivial: Mapping[str, Map
             row[key] = int(value)
         else:
             row[key] = value
-            base = trivial.get(key.removesuffix("_loss"), {}).get("loss") if key.endswith("_loss") else None
+            base = None
+            if key.endswith("_loss"):
+                base = trivial.get(key.removesuffix("_loss"), {}).get("loss")
             if base:
                 row[key.removesuffix("_loss") + "_r2"] = 1 - value / base
     return row
@@ -290,7 +294,9 @@ def feature_rows(split: str, n: int) -> Tensor:
     """The rows (m,) of a split of n examples whose features are kept: those of the probe, and in train those of the
     spectra too."""
     rows = probe_rows(split, n)
-    return torch.cat([_rank_rows(n), rows]).unique() if split == "train" else rows
+    if split == "train":
+        return torch.cat([_rank_rows(n), rows]).unique()
+    return rows
 
 
 @torch.inference_mode()

@@ -21,7 +21,9 @@ class Mean:
 
     def outputs(self) -> int:
         """Width of the network's output."""
-        return self.classes if self.targets == "classes" else 1
+        if self.targets != "classes":
+            return 1
+        return self.classes
 
     def encode(self, y: Tensor) -> Tensor:
         """Labels (n,) -> what the loss compares with; done once, not in every step."""

@@ -14,6 +14,8 @@ def renamed(run: Run, changes: Mapping[str, Any]) -> str:
 
     def renamed(word: str) -> str:
         key, stands, _ = word.partition("=")
-        return f"{key}={new[key]}" if stands and key in new else word
+        if stands and key in new:
+            return f"{key}={new[key]}"
+        return word
 
     return " ".join(map(renamed, str(run.config["regime"]["name"]).split(" ")))

@@ -279,7 +279,9 @@ def _plain(x: Tensor) -> np.ndarray:
     array = x.cpu()
     if array.is_floating_point():
         return array.float().numpy()
-    return array.numpy() if array.dtype == torch.uint8 else array.long().numpy()
+    if array.dtype == torch.uint8:
+        return array.numpy()
+    return array.long().numpy()
 
 
 def _labels(y: Tensor, kind: Kind) -> np.ndarray:
@@ -290,4 +292,6 @@ def _labels(y: Tensor, kind: Kind) -> np.ndarray:
 
 
 def _ids(env: Tensor | None) -> np.ndarray | None:
-    return None if env is None else env.cpu().long().numpy()
+    if env is None:
+        return None
+    return env.cpu().long().numpy()

@@ -79,8 +79,12 @@ def _name(optimizer: "torch.optim.Optimizer") -> str | None:
         return None  # another author's may decay differently under the same name
     if name == "Adam":
         # an option of torch's Adam turns it into AdamW
-        return "adamw" if optimizer.defaults.get("decoupled_weight_decay") else "adam"
-    return name.lower() if name in (*DECOUPLED, "SGD") else None
+        if optimizer.defaults.get("decoupled_weight_decay"):
+            return "adamw"
+        return "adam"
+    if name not in (*DECOUPLED, "SGD"):
+        return None
+    return name.lower()
 
 
 def _adaptive(optimizer: "torch.optim.Optimizer") -> bool | None:

@@ -29,7 +29,9 @@ class Grid:
         return not rest and cadence.due(epoch)
 
     def _scale(self, cadence: Cadence) -> int:
-        return self.steps_per_epoch if cadence.unit == "epochs" else 1
+        if cadence.unit != "epochs":
+            return 1
+        return self.steps_per_epoch
 
     def after(self, step: int) -> int | None:
         """The first of the steps greater than `step`; None after the last."""

@@ -189,7 +189,9 @@ def _has_saved(run: Run) -> bool:
     if status["state"] in ("done", "diverged"):
         return True
     at_work = status.get("heartbeat", 0.0) - status.get("started", 0.0)
-    every = run.config.get("hardware", {}).get("resume_every_s", 0.0) if (run.path / "config.json").exists() else 0.0
+    every = 0.0
+    if (run.path / "config.json").exists():
+        every = run.config.get("hardware", {}).get("resume_every_s", 0.0)
     return status["step"] > 0 and at_work > every
 
 
@@ -237,7 +239,9 @@ def _require_kind(expected: Any, given: Any, where: str, shapes: bool) -> None:
 
 
 def _kind(given: Any) -> str:
-    return str(given.dtype) if isinstance(given, Tensor) else type(given).__name__
+    if isinstance(given, Tensor):
+        return str(given.dtype)
+    return type(given).__name__
 
 
 def _tensors(data: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

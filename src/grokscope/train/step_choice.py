@@ -198,7 +198,9 @@ def _nan_first(value: float) -> float:
 
 
 def _generator(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
 
 
 def _wait(device: torch.device) -> None:

@@ -96,7 +96,9 @@ def _open_collapse(
         return None
     last = train.step[-1].item()
     ending = time_weights(step, last - criteria.end_share * (last - train.step[0].item()))
-    return step[runs[-1].start].item() if ending @ value < level else None
+    if ending @ value < level:
+        return step[runs[-1].start].item()
+    return None
 
 
 def _long(collapsed_from: float | None, step: np.ndarray) -> bool:

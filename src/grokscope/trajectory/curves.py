@@ -78,13 +78,17 @@ def wander(values: np.ndarray, *, increasing: bool) -> float:
     free = len(values) - (len(fit.blocks) - 1)
     spread = float(np.sqrt(((values - fit.x) ** 2).sum() / free)) if free > 0 else 0.0
     rough = roughness(values)
-    return spread * min(max(spread / rough, 1.0), 2.0) if rough else spread
+    if rough:
+        return spread * min(max(spread / rough, 1.0), 2.0)
+    return spread
 
 
 def moving(values: np.ndarray) -> np.ndarray:
     """The curve without the repetitions of its last value at the end."""
     rows = np.flatnonzero(values != values[-1])
-    return values[: rows[-1] + 2] if rows.size else values[:1]
+    if rows.size:
+        return values[: rows[-1] + 2]
+    return values[:1]
 
 
 def time_weights(step: np.ndarray, start: float) -> np.ndarray:

@@ -217,7 +217,9 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def _named(columns: str | Mapping[str, str] | None, sole: str = SOLE) -> dict[str, str]:
     if columns is None:
         return {}
-    return {sole: columns} if isinstance(columns, str) else dict(columns)
+    if isinstance(columns, str):
+        return {sole: columns}
+    return dict(columns)
 
 
 def _by_split(given: Any, splits: list[str], what: str) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def _row_of_fit(step: np.ndarray, held: np.ndarray, diagnosed: np.ndarray, fit: 
     first = after[0]
     at_fit = held[np.searchsorted(step, fit)]
     gone = held[first] - at_fit
-    return int(first) if gone <= HALF_WAY * (held[after[-1]] - at_fit) else None
+    if gone <= HALF_WAY * (held[after[-1]] - at_fit):
+        return int(first)
+    return None
 
 
 def _judged(trajectory: Trajectory, split: str, held: np.ndarray, at: int, end: int) -> Formation:

@@ -97,7 +97,9 @@ def on_one_grid(a: Times, b: Times) -> tuple[Times, Times, tuple[str, ...]] | st
         return "no evaluation step is shared by all runs"
     if all(len(grid) == np.searchsorted(steps, grid[-1], "right") for grid in both.grids):
         return a, b, ()
-    gaps = f", every {whole(float(np.median(np.diff(steps))))} steps or so" if len(steps) > 1 else ""
+    gaps = ""
+    if len(steps) > 1:
+        gaps = f", every {whole(float(np.median(np.diff(steps))))} steps or so"
     note = f"evaluated on different grids: compared on the {len(steps):,} evaluations that all runs had{gaps}"
     return coarsened(a, steps), coarsened(b, steps), (note,)
 
@@ -122,7 +124,9 @@ def _at_risk_together(a: Times, b: Times) -> bool:
 
 def _notes(a: Times, b: Times) -> tuple[str, ...]:
     n, events = (len(a), len(b)), (a.events, b.events)
-    out = [f"{min(n)} runs in a group: too few for any claim of significance"] if min(n) < FEW else []
+    out = []
+    if min(n) < FEW:
+        out = [f"{min(n)} runs in a group: too few for any claim of significance"]
     if 0 in events and sum(events):
         out.append("one group has no events: its median is unknown, only that it is later")
     if _unequal(a.budgets, b.budgets):

@@ -112,7 +112,9 @@ class _LogLoss:
     def _halved(self, top: int, level: float) -> int | None:
         """The first row after the top that is below a level; None if there is none among the next `spike_scale`."""
         below = np.flatnonzero(self.level[top + 1 : top + 1 + self.criteria.spike_scale] < level)
-        return top + 1 + int(below[0]) if below.size else None
+        if not below.size:
+            return None
+        return top + 1 + int(below[0])
 
     def _jitter(self, start: int, stop: int) -> float | None:
         """The larger of the jitters before and after rows [start, stop); None with too few rows to know either."""

@@ -336,7 +336,9 @@ def _binding(t: int, window: int) -> np.ndarray:
 def _moving(values: np.ndarray) -> np.ndarray:
     """The curve without the repetitions of its last value at the end."""
     moving = np.flatnonzero(values != values[-1])
-    return values[: moving[-1] + 2] if moving.size else values[:1]
+    if moving.size:
+        return values[: moving[-1] + 2]
+    return values[:1]
 
 
 def resolution(values: np.ndarray, n: int | None) -> float:

@@ -28,9 +28,9 @@ def reason(name: str, qualifier: str | None, e: Evidence, c: Criteria) -> str:
 
 
 def _diverged(e: Evidence, c: Criteria) -> str:
-    before = (
-        f"; held-out had reached {e.milestones.goal} at {whole(e.milestones.T_gen_lasting.at)}" if e.reached else ""
-    )
+    before = ""
+    if e.reached:
+        before = f"; held-out had reached {e.milestones.goal} at {whole(e.milestones.T_gen_lasting.at)}"
     return f"{e.diverged}{before}"
 
 
@@ -154,7 +154,9 @@ def _ungrokked(e: Evidence, c: Criteria) -> str:
 
 def _memorized(e: Evidence, c: Criteria) -> str:
     m = e.milestones
-    flicker = "" if m.T_gen.censored else f" (a flicker reached {m.goal} at {whole(m.T_gen.at)})"
+    flicker = ""
+    if not m.T_gen.censored:
+        flicker = f" (a flicker reached {m.goal} at {whole(m.T_gen.at)})"
     return (
         f"train fitted at {whole(m.T_fit.at)}; held-out ends at {m.end:.3g} (threshold {m.goal}) and has not "
         f"left its plateau by {whole(m.last_step)}{flicker}: censored there, a longer run may still grok{_task(e)}"

@@ -48,7 +48,9 @@ _SPELLING = re.compile(r"(final)|(mean_last)(?:[=:](.+))?|(peak)[_=:](.+)|(step)
 
 def peak_rule(split: str) -> str:
     """The name of what a maximum over a curve of this split is: ``peak_ood_val``; on `ood_test`, the oracle's."""
-    return oracle_label(split) if is_reported(split) else f"peak_{split}"
+    if is_reported(split):
+        return oracle_label(split)
+    return f"peak_{split}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def _peak_split(rule: str, split: str) -> str:
 
 
 def _number(step: float | None) -> str:
-    return str(int(step)) if step is not None and step == int(step) else str(step)
+    if step is not None and step == int(step):
+        return str(int(step))
+    return str(step)
 
 
 class Stored(RunLike, Protocol):

@@ -86,7 +86,9 @@ def _link(
     step = trajectory.step
     loss, norm = _changes(trajectory, spike, criteria.spike_window)
     lag = None if moved is None else spike.at - moved.at
-    rows = None if moved is None else int(np.searchsorted(step, spike.at) - np.searchsorted(step, moved.at))
+    rows = None
+    if moved is not None:
+        rows = int(np.searchsorted(step, spike.at) - np.searchsorted(step, moved.at))
     rank = _drop_rank(trajectory, spike, criteria)
     return SpikeLink(
         spike=spike,
@@ -153,7 +155,9 @@ def _named(rho: float, low: float, high: float, p: float, rank: float | None) ->
     """(verdict, why)"""
     if rho < 0 and p <= ALPHA / 2 and high < 0:
         return "supports", "the norm falls as the loss rises"
-    across = "" if rank is None else f", and the fall of the norm across the spike is none of its largest ({rank:.2g})"
+    across = ""
+    if rank is not None:
+        across = f", and the fall of the norm across the spike is none of its largest ({rank:.2g})"
     if rank is not None and rank <= ALPHA / 2:
         return "supports", (
             f"the norm falls across the spike more than over {1 - rank:.0%} of the other stretches as long, though not "

@@ -102,7 +102,9 @@ def stop_step(trajectory: Trajectory, rule: StopRule) -> float | None:
         assert rule.level is not None
         level = -rule.level if column.is_loss else rule.level
         hit = first_step(column.step, column.value >= level - column.slack)
-        return None if hit is None else first_step(trajectory.step, trajectory.step >= hit + rule.then)
+        if hit is None:
+            return None
+        return first_step(trajectory.step, trajectory.step >= hit + rule.then)
     waited = waits(column, rule.min_delta)
     how_long = waited.steps if rule.unit == "steps" else waited.evaluations
     return first_step(waited.step, how_long >= rule.patience)
@@ -110,7 +112,9 @@ def stop_step(trajectory: Trajectory, rule: StopRule) -> float | None:
 
 def first_step(step: np.ndarray, holds: np.ndarray) -> float | None:
     """The first of the steps (t,) at which a condition (t,) holds; None where it never does."""
-    return step[int(np.argmax(holds))].item() if holds.any() else None
+    if not holds.any():
+        return None
+    return step[int(np.argmax(holds))].item()
 
 
 def longest_wait(trajectory: Trajectory, column: str, min_delta: float, until: float) -> tuple[int, float]:

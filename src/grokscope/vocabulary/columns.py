@@ -68,7 +68,9 @@ def describe(column: str, splits: Collection[str] = NAMES) -> Described | None:
     """
     rows = table()
     row, words = _row(column, _expressions(rows, tuple(splits)))
-    return None if row is None else _filled(rows[row], column, words)
+    if row is None:
+        return None
+    return _filled(rows[row], column, words)
 
 
 def panels(columns: Iterable[str], splits: Sequence[str]) -> list[Described]:
@@ -117,7 +119,9 @@ def _row(column: str, expressions: Sequence[re.Pattern[str]]) -> tuple[int | Non
 
 def _filled(row: Column, column: str, words: Mapping[str, str]) -> Described:
     spoken = {k: v.replace("_", " ") if k in ("weights", "part") else v for k, v in words.items()}
-    around = None if row.around is None else (row.around[0].format(**words), row.around[1].format(**words))
+    around = None
+    if row.around is not None:
+        around = (row.around[0].format(**words), row.around[1].format(**words))
     return Described(
         column,
         row.title.format(**spoken),

@@ -87,4 +87,6 @@ def speaking(names: Collection[str]) -> str:
 def choices(names: Collection[str]) -> str:
     """``id_val, ood_val or ood_test``, for messages."""
     *front, last = names
-    return f"{', '.join(front)} or {last}" if front else last
+    if front:
+        return f"{', '.join(front)} or {last}"
+    return last

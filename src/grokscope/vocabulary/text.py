@@ -38,7 +38,9 @@ def whole(value: float) -> str:
     """A step, a count or an epoch, exact: ``12,000``; with a fraction at most six digits: ``12.25``, ``1,200.5``."""
     if math.isfinite(value) and float(value).is_integer():
         return f"{int(value):,}"
-    return f"{value:,.6g}" if 1e-4 <= abs(value) < 1e6 else f"{value:g}"
+    if 1e-4 <= abs(value) < 1e6:
+        return f"{value:,.6g}"
+    return f"{value:g}"
 
 
 def number(value: float) -> str:
@@ -46,7 +48,9 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "nan"
     shown = float(f"{value:.4g}")  # 999.96 reads as a thousand, and thousands have a comma
-    return f"{value:,.0f}" if 1000 <= abs(shown) < 1e15 else f"{value:.4g}"
+    if 1000 <= abs(shown) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def percent(share: float | None) -> str:
@@ -81,7 +85,9 @@ def steps(value: float | None) -> str:
 
 def score(value: float | None) -> str:
     """An accuracy or R2 with three decimals; a dash for none."""
-    return NONE if value is None or math.isnan(value) else f"{value:.3f}".replace("-", "−")
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:.3f}".replace("-", "−")
 
 
 def factor(value: float | None) -> str:
@@ -90,7 +96,9 @@ def factor(value: float | None) -> str:
         return NONE
     if math.isinf(value):
         return "∞"
-    return f"{value:.1f}×" if value < 9.95 else f"{value:,.0f}×"
+    if value < 9.95:
+        return f"{value:.1f}×"
+    return f"{value:,.0f}×"
 
 
 def short(value: float) -> str:
@@ -112,4 +120,6 @@ def briefs(names: Sequence[str], length: int) -> list[str]:
 
 def brief(name: str, length: int) -> str:
     """A name cut to fit a place in a figure."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+    if len(name) <= length:
+        return name
+    return name[: length - 1] + "…"

@@ -15,4 +15,6 @@ def time_unit_of(column: str | None) -> str:
     steps it has."""
     if column is None:
         return ROWS
-    return STEPS if column.lower() in COUNTING_STEPS else column
+    if column.lower() in COUNTING_STEPS:
+        return STEPS
+    return column

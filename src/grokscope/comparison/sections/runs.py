@@ -26,7 +26,9 @@ def section(compared: Comparison) -> Section:
 
 def _title(side: ComparisonSide) -> str:
     left = len(side.runs) - MOST // 2
-    return f"{side.name}, the first {MOST // 2} of {len(side.runs):,}" if left > 0 else side.name
+    if left > 0:
+        return f"{side.name}, the first {MOST // 2} of {len(side.runs):,}"
+    return side.name
 
 
 def _row(run: ComparedRun) -> Row:

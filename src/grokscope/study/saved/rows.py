@@ -139,7 +139,9 @@ def rows_text(kept: Sequence[Kept | None]) -> str:
 def _text(value: float) -> str:
     if math.isnan(value):
         return ""
-    return str(int(value)) if value == int(min(max(value, -1e15), 1e15)) else repr(float(value))
+    if value == int(min(max(value, -1e15), 1e15)):
+        return str(int(value))
+    return repr(float(value))
 
 
 def read_rows(path: Path) -> dict[int, dict[str, np.ndarray]]:

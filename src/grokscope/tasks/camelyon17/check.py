@@ -92,7 +92,9 @@ def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -
     splits = {name: int((patches.split == k).sum()) for k, name in enumerate(SPLITS)}
     slides, patients = len(np.unique(patches.slide)), len(np.unique(patches.patient))
     whole = splits == COUNTS and slides == SLIDES and patients == PATIENTS
-    differences = [] if whole else list(_differences(patches, splits, slides, patients))
+    differences = []
+    if not whole:
+        differences = list(_differences(patches, splits, slides, patients))
     if unlisted := len(there.difference(names)):
         differences.append(f"{unlisted:,} patches in the folder are not listed in {METADATA}: is it incomplete?")
     return Camelyon17Report(

@@ -134,11 +134,9 @@ def _total(answer: http.client.HTTPResponse, have: int) -> int | None:
 
 
 def _advice(url: str, reason: str, part: Path, have: int, size: int) -> str:
-    kept = (
-        f"{have:,} of {size:,} bytes are kept in {part}, and the same command resumes from there"
-        if have
-        else "nothing came"
-    )
+    kept = "nothing came"
+    if have:
+        kept = f"{have:,} of {size:,} bytes are kept in {part}, and the same command resumes from there"
     return (
         f"{url}: {reason}; {kept}. CodaLab has been down for months at a time: try again later, look for news at "
         f"https://wilds.stanford.edu/downloads, or copy an existing {FOLDER} folder (the `wilds` package makes the "

@@ -72,7 +72,9 @@ def find_folder(root: str | Path | None = None) -> Path:
     for folder in (top, top / "camelyon17_v1.0"):
         if (folder / RELEASE).is_file():
             return folder
-    cut = "; there is a metadata.csv, so the copy or download is incomplete" if (top / METADATA).is_file() else ""
+    cut = ""
+    if (top / METADATA).is_file():
+        cut = "; there is a metadata.csv, so the copy or download is incomplete"
     raise ValueError(f"{top}: no {RELEASE} here or in camelyon17_v1.0{cut}; expected the WILDS camelyon17 folder")
 
 

@@ -176,7 +176,9 @@ def _keys(paths: Sequence[str | Path], where: Sequence[str]) -> list[bytes]:
 
 def _key(data: bytes) -> bytes:
     """Turned images are other pixels than earlier releases made of the same bytes, so they are known by another key."""
-    return _digest(data + b"upright") if is_turned(data) else _digest(data)
+    if is_turned(data):
+        return _digest(data + b"upright")
+    return _digest(data)
 
 
 def _decode(path: str | Path, key: bytes, size: int | None, stored: Pixels | None, where: str) -> np.ndarray:

@@ -84,7 +84,9 @@ class Interventions:
         if slot.acts:
             return "end" if over else None
         waits = slot.began is None and not over
-        return "begin" if waits and begin is not None and step >= begin else None
+        if waits and begin is not None and step >= begin:
+            return "begin"
+        return None
 
     def _collect(self) -> None:
         self.acting = tuple(slot.acting for slot in self.slots if slot.acts)
@@ -92,7 +94,9 @@ class Interventions:
     def _bounds(self, slot: _Slot) -> tuple[int | None, int | None]:
         """(begin, end) as steps; None for a beginning that waits for the fit, and for no end or one that waits."""
         begin = slot.begin.step(self.steps_per_epoch, self.fitted_at)
-        end = None if slot.end is None else slot.end.step(self.steps_per_epoch, self.fitted_at)
+        end = None
+        if slot.end is not None:
+            end = slot.end.step(self.steps_per_epoch, self.fitted_at)
         return begin, end
 
     def settings(self, regime: Regime) -> Regime:
@@ -200,5 +204,7 @@ def _slot(component: Intervention, training: Training, number: int) -> _Slot:
         raise ValueError(f"{where}: {component.name!r}: {error}") from None
     if not isinstance(acting, Acting):
         raise ValueError(f"{where}: {component.name!r}: what its build returns extends no Acting")
-    end = None if component.until is None else read_moment(component.until, f"{where}.until")
+    end = None
+    if component.until is not None:
+        end = read_moment(component.until, f"{where}.until")
     return _Slot(component, acting, read_moment(component.from_, f"{where}.from"), end)

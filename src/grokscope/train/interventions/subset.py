@@ -29,7 +29,9 @@ class OnSubset(Acting):
         if self.is_whole:
             return index
         chosen = self.order.next()
-        return self.rows if chosen is None else self.rows[chosen.to(self.rows.device)]
+        if chosen is None:
+            return self.rows
+        return self.rows[chosen.to(self.rows.device)]
 
     @torch.inference_mode()
     def columns(self, logits: Tensor, train: TensorSplit, loss: LossFunction) -> dict[str, Tensor | int]:

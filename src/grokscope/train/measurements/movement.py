@@ -55,7 +55,9 @@ class Rotation(Measurement):
     needs: ClassVar[frozenset[Need]] = frozenset({"update"})
 
     def reasons(self, view: "View") -> Mapping[str, str]:
-        return {} if view.groups.get("scale_invariant") else {self.name: NO_INVARIANT}
+        if view.groups.get("scale_invariant"):
+            return {}
+        return {self.name: NO_INVARIANT}
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
         import torch
@@ -68,7 +70,9 @@ class Rotation(Measurement):
         angles = rotations(view.weights, view.update, names)
         every = torch.stack(list(angles.values()))
         memory = memory_of(view.regime)
-        predicted = math.nan if memory is None else equilibrium_rotation(view.lr, decay_of(view.regime), memory)
+        predicted = math.nan
+        if memory is not None:
+            predicted = equilibrium_rotation(view.lr, decay_of(view.regime), memory)
         return {
             **{f"rotation/{name}": angle for name, angle in angles.items()},
             "rotation_mean": every.mean(),
@@ -111,7 +115,9 @@ class Distance(Measurement):
     needs: ClassVar[frozenset[Need]] = frozenset({"initial"})
 
     def reasons(self, view: "View") -> Mapping[str, str]:
-        return {} if view.initial is not None else {self.name: NO_START}
+        if view.initial is not None:
+            return {}
+        return {self.name: NO_START}
 
     def __call__(self, view: "View") -> Mapping[str, Any]:
         from grokscope.measure.movement import distances

@@ -210,7 +210,9 @@ class Stack:
 
 def _laid_out(gradient: Tensor | None) -> Tensor | None:
     """A gradient that lies in memory as its weights do: torch's fused optimizers go by place and would mix them up."""
-    return None if gradient is None else gradient.contiguous()
+    if gradient is None:
+        return None
+    return gradient.contiguous()
 
 
 def summed_loss(

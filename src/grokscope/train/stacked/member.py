@@ -65,7 +65,9 @@ class Member(TorchEngine):
 
     def own_random(self) -> AbstractContextManager[None]:
         """Meanwhile torch's generator is this member's, and goes on where it was, as in a run alone."""
-        return self._swapped_generators() if self.may_draw else nullcontext()
+        if self.may_draw:
+            return self._swapped_generators()
+        return nullcontext()
 
     @contextmanager
     def _swapped_generators(self) -> Iterator[None]:

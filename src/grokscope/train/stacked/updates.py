@@ -248,7 +248,9 @@ def _together(values: list[Any]) -> Any:
     """Members' values of one entry of an optimizer's state; counts of steps are the same in all."""
     if not isinstance(values[0], Tensor):
         return values[0]
-    return torch.stack(values) if values[0].dim() else values[0].clone()
+    if values[0].dim():
+        return torch.stack(values)
+    return values[0].clone()
 
 
 def _alone(state: dict[str, Any], k: int) -> dict[str, Any]:
@@ -257,4 +259,6 @@ def _alone(state: dict[str, Any], k: int) -> dict[str, Any]:
 
 
 def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.clone()
+    return value

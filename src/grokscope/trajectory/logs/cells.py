@@ -93,7 +93,9 @@ def compact(text: str) -> float | str:
         value = float(text)
     except ValueError:
         return text
-    return value if math.isfinite(value) and "_" not in text else text
+    if math.isfinite(value) and "_" not in text:
+        return value
+    return text
 
 
 def decode_json(text: str) -> Any:

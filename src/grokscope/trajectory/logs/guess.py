@@ -108,8 +108,12 @@ def unnamed(source: Any, *, part: str | None = None, max_mb: float | None = None
     """
     paths = list(source) if is_several(source) else [source]
     names = list(chain.from_iterable(column_names(path, part=part, max_mb=max_mb) for path in paths))
-    what = " and ".join(map(str, paths)) if isinstance(paths[0], str | Path) else "the log"
-    how = "--step, --train and --held-out" if command else "step=, train= and held_out="
+    what = "the log"
+    if isinstance(paths[0], str | Path):
+        what = " and ".join(map(str, paths))
+    how = "step=, train= and held_out="
+    if command:
+        how = "--step, --train and --held-out"
     words = f"{what}: name its columns with {how}; it has {listed(names)}"
     suggested = suggest(names)
     if suggested.complete:

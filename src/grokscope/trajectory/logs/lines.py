@@ -63,6 +63,8 @@ def read_lines(name: str, text: TextIO, pick: Pick) -> Table:
         numbers.append(number)
     if broken is not None and cut is None:
         raise ValueError(broken)
-    notes = () if cut is None else (f"line {cut}, the last, is incomplete and was excluded",)
+    notes = ()
+    if cut is not None:
+        notes = (f"line {cut}, the last, is incomplete and was excluded",)
     columns = {asked: [row.get(asked, MISSING) for row in rows] for asked in actual}
     return Table(name, tuple(names), columns, "line", numbers, notes)

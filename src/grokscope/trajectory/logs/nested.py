@@ -115,7 +115,9 @@ def _is_column(cells: Any) -> bool:
 
 
 def _cells(column: Any) -> list[Any]:
-    return list(column.values()) if isinstance(column, Mapping) else list(column)
+    if isinstance(column, Mapping):
+        return list(column.values())
+    return list(column)
 
 
 def _is_plain(cell: Any) -> bool:

@@ -151,7 +151,9 @@ def _merged(
             cells[-1] = np.where(np.isnan(values[:, i]), cells[-1], values[:, i])
             replaced += 1
     if replaced:
-        some = "1 evaluation was" if replaced == 1 else f"{replaced:,} evaluations were"
+        some = "1 evaluation was"
+        if replaced != 1:
+            some = f"{replaced:,} evaluations were"
         notes.append(f"steps repeat or go backward: {some} replaced by later rows")
     return np.array(order), np.array(cells).T
 

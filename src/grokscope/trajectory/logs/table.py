@@ -57,7 +57,9 @@ class Table:
         hint = nearest(name, [shortened(known) for known in self.names])
         if len(self.names) <= SHOWN_NAMES:
             return hint
-        return hint if "did you mean" in hint else f"; it has {listed(self.names)}"
+        if "did you mean" in hint:
+            return hint
+        return f"; it has {listed(self.names)}"
 
 
 def listed(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
