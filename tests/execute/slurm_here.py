@@ -46,10 +46,15 @@ JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 MaxArraySize=8
 KillWait=20
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000 Gres=gpu:2 State=UNKNOWN
 PartitionName=tests Nodes={host} Default=YES MaxTime=60 DefaultTime=10 State=UP
 PartitionName=closed Nodes={host} MaxTime=60 State=DOWN
 """
+
+
+GPUS = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
+"""Two files that stand for cards: Slurm counts them and hands them out, whatever they are."""
 
 
 class CannotStart(Exception):
@@ -82,6 +87,7 @@ def running_slurm(folder: Path) -> Iterator[Path]:
         folder=folder, user=getpass.getuser(), host=socket.gethostname().partition(".")[0], port=port,
         node_port=node_port, cluster=f"test{os.getpid()}",
     ))  # fmt: skip
+    (folder / "gres.conf").write_text(GPUS)
     environment = {**os.environ, "SLURM_CONF": str(conf)}
     places = {"socket": "munge.sock", "log-file": "munged.log", "pid-file": "munged.pid", "seed-file": "munge.seed"}
     munge = ["munged", "--force", "--foreground", f"--key-file={key}"]

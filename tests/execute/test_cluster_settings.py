@@ -273,11 +273,13 @@ def test_a_process_is_known_by_its_start_too():
     assert not alive(name)
 
 
-def test_runs_share_a_gpu_by_their_place(monkeypatch):
+def test_runs_share_a_gpu_by_their_place(monkeypatch, capsys):
     for place, expected in ((0, "GPU-a"), (1, "GPU-b"), (2, "GPU-a,GPU-b")):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
         take_gpu(place)
         assert __import__("os").environ["CUDA_VISIBLE_DEVICES"] == expected
+        told = "CUDA_VISIBLE_DEVICES names GPU-a,GPU-b, so" in capsys.readouterr().out
+        assert told == (place == 2), "nobody is left on another's card without a word"
 
 
 @pytest.mark.parametrize(("setting", "device"), [("gpus = 1", "cpu"), ("gpus = 1", "cuda:1"), ("", "cuda")])

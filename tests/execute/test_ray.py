@@ -209,6 +209,38 @@ def test_a_worker_that_fits_nowhere_is_refused_and_a_third_waits(cluster, tmp_pa
     assert "room for 2 workers now; 1 more wait" in capsys.readouterr().err
 
 
+def test_two_workers_share_a_gpu_and_a_third_waits(tmp_path, capsys):
+    """A Ray that is told of a GPU which nobody has: runs then train on the CPU, and say so."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 4, "num_gpus": 1, "object_store_memory": OBJECTS, "include_dashboard": False}
+    try:
+        one = Cluster(initialize_head=True, head_node_args=node)
+    except Exception as error:  # on a machine too busy to start its processes in Ray's own time
+        pytest.skip(f"Ray does not start here: {error}")
+    file, root = (
+        write_study(tmp_path, seeds=range(3), steps=FOREVER, execute="gpus = 1\nruns_per_gpu = 2"),
+        tmp_path / "r",
+    )
+    file.write_text(file.read_text().replace("[hardware]", '[hardware]\ndevice = "cuda"'))
+    words = ["study", "run", str(file), "--root", str(root), "--on", "ray", "--address", one.address, "--workers", "3"]
+    command = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "grokscope.cli", *words], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: len({p.parent for p in root.glob("modular*/resume/*.pt")}) == 2, "two runs on one GPU")
+        time.sleep(3)
+        assert len(list(root.glob("modular*"))) == 2, "a third does not fit"
+        assert cli.run(["study", "cancel", str(file), "--root", str(root)]) == 0
+        said = command.communicate(timeout=WAIT_S)[1]
+    finally:
+        command.kill()
+        one.shutdown()
+    assert command.returncode == 130, said
+    assert "this Ray has room for 2 workers now; 1 more wait" in said
+    assert all(Run(path).status["state"] == "interrupted" for path in root.glob("modular*"))
+
+
 def test_fractions_of_a_gpu_and_threads_are_asked_for(tmp_path):
     from grokscope.execute.ray_tasks import _resources
 

@@ -178,6 +178,52 @@ def test_two_engines_and_this_command_on_one_study(tmp_path, capsys):
     call(capsys, "study", "cancel", file, "--root", root)
 
 
+SEEN = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import grokscope as gs
+
+
+@gs.register
+@dataclass(frozen=True, kw_only=True)
+class Seen(gs.Schedule):
+    '''The learning rate as it is. Misleads: never.'''
+
+    name = "seen-here"
+
+    def build(self, lr, total):
+        return lambda step: lr
+
+
+if "SLURM_LOCALID" in os.environ:
+    name = Path(__file__).parent / f"seen_by_{os.environ['SLURM_LOCALID']}"
+    name.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+"""
+"""A plug-in module that says which cards its worker may use."""
+
+
+def test_two_runs_share_each_of_two_gpus(tmp_path, capsys):
+    """Cards that nobody has: what Slurm hands out is seen, and the runs train on the CPU and say so."""
+    assert [n.gpus for n in read_site().nodes] == [2]
+    (tmp_path / "seen_lab.py").write_text(SEEN)
+    execute = "array = 1\ngpus = 2\nruns_per_gpu = 2\ntime = '10m'"
+    file, root = write_study(tmp_path, seeds=range(5), steps=FOREVER, execute=execute), tmp_path / "runs"
+    text = file.read_text().replace("[hardware]", '[hardware]\ndevice = "cuda"')
+    file.write_text(f'plugins = ["seen_lab"]\n{text}')
+    (job,) = call(capsys, "study", "run", file, "--on", "slurm", "--root", root)["jobs"]
+    study = Study.load(file)
+    wait_for(lambda: sum(s.state == "running" for s in study.status(root)) == 4, f"four runs\n{printed(root)}")
+    asked = slurm("scontrol", "show", "job", job)
+    assert "gpu:2" in asked or "gpu=2" in asked, asked
+    visible = {path.name[-1]: path.read_text() for path in tmp_path.glob("seen_by_*")}
+    assert visible == {"0": "0", "1": "0", "2": "1", "3": "1"}
+    call(capsys, "study", "cancel", file, "--root", root)
+    wait_for(lambda: slurm("squeue", "--noheader") == "", "the queue to empty")
+    assert sorted(s.state for s in study.status(root)) == ["new", *["partial"] * 4]
+
+
 # -- stacks -----------------------------------------------------------------------------------------------------------
 
 

@@ -80,10 +80,13 @@ def _entries(head: dict[str, Any], runs: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 def take_gpu(place: int) -> None:
-    """Leave this process one of the GPUs that its job has."""
+    """Leave this process one of the GPUs that its job has; says in the job's log where the job does not name them."""
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if place < len(visible):
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[place]
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "nothing")
+    print(f"CUDA_VISIBLE_DEVICES names {named}, so this worker ({place}) is not given a GPU of its own", flush=True)
 
 
 def _job_name() -> str:
