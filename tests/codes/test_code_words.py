@@ -57,7 +57,7 @@ def test_random_words_never_exceed_the_height():
 def test_height_of_a_word():
     assert codeword_height(np.array([1, -6, 2, 0]), 1) == 3.0
     assert codeword_height(np.array([1, -6, 2, 0]), 3) == float("inf")
-    with pytest.raises(ValueError, match="zero word"):
+    with pytest.raises(ValueError, match="zero codeword"):
         codeword_height(np.zeros(3), 1)
     with pytest.raises(ValueError, match=r"1\.\.n-1 = 1\.\.2"):
         codeword_height(np.ones(3), 3)

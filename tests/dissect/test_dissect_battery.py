@@ -311,7 +311,7 @@ def test_labels_keep_the_order_of_the_outputs_when_a_class_is_absent():
 def test_the_package_is_the_function():
     import grokscope.dissect as package
 
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="the set is empty"):
         package(tiny_resnet(), np.zeros((0, 3, 8, 8), np.float32), [], [])  # type: ignore[operator]
 
 

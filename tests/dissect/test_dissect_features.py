@@ -94,7 +94,7 @@ def test_a_module_that_runs_twice_is_not_a_site():
 
 
 def test_bad_inputs(model, images):
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="the set is empty"):
         collect(model, images[:0])
     with pytest.raises(ValueError, match="batch must be at least 1"):
         collect(model, images, batch=0)

@@ -201,7 +201,7 @@ def test_with_nothing_to_measure_there_is_an_error(run, tmp_path):
 
 def test_outputs_that_checkpoints_do_not_hold_are_not_measured(tmp_path):
     changes = {"regime.interventions": [{"name": "subtract_initial", "from": 0}]}
-    with pytest.raises(ValueError, match="an intervention changes the outputs"):
+    with pytest.raises(ValueError, match="an intervention changes the evaluated outputs"):
         gs.measure(train(tiny({**KEPT, **changes}), tmp_path), "gap")
 
 
@@ -211,7 +211,7 @@ def test_damaged_records_are_named_and_measured_anew(run):
     path.write_text(path.read_text()[:-30])
     with pytest.warns(UserWarning, match=r"gap.json.*left out"):
         assert measured_of(run.path) == []
-    with pytest.warns(UserWarning, match=r"gap.json.*measured anew"):
+    with pytest.warns(UserWarning, match=r"gap.json.*measured again"):
         assert gs.measure(run, "gap").rows == before
     assert Measured.read(path).columns == ("id_val_gap",)
 

@@ -257,7 +257,7 @@ def test_all_bad_images_of_all_splits_are_named_at_once(case, folder):
 
 
 def test_a_doubled_column_is_refused_only_where_it_is_read(case):
-    with pytest.raises(ValueError, match="column 'label' stands there 2 times; keep one of them"):
+    with pytest.raises(ValueError, match="column 'label' occurs 2 times; keep one of them"):
         case("env_case", replace("split,group", "split,label ")).look(0)
     doubled = "\n".join(line + ",x,x" for line in (CASES / "env_case.csv").read_text().splitlines())
     assert len(build(case("env_case", lambda _: doubled))[0].splits["train"]) == 12

@@ -51,7 +51,7 @@ def test_the_command_line_says_it_in_one_line_and_keeps_it(tmp_path, capsys):
     said = capsys.readouterr()
     told = [line for line in said.err.splitlines() if "cuda" in line]
     assert len(told) == 1
-    assert told[0].startswith("grokscope: warning: $.hardware.device: 'cuda' asked for")
+    assert told[0].startswith("grokscope: warning: $.hardware.device: 'cuda' requested")
     found = json.loads(said.out)
     assert any("training on the CPU" in note for note in found["notes"])
     assert command_line(["show", found["path"]]) == 0

@@ -447,7 +447,7 @@ def test_a_run_on_images_keeps_a_contact_sheet(tmp_path):
 def test_a_batch_of_one_is_refused_before_training_and_names_both_numbers(tmp_path, n, batch):
     changes = {**fitting("task", "hospitals"), "task.n_train": n, "regime.batch_size": batch}
     with pytest.raises(
-        ValueError, match=rf"\$.regime.batch_size: {n} training examples in batches of {batch} leave one"
+        ValueError, match=rf"\$.regime.batch_size: {n} training examples in batches of {batch} leave a batch"
     ):
         train(tiny(changes), tmp_path)
     assert not list(tmp_path.iterdir())
