@@ -58,3 +58,16 @@ def test_links_lead_somewhere():
     assert len(links) > 20
     for page, target in links:
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def slugs(page):
+    """Anchors of a page's headings, as GitHub derives them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_anchors_are_headings_of_the_page_that_they_name():
+    links = [(page, *link) for page in PAGES for link in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())]
+    assert len(links) > 10
+    for page, target, anchor in links:
+        assert anchor in slugs(page.parent / target if target else page), f"{page}: {target}#{anchor}"

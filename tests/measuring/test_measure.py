@@ -209,7 +209,7 @@ def test_damaged_records_are_named_and_measured_anew(run):
     before = gs.measure(run, "gap").rows
     path = run.path / FOLDER / "gap.json"
     path.write_text(path.read_text()[:-30])
-    with pytest.warns(UserWarning, match=r"gap.json.*left out"):
+    with pytest.warns(UserWarning, match=r"gap.json.*excluded"):
         assert measured_of(run.path) == []
     with pytest.warns(UserWarning, match=r"gap.json.*measured again"):
         assert gs.measure(run, "gap").rows == before
