@@ -162,3 +162,16 @@ def test_the_line_through_layers_leaves_out_the_color_of_the_image():
     assert joined
     assert all(max(line.get_xdata()) < last + 0.5 for line in joined)
     assert any(line.get_xdata()[0] > last + 1 for line in axes.lines if line.get_marker() == "o")
+
+
+@pytest.mark.parametrize("picture", [drawing.PROBES, drawing.ERASURE, drawing.NEURONS], ids=lambda p: p.name)
+def test_environment_and_task_are_told_apart_without_color(picture):
+    entries = [entry for entry in picture.key([view_of(dissection())]) if entry.role in ("held-1", "held-2")]
+    assert len({(entry.marker, entry.dash) for entry in entries}) == len(entries) == 2
+    figure = drawn(lambda f: picture.draw(f, [view_of(dissection())], []), *picture.size([view_of(dissection())]))
+    shapes = {}
+    for line in figure.findobj(mpl.lines.Line2D):
+        if line.get_marker() in ("o", "s"):
+            shapes.setdefault(mpl.colors.to_hex(line.get_color()), set()).add(line.get_marker())
+    assert shapes[PALETTE["held-1"][0]] == {"o"}
+    assert shapes[PALETTE["held-2"][0]] == {"s"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM, PART = 356.0, 46.0, 72.0, 22.0, 56.0, 48.0, 112.0
 ENVIRONMENT, TASK, RANDOM = "held-1", "held-2", "train"
-ALONG_KEY = (Entry("environment", ENVIRONMENT), Entry("task", TASK), Entry("random control, 95 %", RANDOM, band=True))
-LAYERS_KEY = ALONG_KEY[:2]
+MARKERS = {ENVIRONMENT: "o", TASK: "s"}
+TASK_DASH = (5.0, 2.0)
+"""Shape and line tell the two apart where color does not."""
+ALONG_KEY = (
+    Entry("environment", ENVIRONMENT), Entry("task", TASK, TASK_DASH), Entry("random control, 95 %", RANDOM, band=True)
+)  # fmt: skip
+LAYERS_KEY = (Entry("environment", ENVIRONMENT, band=True), Entry("task", TASK, band=True))
 """The map shows no controls."""
 COLORS = "mean_rgb"
 """The site that no layer is: the mean color of the image, which needs no network."""
@@ -95,7 +100,7 @@ def draw_probes(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
                 _probe(axes, x + shift + _spread(i, len(runs)), d.probe(site, target), role)
         scores = {site: [s for d in runs if (s := d.score(site, target)) is not None] for site in places}
         layers = [(x + shift, median(s.balanced for s in scores[site])) for site, x in places.items() if site != COLORS]
-        axes.plot(*zip(*layers, strict=True), color=color(role), linewidth=1.2, alpha=0.7)
+        axes.plot(*zip(*layers, strict=True), color=color(role), linewidth=1.2, alpha=0.7, linestyle=_dash(role))
         for chance in finite(s.chance for s in chain.from_iterable(scores.values()))[:1]:
             axes.axhline(chance, color=color(role), linewidth=1.1, linestyle=(0, (1, 2)))
             labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
@@ -117,7 +122,7 @@ def _probe(axes: "Axes", x: float, probe: ProbeResult | None, role: str) -> None
     if probe is None:
         return
     if probe.test is not None:
-        _point(axes, x, probe.test.balanced, probe.test.interval, role, "o")
+        _point(axes, x, probe.test.balanced, probe.test.interval, role, MARKERS[role])
     for control in probe.controls:
         axes.plot(x, control.random, "x", color=color(RANDOM), markersize=3.2, linestyle="none")
 
@@ -139,7 +144,9 @@ def draw_erasure(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
         for i, d in enumerate(runs):
             for score_of, role, at, filled in SCORES if name in d.erasures else ():
                 score = score_of(d.erasures[name])
-                _point(axes, x + at + _spread(i, len(runs)), score.balanced, score.interval, role, "s", filled)
+                _point(
+                    axes, x + at + _spread(i, len(runs)), score.balanced, score.interval, role, MARKERS[role], filled
+                )
     axes.set_ylim(0, 1.04)
     for chance in finite(e.before.chance for e in chain.from_iterable(d.erasures.values() for d in runs))[:1]:
         axes.axhline(chance, color=color(ENVIRONMENT), linewidth=1.1, linestyle=(0, (1, 2)))
@@ -271,7 +278,12 @@ def _seeds(axes: "Axes", x: np.ndarray, curves: Sequence[Sequence[float]], role:
         return
     for y in curves if len(curves) > 1 else []:
         axes.plot(x, y, color=color(role), linewidth=0.8, alpha=0.5)
-    axes.plot(x, np.nanmedian(curves, axis=0), "o-", color=color(role), linewidth=1.7, markersize=3)
+    look = {"color": color(role), "linewidth": 1.7, "markersize": 3, "linestyle": _dash(role)}
+    axes.plot(x, np.nanmedian(curves, axis=0), MARKERS[role], **look)
+
+
+def _dash(role: str) -> Any:
+    return (0, TASK_DASH) if role == TASK else "solid"
 
 
 def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
@@ -280,7 +292,9 @@ def draw_along(figure: "FigureBase", along: Mapping[str, Seen]) -> None:
     reads, gap = panel_axes(figure, titles)
     for target, role, _ in TARGETS:
         for steps, values in _lines(along, lambda d, t=target: s.balanced if (s := d.score(POOLED, t)) else None):
-            reads.plot(steps, values, "o-", color=color(role), linewidth=1.3, markersize=3)
+            reads.plot(
+                steps, values, MARKERS[role], color=color(role), linewidth=1.3, markersize=3, linestyle=_dash(role)
+            )
     reads.set_ylim(0, 1.04)
     for runs in along.values():
         nulls = [(d.step, c) for d in runs if d.step is not None and (c := hardest(d.gap_effect)) is not None]
@@ -331,7 +345,11 @@ class Picture:
 
 def _probes_key(runs: Seen) -> tuple[Entry, ...]:
     every = [p for d in runs if d.m1 is not None for p in d.m1.probes]
-    targets = [Entry(target, role, marker="o") for target, role, _ in TARGETS if any(p.target == target for p in every)]
+    targets = [
+        Entry(target, role, marker=MARKERS[role])
+        for target, role, _ in TARGETS
+        if any(p.target == target for p in every)
+    ]
     random = [Entry("the same probes, random labels", RANDOM, marker="x")] if any(p.controls for p in every) else []
     return (*targets, *random)
 
@@ -341,7 +359,7 @@ def _erasure_key(runs: Seen) -> tuple[Entry, ...]:
     controlled = any(e.env_gap_drop.controls or e.accuracy_drop.controls for e in effects)
     random = "random edits, 95 % (d dimension, v variance, n norm, l labels)"
     return (
-        Entry("environment", ENVIRONMENT, marker="s"),
+        Entry("environment", ENVIRONMENT, marker="o"),
         Entry("task", TASK, marker="s"),
         *([Entry(random, RANDOM, band=True)] if controlled else []),
     )
@@ -354,7 +372,7 @@ def _steering_key(_: Seen) -> tuple[Entry, ...]:
 def _neurons_key(runs: Seen) -> tuple[Entry, ...]:
     arms = [a.arms for d in runs if d.m6 is not None for a in d.m6.ablations]
     random = [Entry("random neurons, 95 %", RANDOM, band=True)] if any(a.random.low is not None for a in arms) else []
-    return (Entry("neurons of the environment", ENVIRONMENT), Entry("neurons of the task", TASK), *random)
+    return (Entry("neurons of the environment", ENVIRONMENT), Entry("neurons of the task", TASK, TASK_DASH), *random)
 
 
 PROBES = Picture(

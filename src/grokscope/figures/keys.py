@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from grokscope.figures.style import GROUP_COLORS, PROBE_DASH, color, group_dash
+from grokscope.figures.style import GROUP_COLORS, PROBE_DASH, color, group_dash, held_dash
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -18,6 +18,8 @@ SHAPES = {
     ">": '<path d="M2 7h14" stroke="var(--{role})" stroke-width="1.5"/><path d="M16 2.5L24 7l-8 4.5z" {look}/>',
     "s": '<path d="M9.5 3.5h7v7h-7z" {look}/>',
     "x": '<path d="M9.5 3.5l7 7m0-7l-7 7" {look}/>',
+    "^": '<path d="M13 2.5l4.5 8h-9z" {look}/>',
+    "v": '<path d="M13 11.5l4.5-8h-9z" {look}/>',
     "|": '<path d="M1 7H25M13 2v10" stroke="var(--{role})" stroke-width="1.7" fill="none"/>',
 }
 """Markers as SVG in a box of 26 by 14."""
@@ -75,7 +77,10 @@ def handle(entry: Entry) -> "Artist":
 
 def curve_key(splits: Sequence[str], probed: bool = False, medians_only: bool = False) -> list[Entry]:
     """`probed`: whether some panel shows a linear probe; `medians_only`: no milestones are drawn."""
-    held = [Entry(_held(name), f"held-{i % 4 + 1}", width=2.6) for i, name in enumerate(splits)]
+    held = [
+        Entry(_held(name), f"held-{i % 4 + 1}", () if held_dash(i) == "solid" else held_dash(i)[1], 2.6)
+        for i, name in enumerate(splits)
+    ]
     lines = [Entry("train", "train", width=2.0), *held, Entry("band over runs", "held-1", band=True)]
     if probed:
         lines.append(Entry("linear probe of the last hidden layer", "held-1", PROBE_DASH[1], 1.6))

@@ -43,9 +43,16 @@ PALETTE: dict[str, tuple[str, str]] = {
 PROBE_DASH = (0, (3.5, 2))
 """Of the linear probe, which is drawn in the color of the curve that it explains."""
 GROUP_COLORS = 8
-DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
-"""Line styles that tell groups apart without color; the style changes with each group, the color repeats after
-eight."""
+DASHES: tuple[Any, ...] = (
+    "solid", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)), (0, (11, 3)), (0, (6, 2, 1.2, 2, 1.2, 2)),
+    (0, (1.2, 4)), (0, (11, 2, 4, 2)),
+)  # fmt: skip
+"""Line styles that tell eight groups apart without color, as a copier or a printer without it shows them. After eight
+the colors begin again, with other styles."""
+GROUP_MARKERS = ("o", "s", "^", "D", "v")
+"""Shapes that tell groups apart where their lines mean something else."""
+HELD_DASHES: tuple[Any, ...] = ("solid", (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)), (0, (11, 3)))
+"""Of held-out splits; the plain dash is the linear probe's."""
 
 LABEL, SMALL = 11.5, 11.0
 """Sizes of text in figures, in points of a drawing up to `NARROW` wide: headings and axes, and what is least. On a
@@ -66,6 +73,16 @@ def group_color(index: int) -> str:
 
 def group_dash(index: int) -> Any:
     return DASHES[(index + index // GROUP_COLORS) % len(DASHES)]
+
+
+def held_dash(index: int) -> Any:
+    """The line style of a held-out split, by its place among those that are drawn."""
+    return HELD_DASHES[index % len(HELD_DASHES)]
+
+
+def group_marker(index: int) -> str:
+    """The shape of a group's points."""
+    return GROUP_MARKERS[index % len(GROUP_MARKERS)]
 
 
 def css_variables(mode: int) -> str:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from grokscope.figures.canvas import drawn, to_svg
-from grokscope.figures.style import DARK, LIGHT, PALETTE
+from grokscope.figures.keys import curve_key
+from grokscope.figures.style import DARK, LIGHT, PALETTE, PROBE_DASH, group_color, group_dash, held_dash
 from grokscope.report.draw.axis import ZERO_GAP, StepAxis, step_axis, thin
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
@@ -309,3 +310,14 @@ def test_runs_of_several_groups_stand_under_the_name_of_theirs_which_is_said_onc
     ]  # fmt: skip
     points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "o"]
     assert points == [(0.1, 1), (0.2, 2), (0.1, 4), (0.2, 5)]
+
+
+def test_eight_groups_and_four_splits_are_told_apart_without_color():
+    assert len({str(group_dash(i)) for i in range(8)}) == 8
+    assert len({(group_color(i), str(group_dash(i))) for i in range(40)}) == 40
+    dashes = {str(held_dash(i)) for i in range(4)}
+    assert len(dashes) == 4
+    assert str(PROBE_DASH) not in dashes
+    key = curve_key(["ood_val", "id_val", "ood_test"])
+    held = [entry.dash for entry in key if "held out" in entry.words]
+    assert len(set(held)) == 3

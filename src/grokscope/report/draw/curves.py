@@ -5,12 +5,12 @@ each seed from fitting (open circle) to generalizing (its verdict's marker), and
 """
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import PROBE_DASH, color
+from grokscope.figures.style import PROBE_DASH, color, held_dash
 from grokscope.report.draw.curve_frame import COMPACT, GAP, LEFT, MANY_SEEDS, NORM, RIGHT, SCORE, TOP, Frame
 from grokscope.report.draw.seed_strip import draw_strip
 from grokscope.report.read.bands import Band
@@ -51,7 +51,8 @@ def draw_compact(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
             continue
         if name != "train" and band.kind != "none":
             axes.fill_between(band.step, band.low, band.high, color=color(role), alpha=0.18, linewidth=0)
-        axes.plot(*frame.axis.thin(band.step, band.median, 150), color=color(role), linewidth=thick)
+        dash = "solid" if name == "train" else held_dash(panel.splits.index(name))
+        axes.plot(*frame.axis.thin(band.step, band.median, 150), color=color(role), linewidth=thick, linestyle=dash)
     frame.axis.dress(axes)
 
 
@@ -64,7 +65,7 @@ def _draw_score(axes: "Axes", panel: Panel, frame: Frame) -> None:
     _lines(axes, panel, frame, "train", "train", 1.7)
     _probe(axes, panel, frame)
     for i, split in reversed(list(enumerate(panel.splits))):
-        _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if i == 0 else 1.5)
+        _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if i == 0 else 1.5, held_dash(i))
     _milestones_on_curve(axes, panel)
     _spikes(axes, panel, frame)
     margin_labels(axes, labels)
@@ -102,7 +103,7 @@ def _references(axes: "Axes", panel: Panel) -> list[tuple[float, str, str]]:
     return labels
 
 
-def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width: float) -> None:
+def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width: float, dash: Any = "solid") -> None:
     """Thin seeds, band, median. Runs outside the median (unfinished ones) are dashed and always drawn."""
     band = panel.bands.get(name)
     if band is None:
@@ -114,7 +115,7 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
         axes.fill_between(at, low, np.interp(at, band.step, band.high), color=shade, alpha=0.16, linewidth=0)
     for reading in panel.readings if first else []:
         _seed_line(axes, reading, name, frame, shade, band, few=len(panel.readings) <= MANY_SEEDS)
-    axes.plot(*frame.axis.thin(band.step, band.median), color=shade, linewidth=width)
+    axes.plot(*frame.axis.thin(band.step, band.median), color=shade, linewidth=width, linestyle=dash)
 
 
 def _probe(axes: "Axes", panel: Panel, frame: Frame) -> None:

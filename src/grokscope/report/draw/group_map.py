@@ -23,6 +23,9 @@ LETTER, LONGEST = 6.6, 44
 LEGIBLE = 12.0
 """Points of a row's height from which it carries its group's name."""
 
+NAMED = 160
+"""Up to this many groups have rows that carry their names."""
+
 
 def overview_size(panels: Sequence[Panel]) -> tuple[float, float]:
     return _left(panels) + MAP + RIGHT, TOP + BOTTOM + _row(panels) * len(panels)
@@ -38,7 +41,10 @@ def _left(panels: Sequence[Panel]) -> float:
 
 
 def _row(panels: Sequence[Panel]) -> float:
-    return 15.0 if len(panels) <= 60 else max(2.0, 900 / len(panels))
+    """Height of a group's row: while it can be, that of its name, however long the map becomes."""
+    if len(panels) <= NAMED:
+        return 15.0 if len(panels) <= 60 else LEGIBLE
+    return max(2.0, LEGIBLE * NAMED / len(panels))
 
 
 def overview_values(panels: Sequence[Panel], axis: StepAxis) -> np.ndarray:
@@ -67,7 +73,8 @@ def draw_overview(figure: "FigureBase", panels: Sequence[Panel], axis: StepAxis)
         _reached(axes, i, panel)
     axis.dress(axes)
     axes.set_xlabel(axis.label)
-    heading(axes, "at the right, runs that reached the threshold", role="ink")
+    words = "at the right, runs that reached the threshold" if legible else "a row for each group, in the table's order"
+    heading(axes, words, role="ink")
     _scale(figure, axes, mesh)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, ruled
-from grokscope.figures.style import DASHES, color
+from grokscope.figures.style import color, held_dash
 from grokscope.report.draw.axis import StepAxis
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def draw_multiple(
             axes.plot(*axis.thin(x, y, THIN), color=shade, linewidth=0.7, alpha=0.45)
         if name in shown.medians:
             x, y = shown.medians[name]
-            axes.plot(*axis.thin(x, y, THIN), color=shade, linewidth=1.6, linestyle=DASHES[i % len(DASHES)])
+            axes.plot(*axis.thin(x, y, THIN), color=shade, linewidth=1.6, linestyle=held_dash(i))
     ruled(axes)
     axes.set_yticks([round(v, 2) for v in _ticks(limits)])
     axis.dress(axes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokscope.figures.axes import axes_rows, heading, margin_labels, ruled
-from grokscope.figures.style import color, group_color, group_dash
+from grokscope.figures.style import color, group_color, group_dash, group_marker
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.vocabulary.splits import is_reported, oracle_label
 
@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 42.0, 88.0, 22.0, 40.0
 
 
 def draw_sizes(figure: "FigureBase", split: str, curves: Sequence[SizeCurve], names: Sequence[str]) -> None:
-    """Open circles are peaks, filled ones ends; lines are means over runs."""
+    """Open marks are peaks, filled ones ends; lines are means over runs, dotted of peaks."""
     (axes,) = axes_rows(figure, [HEIGHT - TOP - BOTTOM], left=LEFT, right=RIGHT, top=TOP)
     axes.set_xscale("log")
     sizes = sorted(set(chain.from_iterable(c.sizes for c in curves)))
@@ -50,6 +50,7 @@ def _draw_curve(axes: "Axes", curve: SizeCurve, index: int, of: int) -> None:
     apart = 1 + 0.02 * (index - (of - 1) / 2)
     for which, dash, face in ((1, (0, (1.2, 1.6)), color("paper")), (2, group_dash(0), shade)):
         x = [p[0] * apart for p in curve.points]
-        axes.plot(x, [p[which] for p in curve.points], "o", color=shade, markerfacecolor=face, markersize=4, alpha=0.75)
+        look = {"color": shade, "markerfacecolor": face, "markersize": 4, "alpha": 0.75, "linestyle": "none"}
+        axes.plot(x, [p[which] for p in curve.points], marker=group_marker(index), **look)
         means = [float(np.mean(curve.at(n, which))) for n in curve.sizes]
         axes.plot([n * apart for n in curve.sizes], means, color=shade, linestyle=dash, linewidth=1.8)

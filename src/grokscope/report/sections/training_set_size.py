@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.figures.keys import Entry
+from grokscope.figures.style import GROUP_COLORS, group_marker
 from grokscope.report.draw.training_set_size import SIZE, draw_sizes
 from grokscope.report.read.shortcut import SizeCurve
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
@@ -25,8 +26,8 @@ def size_blocks(by_split: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     if not by_split:
         return []
     names = list(dict.fromkeys(c.name for c in chain.from_iterable(by_split.values())))
-    key = [Entry(f"{name}: mean peak", f"group-{i % 8 + 1}", (1.2, 1.6)) for i, name in enumerate(names)]
-    key += [Entry(f"{name}: mean end", f"group-{i % 8 + 1}") for i, name in enumerate(names)]
+    key = [_entry(f"{name}: peak (mean dotted)", i, filled=False) for i, name in enumerate(names)]
+    key += [_entry(f"{name}: end (mean solid)", i, filled=True) for i, name in enumerate(names)]
     panels = [_panel(split, curves, names) for split, curves in by_split.items()]
     said = [Words(sentence(split, c)) for split, curves in by_split.items() for c in curves]
     oracle = [
@@ -43,6 +44,10 @@ def size_blocks(by_split: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
         *oracle,
         *said,
     ]  # fmt: skip
+
+
+def _entry(words: str, index: int, filled: bool) -> Entry:
+    return Entry(words, f"group-{index % GROUP_COLORS + 1}", marker=group_marker(index), filled=filled)
 
 
 def sentence(split: str, curve: SizeCurve) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.figures.keys import Entry, group_key
-from grokscope.figures.style import DASHES
+from grokscope.figures.style import held_dash
 from grokscope.report.draw.axis import Scale, curve_axis
 from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.small_multiples import SIZE as MULTIPLE_SIZE
@@ -77,7 +77,7 @@ def _multiples(
 
 
 def _dash(i: int) -> tuple[float, ...]:
-    dash = DASHES[i % len(DASHES)]
+    dash = held_dash(i)
     return () if dash == "solid" else dash[1]
 
 
