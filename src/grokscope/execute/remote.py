@@ -86,7 +86,7 @@ def take_gpu(place: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[place]
         return
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "nothing")
-    print(f"CUDA_VISIBLE_DEVICES names {named}, so this worker ({place}) is not given a GPU of its own", flush=True)
+    print(f"CUDA_VISIBLE_DEVICES names {named}, so there is no GPU number {place} for this worker alone", flush=True)
 
 
 def _job_name() -> str:
