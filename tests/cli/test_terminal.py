@@ -113,8 +113,13 @@ def test_progress_lines_and_a_study_escape_labels(tmp_path):
 def test_a_log_with_hostile_columns_is_told_as_text(tmp_path):
     rows = [{"step": i, f"{EVIL}": 1.0, "train_acc": min(1.0, i / 5), "val_acc": min(1.0, i / 50)} for i in range(100)]
     (tmp_path / "log.json").write_text(json.dumps(rows))
-    command("verdict", tmp_path / "log.json", "--train", "train_acc", "--held-out", f"x{EVIL}")
-    command("verdict", tmp_path / "log.json")
+    columns = ["--step", "step", "--train", "train_acc", "--held-out", f"x{EVIL}"]
+    code, _, err = command("verdict", tmp_path / "log.json", *columns)
+    assert code == 2
+    assert "\\x1b[31m" in err
+    code, out, err = command("verdict", tmp_path / "log.json")
+    assert code == 2
+    assert "train_acc" in out + err, "the columns that it suggests"
 
 
 def test_live_bars_escape_labels():

@@ -81,7 +81,9 @@ def test_the_stored_seeds_add_up():
 
 
 def test_the_files_name_card_and_versions_and_no_host_or_folder():
-    for path in (ROOT / "benchmarks" / "results").glob("gpu_*.json"):
+    paths = list((ROOT / "benchmarks" / "results").glob("gpu_*.json"))
+    assert paths
+    for path in paths:
         text = path.read_text()
         machine = json.loads(text)["machine"]
         assert {"card", "driver", "cuda", "packages", "commit", "beside"} <= machine.keys()

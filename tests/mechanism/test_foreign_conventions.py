@@ -119,10 +119,9 @@ def test_epochs_without_their_steps_are_no_budget():
     assert words(in_steps) == WHOLE
 
 
-def test_one_row_an_epoch_and_one_in_ten_say_the_same():
+def test_one_row_an_epoch_and_one_in_three_say_the_same():
     thinned = {name: values[::3] for name, values in COLUMNS.items()}
-    for check, finding in findings(thinned).items():
-        assert finding.word in (WHOLE[check], "cannot tell"), check
+    assert words(findings(thinned)) == WHOLE
 
 
 def test_percent_are_refused_or_scaled():

@@ -118,12 +118,14 @@ def text_operators(pdf: bytes) -> int:
 
 @pytest.mark.slow
 def test_text_in_files_is_text(shortcut_figures):
-    for pdf in shortcut_figures.glob("*.pdf"):
+    pdfs, svgs = (list(shortcut_figures.glob(f"*.{ending}")) for ending in ("pdf", "svg"))
+    assert len(pdfs) == len(svgs) > 0
+    for pdf in pdfs:
         content = pdf.read_bytes()
         assert b"/FontFile2" in content, f"{pdf.name}: no font is embedded"
         assert b"/Type3" not in content, f"{pdf.name}: outlines, which no editor can change"
         assert text_operators(content) > 3, pdf.name
-    for svg in shortcut_figures.glob("*.svg"):
+    for svg in svgs:
         root = ET.fromstring(svg.read_text(encoding="utf-8"))
         assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 3, svg.name
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import HealthCheck, assume, given, settings
+import pytest
+from hypothesis import HealthCheck, assume, find, given, settings
 from hypothesis import strategies as st
 from trajectory_shapes import trajectory
 
@@ -135,6 +136,12 @@ def test_the_definitions_of_the_classes_hold(t: Trajectory):
     assert not (
         m.T_fit.censored and v.verdict in ("generalized", "grokked", "semi-grokked", "rising", "memorized", "ungrokked")
     )
+
+
+@pytest.mark.parametrize("name", ["grokked", "ungrokked", "generalized", "memorized"])
+def test_the_trajectories_of_these_tests_are_of_every_kind(name: str):
+    """What holds of grokked ones would hold of none, too."""
+    assert find(trajectories(), lambda t: verdict(t, neighbors=False).verdict == name) is not None
 
 
 @quick
