@@ -10,6 +10,7 @@ import pytest
 import grokscope
 from grokscope.dissect.saving import save_dissection
 from grokscope.figures import dissection as drawing
+from grokscope.figures import dissection_panels, probed_and_erased, steered_and_ablated
 from grokscope.figures.canvas import drawn
 from grokscope.figures.checkpoint_view import view_of
 from grokscope.figures.dissection_files import write_pictures, write_pictures_along
@@ -61,7 +62,7 @@ def test_one_run_and_several_are_drawn_on_the_same_axes(picture):
 
 def test_steered_accuracy_is_drawn_as_it_was_measured():
     view = view_of(dissection())
-    figure = drawn(lambda f: drawing.draw_steering(f, [view]), *drawing.STEERING.size([view]))
+    figure = drawn(lambda f: steered_and_ablated.draw_steering(f, [view]), *drawing.STEERING.size([view]))
     (curve,) = [c for c in view.m5.curves if (c.on, c.scaling) == ("test", "relative")]
     drawn_curves = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_xdata()) == len(curve.steps)]
     assert any(np.array_equal(ys, curve.accuracy) for ys in drawn_curves)
@@ -149,16 +150,16 @@ def test_groups_of_one_figure_share_the_axes_of_what_is_lost(picture):
 
 
 def test_the_line_through_layers_leaves_out_the_color_of_the_image():
-    places = drawing.site_places(["stem", "layer1", "pooled", "mean_rgb"])
+    places = dissection_panels.site_places(["stem", "layer1", "pooled", "mean_rgb"])
     assert [places[s] for s in ("stem", "layer1", "pooled")] == [0, 1, 2]
     assert places["mean_rgb"] > 3
     whole = dissection()
     pooled = [p for p in whole.m1.probes if p.site == "pooled"]
     probes = tuple(replace(p, site=site) for site in ("layer1", "pooled", "mean_rgb") for p in pooled)
     view = view_of(replace(whole, m1=replace(whole.m1, probes=probes)))
-    (axes,) = drawn(lambda f: drawing.draw_probes(f, [view]), *drawing.PROBES.size([view])).axes
+    (axes,) = drawn(lambda f: probed_and_erased.draw_probes(f, [view]), *drawing.PROBES.size([view])).axes
     joined = [line for line in axes.lines if len(set(line.get_xdata())) > 1 and line.get_linestyle() == "-"]
-    last = drawing.site_places(view.sites)["pooled"]
+    last = dissection_panels.site_places(view.sites)["pooled"]
     assert joined
     assert all(max(line.get_xdata()) < last + 0.5 for line in joined)
     assert any(line.get_xdata()[0] > last + 1 for line in axes.lines if line.get_marker() == "o")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grokscope.figures.checkpoint_view import CheckpointView
-from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, PICTURES, WIDTH, draw_along, height
+from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, PICTURES, draw_along
+from grokscope.figures.dissection_panels import WIDTH, height
 from grokscope.figures.layer_map import draw_layers
 from grokscope.figures.panel_sheet import Cell, save_sheet
 

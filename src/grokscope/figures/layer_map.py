@@ -9,7 +9,7 @@ import numpy as np
 
 from grokscope.figures.axes import margin_labels
 from grokscope.figures.checkpoint_view import CheckpointView, finite, median
-from grokscope.figures.dissection import TARGETS, panel_axes, short_site
+from grokscope.figures.dissection_panels import TARGETS, panel_axes, short_site
 from grokscope.figures.style import SMALL, color
 from grokscope.results.probes import Target
 

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from grokscope.figures.checkpoint_view import POOLED, hardest
-from grokscope.figures.dissection import TARGETS
+from grokscope.figures.dissection_panels import TARGETS
 from grokscope.figures.layer_map import layer_map
 from grokscope.report.read.dissections import Dissected
 from grokscope.results.erasures import Erasure

@@ -7,10 +7,12 @@ from math import isfinite
 import numpy as np
 
 from grokscope.figures.checkpoint_view import hardest
-from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, WIDTH, draw_along, height, steering_rows
+from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, draw_along
 from grokscope.figures.dissection_limits import Limits, steering_limits
+from grokscope.figures.dissection_panels import WIDTH, height
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, layers_in_words
+from grokscope.figures.steered_and_ablated import steering_rows
 from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
 from grokscope.report.read.dissections import Dissected, Dissections

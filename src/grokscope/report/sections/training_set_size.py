@@ -15,7 +15,7 @@ from grokscope.vocabulary.splits import REPORTED, is_reported, oracle_label
 from grokscope.vocabulary.text import plural, score
 
 CAPTION = (
-    "Accuracy on unseen environments against the size of the training set: open circles are peaks, each run's best of "
+    "Accuracy on unseen environments against the size of the training set: open marks are peaks, each run's best of "
     "many evaluations and so partly selection optimism, filled ones ends."
 )
 
@@ -37,7 +37,7 @@ def size_blocks(by_split: Mapping[str, Sequence[SizeCurve]]) -> list[Block]:
     ]
     return [
         Words('Required amount of data', "h3"),
-        Words("Runs that differ only in task.n_train and the seed. Open circles are peaks, each run's best of many "
+        Words("Runs that differ only in task.n_train and the seed. Open marks are peaks, each run's best of many "
             "evaluations and so partly selection optimism; filled ones are ends, each the mean of the last "
             "evaluations. The lines are means over runs."),
         Plots("sizes", panels, key, wide(panels), caption=CAPTION),
