@@ -102,7 +102,8 @@ def test_the_calibration_on_the_page_is_complete(page):
 READERS = (
     "report/read/dissections.py", "report/sections/dissection.py", "report/sections/dissection_tables.py",
     "figures/checkpoint_view.py", "figures/dissection.py", "figures/dissection_files.py",
-    "figures/dissection_limits.py", "figures/dissection_panels.py", "figures/layer_map.py", "figures/probed_and_erased.py",
+    "figures/dissection_limits.py", "figures/dissection_panels.py", "figures/layer_map.py",
+    "figures/probed_and_erased.py",
     "figures/steered_and_ablated.py",
     "archive/m6_table.py", "study/dissected.py",
 )  # fmt: skip

@@ -200,3 +200,13 @@ def test_how_an_interval_of_medians_is_said_is_no_difference_and_a_median_is(roo
     for other, same in ((said.replace("[500, open]", "[?, open]"), True), (said.replace("575", "525"), False)):
         now = replace(outcome, expectations=(replace(outcome.expectations[0], seen=other),))
         assert (first_difference(before, now) is None) == same
+
+
+def test_counts_of_runs_are_compared_and_not_the_words_for_them(root):
+    outcome = outcome_of(study(), root)
+    front, fragile = "4 of 6 planned runs finished", "; 1 of 4 verdicts fragile."
+    by_arm, otherwise = " (slow (new): 1 of 3; fast: 3)", " (slow (new): 1 of 3; all runs of 1 other)"
+    before = replace(outcome, standing=front + by_arm + fragile)
+    assert first_difference(before, replace(outcome, standing=front + otherwise + fragile)) is None
+    for other in (f"5 of 6 planned runs finished{by_arm}{fragile}", f"{front}{by_arm}; 2 of 4 verdicts fragile."):
+        assert first_difference(before, replace(outcome, standing=other)) == "a hypothesis, or the count of runs"

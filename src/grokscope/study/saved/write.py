@@ -52,6 +52,7 @@ KEPT: dict[Level, str] = {
 }
 Note = Callable[[str], None]
 _INTERVAL = re.compile(r" \[[^]]*\]")
+_BY_ARM = re.compile(r" \(.*\)(?=;)")
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,9 @@ def _facts(expectation: SavedExpectation) -> SavedExpectation:
 
 
 def _comparable(outcome: SavedOutcome) -> dict[str, Any]:
-    return replace(outcome, expectations=tuple(map(_facts, outcome.expectations))).to_dict()
+    """Without how the runs of each arm are told: they are compared by their verdicts, and only their sums are left."""
+    sums = _BY_ARM.sub("", outcome.standing)
+    return replace(outcome, standing=sums, expectations=tuple(map(_facts, outcome.expectations))).to_dict()
 
 
 def _alike(before: object, now: object) -> bool:
