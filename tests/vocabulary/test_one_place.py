@@ -1,4 +1,4 @@
-"""What a new split or a new measurement costs: the files that must be opened, counted."""
+"""What a new split, measurement or verdict costs: the files that must be opened, counted."""
 
 import ast
 import os
@@ -141,9 +141,77 @@ def test_a_new_split_and_a_new_measurement_are_one_file_each(tmp_path):
     imports = "from grokscope.vocabulary.column_table import Column\n"
     code = measurements.read_text().replace("from grokscope.registry", imports + "from grokscope.registry", 1)
     measurements.write_text(code + A_NEW_MEASUREMENT)
-    script = tmp_path / "uses.py"
-    script.write_text(USES)
-    command = [sys.executable, str(script), str(tmp_path / "runs" / "mine"), str(tmp_path / "page.html")]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    _use(USES, tmp_path)
+
+
+A_NEW_VERDICT = {
+    "vocabulary/verdicts.py": [
+        ('    "recovered-to-baseline",\n]', '    "recovered-to-baseline",\n    "lucky",\n]'),
+        (
+            '"""From grokked to what never came about',
+            "KINDS += (VerdictKind(name='lucky', meaning='held-out is perfect before train', outcome='at once', "
+            "code='L', color=('#123456', '#abcdef'), marker='h', train='M1 1', held_out='M2 2', predicate='got lucky', "
+            "may_change=True),)\n" + '"""From grokked to what never came about',
+        ),
+    ],
+    "trajectory/verdict.py": [
+        (
+            "    if not e.fitted:\n",
+            "    if not e.fitted and e.reached:\n        return 'lucky', None\n    if not e.fitted:\n",
+        )
+    ],
+    "trajectory/reasons.py": [
+        (
+            '        "diverged": _diverged,\n',
+            "        'lucky': lambda e, c: 'held-out came first',\n        \"diverged\": _diverged,\n",
+        )
+    ],
+}
+"""File -> what is written there for one verdict more."""
+
+USES_A_VERDICT = """
+import sys
+import grokscope as gs
+from grokscope.mechanism.case import OUTCOMES
+from grokscope.report.read.first_screen import WAITING
+from grokscope.report.read.glossary import word
+from grokscope.report.read.phase import CODES
+from grokscope.figures.style import color
+
+with gs.Recorder(sys.argv[1]) as rec:
+    for step in range(1, 60):
+        rec.log(step, train_acc=0.5, id_val_acc=min(1.0, step / 20))
+judged = gs.verdict(sys.argv[1])["id_val"]
+assert (judged.verdict, judged.reason) == ("lucky", "held-out came first"), judged
+assert OUTCOMES["lucky"] == "at once"
+assert "lucky" in WAITING
+assert (CODES["lucky"], word("lucky").marker, color("lucky")) == ("L", "h", "#123456")
+html = gs.build_report([gs.open_run(sys.argv[1])], sys.argv[2]).read_text()
+assert "held-out is perfect before train" in html
+assert "held-out came first" in html
+assert "#abcdef" in html
+"""
+
+
+def test_a_new_verdict_is_three_files(tmp_path):
+    """A copy of the package with one verdict more: what it is and how it looks, when it is given, and why. The page,
+    its glossary, phase diagrams and the checks of mechanisms know it."""
+    package = tmp_path / "grokscope"
+    shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, changes in A_NEW_VERDICT.items():
+        text = (package / name).read_text()
+        for old, new in changes:
+            assert text.count(old) == 1, (name, old)
+            text = text.replace(old, new)
+        (package / name).write_text(text)
+    _use(USES_A_VERDICT, tmp_path)
+
+
+def _use(code, folder):
+    """Run code on the copy of the package in a folder."""
+    script = folder / "uses.py"
+    script.write_text(code)
+    command = [sys.executable, str(script), str(folder / "runs" / "mine"), str(folder / "page.html")]
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -7,6 +7,8 @@ text in them has a contrast of at least 4.5 on the page (a test keeps that); col
 
 from typing import Any
 
+from grokscope.vocabulary.verdicts import KINDS
+
 LIGHT, DARK = 0, 1
 
 PALETTE: dict[str, tuple[str, str]] = {
@@ -20,16 +22,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     "held-2": ("#b14e08", "#f2a056"),
     "held-3": ("#7a3ea2", "#c99cf0"),
     "held-4": ("#0f766e", "#5ccfc3"),
-    "grokked": ("#087a56", "#4fd3a4"),
-    "semi-grokked": ("#54740c", "#b1d156"),
-    "rising": ("#00707a", "#5fd2dc"),
-    "generalized": ("#1b67ba", "#7ab9ff"),
-    "memorized": ("#a35200", "#f3a75c"),
-    "ungrokked": ("#b2265c", "#ff8fb5"),
-    "underfit": ("#626975", "#abb2bf"),
-    "unstable": ("#7546b7", "#c5a4f6"),
-    "diverged": ("#95221e", "#ff9187"),
-    "recovered-to-baseline": ("#796307", "#dcc44e"),
+    **{kind.name: kind.color for kind in KINDS},
     "none": ("#666c78", "#a8aebb"),
     "group-1": ("#0f68b2", "#6ab1fb"),
     "group-2": ("#bd5b06", "#f0a04e"),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,26 +16,11 @@ from grokscope.trajectory.curves import roughness
 from grokscope.trajectory.series import from_run
 from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.time_units import STEPS, time_unit_of
+from grokscope.vocabulary.verdicts import KINDS, Outcome
 
 IMPORTED_LOG = "log"
 """Kind of lineage of a run that was made from a log."""
-Outcome = Literal["late", "at once", "failed", "broke", "not judged"]
-"""What there is to explain: held-out rose late; it generalized without delay; it never did, or lost it; training itself
-broke down; or the log cannot be judged."""
-
-OUTCOMES: Mapping[str | None, Outcome] = {
-    "grokked": "late",
-    "semi-grokked": "late",
-    "rising": "late",
-    "generalized": "at once",
-    "memorized": "failed",
-    "ungrokked": "failed",
-    "recovered-to-baseline": "failed",
-    "underfit": "failed",
-    "unstable": "broke",
-    "diverged": "broke",
-    None: "not judged",
-}
+OUTCOMES: Mapping[str | None, Outcome] = {None: "not judged", **{kind.name: kind.outcome for kind in KINDS}}
 
 
 FEWEST_FOR_NOISE = 5

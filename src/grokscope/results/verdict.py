@@ -6,22 +6,11 @@ from typing import Any, Literal, get_args
 from grokscope.files import finite
 from grokscope.results.milestones import MilestonesRecord
 from grokscope.results.record import Record
+from grokscope.vocabulary.verdicts import NAMES, Name
 
-Name = Literal[
-    "diverged",
-    "underfit",
-    "generalized",
-    "grokked",
-    "semi-grokked",
-    "rising",
-    "memorized",
-    "ungrokked",
-    "unstable",
-    "recovered-to-baseline",
-]
 Qualifier = Literal["early-peak", "after-grokking", "cyclic", "lasting"]
 Route = Literal["representation", "readout", "cannot tell"]
-VERDICTS: tuple[Name, ...] = get_args(Name)
+VERDICTS = NAMES
 QUALIFIED = ("ungrokked (early-peak)", "ungrokked (after-grokking)", "unstable (cyclic)", "unstable (lasting)")
 """Labels of verdicts that have a qualifier."""
 ROUTES: tuple[Route, ...] = get_args(Route)

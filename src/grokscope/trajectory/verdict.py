@@ -62,12 +62,11 @@ from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
 from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.verdicts import those
 
-ABOUT_THE_END: frozenset[Name] = frozenset(
-    ("unstable", "ungrokked", "semi-grokked", "recovered-to-baseline", "underfit")
-)
+ABOUT_THE_END = those(lambda kind: kind.is_about_the_end)
 """Verdicts that say how a run ends: robust only if the log, cut short, says the same."""
-LATE_RISES: frozenset[Name] = frozenset(("grokked", "semi-grokked", "rising"))
+LATE_RISES = those(lambda kind: kind.is_late_rise)
 """Verdicts of which it is asked by which route held-out rose."""
 CUTS = (0.8, 0.9, 0.95)
 """Shares of the time at which it is cut for that."""

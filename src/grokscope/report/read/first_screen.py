@@ -14,6 +14,7 @@ from grokscope.results.factorial import Response, design_of
 from grokscope.results.hypothesis import HypothesisResult, results_of
 from grokscope.results.seed_tests import ENOUGH
 from grokscope.vocabulary.text import listed, number, plural
+from grokscope.vocabulary.verdicts import those
 
 ANSWERED = 4
 """So many hypotheses are asked and answered before anything else; all are in their section."""
@@ -21,7 +22,7 @@ NAMED = 6
 """Up to so many groups have their median time on the first screen; all are in the section on times."""
 OVER = ("failed", "unreadable", "no verdict")
 """States of runs without a verdict that will get none by training on."""
-WAITING = ("memorized", "rising", "semi-grokked")
+WAITING = those(lambda kind: kind.may_change)
 """Verdicts that a longer budget can change."""
 
 

@@ -9,12 +9,10 @@ from grokscope.report.read.glossary import word
 from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram, Scalar
 from grokscope.vocabulary.splits import is_reported, oracle_label
 from grokscope.vocabulary.text import listed, number, plural, short, steps
+from grokscope.vocabulary.verdicts import KINDS
 
 Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
-CODES = {
-    "grokked": "G", "semi-grokked": "SG", "rising": "R", "generalized": "E", "memorized": "M", "ungrokked": "U",
-    "underfit": "F", "unstable": "X", "diverged": "D", "recovered-to-baseline": "B",
-}  # fmt: skip
+CODES = {kind.name: kind.code for kind in KINDS}
 """Verdicts in cells too narrow for words."""
 NO_MAJORITY, NOT_PLANNED, NOT_RUN, NO_VERDICT, NO_NUMBER = "≠", "·", "…", "?", "–"
 SIGNS = {
@@ -24,7 +22,7 @@ SIGNS = {
 """The same for cells without a verdict or a number."""
 LINES = 3
 """So many lines of counts fit beneath the main word of a cell."""
-SHORT = {"recovered-to-baseline": "to baseline"}
+SHORT = {kind.name: kind.short for kind in KINDS if kind.short}
 MIXED = "mixed"
 PALEST, STRONGEST = 0.06, 0.45
 """Opacity of the least and the largest value: the text of a cell stays legible on both, in light and in dark."""

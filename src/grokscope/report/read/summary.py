@@ -13,6 +13,7 @@ from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
 from grokscope.report.read.judged_run import FINAL_STATES, STATE_WORDS, Reading
 from grokscope.vocabulary.text import listed
+from grokscope.vocabulary.verdicts import KINDS
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,7 @@ def stands(groups: Mapping[str, Sequence[Reading]]) -> str:
     return standing(finished, len(tested), sum(not v.robust for v in tested), noun="run")
 
 
-VERB = {
-    "underfit": "never fitted the training data", "unstable": "stayed unstable",
-    "rising": "still rising", "recovered-to-baseline": "only recovered to the trivial baseline",
-}  # fmt: skip
+VERB = {kind.name: kind.predicate for kind in KINDS if kind.predicate}
 
 
 def _judged(counts: dict[str, int], total: int) -> str:
