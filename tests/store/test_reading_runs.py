@@ -12,6 +12,7 @@ import pytest
 from grokscope.files import write_json
 from grokscope.store import Run, find_runs, open_run
 from grokscope.store.lock import exclusive
+from grokscope.store.metrics import Damaged, columns, read_rows
 from grokscope.train.driver import train
 from tiny import tiny
 
@@ -180,3 +181,37 @@ def test_reading_everything_changes_nothing(trained):
     run = open_run(trained.path)
     _ = run.status, run.rows(), run.metrics(), run.checkpoints(), run.record, find_runs(trained.path.parent)
     assert before == {p: p.stat().st_mtime_ns for p in trained.path.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"step": 1, "x": 1.0},{"step": 2, "x": 2.0}',  # two rows in a line
+        '{"step": 1, "x": [{}\n{}]}\n{"step": 2},{"step": 3}',  # as many rows as lines, and none of them whole
+        '[1\n2]\n{"step": 4},{"step": 5}',
+        '{"step": true}',
+        '{"step": 1.0}',
+        "7",
+    ],
+)
+def test_rows_parsed_in_one_go_are_refused_as_line_by_line(tmp_path, odd):
+    """Joining the lines must not make rows of what is none in any of them."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 0, "x": 0.5}}\n{odd}\n{{"step": 9}}\n')
+    with pytest.raises(Damaged, match="line 2"):
+        read_rows(path)
+
+
+def test_columns_of_rows_with_different_keys_are_those_of_each_row():
+    rows = [
+        {"step": 0, "a": 1, "b": None},
+        {"step": 1, "b": 2.5, "a": True},
+        {"step": 2, "late": "text", "a": 10**400},
+        {"step": 3, "a": 4},
+    ]
+    table = columns(rows)
+    assert list(table) == ["step", "a", "b", "late"]
+    assert table["step"].dtype == np.int64
+    np.testing.assert_array_equal(table["a"], [1, 1, np.nan, 4])
+    np.testing.assert_array_equal(table["b"], [np.nan, 2.5, np.nan, np.nan])
+    assert np.isnan(table["late"]).all()

@@ -4,7 +4,7 @@ import errno
 import itertools
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise Damaged(f"{path}: cannot be read ({error.strerror})") from None
     del unfinished
-    rows = [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+    rows = _all_at_once(lines)
+    if rows is None:
+        rows = [_parse(line, path, number) for number, line in enumerate(lines, 1)]
     for number, (before, row) in enumerate(itertools.pairwise(rows), 2):
         if row["step"] <= before["step"]:
             raise Damaged(
@@ -83,10 +85,28 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _all_at_once(lines: list[bytes]) -> list[dict[str, Any]] | None:
+    """The rows of a file as we write it, parsed in one go, which takes two thirds of the time; None where a line is
+    looked at by itself. Without lists and with whole objects only, no row can reach over two lines unseen."""
+    text = b",".join(lines)
+    if b"[" in text or not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return None
+    try:
+        rows = json.loads(b"[" + text + b"]")
+    except (ValueError, RecursionError):
+        return None
+    usual = len(rows) == len(lines) and all(type(row) is dict and _is_step(row.get("step")) for row in rows)
+    return rows if usual else None
+
+
+def _is_step(step: Any) -> bool:
+    return type(step) is int and 0 <= step < 2**63
+
+
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        if type(row["step"]) is not int or not 0 <= row["step"] < 2**63:
+        if not _is_step(row["step"]):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
         shown = line[:60].decode(errors="replace")
@@ -96,20 +116,30 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows -> one array per column: `step` int64, all others float64 with NaN where a row lacks the value."""
-    names = dict.fromkeys(chain.from_iterable(rows))
-    out = {name: _column([row.get(name) for row in rows]) for name in names if name != "step"}
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        alike.setdefault(tuple(row), []).append(i)
+    out = {name: np.full(len(rows), np.nan) for name in names if name != "step"}
+    for held, places in alike.items():  # a run has few kinds of rows: each is turned into columns as a block
+        for name, values in zip(held, zip(*(rows[i].values() for i in places), strict=True), strict=True):
+            if name != "step":
+                out[name][places] = _column(values)
     return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **out}
 
 
-def _column(values: list[Any]) -> np.ndarray:
+def _column(values: Sequence[Any]) -> np.ndarray:
     # numpy takes None for NaN; it would also read numbers out of texts, which are none here
-    if set(map(type, values)) <= {float, bool, type(None)}:
-        return np.array(values, dtype=np.float64)
+    if set(map(type, values)) <= {float, int, bool, type(None)}:
+        try:
+            return np.array(values, dtype=np.float64)
+        except OverflowError:  # an integer of hundreds of digits
+            pass
     return np.array([_number(value) for value in values], dtype=np.float64)
 
 
 def _number(value: Any) -> float:
     try:
         return float(value) if isinstance(value, int | float) else float("nan")
-    except OverflowError:  # an integer of hundreds of digits
+    except OverflowError:
         return float("nan")
