@@ -6,7 +6,8 @@ there it says how sure the share is for a mixture of settings like this one.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
+from typing import Protocol
 
 import numpy as np
 
@@ -26,14 +27,26 @@ THEN = (0.0, 0.1, 0.5)
 AFTER_GROKKING = "ungrokked (after-grokking)"
 
 
+class Evaluations(Protocol):
+    """Gives the curves of a run."""
+
+    @property
+    def trajectory(self) -> Trajectory: ...
+
+
 @dataclass(frozen=True)
 class FullRun:
     """A run that was trained to its end, judged on one split."""
 
     name: str
     group: str
-    trajectory: Trajectory
+    source: "Trajectory | Evaluations"
+    """Its curves, or what gives them whenever they are asked for: those of many runs need not be in memory at once."""
     verdict: Verdict
+
+    @property
+    def trajectory(self) -> Trajectory:
+        return self.source if isinstance(self.source, Trajectory) else self.source.trajectory
 
     @property
     def grokked(self) -> bool:
@@ -78,13 +91,16 @@ def _whole(value: float) -> float:
 def default_rules(runs: Sequence[FullRun], split: str, fit: float) -> list[StopRule]:
     """Patience on the loss and the score of train, of the judged split and of those that may be chosen on; and the
     train score at `fit`, at once or a tenth or half of the longest run later."""
-    every = list(dict.fromkeys(column for run in runs for column in watchable(run.trajectory)))
+    columns, longest = [], 0.0
+    for run in runs:
+        columns.append(watchable(run.trajectory))
+        longest = max(longest, run.trajectory.last_step)
+    every = list(dict.fromkeys(chain.from_iterable(columns)))
     splits = (TRAIN, split, *(name for name in SELECTING if name not in (TRAIN, split)))
-    columns = [column for name in splits for column in every if column.rpartition("_")[0] == name]
-    longest = max(run.trajectory.last_step for run in runs)
+    watched = [column for name in splits for column in every if column.rpartition("_")[0] == name]
     score = next(column for column in every if column in ("train_acc", "train_r2"))
     then = [float(f"{share * longest:.2g}") for share in THEN]
-    return grid_of(columns, PATIENCE, reach=[(score, fit)], then=then)
+    return grid_of(watched, PATIENCE, reach=[(score, fit)], then=then)
 
 
 def replayed(
@@ -104,9 +120,10 @@ def replayed(
         raise ValueError("no finished run with a verdict, so there is nothing to replay")
     remarks = list(notes)
     groups = list(dict.fromkeys(run.group for run in runs))
+    each = [_one_run(run, rules) for run in runs]
     results: list[RuleResult] = []
     for rule in rules:
-        stops = _stops(rule, runs, remarks)
+        stops = _stops(rule, each, remarks)
         results.append(_result(rule, "", stops))
         if len(groups) > 1:
             results += [_result(rule, g, of_group) for g in groups if (of_group := [s for s in stops if s.group == g])]
@@ -114,22 +131,45 @@ def replayed(
         split=split,
         runs=len(runs),
         rules=tuple(results),
-        needed=tuple(_needed(runs, rules, groups)),
+        needed=tuple(_needed(each, rules, groups)),
         errors=errors or {},
         notes=tuple(remarks),
     )
 
 
-def _stops(rule: StopRule, runs: Sequence[FullRun], remarks: list[str]) -> list[RunStop]:
+@dataclass(frozen=True)
+class _Replayed:
+    """What all rules come to on one run."""
+
+    run: FullRun
+    watchable: tuple[str, ...]
+    stops: dict[StopRule, RunStop]
+    """Of the rules whose column it has."""
+    waits: dict[tuple[str, float], tuple[int, float]]
+    """(column, min_delta) of the patience rules -> the longest wait up to T_gen, in evaluations and steps; of a run
+    that grokked."""
+
+
+def _one_run(run: FullRun, rules: Sequence[StopRule]) -> _Replayed:
+    columns = tuple(watchable(run.trajectory))
+    able = [rule for rule in rules if rule.on in columns]
+    stops = {rule: _stop(rule, run) for rule in able}
+    waited = dict.fromkeys((rule.on, rule.min_delta) for rule in able if rule.kind == "patience" and run.grokked)
+    gen = run.verdict.milestones.T_gen.at
+    waits = {(on, least): longest_wait(run.trajectory, on, least, gen) for on, least in waited}
+    return _Replayed(run, columns, stops, waits)
+
+
+def _stops(rule: StopRule, each: Sequence[_Replayed], remarks: list[str]) -> list[RunStop]:
     """The rule on every run that has its column; how many have not is remarked."""
-    able = [run for run in runs if rule.on in watchable(run.trajectory)]
-    if not able:
-        every = sorted({column for run in runs for column in watchable(run.trajectory)})
+    stops = [replayed.stops[rule] for replayed in each if rule in replayed.stops]
+    if not stops:
+        every = sorted(set(chain.from_iterable(replayed.watchable for replayed in each)))
         raise ValueError(f"no run has a column {rule.on!r}{nearest(rule.on, every)}; there are {', '.join(every)}")
-    note = f"{plural(len(runs) - len(able), 'run')} without {rule.on}: excluded from the rules that monitor it"
-    if len(able) < len(runs) and note not in remarks:
+    note = f"{plural(len(each) - len(stops), 'run')} without {rule.on}: excluded from the rules that monitor it"
+    if len(stops) < len(each) and note not in remarks:
         remarks.append(note)
-    return [_stop(rule, run) for run in able]
+    return stops
 
 
 def _stop(rule: StopRule, run: FullRun) -> RunStop:
@@ -193,29 +233,28 @@ def _regret(stops: Sequence[RunStop]) -> Regret | None:
     return Regret(runs=len(known), end=float(end.mean()), lowest=float(end.min()), highest=float(end.max()), best=best)
 
 
-def _needed(runs: Sequence[FullRun], rules: Sequence[StopRule], groups: Sequence[str]) -> Iterable[PatienceNeeded]:
+def _needed(each: Sequence[_Replayed], rules: Sequence[StopRule], groups: Sequence[str]) -> Iterable[PatienceNeeded]:
     """For each column and min_delta that a patience rule of the grid watches."""
     waited = dict.fromkeys((r.on, r.min_delta) for r in rules if r.kind == "patience")
-    late = [run for run in runs if run.grokked]
-    for (on, min_delta), group in product(waited, ("", *groups) if len(groups) > 1 else ("",)):
-        able = [run for run in late if group in ("", run.group) and on in watchable(run.trajectory)]
+    for key, group in product(waited, ("", *groups) if len(groups) > 1 else ("",)):
+        able = [replayed for replayed in each if key in replayed.waits and group in ("", replayed.run.group)]
         if able:
-            yield _patience(able, on, min_delta, group)
+            yield _patience(able, *key, group)
 
 
-def _patience(runs: Sequence[FullRun], on: str, min_delta: float, group: str) -> PatienceNeeded:
-    marks = [run.verdict.milestones.T_gen.at for run in runs]
-    longest = [longest_wait(run.trajectory, on, min_delta, t) for run, t in zip(runs, marks, strict=True)]
-    slowest = max(range(len(runs)), key=lambda i: longest[i][1])
+def _patience(each: Sequence[_Replayed], on: str, min_delta: float, group: str) -> PatienceNeeded:
+    marks = [replayed.run.verdict.milestones.T_gen.at for replayed in each]
+    longest = [replayed.waits[on, min_delta] for replayed in each]
+    slowest = max(range(len(each)), key=lambda i: longest[i][1])
     split = on.rpartition("_")[0]
     return PatienceNeeded(
         on=on,
         min_delta=min_delta,
         oracle=split not in SELECTING,
         group=group,
-        runs=len(runs),
+        runs=len(each),
         evaluations=max(count for count, _ in longest) + 1,
         steps=longest[slowest][1],
         of_T_gen=max(steps / t if t > 0 else 0.0 for (_, steps), t in zip(longest, marks, strict=True)),
-        slowest=runs[slowest].name,
+        slowest=each[slowest].run.name,
     )

@@ -2,6 +2,7 @@
 data?"""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.stats import binomtest
@@ -192,6 +193,7 @@ def share_ahead(held: np.ndarray, train: np.ndarray, by: float) -> tuple[float, 
     return count / len(train), lowest_share(count, len(train))
 
 
+@cache
 def lowest_share(count: int, n: int) -> float:
     """The share that `count` of n rows speak for at least: the lower end of Wilson's 99 % interval. Scores of two
     columns that differ by noise alone are ahead of each other in at most half of the rows, and in few rows by luck in

@@ -30,14 +30,14 @@ def stamp(run: Run, state: str | None = None, metrics: list[int] | None = None) 
     Raises:
         ValueError: where the metrics are no regular file.
     """
-    size, mtime_ns, ctime_ns = metrics or _looked_at(run)
+    size, mtime_ns, ctime_ns = metrics or looked_at(run)
     if not size:
         return None
     diverged = (state or run.status["state"]) == "diverged"
     return {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns, "diverged": diverged}
 
 
-def _looked_at(run: Run) -> list[int]:
+def looked_at(run: Run) -> list[int]:
     """Size, mtime and ctime of the metrics; a size of 0 where there are none."""
     try:
         stat = plain_file(run.path, METRICS).lstat()

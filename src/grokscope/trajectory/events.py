@@ -24,6 +24,13 @@ anything."""
 def events(trajectory: Trajectory, criteria: Criteria | None = None) -> list[Event]:
     """All events in order of time."""
     criteria = criteria or Criteria()
+    key = (events, criteria)
+    if key not in trajectory.known:  # a page asks for each held-out split
+        trajectory.known[key] = _events(trajectory, criteria)
+    return list(trajectory.known[key])
+
+
+def _events(trajectory: Trajectory, criteria: Criteria) -> list[Event]:
     spikes = loss_spikes(trajectory, criteria)
     out = [*spikes, *slingshots(trajectory, criteria, spikes), *norm_collapses(trajectory, criteria)]
     out += [e for s in trajectory.splits if (e := transition(trajectory, s, criteria)) is not None]

@@ -94,6 +94,16 @@ def _milestones(trajectory: Trajectory, split: str, criteria: Criteria) -> Miles
     )
 
 
+NO_GRIDS = {"train": np.empty(0), "held_out": np.empty(0)}
+"""Of a split that was never evaluated."""
+
+
+def grids_of(trajectory: Trajectory, split: str, criteria: Criteria) -> dict[str, np.ndarray]:
+    """`Milestones.grids` of a split that was evaluated."""
+    fit, goal = mark(trajectory, "train", criteria), mark(trajectory, split, criteria)
+    return {"train": fit.curve.step, "held_out": goal.curve.step}
+
+
 def unmeasured(trajectory: Trajectory, split: str, criteria: Criteria) -> Milestones:
     """What is left where train or this split was never evaluated: nothing reached, levels that are no numbers."""
     never = Milestone(trajectory.last_step, censored=True)
@@ -104,7 +114,7 @@ def unmeasured(trajectory: Trajectory, split: str, criteria: Criteria) -> Milest
         generalize_loss=criteria.generalize_loss,
         evaluations=0,
         last_step=trajectory.last_step,
-        grids={"train": np.empty(0), "held_out": np.empty(0)},
+        grids=dict(NO_GRIDS),
         in_a_row=criteria.in_a_row,
         **dict.fromkeys(("T_fit", "T_gen", "T_gen_lasting", "T_gen_stable"), never),
         T_grok=None,

@@ -328,7 +328,7 @@ def from_run(run: RunLike) -> Trajectory:
         raise ValueError(f"{getattr(run, 'id', 'the run')}: no evaluations yet")
     kind: Kind = facts["kind"]
     splits: Mapping[str, Mapping[str, Any]] = facts["splits"]
-    score = {s: v for s in splits if (v := _score(metrics, s, kind, splits[s])) is not None}
+    score = {s: v for s in splits if (v := score_of(metrics, s, facts)) is not None}
     held_out = {s: v for s, v in score.items() if s != "train"}
     if "train" not in score or not held_out:
         raise ValueError(f"{getattr(run, 'id', 'the run')}: metrics contain no train and held-out evaluations")
@@ -364,16 +364,18 @@ def _on_request(column: str) -> bool:
     return described is not None and described.writer == REQUESTED
 
 
-def _score(metrics: Mapping[str, np.ndarray], split: str, kind: Kind, facts: Mapping[str, Any]) -> np.ndarray | None:
-    if kind == "regression":
-        loss, trivial = _loss(metrics, split), facts.get("trivial_loss")
+def score_of(metrics: Mapping[str, np.ndarray], split: str, facts: Mapping[str, Any]) -> np.ndarray | None:
+    """(t,) accuracy or R2 of one of the splits of a run's `facts`; None where the metrics have none."""
+    of_split = facts["splits"][split]
+    if facts["kind"] == "regression":
+        loss, trivial = _loss(metrics, split), of_split.get("trivial_loss")
         if loss is not None and trivial is not None:
             return r2(loss, float(trivial))
         return metrics.get(f"{split}_r2")
     correct = metrics.get(f"{split}_correct")
     if correct is None:
         return metrics.get(f"{split}_acc")
-    return correct / np.asarray(metrics.get(f"{split}_n", facts["n"]), dtype=np.float64)
+    return correct / np.asarray(metrics.get(f"{split}_n", of_split["n"]), dtype=np.float64)
 
 
 def _loss(metrics: Mapping[str, np.ndarray], split: str) -> np.ndarray | None:

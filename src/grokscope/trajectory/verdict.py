@@ -47,7 +47,7 @@ spans both).
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, Reading, gather
 from grokscope.trajectory.formation import formation
 from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable, worthless_loss
-from grokscope.trajectory.milestones import READS, Milestones, milestones, unmeasured
+from grokscope.trajectory.milestones import NO_GRIDS, READS, Milestones, grids_of, milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
@@ -132,6 +132,14 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return self.record().to_dict()
+
+
+def verdict_from(record: VerdictRecord, trajectory: Trajectory, criteria: Criteria) -> Verdict:
+    """The verdict that was kept of this trajectory by these criteria, with the grids that a record leaves out."""
+    known = {f.name: getattr(record, f.name) for f in fields(VerdictRecord)}
+    grids = grids_of(trajectory, record.split, criteria) if record.milestones.evaluations else dict(NO_GRIDS)
+    marks = Milestones(**vars(record.milestones), grids=grids)
+    return Verdict(**{**known, "milestones": marks, "criteria": criteria, "notes": trajectory.notes})
 
 
 def verdict(

@@ -113,7 +113,8 @@ def step_axis(scale: Scale, curves: "list[np.ndarray]", unit: str = "step") -> S
 
 def curve_axis(readings: Sequence[Reading], scale: Scale) -> StepAxis:
     """The step axis that learning curves and losses share."""
-    return step_axis(scale, [r.trajectory.step for r in readings if r.trajectory is not None], unit_of(readings))
+    ends = [np.array(brief.ends) for r in readings if (brief := r.subject.brief) is not None]
+    return step_axis(scale, ends, unit_of(readings))
 
 
 def _nice_ticks(last: float) -> list[float]:

@@ -37,7 +37,7 @@ class Panel:
 
 
 def make_panel(group: str, readings: Sequence[Reading], splits: list[str]) -> Panel:
-    with_curve = [r for r in readings if r.trajectory is not None]
+    with_curve = [r for r in readings if r.subject.brief is not None]
     bands: dict[str, Band] = {}
     for name in ("train", *splits, "probe", "norm_total", *NORM_GROUPS):
         if (band := group_band([c for r in with_curve if (c := r.curve(name)) is not None])) is not None:

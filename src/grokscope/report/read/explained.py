@@ -12,23 +12,26 @@ if TYPE_CHECKING:
 
 
 def explanation_of(reading: Reading) -> "Explanation | None":
-    """None for a run that has no verdict at all. Made once for each reading, as two sections show it."""
+    """None for a run that has no verdict at all. Made once for each reading, as two sections show it; see `explain_run`
+    where there are many."""
     kept: dict[str, Any] = reading.notes
     if "explanation" not in kept:
-        kept["explanation"] = _explain(reading)
+        kept["explanation"] = explain_run(reading)
     return kept["explanation"]
 
 
-def _explain(reading: Reading) -> "Explanation | None":
+def explain_run(reading: Reading) -> "Explanation | None":
+    """The same, made anew and not kept."""
     from grokscope.mechanism import Case, explain
     from grokscope.mechanism.setup import setup_of_config
 
-    if reading.verdict is None or reading.trajectory is None:
+    trajectory = reading.trajectory if reading.verdict is not None else None
+    if reading.verdict is None or trajectory is None:
         return None
     facts = reading.subject.record.get("facts") or {}
     path = reading.subject.path
     setup = setup_of_config(reading.subject.config or {}, facts, _intervened(path), Path(path) if path else None)
-    return explain(Case(reading.trajectory, reading.verdict, setup))
+    return explain(Case(trajectory, reading.verdict, setup))
 
 
 def _intervened(path: str | None) -> dict[str, Any]:

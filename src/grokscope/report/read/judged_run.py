@@ -1,6 +1,6 @@
 """One subject judged on one held-out split, with everything that tables and figures need."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grokscope.progress import watched
-from grokscope.report.read.robustness import tested
+from grokscope.report.read.robustness import kept_of
 from grokscope.report.read.subjects import Subject
 from grokscope.vocabulary.splits import speaking
+from grokscope.vocabulary.text import listed
 
 if TYPE_CHECKING:
-    from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict
+    from grokscope.results.verdict import VerdictRecord
+    from grokscope.trajectory import Criteria, Event, EventKind, Milestone, Milestones, Trajectory, Verdict
 
 FINAL_STATES = ("done", "diverged")
 """States after which a verdict can no longer change; before that it is shown as "so far"."""
@@ -34,6 +36,8 @@ class Reading:
     events: "tuple[Event, ...]" = ()
     problem: str | None = None
     """Why there is no verdict although there are evaluations."""
+    unseen: "Mapping[EventKind, str]" = field(default_factory=dict)
+    """Kinds of event that the evaluations cannot show, and why."""
     notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What was worked out of it and serves again."""
 
@@ -81,7 +85,7 @@ class Reading:
 
     @property
     def kind(self) -> str:
-        return self.trajectory.kind if self.trajectory is not None else "classification"
+        return self.subject.brief.kind if self.subject.brief is not None else "classification"
 
     @property
     def threshold(self) -> float | None:
@@ -89,20 +93,20 @@ class Reading:
 
     @property
     def trivial(self) -> float | None:
-        return self.trajectory.trivial.get(self.split) if self.trajectory is not None else None
+        return self.subject.brief.trivial.get(self.split) if self.subject.brief is not None else None
 
     @property
     def last(self) -> float | None:
         """The last evaluated step."""
-        return self.trajectory.last_step if self.trajectory is not None else None
+        return self.subject.brief.last if self.subject.brief is not None else None
 
     @property
     def end(self) -> float | None:
         """Where the run stopped meaning anything: the first non-finite loss, else the last evaluated step."""
-        t = self.trajectory
-        if t is None or t.non_finite_from is None:
+        brief = self.subject.brief
+        if brief is None or brief.non_finite_from is None:
             return self.last
-        return t.non_finite_from
+        return brief.non_finite_from
 
     @property
     def spikes(self) -> list[float]:
@@ -111,49 +115,78 @@ class Reading:
     def curve(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """(steps, values) of ``train``, a held-out split, ``probe`` (the linear probe, on the split that is judged),
         ``norm_total`` or ``norm_<group>``, where evaluated; None if never."""
-        t = self.trajectory
-        if t is None:
+        curve = self.subject.curve(name, self.split)
+        if curve is None or (missing := np.isnan(curve[1])).all():
             return None
-        values = t.probe.get(self.split) if name == "probe" else _values(t, name)
-        if values is None or np.isnan(values).all():
-            return None
-        keep = ~np.isnan(values)
-        return t.step[keep], values[keep]
-
-
-def _values(t: "Trajectory", name: str) -> np.ndarray | None:
-    if name == "train":
-        return t.train
-    if name == "norm_total":
-        return t.norm
-    if name.startswith("norm_") and name not in t.held_out:
-        return t.norm_groups.get(name.removeprefix("norm_"))
-    return t.held_out.get(name)
+        return curve[0][~missing], curve[1][~missing]
 
 
 def read(subjects: Collection[Subject], split: str, criteria: "Criteria", neighbors: bool = True) -> list[Reading]:
     """Judge every subject on one split. Who has no such split, or cannot be judged, is kept with the reason. Without
     `neighbors` the thresholds are not moved."""
-    return [_read(s, split, criteria, neighbors) for s in watched(subjects, f"judged on {split}:")]
+    return read_all(subjects, [split], criteria, neighbors)[split]
 
 
-def _read(subject: Subject, split: str, criteria: "Criteria", neighbors: bool) -> Reading:
-    from grokscope.trajectory import events, verdict
+def read_all(
+    subjects: Collection[Subject], splits: Sequence[str], criteria: "Criteria", neighbors: bool = True
+) -> dict[str, list[Reading]]:
+    """`read` on each split; all that is asked of a run's curves is asked while they are in memory."""
+    readings: dict[str, list[Reading]] = {split: [] for split in splits}
+    grids: dict[bytes, np.ndarray] = {}
+    for subject in watched(subjects, f"judged on {listed(splits)}:"):
+        for reading in _read(subject, splits, criteria, neighbors):
+            if reading.milestones is not None:
+                _share_grids(reading.milestones, grids)
+            readings[reading.split].append(reading)
+    return readings
+
+
+def _read(subject: Subject, splits: Sequence[str], criteria: "Criteria", neighbors: bool) -> list[Reading]:
+    from grokscope.trajectory import unseen
 
     t = subject.trajectory
     if t is None:
-        return Reading(subject, split, None, problem=subject.problem)
+        return [Reading(subject, split, None, problem=subject.problem) for split in splits]
+    hidden = unseen(t)
+    kept = kept_of(subject, t, criteria) if neighbors else {}
+    readings = []
+    for split in splits:
+        try:
+            judged = _verdict(t, split, criteria, neighbors, kept)
+            seen = _events(t, split, criteria)
+            readings.append(Reading(subject, split, judged, seen, unseen=hidden))
+        except ValueError as error:
+            readings.append(Reading(subject, split, None, problem=str(error), unseen=hidden))
+    return readings
+
+
+def _verdict(
+    t: "Trajectory", split: str, criteria: "Criteria", neighbors: bool, kept: Mapping[str, "VerdictRecord"]
+) -> "Verdict":
+    """The kept verdict, else a new one. Raises ValueError, which says why, where there is none."""
+    from grokscope.trajectory.verdict import verdict, verdict_from
+
     if split not in t.held_out:
-        return Reading(subject, split, None, problem=f"has no split {split}; it has {', '.join(t.splits)}")
-    try:
-        judged = verdict(t, split, criteria, neighbors=False)
-        if judged.verdict is None:
-            return Reading(subject, split, None, problem=judged.reason)
-        judged = tested(subject, judged, criteria) if neighbors else judged
-        seen = tuple(e for e in events(t, criteria) if e.split in (None, split))
-        return Reading(subject, split, judged, seen)
-    except ValueError as error:
-        return Reading(subject, split, None, problem=str(error))
+        raise ValueError(f"has no split {split}; it has {', '.join(t.splits)}")
+    if split in kept:
+        judged = verdict_from(kept[split], t, criteria)
+    else:
+        judged = verdict(t, split, criteria, neighbors=neighbors)
+    if judged.verdict is None:
+        raise ValueError(judged.reason)
+    return judged
+
+
+def _events(t: "Trajectory", split: str, criteria: "Criteria") -> "tuple[Event, ...]":
+    from grokscope.trajectory import events
+
+    return tuple(event for event in events(t, criteria) if event.split in (None, split))
+
+
+def _share_grids(milestones: "Milestones", grids: dict[bytes, np.ndarray]) -> None:
+    """Runs of a study are evaluated at the same steps, which are then in memory once."""
+    for name, steps in milestones.grids.items():
+        milestones.grids[name] = grids.setdefault(steps.tobytes() + steps.dtype.char.encode(), steps)
 
 
 def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str]:
@@ -164,9 +197,7 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
     """
     from grokscope.registry import nearest
 
-    held_out = list(
-        dict.fromkeys(chain.from_iterable(s.trajectory.splits for s in subjects if s.trajectory is not None))
-    )
+    held_out = list(dict.fromkeys(chain.from_iterable(s.brief.splits for s in subjects if s.brief is not None)))
     if not held_out:
         return [first or "held-out"]
     if first is not None and first not in held_out:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.report.read.copies import Copy, is_import, set_aside
-from grokscope.report.read.judged_run import Reading, read, splits_of
+from grokscope.report.read.judged_run import Reading, read_all, splits_of
 from grokscope.report.read.subjects import Subject, as_subjects, gather
 from grokscope.report.read.subjects import groups as by_group
 from grokscope.store.same_data import refuse_mixed
@@ -86,7 +86,7 @@ def collect(
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
-    readings = {s: read(subjects, s, criteria) for s in splits}
+    readings = read_all(subjects, splits, criteria)
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
     remake = remake or _remake(subjects, out)
     return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked)

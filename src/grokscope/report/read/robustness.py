@@ -1,7 +1,7 @@
-"""Sensitivity of verdicts to their thresholds, computed once per run and cached for the next report."""
+"""The verdict of a run on the page with its sensitivity to the thresholds, computed once per run and cached for the next
+report."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +11,23 @@ from grokscope.store.run import Run
 from grokscope.verdicts import run_verdicts
 
 if TYPE_CHECKING:
-    from grokscope.trajectory import Criteria, Verdict
+    from grokscope.trajectory import Criteria, Trajectory
 
 
-def tested(subject: Subject, quick: "Verdict", criteria: "Criteria") -> "Verdict":
-    """`quick`, a verdict without neighbors, with what moving each threshold does to it.
+def kept_of(subject: Subject, trajectory: "Trajectory", criteria: "Criteria") -> kept_verdicts.Splits:
+    """Split -> what was kept of a run by the process that trained it, or is judged and kept now: moving each threshold
+    takes thirty times as long as the verdict itself.
 
-    Moving them takes thirty times as long as the verdict itself, so the answer is kept in the run's folder. What is
-    kept counts only if it says the same as `quick`: a run that still trains may have gained rows in between.
+    Nothing for a log without a folder, for a run whose evaluations are not those of its file alone, and where no split
+    can be judged.
     """
-    from grokscope.trajectory import verdict
-
-    kept = _kept(subject, criteria).get(quick.split)
-    if kept is not None and (kept.verdict, kept.reason) == (quick.verdict, quick.reason):
-        return replace(quick, robust=kept.robust, fragile=kept.fragile, neighbors=kept.neighbors)
-    assert subject.trajectory is not None
-    return verdict(subject.trajectory, quick.split, criteria)
-
-
-def _kept(subject: Subject, criteria: "Criteria") -> kept_verdicts.Splits:
-    """Nothing for a log without a folder, nor where a split of the run cannot be judged."""
-    if subject.path is None:
+    if subject.path is None or subject.seen is None:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the page says itself which split could not be judged, and why
         try:
-            return run_verdicts(Run(Path(subject.path)), criteria, state=subject.state, trajectory=subject.trajectory)
+            return run_verdicts(
+                Run(Path(subject.path)), criteria, state=subject.state, metrics=subject.seen, trajectory=trajectory
+            )
         except ValueError:
             return {}

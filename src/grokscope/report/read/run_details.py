@@ -196,7 +196,7 @@ def _origin(reading: Reading) -> list[tuple[str, str]]:
         parts = started if isinstance(started, list) else [started]
         out.append(("started as", " ".join(map(str, parts))))
     out += [("intervention", line) for line in _interventions(reading)]
-    notes = [*(facts.get("notes") or []), *(subject.trajectory.notes if subject.trajectory is not None else ())]
+    notes = [*(facts.get("notes") or []), *(subject.brief.notes if subject.brief is not None else ())]
     return [*out, *(("note", note) for note in notes)]
 
 
@@ -211,7 +211,7 @@ def _split(fact: Mapping[str, Any]) -> str:
 def downloads(readings: Sequence[Reading]) -> dict[str, Download]:
     """Each run's rows as CSV inside the page: plain while all together are small, packed while they still fit, else
     named."""
-    known = {r.subject.name: r for r in readings if r.trajectory is not None}
+    known = {r.subject.name: r for r in readings if r.subject.brief is not None}
     texts = _while_they_fit(known, lambda r: (_csv(r) or "").encode(), PLAIN_DATA)
     if texts is not None:
         return {name: _plain(known[name], text) for name, text in texts.items()}

@@ -18,9 +18,9 @@ def stopping_of(readings: Sequence[Reading], split: str, criteria: "Criteria") -
     from grokscope.inference.stopping import FullRun, default_rules, replayed
 
     runs = [
-        FullRun(r.subject.name, r.subject.group, r.trajectory, r.verdict)
+        FullRun(r.subject.name, r.subject.group, r.subject.evaluations, r.verdict)
         for r in readings
-        if r.final_verdict and r.trajectory is not None and r.verdict is not None
+        if r.final_verdict and r.subject.evaluations is not None and r.verdict is not None
     ]
     if not any(run.verdict.verdict in DECIDED for run in runs):
         return None

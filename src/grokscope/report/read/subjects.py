@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -16,7 +16,9 @@ from grokscope import configio
 from grokscope.files import plain_file
 from grokscope.progress import watched
 from grokscope.registry import LISTS
+from grokscope.report.read.shelf import Brief, Loaded, Shelf, Shelved, brief_of, curve_of
 from grokscope.store.ended import changed_since
+from grokscope.store.kept_verdicts import looked_at
 from grokscope.store.measured import with_measured
 from grokscope.store.metrics import columns, read_rows
 from grokscope.store.run import METRICS
@@ -30,6 +32,10 @@ NOT_IDENTITY = ("seed", "hardware", "budget", "regime.name")
 """Config keys that may differ inside one group: a group is what differs by seed only."""
 _BRANCHED, _FROM = "branched at step", "branched from"
 _NUMBER = re.compile(r"(\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)")
+EFFECTIVE, RATES = "effective_lr/", ("elr_mean", "elr_low", "elr_high")
+"""Begin of the columns that `effective_rates` are made of, and their names."""
+Seen = list[int]
+"""Size, mtime and ctime (ns)."""
 _SEED = re.compile(r"_s\d+-[0-9a-f]{8}$")
 """The end of a run's id that names its seed."""
 
@@ -38,14 +44,15 @@ _SEED = re.compile(r"_s\d+-[0-9a-f]{8}$")
 class Subject:
     """One run as the report sees it: a run folder of grokscope, or somebody's own log.
 
-    `trajectory` is None where there is nothing to judge (failed before its first evaluation, unreadable); the subject
+    `evaluations` is None where there is nothing to judge (failed before its first evaluation, unreadable); the subject
     is then still counted and listed. `record` is the whole of a run's config.json, `problem` why it could not be read.
     """
 
     name: str
     group: str
     seed: int | None
-    trajectory: "Trajectory | None"
+    evaluations: "Trajectory | Shelved | None"
+    """Of a log its trajectory, of a run folder its metrics, which are not all in memory."""
     config: Mapping[str, Any] | None = None
     status: Mapping[str, Any] | None = None
     rows: Sequence[Mapping[str, Any]] | None = None
@@ -54,10 +61,32 @@ class Subject:
     record: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     problem: str | None = None
-    table: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
-    """The rows as columns, where they have been made already."""
     unit: str = "step"
     """What the trajectory's steps count: ``step``, or a foreign log's own unit (``epoch``)."""
+    seen: Seen | None = field(default=None, repr=False)
+    """What the metrics file looked like when these evaluations were read: a verdict kept since then is theirs. None
+    where they are not the file's alone, as checkpoints were measured later."""
+
+    @property
+    def trajectory(self) -> "Trajectory | None":
+        """Read anew where it is not among the last few: see `brief`, `curve` and `metrics` for what is asked of all
+        runs."""
+        return self.evaluations.trajectory if isinstance(self.evaluations, Shelved) else self.evaluations
+
+    @cached_property
+    def brief(self) -> Brief | None:
+        """What there is to say of the trajectory without its curves; None without evaluations."""
+        if self.evaluations is None:
+            return None
+        return self.evaluations.brief if isinstance(self.evaluations, Shelved) else brief_of(self.evaluations)
+
+    def curve(self, name: str, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `grokscope.report.read.shelf.curve_of`; None without evaluations."""
+        if self.evaluations is None:
+            return None
+        if isinstance(self.evaluations, Shelved):
+            return self.evaluations.curve(name, split)
+        return curve_of(self.evaluations, name, split)
 
     @property
     def state(self) -> str:
@@ -72,31 +101,57 @@ class Subject:
 
     def all_rows(self) -> Sequence[Mapping[str, Any]]:
         """Every evaluation that the trajectory was made of, with all that was logged; empty for a foreign log."""
-        if self.rows is not None or self.table is None or self.path is None:
+        if self.rows is not None or self.path is None or not isinstance(self.evaluations, Shelved):
             return self.rows or ()
         rows = read_rows(plain_file(Path(self.path), METRICS))
-        return rows[: len(self.table["step"])]  # of a run that still trains there may be more by now
+        return rows[: self.evaluations.rows]  # of a run that still trains there may be more by now
 
     @cached_property
-    def metrics(self) -> dict[str, np.ndarray]:
+    def metrics(self) -> Mapping[str, np.ndarray]:
         """Every numeric column of the rows, and what is derived from them; for a foreign log the losses of its
         trajectory."""
-        if self.table is not None:
-            return {**self.table, **effective_rates(self.table)}
+        if isinstance(self.evaluations, Shelved):
+            return WithRates(self.evaluations.table)
         if self.rows:
-            table = columns([dict(row) for row in self.rows])
-            return {**table, **effective_rates(table)}
-        t = self.trajectory
+            return WithRates(columns([dict(row) for row in self.rows]))
+        t = self.evaluations
         if t is None:
             return {}
         losses = {"train": t.train_loss, **t.held_out_loss}
         return {"step": t.step, **{f"{split}_loss": v for split, v in losses.items() if v is not None}}
 
 
+class WithRates(Mapping[str, np.ndarray]):
+    """Columns, and `effective_rates` of them among the others."""
+
+    def __init__(self, table: Mapping[str, np.ndarray]):
+        self._table = table
+
+    @cached_property
+    def _recorded(self) -> list[str]:
+        return [name for name in self._table if name.startswith(EFFECTIVE)]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name in RATES and self._recorded:
+            return effective_rates({column: self._table[column] for column in self._recorded})[name]
+        return self._table[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table or (name in RATES and bool(self._recorded))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._table
+        if self._recorded:
+            yield from (name for name in RATES if name not in self._table)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def effective_rates(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """``elr_mean``, ``elr_low`` and ``elr_high`` over the scale-invariant tensors (`effective_lr/<tensor>`), at each
     evaluation over those that have a finite value; nothing where none was recorded."""
-    recorded = [values for name, values in table.items() if name.startswith("effective_lr/")]
+    recorded = [values for name, values in table.items() if name.startswith(EFFECTIVE)]
     if not recorded:
         return {}
     every = np.array(recorded)
@@ -108,34 +163,23 @@ def effective_rates(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.where(some, values, np.nan) for name, values in named.items()}
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A run whose files have been read, so that they are read once."""
-
-    id: str
-    facts: Mapping[str, Any]
-    status: Mapping[str, Any]
-    table: Mapping[str, np.ndarray]
-
-    def metrics(self) -> Mapping[str, np.ndarray]:
-        return self.table
-
-
-def subject_from_run(run: "Run") -> Subject:
-    """A run folder as a subject. Damaged metrics, or others than the run ended with, become a `problem`, not an
-    exception: the run was launched."""
-    from grokscope.trajectory import from_run
-
+def subject_from_run(run: "Run", shelf: Shelf | None = None) -> Subject:
+    """A run folder as a subject, whose metrics are put on the shelf. Damaged metrics, or others than the run ended
+    with, become a `problem`, not an exception: the run was launched."""
     base = Subject(run.id, run.label, run.seed, None, config=run.config, record=run.record, path=str(run.path))
     try:
+        before = looked_at(run)
         rows, status = run.rows(), run.status
         if changed := changed_since(run, status):
             return replace(base, problem=changed)
-        table = with_measured(run.path, columns(rows))
-        trajectory = from_run(_Loaded(run.id, run.facts, status, table)) if rows else None
+        plain = columns(rows)
+        table = with_measured(run.path, plain)
+        loaded = Loaded(run.id, run.facts, status, table)
+        evaluations = (Shelf() if shelf is None else shelf).put(loaded) if rows else None
     except ValueError as error:
         return replace(base, problem=str(error))
-    return replace(base, trajectory=trajectory, status=status, table=table)
+    own = before == looked_at(run) and all(plain.get(name) is values for name, values in table.items())
+    return replace(base, evaluations=evaluations, status=status, seen=before if own else None)
 
 
 def subject_from_trajectory(
@@ -147,7 +191,8 @@ def subject_from_trajectory(
 
 
 def as_subjects(runs: "Iterable[Run | Subject]") -> list[Subject]:
-    return [r if isinstance(r, Subject) else subject_from_run(r) for r in watched(list(runs), "read")]
+    shelf = Shelf()
+    return [r if isinstance(r, Subject) else subject_from_run(r, shelf) for r in watched(list(runs), "read")]
 
 
 def gather(runs: "Iterable[Run | Subject]", by_name: bool = False) -> list[Subject]:

@@ -8,7 +8,6 @@ from typing import Any
 from grokscope.report.read.material import Material
 from grokscope.report.read.tables import event_rows
 from grokscope.report.sections.blocks import Block, Group, Row, Section, Table, Value, Words
-from grokscope.trajectory import unseen
 from grokscope.vocabulary.text import plural, steps
 
 PLACE = 50.0
@@ -36,8 +35,7 @@ def _unseen(material: Material) -> list[str]:
     """What the logs could not have shown, and in how many runs."""
     reasons: Counter[str] = Counter()
     for reading in material.lead:
-        if reading.trajectory is not None:
-            reasons.update(f"{kind}: {why}" for kind, why in unseen(reading.trajectory).items())
+        reasons.update(f"{kind}: {why}" for kind, why in reading.unseen.items())
     return [f"Not detectable in {plural(n, 'run')}: {line}." for line, n in reasons.items()]
 
 

@@ -1,14 +1,15 @@
 """Results of the mechanism checks: groups whose runs support or contradict each claim."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
-from grokscope.report.read.explained import explanation_of
-from grokscope.report.read.judged_run import Reading
+from grokscope.progress import watched
+from grokscope.report.read.explained import explain_run, explanation_of
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
-from grokscope.results.mechanisms import Explanation, Finding, Word
+from grokscope.results.mechanisms import Explanation, Word
 
 PLACE = 55.0
 INTRO = (
@@ -18,14 +19,11 @@ INTRO = (
 )
 WORDS: tuple[Word, ...] = ("supports", "against", "cannot tell")
 
-Counts = Mapping[str, Mapping[str, Counter[Word]]]
-"""Claim -> group -> how often each word was said."""
-
 
 def section(material: Material) -> Section | None:
     """None where no run supports anything."""
-    explained = {name: _explained(readings) for name, readings in material.groups().items()}
-    counts, evidence = _count(explained), _evidence(explained)
+    said = _said(material)
+    counts, evidence = said.counts, said.evidence
     supported = [claim for claim, groups in counts.items() if any(c["supports"] for c in groups.values())]
     silent = [
         claim
@@ -39,36 +37,43 @@ def section(material: Material) -> Section | None:
         Words(INTRO),
         Table("Mechanisms", ["Claim", "Supports", "Against", "Cannot tell"], [Group("", rows)]),
     ]
-    if arms := _arms(list(chain.from_iterable(explained.values()))):
-        blocks += [Words("Arms that would test them", "h3"), Bullets(arms)]
+    if said.arms:
+        blocks += [Words("Arms that would test them", "h3"), Bullets(list(said.arms.values()))]
     return Section("mechanisms", "Why", "Mechanisms that explain the runs, or do not", blocks)
 
 
-def _explained(readings: Sequence[Reading]) -> list[Explanation]:
-    return [e for reading in readings if (e := explanation_of(reading)) is not None]
+@dataclass
+class _Said:
+    """What the explanations of all runs come to: those of many runs are not kept."""
 
-
-def _count(explained: Mapping[str, Sequence[Explanation]]) -> Counts:
-    counts: dict[str, dict[str, Counter[Word]]] = {}
-    for group, explanations in explained.items():
-        for finding in _findings(explanations):
-            counts.setdefault(finding.claim, {}).setdefault(group, Counter())[finding.word] += 1
-    return counts
-
-
-def _findings(explanations: Sequence[Explanation]) -> list[Finding]:
-    """Of claims that apply: a run without a filter says nothing about filters."""
-    return [f for f in chain.from_iterable(explanation.findings for explanation in explanations) if f.applies]
-
-
-def _evidence(explained: Mapping[str, Sequence[Explanation]]) -> dict[str, str]:
+    counts: dict[str, dict[str, Counter[Word]]] = field(default_factory=dict)
+    """Claim -> group -> how often each word was said."""
+    evidence: dict[str, str] = field(default_factory=dict)
     """Claim -> what the first run that supports it recorded."""
-    first: dict[str, str] = {}
-    for group, explanations in explained.items():
-        for finding in _findings(explanations):
+    arms: dict[str, Text] = field(default_factory=dict)
+    """Each arm once, those of claims that fit."""
+
+    def add(self, group: str, explanation: Explanation) -> None:
+        for finding in explanation.findings:
+            if not finding.applies:  # a run without a filter says nothing about filters
+                continue
+            self.counts.setdefault(finding.claim, {}).setdefault(group, Counter())[finding.word] += 1
             if finding.word == "supports":
-                first.setdefault(finding.claim, f"{group}: {finding.evidence}")
-    return first
+                self.evidence.setdefault(finding.claim, f"{group}: {finding.evidence}")
+        for finding in explanation.fitting:
+            if finding.arm is not None and finding.arm.changes:
+                line: Text = [f"{finding.arm.name}: ", Code(finding.arm.options), f" — {finding.arm.expects}"]
+                self.arms.setdefault(finding.arm.name, line)
+
+
+def _said(material: Material) -> _Said:
+    explain = explain_run if material.many else explanation_of  # a fold of each of few runs shows it once more
+    said = _Said()
+    every = list(chain.from_iterable(material.groups().values()))
+    for reading in watched(every, "explained runs:"):
+        if (explanation := explain(reading)) is not None:
+            said.add(reading.subject.group, explanation)
+    return said
 
 
 def _row(claim: str, groups: Mapping[str, Counter[Word]], evidence: str) -> Row:
@@ -93,15 +98,3 @@ def _all(total: int) -> str:
 
 LISTED = 6
 """Groups that a cell names; of more it gives the number of runs."""
-
-
-def _arms(explanations: Sequence[Explanation]) -> list[Text]:
-    """Each arm once, those of claims that fit."""
-    lines: dict[str, Text] = {}
-    for explanation in explanations:
-        for finding in explanation.fitting:
-            if finding.arm is not None and finding.arm.changes:
-                lines.setdefault(
-                    finding.arm.name, [f"{finding.arm.name}: ", Code(finding.arm.options), f" — {finding.arm.expects}"]
-                )
-    return list(lines.values())
