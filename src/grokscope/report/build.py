@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.report.beside import write_beside
 from grokscope.report.figure_files import write_figures
 from grokscope.report.page import render
 from grokscope.report.read.material import collect
@@ -67,6 +68,7 @@ def build_report(
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f"{out.stem}_figures")
     files = write_figures(sections, folder, tuple(formats)) if formats else []
+    write_beside(sections, out)
     page = render(material, sections, [f"{folder.name}/{f.name}" for f in files])
     out.write_text(page, encoding="utf-8", newline="\n")
     return out

@@ -1,5 +1,6 @@
 """One row per seed: open circle at T_fit, line over the delay, marker at T_gen, open arrow if it was not reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 Look = tuple[tuple[str, Any], ...]
 """Keywords of matplotlib's ``plot``, hashable."""
+
+
+ROWS = 400
+"""So many seeds fit into the strip's height: more than three to a point are one smear, and megabytes of it."""
 
 
 @dataclass
@@ -49,8 +54,8 @@ class Marks:
 
 
 def draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
-    """All seeds of a panel, the first on top."""
-    readings = panel.readings
+    """All seeds of a panel, the first on top; of more than ROWS every so many-th, evenly."""
+    readings = _shown(panel.readings)
     axes.set_ylim(max(len(readings), 1) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)
     pitch = frame.strip / max(len(readings), 1)
@@ -68,7 +73,15 @@ def draw_strip(axes: "Axes", panel: Panel, frame: Frame) -> None:
         else:
             _add_row(marks, row, reading, reading.last if reading.end is None else reading.end, size)
     marks.draw(axes)
-    heading(axes, "each seed: from fit to generalization")
+    every = len(panel.readings)
+    front = "each seed" if len(readings) == every else f"{len(readings):,} of {every:,} seeds, evenly chosen"
+    heading(axes, f"{front}: from fit to generalization")
+
+
+def _shown(readings: Sequence[Reading]) -> Sequence[Reading]:
+    if len(readings) <= ROWS:
+        return readings
+    return [readings[i] for i in np.linspace(0, len(readings) - 1, ROWS).astype(int)]
 
 
 def _say_nothing_was_evaluated(axes: "Axes", row: int, reading: Reading) -> None:

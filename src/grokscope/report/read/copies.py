@@ -32,12 +32,15 @@ def set_aside(subjects: Sequence[Subject]) -> tuple[list[Subject], list[Copy]]:
     twice = same_run([_held(s) for s in subjects])
     copies = [Copy(subjects[i], subjects[counts]) for i, counts in twice.items()]
     subjects = [s for i, s in enumerate(subjects) if i not in twice]
+    imports = [s for s in subjects if is_import(s)]
+    if not imports:
+        return subjects, copies
     counted = [s for s in subjects if not is_import(s)]
     settings = {id(s): _settings(s) for s in subjects}
     by_seed: dict[int | None, list[Subject]] = {}
     for s in counted:
         by_seed.setdefault(s.seed, []).append(s)
-    for s in filter(is_import, subjects):
+    for s in imports:
         beside = by_seed.setdefault(s.seed, [])
         original = next((o for o in beside if _same_run(s, o, settings)), None)
         if original is None:

@@ -15,7 +15,8 @@ from grokscope.vocabulary.text import listed
 
 if TYPE_CHECKING:
     from grokscope.results.verdict import VerdictRecord
-    from grokscope.trajectory import Criteria, Event, EventKind, Milestone, Milestones, Trajectory, Verdict
+    from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict
+    from grokscope.trajectory.event import EventKind
 
 FINAL_STATES = ("done", "diverged")
 """States after which a verdict can no longer change; before that it is shown as "so far"."""

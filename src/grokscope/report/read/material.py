@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 MANY_RUNS = 60
 """Above this many runs the page spares what it would repeat for each of them: see `Material.many`."""
+LISTED = 1_000
+"""Above this many runs not every one has a row and a fold on the page: see `Material.listed`."""
+EXAMPLES = 25
+"""So many runs of each group and outcome are then listed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Material:
     """Imports and other folders of runs that are among the subjects: left out of everything, and named."""
     unchecked: Sequence[str] = ()
     """Names of runs that record no digests of their data, beside others of their task and seed."""
+    stem: str = "report"
+    """Of the page's file: what is too large for the page lies beside it under this name."""
 
     @property
     def lead(self) -> list[Reading]:
@@ -56,9 +63,26 @@ class Material:
         return members
 
     @cached_property
+    def listed(self) -> frozenset[str]:
+        """Names of the runs that have a row and a fold on the page: all, or of so many that no reader could look at
+        them the first of each group and outcome."""
+        if len(self.subjects) <= LISTED:
+            return frozenset(s.name for s in self.subjects)
+        alike: dict[tuple[str, str], list[str]] = {}
+        for reading in self.lead:
+            alike.setdefault((reading.subject.group, reading.outcome), []).append(reading.subject.name)
+        each = min(EXAMPLES, max(LISTED // len(alike), 1))
+        chosen = chain.from_iterable(names[:each] for names in alike.values())
+        return frozenset(islice(chosen, LISTED))
+
+    @property
+    def all_listed(self) -> bool:
+        return len(self.listed) == len(self.subjects)
+
+    @cached_property
     def anchors(self) -> dict[str, str]:
-        """Subject name -> an id that is unique on the page and safe in it."""
-        return {s.name: f"run-{i + 1}" for i, s in enumerate(self.subjects)}
+        """Name of a listed run -> an id that is unique on the page and safe in it."""
+        return {s.name: f"run-{i + 1}" for i, s in enumerate(self.subjects) if s.name in self.listed}
 
 
 def collect(
@@ -89,7 +113,9 @@ def collect(
     readings = read_all(subjects, splits, criteria)
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
     remake = remake or _remake(subjects, out)
-    return Material(name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked)
+    return Material(
+        name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked, out.stem
+    )
 
 
 def _default_title(subjects: Sequence[Subject]) -> str:

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from grokscope.registry import LISTS
 from grokscope.report.read.copies import is_import
 from grokscope.report.read.judged_run import Reading
-from grokscope.report.read.subjects import differing, flat
+from grokscope.report.read.subjects import differing, differing_of, flat
 from grokscope.report.read.tables import why
 from grokscope.store.intervened import intervention_line, interventions_of
 from grokscope.store.provenance import commit_in_words
@@ -61,13 +61,22 @@ class Detail:
     """The sentence behind the verdict, or why there is none."""
 
 
-def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str], brief: bool = False) -> list[Detail]:
-    """One part for each run; in `brief` without what its group shares: all settings, and a config file of its own."""
-    data = downloads(list(chain.from_iterable(groups.values())))
+def details(
+    groups: Mapping[str, Sequence[Reading]],
+    anchors: Mapping[str, str],
+    brief: bool = False,
+    listed: Container[str] | None = None,
+) -> list[Detail]:
+    """One part for each run, or each of the `listed` ones; in `brief` without what its group shares: all settings, and
+    a config file of its own."""
+    shown_runs = [r for r in chain.from_iterable(groups.values()) if listed is None or r.subject.name in listed]
+    data, parts = downloads(shown_runs), {id(r) for r in shown_runs}
     out = []
     for members in groups.values():
-        keys = differing([flat(r.subject.config) for r in members if r.subject.config])
+        keys = apart_in(members)
         for r in members:
+            if id(r) not in parts:
+                continue
             settings = flat(r.subject.config) if r.subject.config else {}
             out.append(
                 Detail(
@@ -86,10 +95,18 @@ def details(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str],
     return out
 
 
+def apart_in(readings: Sequence[Reading]) -> list[str]:
+    """The settings, as dotted keys, on which the runs of a group do not agree; looked for once."""
+    notes = readings[0].notes if readings else {}
+    if "apart" not in notes:
+        notes["apart"] = differing_of(flat(r.subject.config) for r in readings if r.subject.config)
+    return notes["apart"]
+
+
 def shared_settings(readings: Sequence[Reading]) -> list[tuple[str, str, bool]]:
     """The settings on which all runs of a group agree: key, value, whether the user gave it."""
     known = [r for r in readings if r.subject.config]
-    apart = set(differing([flat(r.subject.config) for r in known]))
+    apart = set(apart_in(readings))
     return [row for row in _settings(known[0]) if row[0] not in apart] if known else []
 
 

@@ -107,7 +107,8 @@ class Shelf:
         if name not in run.names:
             raise KeyError(name)
         size = ITEM * run.rows
-        return _typed(np.frombuffer(self._read(run.place + size * run.names.index(name), size), np.float64), name)
+        data = self._read(run.place, size, size * run.names.index(name))
+        return _typed(np.frombuffer(data, np.float64), name)
 
     def _hold(self, run: "Shelved", loaded: Loaded) -> None:
         self._whole[run] = loaded
@@ -127,10 +128,10 @@ class Shelf:
         run.place = self._end
         self._end += len(data)
 
-    def _read(self, place: int | None, size: int) -> bytes:
+    def _read(self, place: int | None, size: int, after: int = 0) -> bytes:
         assert self._file is not None
         assert place is not None
-        self._file.seek(place)
+        self._file.seek(place + after)
         return self._file.read(size)
 
 

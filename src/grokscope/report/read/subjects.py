@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,8 +230,24 @@ def flat(config: Any) -> dict[str, Any]:
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Dotted keys on which flat configs do not all agree (a key that some lack differs), in order of appearance."""
-    keys = dict.fromkeys(chain.from_iterable(configs))
-    return [k for k in keys if len({_word(c.get(k, "absent")) for c in configs}) > 1]
+    return differing_of(iter(configs))
+
+
+def differing_of(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """`differing` of configs that are looked at one after the other, as those of many runs are."""
+    first: dict[str, Any] = {}
+    held: Counter[str] = Counter()
+    apart: set[str] = set()
+    runs = 0
+    for config in configs:
+        runs += 1
+        held.update(config.keys())
+        for key, value in config.items():
+            before = first.setdefault(key, value)
+            if before is not value and key not in apart and _word(before) != _word(value):
+                apart.add(key)
+    absent = _word("absent")  # stands for a key that a config lacks
+    return [k for k in first if k in apart or (held[k] < runs and _word(first[k]) != absent)]
 
 
 def _separate_groups(subjects: list[Subject]) -> list[Subject]:

@@ -109,12 +109,14 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Download:
-    """Data that the page carries and a reader can save. `before` leads to the link."""
+    """Data that the page carries and a reader can save. `before` leads to the link. With `content` it is a file of this
+    name beside the page instead, to which `href` leads."""
 
     before: str
     name: str
     href: str
     text: str = ""
+    content: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

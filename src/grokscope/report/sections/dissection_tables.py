@@ -46,7 +46,8 @@ def summary_table(material: Material, groups: Mapping[str, Dissections]) -> list
     rows = []
     for group, dissections in groups.items():
         runs = [
-            Row(d.reading.subject.label, _row(d), material.anchors[d.reading.subject.name]) for d in dissections.main
+            Row(d.reading.subject.label, _row(d), material.anchors.get(d.reading.subject.name))
+            for d in dissections.main
         ]
         rows.append(Group(group, [*runs, _medians(dissections.main)] if len(runs) > 1 else runs))
     return [

@@ -138,7 +138,7 @@ def _decays(material: Material, groups: Runs) -> list[Block]:
             "Best R²", "Spikes", "Spike and norm", "Verdict")  # fmt: skip
     rows = []
     for name, runs in groups.items():
-        rows.append(Group(name, [_decay(r, material.anchors[r.reading.subject.name]) for r in runs]))
+        rows.append(Group(name, [_decay(r, material.anchors.get(r.reading.subject.name)) for r in runs]))
     return [
         Words('Measured values by arm', "h3"),
         Words("Last over best measures overfitting after the best point. R² is relative to the trivial predictor. "
@@ -148,7 +148,7 @@ def _decays(material: Material, groups: Runs) -> list[Block]:
     ]  # fmt: skip
 
 
-def _decay(run: Grouped, anchor: str) -> Row:
+def _decay(run: Grouped, anchor: str | None) -> Row:
     r, best = run.reading, run.best
     decay = ((r.subject.config or {}).get("regime") or {}).get("weight_decay")
     fit = r.fit

@@ -7,8 +7,10 @@ from grokscope.report.read.copies import copies_note
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import MANY_RUNS, Material
 from grokscope.report.read.run_details import Detail, Download, command, details, group_differences, shared_settings
+from grokscope.report.read.tables import error_of
 from grokscope.report.sections.blocks import (
     Block,
+    Bullets,
     Chip,
     Code,
     Fold,
@@ -39,6 +41,7 @@ def section(material: Material) -> Section:
     blocks += _differences(groups)
     if material.subjects:
         blocks.append(Words("Run by run", "h3"))
+    blocks += _left_out(material)
     if material.many:
         blocks += _by_group(material, groups)
     else:
@@ -56,6 +59,31 @@ def _intro(groups: Mapping[str, Sequence[Reading]]) -> str:
     if len(every) > MANY_RUNS:
         return f"Settings, origin and rows{more}. A report on fewer runs also includes their phases and diagnoses."
     return f"Phases, events, diagnosis, dissection, settings, origin and rows of each run{more}."
+
+
+def _left_out(material: Material) -> list[Block]:
+    """Where to find the runs that are not listed; of those without a final verdict each is named."""
+    if material.all_listed:
+        return []
+    listed, every = len(material.listed), len(material.subjects)
+    where = (
+        f"{listed:,} of {every:,} runs are listed, the first of each group and outcome; all numbers, figures and "
+        "counts on this page are of all runs. The verdicts, milestones and levels of each are in the file named "
+        "beneath the table of verdicts; "
+    )
+    how = " and "
+    lists = " list and filter them; a report on fewer folders, such as those of one arm, lists each of them."
+    words = Words([where, Code("grokscope ls FOLDER"), how, Code("grokscope sql QUERY --root FOLDER"), lists])
+    unfinished = [r for r in material.lead if not r.final_verdict]
+    if not unfinished:
+        return [words]
+    lines = [f"{r.subject.group}: {r.subject.name}, {r.open_state}{_because(r)}" for r in unfinished]
+    return [words, Fold(f"{plural(len(lines), 'run')} without a final verdict, by name", [Bullets(lines)])]
+
+
+def _because(reading: Reading) -> str:
+    reason = reading.problem or error_of(reading)
+    return f": {reason}" if reason else ""
 
 
 def _unchecked(names: Sequence[str]) -> str:
@@ -88,14 +116,16 @@ def _differences(groups: Mapping[str, Sequence[Reading]]) -> list[Block]:
 
 def _by_group(material: Material, groups: Mapping[str, list[Reading]]) -> list[Block]:
     """A fold for each group, which holds what its runs share once, and a fold for each run inside it."""
-    every = {d.reading.subject.name: d for d in details(groups, material.anchors, brief=True)}
+    detailed = details(groups, material.anchors, brief=True, listed=material.listed)
+    every = {d.reading.subject.name: d for d in detailed}
     blocks: list[Block] = []
     for name, members in groups.items():
-        inside: list[Block] = [_fold(every[r.subject.name]) for r in members]
+        inside: list[Block] = [_fold(every[r.subject.name]) for r in members if r.subject.name in every]
         if settings := shared_settings(members):
             shared = f"The {len(settings):,} settings that these runs share (bold: given by the user)"
             inside.insert(0, Fold(shared, [Pairs(_settings(settings), "settings")], small=True))
-        blocks.append(Fold(f"{name}: {plural(len(members), 'run')}", inside))
+        some = "" if material.all_listed else f", {sum(r.subject.name in every for r in members):,} of them listed"
+        blocks.append(Fold(f"{name}: {plural(len(members), 'run')}{some}", inside))
     return blocks
 
 

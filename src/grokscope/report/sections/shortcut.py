@@ -147,9 +147,9 @@ def _luck_row(o: Outcome, rule: str, split: str, material: Material) -> Row:
     if b is None or b.cannot_tell is not None:
         words = "not estimable"
         return Row(label, [Value(words, "too few evaluations" if b is None else "slow noise"), *[Value(NONE)] * 4],
-                   material.anchors[o.subject.name])  # fmt: skip
+                   material.anchors.get(o.subject.name))  # fmt: skip
     cells = [score(b.optimism), score(b.corrected), p_value(b.p), p_value(b.p_new), score(b.excess)]
-    return Row(label, [Value(c) for c in cells], material.anchors[o.subject.name])
+    return Row(label, [Value(c) for c in cells], material.anchors.get(o.subject.name))
 
 
 def p_value(p: float | None) -> str:
@@ -157,7 +157,7 @@ def p_value(p: float | None) -> str:
 
 
 def _runs(members: Sequence[Outcome], material: Material) -> list[Row]:
-    return [Row(o.subject.label, _cells(o), material.anchors[o.subject.name]) for o in members]
+    return [Row(o.subject.label, _cells(o), material.anchors.get(o.subject.name)) for o in members]
 
 
 def _cells(o: Outcome) -> list[Value]:

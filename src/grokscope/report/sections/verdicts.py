@@ -1,6 +1,8 @@
 """Table of verdicts: one row per run and split, with robustness and numbers."""
 
 import base64
+from itertools import chain
+from urllib.parse import quote
 
 from grokscope.report.draw.axis import StepAxis, curve_axis
 from grokscope.report.draw.icons import sparkline
@@ -41,8 +43,8 @@ def section(material: Material) -> Section:
     first, *others = material.splits
     blocks: list[Block] = [
         Words(
-            f"One row per run, judged on {first}. A verdict is fragile if moving one threshold to its neighbor, or "
-            f"the uncertainty of the evaluation grid, would change it; the alternative is given."
+            f"{_rows(material)}, judged on {first}. A verdict is fragile if moving one threshold to its neighbor, or "
+            "the uncertainty of the evaluation grid, would change it; the alternative is given."
         ),
         _table(material, first),
     ]
@@ -50,11 +52,34 @@ def section(material: Material) -> Section:
         summary = [f"Verdicts on {split}", *(Chip(name, count=n) for name, n in counts(material.readings[split]))]
         blocks.append(Fold(summary, [_table(material, split)]))
     blocks.append(Words(NOTE))
-    every = [r for split in material.splits for members in material.groups(split).values() for r in members]
-    if every:
-        text = base64.b64encode(table_csv(flat_records(every)).encode()).decode()
-        blocks.append(Download("All of these rows:", "verdicts.csv", f"data:text/csv;base64,{text}", "Download as CSV"))
+    if material.subjects:
+        blocks.append(_download(material))
     return Section("verdicts", "Verdicts", "Verdicts", blocks)
+
+
+def _rows(material: Material) -> str:
+    """Which runs have a row."""
+    if material.all_listed:
+        return "One row per run"
+    return (
+        f"{len(material.listed):,} of {len(material.subjects):,} runs have a row, the first of each group and verdict "
+        "(the counts are of all)"
+    )
+
+
+def _download(material: Material) -> Download:
+    """The rows of all runs: in the page, or, where they are many, in a file beside it."""
+
+    def rows() -> str:
+        groups = chain.from_iterable(material.groups(split).values() for split in material.splits)
+        return table_csv(flat_records(list(chain.from_iterable(groups))))
+
+    if material.all_listed:
+        text = base64.b64encode(rows().encode()).decode()
+        return Download("All of these rows:", "verdicts.csv", f"data:text/csv;base64,{text}", "Download as CSV")
+    name = f"{material.stem}_verdicts.csv"
+    before = f"The rows of all {len(material.subjects):,} runs, in a file beside this page:"
+    return Download(before, name, quote(name), name, content=rows)
 
 
 def _table(material: Material, split: str) -> Table:
@@ -65,7 +90,10 @@ def _table(material: Material, split: str) -> Table:
     groups = [
         Group(
             name,
-            [_row(row, axis, (low, 1.0), suffix) for row in verdict_rows(members, material.anchors)],
+            [
+                _row(row, axis, (low, 1.0), suffix)
+                for row in verdict_rows([r for r in members if r.subject.name in material.listed], material.anchors)
+            ],
             counts(members),
         )
         for name, members in material.groups(split).items()

@@ -1,0 +1,165 @@
+"""Reports of many runs: how much of them is in memory, what is read again, and what the page says when not every run is
+listed."""
+
+import csv
+import gc
+import json
+import re
+import shutil
+import weakref
+
+import numpy as np
+import pytest
+
+from grokscope.report import build_report
+from grokscope.report.read import material as material_of
+from grokscope.report.read import shelf
+from grokscope.report.read.judged_run import read
+from grokscope.report.read.material import collect
+from grokscope.report.read.subjects import gather
+from grokscope.report.sections import sections_of
+from grokscope.store import find_runs
+from grokscope.trajectory import Criteria
+from report.synthetic import GROKKED, MEMORIZED, UNGROKKED, write_run
+
+ASKED = {"title": None, "study": None, "expectations": None, "criteria": None, "split": None, "remake": None}
+
+
+def mixed(root, runs: int = 4):
+    """Grokked, never grokked, ungrokked, diverged, failed, unreadable, damaged and cut-off runs."""
+    for seed in range(runs):
+        write_run(root, "late", seed, GROKKED)
+        write_run(root, "never", seed, MEMORIZED, clip=2.0)
+        write_run(root, "lost", seed, UNGROKKED, clip=3.0)
+    diverged, failed, bare, damaged, cut = (write_run(root, "late", seed, GROKKED) for seed in range(20, 25))
+    said(diverged, state="diverged")
+    said(failed, state="failed", error={"type": "RuntimeError", "message": "out of memory"})
+    said(bare, state="failed", error={"type": "RuntimeError", "message": "never began"})
+    (bare / "results" / "metrics.jsonl").unlink()
+    (damaged / "results" / "metrics.jsonl").write_text('{"step": 3}\n{"step": 1}\n')
+    rows = (cut / "results" / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (cut / "results" / "metrics.jsonl").write_text("".join(rows[:30]))
+    said(cut, state="interrupted", step=json.loads(rows[29])["step"])
+    return root
+
+
+def listed(page: str) -> set[str]:
+    return set(re.findall(r'<tr[^>]* id="(run-\d+)"', page))
+
+
+def said(folder, **status):
+    path = folder / "status.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **status}))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return mixed(tmp_path_factory.mktemp("runs"))
+
+
+def test_a_page_of_runs_that_are_not_in_memory_is_the_page_of_runs_that_are(root, tmp_path, monkeypatch):
+    pages = []
+    for kept in (64, 1):
+        monkeypatch.setattr(shelf.Shelf.__init__, "__defaults__", (kept,))
+        out = tmp_path / str(kept) / "report.html"
+        build_report(find_runs(root), out, formats=(), remake="again")
+        pages.append(out.read_text())
+    assert pages[0] == pages[1]
+
+
+def test_no_more_runs_are_whole_in_memory_than_the_shelf_holds(root, monkeypatch):
+    """Counted at every curve that is made, from the first file to the last section."""
+    monkeypatch.setattr(shelf.Shelf.__init__, "__defaults__", (3,))
+    alive: weakref.WeakSet = weakref.WeakSet()
+    most = 0
+    original = shelf.Loaded.trajectory.func
+
+    def counted(loaded):
+        nonlocal most
+        trajectory = original(loaded)
+        alive.add(trajectory)
+        gc.collect()
+        most = max(most, len(alive))
+        return trajectory
+
+    property_of = type(shelf.Loaded.trajectory)(counted)
+    property_of.__set_name__(shelf.Loaded, "trajectory")
+    monkeypatch.setattr(shelf.Loaded, "trajectory", property_of)
+    monkeypatch.setattr(material_of, "MANY_RUNS", 5)
+    sections_of(collect(find_runs(root), **ASKED, out=root / "r.html"))
+    assert 3 <= most <= 3 + 2  # those of the shelf, the one that is being made, and the one in hand
+
+
+def test_columns_and_curves_from_the_file_are_those_that_were_put_in(root):
+    holding = shelf.Shelf(kept=1)
+    from grokscope.report.read.subjects import subject_from_run
+
+    runs = [run for run in find_runs(root) if "late" in run.id][:3]
+    subjects = [subject_from_run(run, holding) for run in runs]
+    for run, subject in zip(runs, subjects, strict=True):
+        table = run.metrics()
+        assert list(subject.metrics) == list(table)
+        for name, values in table.items():
+            np.testing.assert_array_equal(subject.metrics[name], values)
+            assert subject.metrics[name].dtype == values.dtype
+        for name in ("train", "id_val", "norm_total", "probe"):
+            curve, wanted = subject.curve(name, "id_val"), shelf.curve_of(subject.trajectory, name, "id_val")
+            assert (curve is None) == (wanted is None)
+            if curve is not None and wanted is not None:
+                np.testing.assert_array_equal(curve[1], wanted[1])
+        assert "nothing" not in subject.metrics
+        with pytest.raises(KeyError):
+            subject.metrics["nothing"]
+
+
+def test_kept_verdicts_give_the_page_that_judging_anew_gives(root, tmp_path, monkeypatch):
+    first, again, judged_anew = (tmp_path / name / "report.html" for name in ("a", "b", "c"))
+    copy = shutil.copytree(root, tmp_path / "copy")  # nothing is kept of a copy: its files have other times
+    build_report(find_runs(copy), first, formats=(), remake="again")
+    build_report(find_runs(copy), again, formats=(), remake="again")
+    monkeypatch.setattr("grokscope.report.read.judged_run.kept_of", lambda *_: {})
+    build_report(find_runs(copy), judged_anew, formats=(), remake="again")
+    assert first.read_text() == again.read_text() == judged_anew.read_text()
+
+
+def test_a_verdict_kept_of_other_rows_is_not_believed(root, tmp_path):
+    """The file was read, and then grew: what was kept since is of more rows than the page has."""
+    copy = shutil.copytree(root, tmp_path / "copy")
+    subjects = gather(find_runs(copy))
+    (late,) = (s for s in subjects if s.group == "late" and s.seed == 0)
+    path = copy / late.name / "results" / "metrics.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[: len(rows) // 3]))
+    (short,) = read([s for s in gather(find_runs(copy)) if s.name == late.name], "id_val", Criteria())
+    (whole,) = read([late], "id_val", Criteria())
+    assert whole.outcome == "grokked"
+    assert short.outcome != "grokked"
+
+
+def test_a_page_of_too_many_runs_to_list_counts_all_and_names_those_without_a_verdict(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("grokscope.report.read.matrix.TILES", 0)  # so many runs have no tiles
+    whole = tmp_path / "whole" / "report.html"
+    build_report(find_runs(root), whole, formats=(), remake="again")
+    for name, value in {"MANY_RUNS": 5, "LISTED": 12, "EXAMPLES": 1}.items():
+        monkeypatch.setattr(material_of, name, value)
+    out = tmp_path / "some" / "my report.html"
+    build_report(find_runs(root), out, formats=(), remake="again")
+    page, full = out.read_text(), whole.read_text()
+    assert len(listed(page)) < len(listed(full)) == 17
+    for kind in ('section id="times"', 'section id="events"', 'dl class="summary"'):
+        of = f"<{kind}.*?</{kind.partition(' ')[0]}>"
+        parts = [re.findall(of, text, re.DOTALL) for text in (page, full)]
+        assert parts[0] == parts[1] != []
+    for run in find_runs(root):
+        state = json.loads((run.path / "status.json").read_text())["state"]
+        if state in ("failed", "interrupted"):
+            assert run.id in page
+    assert "17 runs are listed" in page
+    assert 'href="my%20report_verdicts.csv"' in page
+    text = (out.parent / "my report_verdicts.csv").read_text()
+    table = list(csv.DictReader(text.splitlines()))
+    assert len(table) == 17 * len({row["split"] for row in table})
+    assert {row["run"] for row in table} == {run.id for run in find_runs(root)}
+    links = set(re.findall(r'href="#(run-\d+[^"]*)"', page))
+    assert links <= set(re.findall(r'id="([^"]+)"', page))
