@@ -1,5 +1,4 @@
-"""The verdict of a run on the page with its sensitivity to the thresholds, computed once per run and cached for the next
-report."""
+"""The verdict of a run on the page with its sensitivity to the thresholds, computed once per run and cached."""
 
 import warnings
 from pathlib import Path
