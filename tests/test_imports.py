@@ -65,7 +65,7 @@ REPORT = [
     {"report.read"},
     {"report.draw"},
     {"report.sections"},
-    {"report.layout", "report.figure_files", "report.templating"},
+    {"report.layout", "report.figure_files", "report.templating", "report.beside"},
     {"report.page"},
     {"report.build"},
     {"report.claims"},
