@@ -1,11 +1,11 @@
 """One effect of every run, one row each, with the range of its strictest control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from grokscope.figures.axes import fitted_axes, heading
+from grokscope.figures.axes import EDGE, fitted_axes, heading
 from grokscope.figures.style import SMALL, color, group_color
 from grokscope.vocabulary.text import brief, briefs
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 WIDTH, TOP, ROW, BOTTOM = 358.0, 22.0, 18.0, 38.0
-NAME, HEAD = 22, 44
+NAME, HEAD = 22, 54
 """Characters that are shown of a run's name, and of a group's."""
 
 
@@ -61,12 +61,21 @@ def draw_run_effects(figure: "FigureBase", rows: Sequence[RunEffect], title: str
     axes.axvline(0, color=color("muted"), linewidth=0.8)
     for place, row in zip(places, rows, strict=True):
         _draw_row(axes, place, row)
-    for place, name in zip(heads.values(), briefs(list(heads), HEAD), strict=True):
-        axes.text(0.01, place, name, transform=axes.get_yaxis_transform(), fontsize=SMALL, va="center")
+    _name_groups(axes, heads)
     axes.set_yticks(places, [brief(r.label, NAME) for r in rows], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     axes.set_xlabel(unit, labelpad=2)
     heading(axes, title, role="ink")
+
+
+def _name_groups(axes: "Axes", heads: Mapping[str, int]) -> None:
+    """From the left edge of the figure, over the names of the runs; the layout makes no room for them."""
+    from matplotlib.transforms import blended_transform_factory
+
+    place = blended_transform_factory(axes.figure.transSubfigure, axes.transData)
+    for row, name in zip(heads.values(), briefs(list(heads), HEAD), strict=True):
+        axes.text(EDGE / WIDTH, row, name, transform=place, fontsize=SMALL, va="center", in_layout=False)
 
 
 def _draw_row(axes: "Axes", place: int, row: RunEffect) -> None:
