@@ -22,7 +22,7 @@ from grokscope.registry import nearest
 from grokscope.results.comparison import ComparedRun, Comparison, ComparisonSide, SplitComparison
 from grokscope.results.hypothesis import HypothesisResult
 from grokscope.vocabulary.splits import speaking
-from grokscope.vocabulary.text import listed, whole
+from grokscope.vocabulary.text import capitalized, listed, whole
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria
@@ -285,7 +285,7 @@ def _cautions(a: Side, b: Side, apart: Apart, lengths: str) -> list[str]:
         named = [f"{side.name} is trained on {listed(sorted(_tasks(side)))}" for side in (a, b)]
         out.append(f"Different tasks: {' and '.join(named)} ; numbers are comparable only as far as the tasks are.")
     if apart.scores:
-        out.append(f"{apart.scores[0].upper()}{apart.scores[1:]}.")
+        out.append(f"{capitalized(apart.scores)}.")
     if apart.times:
         out.append(f"Times: {apart.times}.")
     for side in (a, b):

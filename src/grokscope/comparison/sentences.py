@@ -6,7 +6,7 @@ from grokscope.results.comparison import Comparison, ComparisonSide, CurveDiffer
 from grokscope.results.hypothesis import HypothesisResult
 from grokscope.results.seed_tests import ENOUGH
 from grokscope.study.answers import effect_words, p_words
-from grokscope.vocabulary.text import number, plural
+from grokscope.vocabulary.text import capitalized, number, plural
 
 
 def state_sentence(comparison: Comparison) -> str:
@@ -36,7 +36,7 @@ def findings(comparison: Comparison) -> list[str]:
         T_gen = next(row for row in s.milestones if row.name == "T_gen")
         out.append(f"{front}{row_sentence(T_gen, comparison)}")
     if comparison.tests_note:
-        out.append(f"{comparison.tests_note[0].upper()}{comparison.tests_note[1:]}.")
+        out.append(f"{capitalized(comparison.tests_note)}.")
     return [*out, *fewest(comparison.tests)]
 
 

@@ -143,7 +143,7 @@ def dissect(
         progress=progress,
     )
     if sites is None and chosen == (POOLED,):
-        result = _with_warning(result, _only_pooled(model))
+        result = replace(result, warnings=(*result.warnings, _only_pooled(model)))
     if not steer_sites or result.reliance is None:
         return result
     labeled = (labels, environments, groups)
@@ -169,10 +169,6 @@ def _only_pooled(model: "nn.Module") -> str:
     from grokscope.dissect.sites import candidates
 
     return f"only what the head reads was probed; other sites can be named: {candidates(model)}"
-
-
-def _with_warning(result: Dissection, warning: str) -> Dissection:
-    return replace(result, warnings=(*result.warnings, warning))
 
 
 def _steer_earlier(

@@ -21,10 +21,6 @@ class Sample:
     def classes(self) -> int:
         return int(self.labels.max()) + 1
 
-    @property
-    def n_environments(self) -> int:
-        return int(self.environments.max()) + 1
-
     def target(self, name: str, part: str) -> np.ndarray:
         """Codes of ``environment`` or ``task`` in a part."""
         return (self.environments if name == "environment" else self.labels)[self.parts[part]]

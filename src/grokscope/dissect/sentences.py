@@ -16,6 +16,7 @@ from grokscope.results.probes import ProbeResult
 from grokscope.results.scores import Effect, Null
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5
+from grokscope.vocabulary.text import capitalized
 
 if TYPE_CHECKING:
     from grokscope.results.answer import Reliance
@@ -71,7 +72,7 @@ def explain(
 
 
 def _readable(read: ProbeResult, nouns: Nouns) -> str:
-    environment = _capitalized(nouns.environment)
+    environment = capitalized(nouns.environment)
     if read.verdict == "decodable":
         return f"{environment} can be read from what the last layer sees."
     if read.verdict == "not decodable":
@@ -267,10 +268,6 @@ def _rounded_up(count: float) -> int:
 
 def _singular(nouns: Nouns) -> str:
     return nouns.environment.removeprefix("the ")
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # -- in numbers -------------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def _curve(bench: Bench, scene: Scene, steering: _Steering, scaling: Scaling) ->
         unit=unit,
         steps=tuple(steps.tolist()),
         accuracy=tuple(accuracy.tolist()),
-        margin=tuple(_mean_margin(scene, edited).tolist()),
+        margin=tuple(margins(edited, scene.labels).mean(axis=-1).tolist()),
         outside_range=tuple(outside_range(scene.h + s * unit * v, *bounds) for s in steps),
         random_accuracy_low=tuple(low.tolist()),
         random_accuracy_high=tuple(high.tolist()),
@@ -238,7 +238,3 @@ def _outer_effects(scene: Scene, logits: np.ndarray) -> dict[str, np.ndarray]:
     """Each effect averaged over the two outermost steps: logits (D, 2, n, k) -> (D,) each."""
     flat = measure(scene, logits.reshape(-1, *logits.shape[2:]))
     return {name: values.reshape(len(logits), -1).mean(axis=1) for name, values in flat.items()}
-
-
-def _mean_margin(scene: Scene, logits: np.ndarray) -> np.ndarray:
-    return margins(logits, scene.labels).mean(axis=-1)

@@ -23,7 +23,10 @@ class Inline:
         board.begin(jobs, 1)
         stopped = False
         for unit in units:
-            results, asked = (_waiting(unit), True) if stopped else self._attempt(unit, board)
+            results: Sequence[Result] = [("waiting", job.step, "") for job in unit.jobs]
+            asked = True
+            if not stopped:
+                results, asked = self._attempt(unit, board)
             for job, result in zip(unit.jobs, results, strict=True):
                 outcomes[job.run] = Outcome(job, *result)
                 board.ended(outcomes[job.run])
@@ -45,7 +48,3 @@ class Inline:
             return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back), False
         except KeyboardInterrupt:  # before training had begun to listen, or after it had ended
             return [interrupted(job) for job in jobs], True
-
-
-def _waiting(unit: Unit) -> list[Result]:
-    return [("waiting", job.step, "") for job in unit.jobs]

@@ -18,6 +18,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {many or one + 's'}"
 
 
+def capitalized(text: str) -> str:
+    """Its first letter large, the others as they are: names such as T_gen keep theirs."""
+    return text[:1].upper() + text[1:]
+
+
 def first_of(names: Sequence[str], most: int) -> str:
     """``a, b and 3 more``: the first `most` of the names, and how many are left."""
     left = len(names) - most

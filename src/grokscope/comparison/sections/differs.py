@@ -5,6 +5,7 @@ from typing import Any
 from grokscope.comparison.words import setting_words
 from grokscope.report.sections.blocks import Block, Code, Group, Mark, Row, Section, Table, Value, Words
 from grokscope.results.comparison import Comparison, Data
+from grokscope.vocabulary.text import capitalized
 
 MARKS: dict[Data, tuple[str, str]] = {"same": ("=", "grokked"), "other": ("≠", "ungrokked"), "unknown": ("?", "none")}
 """Sign and color of whether the data are the same."""
@@ -23,7 +24,7 @@ def section(compared: Comparison) -> Section:
     else:
         blocks.append(Words("No difference." if not compared.settings_note else "No known differences."))
     if compared.settings_note:
-        blocks.append(Words(f"{compared.settings_note[0].upper()}{compared.settings_note[1:]}."))
+        blocks.append(Words(f"{capitalized(compared.settings_note)}."))
     return Section("differs", "What differs", "Differences in data and settings", blocks)
 
 

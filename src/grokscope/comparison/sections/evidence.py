@@ -4,7 +4,7 @@ from grokscope.comparison.sections.numbers import number_row, word_rows
 from grokscope.comparison.sentences import agrees
 from grokscope.report.sections.blocks import Block, Fold, Group, Head, Row, Section, Table, Words
 from grokscope.results.comparison import Comparison, NumberRow, WordRow
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import capitalized, plural
 
 
 def dissection(compared: Comparison) -> Section | None:
@@ -35,7 +35,7 @@ def mechanism(compared: Comparison) -> Section | None:
         )
     blocks += _words(compared, compared.mechanisms, "check")
     if compared.mechanisms_note:
-        blocks.append(Words(f"{compared.mechanisms_note[0].upper()}{compared.mechanisms_note[1:]}."))
+        blocks.append(Words(f"{capitalized(compared.mechanisms_note)}."))
     return Section("mechanisms", "Mechanisms", "Mechanism checks", blocks)
 
 

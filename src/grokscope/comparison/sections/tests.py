@@ -5,7 +5,7 @@ from grokscope.report.sections.blocks import Block, Fold, Group, Row, Section, T
 from grokscope.report.sections.hypotheses import blocks_of
 from grokscope.results.comparison import Comparison
 from grokscope.results.hypothesis import HypothesisResult
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import capitalized, plural
 
 SHOWN_APART = 20
 """Up to so many tests the numbers of each are on the page."""
@@ -14,7 +14,7 @@ SHOWN_APART = 20
 def section(compared: Comparison) -> Section:
     if not compared.tests:
         note = compared.tests_note
-        return Section("tests", "Tests", "Statistical tests over seeds", [Words(f"{note[0].upper()}{note[1:]}.")])
+        return Section("tests", "Tests", "Statistical tests over seeds", [Words(f"{capitalized(note)}.")])
     tests = plural(len(compared.tests), "test")
     blocks: list[Block] = [
         Words(
