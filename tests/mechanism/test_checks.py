@@ -159,7 +159,7 @@ def test_a_norm_that_fell_has_not_grown_by_more_than_noise():
 def test_rows_of_train_that_stand_in_held_out_are_counted_in_words():
     case = constructed(np.minimum(1.0, STEPS / 3000), Setup(rows_in_train={"ood_val": 7}))
     finding = {f.check: f for f in explain(case).findings}["leakage"]
-    assert finding.evidence == "7 rows of ood_val stand in train as well"
+    assert finding.evidence == "7 rows of ood_val are also in train"
 
 
 def test_two_held_out_splits_that_are_one_column_are_named():

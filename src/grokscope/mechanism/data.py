@@ -51,11 +51,11 @@ class NothingMemorized(Check):
         if moved is None:
             evidence = (
                 f"train got to an {unit} of {best:.3g} at best (trivial predictor {trivial:.3g}), and held-out never "
-                "moved: whether anything was learned, no curve shows"
+                f"improved, so the curves do not show whether anything was learned"
             )
             return Answer(word_of(supports=False, against=is_better), evidence, numbers)
         evidence = (
-            f"before held-out moved, at {moved:,.6g}, train had reached an {unit} of {best:.3g} at best (trivial "
+            f"before held-out improved, at {moved:,.6g}, train had reached an {unit} of {best:.3g} at best (trivial "
             f"predictor {trivial:.3g}); held-out ends at {end:.3g}"
         )
         # Group means are what held-out ends with; far below the trivial predictor it has learned nothing yet.
@@ -147,7 +147,7 @@ class Leakage(Check):
         curves = self._of_curves(case)
         if known is None or curves.word == "supports":
             return curves
-        evidence = f"no row of {case.split} stands in train; {curves.evidence}"
+        evidence = f"no row of {case.split} is in train; {curves.evidence}"
         return Answer("against", evidence, {**curves.numbers, "rows_in_train": 0.0})
 
     def _of_rows(self, case: Case, known: int) -> Answer:
@@ -155,7 +155,7 @@ class Leakage(Check):
         share = known / n if n else None
         numbers = {"rows_in_train": float(known), "share_in_train": share}
         of = f"{known:,} rows" if share is None else f"{known:,} of {n:,} rows ({share:.1%})"
-        evidence = f"{of} of {case.split} stand in train as well"
+        evidence = f"{of} of {case.split} are also in train"
         # A few shared rows are a fault of the data, and still too few to have carried what is to be explained.
         word = word_of(supports=share is None or share >= self.many, against=False)
         return Answer(word, evidence, numbers, arm=DISJOINT)
@@ -237,7 +237,7 @@ class EvaluationMode(Check):
         t, noise = case.trajectory, case.setup.label_noise
         if noise:
             return not_applicable(
-                f"{percent(noise)} of the training labels are wrong, so train is honestly the harder one"
+                f"{percent(noise)} of the training labels are wrong, so train is legitimately the harder split"
             )
         if case.setup.evaluated_alike:
             return not_applicable("both are scored in eval mode, over all rows, without augmentation")
@@ -276,7 +276,7 @@ class TooLittleData(Check):
     def read(self, case: Case) -> Answer:
         n = case.trajectory.n.get("train")
         if case.outcome in ("late", "at once"):
-            return Answer("against", "it generalized with what there is", {"n_train": n})
+            return Answer("against", "it generalized with the available data", {"n_train": n})
         if n is None:
             return lacking("number of training examples")
         arm = Arm(

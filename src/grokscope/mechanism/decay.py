@@ -71,8 +71,8 @@ def part_above_whole() -> Answer:
 def not_decoupled(case: Case) -> Answer:
     return Answer(
         "cannot tell",
-        f"{case.setup.optimizer} adds decay to the gradient and rescales it, so lr x decay x steps is no measure of "
-        "its time",
+        f"{case.setup.optimizer} adds decay to the gradient and rescales it, so lr x decay x steps does not measure "
+        f"its time",
     )
 
 
@@ -119,7 +119,7 @@ class DecayTime(Check):
             share = f"{100 * budget / self.enough:.2g} %" if budget else "none"
             evidence = f"decay had {share} of the time it needs: {evidence}"
         if s.decay_groups == "head":
-            evidence += "; it acts on the head alone, and this is said of all other weights"
+            evidence += "; it acts on the head alone, and this refers to all other weights"
         if case.fitted_at is None:
             return never_fitted(f"so there was nothing that decay could have undone; {evidence}", numbers)
         had_time, had_none = budget >= self.enough, budget < self.little

@@ -173,12 +173,14 @@ def doubt(law: DelayLaw, case: Case) -> str | None:
     """Why the law says nothing of a run, whether that has arrived or not; None where it is to be trusted."""
     difference = None if law.family is None else law.family.difference(family_of(case))
     if difference is not None:
-        return f"the law is of another family of runs, with another level of the norm: {difference}"
+        return f"the law was calibrated on another family of runs, with another level of the norm: {difference}"
     late = law.n + len(law.errors)
     if late < FEWEST_LATE:
-        return f"{plural(late, 'run')} generalized late, and the law takes {FEWEST_LATE}: no prediction"
+        return f"{plural(late, 'run')} generalized late, but the law requires {FEWEST_LATE}: no prediction"
     if law.left_out is not None and law.left_out > TRUSTED:
-        return f"the law is off by {percent(law.left_out)} on runs of its own cell that are left out: no prediction"
+        return (
+            f"the law is off by {percent(law.left_out)} in leave-one-out predictions within its own cell: no prediction"
+        )
     if law.denied or (law.mean_error is not None and law.mean_error > TRUSTED):
         return f"the law did not hold elsewhere ({_misses(law)}): no prediction"
     return None
@@ -345,7 +347,7 @@ class Delay(Check):
 
     def read(self, case: Case) -> Answer:
         if case.setup.weight_decay == 0:
-            return not_applicable("without decay the law has no clock")
+            return not_applicable("without decay the law predicts no time")
         passage = passage_of(case)
         if passage is None:
             return _why_no_passage(case)
@@ -373,14 +375,14 @@ class Delay(Check):
         if passage.delay is not None:
             seen = passage.fitted_at + passage.delay
             word = "supports" if low <= seen <= high else "against"
-            return Answer(word, f"predicted {span}; seen at {whole(seen)}", numbers)
+            return Answer(word, f"predicted {span}; observed at {whole(seen)}", numbers)
         last = float(case.trajectory.last_step)
         if last > high:
-            return Answer("against", f"predicted {span}; it ran to {whole(last)} and has not arrived", numbers)
+            return Answer("against", f"predicted {span}; it ran to {whole(last)} and has not generalized", numbers)
         arm = Arm(
             name=f"extended to {whole(_up(high))} steps",
             changes={"budget.steps": _up(high * (case.steps_per_unit or 1.0))},
-            expects=f"held-out arrives at about {whole(round(at))}",
+            expects=f"held-out generalizes at about {whole(round(at))}",
         )
         return Answer("supports", f"extend it to about {whole(_up(high))}: predicted {span}", numbers, arm=arm)
 

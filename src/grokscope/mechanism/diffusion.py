@@ -75,7 +75,8 @@ class MoreThanDiffusion(Check):
         needed = {column: norm, **needed_for_budget(case), counted: weights, "optimizer": s.optimizer}
         if s.optimizer not in (None, "adamw"):
             return Answer(
-                "cannot tell", f"the size of {s.optimizer}'s steps follows the gradient: there is no such null"
+                "cannot tell",
+                f"the size of {s.optimizer}'s steps depends on the gradient, so this null hypothesis does not apply",
             )
         steps_per_unit = case.steps_per_unit
         if norm is None or lr is None or decay is None or weights is None or steps_per_unit is None or not s.optimizer:
@@ -105,8 +106,8 @@ class MoreThanDiffusion(Check):
         by_noise = walk.norm(start, self.noise)
         numbers = {"u_low": low, "u_high": high, "norm_start": start, "norm_end": end, "norm_by_noise": by_noise}
         evidence = (
-            f"{start:.4g} -> {end:.4g}; steps of pure noise would lead to {by_noise:.4g} (u = 1), and "
-            f"u = {ratio_text(low, high)} leads to what is seen"
+            f"{start:.4g} -> {end:.4g}; pure noise would lead to {by_noise:.4g} (u = 1), and u = "
+            f"{ratio_text(low, high)} matches the observed norm"
         )
         most = self.noise + self.margin
         return Answer(word_of(supports=low > most, against=high <= most), evidence, numbers)

@@ -177,7 +177,7 @@ def _note(times: Sequence[Arm], tests: Sequence[Any]) -> str:
     sizes = [n for a in times if (n := len(a.times))]
     parts = []
     if not any(a.times.events for a in times):
-        parts.append("No run has generalized: all curves would lie at 0 % up to where the runs ended.")
+        parts.append("No run has generalized: all curves would be at 0 % until the runs ended.")
     tested = any(test.p is not None for _, _, test, _ in tests)
     if tested:
         parts.append(

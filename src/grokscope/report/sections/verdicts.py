@@ -76,7 +76,7 @@ def _download(material: Material) -> Download:
 
     if material.all_listed:
         text = base64.b64encode(rows().encode()).decode()
-        return Download("All of these rows:", "verdicts.csv", f"data:text/csv;base64,{text}", "Download as CSV")
+        return Download("All rows:", "verdicts.csv", f"data:text/csv;base64,{text}", "Download as CSV")
     name = f"{material.stem}_verdicts.csv"
     before = f"The rows of all {len(material.subjects):,} runs, in a file beside this page:"
     return Download(before, name, quote(name), name, content=rows)
