@@ -94,27 +94,25 @@ def depends_on_batch(model: nn.Module) -> bool:
 def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: float = 1e-3) -> set[str]:
     """Those of the named parameters whose scale the logits do not feel although they feel their direction.
 
-    Works on a float64 copy whose normalization gains are set to one, because a gain that starts at zero (a common start
-    for the last norm of a residual block) would hide the branch before it and make everything in it look invariant, and
-    whose eps is next to nothing, because in a small batch some channels hardly vary. Weight-standardized,
-    weight-normed and hand-written norms are found like any other, for nothing goes by the layer's name. Each tensor is
-    scaled alone, so a weight with a bias of its own before a layer norm is not invariant (only the pair is); before a
-    batch norm it is, for that removes the bias.
+    Works on a float64 copy (float32 where the network casts its inputs to that) whose normalization gains are set to
+    one, because a gain that starts at zero (a common start for the last norm of a residual block) would hide the branch
+    before it and make everything in it look invariant, and whose eps is next to nothing, because in a small batch some
+    channels hardly vary. Weight-standardized, weight-normed and hand-written norms are found like any other, for
+    nothing goes by the layer's name. Each tensor is scaled alone, so a weight with a bias of its own before a layer
+    norm is not invariant (only the pair is); before a batch norm it is, for that removes the bias.
 
     Misleads: a hand-written norm whose eps is a constant in its code, and not small against the variance, leaves a
     little of the scale in the logits; above `tolerance` of their spread the weight then counts as not invariant.
     """
-    model = _double_copy(model)
-    x = x.double() if x.is_floating_point() else x
-    _open_gates(model)
+    try:
+        model, x, base = _ready_copy(model, x, torch.float64)
+    except RuntimeError:  # float32 inputs meet float64 weights in a network that says x.float()
+        model, x, base = _ready_copy(model, x, torch.float32)
     parameters = dict(model.named_parameters())
 
     def logits() -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # dropout must drop the same in each forward
-            return model(x)
+        return _same_draws(model, x)
 
-    base = logits()
     scale = base.std().clamp_min(1e-12)
     generator = torch.Generator().manual_seed(0)
 
@@ -137,14 +135,29 @@ def scale_invariant(model: nn.Module, x: Tensor, names: list[str], tolerance: fl
     return invariant
 
 
-def _double_copy(model: nn.Module) -> nn.Module:
-    """A float64 copy in train mode. What an old-style weight norm keeps as a plain attribute is computed anew at each
-    forward, and in between is no leaf, which a deep copy refuses."""
+def _ready_copy(model: nn.Module, x: Tensor, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor]:
+    """A copy of the network in a dtype with its gates open, the inputs for it, and its logits."""
+    ready = _copy_in(dtype, model)
+    _open_gates(ready)
+    inputs = x.to(dtype) if x.is_floating_point() else x
+    return ready, inputs, _same_draws(ready, inputs)
+
+
+def _same_draws(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits; dropout drops the same in each call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model(x)
+
+
+def _copy_in(dtype: torch.dtype, model: nn.Module) -> nn.Module:
+    """A copy of this dtype in train mode. What an old-style weight norm keeps as a plain attribute is computed anew at
+    each forward, and in between is no leaf, which a deep copy refuses."""
     for module in model.modules():
         for name, value in vars(module).items():
             if isinstance(value, Tensor) and not value.is_leaf:
                 setattr(module, name, value.detach())
-    return copy.deepcopy(model).double().train()
+    return copy.deepcopy(model).to(dtype).train()
 
 
 def _open_gates(model: nn.Module) -> None:

@@ -1,23 +1,20 @@
 """Evaluate a network trained by an external loop with the same columns and code as a grokscope run.
 
-Nothing of the training is touched: weights, gradients, buffers, each module's mode and all generators are as before.
+Nothing of the training is touched (`grokscope.train.undisturbed`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from grokscope import registry
-from grokscope.components import Loss, LossFunction, Measurement
+from grokscope.components import Measurement
 from grokscope.config import require
 from grokscope.fit_rule import Kind
 from grokscope.measure.groups import group_norms, parameter_groups
-from grokscope.registry import nearest
-from grokscope.task_data import Split, TaskData
 from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.evaluate import (
@@ -32,11 +29,10 @@ from grokscope.train.evaluate import (
     split_metrics,
     to_row,
 )
-from grokscope.train.losses import make_loss
-from grokscope.vocabulary.splits import NAMES, TRAIN
+from grokscope.train.observed_data import Arrays, Given, given_splits, loss_and_data
+from grokscope.train.undisturbed import outside_inference_mode, undisturbed
+from grokscope.vocabulary.splits import TRAIN
 
-Arrays = Sequence[Any]
-"""Inputs (n, ...), labels (n,), and optionally environment ids (n,): tensors or arrays."""
 Forward = Callable[[nn.Module, Tensor], Tensor]
 """(model, inputs) -> logits (n, k), for a network that is not simply called with its inputs."""
 
@@ -84,16 +80,14 @@ class ObservedModel:
             ValueError: splits that are none or do not fit each other, an unknown loss or one for another kind of task,
                 outputs that are not (n, k), and a network without a linear layer, which has no head.
         """
-        require(TRAIN in splits, f"splits: {TRAIN!r} is missing: the training examples are scored as well")
-        for name in splits:
-            require(name in NAMES, f"splits: unknown split {name!r}{nearest(name, list(NAMES))}")
+        _require_weights(model)
         self.model = model if call is None else _Called(model, call)
         self.device = next(model.parameters()).device
-        given = {name: _tensors(name, arrays, self.device) for name, arrays in splits.items()}
-        with self._undisturbed():
-            outputs = _tried_out(self.model, given[TRAIN][0][:SAMPLE])
-        self.loss, self.data = _loss_and_data(given, kind, loss, threshold, _width(outputs))
-        self.splits = {name: self._encoded(name, *tensors) for name, tensors in given.items()}
+        given = given_splits(splits, self.device)
+        with undisturbed(self.model, self.device):
+            outputs = _logits(_tried_out(self.model, given[TRAIN].x[:SAMPLE]))
+        self.loss, self.data = loss_and_data(given, kind, loss, threshold, outputs)
+        self.splits = {name: self._encoded(name, split) for name, split in given.items()}
         self.trivial = trivial_metrics(self.data)
         self.groups = parameter_groups(self.model, self.splits[TRAIN].x[:SAMPLE])
         real = self.loss.targets == "real"
@@ -104,9 +98,9 @@ class ObservedModel:
         wants_initial = any("initial" in m.needs for m in self.measurements)
         self.initial = self._copied() if wants_initial else None
 
-    def _encoded(self, name: str, x: Tensor, y: Tensor, env: Tensor | None) -> TensorSplit:
+    def _encoded(self, name: str, split: Given) -> TensorSplit:
         y = torch.as_tensor(self.data.splits[name].y).to(self.device)
-        return TensorSplit(x, y, self.loss.encode(y), env)
+        return TensorSplit(split.x, y, self.loss.encode(y), split.env)
 
     def _copied(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -118,7 +112,7 @@ class ObservedModel:
             lr, adaptive: the learning rate in force, and whether the size of a step does not follow the gradient's
                 (Adam): what effective learning rates are computed from.
         """
-        with self._undisturbed():
+        with undisturbed(self.model, self.device):
             values = self._values(step, diagnose, lr, adaptive)
             return to_row(values, self.trivial)
 
@@ -127,7 +121,7 @@ class ObservedModel:
         values: dict[str, Any] = {}
         for name, split in self.splits.items():
             values |= split_metrics(logits[name], split, self.loss, name)
-        weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        weights = {name: _accurate(p.detach()) for name, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if not diagnose:
             return values
@@ -142,14 +136,15 @@ class ObservedModel:
 
     def _outputs(self, diagnose: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Logits (n, k) of every split, and on request what the head reads in some rows."""
+        call = partial(outside_inference_mode, self.model)
         logits, features = {}, {}
         for name, split in self.splits.items():
             if diagnose:
                 rows = feature_rows(name, len(split.y))
-                logits[name], features[name] = forward_with_features(self.model, self.model, split.x, rows)
+                logits[name], features[name] = forward_with_features(self.model, call, split.x, rows)
             else:
-                logits[name] = forward(self.model, split.x)
-        return logits, features
+                logits[name] = forward(call, split.x)
+        return {name: _accurate(values) for name, values in logits.items()}, features
 
     def _view(self, logits: dict[str, Tensor], features: dict[str, Tensor], step: int, lr: float | None) -> View:
         return View(
@@ -171,7 +166,7 @@ class ObservedModel:
         """What a reader of the run must know: sizes, groups, what a constant reaches, which data it was."""
         sizes = {name: p.numel() for name, p in self.model.named_parameters()}
         shared = rows_in_train(self.data)
-        with self._undisturbed():
+        with undisturbed(self.model, self.device):
             probed = input_probe(self.splits, self.classes) if self.classes else {}
         return {
             "parameters": sum(sizes.values()),
@@ -181,7 +176,7 @@ class ObservedModel:
                 name: {"n": len(split.y), **{f"trivial_{key}": v for key, v in self.trivial[name].items()}}
                 for name, split in self.splits.items()
             },
-            "loss_dtype": "float32",
+            "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
             "device": str(self.device),
             "input_probe": probed,
             "data": {
@@ -190,44 +185,6 @@ class ObservedModel:
                 **({"rows_in_train": shared} if shared else {}),
             },
         }
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """The network in eval mode; afterward every module's own mode, gradients and generators are as before."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        gradients = [(p, p.grad) for p in self.model.parameters()]
-        cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
-            self.model.eval()
-            for p, _ in gradients:
-                p.grad = None
-            try:
-                yield
-            finally:
-                for p, gradient in gradients:
-                    p.grad = gradient
-                for module, training in modes:
-                    module.training = training
-
-
-def _tensors(name: str, arrays: Arrays, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Inputs, labels and environments of a split, on the network's device."""
-    if isinstance(arrays, Split):
-        arrays = (arrays.x, arrays.y, arrays.env)
-    require(
-        isinstance(arrays, tuple | list) and len(arrays) in (2, 3),
-        f"splits[{name!r}]: expected (inputs, labels) or (inputs, labels, environments)",
-    )
-    x, y, env = (None if a is None else torch.as_tensor(a).detach().to(device) for a in (*arrays, None)[:3])
-    if x is None or y is None:
-        raise ValueError(f"splits[{name!r}]: inputs and labels must be there")
-    require(y.dim() == 1, f"splits[{name!r}]: labels must have the shape (n,), got {tuple(y.shape)}")
-    for what, tensor in (("inputs", x), ("environments", env)):
-        require(
-            tensor is None or len(tensor) == len(y),
-            f"splits[{name!r}]: {what} and labels must have as many rows as each other",
-        )
-    return x, y, env
 
 
 def _tried_out(model: nn.Module, x: Tensor) -> Any:
@@ -243,10 +200,10 @@ def _tried_out(model: nn.Module, x: Tensor) -> Any:
         ) from error
 
 
-def _width(outputs: Any) -> int:
-    """k of logits (n, k)."""
+def _logits(outputs: Any) -> Tensor:
+    """The network's outputs, where they are logits (n, k)."""
     if isinstance(outputs, Tensor) and outputs.dim() == 2:
-        return outputs.shape[1]
+        return outputs
     shape = getattr(outputs, "shape", None)
     what = type(outputs).__name__ if shape is None else f"of the shape {tuple(shape)}"
     raise ValueError(
@@ -255,43 +212,15 @@ def _width(outputs: Any) -> int:
     )
 
 
-def _loss_and_data(
-    given: Mapping[str, tuple[Tensor, Tensor, Tensor | None]], kind: Kind, loss: str, threshold: float, outputs: int
-) -> tuple[LossFunction, TaskData]:
-    """The loss function, and the splits as plain arrays: what constants, digests and shared rows are taken from."""
-    component = registry.load("loss", loss)()
-    assert isinstance(component, Loss)
-    classes = {"classes": outputs, "binary": 2, "real": 1}[component.targets]
+def _require_weights(model: nn.Module) -> None:
+    parameters = list(model.parameters())
+    require(bool(parameters), "model: has no parameters")
     require(
-        component.targets == "classes" or outputs == 1,
-        f"loss: {loss!r} needs one output, and the network has {outputs}",
+        not any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters),
+        "model: its lazy layers have no weights yet; call it once on a batch before",
     )
-    splits = {name: Split(_plain(x), _labels(y, kind), _ids(env)) for name, (x, y, env) in given.items()}
-    data = TaskData(kind, splits, classes, threshold)
-    try:
-        return make_loss(component, "float32", kind, classes), data
-    except ValueError as error:
-        raise ValueError(str(error).replace("$.regime.loss", "loss")) from None
 
 
-def _plain(x: Tensor) -> np.ndarray:
-    """Inputs in one of the dtypes that tasks have."""
-    array = x.cpu()
-    if array.is_floating_point():
-        return array.float().numpy()
-    if array.dtype == torch.uint8:
-        return array.numpy()
-    return array.long().numpy()
-
-
-def _labels(y: Tensor, kind: Kind) -> np.ndarray:
-    if kind == "regression":
-        return y.cpu().float().numpy()
-    require(not y.is_floating_point(), "splits: labels of classes must be whole numbers; for others task='regression'")
-    return y.cpu().long().numpy()
-
-
-def _ids(env: Tensor | None) -> np.ndarray | None:
-    if env is None:
-        return None
-    return env.cpu().long().numpy()
+def _accurate(tensor: Tensor) -> Tensor:
+    """Float32 in place of a dtype of two or three digits, in which a sum over many numbers is far off."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
