@@ -236,7 +236,11 @@ def test_selection_rules_are_recorded_in_one_spelling(rule, name):
 
 @pytest.mark.parametrize(
     ("rule", "message"),
-    [("peak:ood_test", "only as 'oracle'"), ("best", "unknown rule 'best'"), ("mean_last=3", "no checkpoint")],
+    [
+        ("peak:ood_test", "only under the name 'oracle'"),
+        ("best", "unknown rule 'best'"),
+        ("mean_last=3", "no checkpoint"),
+    ],
 )
 def test_other_selection_rules_are_refused(rule, message):
     with pytest.raises(ValueError, match=message):

@@ -139,7 +139,7 @@ def test_the_command_writes_trains_and_judges(run, tmp_path, capsys):
     assert {t["n"] for t in data["trials"]} == {2}
     file.write_text(file.read_text() + "\n# mine\n")
     assert cli.run(command) == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "already exists with different content" in capsys.readouterr().err
 
 
 @pytest.mark.slow
