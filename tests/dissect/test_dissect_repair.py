@@ -97,11 +97,11 @@ def _weights(run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--checkpoint", "all"], "name one"),
+        (["--checkpoint", "all"], "choose one"),
         (["--eraser", "leaze"], "leaze"),
         (["--intervention", "nothing.toml"], "nothing.toml"),
         (["--intervention", "wide.toml"], "made for 99 channels"),
-        (["--intervention", "wide.toml", "--eraser", "leace"], "give one of them"),
+        (["--intervention", "wide.toml", "--eraser", "leace"], "give only one of them"),
     ],
 )
 def test_mistakes_are_one_message(run, tmp_path, monkeypatch, capsys, words, message):

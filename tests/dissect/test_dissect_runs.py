@@ -50,8 +50,8 @@ def test_rules_name_checkpoints(run):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("peak:ood_test", "only as 'oracle'"),
-        ("mean_last", "names no checkpoint"),
+        ("peak:ood_test", "only under the name 'oracle'"),
+        ("mean_last", "selects no checkpoint"),
         ("step:7", "no checkpoint at step 7; nearest: 6, 12"),
         ("best", "unknown rule 'best'"),
         ("oracle:ood_tset", "did you mean 'ood_test'"),
