@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from grokscope.vocabulary.text import NONE, factor, listed, number, percent, plural, score, short, size, steps
+from grokscope.vocabulary.text import NONE, chance, factor, listed, number, percent, plural, score, short, size, steps
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_short_forms_for_axes_and_disks():
 )
 def test_percent_says_none_and_all_only_of_none_and_all(share, text):
     assert percent(share) == text
+
+
+def test_no_p_is_zero():
+    assert chance(0.03125) == "= 0.03125"
+    assert chance(0.0) == chance(1e-310) == "< 1e-300"
+    assert chance(1e-299) == "= 1e-299"

@@ -2,7 +2,7 @@
 
 from grokscope.results.hypothesis import HypothesisResult, HypothesisTest, Outcome
 from grokscope.study.words import number
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import chance, plural
 
 WORDS: dict[Outcome, str] = {
     "shown": "Shown", "opposite": "The opposite is shown", "not shown": "Not shown", "open": "Open",
@@ -51,8 +51,9 @@ def p_words(result: HypothesisResult) -> str:
     units = plural(test.n[0], "pair") if test.paired and len(result.arms) > 1 else f"n = {n}"
     corrected = ""
     if result.p_adjusted is not None and result.p_adjusted > test.p:
-        corrected = f", corrected {number(result.p_adjusted)}"
-    return f"p = {number(test.p)} {sides}{corrected} (smallest possible {number(test.smallest_p)}), {units}"
+        corrected = f", corrected {chance(result.p_adjusted).removeprefix('= ')}"
+    smallest = chance(test.smallest_p).removeprefix("= ")
+    return f"p {chance(test.p)} {sides}{corrected} (smallest possible {smallest}), {units}"
 
 
 def _more(result: HypothesisResult) -> str:

@@ -58,6 +58,15 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+SMALLEST_P = 1e-300
+"""p below this are near the end of what a float can say, where a sum of thousands of runs becomes 0."""
+
+
+def chance(p: float) -> str:
+    """``= 0.031``; ``< 1e-300`` of one that is too small for a number: no p is 0."""
+    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"= {number(p)}"
+
+
 def percent(share: float | None) -> str:
     """A share as whole percent: ``37 %``; ``<1 %`` and ``>99 %`` where rounding would say none or all and it is
     neither; none and all themselves are ``0 %`` and ``100 %``; a dash where it is not known."""

@@ -244,10 +244,18 @@ def differing_of(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         held.update(config.keys())
         for key, value in config.items():
             before = first.setdefault(key, value)
-            if before is not value and key not in apart and _word(before) != _word(value):
+            if before is not value and key not in apart and not _same(before, value):
                 apart.add(key)
     absent = _word("absent")  # stands for a key that a config lacks
     return [k for k in first if k in apart or (held[k] < runs and _word(first[k]) != absent)]
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Whether two settings are written alike; what is plainly equal is not written for it. 1, 1.0 and true are not,
+    nor are 0.0 and -0.0."""
+    if type(one) is type(two) and isinstance(one, str | int | float) and one == two and one != 0:
+        return True
+    return _word(one) == _word(two)
 
 
 def _separate_groups(subjects: list[Subject]) -> list[Subject]:
