@@ -113,8 +113,6 @@ def test_mistakes_are_named(tmp_path):
             rec.log(6, train_acc="high")
         with pytest.raises(ValueError, match="needs the model"):
             rec.checkpoint(6)
-        with pytest.raises(ValueError, match="being trained by pid"):
-            Recorder(tmp_path / "mine")
 
 
 def test_the_example_runs(capsys):
@@ -157,6 +155,10 @@ def test_numbers_of_numpy_are_numbers_everywhere(tmp_path):
     ("options", "message"),
     [
         ({"seed": 1.5}, "seed: expected a whole number, got 1.5"),
+        ({"task": "clasification"}, "task: expected one of classification, regression, got 'clasification'"),
+        ({"threshold": 95}, "threshold: no score is above 1, got 95"),
+        ({"measure": "hessian"}, r"measure: expected a list of names; write \['hessian'\]"),
+        ({"model": len}, "model: expected a torch module, got <built-in function len>"),
         ({"n": {"train": "many"}}, r"n\['train'\]: expected a number, got 'many'"),
         ({"trivial": {"id_val": None}}, r"trivial\['id_val'\]: expected a number"),
         ({"config": {"a": {"b": object()}}}, r"config\['a'\]\['b'\]: object cannot be kept as JSON"),

@@ -3,6 +3,8 @@
 import os
 import socket
 import time
+import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 
 OWN = "own"
 """Name of the task of recorded runs."""
+SETTLED = ("optimizer", "weight_decay", "decay_groups", "lr")
+"""Settings of a regime that hold for a whole run: one that changed between its parts is unknown."""
+
+WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+"""Torch's wrappers of a network -> the attribute that holds it."""
+
+_OPEN: "weakref.WeakValueDictionary[Path, Recorder]" = weakref.WeakValueDictionary()
+"""Folder -> the recorder of this process that records into it."""
 
 
 class Recorder:
@@ -47,7 +57,9 @@ class Recorder:
             for step in ...:
                 rec.evaluate(step)
 
-    An existing folder of this run is continued: rows at or after the first new step are replaced.
+    An existing folder of this run is continued: rows at or after the first new step are replaced. A recorder that this
+    process left open in the folder (a notebook's cell that is run again, a training that raised) is closed as
+    interrupted, and refuses further rows.
     """
 
     def __init__(
@@ -85,7 +97,8 @@ class Recorder:
             optimizer: The torch optimizer, for its kind, learning rate and weight decay. What has no exact counterpart
                 in a regime stays unknown, with a note.
             splits: For `evaluate`: split -> (inputs (n, ...), labels (n,)), tensors or arrays, and where there are
-                environments (inputs, labels, environments (n,)). They are kept on the model's device.
+                environments (inputs, labels, environments (n,)), whole numbers from 0. They are kept on the model's
+                device, and not copied if they are there already: do not change them in place.
             loss: Name of the loss that is trained with (``grokscope list loss``), for `evaluate` and the checks.
             forward: For `evaluate`: (model, inputs) -> logits (n, k), where the model is not simply called.
             measure: Measurements (``grokscope list measurement``) of diagnosed evaluations, beside the usual ones.
@@ -94,8 +107,11 @@ class Recorder:
 
         Raises:
             ValueError: for a split, number or config that cannot be kept, naming it; and where the folder holds another
-                run: one that grokscope trained or imported, or one of another name, seed, model, kind of task or data.
+                run: one that grokscope trained or imported, or one of another name, seed, model, kind of task, loss or
+                data.
         """
+        require(task in USUAL_THRESHOLD, f"task: expected one of {', '.join(USUAL_THRESHOLD)}, got {task!r}")
+        require(not isinstance(measure, str), f"measure: expected a list of names; write [{measure!r}]")
         for key, given in (("n", n), ("trivial", trivial)):
             for split in given or {}:
                 require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
@@ -104,12 +120,14 @@ class Recorder:
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
         for key, count in (("diagnose_every", diagnose_every), ("steps_per_epoch", steps_per_epoch)):
             require(is_whole(count) and count > 0, f"{key}: expected a whole number above 0, got {count!r}")
+        require(model is None or hasattr(model, "named_parameters"), f"model: expected a torch module, got {model!r}")
         self.run = Run(Path(folder))
-        self.model = model
+        self.model = model = _unwrapped(model)
         self._optimizer = optimizer
         self._settings = _settings(optimizer, model)
         self._diagnose_every, self._evaluations = int(diagnose_every), 0
         goal = USUAL_THRESHOLD[task] if threshold is None else _number("threshold", threshold)
+        require(goal <= 1, f"threshold: no score is above 1, got {goal}")
         self._observed = None if splits is None else _observe(model, splits, task, loss, goal, forward, measure)
         known = _splits(task, n or {}, trivial or {})
         facts = _facts(task, known, goal, int(steps_per_epoch), self._settings, self._observed)
@@ -119,17 +137,25 @@ class Recorder:
             "passed": [],
             "facts": facts,
         }
+        _require_same_run(self.run, record)
+        _close_earlier(self.run.path)
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
             undo.enter_context(self._lock)
             _require_same_run(self.run, record)
-            facts["splits"] = _splits_before(self.run) | facts["splits"]
+            self._record = _continued(self.run, record) | {
+                "provenance": provenance() | _machine(model),
+                "lineage": None,
+            }
             undo.pop_all()
-        self._record = {**record, "provenance": provenance() | _machine(model), "lineage": None}
         write_json(self.run.path / "config.json", self._record)
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
         self._started = time.time()
         self._step: int | None = None
+        self._last_before = max((row["step"] for row in self.run.rows()), default=0)
+        self._closed: str | None = None
+        self._pid = os.getpid()
+        _OPEN[self.run.path.resolve()] = self
         self._status("running")
 
     def evaluate(self, step: int, /, diagnose: bool | None = None, **values: float) -> dict[str, float]:
@@ -147,7 +173,7 @@ class Recorder:
         """
         if self._observed is None:
             raise ValueError("evaluate needs the data: Recorder(folder, model, splits=..., loss=...)")
-        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
+        self._require_next(step)
         due = self._evaluations % self._diagnose_every == 0
         row = self._observed.row(
             int(step), due if diagnose is None else diagnose, self._rate(), self._settings.adaptive
@@ -167,23 +193,30 @@ class Recorder:
 
     def log(self, step: int, /, **values: float) -> None:
         """Log one evaluation. Steps must increase. Raises ValueError with the column for a value that is not a
-        number."""
-        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
+        number, and after `finish`."""
+        self._require_next(step)
         step = int(step)
-        if self._step is None:
-            earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
-            self._metrics.keep(earlier, step)
-        last = -1 if self._step is None else self._step
-        require(step > last, f"step {step:,} does not follow {last:,}")
         row = {name: _number(name, value) for name, value in values.items()}
         if self.model is not None and "norm_total" not in row:
             row["norm_total"] = _norm(self.model)
         if (lr := self._rate()) is not None:
             row.setdefault("lr", lr)
+        if self._step is None:
+            earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
+            self._metrics.keep(earlier, step)
         self._know_splits_of(row)
+        self._metrics.append({"step": step, **row})
         self._step = step
-        self._metrics.append({"step": self._step, **row})
         self._status("running")
+
+    def _require_next(self, step: int) -> None:
+        """Before anything is computed for a step: the recorder is open, and the step is the first or follows."""
+        self._require_open()
+        require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
+        require(self._step is None or step > self._step, f"step {step:,} does not follow {self._step or 0:,}")
+
+    def _require_open(self) -> None:
+        require(self._closed is None, f"{self.run.path}: this recorder {self._closed}; create a new one to go on")
 
     def _know_splits_of(self, row: Mapping[str, Any]) -> None:
         """Splits whose size nobody gave are known from the first row that scores them: what reads runs asks the
@@ -198,6 +231,7 @@ class Recorder:
         """Save the model's weights permanently. Returns the file."""
         from grokscope.store.checkpoints import save_weights
 
+        self._require_open()
         require(is_whole(step) and step >= 0, f"step: expected a whole number >= 0, got {step!r}")
         if self.model is None:
             raise ValueError("a checkpoint needs the model: Recorder(folder, model)")
@@ -205,17 +239,24 @@ class Recorder:
         save_weights(path, self.model.state_dict())
         return path
 
-    def finish(self, state: str = "done") -> Run:
-        """Close the run and return it."""
+    def finish(self, state: str = "done", error: BaseException | None = None) -> Run:
+        """Close the run and return it; a run that is closed stays as it is."""
+        if self._closed is not None:
+            return self.run
         rows = self.run.rows()
         write_json(self.run.path / "results" / "history.json", rows)
-        self._status(state)
-        self._metrics.close()
-        self._lock.__exit__(None, None, None)
+        self._status(state, error)
+        self._close("is finished")
         return self.run
 
-    def _status(self, state: str) -> None:
-        now = {"state": state, "step": self._step or 0, "host": socket.gethostname(), "pid": os.getpid(), "error": None}
+    def _close(self, why: str) -> None:
+        self._closed = why
+        self._metrics.close()
+        self._lock.__exit__(None, None, None)
+
+    def _status(self, state: str, error: BaseException | None = None) -> None:
+        step = self._last_before if self._step is None else self._step
+        now = {"state": state, "step": step, "host": socket.gethostname(), "pid": os.getpid(), "error": _told(error)}
         write_json(self.run.path / "status.json", {**now, "heartbeat": time.time(), "started": self._started})
 
     def __enter__(self) -> Self:
@@ -224,7 +265,35 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish("done" if kind is None else "failed")
+        state = "done" if kind is None else "failed"
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            state = "interrupted"
+        self.finish(state, error)
+
+
+def _told(error: BaseException | None) -> dict[str, str] | None:
+    """An error as a run's status has it."""
+    if error is None:
+        return None
+    tail = "".join(traceback.format_exception(error))[-4000:]
+    return {"type": type(error).__name__, "message": str(error), "traceback": tail}
+
+
+def _close_earlier(folder: Path) -> None:
+    """Close the recorder that this process left open in the folder. One inherited by fork is the parent's."""
+    earlier = _OPEN.pop(folder.resolve(), None)
+    if earlier is None or earlier._pid != os.getpid() or earlier._closed is not None:
+        return
+    earlier.finish("interrupted")
+    earlier._closed = "was followed by another recorder of the same folder"
+
+
+def _unwrapped(model: Any) -> Any:
+    """The network inside of what torch puts around it to compile or distribute it: its name and those of its weights
+    are the same with and without."""
+    while type(model).__name__ in WRAPPERS and type(model).__module__.startswith("torch."):
+        model = getattr(model, WRAPPERS[type(model).__name__])
+    return model
 
 
 def _splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -321,6 +390,8 @@ def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
     if config.get("task", {}).get("name") != OWN or "own" not in config:
         raise ValueError(f"{run.path} contains a run that was not recorded by a Recorder: choose another folder")
     old, new = _arguments(before), _arguments(record)
+    if old["loss"] is None or new["loss"] is None:  # known where the recorder scores only
+        old["loss"] = new["loss"] = None
     differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
     digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
     if all(digests) and digests[0] != digests[1]:
@@ -331,17 +402,37 @@ def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
         )
 
 
-def _splits_before(run: Run) -> dict[str, Any]:
-    """The splits of a recording that is continued: one that is scored now and then may not come again at once."""
+def _continued(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a recording that goes on: what its earlier part knew is still known, and a setting that is no
+    longer the same is unknown, because what is computed from it must hold for all rows."""
     if not (run.path / "config.json").exists():
-        return {}
-    return dict(read_record(run.path)["facts"]["splits"])
+        return record
+    before = read_record(run.path)
+    old, new = before["config"]["regime"], record["config"]["regime"]
+    changed = [key for key in SETTLED if key in old and key in new and old[key] != new[key]]
+    unknown = {*changed, *(before["facts"].get("changed") or [])}
+    regime = {key: value for key, value in {**old, **new}.items() if key not in unknown}
+    facts = {**before["facts"], **record["facts"]}
+    facts["splits"] = before["facts"]["splits"] | record["facts"]["splits"]
+    notes = [f"{key} was {old[key]} and became {new[key]} when the recording went on: unknown" for key in changed]
+    facts["notes"] = list(dict.fromkeys([*before["facts"]["notes"], *record["facts"]["notes"], *notes]))
+    if unknown:
+        facts["changed"] = sorted(unknown)
+    config = {**record["config"], "regime": regime, "own": before["config"]["own"] | record["config"]["own"]}
+    return {**record, "config": config, "facts": facts}
 
 
 def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a recording this one, by the names of the recorder's arguments."""
     config, task = record["config"], record["facts"]["kind"]
-    return {"name": config["regime"]["name"], "seed": config["seed"], "model": config["model"]["name"], "task": task}
+    regime = config["regime"]
+    return {
+        "name": regime["name"],
+        "seed": config["seed"],
+        "model": config["model"]["name"],
+        "task": task,
+        "loss": regime.get("loss"),
+    }
 
 
 def _number(name: str, value: Any) -> float | int:

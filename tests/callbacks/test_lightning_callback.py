@@ -116,10 +116,22 @@ def test_it_scores_the_network_itself_and_the_training_does_not_notice(tmp_path)
     assert list(run.checkpoints()) == [18]
 
 
+def test_the_last_step_is_scored_and_epochs_are_counted_in_optimizer_steps(tmp_path):
+    """Three batches an epoch, two of them to a step: Lightning steps after the second and after the third."""
+    splits = {"train": (X, Y), "id_val": (VAL, VAL_Y)}
+    for name, options, steps in (("epochs", {"max_epochs": 4}, [0, 5, 8]), ("steps", {"max_steps": 7}, [0, 5, 7])):
+        callback = GrokscopeCallback(tmp_path / name, splits=splits, loss="cross_entropy", every=5)
+        fit(callback, accumulate_grad_batches=2, **options)
+        run = open_run(tmp_path / name)
+        assert [row["step"] for row in run.rows()] == steps
+        assert run.facts["steps_per_epoch"] == 2
+
+
 def test_a_failure_leaves_its_rows_and_the_folder_free(tmp_path):
     with pytest.raises(RuntimeError, match="out of luck"):
         fit(logged(tmp_path / "a"), Module(fail_at=7))
-    assert open_run(tmp_path / "a").status["state"] == "failed"
+    status = open_run(tmp_path / "a").status
+    assert (status["state"], status["error"]["message"]) == ("failed", "out of luck")
     assert [r["step"] for r in rows(tmp_path / "a")] == [3, 6]
     fit(logged(tmp_path / "a"))  # recorded again, from its first row on
     assert [r["step"] for r in rows(tmp_path / "a")] == [3, 6, 9, 12, 15, 18]

@@ -12,7 +12,7 @@ from torch import nn
 pytest.importorskip("transformers", reason="needs transformers: pip install 'grokscope[transformers]'")
 pytest.importorskip("accelerate", reason="needs accelerate: pip install 'grokscope[transformers]'")
 
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from grokscope import open_run
 from grokscope.callbacks.transformers import GrokscopeCallback
@@ -47,7 +47,7 @@ def accuracy(prediction):
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
-def fit(tmp_path, callback, steps=12, resume=None, **options):
+def fit(tmp_path, callback, steps=12, resume=None, more=(), **options):
     args = TrainingArguments(
         output_dir=str(tmp_path / "hf"), max_steps=steps, eval_strategy="steps", eval_steps=4, save_strategy="steps",
         save_steps=4, per_device_train_batch_size=8, learning_rate=1e-2, weight_decay=0.5, report_to=[], use_cpu=True,
@@ -56,7 +56,7 @@ def fit(tmp_path, callback, steps=12, resume=None, **options):
     model = Model()
     trainer = Trainer(
         model=model, args=args, train_dataset=TRAIN, eval_dataset={"train": TRAIN, "val": VAL},
-        compute_metrics=accuracy, callbacks=[callback],
+        compute_metrics=accuracy, callbacks=[callback, *more],
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=resume)
     return trainer
@@ -117,6 +117,39 @@ def test_training_twice_in_one_process_is_no_conflict(tmp_path):
     trainer = fit(tmp_path, callback)
     trainer.train()
     assert open_run(tmp_path / "a").status["state"] == "done"
+
+
+class Fails(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 6:
+            raise RuntimeError("out of luck")
+
+
+def test_after_an_error_the_same_process_can_train_again(tmp_path):
+    """The Trainer tells no callback of an exception: a notebook still holds the trainer, and its recorder."""
+    first = GrokscopeCallback(tmp_path / "a", columns=COLUMNS)
+    with pytest.raises(RuntimeError, match="out of luck") as held:
+        fit(tmp_path, first, more=(Fails(),))
+    assert held.traceback
+    fit(tmp_path, GrokscopeCallback(tmp_path / "a", columns=COLUMNS))
+    run = open_run(tmp_path / "a")
+    assert run.status["state"] == "done"
+    assert [row["step"] for row in run.rows() if "id_val_acc" in row] == [4, 8, 12]
+
+
+def test_the_last_step_is_scored_and_with_its_own_weights(tmp_path):
+    """Not with those of the best step, which the Trainer loads when training ends."""
+    splits = {name: (torch.stack([e["x"] for e in part]), torch.tensor([e["labels"] for e in part]))
+              for name, part in (("train", TRAIN), ("id_val", VAL))}  # fmt: skip
+    losses = {}
+    for best in (False, True):
+        callback = GrokscopeCallback(tmp_path / f"run{best}", splits=splits, loss="cross_entropy", every=5)
+        options = {"load_best_model_at_end": best, "metric_for_best_model": "eval_val_loss", "greater_is_better": True}
+        fit(tmp_path / str(best), callback, **options)
+        rows = open_run(tmp_path / f"run{best}").rows()
+        assert [row["step"] for row in rows] == [0, 5, 10, 12]
+        losses[best] = rows[-1]["train_loss"]
+    assert losses[True] == losses[False]
 
 
 def test_a_name_that_is_never_logged_is_told(tmp_path):

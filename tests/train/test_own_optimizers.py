@@ -105,3 +105,15 @@ def test_rates_during_a_warm_up():
     assert (rate(optimizer), base_rate(optimizer)) == (pytest.approx(2.5e-3), 1e-2)
     both = torch.optim.AdamW([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 1.0}], lr=1e-2)
     assert (rate(both), base_rate(both)) == (None, None)
+
+
+def test_an_optimizer_of_another_networks_weights_is_unknown():
+    settings = settings_of(torch.optim.AdamW(network().parameters(), lr=1e-3, weight_decay=0.3), network())
+    assert (settings.regime, settings.adaptive) == ({}, None)
+    assert "holds no weight of the network" in settings.notes[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", []])
+def test_what_is_no_optimizer_is_refused(optimizer):
+    with pytest.raises(ValueError, match=r"optimizer: expected one torch optimizer, got (str|list); leave it out"):
+        settings_of(optimizer, network())

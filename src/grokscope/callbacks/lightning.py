@@ -1,5 +1,6 @@
 """Record a Lightning training as a run. Needs ``pip install 'grokscope[lightning]'``, or pytorch_lightning."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ class GrokscopeCallback(Callback):
         Args:
             folder: The run's folder; a training that is resumed goes on in it.
             columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the module logs it.
-            every: With `splits`: optimizer steps between evaluations.
+            every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
             checkpoints: Whether to keep the weights at the end of training.
             options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
 
@@ -72,12 +73,13 @@ class GrokscopeCallback(Callback):
         if len(trainer.optimizers) == 1:
             known["optimizer"] = trainer.optimizers[0]
         batches = trainer.num_training_batches
-        if isinstance(batches, int) and batches > 0:  # of an endless loader it is infinite
-            known["steps_per_epoch"] = max(1, batches // max(1, trainer.accumulate_grad_batches))
+        finite = isinstance(batches, int) and batches > 0  # of an endless loader it is infinite
+        if finite and pl_module.automatic_optimization:  # else the module steps as often as it likes
+            known["steps_per_epoch"] = math.ceil(batches / trainer.accumulate_grad_batches)  # the last may be of fewer
         self._recording.begin(pl_module, trainer.global_step, **known)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._recording.score(trainer.global_step)
+        self._recording.score(trainer.global_step, last=_is_last(trainer))
         if self._train and trainer.is_last_batch:
             # Reading them makes Lightning keep them: what is logged by step alone can be read at this moment only, and
             # at the end of the epoch it would show an older value
@@ -97,4 +99,11 @@ class GrokscopeCallback(Callback):
         self._recording.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self._recording.end("interrupted" if isinstance(exception, KeyboardInterrupt) else "failed")
+        self._recording.end("interrupted" if isinstance(exception, KeyboardInterrupt) else "failed", exception)
+
+
+def _is_last(trainer: Any) -> bool:
+    """Whether the batch was the last one that is planned. When training ends is too late: other callbacks may have put
+    averaged weights in place by then."""
+    last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
+    return trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch)

@@ -55,9 +55,10 @@ class Recording:
         if step == 0:
             self.score(0)
 
-    def score(self, step: int) -> None:
-        """Score the network, where that is due at this step."""
-        if self.recorder is None or self.columns or step % self.every or step == self._scored:
+    def score(self, step: int, last: bool = False) -> None:
+        """Score the network, where that is due at this step: every so many steps, and at the last one."""
+        due = last or step % self.every == 0
+        if self.recorder is None or self.columns or not due or step == self._scored:
             return
         self._scored = step
         self.recorder.evaluate(step)
@@ -91,13 +92,13 @@ class Recording:
         if self.recorder is not None:
             self.recorder.checkpoint(step)
 
-    def end(self, state: str = "done") -> None:
+    def end(self, state: str = "done", error: BaseException | None = None) -> None:
         """Close the recorder, and warn of columns that were never logged."""
         if self.recorder is None:
             return
         self.flush()
         recorder, self.recorder = self.recorder, None
-        recorder.finish(state)
+        recorder.finish(state, error)
         never = [f"{column} ({name!r})" for column, name in self.columns.items() if name not in self._seen]
         if never:
             logged = ", ".join(sorted(self._seen)) or "nothing"

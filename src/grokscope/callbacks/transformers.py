@@ -53,7 +53,7 @@ class GrokscopeCallback(TrainerCallback):
         Args:
             folder: The run's folder; a training that is resumed goes on in it.
             columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the Trainer logs it.
-            every: With `splits`: optimizer steps between evaluations.
+            every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
             checkpoints: Whether to keep the weights wherever the Trainer saves.
             options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
 
@@ -77,7 +77,8 @@ class GrokscopeCallback(TrainerCallback):
         )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._recording.score(state.global_step)
+        # not when training ends: by then the Trainer may have loaded the weights of the best step
+        self._recording.score(state.global_step, last=state.global_step >= state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._recording.note(state.global_step, kwargs.get("logs") or {})

@@ -34,7 +34,17 @@ UNKNOWN = OptimizerSettings({}, {}, None)
 
 def settings_of(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> OptimizerSettings:
     """The settings of an optimizer. What has no exact counterpart in a regime is left unknown, and a note says so: a
-    mechanism check then says what it lacks instead of computing with a wrong number."""
+    mechanism check then says what it lacks instead of computing with a wrong number.
+
+    Raises:
+        ValueError: for what is no optimizer, such as a list of them.
+    """
+    if not hasattr(optimizer, "param_groups"):
+        what = type(optimizer).__name__
+        raise ValueError(f"optimizer: expected one torch optimizer, got {what}; leave it out where there are several")
+    if not _shared_weights(optimizer, model):
+        note = f"optimizer {type(optimizer).__name__}: holds no weight of the network (a copy of it?): unknown here"
+        return OptimizerSettings({}, {}, None, (note,))
     kind, notes = _name(optimizer), []
     regime: dict[str, Any] = {}
     if kind is None:
@@ -55,6 +65,11 @@ def settings_of(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> Optim
         regime |= {"weight_decay": decay, "decay_groups": groups}
     plain = {key: value for key, value in optimizer.defaults.items() if isinstance(value, int | float | str | tuple)}
     return OptimizerSettings(regime, {"name": type(optimizer).__name__, **plain}, _adaptive(optimizer), (*notes,))
+
+
+def _shared_weights(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> bool:
+    weights = {id(p) for p in model.parameters()}
+    return any(id(p) in weights for group in optimizer.param_groups for p in group["params"])
 
 
 def rate(optimizer: "torch.optim.Optimizer") -> float | None:
