@@ -7,12 +7,12 @@ from math import isfinite
 import numpy as np
 
 from grokscope.results.answer import Cell
-from grokscope.results.dissection import Checkpoint, Dissection
-from grokscope.results.erasures import M4, Erasure
-from grokscope.results.neurons import M6, Ablations, summary_key
-from grokscope.results.probes import M1, ProbeResult, Target
+from grokscope.results.dissection import PARTS, Checkpoint, Dissection, Parts
+from grokscope.results.erasures import Erasure
+from grokscope.results.neurons import Ablations, summary_key
+from grokscope.results.probes import ProbeResult, Target
 from grokscope.results.scores import Effect, Null, Score
-from grokscope.results.steering import M5, Curve, Scaling
+from grokscope.results.steering import Curve, Scaling
 from grokscope.vocabulary.splits import UNSEEN
 
 POOLED = "pooled"
@@ -20,17 +20,12 @@ POOLED = "pooled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointView:
-    """One checkpoint's records as figures and tables ask for them; a part is None where its file is absent or cannot be
-    read."""
+class CheckpointView(Parts):
+    """One checkpoint's records as figures and tables ask for them."""
 
     step: int | None
     selection: str
     shared: Checkpoint = field(repr=False)
-    m1: M1 | None = field(repr=False)
-    m4: M4 | None = field(repr=False)
-    m5: M5 | None = field(repr=False)
-    m6: M6 | None = field(repr=False)
 
     @property
     def oracle(self) -> bool:
@@ -126,7 +121,7 @@ class CheckpointView:
 
 def view_of(dissection: Dissection, step: int | None = None) -> CheckpointView:
     """A whole dissection, as it was just measured or read."""
-    parts = {"m1": dissection.m1, "m4": dissection.m4, "m5": dissection.m5, "m6": dissection.m6}
+    parts = {name: getattr(dissection, name) for name in PARTS}
     return CheckpointView(step=step, selection=dissection.selection, shared=dissection, **parts)
 
 

@@ -1,7 +1,7 @@
 """The dissection of one checkpoint: four files in ``mechinterp/``, each of which also contains their shared data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -123,6 +123,16 @@ PartFile = ProbesFile | ErasuresFile | SteeringFile | NeuronsFile
 FILES: tuple[type[PartFile], ...] = get_args(PartFile)
 PARTS = tuple(kind.NAME for kind in FILES)
 """Names of the files of a dissection, without ``.json``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What is known of a checkpoint: a part is None where its file is absent or cannot be read."""
+
+    m1: M1 | None = field(default=None, repr=False)
+    m4: M4 | None = field(default=None, repr=False)
+    m5: M5 | None = field(default=None, repr=False)
+    m6: M6 | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

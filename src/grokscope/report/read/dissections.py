@@ -13,15 +13,12 @@ from grokscope.report.read.published import PUBLISHED, PublishedTable, published
 from grokscope.results.answer import CELLS, Cell
 from grokscope.results.calibration import CALIBRATION, Calibration, shipped
 from grokscope.results.dissection import (
+    FILES,
     FOLDER,
     PARTS,
-    ErasuresFile,
-    NeuronsFile,
     NotOurs,
     Outdated,
     PartFile,
-    ProbesFile,
-    SteeringFile,
 )
 from grokscope.store.dissected import outdated
 
@@ -84,23 +81,18 @@ def _add(dissections: Dissections, reading: Reading, run: Path) -> None:
 
 def _read(folder: Path, reading: Reading, run: Path, dissections: Dissections) -> Dissected | None:
     """The records of one checkpoint; what cannot be read is noted in `dissections`."""
-    probes = _part(ProbesFile, folder, reading, run, dissections)
-    erasures = _part(ErasuresFile, folder, reading, run, dissections)
-    steering = _part(SteeringFile, folder, reading, run, dissections)
-    neurons = _part(NeuronsFile, folder, reading, run, dissections)
-    shared = next((file for file in (probes, erasures, steering, neurons) if file is not None), None)
-    if shared is None:
+    files = {kind.NAME: _part(kind, folder, reading, run, dissections) for kind in FILES}
+    there = {name: file for name, file in files.items() if file is not None}
+    if not there:
         return None
+    shared = next(iter(there.values()))
     selection = _one_spelling(shared.selection)
     return Dissected(
         reading=reading,
         step=_step(folder, selection, reading),
         selection=selection,
         shared=shared,
-        m1=probes.m1 if probes else None,
-        m4=erasures.m4 if erasures else None,
-        m5=steering.m5 if steering else None,
-        m6=neurons.m6 if neurons else None,
+        **{name: getattr(file, name) for name, file in there.items()},
     )
 
 

@@ -15,7 +15,14 @@ from grokscope.report.read.dissections import Dissected, Dissections, find_disse
 from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.report.sections.dissection_data import data_of
+from grokscope.report.sections.dissection_data import (
+    Rows,
+    data_of,
+    erasure_data,
+    neuron_data,
+    probe_data,
+    steering_data,
+)
 from grokscope.report.sections.dissection_overview import CONTROLS, along_blocks, overview_blocks
 from grokscope.report.sections.dissection_tables import (
     calibration_table,
@@ -105,6 +112,8 @@ class Battery:
     words: str
     in_words: Callable[[Dissected], str]
     """One run in words, for who cannot see the figure."""
+    rows: Callable[[Dissected], Rows]
+    """The numbers behind the figure, of one run."""
 
 
 def _batteries(dissected: Mapping[str, Dissections]) -> list[Block]:
@@ -143,7 +152,7 @@ def _panel(battery: Battery, group: str, runs: Sequence[Dissected], groups: Sequ
         note,
         steps=False,
         sample=f"{plural(len(runs), 'run')}, one checkpoint each; {CONTROLS}",
-        data=lambda: data_of(battery.picture.name, runs),
+        data=lambda: data_of(battery.rows, runs),
     )
 
 
@@ -151,22 +160,22 @@ BATTERIES = (
     Battery(
         PROBES, "Linear probes for environment and task at each site, on held-out examples. Crosses are the same "
             "probes fitted to random labels; the difference is the selectivity. Readable does not mean "
-            "used.", probe_in_words,
+            "used.", probe_in_words, probe_data,
     ),
     Battery(
         ERASURE, "Open: before; filled: after erasure, by a probe refitted on the edited features (an old probe at "
             "chance proves nothing). Below: the effect of the edit, compared with random edits of equal dimension "
             "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        erasure_in_words,
+        erasure_in_words, erasure_data,
     ),
     Battery(
         STEERING, "Accuracy when features are moved along the dominant direction between environments; gray: random "
             "directions of the same length. Monotone curves are common for random directions too: see the "
-            "table.", steering_in_words,
+            "table.", steering_in_words, steering_data,
     ),
     Battery(
         NEURONS, "Ablation of the K neurons that separate the environments most, compared with the K neurons of the "
-            "task and K random ones.", neurons_in_words,
+            "task and K random ones.", neurons_in_words, neuron_data,
     ),
 )  # fmt: skip
 

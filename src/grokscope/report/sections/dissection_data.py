@@ -16,10 +16,9 @@ Rows = list[dict[str, Any]]
 Seen = Sequence[Dissected]
 
 
-def data_of(part: str, runs: Seen) -> Rows:
-    """Of ``m1``, ``m4``, ``m5`` or ``m6``: what its figure draws of these runs."""
-    makers: dict[str, Callable[[Dissected], Rows]] = {"m1": _probes, "m4": _erasures, "m5": _steering, "m6": _neurons}
-    return [{**_who(d), **row} for d in runs for row in makers[part](d)]
+def data_of(rows: "Callable[[Dissected], Rows]", runs: Seen) -> Rows:
+    """What a figure draws of these runs, and of which run each row is."""
+    return [{**_who(d), **row} for d in runs for row in rows(d)]
 
 
 def along_data(along: Mapping[str, Seen]) -> Rows:
@@ -50,7 +49,7 @@ def _who(d: Dissected) -> dict[str, Any]:
     return {"run": d.reading.subject.name, "seed": d.reading.subject.seed, "step": d.step}
 
 
-def _probes(d: Dissected) -> Rows:
+def probe_data(d: Dissected) -> Rows:
     rows: Rows = []
     for probe in d.m1.probes if d.m1 else ():
         score = {} if probe.test is None else _score(probe.test)
@@ -59,7 +58,7 @@ def _probes(d: Dissected) -> Rows:
     return rows
 
 
-def _erasures(d: Dissected) -> Rows:
+def erasure_data(d: Dissected) -> Rows:
     rows: Rows = []
     for erasure in d.erasures.values():
         front = {"eraser": erasure.eraser}
@@ -85,7 +84,7 @@ def _erased(erasure: Erasure, outside: str) -> list[tuple[str, Effect]]:
     return chosen
 
 
-def _steering(d: Dissected) -> Rows:
+def steering_data(d: Dissected) -> Rows:
     rows: Rows = []
     for curve in d.m5.curves if d.m5 else ():
         low, high = curve.random_accuracy_low, curve.random_accuracy_high
@@ -98,7 +97,7 @@ def _steering(d: Dissected) -> Rows:
     return rows
 
 
-def _neurons(d: Dissected) -> Rows:
+def neuron_data(d: Dissected) -> Rows:
     rows: Rows = []
     for scene, what in (("test", "env_gap_drop"), (d.outside, "accuracy_drop")):
         ablation = d.ablation(scene)

@@ -18,7 +18,7 @@ from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, ru
 from grokscope.report.read.dissections import Dissected, Dissections
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
-from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
+from grokscope.report.sections.dissection_data import along_data, data_of, layer_data, steering_data
 from grokscope.report.sections.dissection_tables import shown
 from grokscope.report.sections.dissection_words import probe_in_words
 from grokscope.results.scores import Null
@@ -99,7 +99,7 @@ def _steering(
         data=lambda: [
             {"group": name, **row}
             for name, runs in groups.items()
-            for row in data_of("m5", runs)
+            for row in data_of(steering_data, runs)
             if (row["on"], row["scaling"]) == (scene, scaling)
         ],
     )
