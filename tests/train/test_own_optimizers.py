@@ -74,6 +74,26 @@ def test_decay_inside_momentum_is_not_called_decoupled():
     assert "momentum" in settings.notes[0]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01),
+        lambda ps: torch.optim.Adagrad(ps, lr=0.1, weight_decay=0.01),
+    ],
+)
+def test_no_time_of_decay_is_computed_where_it_is_of_unknown_kind(make):
+    """The step of momentum 0.9 is ten times as large as lr says, and Adagrad rescales its decay."""
+    model = network()
+    settings = settings_of(make(model.parameters()), model)
+    assert settings.regime == {"lr": 0.1}
+    assert settings.kept["weight_decay"] == 0.01
+
+
+def test_no_decay_is_known_for_any_optimizer():
+    model = network()
+    assert settings_of(torch.optim.Adagrad(model.parameters(), lr=0.1), model).regime["weight_decay"] == 0.0
+
+
 def test_decay_that_no_choice_describes_is_left_unknown():
     model = network()
     first, rest = [model[0].weight], [p for p in model.parameters() if p is not model[0].weight]

@@ -61,7 +61,8 @@ def settings_of(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> Optim
         notes.append(
             "SGD with momentum includes weight decay in its momentum, which is not decoupled decay: unknown here"
         )
-    if decay is not None:
+    # what a decay of unknown kind amounts to over time cannot be computed, and lr x decay x steps would be wrong
+    if decay == 0 or (decay is not None and "optimizer" in regime):
         regime |= {"weight_decay": decay, "decay_groups": groups}
     plain = {key: value for key, value in optimizer.defaults.items() if isinstance(value, int | float | str | tuple)}
     return OptimizerSettings(regime, {"name": type(optimizer).__name__, **plain}, _adaptive(optimizer), (*notes,))

@@ -348,13 +348,24 @@ def from_run(run: RunLike) -> Trajectory:
         probe_low=_probes(metrics, held_out, "_low"),
         probe_high=_probes(metrics, held_out, "_high"),
         measured={k: v for k, v in metrics.items() if k in MEASURED or _on_request(k)},
-        input_probe={s: float(p["acc"]) for s, p in (facts.get("input_probe") or {}).items()},
+        input_probe=_scored(facts.get("input_probe") or {}),
         trivial=_trivial_of(splits, kind),
-        threshold=float(facts.get("threshold") or USUAL_THRESHOLD[kind]),
+        threshold=_threshold(facts, kind),
         counted=frozenset(s for s in score if f"{s}_correct" in metrics),
         stopped=(getattr(run, "status", None) or {}).get("state") == "diverged",
         notes=tuple(f"split {s} has facts but no metrics" for s in splits if s not in score),
     )
+
+
+def _scored(probe: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+    """Split -> accuracy of the probe of raw inputs; inputs that are not finite have none."""
+    return {split: float(p["acc"]) for split, p in probe.items() if p["acc"] is not None}
+
+
+def _threshold(facts: Mapping[str, Any], kind: Kind) -> float:
+    """0 is a threshold too."""
+    threshold = facts.get("threshold")
+    return float(USUAL_THRESHOLD[kind] if threshold is None else threshold)
 
 
 @cache
