@@ -364,7 +364,7 @@ def _facts(
         "steps_per_epoch": steps_per_epoch,
         "splits": splits,
         "meta": {},
-        "notes": ["recorded by another loop", *settings.notes],
+        "notes": ["recorded by another loop", *settings.notes, *([] if observed is None else observed.notes)],
         "threshold": threshold,
         **({} if observed is None else observed.facts()),
     }

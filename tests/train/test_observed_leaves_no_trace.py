@@ -192,3 +192,20 @@ def test_environments_that_are_whole_numbers_of_any_type_are_the_same():
         rows.append(other.row(0, False))
     assert all(row == rows[0] for row in rows)
     assert "train_env2_acc" in rows[0]
+
+
+class TiedByHand(nn.Module):
+    """Its logits are a product with the embedding: no layer is its head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.mix = nn.Parameter(torch.randn(3, 8)), nn.Linear(6, 8)
+
+    def forward(self, x):
+        return torch.relu(self.mix(x)) @ self.embedding.T
+
+
+def test_a_head_that_does_not_make_the_logits_is_told():
+    assert observed(mlp()).notes == []
+    (note,) = observed(TiedByHand()).notes
+    assert note.startswith("the last linear layer, mix, has 8 outputs and the logits 3")

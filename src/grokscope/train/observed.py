@@ -14,7 +14,7 @@ from grokscope import registry
 from grokscope.components import Measurement
 from grokscope.config import require
 from grokscope.fit_rule import Kind
-from grokscope.measure.groups import group_norms, parameter_groups
+from grokscope.measure.groups import find_head, group_norms, parameter_groups
 from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.evaluate import (
@@ -89,6 +89,8 @@ class ObservedModel:
         self.loss, self.data = loss_and_data(given, kind, loss, threshold, outputs)
         self.splits = {name: self._encoded(name, split) for name, split in given.items()}
         self.trivial = trivial_metrics(self.data)
+        self.notes = _head_notes(self.model, outputs.shape[1])
+        """What a reader must know of how the network was understood."""
         self.groups = parameter_groups(self.model, self.splits[TRAIN].x[:SAMPLE])
         real = self.loss.targets == "real"
         self.classes = 0 if real else self.data.classes
@@ -210,6 +212,16 @@ def _logits(outputs: Any) -> Tensor:
         f"splits: the network's outputs are {what}, expected logits (n, k); give forward=, a function of the model and "
         "its inputs that returns them"
     )
+
+
+def _head_notes(model: nn.Module, width: int) -> list[str]:
+    """The head is taken to be the last linear layer, which it is not where logits are a product with a bare tensor."""
+    name, head = find_head(model)
+    outputs = getattr(head, "out_features", width)
+    if outputs == width:
+        return []
+    what = f"the last linear layer, {name}, has {outputs} outputs and the logits {width}"
+    return [f"{what}: what is said of the head is of that layer"]
 
 
 def _require_weights(model: nn.Module) -> None:
