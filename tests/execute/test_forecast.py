@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from grokscope.execute.boards import Bars, Lines
+from grokscope.execute.boards import Bars, Lines, _done
 from grokscope.execute.forecast import Forecast, duration
 from grokscope.execute.protocol import Job, Outcome, longest_first
 from tiny import tiny
@@ -89,3 +89,10 @@ def test_plain_lines_say_what_ended_and_why(capsys):
         "0 of 2 done, about 15 s left | custom seed 0 50%",
         "FAILED      custom seed 0 at step 50 of 100: ValueError: no (0 of 2 done, 1 failed, about 10 s left)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "total", "shown"), [(0, 100, "0%"), (996, 1000, "99%"), (1000, 1000, "100%"), (0, 0, "0%")]
+)
+def test_what_still_goes_on_is_not_shown_as_done(steps, total, shown):
+    assert _done(steps, total) == shown

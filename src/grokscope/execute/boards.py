@@ -31,6 +31,11 @@ def board_for(stream: TextIO | None = None, interval: float = 10.0) -> Board:
     return Lines(chosen, interval)
 
 
+def _done(steps: float, total: float) -> str:
+    """Share of the steps, rounded down: what still goes on is never shown as 100 %."""
+    return f"{100 * steps / max(total, 1) // 1:.0f}%"
+
+
 def _sentence(outcome: Outcome) -> str:
     where = ""
     if outcome.state in ("interrupted", "failed"):
@@ -69,7 +74,7 @@ class Lines:
         if time.monotonic() - self.last >= self.interval:
             self.last = time.monotonic()
             now = "; ".join(
-                f"{j.label} {self.forecast.steps[j.run.name] / max(j.total, 1):.0%}" for j in self.forecast.running
+                f"{j.label} {_done(self.forecast.steps[j.run.name], j.total)}" for j in self.forecast.running
             )
             self.note(f"{_totals(self.forecast)} | {now}")
 
@@ -97,10 +102,12 @@ class Bars:
         self.live = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
-            TextColumn("{task.percentage:>3.0f}% {task.fields[tail]}", markup=False),
+            TextColumn("{task.fields[done]:>4} {task.fields[tail]}", markup=False),
             console=Console(stderr=True),
         )
         self.whole: TaskID | None = None
+        self.steps = 0
+        """Of all runs together."""
         self.tasks: dict[str, TaskID] = {}
         self.forecast = Forecast((), 1)
 
@@ -109,16 +116,17 @@ class Bars:
         steps = sum(job.total for job in jobs)
         if self.whole is not None:  # a study's forks follow their parents
             self.live.remove_task(self.whole)
-        self.whole = self.live.add_task("all runs", total=max(steps, 1), tail="")
+        self.steps = steps
+        self.whole = self.live.add_task("all runs", total=max(steps, 1), done="", tail="")
         self._update()
         self.live.start()
 
     def progress(self, job: Job, step: int, total: int, steps_per_s: float) -> None:
         self.forecast.progress(job, step, steps_per_s)
         if job.run.name not in self.tasks:
-            self.tasks[job.run.name] = self.live.add_task(one_line(job.label), total=max(total, 1), tail="")
+            self.tasks[job.run.name] = self.live.add_task(one_line(job.label), total=max(total, 1), done="", tail="")
         tail = f"{step:,} of {total:,} steps, {steps_per_s:,.0f} a second"
-        self.live.update(self.tasks[job.run.name], completed=step, tail=tail)
+        self.live.update(self.tasks[job.run.name], completed=step, done=_done(step, total), tail=tail)
         self._update()
 
     def ended(self, outcome: Outcome) -> None:
@@ -138,4 +146,5 @@ class Bars:
 
     def _update(self) -> None:
         assert self.whole is not None
-        self.live.update(self.whole, completed=self.forecast.done_steps(), tail=_totals(self.forecast))
+        done = self.forecast.done_steps()
+        self.live.update(self.whole, completed=done, done=_done(done, self.steps), tail=_totals(self.forecast))

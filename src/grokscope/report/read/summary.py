@@ -112,7 +112,7 @@ def _single_open(summary: Summary) -> str:
 
 def reconciliation(summary: Summary) -> str:
     """``12 runs launched = 9 finished + 1 diverged + 1 failed + 1 still running``."""
-    parts = " + ".join(f"{n} {STATE_WORDS.get(s, s)}" for s, n in summary.states.items())
+    parts = " + ".join(f"{n:,} {STATE_WORDS.get(s, s)}" for s, n in summary.states.items())
     return f"{_runs(summary.total)} launched = {parts}" if summary.total else "no runs"
 
 

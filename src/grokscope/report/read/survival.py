@@ -140,7 +140,7 @@ def median_words(k: "Survival | None") -> tuple[str, str]:
 def _spread(k: "Survival") -> str:
     low, high = k.median_low, k.median_high
     if low is None and high is None:
-        return "undetermined, too few runs"
+        return "undetermined, too few runs" if k.events else f"open, reached by none of {plural(k.n, 'run')}"
     if high is None:
         return f"{steps(low)} or later"
     if low is None:

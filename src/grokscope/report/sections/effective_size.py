@@ -20,7 +20,7 @@ def section(material: Material) -> Section | None:
         Words(
             "The effective size is the training-set size at which the plain arm does as well as the other arm at its "
             "own size. The estimate is read off a monotone fit of the means, linear in log n. The interval consists "
-            "of sizes that were run: below it, the plain arm is significantly worse; above it, significantly better. "
+            "of sizes that were run: below it, the plain arm is shown to be worse; above it, to be better. "
             "Nothing is extrapolated beyond these sizes."
         )
     ]
