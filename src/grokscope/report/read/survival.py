@@ -137,10 +137,15 @@ def median_words(k: "Survival | None") -> tuple[str, str]:
     return f"> {steps(k.bound)}" if k.median is None else steps(k.median), f"95 %: {_spread(k)}"
 
 
+FEW = 5
+"""Up to so many runs an interval that is open on both sides is a matter of their number."""
+
+
 def _spread(k: "Survival") -> str:
     low, high = k.median_low, k.median_high
     if low is None and high is None:
-        return "undetermined, too few runs" if k.events else f"open, reached by none of {plural(k.n, 'run')}"
+        many_and_none = not k.events and k.n > FEW
+        return f"open, reached by none of {k.n:,} runs" if many_and_none else "undetermined, too few runs"
     if high is None:
         return f"{steps(low)} or later"
     if low is None:
