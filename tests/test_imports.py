@@ -29,6 +29,7 @@ LINE = [
     {"models"},
     {"store"},
     {"train"},
+    {"recording"},
     {"recorder"},
     {"callbacks"},
     {"trajectory"},

@@ -15,20 +15,16 @@ from grokscope import configio
 from grokscope.config import is_whole, require
 from grokscope.files import write_json
 from grokscope.fit_rule import USUAL_THRESHOLD, Kind
+from grokscope.recording import config_of, continued, facts_of, known_splits, machine_of, number, require_same_run
 from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
-from grokscope.store.run import SCHEMA, Run, read_record
+from grokscope.store.run import SCHEMA, Run
 from grokscope.vocabulary.splits import NAMES
 
 if TYPE_CHECKING:
     from grokscope.train.observed import Arrays, Forward, ObservedModel
     from grokscope.train.own_optimizer import OptimizerSettings
-
-OWN = "own"
-"""Name of the task of recorded runs."""
-SETTLED = ("optimizer", "weight_decay", "decay_groups", "lr")
-"""Settings of a regime that hold for a whole run: one that changed between its parts is unknown."""
 
 WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
 """Torch's wrappers of a network -> the attribute that holds it."""
@@ -126,25 +122,25 @@ class Recorder:
         self._optimizer = optimizer
         self._settings = _settings(optimizer, model)
         self._diagnose_every, self._evaluations = int(diagnose_every), 0
-        goal = USUAL_THRESHOLD[task] if threshold is None else _number("threshold", threshold)
+        goal = USUAL_THRESHOLD[task] if threshold is None else number("threshold", threshold)
         require(goal <= 1, f"threshold: no score is above 1, got {goal}")
         self._observed = None if splits is None else _observe(model, splits, task, loss, goal, forward, measure)
-        known = _splits(task, n or {}, trivial or {})
-        facts = _facts(task, known, goal, int(steps_per_epoch), self._settings, self._observed)
+        known = known_splits(task, n or {}, trivial or {})
+        facts = facts_of(task, known, goal, int(steps_per_epoch), self._settings, self._observed)
         record = {
             "schema": SCHEMA,
-            "config": _config(model, name, int(seed), config or {}, loss, self._settings),
+            "config": config_of(model, name, int(seed), config or {}, loss, self._settings),
             "passed": [],
             "facts": facts,
         }
-        _require_same_run(self.run, record)
+        require_same_run(self.run, record)
         _close_earlier(self.run.path)
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
             undo.enter_context(self._lock)
-            _require_same_run(self.run, record)
-            self._record = _continued(self.run, record) | {
-                "provenance": provenance() | _machine(model),
+            require_same_run(self.run, record)
+            self._record = continued(self.run, record) | {
+                "provenance": provenance() | machine_of(model),
                 "lineage": None,
             }
             undo.pop_all()
@@ -196,7 +192,7 @@ class Recorder:
         number, and after `finish`."""
         self._require_next(step)
         step = int(step)
-        row = {name: _number(name, value) for name, value in values.items()}
+        row = {name: number(name, value) for name, value in values.items()}
         if self.model is not None and "norm_total" not in row:
             row["norm_total"] = _norm(self.model)
         if (lr := self._rate()) is not None:
@@ -296,15 +292,6 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-def _splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Split -> what is known of it. Raises ValueError naming what is no number."""
-    baseline = "trivial_acc" if kind == "classification" else "trivial_loss"
-    splits: dict[str, dict[str, float]] = {split: {"n": _number(f"n[{split!r}]", k)} for split, k in n.items()}
-    for split, value in trivial.items():
-        splits.setdefault(split, {})[baseline] = _number(f"trivial[{split!r}]", value)
-    return splits
-
-
 def _scores_of(split: str) -> tuple[str, ...]:
     return tuple(f"{split}_{measure}" for measure in ("acc", "loss", "r2"))
 
@@ -332,136 +319,6 @@ def _observe(
         raise ValueError("loss: name the one you train with, such as cross_entropy; grokscope list loss shows them")
     chosen = [configio.structure_component("measurement", m, f"measure[{i}]") for i, m in enumerate(measure)]
     return ObservedModel(model, splits, kind=task, loss=loss, threshold=threshold, call=forward, measurements=chosen)
-
-
-def _config(
-    model: Any, name: str, seed: int, kept: Mapping[str, Any], loss: str | None, settings: "OptimizerSettings"
-) -> dict[str, Any]:
-    """What stands in place of a resolved config."""
-    own = {str(key): _plain(f"config[{key!r}]", value) for key, value in kept.items()}
-    if settings.kept:
-        own.setdefault("optimizer", _plain("optimizer", settings.kept))
-    return {
-        "task": {"name": OWN},
-        "model": {"name": type(model).__name__},
-        "regime": {"name": name, **settings.regime, **({} if loss is None else {"loss": loss})},
-        "seed": seed,
-        "own": own,
-    }
-
-
-def _facts(
-    kind: Kind,
-    splits: Mapping[str, Mapping[str, float]],
-    threshold: float,
-    steps_per_epoch: int,
-    settings: "OptimizerSettings",
-    observed: "ObservedModel | None",
-) -> dict[str, Any]:
-    """What is known of the task, as a run's record has it."""
-    return {
-        "kind": kind,
-        "steps_per_epoch": steps_per_epoch,
-        "splits": splits,
-        "meta": {},
-        "notes": ["recorded by another loop", *settings.notes, *([] if observed is None else observed.notes)],
-        "threshold": threshold,
-        **({} if observed is None else observed.facts()),
-    }
-
-
-def _machine(model: Any) -> dict[str, Any]:
-    """Threads and device, as the record of a run has them; nothing where no torch is at work."""
-    if model is None:
-        return {}
-    import torch
-
-    device = next((str(p.device) for p in model.parameters()), "cpu")
-    return {"threads": torch.get_num_threads(), "device": device}
-
-
-def _require_same_run(run: Run, record: Mapping[str, Any]) -> None:
-    """Raise ValueError where the folder holds another run than the one to be recorded: its rows would stand among new
-    ones, and its config would be lost."""
-    if not (run.path / "config.json").exists():
-        return
-    before = read_record(run.path)
-    config = before["config"]
-    if config.get("task", {}).get("name") != OWN or "own" not in config:
-        raise ValueError(f"{run.path} contains a run that was not recorded by a Recorder: choose another folder")
-    old, new = _arguments(before), _arguments(record)
-    if old["loss"] is None or new["loss"] is None:  # known where the recorder scores only
-        old["loss"] = new["loss"] = None
-    differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
-    digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
-    if all(digests) and digests[0] != digests[1]:
-        differ.append("other data")
-    if differ:
-        raise ValueError(
-            f"{run.path} contains the recording of another run ({', '.join(differ)}): choose another folder"
-        )
-
-
-def _continued(run: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a recording that goes on: what its earlier part knew is still known, and a setting that is no
-    longer the same is unknown, because what is computed from it must hold for all rows."""
-    if not (run.path / "config.json").exists():
-        return record
-    before = read_record(run.path)
-    old, new = before["config"]["regime"], record["config"]["regime"]
-    changed = [key for key in SETTLED if key in old and key in new and old[key] != new[key]]
-    unknown = {*changed, *(before["facts"].get("changed") or [])}
-    regime = {key: value for key, value in {**old, **new}.items() if key not in unknown}
-    facts = {**before["facts"], **record["facts"]}
-    facts["splits"] = before["facts"]["splits"] | record["facts"]["splits"]
-    notes = [f"{key} was {old[key]} and became {new[key]} when the recording went on: unknown" for key in changed]
-    facts["notes"] = list(dict.fromkeys([*before["facts"]["notes"], *record["facts"]["notes"], *notes]))
-    if unknown:
-        facts["changed"] = sorted(unknown)
-    config = {**record["config"], "regime": regime, "own": before["config"]["own"] | record["config"]["own"]}
-    return {**record, "config": config, "facts": facts}
-
-
-def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a recording this one, by the names of the recorder's arguments."""
-    config, task = record["config"], record["facts"]["kind"]
-    regime = config["regime"]
-    return {
-        "name": regime["name"],
-        "seed": config["seed"],
-        "model": config["model"]["name"],
-        "task": task,
-        "loss": regime.get("loss"),
-    }
-
-
-def _number(name: str, value: Any) -> float | int:
-    """A Python number from a number, a numpy scalar or a tensor of one element."""
-    try:
-        plain = value.item() if hasattr(value, "item") else value
-        if isinstance(plain, int | float):
-            return plain
-        return float(plain)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name}: expected a number, got {value!r}") from error
-
-
-def _plain(name: str, value: Any) -> Any:
-    """What a config may hold as JSON writes it: numpy scalars as numbers, arrays and tuples as lists, paths as text."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(f"{name}[{key!r}]", inner) for key, inner in value.items()}
-    if hasattr(value, "tolist"):  # of numpy or torch: numbers and nested lists of them
-        value = value.tolist()
-        if not isinstance(value, list):
-            return value
-        return _plain(name, value)
-    if isinstance(value, list | tuple | set):
-        return [_plain(f"{name}[{i}]", inner) for i, inner in enumerate(value)]
-    raise ValueError(f"{name}: {type(value).__name__} cannot be kept as JSON; give numbers, text, lists or mappings")
 
 
 def _norm(model: Any) -> float:

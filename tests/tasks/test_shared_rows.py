@@ -34,7 +34,7 @@ def test_a_run_records_that_its_splits_share_nothing(tmp_path):
     assert run.facts["data"]["rows_in_train"] == {"id_val": 0}
     finding = {f.check: f for f in gs.explain(run).findings}["leakage"]
     assert finding.word == "against"
-    assert "no row of id_val stands in train" in finding.evidence
+    assert "no row of id_val is in train" in finding.evidence
 
 
 @pytest.fixture

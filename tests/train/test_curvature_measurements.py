@@ -100,7 +100,7 @@ def test_where_the_loss_sees_other_outputs_its_curvature_is_not_that_of_the_netw
         "regime.interventions": [{"name": name, "from": 0, **({"temperature": 2.0} if name == "temperature" else {})}]
     }
     asked = ["hessian", "projected_shrinking", "description_length", "pac_bayes"]
-    with pytest.warns(UserWarning, match="an intervention changes the evaluated outputs") as caught:
+    with pytest.warns(UserWarning, match="an intervention changes the outputs") as caught:
         engine = engine_of({**changes, "measure": [*asked, "jacobian_rank"]})
     assert len([w for w in caught if "is missing from the rows" in str(w.message)]) == len(asked)
     engine.advance(3, True, lambda: False)

@@ -32,7 +32,7 @@ def test_without_any_other_split_it_is_an_error():
 
 def test_training_says_so_before_it_begins(tmp_path):
     task = {**fitting("task", "hospitals"), "task.hospitals": 4, "task.correlation": 1.0}
-    with pytest.warns(UserWarning, match="id_val: the trivial predictor has 1 already"):
+    with pytest.warns(UserWarning, match="id_val: the trivial predictor has 1, so reaching the threshold"):
         run = train(tiny(task), tmp_path)
     assert sum("this split gets no verdict" in note for note in run.facts["notes"]) == 1
     with pytest.warns(UserWarning, match="no verdict on id_val"):

@@ -93,7 +93,7 @@ def test_all_but_one_of_a_hundred_reaches_99_percent():
 def test_columns_that_can_be_watched_are_those_that_were_logged():
     t = log([0, 1], [math.nan, math.nan])
     assert watchable(t) == ["train_acc", "id_val_acc"]
-    with pytest.raises(ValueError, match="no column 'id_val_loss' to watch"):
+    with pytest.raises(ValueError, match="no column 'id_val_loss' to monitor"):
         watched(t, "id_val_loss")
     regression = Trajectory(step=np.arange(2), train=np.zeros(2), held_out={"id_val": np.zeros(2)},
                             kind="regression", threshold=0.9)  # fmt: skip

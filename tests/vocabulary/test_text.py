@@ -46,6 +46,6 @@ def test_percent_says_none_and_all_only_of_none_and_all(share, text):
 
 
 def test_no_p_is_zero():
-    assert chance(0.03125) == "= 0.03125"
+    assert chance(0.03125) == "= 0.0312"
     assert chance(0.0) == chance(1e-310) == "< 1e-300"
     assert chance(1e-299) == "= 1e-299"

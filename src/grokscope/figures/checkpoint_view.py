@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 
 from grokscope.results.answer import Cell
-from grokscope.results.dissection import PARTS, Checkpoint, Dissection, Parts
+from grokscope.results.dissection import Checkpoint, Dissection, Parts, parts_of
 from grokscope.results.erasures import Erasure
 from grokscope.results.neurons import Ablations, summary_key
 from grokscope.results.probes import ProbeResult, Target
@@ -121,8 +121,7 @@ class CheckpointView(Parts):
 
 def view_of(dissection: Dissection, step: int | None = None) -> CheckpointView:
     """A whole dissection, as it was just measured or read."""
-    parts = {name: getattr(dissection, name) for name in PARTS}
-    return CheckpointView(step=step, selection=dissection.selection, shared=dissection, **parts)
+    return CheckpointView(step=step, selection=dissection.selection, shared=dissection, **parts_of(dissection))
 
 
 def hardest(effect: Effect | None) -> Null | None:

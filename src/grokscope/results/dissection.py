@@ -135,6 +135,11 @@ class Parts:
     m6: M6 | None = field(default=None, repr=False)
 
 
+def parts_of(*files: PartFile) -> dict[str, Any]:
+    """Name -> part, of files that hold one each or of a whole dissection: the fields of `Parts`."""
+    return {name: getattr(file, name) for file in files for name in PARTS if hasattr(file, name)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dissection(NeuronsFile, SteeringFile, ErasuresFile, ProbesFile):
     """Everything that was measured on one checkpoint, and how."""

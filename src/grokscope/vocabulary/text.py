@@ -64,7 +64,7 @@ SMALLEST_P = 1e-300
 
 def chance(p: float) -> str:
     """``= 0.031``; ``< 1e-300`` of one that is too small for a number: no p is 0."""
-    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"= {number(p)}"
+    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"= {p:.3g}"
 
 
 def percent(share: float | None) -> str:

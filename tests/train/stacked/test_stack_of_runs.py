@@ -206,6 +206,7 @@ def drawing(registered_here_only):
     @dataclass(frozen=True, kw_only=True)
     class Luck(Measurement):
         name = "luck"
+        needs = frozenset()
 
         def __call__(self, view):
             return {"luck": torch.rand(())}

@@ -19,6 +19,7 @@ from grokscope.results.dissection import (
     NotOurs,
     Outdated,
     PartFile,
+    parts_of,
 )
 from grokscope.store.dissected import outdated
 
@@ -81,18 +82,17 @@ def _add(dissections: Dissections, reading: Reading, run: Path) -> None:
 
 def _read(folder: Path, reading: Reading, run: Path, dissections: Dissections) -> Dissected | None:
     """The records of one checkpoint; what cannot be read is noted in `dissections`."""
-    files = {kind.NAME: _part(kind, folder, reading, run, dissections) for kind in FILES}
-    there = {name: file for name, file in files.items() if file is not None}
-    if not there:
+    files = [file for kind in FILES if (file := _part(kind, folder, reading, run, dissections)) is not None]
+    if not files:
         return None
-    shared = next(iter(there.values()))
+    shared = files[0]
     selection = _one_spelling(shared.selection)
     return Dissected(
         reading=reading,
         step=_step(folder, selection, reading),
         selection=selection,
         shared=shared,
-        **{name: getattr(file, name) for name, file in there.items()},
+        **parts_of(*files),
     )
 
 

@@ -1,0 +1,156 @@
+"""The record of a training that another loop does: what is known of it, and which recording goes on with which."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.fit_rule import Kind
+from grokscope.store.run import Run, read_record
+
+if TYPE_CHECKING:
+    from grokscope.train.observed import ObservedModel
+    from grokscope.train.own_optimizer import OptimizerSettings
+
+OWN = "own"
+"""Name of the task of recorded runs."""
+SETTLED = ("optimizer", "weight_decay", "decay_groups", "lr")
+"""Settings of a regime that hold for a whole run: one that changed between its parts is unknown."""
+
+
+def known_splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Split -> what is known of it. Raises ValueError naming what is no number."""
+    baseline = "trivial_acc" if kind == "classification" else "trivial_loss"
+    splits: dict[str, dict[str, float]] = {split: {"n": number(f"n[{split!r}]", k)} for split, k in n.items()}
+    for split, value in trivial.items():
+        splits.setdefault(split, {})[baseline] = number(f"trivial[{split!r}]", value)
+    return splits
+
+
+def config_of(
+    model: Any, name: str, seed: int, kept: Mapping[str, Any], loss: str | None, settings: "OptimizerSettings"
+) -> dict[str, Any]:
+    """What stands in place of a resolved config."""
+    own = {str(key): plain(f"config[{key!r}]", value) for key, value in kept.items()}
+    if settings.kept:
+        own.setdefault("optimizer", plain("optimizer", settings.kept))
+    return {
+        "task": {"name": OWN},
+        "model": {"name": type(model).__name__},
+        "regime": {"name": name, **settings.regime, **({} if loss is None else {"loss": loss})},
+        "seed": seed,
+        "own": own,
+    }
+
+
+def facts_of(
+    kind: Kind,
+    splits: Mapping[str, Mapping[str, float]],
+    threshold: float,
+    steps_per_epoch: int,
+    settings: "OptimizerSettings",
+    observed: "ObservedModel | None",
+) -> dict[str, Any]:
+    """What is known of the task, as a run's record has it."""
+    return {
+        "kind": kind,
+        "steps_per_epoch": steps_per_epoch,
+        "splits": splits,
+        "meta": {},
+        "notes": ["recorded by another loop", *settings.notes, *([] if observed is None else observed.notes)],
+        "threshold": threshold,
+        **({} if observed is None else observed.facts()),
+    }
+
+
+def machine_of(model: Any) -> dict[str, Any]:
+    """Threads and device, as the record of a run has them; nothing where no torch is at work."""
+    if model is None:
+        return {}
+    import torch
+
+    device = next((str(p.device) for p in model.parameters()), "cpu")
+    return {"threads": torch.get_num_threads(), "device": device}
+
+
+def require_same_run(run: Run, record: Mapping[str, Any]) -> None:
+    """Raise ValueError where the folder holds another run than the one to be recorded: its rows would stand among new
+    ones, and its config would be lost."""
+    if not (run.path / "config.json").exists():
+        return
+    before = read_record(run.path)
+    config = before["config"]
+    if config.get("task", {}).get("name") != OWN or "own" not in config:
+        raise ValueError(f"{run.path} contains a run that was not recorded by a Recorder: choose another folder")
+    old, new = _arguments(before), _arguments(record)
+    if old["loss"] is None or new["loss"] is None:  # known where the recorder scores only
+        old["loss"] = new["loss"] = None
+    differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
+    digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
+    if all(digests) and digests[0] != digests[1]:
+        differ.append("other data")
+    if differ:
+        raise ValueError(
+            f"{run.path} contains the recording of another run ({', '.join(differ)}): choose another folder"
+        )
+
+
+def continued(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a recording that goes on: what its earlier part knew is still known, and a setting that is no
+    longer the same is unknown, because what is computed from it must hold for all rows."""
+    if not (run.path / "config.json").exists():
+        return record
+    before = read_record(run.path)
+    old, new = before["config"]["regime"], record["config"]["regime"]
+    changed = [key for key in SETTLED if key in old and key in new and old[key] != new[key]]
+    unknown = {*changed, *(before["facts"].get("changed") or [])}
+    regime = {key: value for key, value in {**old, **new}.items() if key not in unknown}
+    facts = {**before["facts"], **record["facts"]}
+    facts["splits"] = before["facts"]["splits"] | record["facts"]["splits"]
+    notes = [f"{key} was {old[key]} and became {new[key]} when the recording went on: unknown" for key in changed]
+    facts["notes"] = list(dict.fromkeys([*before["facts"]["notes"], *record["facts"]["notes"], *notes]))
+    if unknown:
+        facts["changed"] = sorted(unknown)
+    config = {**record["config"], "regime": regime, "own": before["config"]["own"] | record["config"]["own"]}
+    return {**record, "config": config, "facts": facts}
+
+
+def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a recording this one, by the names of the recorder's arguments."""
+    config, task = record["config"], record["facts"]["kind"]
+    regime = config["regime"]
+    return {
+        "name": regime["name"],
+        "seed": config["seed"],
+        "model": config["model"]["name"],
+        "task": task,
+        "loss": regime.get("loss"),
+    }
+
+
+def number(name: str, value: Any) -> float | int:
+    """A Python number from a number, a numpy scalar or a tensor of one element."""
+    try:
+        plain = value.item() if hasattr(value, "item") else value
+        if isinstance(plain, int | float):
+            return plain
+        return float(plain)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}: expected a number, got {value!r}") from error
+
+
+def plain(name: str, value: Any) -> Any:
+    """What a config may hold as JSON writes it: numpy scalars as numbers, arrays and tuples as lists, paths as text."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(f"{name}[{key!r}]", inner) for key, inner in value.items()}
+    if hasattr(value, "tolist"):  # of numpy or torch: numbers and nested lists of them
+        value = value.tolist()
+        if not isinstance(value, list):
+            return value
+        return plain(name, value)
+    if isinstance(value, list | tuple | set):
+        return [plain(f"{name}[{i}]", inner) for i, inner in enumerate(value)]
+    raise ValueError(f"{name}: {type(value).__name__} cannot be kept as JSON; give numbers, text, lists or mappings")
