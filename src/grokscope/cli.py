@@ -324,6 +324,7 @@ def _unknown_option(option: str, function: Callable[..., Any], verb: Verb) -> st
             return f"no option {option!r}: {name} is {now} unless {other}{name} is given"
     known = [f"--{'no-' * (d is True)}{name}" for name, d in defaults.items() if name not in ("board", "overrides")]
     known.append("--json")
+    known = [name for name in known if name != option]  # the name of a positional argument is no option
     if verb.heads == CONFIG:
         from grokscope.config import Regime
 

@@ -128,6 +128,7 @@ def test_help_costs_little_cpu():
         (["train", "run.toml", "--lr", "1"], "unknown option '--lr'; did you mean '--regime.lr'?"),
         (["train", "run.toml", "--rooot", "x"], "unknown option '--rooot'; did you mean '--root'?"),
         (["dissect", "runs", "--figures"], "no option '--figures': figures is on unless --no-figures is given"),
+        (["report", "--paths", "a"], "unknown option '--paths'"),
         (["dissect", "runs", "--no-figure"], "unknown option '--no-figure'; did you mean '--no-figures'?"),
         (["archive", "push", "x", "me/x", "--no-public"], "public is off unless --public is given"),
         (["train", "run.toml", "--task.name", "modula"], "did you mean 'modular'?"),
