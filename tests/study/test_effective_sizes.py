@@ -273,4 +273,4 @@ quantity = "end"
     assert "Effective size of the training set" in (tmp_path / "report_small.html").read_text()
     assert json.loads((tmp_path / "report_small_effective_sizes.json").read_text()) == data
     assert cli.run(["study", "size", "small.toml", "--arms", "plain"]) == 2
-    assert "no block has both arms" in capsys.readouterr().err
+    assert "no block has runs of both arms" in capsys.readouterr().err
