@@ -133,12 +133,12 @@ class Recorder:
             "passed": [],
             "facts": facts,
         }
-        require_same_run(self.run, record)
+        require_same_run(self.run, record)  # a recorder of another run is left open
         _close_earlier(self.run.path)
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
             undo.enter_context(self._lock)
-            require_same_run(self.run, record)
+            require_same_run(self.run, record)  # another process may have begun one meanwhile
             self._record = continued(self.run, record) | {
                 "provenance": provenance() | machine_of(model),
                 "lineage": None,

@@ -1,11 +1,14 @@
 """A network of somebody else's loop, evaluated: the numbers are those of a run, and the training does not notice."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from grokscope import registry
+from grokscope.components import Measurement
 from grokscope.train.driver import make_engine
 from grokscope.train.observed import ObservedModel
 from tiny import fitting, tiny
@@ -186,3 +189,18 @@ def test_rows_that_stand_in_train_are_counted():
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     facts = observed(model, {"train": (x, y), "id_val": (torch.cat([x[:4], x[:5] + 9]), y[:9])}).facts()
     assert facts["data"]["rows_in_train"] == {"id_val": 4}
+
+
+def test_a_measurement_does_not_write_over_another_column():
+    @dataclass(frozen=True, kw_only=True)
+    class Twice(Measurement):
+        name = "twice"
+        needs = frozenset()
+
+        def __call__(self, view):
+            return {"logit_max": 0.0}
+
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    x, y = torch.randn(30, 6), torch.arange(30) % 3
+    with pytest.raises(ValueError, match="'twice' writes the column 'logit_max', which already exists"):
+        observed(model, {"train": (x, y), "id_val": (x, y)}, measurements=(Twice(),)).row(0, True)

@@ -1,11 +1,9 @@
 """Record a Lightning training as a run. Needs ``pip install 'grokscope[lightning]'``, or pytorch_lightning."""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.callbacks.recording import Recording
+from grokscope.callbacks.recording import RecordingCallback
 
 if TYPE_CHECKING:
     Callback = object  # so that types are checked alike wherever the framework is not installed
@@ -19,7 +17,7 @@ else:
             raise ImportError("Lightning is not installed: pip install 'grokscope[lightning]'") from error
 
 
-class GrokscopeCallback(Callback):
+class GrokscopeCallback(RecordingCallback, Callback):
     """A callback that records the training as a run, for verdicts, checks of mechanisms and reports.
 
         from grokscope.callbacks.lightning import GrokscopeCallback
@@ -35,36 +33,11 @@ class GrokscopeCallback(Callback):
 
     Steps are optimizer steps (``trainer.global_step``). Held-out columns are taken when a validation ends, and train
     columns at the end of an epoch with a validation: at any other moment Lightning still shows the values of an earlier
-    one. Sanity checks are left out.
+    one. Sanity checks are left out. With `checkpoints` the weights are kept when training ends.
 
     Misleads: a train accuracy that is logged while it is learned is a mean over an epoch of weights, with dropout on;
     give `splits` to score train and held-out alike.
     """
-
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        columns: Mapping[str, str] | None = None,
-        every: int = 10,
-        checkpoints: bool = False,
-        **options: Any,
-    ):
-        """
-        Args:
-            folder: The run's folder; a training that is resumed goes on in it.
-            columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the module logs it.
-            every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
-            checkpoints: Whether to keep the weights at the end of training.
-            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
-
-        Raises:
-            ValueError: neither splits nor columns, both, or what `grokscope.Recorder` refuses (when training begins).
-        """
-        self._recording = Recording(folder, columns=columns, every=every, options=options)
-        self._held_out = [column for column in self._recording.columns if not column.startswith("train_")]
-        self._train = [column for column in self._recording.columns if column.startswith("train_")]
-        self._checkpoints = checkpoints
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.is_global_zero:
@@ -80,18 +53,18 @@ class GrokscopeCallback(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._recording.score(trainer.global_step, last=_is_last(trainer))
-        if self._train and trainer.is_last_batch:
+        if self._recording.train and trainer.is_last_batch:
             # Reading them makes Lightning keep them: what is logged by step alone can be read at this moment only, and
             # at the end of the epoch it would show an older value
             dict(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.sanity_checking:
-            self._recording.note(trainer.global_step, trainer.callback_metrics, self._held_out)
+            self._recording.note(trainer.global_step, trainer.callback_metrics, self._recording.held_out)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        if self._recording.pending == trainer.global_step or not self._held_out:
-            self._recording.note(trainer.global_step, trainer.callback_metrics, self._train)
+        if self._recording.pending == trainer.global_step or not self._recording.held_out:
+            self._recording.note(trainer.global_step, trainer.callback_metrics, self._recording.train)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         if self._checkpoints:

@@ -40,6 +40,8 @@ class Recording:
         require(is_whole(every) and every > 0, f"every: expected a whole number above 0, got {every!r}")
         self.folder, self.every, self.options = Path(folder), every, dict(options)
         self.columns = dict(columns or {})
+        self.train = [column for column in self.columns if column.startswith("train_")]
+        self.held_out = [column for column in self.columns if column not in self.train]
         self.recorder: Recorder | None = None
         self._row: dict[str, Any] = {}
         self._step: int | None = None
@@ -103,3 +105,30 @@ class Recording:
         if never:
             logged = ", ".join(sorted(self._seen)) or "nothing"
             warnings.warn(f"columns: never logged: {', '.join(never)}; logged were: {logged}", stacklevel=3)
+
+
+class RecordingCallback:
+    """What the callback of each framework is made from."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        every: int = 10,
+        checkpoints: bool = False,
+        **options: Any,
+    ):
+        """
+        Args:
+            folder: The run's folder; a training that is resumed goes on in it.
+            columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the framework logs it.
+            every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
+            checkpoints: Whether to keep weights.
+            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
+
+        Raises:
+            ValueError: neither splits nor columns, both, or what `grokscope.Recorder` refuses (when training begins).
+        """
+        self._recording = Recording(folder, columns=columns, every=every, options=options)
+        self._checkpoints = checkpoints

@@ -1,11 +1,9 @@
 """Record a training of the Hugging Face Trainer as a run. Needs ``pip install 'grokscope[transformers]'``."""
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.callbacks.recording import Recording
+from grokscope.callbacks.recording import RecordingCallback
 
 if TYPE_CHECKING:
     TrainerCallback = object  # so that types are checked alike wherever the framework is not installed
@@ -21,7 +19,7 @@ KEPT = ("learning_rate", "weight_decay", "lr_scheduler_type", "warmup_steps", "p
 """Arguments of a training that are kept with the run."""
 
 
-class GrokscopeCallback(TrainerCallback):
+class GrokscopeCallback(RecordingCallback, TrainerCallback):
     """A callback that records the training as a run, for verdicts, checks of mechanisms and reports.
 
         from grokscope.callbacks.transformers import GrokscopeCallback
@@ -36,41 +34,21 @@ class GrokscopeCallback(TrainerCallback):
         GrokscopeCallback("runs/mine", splits=splits, loss="cross_entropy", every=100,
                           forward=lambda model, x: model(input_ids=x).logits)
 
+    With `checkpoints` the weights are kept wherever the Trainer saves.
+
     Misleads: the ``loss`` that the Trainer logs is a mean over the steps since it last logged, with dropout on, and no
     score of the train split. To judge train, evaluate it as one of the eval datasets, or give `splits`.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        columns: Mapping[str, str] | None = None,
-        every: int = 10,
-        checkpoints: bool = False,
-        **options: Any,
-    ):
-        """
-        Args:
-            folder: The run's folder; a training that is resumed goes on in it.
-            columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the Trainer logs it.
-            every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
-            checkpoints: Whether to keep the weights wherever the Trainer saves.
-            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
-
-        Raises:
-            ValueError: neither splits nor columns, both, or what `grokscope.Recorder` refuses (when training begins).
-        """
-        self._recording = Recording(folder, columns=columns, every=every, options=options)
-        self._checkpoints = checkpoints
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
+        optimizer = kwargs.get("optimizer")
         epochs = args.num_train_epochs if args.max_steps <= 0 else 0
         self._recording.begin(
-            _innermost(kwargs["model"], "module"),
+            kwargs["model"],
             state.global_step,
-            optimizer=_innermost(kwargs.get("optimizer"), "optimizer"),
+            optimizer=getattr(optimizer, "optimizer", optimizer),  # accelerate wraps it
             seed=args.seed,
             config=_kept(args),
             steps_per_epoch=max(1, math.ceil(state.max_steps / epochs)) if epochs else 1,
@@ -89,13 +67,6 @@ class GrokscopeCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._recording.end()
-
-
-def _innermost(wrapped: Any, name: str) -> Any:
-    """Without what accelerate and data parallelism put around it."""
-    while wrapped is not None and hasattr(wrapped, name):
-        wrapped = getattr(wrapped, name)
-    return wrapped
 
 
 def _kept(args: Any) -> dict[str, Any]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Result = tuple[State, int, str]
 """State, step, message."""
+REFUSED = (OtherData, NotPlain, NotWritable)
+"""Why a folder is not written to: what it holds is for people to mend, and the run did not fail."""
 
 
 def attempt(
@@ -45,12 +47,7 @@ def attempt(
         _judge(run)
     except Interrupted as stopped:
         return "interrupted", _step(run), str(stopped)
-    except (
-        CannotResume,
-        OtherData,
-        NotPlain,
-        NotWritable,
-    ) as refused:  # the folder stays as it is, for whoever mends it
+    except (CannotResume, *REFUSED) as refused:  # the folder stays as it is, for whoever mends it
         return "failed", _step(run), str(refused)
     except NotForked as refused:
         return ("waiting" if refused.waits else "failed"), 0, str(refused)
@@ -136,7 +133,7 @@ def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ..
         _judge(ended.run)
     if ended.error is None:
         return ended.state, ended.step, ""
-    if ended.state == "failed" and not isinstance(ended.error, CannotResume | OtherData | NotPlain | NotWritable):
+    if ended.state == "failed" and not isinstance(ended.error, (CannotResume, *REFUSED)):
         record_failure(config, root, passed, ended.error)
         return "failed", ended.step, f"{type(ended.error).__name__}: {ended.error}"
     return ended.state, ended.step, str(ended.error)

@@ -10,7 +10,7 @@ from grokscope.files import write_atomic
 from grokscope.progress import watched
 from grokscope.report.draw.axis import Scale
 from grokscope.report.read.run_details import table_csv
-from grokscope.report.sections.blocks import Block, Fold, Panel, Plots, Section, figure_name
+from grokscope.report.sections.blocks import Block, Panel, Plots, Section, every_block, figure_name
 from grokscope.vocabulary.text import briefs
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -38,11 +38,7 @@ def write_figures(sections: Sequence[Section], folder: Path, formats: tuple[str,
 
 def plots_of(blocks: Sequence[Block]) -> Iterator[Plots]:
     """All figures among the blocks, folded ones too."""
-    for block in blocks:
-        if isinstance(block, Plots) and block.panels:
-            yield block
-        elif isinstance(block, Fold):
-            yield from plots_of(block.blocks)
+    return (block for block in every_block(blocks) if isinstance(block, Plots) and block.panels)
 
 
 def _figure(section: Section, plots: Plots, path: Path, formats: tuple[str, ...]) -> list[Path]:

@@ -17,6 +17,7 @@ from grokscope.fit_rule import Kind
 from grokscope.measure.groups import find_head, group_norms, parameter_groups
 from grokscope.tasks.digest import rows_in_train, split_digests
 from grokscope.tasks.trivial import trivial_metrics
+from grokscope.train.diagnosis import effective_rates, network_facts, take_all
 from grokscope.train.evaluate import (
     Row,
     TensorSplit,
@@ -128,13 +129,8 @@ class ObservedModel:
         if not diagnose:
             return values
         if lr is not None and adaptive is not None:
-            power = 1 if adaptive else 2
-            invariant = self.groups.get("scale_invariant", [])
-            values |= {f"effective_lr/{name}": lr / weights[name].double().norm() ** power for name in invariant}
-        view = self._view(logits, features, step, lr)
-        for measurement in self.measurements:
-            values |= measurement(view)
-        return values
+            values |= effective_rates(weights, self.groups, lr, adaptive)
+        return values | take_all(self.measurements, self._view(logits, features, step, lr), values)
 
     def _outputs(self, diagnose: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Logits (n, k) of every split, and on request what the head reads in some rows."""
@@ -166,18 +162,11 @@ class ObservedModel:
 
     def facts(self) -> dict[str, Any]:
         """What a reader of the run must know: sizes, groups, what a constant reaches, which data it was."""
-        sizes = {name: p.numel() for name, p in self.model.named_parameters()}
         shared = rows_in_train(self.data)
         with undisturbed(self.model, self.device):
             probed = input_probe(self.splits, self.classes) if self.classes else {}
         return {
-            "parameters": sum(sizes.values()),
-            "groups": self.groups,
-            "group_sizes": {group: sum(sizes[name] for name in names) for group, names in self.groups.items()},
-            "splits": {
-                name: {"n": len(split.y), **{f"trivial_{key}": v for key, v in self.trivial[name].items()}}
-                for name, split in self.splits.items()
-            },
+            **network_facts(self.model, self.groups, self.splits, self.trivial),
             "loss_dtype": str(self.loss.dtype).removeprefix("torch."),
             "device": str(self.device),
             "input_probe": probed,

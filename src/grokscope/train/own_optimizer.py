@@ -90,24 +90,22 @@ def _shared(values: Any) -> float | None:
 
 def _name(optimizer: "torch.optim.Optimizer") -> str | None:
     """The registered optimizer that decays as this one does."""
-    name = type(optimizer).__name__
-    if not type(optimizer).__module__.startswith("torch."):
-        return None  # another author's may decay differently under the same name
+    name = _torch_name(optimizer)
     if name == "Adam":
         # an option of torch's Adam turns it into AdamW
         if optimizer.defaults.get("decoupled_weight_decay"):
             return "adamw"
         return "adam"
-    if name not in (*DECOUPLED, "SGD"):
-        return None
-    return name.lower()
+    return name.lower() if name in (*DECOUPLED, "SGD") else None
 
 
 def _adaptive(optimizer: "torch.optim.Optimizer") -> bool | None:
-    if not type(optimizer).__module__.startswith("torch."):
-        return None
-    name = type(optimizer).__name__
-    return {"SGD": False, **dict.fromkeys(ADAPTIVE, True)}.get(name)
+    return {"SGD": False, **dict.fromkeys(ADAPTIVE, True)}.get(_torch_name(optimizer))
+
+
+def _torch_name(optimizer: "torch.optim.Optimizer") -> str:
+    """Its class where that is torch's own; empty elsewhere, for another author's may differ under the same name."""
+    return type(optimizer).__name__ if type(optimizer).__module__.startswith("torch.") else ""
 
 
 def _decay(optimizer: "torch.optim.Optimizer", model: "nn.Module") -> tuple[float | None, str]:

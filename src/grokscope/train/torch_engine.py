@@ -7,7 +7,7 @@ weights. `advance` repeats it; nothing in it talks to a disk, a clock or a perso
 import copy
 import os
 import warnings
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,7 @@ from grokscope.task_data import Split, TaskData
 from grokscope.tasks.trivial import trivial_metrics
 from grokscope.train.augment import Augmentation
 from grokscope.train.decay import Decay, Optimizers, same_update
+from grokscope.train.diagnosis import effective_rates, network_facts, take_all
 from grokscope.train.evaluate import (
     Retraining,
     Row,
@@ -48,7 +49,7 @@ from grokscope.train.inputs import Network
 from grokscope.train.interventions.base import Training
 from grokscope.train.interventions.schedule import Interventions
 from grokscope.train.losses import make_loss
-from grokscope.train.measurements.needs import silences, take
+from grokscope.train.measurements.needs import silences
 from grokscope.train.order import BatchOrder
 from grokscope.train.resume import FORK
 from grokscope.train.step_choice import StepChoice, choose_step
@@ -418,7 +419,7 @@ class TorchEngine:
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         values |= group_norms(weights, self.groups, "norm")
         if diagnose:
-            values |= self._effective_rates(weights)
+            values |= effective_rates(weights, self.groups, self.rate(max(self.step, 1)), self.adaptive)
             values |= self._measured(self.measurements, logits, features, values)
             if self.step:
                 values |= self.watch.values
@@ -441,13 +442,8 @@ class TorchEngine:
         taken: Iterable[str],
     ) -> dict[str, Any]:
         """What the measurements say of the present weights. Generators and gradients are as before, afterward."""
-        view = self.view(logits, features)
-        out: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            for measurement in measurements:
-                values = take(measurement, view)
-                _require_columns(values, measurement.name, {*taken, *out})
-                out |= values
+            out = take_all(measurements, self.view(logits, features), taken)
         for p in self.parameters:
             p.grad = None
         self.watch.forget()
@@ -487,14 +483,6 @@ class TorchEngine:
             if not with_features or self.network.compiled:
                 logits[name] = forward(self.network, split.x)
         return logits, features
-
-    def _effective_rates(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Effective learning rate of each scale-invariant tensor: lr / |w| for Adam-like steps, lr / |w|^2 for SGD
-        (1706.05350)."""
-        lr = self.rate(max(self.step, 1))
-        power = 1 if self.adaptive else 2
-        names = self.groups.get("scale_invariant", [])
-        return {f"effective_lr/{n}": lr / weights[n].double().norm() ** power for n in names}
 
     def input_probe(self) -> dict[str, dict[str, float]]:
         """What the probe of each row reads off the raw input, per held-out split: accuracy, and its range over the
@@ -560,23 +548,11 @@ class TorchEngine:
         if self.interventions:
             self.interventions = self._build_interventions(*self._built_from)
 
-    def _group_sizes(self) -> dict[str, int]:
-        """Number of weights in each parameter group."""
-        sizes = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
-        return {group: sum(sizes[name] for name in names) for group, names in self.groups.items()}
-
     def facts(self) -> dict[str, Any]:
         """What a reader of the run must know of it."""
-        splits = {
-            name: {"n": len(split.y), **{f"trivial_{k}": v for k, v in self.trivial[name].items()}}
-            for name, split in self.splits.items()
-        }
         return {
             "steps_per_epoch": self.steps_per_epoch,
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "groups": self.groups,
-            "group_sizes": self._group_sizes(),
-            "splits": splits,
+            **network_facts(self.model, self.groups, self.splits, self.trivial),
             "meta": self.meta,
             "loss_dtype": str(self.base_loss.dtype).removeprefix("torch."),
             "device": str(self.device),
@@ -634,19 +610,6 @@ class TorchEngine:
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:  # absent where the run came from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-
-
-def _require_columns(values: Mapping[str, Any], name: str, taken: Container[str]) -> None:
-    """Raises ValueError for a measurement's column that is there already, or is no single number."""
-    for column, value in values.items():
-        if column in taken:
-            raise ValueError(f"$.measure: {name!r} writes the column {column!r}, which already exists; rename it")
-        single = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float)
-        if not single or column.endswith(("_correct", "_n")):
-            raise ValueError(
-                f"$.measure: {name!r}: {column!r} must be a single number, under a name that does not end in _correct "
-                "or _n, which are counts of examples"
-            )
 
 
 def _build_filter(regime: Regime) -> Any:

@@ -47,6 +47,20 @@ class RunLike(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class RunTable:
+    """A run whose files have been read: what `from_run` needs of it."""
+
+    id: str
+    facts: Mapping[str, Any]
+    status: Mapping[str, Any]
+    table: Mapping[str, np.ndarray]
+    """Column -> (t,)."""
+
+    def metrics(self) -> Mapping[str, np.ndarray]:
+        return self.table
+
+
+@dataclass(frozen=True, eq=False)
 class Curve:
     """One metric at the evaluations where it was logged. step (t,), value (t,) finite."""
 

@@ -11,9 +11,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
+
+from grokscope.trajectory.series import RunTable
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Trajectory
@@ -46,18 +48,9 @@ def brief_of(t: "Trajectory") -> Brief:
     return Brief(t.kind, tuple(t.splits), t.last_step, t.non_finite_from, t.trivial, ends, t.notes)
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A run whose files have been read: what `grokscope.trajectory.from_run` needs."""
-
-    id: str
-    facts: Mapping[str, Any]
-    status: Mapping[str, Any]
-    table: Mapping[str, np.ndarray]
-    """Column -> (t,)."""
-
-    def metrics(self) -> Mapping[str, np.ndarray]:
-        return self.table
+@dataclass(frozen=True, eq=False)
+class Loaded(RunTable):
+    """A run whose files have been read, and its trajectory once that is asked for."""
 
     @cached_property
     def trajectory(self) -> "Trajectory":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.inference.families import holm
 from grokscope.report.read.judged_run import Reading
+from grokscope.results.seed_tests import ENOUGH
 from grokscope.vocabulary.text import listed, plural, steps
 
 if TYPE_CHECKING:
@@ -137,14 +138,10 @@ def median_words(k: "Survival | None") -> tuple[str, str]:
     return f"> {steps(k.bound)}" if k.median is None else steps(k.median), f"95 %: {_spread(k)}"
 
 
-FEW = 5
-"""Up to so many runs an interval that is open on both sides is a matter of their number."""
-
-
 def _spread(k: "Survival") -> str:
     low, high = k.median_low, k.median_high
     if low is None and high is None:
-        many_and_none = not k.events and k.n > FEW
+        many_and_none = not k.events and k.n >= ENOUGH
         return f"open, reached by none of {k.n:,} runs" if many_and_none else "undetermined, too few runs"
     if high is None:
         return f"{steps(low)} or later"

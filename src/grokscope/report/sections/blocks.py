@@ -4,7 +4,7 @@ written from the same blocks.
 Text inside a block is a string or a sequence of strings and small pieces: code, a link, a verdict's chip.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -285,6 +285,14 @@ class Fold:
 
 
 Block = Words | Bullets | Plots | Table | Picture | Download | Pairs | Fold
+
+
+def every_block(blocks: Sequence[Block]) -> Iterator[Block]:
+    """The blocks in order, and after each fold those within."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from every_block(block.blocks)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from grokscope.config import require
 from grokscope.progress import watched
 from grokscope.results.saved import (
@@ -244,25 +242,13 @@ def _kept(s: StudyRun, study: "Study", named: Named, level: Level) -> Kept | Non
     return keep(metrics, splits, named.columns, None, level)
 
 
-@dataclass(frozen=True, eq=False)
-class _Thinned:
-    """What a trajectory is read from."""
-
-    id: str
-    facts: Mapping[str, Any]
-    status: Mapping[str, Any]
-    columns: Mapping[str, np.ndarray]
-
-    def metrics(self) -> Mapping[str, np.ndarray]:
-        return self.columns
-
-
 def _same_verdicts(s: StudyRun, study: "Study", kept: Kept, verdicts: Mapping[str, VerdictRecord]) -> bool:
     from grokscope.trajectory import from_run
+    from grokscope.trajectory.series import RunTable
     from grokscope.trajectory.verdict import verdicts as judge
 
-    metrics = kept.metrics()
-    again = judge(from_run(_Thinned(s.run.id, s.run.facts, s.run.status, metrics)), study.criteria, neighbors=True)
+    table = RunTable(s.run.id, s.run.facts, s.run.status, kept.metrics())
+    again = judge(from_run(table), study.criteria, neighbors=True)
     return {k: short_verdict(v) for k, v in verdicts.items()} == {k: _short(v) for k, v in again.items()}
 
 
