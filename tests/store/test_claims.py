@@ -138,6 +138,46 @@ def test_a_claim_half_written_is_somebody_at_work(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("at", ["fsync", "link"])
+def test_a_holder_killed_while_it_wrote_its_claim_is_succeeded_at_once(at, tmp_path):
+    """Its claim would be empty, and would not say that its holder died on this machine."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from grokscope.store import claims, lock\n"
+        f"claims.os.{at} = lambda *args, **more: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with lock.claimed(Path(sys.argv[1])): pass"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with lock.claimed(tmp_path) as claim:
+        assert (claim.number, claim.deaths) == (1, 0)
+
+
+def test_where_the_file_system_has_no_links_one_still_gets_it(tmp_path, monkeypatch):
+    def link(*args: object, **more: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(claims.os, "link", link)
+    before = claims.take(tmp_path, None, 120.0)
+    assert claims.take(tmp_path, before, 120.0).number == 2
+    with pytest.raises(Held):
+        claims.take(tmp_path, before, 120.0)
+    assert [path.name for path in tmp_path.glob(".claim-*")] == [".claim-000002.json"]
+    newest = claims.newest(tmp_path)
+    assert newest is not None
+    assert newest.is_here
+
+
+def test_a_link_whose_answer_the_network_lost_is_ours(tmp_path, monkeypatch):
+    real = os.link
+
+    def link(*args: object, **more: object) -> None:
+        real(*args, **more)  # type: ignore[arg-type]
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(claims.os, "link", link)
+    assert claims.take(tmp_path, None, 120.0).number == 1
+
+
 def test_nothing_is_written_after_the_claim_is_lost(tmp_path):
     metrics = tmp_path / "results" / "metrics.jsonl"
     with lock.claimed(tmp_path) as claim:

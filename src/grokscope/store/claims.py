@@ -1,15 +1,17 @@
 """Claims: which process may write a run's folder, determined by files alone so that it works on file systems whose
 locks do not reach other machines.
 
-A claim is a file ``.claim-000007.json`` in the folder: its number grows with every taking, and it is created by
-``O_EXCL``, so one process gets it. Its time of change is the holder's heartbeat. Whoever takes the next number deletes
-the file of the number before; a holder whose file is gone has lost the folder and writes nothing more.
+A claim is a file ``.claim-000007.json`` in the folder: its number grows with every taking, and it appears whole, by a
+hard link that only one process can make (where a file system has no links, by ``O_EXCL``, and is filled afterwards).
+Its time of change is the holder's heartbeat. Whoever takes the next number deletes the file of the number before; a
+holder whose file is gone has lost the folder and writes nothing more.
 """
 
 import errno
 import json
 import os
 import re
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ MODE = 0o666
 """Permissions of new files before the umask: with umask 002 people of one group take over each other's runs."""
 GONE = (errno.ENOENT, errno.ESTALE)
 """What a system says of a file that was deleted, a network file system of one that it still had open."""
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+"""What a file system answers that has no hard links."""
 JOB = "GROKSCOPE_JOB"
 """The environment variable that names the job on a cluster of which a process is part."""
 _SAID = ("holder", "machine", "expires_s", "deaths", "released", "job", "together")
@@ -134,26 +138,17 @@ def take(folder: Path, before: Claim | None, expires_s: float, together: str = "
     deaths = 0 if before is None or before.released else before.deaths + 1
     path = _path(folder, number)
     holder, machine = f"pid {os.getpid()} on {socket.gethostname()}", this_machine()
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
-    except FileExistsError:
-        raise Held(f"{folder} was just taken by another process") from None
-    except OSError as error:
-        explain_denied(error, folder)
-        explain_full_disk(error, path)
-        raise
     words: dict[str, Any] = {"holder": holder, "machine": machine, "expires_s": expires_s, "deaths": deaths}
     if job := os.environ.get(JOB):
         words["job"] = job
     if together:
         words["together"] = together
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(words) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _create(path, json.dumps(words) + "\n")
+    except FileExistsError:
+        raise Held(f"{folder} was just taken by another process") from None
     except OSError as error:
-        path.unlink(missing_ok=True)  # an empty claim would keep others out for as long as a living one
+        explain_denied(error, folder)
         explain_full_disk(error, path)
         raise
     if max(_numbers(folder)) > number:  # others took, trained and left while this process slept before the open
@@ -165,6 +160,49 @@ def take(folder: Path, before: Claim | None, expires_s: float, together: str = "
         if old < number:
             _path(folder, old).unlink(missing_ok=True)
     return Claim(path, number, holder, machine, expires_s, deaths)
+
+
+def _create(path: Path, text: str) -> None:
+    """Make the file with its whole content. Raises FileExistsError where another process was faster.
+
+    A process that is killed halfway leaves a temporary file, and no claim. An empty claim would keep everybody out
+    until it expires, for it does not say on which machine its holder died.
+    """
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        _write_new(temporary, text)
+        _link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _write_new(path, text)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """A network file system may answer that the link was there before when it made it at the first of two requests, of
+    which the first answer was lost: the count of links tells."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError:
+        if os.stat(temporary).st_nlink != 2:
+            raise
+    except FileNotFoundError:  # whoever took the folder meanwhile removed what killed processes had left
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+
+
+def _write_new(path: Path, text: str) -> None:
+    """A new file, written to the disk; none where there is no room for it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def release(claim: Claim) -> None:
