@@ -9,19 +9,19 @@ import pytest
 
 import grokscope
 from grokscope.dissect.saving import save_dissection
-from grokscope.figures import dissection as drawing
-from grokscope.figures import dissection_panels, probed_and_erased, steered_and_ablated
+from grokscope.figures import dissection_panels
 from grokscope.figures.canvas import drawn
 from grokscope.figures.checkpoint_view import view_of
 from grokscope.figures.dissection_files import write_pictures, write_pictures_along
 from grokscope.figures.layer_map import draw_layers
+from grokscope.figures.parts import erasure, neurons, pictures, probes, steering
 from grokscope.figures.style import PALETTE
-from grokscope.report.sections.dissection import BATTERIES
+from grokscope.results.dissection import PARTS
 from results.samples import at_chance, dissection
 
 
 def test_the_report_and_the_files_have_the_same_panels():
-    assert tuple(battery.picture for battery in BATTERIES) == drawing.PICTURES
+    assert [picture.name for picture in pictures()] == list(PARTS)
     root = Path(grokscope.__file__).parent
     drawers = {p for p in root.rglob("*.py") if "import matplotlib" in (t := p.read_text()) or "from matplotlib" in t}
     elsewhere = {str(p.relative_to(root)) for p in drawers}
@@ -49,7 +49,7 @@ def words_of(figure):
     return [t.get_text() for t in figure.findobj(mpl.text.Text) if t.get_text()]
 
 
-@pytest.mark.parametrize("picture", drawing.PICTURES, ids=lambda p: p.name)
+@pytest.mark.parametrize("picture", pictures(), ids=lambda p: p.name)
 def test_one_run_and_several_are_drawn_on_the_same_axes(picture):
     one, two = view_of(dissection()), view_of(dissection())
     titles = []
@@ -62,7 +62,7 @@ def test_one_run_and_several_are_drawn_on_the_same_axes(picture):
 
 def test_steered_accuracy_is_drawn_as_it_was_measured():
     view = view_of(dissection())
-    figure = drawn(lambda f: steered_and_ablated.draw_steering(f, [view]), *drawing.STEERING.size([view]))
+    figure = drawn(lambda f: steering.draw_steering(f, [view]), *steering.PICTURE.size([view]))
     (curve,) = [c for c in view.m5.curves if (c.on, c.scaling) == ("test", "relative")]
     drawn_curves = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_xdata()) == len(curve.steps)]
     assert any(np.array_equal(ys, curve.accuracy) for ys in drawn_curves)
@@ -95,7 +95,7 @@ def shades(figure):
     return {role[shade] for shade in [*lines, *areas] if shade in role} & {"held-1", "held-2", "train"}
 
 
-@pytest.mark.parametrize("picture", drawing.PICTURES, ids=lambda p: p.name)
+@pytest.mark.parametrize("picture", pictures(), ids=lambda p: p.name)
 def test_the_key_names_what_is_drawn_and_nothing_else(picture):
     runs = [view_of(dissection())]
     figure = drawn(lambda f: picture.draw(f, runs, [runs]), *picture.size(runs))
@@ -105,7 +105,7 @@ def test_the_key_names_what_is_drawn_and_nothing_else(picture):
 def test_the_key_of_probes_without_random_labels_names_none():
     whole = dissection()
     m1 = replace(whole.m1, probes=tuple(replace(p, controls=()) for p in whole.m1.probes))
-    words = [entry.words for entry in drawing.PROBES.key([view_of(replace(whole, m1=m1))])]
+    words = [entry.words for entry in probes.PICTURE.key([view_of(replace(whole, m1=m1))])]
     assert words == ["environment", "task"]
 
 
@@ -120,8 +120,8 @@ def test_groups_of_one_figure_have_one_axis_of_accuracy_which_holds_all_of_them(
     low, high = moved(0.3), moved(1.0)
     axes = []
     for runs in ([low], [high]):
-        size = drawing.STEERING.size(runs)
-        axes += drawn(lambda f, runs=runs: drawing.STEERING.draw(f, runs, [[low], [high]]), *size).axes
+        size = steering.PICTURE.size(runs)
+        axes += drawn(lambda f, runs=runs: steering.PICTURE.draw(f, runs, [[low], [high]]), *size).axes
     limits = {one.get_ylim() for one in axes}
     assert len(limits) == 1
     ((bottom, top),) = limits
@@ -129,7 +129,7 @@ def test_groups_of_one_figure_have_one_axis_of_accuracy_which_holds_all_of_them(
     assert bottom <= min(every) < max(every) <= top
 
 
-@pytest.mark.parametrize("picture", [drawing.ERASURE, drawing.NEURONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("picture", [erasure.PICTURE, neurons.PICTURE], ids=lambda p: p.name)
 def test_groups_of_one_figure_share_the_axes_of_what_is_lost(picture):
     whole = dissection()
     erasures = tuple(
@@ -145,7 +145,7 @@ def test_groups_of_one_figure_share_the_axes_of_what_is_lost(picture):
         pair.append([axes.get_ylim() for axes in figure.axes])
     assert pair[0] == pair[1]
     alone = drawn(lambda f: picture.draw(f, [one], [[one]]), *picture.size([one]))
-    if picture is drawing.ERASURE:
+    if picture is erasure.PICTURE:
         assert alone.axes[1].get_ylim()[1] < 50 <= pair[0][1][1], "of one group the axis is its own"
 
 
@@ -155,9 +155,9 @@ def test_the_line_through_layers_leaves_out_the_color_of_the_image():
     assert places["mean_rgb"] > 3
     whole = dissection()
     pooled = [p for p in whole.m1.probes if p.site == "pooled"]
-    probes = tuple(replace(p, site=site) for site in ("layer1", "pooled", "mean_rgb") for p in pooled)
-    view = view_of(replace(whole, m1=replace(whole.m1, probes=probes)))
-    (axes,) = drawn(lambda f: probed_and_erased.draw_probes(f, [view]), *drawing.PROBES.size([view])).axes
+    at_sites = tuple(replace(p, site=site) for site in ("layer1", "pooled", "mean_rgb") for p in pooled)
+    view = view_of(replace(whole, m1=replace(whole.m1, probes=at_sites)))
+    (axes,) = drawn(lambda f: probes.draw_probes(f, [view]), *probes.PICTURE.size([view])).axes
     joined = [line for line in axes.lines if len(set(line.get_xdata())) > 1 and line.get_linestyle() == "-"]
     last = dissection_panels.site_places(view.sites)["pooled"]
     assert joined
@@ -165,7 +165,7 @@ def test_the_line_through_layers_leaves_out_the_color_of_the_image():
     assert any(line.get_xdata()[0] > last + 1 for line in axes.lines if line.get_marker() == "o")
 
 
-@pytest.mark.parametrize("picture", [drawing.PROBES, drawing.ERASURE, drawing.NEURONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("picture", [probes.PICTURE, erasure.PICTURE, neurons.PICTURE], ids=lambda p: p.name)
 def test_environment_and_task_are_told_apart_without_color(picture):
     entries = [entry for entry in picture.key([view_of(dissection())]) if entry.role in ("held-1", "held-2")]
     assert len({(entry.marker, entry.dash) for entry in entries}) == len(entries) == 2

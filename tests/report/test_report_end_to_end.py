@@ -14,11 +14,10 @@ import grokscope
 from grokscope import configio
 from grokscope.dissect.runs import dissect_run
 from grokscope.report import build_report
-from grokscope.report.read.words import number
 from grokscope.results import Dissection, Settings
 from grokscope.results.neurons import summary_key
 from grokscope.train.driver import train
-from grokscope.vocabulary.text import NONE
+from grokscope.vocabulary.text import NONE, digits
 
 RAW = {
     "task": {"name": "hospitals", "n_train": 96, "n_eval": 192, "image_size": 16, "patients": 16, "slides": 16},
@@ -77,7 +76,7 @@ def test_no_value_of_a_real_dissection_is_missing_on_its_page(page):
     ]  # fmt: skip
     shown = {i: value for i, value in enumerate(wanted) if i != 5}  # the curve is in words, below
     assert None not in shown.values()
-    assert [row[i][0] for i in shown] == [number(value) for value in shown.values() if value is not None]
+    assert [row[i][0] for i in shown] == [digits(value) for value in shown.values() if value is not None]
     assert row[5][0].startswith("monotone" if outside.monotone else "not monotone")
     assert row[5][1] == "on ood_test"
     assert row[8][0] == records.where.cell
@@ -101,10 +100,9 @@ def test_the_calibration_on_the_page_is_complete(page):
 
 READERS = (
     "report/read/dissections.py", "report/sections/dissection.py", "report/sections/dissection_tables.py",
-    "figures/checkpoint_view.py", "figures/dissection.py", "figures/dissection_files.py",
+    "figures/checkpoint_view.py", "figures/along.py", "figures/dissection_files.py", "figures/picture.py",
     "figures/dissection_limits.py", "figures/dissection_panels.py", "figures/layer_map.py",
-    "figures/probed_and_erased.py",
-    "figures/steered_and_ablated.py",
+    "figures/parts/probes.py", "figures/parts/erasure.py", "figures/parts/steering.py", "figures/parts/neurons.py",
     "archive/m6_table.py", "study/dissected.py",
 )  # fmt: skip
 """Whoever shows or exports what a dissection measured."""

@@ -1,4 +1,4 @@
-"""What a new split, measurement or verdict costs: the files that must be opened, counted."""
+"""What a new split, measurement, verdict or part of a dissection costs: the files that must be opened, counted."""
 
 import ast
 import os
@@ -198,13 +198,131 @@ def test_a_new_verdict_is_three_files(tmp_path):
     its glossary, phase diagrams and the checks of mechanisms know it."""
     package = tmp_path / "grokscope"
     shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, changes in A_NEW_VERDICT.items():
+    _change(package, A_NEW_VERDICT)
+    _use(USES_A_VERDICT, tmp_path)
+
+
+A_NEW_PART = {
+    "dissect/lengths.py": """
+from grokscope.dissect.erasure import Bench
+from grokscope.results.lengths import M7
+import numpy as np
+
+def run_m7(bench: Bench) -> M7:
+    by_code = bench.sample.environments
+    return M7(lengths=tuple(float(np.linalg.norm(bench.h[by_code == e], axis=1).mean()) for e in np.unique(by_code)))
+""",
+    "results/lengths.py": """
+from dataclasses import dataclass
+from grokscope.results.record import Record
+
+@dataclass(frozen=True, kw_only=True)
+class M7(Record):
+    lengths: tuple[float, ...] = ()
+    cannot_tell: str | None = None
+""",
+    "figures/parts/lengths.py": """
+from grokscope.figures.dissection_panels import ENVIRONMENT, draw_runs, panel_axes
+from grokscope.figures.keys import Entry
+from grokscope.figures.picture import Picture
+
+def draw(figure, runs, groups=()):
+    (axes,) = panel_axes(figure, ["mean length of the features"])
+    draw_runs(axes, range(len(runs[0].m7.lengths)), [d.m7.lengths for d in runs], ENVIRONMENT)
+
+PICTURE = Picture(
+    name="m7", title="M7. Lengths", brief="M7, lengths", words="Mean length of the features in each environment.",
+    part=lambda d: d.m7, draw=draw, axes=lambda _: 1, key=lambda _: (Entry("environment", ENVIRONMENT),),
+    in_words=lambda d: f"{len(d.m7.lengths)} environments measured",
+    data=lambda d: [{"environment": e, "length_of_mine": v} for e, v in enumerate(d.m7.lengths)],
+)
+""",
+}
+"""New files for one more part of a dissection."""
+WHERE_A_PART_IS_NAMED = {
+    "dissect/battery.py": [
+        (
+            "from grokscope.dissect.neurons",
+            "from grokscope.dissect.lengths import run_m7\nfrom grokscope.dissect.neurons",
+        ),
+        ("from grokscope.results.neurons", "from grokscope.results.lengths import M7\nfrom grokscope.results.neurons"),
+        ("        m6=findings.m6,\n", "        m6=findings.m6,\n        m7=findings.m7,\n"),
+        ("    m6: M6\n", "    m6: M6\n    m7: M7\n"),
+        ("m4, m5, m6 = _nothing", "m4, m5, m6, m7 = _nothing"),
+        ("_Findings(m1, m4, m5, m6, ", "_Findings(m1, m4, m5, m6, m7, "),
+        ("M6(cannot_tell=reason)\n", "M6(cannot_tell=reason), M7(cannot_tell=reason)\n"),
+        ("return m4, m5, run_m6(bench, pooled_probes)", "return m4, m5, run_m6(bench, pooled_probes), run_m7(bench)"),
+    ],
+    "results/dissection.py": [
+        ("from grokscope.results.neurons", "from grokscope.results.lengths import M7\nfrom grokscope.results.neurons"),
+        (
+            "PartFile = ProbesFile | ErasuresFile | SteeringFile | NeuronsFile\n",
+            "@dataclass(frozen=True, kw_only=True)\nclass LengthsFile(Checkpoint):\n    NAME: ClassVar[str] = 'm7'\n"
+            "    m7: M7\n\n\nPartFile = ProbesFile | ErasuresFile | SteeringFile | NeuronsFile | LengthsFile\n",
+        ),
+        (
+            "    m6: M6 | None = field(default=None, repr=False)\n",
+            "    m6: M6 | None = field(default=None, repr=False)\n    m7: M7 | None = None\n",
+        ),
+        ("class Dissection(NeuronsFile, ", "class Dissection(LengthsFile, NeuronsFile, "),
+    ],
+}
+"""File -> what is written there for it."""
+
+USES_A_PART = """
+import csv, io, sys
+from dataclasses import replace
+from pathlib import Path
+import grokscope as gs
+from grokscope.dissect.battery import dissect_features
+from grokscope.dissect.calibrate import BASE
+from grokscope.dissect.planted import plant
+from grokscope.dissect.saving import save_dissection
+from grokscope.results import Dissection, Settings
+
+p = plant(replace(BASE, n=240, d=8, neurons=2), 0)
+small = Settings(
+    draws=4, permutations=19, resamples=19, probe_controls=1, halves=2, ks=(0, 2), erasers=("mean_diff", "leace")
+)
+measured = dissect_features({"pooled": p.features}, p.head, p.labels, p.environments, p.groups, settings=small)
+assert len(measured.m7.lengths) == len(set(p.environments))
+with gs.Recorder(sys.argv[1]) as rec:
+    for step in range(1, 60):
+        rec.log(step, train_acc=min(1.0, step / 10), id_val_acc=min(1.0, step / 20))
+folder = save_dissection(measured, sys.argv[1])
+assert Dissection.read(folder).m7 == measured.m7
+assert (folder / "m7.png").read_bytes().startswith(b"\\x89PNG")
+html = gs.build_report([gs.open_run(sys.argv[1])], sys.argv[2]).read_text()
+assert "M7. Lengths" in html and "Mean length of the features in each environment." in html
+assert "M7, lengths" in html, "the details of the run"
+assert f"{len(measured.m7.lengths)} environments measured" in html, "in words, for who cannot see the figure"
+tables = [p.read_text() for p in Path(sys.argv[2]).parent.rglob("*.csv")]
+assert "length_of_mine" in html or any("length_of_mine" in table for table in tables), "the numbers behind the figure"
+"""
+
+
+def test_a_new_part_of_a_dissection_is_five_files(tmp_path):
+    """A copy of the package with one analysis more: what it computes and where it is run, its record and where its
+    file is named, and how it is shown. It is measured, written and read back, drawn beside the records and on the page,
+    in words and as a table."""
+    package = tmp_path / "grokscope"
+    shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in A_NEW_PART.items():
+        assert not (package / name).exists()
+        (package / name).write_text(text)
+    _change(package, WHERE_A_PART_IS_NAMED)
+    assert len(A_NEW_PART) + len(WHERE_A_PART_IS_NAMED) == 5
+    _use(USES_A_PART, tmp_path)
+
+
+def _change(package, files):
+    """Write changes, (old, new), into files of a copy of the package."""
+    for name, changes in files.items():
         text = (package / name).read_text()
         for old, new in changes:
             assert text.count(old) == 1, (name, old)
             text = text.replace(old, new)
         (package / name).write_text(text)
-    _use(USES_A_VERDICT, tmp_path)
 
 
 def _use(code, folder):

@@ -4,7 +4,20 @@ import math
 
 import pytest
 
-from grokscope.vocabulary.text import NONE, chance, factor, listed, number, percent, plural, score, short, size, steps
+from grokscope.vocabulary.text import (
+    NONE,
+    chance,
+    digits,
+    factor,
+    listed,
+    number,
+    percent,
+    plural,
+    score,
+    short,
+    size,
+    steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +35,14 @@ def test_steps(value, text):
 
 
 def test_what_is_missing_is_a_dash():
-    assert {f(v) for f in (steps, score, factor) for v in (None, math.nan)} == {NONE}
+    assert {f(v) for f in (steps, score, digits, factor) for v in (None, math.nan)} == {NONE}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.012345, "0.0123"), (-1.2e-05, "−1.2e−5"), (4.321e12, "4.32e12"), (-math.inf, "−∞")]
+)
+def test_three_digits(value, text):
+    assert digits(value) == text
 
 
 def test_plurals_and_lists():

@@ -4,18 +4,19 @@ several. They are the panels of the report, drawn for one run."""
 from collections.abc import Sequence
 from pathlib import Path
 
+from grokscope.figures.along import ALONG_KEY, LAYERS_KEY, draw_along
 from grokscope.figures.checkpoint_view import CheckpointView
-from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, PICTURES, draw_along
 from grokscope.figures.dissection_panels import WIDTH, height
 from grokscope.figures.layer_map import draw_layers
 from grokscope.figures.panel_sheet import Cell, save_sheet
+from grokscope.figures.parts import pictures
 
 
 def write_pictures(checkpoint: CheckpointView, folder: Path, words: str) -> None:
     """One picture for each part that has something to show; `words` stand under its title. A part that cannot tell has
     none, and a picture of an earlier dissection does not stay behind."""
     runs = [checkpoint]
-    for picture in PICTURES:
+    for picture in pictures():
         part = picture.part(checkpoint)
         path = folder / f"{picture.name}.png"
         if part is None or part.cannot_tell or not picture.axes(runs):

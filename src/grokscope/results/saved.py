@@ -32,9 +32,9 @@ class SavedRun(Record):
     message: str
     """Why it failed, or cannot be read."""
     facts: int | None
-    """Which of `SavedStudy.facts` are its own; None where it has no rows."""
+    """Which of `SavedStudy.facts` are its own; None where it has no rows. [position]"""
     machine: int | None
-    """Which of `SavedStudy.machines` trained it."""
+    """Which of `SavedStudy.machines` trained it. [position]"""
     ended: str
     """Date of its last sign of life (UTC)."""
     steps_per_s: float | None

@@ -1,7 +1,7 @@
 """Numbers and plurals as text: thousands separators, few digits, a true minus sign on the page.
 
 Two families: `whole`, `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`,
-`factor` and `short` are typographic, for the page and its figures.
+`digits`, `factor` and `short` are typographic, for the page and its figures.
 """
 
 import math
@@ -102,6 +102,13 @@ def score(value: float | None) -> str:
     if value is None or math.isnan(value):
         return NONE
     return f"{value:.3f}".replace("-", "−")
+
+
+def digits(value: float | None) -> str:
+    """Three significant digits, whatever the size: ``0.0123``, ``1.2e−5``; a dash for none."""
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−").replace("inf", "∞")
 
 
 def factor(value: float | None) -> str:

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from grokscope.trajectory import Milestone
 
 
-def number(value: float) -> str:
-    """Three digits, whatever the size."""
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
-
-
 def interval(moment: "Milestone | None") -> str:
     """The evaluation interval of an observed milestone, ``(1,200, 1,400]``; empty for a censored one."""
     if moment is None or moment.censored:

@@ -1,39 +1,20 @@
 """The section on dissected checkpoints: location of the shortcut, each result with its control."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from grokscope.figures.dissection import (
-    ERASURE,
-    NEURONS,
-    PROBES,
-    STEERING,
-    Picture,
-)
+from grokscope.figures.parts import pictures
+from grokscope.figures.picture import Picture
 from grokscope.report.read.dissections import Dissected, Dissections, find_dissections
 from grokscope.report.read.material import Material
 from grokscope.report.read.published import MOST_ROWS, PublishedTable
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words
-from grokscope.report.sections.dissection_data import (
-    Rows,
-    data_of,
-    erasure_data,
-    neuron_data,
-    probe_data,
-    steering_data,
-)
+from grokscope.report.sections.dissection_data import data_of
 from grokscope.report.sections.dissection_overview import CONTROLS, along_blocks, overview_blocks
 from grokscope.report.sections.dissection_tables import (
     calibration_table,
     cells_table,
     summary_table,
-)
-from grokscope.report.sections.dissection_words import (
-    erasure_in_words,
-    neurons_in_words,
-    probe_in_words,
-    steering_in_words,
 )
 from grokscope.vocabulary.text import listed, plural
 
@@ -104,80 +85,42 @@ def _first(words: Sequence[str], between: str, most: int = 3) -> str:
     return between.join([*words[:most], *(["…"] if len(words) > most else [])])
 
 
-@dataclass(frozen=True)
-class Battery:
-    """How one part of the dissections is shown: a panel for each group of runs."""
-
-    picture: Picture
-    words: str
-    in_words: Callable[[Dissected], str]
-    """One run in words, for who cannot see the figure."""
-    rows: Callable[[Dissected], Rows]
-    """The numbers behind the figure, of one run."""
-
-
 def _batteries(dissected: Mapping[str, Dissections]) -> list[Block]:
-    return [*(chain.from_iterable(_battery(battery, dissected) for battery in BATTERIES)), *along_blocks(dissected)]
+    return [*(chain.from_iterable(_battery(picture, dissected) for picture in pictures())), *along_blocks(dissected)]
 
 
-def _battery(battery: Battery, dissected: Mapping[str, Dissections]) -> list[Block]:
-    """The figures of one battery, one panel for each group; and why it is silent, where the whole dissection is not."""
+def _battery(picture: Picture, dissected: Mapping[str, Dissections]) -> list[Block]:
+    """The figures of one part, one panel for each group; and why it is silent, where the whole dissection is not."""
     speaking: dict[str, list[Dissected]] = {}
     silent: list[Block] = []
     for group, dissections in dissected.items():
-        parts = [(d, part) for d in dissections.main if (part := battery.picture.part(d)) is not None]
+        parts = [(d, part) for d in dissections.main if (part := picture.part(d)) is not None]
         speaking[group] = [d for d, part in parts if not part.cannot_tell]
         reasons = [part.cannot_tell for d, part in parts if part.cannot_tell and part.cannot_tell != d.at_chance]
         if reasons:
-            silent.append(Words(f"{battery.picture.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
-    shown = {group: runs for group, runs in speaking.items() if runs and battery.picture.axes(runs)}
+            silent.append(Words(f"{picture.title} {group}: cannot tell: {'; '.join(dict.fromkeys(reasons))}."))
+    shown = {group: runs for group, runs in speaking.items() if runs and picture.axes(runs)}
     if not shown:
         return silent
-    panels = [_panel(battery, group, runs, list(shown.values())) for group, runs in shown.items()]
-    key = battery.picture.key(list(chain.from_iterable(shown.values())))
-    plots = Plots(battery.picture.name, panels, key, caption=f"{battery.picture.title}. {battery.words}")
-    return [*silent, Words(battery.picture.title, "h3"), Words(battery.words), plots]
+    panels = [_panel(picture, group, runs, list(shown.values())) for group, runs in shown.items()]
+    key = picture.key(list(chain.from_iterable(shown.values())))
+    plots = Plots(picture.name, panels, key, caption=f"{picture.title}. {picture.words}")
+    return [*silent, Words(picture.title, "h3"), Words(picture.words), plots]
 
 
-def _panel(battery: Battery, group: str, runs: Sequence[Dissected], groups: Sequence[Sequence[Dissected]]) -> Panel:
+def _panel(picture: Picture, group: str, runs: Sequence[Dissected], groups: Sequence[Sequence[Dissected]]) -> Panel:
     """One group's, on the upright axes of all."""
     note = f"{plural(len(runs), 'run')}{', selected by an oracle' if any(d.oracle for d in runs) else ''}."
-    alt = f"{battery.picture.title} {group}: {'; '.join(map(battery.in_words, runs))}."
-    draw, size = battery.picture.draw, battery.picture.size(runs)
     return Panel(
-        lambda figure, _: draw(figure, runs, groups),
-        size,
-        alt,
+        lambda figure, _: picture.draw(figure, runs, groups),
+        picture.size(runs),
+        f"{picture.title} {group}: {'; '.join(map(picture.in_words, runs))}.",
         group,
         note,
         steps=False,
         sample=f"{plural(len(runs), 'run')}, one checkpoint each; {CONTROLS}",
-        data=lambda: data_of(battery.rows, runs),
+        data=lambda: data_of(picture.data, runs),
     )
-
-
-BATTERIES = (
-    Battery(
-        PROBES, "Linear probes for environment and task at each site, on held-out examples. Crosses are the same "
-            "probes fitted to random labels; the difference is the selectivity. Readable does not mean "
-            "used.", probe_in_words, probe_data,
-    ),
-    Battery(
-        ERASURE, "Open: before; filled: after erasure, by a probe refitted on the edited features (an old probe at "
-            "chance proves nothing). Below: the effect of the edit, compared with random edits of equal dimension "
-            "(d), removed variance (v), removed norm (n), or fitted to random labels (l).",
-        erasure_in_words, erasure_data,
-    ),
-    Battery(
-        STEERING, "Accuracy when features are moved along the dominant direction between environments; gray: random "
-            "directions of the same length. Monotone curves are common for random directions too: see the "
-            "table.", steering_in_words, steering_data,
-    ),
-    Battery(
-        NEURONS, "Ablation of the K neurons that separate the environments most, compared with the K neurons of the "
-            "task and K random ones.", neurons_in_words, neuron_data,
-    ),
-)  # fmt: skip
 
 
 def _published(published: Mapping[str, Sequence[PublishedTable]]) -> list[Block]:

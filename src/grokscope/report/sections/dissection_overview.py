@@ -6,25 +6,24 @@ from math import isfinite
 
 import numpy as np
 
+from grokscope.figures.along import ALONG_KEY, LAYERS_KEY, draw_along
 from grokscope.figures.checkpoint_view import hardest
-from grokscope.figures.dissection import ALONG_KEY, LAYERS_KEY, draw_along
 from grokscope.figures.dissection_limits import Limits, steering_limits
 from grokscope.figures.dissection_panels import WIDTH, height
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.layer_map import draw_layers, layers_in_words
-from grokscope.figures.steered_and_ablated import steering_rows
+from grokscope.figures.parts.probes import probe_in_words
+from grokscope.figures.parts.steering import steering_data, steering_rows
 from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
 from grokscope.report.read.dissections import Dissected, Dissections
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
-from grokscope.report.sections.dissection_data import along_data, data_of, layer_data, steering_data
-from grokscope.report.sections.dissection_tables import shown
-from grokscope.report.sections.dissection_words import probe_in_words
+from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
 from grokscope.results.scores import Null
 from grokscope.results.steering import Curve as Steered
 from grokscope.results.steering import Scaling
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import digits, plural
 
 Groups = Mapping[str, Dissections]
 MOST_RUNS = 60
@@ -87,7 +86,7 @@ def _steering(
     )
     counts = ", ".join(f"{plural(len(one), 'run')} of {name}" for name, one in curves.items())
     ends = "; ".join(
-        f"{name} from {shown(float(y[0]))} to {shown(float(y[-1]))}" for name, (_, y) in drawn.medians.items()
+        f"{name} from {digits(float(y[0]))} to {digits(float(y[-1]))}" for name, (_, y) in drawn.medians.items()
     )
     return Panel(
         lambda figure, _: draw_group_curves(figure, drawn, None, "steps along the direction"),
@@ -167,7 +166,7 @@ def _range(null: Null | None) -> tuple[float, float] | None:
 
 
 def _run_panel(title: str, unit: str, rows: Sequence[RunEffect]) -> Panel:
-    values = "; ".join(f"{_who(r)}: {shown(r.value)}" for r in rows)
+    values = "; ".join(f"{_who(r)}: {digits(r.value)}" for r in rows)
     intervals = "lines: 95 % intervals over units of the data; " if any(r.interval for r in rows) else ""
     return Panel(
         lambda figure, _: draw_run_effects(figure, rows, title, unit),

@@ -8,16 +8,16 @@ from math import isfinite
 import numpy as np
 
 from grokscope.figures.checkpoint_view import POOLED, finite, hardest
+from grokscope.figures.parts.steering import monotone_words
 from grokscope.report.read.dissections import ALWAYS, Dissected, Dissections, calibration_of
 from grokscope.report.read.material import Material
-from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Row, Table, Value, Words
 from grokscope.results.answer import CELLS
 from grokscope.results.calibration import RateOf
 from grokscope.results.dissection import RULES
 from grokscope.results.scores import Effect, Interval, Null
-from grokscope.results.steering import M5, Curve
-from grokscope.vocabulary.text import NONE, listed, percent, plural
+from grokscope.results.steering import M5
+from grokscope.vocabulary.text import NONE, digits, listed, percent, plural
 
 FLAGS = {
     "decodable": "M1 readable",
@@ -27,15 +27,6 @@ FLAGS = {
     "used_cell": "readable and used",
 }
 """Answers whose rates are shown, and the heads of their columns."""
-
-
-def shown(value: float | None) -> str:
-    return NONE if value is None or not isfinite(value) else number(value)
-
-
-def monotone_words(curve: Curve) -> str:
-    word = "monotone" if curve.monotone else "not monotone"
-    return f"{word} ({percent(curve.monotone_random)} of random ones are)" if isfinite(curve.monotone_random) else word
 
 
 def summary_table(material: Material, groups: Mapping[str, Dissections]) -> list[Block]:
@@ -76,29 +67,29 @@ def _probe_value(d: Dissected) -> Value:
     score = d.score(POOLED, "environment")
     if score is None:
         return Value(NONE, "no probe")
-    against = f"{_between(score.interval)}; chance {shown(score.chance)}, p {shown(score.p)}"
-    return Value(shown(score.balanced), against)
+    against = f"{_between(score.interval)}; chance {digits(score.chance)}, p {digits(score.p)}"
+    return Value(digits(score.balanced), against)
 
 
 def _erasure_value(d: Dissected) -> Value:
     erasure = d.erasure
     if erasure is None:
         return Value(NONE, "no eraser")
-    against = f"{erasure.eraser}: {erasure.verdict}; chance {shown(erasure.refitted.chance)}"
-    return Value(shown(erasure.refitted.balanced), against)
+    against = f"{erasure.eraser}: {erasure.verdict}; chance {digits(erasure.refitted.chance)}"
+    return Value(digits(erasure.refitted.balanced), against)
 
 
 def _effect(effect: Effect | None) -> Value:
     if effect is None:
         return Value(NONE)
-    return Value(shown(effect.value), f"{_between(effect.interval)}; {_against(hardest(effect))}")
+    return Value(digits(effect.value), f"{_between(effect.interval)}; {_against(hardest(effect))}")
 
 
 def _slope_value(m5: M5 | None) -> Value:
     if m5 is None or m5.slope_controls is None:
         return Value(NONE, "no control")
     nulls = [null for _, null in m5.slope_controls.items()]
-    return Value(shown(m5.slope_size), _against(max(nulls, key=lambda null: null.p if isfinite(null.p) else 0.0)))
+    return Value(digits(m5.slope_size), _against(max(nulls, key=lambda null: null.p if isfinite(null.p) else 0.0)))
 
 
 def _curve_value(d: Dissected) -> Value:
@@ -108,20 +99,22 @@ def _curve_value(d: Dissected) -> Value:
 
 def _halves_value(m5: M5 | None) -> Value:
     halves = m5.reliability if m5 else None
-    return Value(shown(halves.mean), f"cosine with truth {shown(halves.cosine_with_truth)}") if halves else Value(NONE)
+    if halves is None:
+        return Value(NONE)
+    return Value(digits(halves.mean), f"cosine with truth {digits(halves.cosine_with_truth)}")
 
 
 def _neurons_value(d: Dissected) -> Value:
     value, null = d.beyond_random or (None, None)
-    return Value(shown(value), _against(null))
+    return Value(digits(value), _against(null))
 
 
 def _between(interval: Interval | None) -> str:
-    return f"[{shown(interval[0])}, {shown(interval[1])}]" if interval else "no interval"
+    return f"[{digits(interval[0])}, {digits(interval[1])}]" if interval else "no interval"
 
 
 def _against(null: Null | None) -> str:
-    return f"{null.control} {shown(null.low)} to {shown(null.high)}, p {shown(null.p)}" if null else "no control"
+    return f"{null.control} {digits(null.low)} to {digits(null.high)}, p {digits(null.p)}" if null else "no control"
 
 
 def _medians(runs: Sequence[Dissected]) -> Row:
@@ -151,7 +144,7 @@ def _over(values: Iterable[float | None]) -> Value:
     known = finite(values)
     if not known:
         return Value(NONE)
-    return Value(shown(float(np.median(known))), f"{shown(min(known))} to {shown(max(known))}")
+    return Value(digits(float(np.median(known))), f"{digits(min(known))} to {digits(max(known))}")
 
 
 def _counted(cells: Sequence[str], runs: Sequence[Dissected]) -> list[Value]:

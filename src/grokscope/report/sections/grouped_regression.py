@@ -13,11 +13,10 @@ from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, alike, draw_st
 from grokscope.report.read.bands import values_band
 from grokscope.report.read.grouped_regression import Grouped, group_name, grouped, lowest, predictions
 from grokscope.report.read.material import Material
-from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words, wide
 from grokscope.report.sections.figure_data import parts_rows, parts_sample
 from grokscope.results.predictions import Predictions
-from grokscope.vocabulary.text import NONE, plural, score, steps
+from grokscope.vocabulary.text import NONE, digits, plural, score, steps
 
 PLACE = 70.0
 
@@ -68,10 +67,10 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
         return []
     middle = float(np.median(best))
     place = "below" if middle < trivial else "not below"
-    spread = f" (median of {plural(len(best), 'run')}, {number(min(best))} to {number(max(best))})"
+    spread = f" (median of {plural(len(best), 'run')}, {digits(min(best))} to {digits(max(best))})"
     some = "" if len(best) == 1 else spread
-    goal = f"{place} the trivial predictor's {number(trivial)}"
-    return [f"{name}: the best held-out loss is {number(middle)}{some}, {goal}."]
+    goal = f"{place} the trivial predictor's {digits(trivial)}"
+    return [f"{name}: the best held-out loss is {digits(middle)}{some}, {goal}."]
 
 
 def _curves(groups: Runs, split: str) -> list[Block]:
@@ -97,7 +96,7 @@ def _panel(name: str, parts: Sequence[Part], groups: Runs) -> Panel:
         draw_stack(figure, parts, step_axis(scale, [r.clock for r in every], unit))
 
     lines = [line for line in chain.from_iterable(part.lines for part in parts) if line.label]
-    ends = "; ".join(f"{line.label} ends at {number(float(line.band.median[-1]))}" for line in lines)
+    ends = "; ".join(f"{line.label} ends at {digits(float(line.band.median[-1]))}" for line in lines)
     alt = f"{name}: loss, loss by group and weight norm against the {unit}. {ends}."
     sample = parts_sample(runs, parts)
     return Panel(draw, (WIDTH, stack_height(parts)), alt, name, sample=sample, data=lambda: parts_rows(parts, unit))
@@ -159,7 +158,7 @@ def _decay(run: Grouped, anchor: str | None) -> Row:
     if best is not None:
         low, at, last = best
         ratio = f"{last / low:.2f}×" if low > 0 else NONE
-        loss = [Value(number(low), f"at {steps(at)}"), Value(number(last)), Value(ratio)]
+        loss = [Value(digits(low), f"at {steps(at)}"), Value(digits(last)), Value(ratio)]
     return Row(
         r.subject.label,
         [
@@ -180,7 +179,7 @@ def _without(run: Grouped) -> Value:
     best = None if run.without is None else lowest(run.clock, run.without[0])
     if best is None or run.without is None:
         return Value(NONE)
-    return Value(number(best[0]), f"trivial {number(run.without[1])}")
+    return Value(digits(best[0]), f"trivial {digits(run.without[1])}")
 
 
 def _link(run: Grouped) -> Value:
@@ -222,8 +221,8 @@ def _group_row(group: int, first: Grouped, groups: Runs) -> Row:
             continue
         best, last = (float(np.median([e[i] for e in ends])) for i in (0, 2))
         shade = None if not trivial else float(np.clip(1 - best / trivial, 0, 1))
-        cells.append(Value(number(best), f"last {number(last)}", shade))
-    return Row(group_name(first, group), [Value(NONE if trivial is None else number(trivial)), *cells])
+        cells.append(Value(digits(best), f"last {digits(last)}", shade))
+    return Row(group_name(first, group), [Value(NONE if trivial is None else digits(trivial)), *cells])
 
 
 def _scatter(groups: Runs) -> list[Block]:

@@ -11,11 +11,10 @@ from grokscope.report.draw.stacked_axes import Line, Part, alike
 from grokscope.report.read.bands import column_band, values_band
 from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
-from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import FOLDED, Block, Group, Plots, Row, Table, Value, Words, wide
 from grokscope.report.sections.norms_and_ranks import ends, has, median_value, stack_panel
 from grokscope.vocabulary.splits import NAMES, SPEAKING, TRAIN
-from grokscope.vocabulary.text import plural
+from grokscope.vocabulary.text import digits, plural
 
 Groups = Mapping[str, Sequence[Reading]]
 _LOOKS = (("held-1", ()), ("held-2", (5, 2)), ("held-4", (2.5, 1.5)), ("held-3", (6, 2, 1.2, 2)))
@@ -153,4 +152,4 @@ def _last(values: np.ndarray) -> float:
 
 
 def _middle(values: Sequence[float]) -> Value:
-    return median_value([v for v in values if np.isfinite(v)], number)
+    return median_value([v for v in values if np.isfinite(v)], digits)

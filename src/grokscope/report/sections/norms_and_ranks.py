@@ -14,11 +14,10 @@ from grokscope.report.read.bands import Band, column_band
 from grokscope.report.read.judged_run import Reading, unit_of
 from grokscope.report.read.material import Material
 from grokscope.report.read.measured_columns import LINES, left_out
-from grokscope.report.read.words import number
 from grokscope.report.sections.blocks import Block, Group, Hover, Panel, Plots, Row, Table, Value, Words, wide
 from grokscope.report.sections.figure_data import bands_rows, bands_sample, parts_rows, parts_sample
 from grokscope.vocabulary.columns import describe
-from grokscope.vocabulary.text import NONE, factor, short
+from grokscope.vocabulary.text import NONE, digits, factor, short
 
 Groups = Mapping[str, Sequence[Reading]]
 NORMS = {
@@ -193,6 +192,6 @@ def stack_panel(
 
 
 def ends(lines: Sequence[Line]) -> str:
-    ranges = [f"{x.label} from {number(float(m[0]))} to {number(float(m[-1]))}" for x in lines
+    ranges = [f"{x.label} from {digits(float(m[0]))} to {digits(float(m[-1]))}" for x in lines
             if len(m := x.band.median[np.isfinite(x.band.median)])]  # fmt: skip
     return "; ".join(ranges) + "."

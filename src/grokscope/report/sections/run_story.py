@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from math import isinf
 
+from grokscope.figures.parts import pictures
 from grokscope.report.read.dissections import Dissected, find_dissections
 from grokscope.report.read.explained import explanation_of
 from grokscope.report.read.judged_run import Reading
@@ -11,12 +12,6 @@ from grokscope.report.read.phases import Phase, phases_of
 from grokscope.report.read.tables import OPEN
 from grokscope.report.read.words import interval
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Pairs, Row, Strong, Table, Text, Value, Words
-from grokscope.report.sections.dissection_words import (
-    erasure_in_words,
-    neurons_in_words,
-    probe_in_words,
-    steering_in_words,
-)
 from grokscope.results.mechanisms import Explanation, Finding
 from grokscope.results.milestones import Milestone
 from grokscope.vocabulary.text import steps
@@ -118,12 +113,7 @@ def _dissected(d: Dissected) -> list[Block]:
     front: list = [Strong("Dissection"), f" of {where}: {d.cell}"]
     if d.shared.where.form != "cannot tell":
         front.append(f", {d.shared.where.form}")
-    lines = [
-        ("M1, probe", probe_in_words(d)),
-        ("M4, erasing", erasure_in_words(d)),
-        ("M5, steering", steering_in_words(d)),
-        ("M6, neurons", neurons_in_words(d)),
-    ]
+    lines = [(picture.brief, picture.in_words(d)) for picture in pictures()]
     if d.at_chance:
         return [Words([*front, f". Cannot tell: {d.at_chance}."], "small")]
     return [Words([*front, "."], "small"), Pairs(lines)]

@@ -1,4 +1,4 @@
-"""What can be read from the features, and what erasing a subspace takes (M1 and M4)."""
+"""M4 as it is shown: what a refitted probe still reads after erasing a subspace, and what the edit does."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -7,30 +7,26 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from grokscope.figures.axes import dress_y, margin_labels
-from grokscope.figures.checkpoint_view import finite, median
+from grokscope.figures.checkpoint_view import CheckpointView, finite, hardest, median
 from grokscope.figures.dissection_limits import effect_limits
 from grokscope.figures.dissection_panels import (
-    APART,
-    COLORS,
     ENVIRONMENT,
     MARKERS,
     RANDOM,
-    TARGETS,
     TASK,
     Groups,
     Seen,
     beside,
-    dash_of,
     draw_point,
     name_places,
     panel_axes,
-    short_site,
-    site_places,
 )
+from grokscope.figures.keys import Entry
+from grokscope.figures.picture import Picture, Rows, effect_rows, score_columns
 from grokscope.figures.style import SMALL, color
 from grokscope.results.erasures import Erasure
-from grokscope.results.probes import ProbeResult
 from grokscope.results.scores import ByEffect, Effect, Null, Score
+from grokscope.vocabulary.text import digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,38 +37,6 @@ SCORES: tuple[tuple[Callable[[Erasure], Score], str, float, bool], ...] = (
     (lambda e: e.task_before, TASK, 0.12, False), (lambda e: e.task_refitted, TASK, 0.3, True),
 )  # fmt: skip
 """What M4 shows of each eraser: the score, color, place beside the eraser's tick, filled."""
-
-
-def draw_probes(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
-    """M1: balanced held-out accuracy by site; small crosses are probes for random labels. The line joins layers; the
-    color of the image, which is none of them, stands apart."""
-    (axes,) = panel_axes(figure, ["balanced accuracy of linear probes"])
-    places = site_places(list(dict.fromkeys(chain.from_iterable(d.sites for d in runs))))
-    labels: list[tuple[float, str, str]] = []
-    for target, role, shift in TARGETS:
-        for site, x in places.items():
-            for i, d in enumerate(runs):
-                _probe(axes, x + shift + beside(i, len(runs)), d.probe(site, target), role)
-        scores = {site: [s for d in runs if (s := d.score(site, target)) is not None] for site in places}
-        layers = [(x + shift, median(s.balanced for s in scores[site])) for site, x in places.items() if site != COLORS]
-        axes.plot(*zip(*layers, strict=True), color=color(role), linewidth=1.2, alpha=0.7, linestyle=dash_of(role))
-        for chance in finite(s.chance for s in chain.from_iterable(scores.values()))[:1]:
-            axes.axhline(chance, color=color(role), linewidth=1.1, linestyle=(0, (1, 2)))
-            labels.append((chance, f"chance, {'env.' if target == 'environment' else 'task'}", role))
-    if COLORS in places and len(places) > 1:
-        axes.axvline(places[COLORS] - APART / 2, color=color("line"), linewidth=1.0)
-    axes.set_ylim(0, 1.04)
-    name_places(axes, [short_site(s) if len(places) > 4 else s for s in places], list(places.values()))
-    margin_labels(axes, labels, size=SMALL)
-
-
-def _probe(axes: "Axes", x: float, probe: ProbeResult | None, role: str) -> None:
-    if probe is None:
-        return
-    if probe.test is not None:
-        draw_point(axes, x, probe.test.balanced, probe.test.interval, role, MARKERS[role])
-    for control in probe.controls:
-        axes.plot(x, control.random, "x", color=color(RANDOM), markersize=3.2, linestyle="none")
 
 
 def draw_erasure(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
@@ -135,3 +99,67 @@ def _control_bar(axes: "Axes", x: float, nulls: Sequence[Null]) -> None:
     axes.plot([x, x], [low, high], color=color(RANDOM), linewidth=4, alpha=0.45, solid_capstyle="butt")
     axes.annotate(nulls[0].control[0], (x, high), xytext=(0, 1), textcoords="offset points", fontsize=9, ha="center",
                   va="bottom", color=color("muted"))  # fmt: skip
+
+
+def _erasure_key(runs: Seen) -> tuple[Entry, ...]:
+    effects = [e for d in runs for erasure in d.erasures.values() for e in erasure.effects.values()]
+    controlled = any(e.env_gap_drop.controls or e.accuracy_drop.controls for e in effects)
+    random = "random edits, 95 % (d dimension, v variance, n norm, l labels)"
+    return (
+        Entry("environment", ENVIRONMENT, marker="o"),
+        Entry("task", TASK, marker="s"),
+        *([Entry(random, RANDOM, band=True)] if controlled else []),
+    )
+
+
+def erasure_in_words(d: CheckpointView) -> str:
+    erasure, null = d.erasure, hardest(d.gap_effect)
+    if erasure is None:
+        return "no eraser"
+    lost = d.gap_effect.value if d.gap_effect else None
+    return (
+        f"{erasure.eraser}: probe {digits(erasure.before.balanced)} before, {digits(erasure.refitted.balanced)} "
+        f"refitted; gap lost {digits(lost)}, p {digits(null.p if null else None)}"
+    )
+
+
+def erasure_data(d: CheckpointView) -> Rows:
+    rows: Rows = []
+    for erasure in d.erasures.values():
+        front = {"eraser": erasure.eraser}
+        rows += [{**front, "what": what, **score_columns(score)} for what, score in _read_after(erasure)]
+        for what, effect in _erased(erasure, d.outside):
+            rows += [{**front, "what": what, **row} for row in effect_rows(effect)]
+    return rows
+
+
+def _read_after(erasure: Erasure) -> list[tuple[str, Score]]:
+    return [
+        ("environment read before", erasure.before), ("environment read by a refitted probe", erasure.refitted),
+        ("task read before", erasure.task_before), ("task read by a refitted probe", erasure.task_refitted),
+    ]  # fmt: skip
+
+
+def _erased(erasure: Erasure, outside: str) -> list[tuple[str, Effect]]:
+    chosen: list[tuple[str, Effect]] = []
+    if "test" in erasure.effects:
+        chosen.append(("environment gap lost", erasure.effects["test"].env_gap_drop))
+    if outside in erasure.effects:
+        chosen.append((f"right answers lost on {outside}", erasure.effects[outside].accuracy_drop))
+    return chosen
+
+
+PICTURE = Picture(
+    name="m4",
+    title="M4. Erasing a subspace",
+    brief="M4, erasing",
+    words="Open: before; filled: after erasure, by a probe refitted on the edited features (an old probe at chance "
+    "proves nothing). Below: the effect of the edit, compared with random edits of equal dimension (d), removed "
+    "variance (v), removed norm (n), or fitted to random labels (l).",
+    part=lambda d: d.m4,
+    draw=draw_erasure,
+    axes=lambda runs: 3 * any(d.erasures for d in runs),
+    key=_erasure_key,
+    in_words=erasure_in_words,
+    data=erasure_data,
+)
