@@ -113,7 +113,8 @@ def test_a_claim_names_an_effective_size_and_gets_what_the_saved_runs_say():
     assert folder is not None
     gathered = gather([folder / "hospitals_sizes.toml"], [], [folder / "results"])
     claim = next(c for c in gathered.claims.claims if c.id == "small-data-acts-larger")
-    assert [e.name for e in claim.evidence] == ["few act as more elsewhere", "few act as more where they were taken"]
+    names = ["effective size in unseen hospitals", "effective size in training hospitals"]
+    assert [e.name for e in claim.evidence] == names
     first = claim.evidence[0]
     assert first.asked == "grokking-favorable behaves as with a larger training set of standard"
     assert "grokking-favorable at 400 does what standard does at about" in first.seen

@@ -5,7 +5,7 @@
     quantity = "end"                            # or final, peak, peak_lasting; T_gen and other milestones
     split = "ood_test"
     at = [100, 200]                             # sizes of the first arm; all of them if not given
-    name = "few act as more"                    # only where a [[claimed]] block names it
+    name = "effective size in unseen hospitals" # only where a [[claimed]] block names it
 
 In place of `arms` also ``of`` and ``to``, with conditions as in a hypothesis. The size is that of the training set,
 however the task's options come to it.
