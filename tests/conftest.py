@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, no network, tiny runs."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -31,3 +32,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB; skipped where mounting is not permitted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "grokscope-test", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no permission to mount a small tmpfs: {done.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)

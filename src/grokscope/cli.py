@@ -161,6 +161,10 @@ def _explain(error: Exception, argv: Sequence[str]) -> int:
     if type(error).__name__ in ("Interrupted", "Stopped"):
         print(message_line(str(error)), file=sys.stderr)
         return STOPPED
+    if type(error).__name__ == "NotSaved":
+        for line in str(error).split("\n"):
+            print(message_line(f"grokscope: {line}"), file=sys.stderr)
+        return BAD_INPUT
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
         first = str(error).split("\n")[0]
         words = f"grokscope: out of memory: make the task, the model or the batch smaller ({first})"

@@ -22,6 +22,14 @@ class NotWritable(ValueError):
     """This user may not write there. The message says whose it is, and what people who share runs need."""
 
 
+class ReadOnly(NotWritable):
+    """Nobody may write there: the file system is read-only."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a system answers where there is no room: on the disk, within this user's quota, within the longest file."""
+
+
 _guards: dict[str, Callable[[], None]] = {}
 """Folder -> what to ask before anything in it is written. Here and not passed along, for no writer may forget it."""
 
@@ -91,20 +99,26 @@ def _sync_folder(folder: Path) -> None:
 
 def explain_full_disk(error: BaseException, path: Path) -> None:
     """Raise an OSError that says what to do where `error` means a full disk; otherwise do nothing."""
-    cause: BaseException | None = error
-    while cause is not None:  # torch answers a failed write with a RuntimeError of its own
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    for cause in chain_of(error):
+        if isinstance(cause, OSError) and cause.errno in FULL:
             raise OSError(
                 errno.ENOSPC,
                 f"no space left to write {path}; what was saved before is intact: free space, then run again",
             ) from error
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from: torch answers a failed write with a RuntimeError of its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
         cause = cause.__cause__ or cause.__context__
 
 
 def explain_denied(error: BaseException, path: Path) -> None:
     """Raise NotWritable where `error` means that this user, or nobody, may write below `path`; otherwise do nothing."""
     if isinstance(error, OSError) and error.errno == errno.EROFS:
-        raise NotWritable(f"{path}: this file system is read-only, so nothing can be trained here") from None
+        raise ReadOnly(f"{path}: this file system is read-only, so nothing can be trained here") from None
     if isinstance(error, PermissionError):
         raise NotWritable(
             f"{path}: this user may not write here ({_owner(_present(path))}); to share runs, users need a common "

@@ -316,20 +316,6 @@ def test_a_second_process_is_refused_with_the_firsts_pid(tmp_path):
 # -- full disk --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 8 MB; skipped where mounting is not permitted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "grokscope-test", str(disk)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"no permission to mount a small tmpfs: {done.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 @pytest.mark.parametrize(
     ("free", "every", "where"),
     [

@@ -277,6 +277,7 @@ def run(
 
     Raises:
         grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
+        grokscope.study.NotSaved: (a Stopped) if the disk is full, read-only or gone; no run is marked as failed.
     """
     study = Study.load(file).only(arms, seeds)
     check_engine(on)
@@ -323,6 +324,7 @@ def extend(
 
     Raises:
         grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
+        grokscope.study.NotSaved: (a Stopped) if the disk is full, read-only or gone; no run is marked as failed.
     """
     from grokscope.config import Budget
 

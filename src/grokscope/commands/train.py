@@ -138,7 +138,7 @@ def _end(board: Board, config: RunConfig, folder: Path) -> None:
     state = "interrupted"
     if status["state"] in ("done", "diverged", "failed"):
         state = status["state"]
-    job = Job(config, folder.parent, total=status["total_steps"], folder=folder)
+    job = Job(config, folder.parent, total=status.get("total_steps", 0), folder=folder)  # 0: its folder is gone
     message = (status.get("error") or {}).get("message", "")
     board.ended(Outcome(job, state, status["step"], message))
 

@@ -13,9 +13,10 @@ from grokscope.execute.protocol import Board, Silent
 from grokscope.execute.settings import DURATION, duration_s
 from grokscope.execute.stacks import Way, require_engine_for
 from grokscope.store.folders import Folders
-from grokscope.study import Stopped, Study
+from grokscope.study import Study
 from grokscope.study.entries import Entry
 from grokscope.study.run_state import StudyRun, read_study_run
+from grokscope.study.study import stopped
 from grokscope.study.together import Together
 from grokscope.study.worker import Worker, listening, stopping_at
 
@@ -83,6 +84,7 @@ def worker(
     Raises:
         ValueError: before anything trains, if ``--engine stacked`` is given and a run cannot be stacked.
         grokscope.study.Stopped: after Ctrl-C, SIGTERM, SIGHUP or at `until`, with everything saved.
+        grokscope.study.NotSaved: (a Stopped) if the disk is full, read-only or gone; no run is marked as failed.
     """
     study = Study.load(file).only(arms, seeds)
     finished = sum(s.finished for s in study.declared(root))
@@ -100,7 +102,7 @@ def worker(
     finally:
         one.board.close()
     if one.stopping and any(o.state in ("interrupted", "waiting") for o in outcomes):
-        raise Stopped(outcomes)
+        raise stopped(outcomes)
     tried = {outcome.job.run for outcome in outcomes}
     folders = Folders(root)
     now = [read_study_run(entry, folders) for entry in entries]

@@ -7,12 +7,13 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope import configio
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import Job, State
-from grokscope.files import NotPlain, NotWritable, read_json, write_json
+from grokscope.files import NotPlain, NotWritable, ReadOnly, explain_denied, read_json, write_json
+from grokscope.storage import Storage, trouble_of
 from grokscope.store import lock
 from grokscope.store.ended import ENDED
 from grokscope.store.folders import find_run
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from grokscope.train.driver import Progress
     from grokscope.train.stacked.sessions import Ended
 
-Result = tuple[State, int, str]
-"""State, step, message."""
+
+class Result(NamedTuple):
+    """How an attempt went: the fields of `grokscope.execute.protocol.Outcome` after the job."""
+
+    state: State
+    step: int
+    message: str = ""
+    trouble: bool = False
+
+
 REFUSED = (OtherData, NotPlain, NotWritable)
 """Why a folder is not written to: what it holds is for people to mend, and the run did not fail."""
 
@@ -39,25 +48,29 @@ def attempt(
     from grokscope.train.resume import CannotResume
 
     try:
-        run = find_run(root, config)
+        storage, run = Storage.of(root), find_run(root, config)
+    except OSError as error:
+        return _unsaved(trouble_in(root, error), 0)
     except ValueError as error:
-        return "failed", 0, str(error)
+        return Result("failed", 0, str(error))
     try:
         train(config, root, passed=passed, watcher=lambda p: progress(p.step, p.total, p.steps_per_s))
         _judge(run)
     except Interrupted as stopped:
-        return "interrupted", _step(run), str(stopped)
-    except (CannotResume, *REFUSED) as refused:  # the folder stays as it is, for whoever mends it
-        return "failed", _step(run), str(refused)
-    except NotForked as refused:
-        return ("waiting" if refused.waits else "failed"), 0, str(refused)
-    except lock.Held as held:
-        return "elsewhere", _step(run), str(held)
+        return Result("interrupted", _step(run), str(stopped))
     except Exception as error:
+        if trouble := storage.trouble(error):
+            return _unsaved(trouble, _step(run))
+        if isinstance(error, (CannotResume, *REFUSED)):  # the folder stays as it is, for whoever mends it
+            return Result("failed", _step(run), str(error))
+        if isinstance(error, NotForked):
+            return Result("waiting" if error.waits else "failed", 0, str(error))
+        if isinstance(error, lock.Held):
+            return Result("elsewhere", _step(run), str(error))
         record_failure(config, root, passed, error)
-        return "failed", _step(run), f"{type(error).__name__}: {error}"
+        return Result("failed", _step(run), f"{type(error).__name__}: {error}")
     state = run.status["state"]
-    return ("diverged" if state == "diverged" else "done"), _step(run), ""
+    return Result("diverged" if state == "diverged" else "done", _step(run))
 
 
 def attempt_stack(
@@ -79,14 +92,36 @@ def attempt_stack(
         progress(places[p.run], p.step, p.total, p.steps_per_s)
 
     try:
+        storage = Storage.of(root)
+    except OSError as error:
+        return [_unsaved(trouble_in(root, error), 0)] * len(configs)
+    try:
         ended = train_stack(configs, root, passed=passed, watcher=watch)
     except CannotStack as error:
         if fall_back:
             return _one_by_one(configs, root, passed, progress)
-        return [("failed", 0, str(error))] * len(configs)
+        return [Result("failed", 0, str(error))] * len(configs)
     except Exception as error:  # of the stack as a whole: no single run is marked as failed for it
-        return [("failed", 0, str(error))] * len(configs)
-    return [_result(e, config, root, keys) for e, config, keys in zip(ended, configs, passed, strict=True)]
+        if trouble := storage.trouble(error):
+            return [_unsaved(trouble, 0)] * len(configs)
+        return [Result("failed", 0, str(error))] * len(configs)
+    return [_result(e, config, root, keys, storage) for e, config, keys in zip(ended, configs, passed, strict=True)]
+
+
+def _unsaved(trouble: str, step: int) -> Result:
+    """The run stands where it was saved last, and goes on from there once something can be saved again."""
+    return Result("interrupted", step, trouble, trouble=True)
+
+
+def trouble_in(root: Path, error: OSError) -> str:
+    """Why there is no folder of runs to begin with."""
+    try:
+        explain_denied(error, root)
+    except ReadOnly:
+        return trouble_of(error, root)
+    except NotWritable as denied:
+        return str(denied)
+    return trouble_of(error, root) or f"{root}: the folder of runs cannot be made ({error.strerror})"
 
 
 def interrupted(job: Job) -> Result:
@@ -95,11 +130,11 @@ def interrupted(job: Job) -> Result:
     try:
         status = Run(job.run).status
     except (ValueError, OSError):
-        return "interrupted", job.step, ""
+        return Result("interrupted", job.step)
     state, step = status["state"], int(status.get("step") or 0)
     if state == "diverged" or (state == "done" and step >= job.total):
-        return state, step, ""
-    return "interrupted", step, ""
+        return Result(state, step)
+    return Result("interrupted", step)
 
 
 def _one_by_one(
@@ -111,7 +146,7 @@ def _one_by_one(
     results: list[Result] = []
     for i, (config, keys) in enumerate(zip(configs, passed, strict=True)):
         if results and results[-1][0] in ("interrupted", "waiting"):
-            results.append(("waiting", 0, ""))
+            results.append(Result("waiting", 0))
         else:
             results.append(attempt(config, root, keys, lambda *news, i=i: progress(i, *news)))
     return results
@@ -125,18 +160,20 @@ def _folder(root: Path, config: RunConfig) -> Path:
         return root / config.run_id()
 
 
-def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ...]) -> Result:
+def _result(ended: "Ended", config: RunConfig, root: Path, passed: tuple[str, ...], storage: Storage) -> Result:
     """How one member of a stack went."""
     from grokscope.train.resume import CannotResume
 
     if ended.state in ("done", "diverged"):
         _judge(ended.run)
     if ended.error is None:
-        return ended.state, ended.step, ""
+        return Result(ended.state, ended.step)
+    if trouble := storage.trouble(ended.error):
+        return _unsaved(trouble, ended.step)
     if ended.state == "failed" and not isinstance(ended.error, (CannotResume, *REFUSED)):
         record_failure(config, root, passed, ended.error)
-        return "failed", ended.step, f"{type(ended.error).__name__}: {ended.error}"
-    return ended.state, ended.step, str(ended.error)
+        return Result("failed", ended.step, f"{type(ended.error).__name__}: {ended.error}")
+    return Result(ended.state, ended.step, str(ended.error))
 
 
 def _judge(run: Run) -> None:
@@ -155,7 +192,7 @@ def _judge(run: Run) -> None:
 def _step(run: Run) -> int:
     try:
         return run.status.get("step", 0)
-    except ValueError:
+    except (ValueError, OSError):
         return 0
 
 

@@ -41,7 +41,7 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.state in ("interrupted", "failed"):
         where = f" at step {outcome.step:,} of {outcome.job.total:,}"
     why = ""
-    if outcome.message and outcome.state != "interrupted":
+    if outcome.message and (outcome.trouble or outcome.state != "interrupted"):
         why = f": {outcome.message}"
     return f"{WORDS[outcome.state]:<11} {outcome.job.label}{where}{why}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from grokscope.execute.attempt import Result, attempt, attempt_stack, interrupted
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.execute.stacks import Unit, Way, arrange
+from grokscope.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,19 @@ class Inline:
         outcomes: dict[Path, Outcome] = {}
         units = arrange(jobs, self.way, self.stack)
         board.begin(jobs, 1)
+        storage = Storage.of(jobs[0].root) if jobs else None
         stopped = False
         for unit in units:
-            results: Sequence[Result] = [("waiting", job.step, "") for job in unit.jobs]
+            results: Sequence[Result] = [Result("waiting", job.step) for job in unit.jobs]
             asked = True
-            if not stopped:
+            if not stopped and storage is not None and (trouble := storage.trouble()):
+                results = [Result("interrupted", job.step, trouble, trouble=True) for job in unit.jobs]
+            elif not stopped:
                 results, asked = self._attempt(unit, board)
             for job, result in zip(unit.jobs, results, strict=True):
                 outcomes[job.run] = Outcome(job, *result)
                 board.ended(outcomes[job.run])
-            stopped = asked or any(state == "interrupted" for state, _, _ in results)
+            stopped = asked or any(result.state == "interrupted" for result in results)
         return [outcomes[job.run] for job in jobs]
 
     def _attempt(self, unit: Unit, board: Board) -> tuple[Sequence[Result], bool]:

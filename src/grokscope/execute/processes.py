@@ -23,6 +23,7 @@ from grokscope.execute.attempt import record_failure, signal_name
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.execute.signals import on_stop_signals
 from grokscope.execute.stacks import Unit, Way, arrange
+from grokscope.storage import Storage
 from grokscope.store.run import Run
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -109,6 +110,7 @@ class _Pool:
     fall_back: bool
     board: Board
     size: int
+    storage: Storage
     waiting: deque[tuple[int, ...]] = field(default_factory=deque)
     """Numbers of the jobs of each unit that nobody has begun."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -134,6 +136,7 @@ class _Pool:
 
     def _staff(self, selector: selectors.BaseSelector) -> None:
         """Give idle workers the next jobs, start workers where some are missing."""
+        self._look_after_storage()
         for worker in self.workers:
             if worker.idle and self.waiting and not self.stopping:
                 self._give(worker)
@@ -142,6 +145,13 @@ class _Pool:
             self.workers.append(worker)
             selector.register(worker.answers, selectors.EVENT_READ, worker)
             self._give(worker)
+
+    def _look_after_storage(self) -> None:
+        """Begin nothing where the folder of runs has gone: a worker would make a new one."""
+        if self.waiting and not self.stopping and (trouble := self.storage.trouble()):
+            for number in self.waiting.popleft():
+                job = self.jobs[number]
+                self._ended(number, Outcome(job, "interrupted", job.step, trouble, trouble=True))
 
     def _give(self, worker: _Worker) -> None:
         numbers = self.waiting.popleft()
@@ -173,7 +183,8 @@ class _Pool:
             self.board.progress(self.jobs[number], answer["step"], answer["total"], answer["speed"])
             return
         del worker.steps[number]
-        self._ended(number, Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"]))
+        how = Outcome(self.jobs[number], answer["state"], answer["step"], answer["message"], answer["trouble"])
+        self._ended(number, how)
 
     def _lost(self, worker: _Worker, number: int, words: str) -> None:
         """A worker died with a job in its hands."""
@@ -190,6 +201,8 @@ class _Pool:
     def _ended(self, number: int, outcome: Outcome) -> None:
         self.outcomes[number] = outcome
         self.board.ended(outcome)
+        if outcome.trouble:
+            self.stopping = max(self.stopping, 1)
 
     def _stop(self) -> None:
         """Begin nothing new; ask each busy worker, once, to save its run; at the second request do not wait for it."""
@@ -231,8 +244,11 @@ class Processes:
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]:
         require_importable(jobs)
+        if not jobs:
+            return []
         units = arrange(jobs, self.way, self.stack, self.workers)
-        pool = _Pool(jobs, units, self.way == "auto", board, min(self.workers, max(len(units), 1)))
+        size = min(self.workers, max(len(units), 1))
+        pool = _Pool(jobs, units, self.way == "auto", board, size, Storage.of(jobs[0].root))
         board.begin(jobs, pool.size)
         if crowded := _crowded(jobs, pool.size):
             warnings.warn(crowded, stacklevel=2)

@@ -44,6 +44,9 @@ class Outcome:
     state: State
     step: int
     message: str = ""
+    trouble: bool = False
+    """Whether it was interrupted because nothing can be saved at present, as `message` says. Executors then begin no
+    other run, for it would end like this one."""
 
 
 class Board(Protocol):
@@ -59,8 +62,9 @@ class Board(Protocol):
 class Executor(Protocol):
     """Carries out jobs, in the order given as far as its slots allow, and returns an outcome for every one of them.
 
-    A job that fails does not stop the others. When asked to stop (Ctrl-C, SIGTERM, SIGHUP) it lets every running job
-    save itself and returns what it has; the jobs that were running are `interrupted`, those not begun `waiting`.
+    A job that fails does not stop the others; one that ends with `trouble` does. When asked to stop (Ctrl-C, SIGTERM,
+    SIGHUP) it lets every running job save itself and returns what it has; the jobs that were running are `interrupted`,
+    those not begun `waiting`.
     """
 
     def execute(self, jobs: Sequence[Job], board: Board) -> list[Outcome]: ...

@@ -93,8 +93,8 @@ def import_ray() -> Any:
     return ray
 
 
-def _task(folder: str, cpus: int, seconds: float | None) -> None:
-    """One worker, in a process of Ray's."""
+def _task(folder: str, cpus: int, seconds: float | None) -> str:
+    """One worker, in a process of Ray's. Returns why nothing can be saved, where it stopped for that."""
     for name in ONE_THREAD:  # torch's own threads follow from the run's hardware
         os.environ[name] = str(cpus)
     import ray
@@ -104,7 +104,8 @@ def _task(folder: str, cpus: int, seconds: float | None) -> None:
 
     context = ray.get_runtime_context()
     os.environ[JOB] = f"{context.get_task_id()} on node {context.get_node_id()}"
-    work(Path(folder), seconds)
+    outcomes, _ = work(Path(folder), seconds)
+    return next((o.message for o in outcomes if o.trouble), "")
 
 
 def _require_listener(address: str) -> None:
@@ -163,6 +164,8 @@ class _Watch:
     stopping: bool = False
     problem: str = ""
     """Why a task ended that should not have."""
+    trouble: str = ""
+    """Why a task stopped that could not save anything."""
     first: dict[Path, tuple[float, int]] = field(default_factory=dict)
     """When and at which step a run was seen first."""
 
@@ -195,7 +198,7 @@ class _Watch:
         """Learn why tasks ended that failed; one that was asked to stop has done what it should."""
         for task in ended:
             try:
-                self.ray.get(task)
+                self.trouble = self.ray.get(task) or self.trouble
             except Exception as error:
                 if not self.stopping:
                     self.problem = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
@@ -227,6 +230,8 @@ class _Watch:
             return Outcome(job, "failed", step, (status.get("error") or {}).get("message", ""))
         if state == "running":
             return Outcome(job, "elsewhere", step, "another process trains this run")
+        if self.trouble:
+            return Outcome(job, "interrupted" if step else "waiting", step, self.trouble, trouble=True)
         if self.problem:
             return Outcome(job, "failed", step, f"a task of Ray ended before this run was finished: {self.problem}")
         return Outcome(job, "interrupted" if step else "waiting", step)

@@ -42,9 +42,21 @@ class RemoteWorker:
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
         outcomes, stopped = work(self.folder)
+        require_saved(outcomes)  # a job that is requeued would meet the same full disk at once
         if stopped and rank == 0 and "SLURM_JOB_ID" in os.environ:
             print(_requeue(self.folder, self.requeues), flush=True)
         return _counts(outcomes)
+
+
+class NotSaved(Exception):
+    """A job ended because nothing can be saved in its folder of runs. The engine sees it as failed."""
+
+
+def require_saved(outcomes: Sequence[Outcome]) -> None:
+    """Raises NotSaved where a run ended for that reason."""
+    for outcome in outcomes:
+        if outcome.trouble:
+            raise NotSaved(outcome.message)
 
 
 def work(folder: Path, seconds: float | None = None) -> tuple[list[Outcome], bool]:

@@ -5,7 +5,7 @@ pipe. Several jobs in one message are trained as a stack.
            "fall_back": false}
     out:  {"job": 3, "warning": "..."}
           {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
-          {"job": 3, "state": "done", "step": 14000, "message": ""}
+          {"job": 3, "state": "done", "step": 14000, "message": "", "trouble": false}
 
 It is a fresh interpreter in a session of its own: it inherits no threads, no random state, no open files, and Ctrl-C in
 the terminal reaches only the parent, which asks its workers to stop with SIGTERM. When the parent dies, however it
@@ -66,8 +66,8 @@ def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
             results = [attempt(configs[0], root, passed[0], lambda *news: progress(0, *news))]
         else:
             results = attempt_stack(configs, root, passed, progress, order["fall_back"])
-    for place, (state, step, message) in enumerate(results):
-        answer(place, state=state, step=step, message=message)
+    for place, result in enumerate(results):
+        answer(place, **result._asdict())
 
 
 if __name__ == "__main__":

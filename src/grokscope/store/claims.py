@@ -32,6 +32,8 @@ MODE = 0o666
 """Permissions of new files before the umask: with umask 002 people of one group take over each other's runs."""
 GONE = (errno.ENOENT, errno.ESTALE)
 """What a system says of a file that was deleted, a network file system of one that it still had open."""
+RELEASED_AT = 0
+"""The time of change of a claim that was released on a full disk."""
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 """What a file system answers that has no hard links."""
 JOB = "GROKSCOPE_JOB"
@@ -102,6 +104,11 @@ class Claim:
         except OSError as error:
             if error.errno not in GONE:
                 raise
+            if not self.path.parent.is_dir():
+                raise ClaimLost(
+                    f"{self.path.parent}: the folder was removed while this process trained in it; this process stops "
+                    "and has written nothing since"
+                ) from None
             raise ClaimLost(
                 f"{self.path.parent}: another process took over this run, because this process gave no heartbeat for "
                 f"more than {self.expires_s:g} s; this process stops and has written nothing since"
@@ -109,13 +116,11 @@ class Claim:
 
 
 def newest(folder: Path) -> Claim | None:
-    """The claim with the highest number; None in a folder that nobody ever claimed."""
-    numbers = _numbers(folder)
-    while numbers:
-        path = _path(folder, numbers.pop())
-        with suppress(FileNotFoundError):  # its successor came between the look and the reading
-            return _read(path)
-        numbers = _numbers(folder)
+    """The claim with the highest number; None in a folder that nobody ever claimed, or that is not there."""
+    with suppress(FileNotFoundError):
+        while numbers := _numbers(folder):
+            with suppress(FileNotFoundError):  # its successor came between the look and the reading
+                return _read(_path(folder, numbers.pop()))
     return None
 
 
@@ -206,11 +211,17 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def release(claim: Claim) -> None:
-    """Say that the folder is free. The file stays, so that numbers go on growing."""
-    with suppress(OSError):
+    """Say that the folder is free. The file stays, so that numbers go on growing.
+
+    On a full disk the line may find no room. A time of change that no heartbeat gives needs none.
+    """
+    try:
         handle = os.open(claim.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write('{"released": true}\n')
+    except OSError:
+        with suppress(OSError):
+            os.utime(claim.path, (RELEASED_AT, RELEASED_AT), follow_symlinks=False)
 
 
 @contextmanager
@@ -260,6 +271,8 @@ def _read(path: Path) -> Claim:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
         lines = [_parsed(line) for line in file.read(4096).splitlines()]
+        if os.fstat(handle).st_mtime == RELEASED_AT:
+            lines.append({"released": True})
     said: dict[str, Any] = {}
     for line in lines:
         said |= {key: line[key] for key in _SAID if key in line}

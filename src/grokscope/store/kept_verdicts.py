@@ -8,6 +8,7 @@ came with a run from elsewhere is not believed but judged anew.
 import json
 import os
 import zlib
+from contextlib import suppress
 from typing import Any
 
 from grokscope.files import plain_file, to_json
@@ -74,7 +75,8 @@ def keep(run: Run, now: dict[str, Any], splits: Splits, key: str = DEFAULT) -> N
             file.write(to_json(data) + "\n")
         os.replace(temporary, path)
     except (OSError, ValueError):
-        return
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _kept(run: Run, now: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

@@ -55,11 +55,11 @@ def claimed(folder: Path, expires_s: float = claims.EXPIRES_S, together: str = "
         newest = claims.newest(folder)
         _require_free(folder, newest, lock)
         claim = claims.take(folder, newest, expires_s, together)
-        with claims.beating(claim), guarded(folder, claim.require):
-            try:
+        try:
+            with claims.beating(claim), guarded(folder, claim.require):
                 yield claim
-            finally:
-                claims.release(claim)
+        finally:  # after the last heartbeat, which would change its time
+            claims.release(claim)
 
 
 def _require_free(folder: Path, claim: Claim | None, lock: Lock) -> None:

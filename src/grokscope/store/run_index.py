@@ -15,6 +15,7 @@ import os
 import stat
 import zlib
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,7 +119,8 @@ class RunIndex:
                 file.write(json.dumps(_head(text)).encode() + b"\n" + text)
             os.replace(temporary, path)
         except (OSError, ValueError):
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             return
         self._new = 0
 
@@ -149,7 +151,8 @@ def leave(run: Run, stamps: Stamps | None, known: Known) -> None:
             file.write(b"%d %s\n" % (zlib.crc32(text), text))
         os.replace(temporary, path)
     except (OSError, ValueError):
-        return
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _left(run: Run, stamps: Stamps) -> tuple[list[Any], dict[str, Any]] | None:

@@ -53,6 +53,23 @@ class Stopped(Exception):
         )
 
 
+class NotSaved(Stopped):
+    """A study stopped because nothing can be saved in its folder of runs: the disk is full, read-only or gone. No run
+    is marked as failed for it; each stands where it was saved last."""
+
+    def __init__(self, outcomes: Sequence[Outcome]):
+        super().__init__(outcomes)
+        trouble = next(o.message for o in outcomes if o.trouble)
+        self.args = (f"{trouble}\n{self}",)
+
+
+def stopped(outcomes: Sequence[Outcome]) -> Stopped:
+    """What to raise where runs were interrupted or not begun."""
+    if any(o.trouble for o in outcomes):
+        return NotSaved(outcomes)
+    return Stopped(outcomes)
+
+
 @dataclass(frozen=True)
 class Study:
     """The content of a study file. `only` selects a part of it; the file is never changed."""
@@ -443,7 +460,7 @@ def _carry_out(
     never_ready = [s for s in runs if not (s.ready or s.finished or s.run.path in outcomes)]
     ended = [*outcomes.values(), *map(_not_begun, never_ready)]
     if any(o.state in ("interrupted", "waiting") for o in outcomes.values()):
-        raise Stopped(ended)
+        raise stopped(ended)
     return ended
 
 

@@ -20,6 +20,7 @@ from grokscope.execute.attempt import Result, attempt, attempt_stack, interrupte
 from grokscope.execute.protocol import Board, Job, Outcome, Silent
 from grokscope.execute.signals import on_stop_signals
 from grokscope.execute.stacks import Unit
+from grokscope.storage import Storage
 from grokscope.store import claims
 from grokscope.store.folders import Folders
 from grokscope.study.entries import Entry
@@ -58,15 +59,16 @@ class Worker:
     def work(self) -> list[Outcome]:
         """Train what nobody else trains, until nothing is left or somebody asks to stop. Returns one outcome for each
         run that was tried, and for each that was left to other workers."""
+        storage = Storage.of(self.root)
         left = self._in_order()
         self.together.require([s.job() for s in left])
         self.board.begin([s.job() for s in left], 1)
         try:
-            left = self._once(left)
+            left = self._once(left, storage)
             idle_since, ended = time.monotonic(), len(self.outcomes)
             while left and not self.stopping and (self.wait or time.monotonic() - idle_since < self.linger_s):
                 time.sleep(ASK_AGAIN_S)
-                left = self._once(left)
+                left = self._once(left, storage)
                 if len(self.outcomes) > ended:
                     idle_since, ended = time.monotonic(), len(self.outcomes)
         except KeyboardInterrupt:
@@ -79,7 +81,7 @@ class Worker:
         self.stopping = True
         return [self._left(s) for s in self._in_order()]
 
-    def _once(self, study_runs: Sequence[StudyRun]) -> list[StudyRun]:
+    def _once(self, study_runs: Sequence[StudyRun], storage: Storage) -> list[StudyRun]:
         """Ask for each run once; returns those that other workers have, forks that wait for a parent, and those not
         asked for when told to stop."""
         left: list[StudyRun] = []
@@ -88,7 +90,7 @@ class Worker:
             batch = self.together.take(todo)
             taken = {id(s) for s in batch}
             todo = [s for s in todo if id(s) not in taken]
-            for study_run, outcome in zip(batch, self._try(batch), strict=True):
+            for study_run, outcome in zip(batch, self._try(batch, storage), strict=True):
                 if outcome is not None and outcome.state in ("elsewhere", "waiting"):
                     left.append(study_run)
                 elif outcome is not None:
@@ -107,9 +109,11 @@ class Worker:
         generation = _generations(self.entries)
         return sorted(left, key=lambda s: (generation[s.entry.config.identity_hash], min(s.step, s.total) - s.total))
 
-    def _try(self, batch: Sequence[StudyRun]) -> list[Outcome | None]:
+    def _try(self, batch: Sequence[StudyRun], storage: Storage) -> list[Outcome | None]:
         """Train these runs, as far as they are still to be trained; None for one that another worker has finished, or
         marked failed."""
+        if trouble := storage.trouble():
+            return [Outcome(s.job(), "interrupted", s.step, trouble, trouble=True) for s in batch]
         folders = Folders(self.root)
         fresh = [read_study_run(s.entry, folders) for s in batch]
         outcomes: dict[Path, Outcome | None] = {}
@@ -148,7 +152,7 @@ class Worker:
     def _train(self, unit: Unit, stopped: bool) -> Sequence[Result]:
         jobs = unit.jobs
         if stopped:
-            return [("waiting", job.step, "") for job in jobs]
+            return [Result("waiting", job.step) for job in jobs]
 
         def progress(place: int, step: int, total: int, speed: float) -> None:
             self.board.progress(jobs[place], step, total, speed)

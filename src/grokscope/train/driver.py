@@ -34,6 +34,7 @@ from grokscope.fit_rule import fit_step
 from grokscope.results.cost import merged
 from grokscope.results.predictions import PREDICTIONS, Predictions
 from grokscope.seeds import derive
+from grokscope.storage import trouble_of
 from grokscope.store import lock
 from grokscope.store.checkpoints import load_weights, save_state, save_weights
 from grokscope.store.ended import ENDED, changed_since
@@ -515,9 +516,10 @@ class Session:
 
     def _write_failure(self, error: BaseException) -> None:
         """Say in the folder what went wrong, as far as the disk still allows; the error itself goes on to the
-        caller. An impatient second Ctrl-C is no failure: the newest resume state is there."""
+        caller. An impatient second Ctrl-C is no failure, nor is a full disk: the newest resume state is there."""
         tail = "".join(traceback.format_exception(error))[-4000:]
-        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        blameless = isinstance(error, KeyboardInterrupt) or trouble_of(error, self.run.path.parent)
+        state = "interrupted" if blameless else "failed"
         self.started = getattr(self, "started", time.time())
         self.first_step = getattr(self, "first_step", self.engine.step)
         self.seconds_before = getattr(self, "seconds_before", 0.0)
@@ -525,8 +527,8 @@ class Session:
         try:
             self._write_status(state, {"type": type(error).__name__, "message": str(error), "traceback": tail})
             self._log(f"{state} at step {self.engine.step}: {error}")
-        except OSError:
-            pass  # a full disk cannot hold its own obituary; the caller still gets the error
+        except (OSError, lock.Held):
+            pass  # a full disk, or a folder that is gone, cannot hold its own obituary; the caller still gets the error
 
     def _warn(self, text: str) -> None:
         self._log(f"warning: {text}")

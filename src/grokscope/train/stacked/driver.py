@@ -8,9 +8,8 @@ diverges or fails is closed; the others go on and nothing of theirs changes.
 import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -18,6 +17,7 @@ from grokscope import configio, registry
 from grokscope.config import RunConfig
 from grokscope.files import require_plain_folder
 from grokscope.seeds import derive
+from grokscope.storage import Storage
 from grokscope.store import claims, lock
 from grokscope.store.folders import as_begun, find_run
 from grokscope.store.run import Run
@@ -98,6 +98,7 @@ class _Work:
 
     def __init__(self, root: Path, watcher: Watcher | None, interrupt_at: int | None):
         self.root, self.watcher, self.interrupt_at = root, watcher, interrupt_at
+        self.storage = Storage.of(root)
         self.sessions: dict[int, MemberSession] = {}
         """Those that are not over, by their places among the configs."""
         self.ended: dict[int, Ended] = {}
@@ -171,8 +172,7 @@ class _Work:
         for session in self.sessions.values():
             session.member.stack = {"members": len(self.sessions), "id": name}
             session.at_most = self._common_step()
-        for i, session in list(self.sessions.items()):
-            self._guarded(i, session.begin)
+        self._each(list(self.sessions), lambda session: session.begin())
         try:
             self._stack_up()
             self._train()
@@ -187,18 +187,37 @@ class _Work:
         saved = [{step_of(path) for path in state_paths(s.run.path / "resume")} for s in self.sessions.values()]
         return max(set.intersection(*saved), default=None)
 
-    def _guarded(self, i: int, act: Callable[[], object]) -> None:
-        """Do something for one member; what goes wrong there is its failure alone."""
-        session = self.sessions[i]
+    def _each(self, places: Iterable[int], act: Callable[[MemberSession], object]) -> None:
+        for i in places:
+            self._guarded(i, act)
+
+    def _guarded(self, i: int, act: Callable[[MemberSession], object]) -> None:
+        """Do something for one member that has not ended; what goes wrong there is its failure alone, unless nothing
+        can be saved for the others either."""
+        session = self.sessions.get(i)
+        if session is None:
+            return
         try:
             with registry.naming_plugins():
-                act()
+                act(session)
         except (CannotResume, lock.Held) as refused:  # the folder is not ours, or stays as it is for whoever mends it
             session.closing.close()
+            if self.storage.trouble(refused):
+                self._stop_unsaved(i, refused)
+                return
             self._end(i, "elsewhere" if isinstance(refused, lock.Held) else "failed", refused)
         except Exception as error:
             session.fail(error)
-            self._end(i, "failed", error)
+            if self.storage.trouble(error):
+                self._stop_unsaved(i, error)
+            else:
+                self._end(i, "failed", error)
+
+    def _stop_unsaved(self, i: int, error: BaseException) -> None:
+        """Where nothing can be saved, all stop where they were saved last: from a state that only some have, the stack
+        would not go on exactly."""
+        self._end(i, "interrupted", error)
+        self._end_all("interrupted", error)
 
     def _end(self, i: int, state: State, error: BaseException | None = None) -> None:
         session = self.sessions.pop(i)
@@ -206,8 +225,7 @@ class _Work:
 
     def _end_all(self, state: State, error: BaseException) -> None:
         for i in list(self.sessions):
-            with suppress(lock.Held):
-                self.sessions[i].fail(error)
+            self.sessions[i].fail(error)
             self._end(i, state, error)
 
     # -- training ---------------------------------------------------------------------------------------------------
@@ -267,18 +285,12 @@ class _Work:
             due = [s.member for s in here.values() if step in s.plan.evaluate and (step in s.plan.diagnose) == diagnose]
             if due:
                 rows.take(due, diagnose)
-        for i, session in here.items():
-            self._guarded(i, session.look)
+        self._each(list(here), lambda session: session.look())
         over = [i for i, session in self._in(rows).items() if session.over]
         # all before one is closed: a stack that is killed between them would go on smaller, with other bits
+        self._each(over, lambda session: session.save())
         for i in over:
-            self._guarded(i, self.sessions[i].save)
-        for i in over:
-            if i in self.sessions:
-                self._guarded(i, lambda i=i: self._close(i))
-
-    def _close(self, i: int) -> None:
-        self._end(i, self.sessions[i].finish())
+            self._guarded(i, lambda session, i=i: self._end(i, session.finish()))
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -293,26 +305,26 @@ class _Work:
         """Save, and say that the runs live, when it is time to; whether somebody asked to stop."""
         at = max(s.engine.step for s in self.sessions.values())
         if self.stop or (self.interrupt_at is not None and at >= self.interrupt_at):
-            for i, session in list(self.sessions.items()):
-                self._guarded(i, session.interrupt)
-                if i in self.sessions:
-                    self._end(i, "interrupted")
+            self._each(list(self.sessions), lambda session: session.interrupt())
+            for i in list(self.sessions):
+                self._end(i, "interrupted")
             return True
         now = time.monotonic()
         if now - self.last_beat > self._beat_every:
-            self.beat_cost = self._for_all("beat")
+            self.beat_cost = self._timed(lambda session: session.beat())
             self.last_beat = time.monotonic()
+        if not self.sessions:
+            return True
         every = min(s.config.hardware.resume_every_s for s in self.sessions.values())
         if now - self.last_save > max(every, self.save_cost / SHARE if every else 0.0):
-            self.save_cost = self._for_all("save")
+            self.save_cost = self._timed(lambda session: session.save())
             self.last_save = time.monotonic()
         return False
 
-    def _for_all(self, what: Literal["beat", "save"]) -> float:
-        """Seconds that it took."""
+    def _timed(self, act: Callable[[MemberSession], object]) -> float:
+        """Seconds that it took for all of them."""
         start = time.monotonic()
-        for i, session in list(self.sessions.items()):
-            self._guarded(i, getattr(session, what))
+        self._each(list(self.sessions), act)
         return time.monotonic() - start
 
 

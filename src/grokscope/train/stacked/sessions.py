@@ -37,6 +37,7 @@ class MemberSession(Session):
         """`kin` is the session of another member, whose networks are alike where their configs are."""
         alike = kin is not None and (kin.config.model, kin.config.task.name) == (config.model, config.task.name)
         self._kin = kin.member if kin is not None and alike else None
+        self.begun = False
         super().__init__(run, config, data, passed, watcher, None)
 
     def _build(self, config: RunConfig, data: TaskData) -> tuple[Plan, Engine]:
@@ -46,7 +47,7 @@ class MemberSession(Session):
 
     def begin(self) -> None:
         """Go back to the newest resume state that will do, or to the start."""
-        self.closing = ExitStack()
+        self.closing, self.begun = ExitStack(), True
         self._restore()
 
     @property
@@ -90,5 +91,7 @@ class MemberSession(Session):
         del elapsed
 
     def fail(self, error: BaseException) -> None:
-        self._write_failure(error)
-        self.closing.close()
+        """Say in the folder what went wrong; of a run that this process has not begun it says nothing."""
+        if self.begun:
+            self._write_failure(error)
+            self.closing.close()
