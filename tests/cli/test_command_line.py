@@ -97,6 +97,20 @@ def test_importing_and_looking_imports_no_torch(place):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_reads_rows_of_kept_verdicts_imports_no_statistics(place):
+    """scipy.stats takes as long to import as ten thousand rows to read."""
+    (run, *_) = sorted(p for p in (place / "runs").iterdir() if p.name[0] != ".")
+    code = (
+        "import sys; from grokscope.cli import run\n"
+        "for line in sys.argv[1:]:\n"
+        "    assert run(line.split()) == 0, line\n"
+        "    assert not {'scipy', 'pandas', 'torch'} & set(sys.modules), line\n"
+    )
+    lines = ["ls runs", f"show {run}", "sql select(1)", "list optimizer"]
+    done = subprocess.run([sys.executable, "-c", code, *lines], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_grokscope_imports_no_numpy_and_its_public_names_exist():
     code = (
         "import sys, grokscope\nassert not {'torch', 'numpy'} & set(sys.modules)\n"

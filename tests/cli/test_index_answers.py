@@ -1,5 +1,5 @@
-"""What is kept beside runs (their rows, their verdicts, the index) saves time and changes no answer: of finished,
-failed, damaged, unreadable, recorded and half-trained runs."""
+"""What is kept beside runs (rows, verdicts, columns, the index) saves time and changes no answer: of finished, failed,
+damaged, unreadable, recorded and half-trained runs."""
 
 import json
 import shutil
@@ -45,6 +45,7 @@ ASKED = {
     "ls of some": ["ls", "{root}", "--where", "regime.weight_decay=1.0", "--sort=-end", "--json"],
     "sql over runs": ["sql", "select * from runs order by id", "--root", "{root}", "--json"],
     "sql over metrics": ["sql", METRICS, "--root", "{root}", "--json"],
+    "sql over all metrics": ["sql", "select * from metrics order by run, step", "--root", "{root}", "--json"],
     "status": ["study", "status", "{file}", "--root", "{root}", "--json"],
     "check": ["study", "check", "{file}", "--root", "{root}", "--json"],
     "compare": ["compare", "{file}::decay 0", "{file}::decay 1", "--root", "{root}", "--json"],
@@ -104,11 +105,12 @@ def test_what_is_kept_changes_no_answer(mixed, tmp_path, capsys, monkeypatch):
     copied = tmp_path / "bare"
     shutil.copytree(mixed, copied)
     for run in (copied / "runs").iterdir():
-        for kept in ("results/row.json", "results/verdict.json"):
+        for kept in ("results/row.json", "results/verdict.json", "results/columns.bin"):
             (run / kept).unlink(missing_ok=True)
     monkeypatch.setattr(run_index, "WORTH", 1)
     monkeypatch.setattr(study_room, "WORTH", 1)
     place = {str(copied): str(mixed)}
+    assert any((run / "results" / "columns.bin").exists() for run in (mixed / "runs").iterdir())
     bare = answers(copied, capsys)  # everything read and judged now
     assert (copied / "runs" / ".index" / "runs.json").exists()
     kept = answers(copied, capsys)  # and what that left asked again

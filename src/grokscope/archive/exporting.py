@@ -35,8 +35,9 @@ WEIGHTS = ("pt", "safetensors")
 FORMATS = ("png", "pdf", "svg")
 PRIVATE = ("host", "command")
 """Entries of a run's provenance that stay at home: they name the machine and its folders."""
-MADE_ANEW = ("status.json", "results/verdict.json")
-"""Of a run's files those that an export writes into others: the state into config.json, verdicts into summary.json."""
+MADE_ANEW = ("status.json", "results/verdict.json", "results/row.json", "results/columns.bin")
+"""Of a run's files those that say nothing else than what an export writes into others: the state into config.json,
+verdicts into summary.json, the columns into metrics.jsonl."""
 NAMED_SINGLY = ("results", "logs", "checkpoints")
 """Folders whose files are named one by one where they are left out."""
 MARK = "made with grokscope archive export"

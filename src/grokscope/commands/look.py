@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from grokscope import configio, regimes, registry
 from grokscope.commands.intervened import checkpoints_line, lineage_line, print_interventions
-from grokscope.commands.output import Result, Rows, print_table, states
-from grokscope.commands.verdict import moment_text
+from grokscope.commands.output import Result, Rows, moment_text, print_table, states
 from grokscope.config import require
 from grokscope.results.milestones import MilestonesRecord
 from grokscope.results.record import plain

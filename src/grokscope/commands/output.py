@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import chain
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from grokscope.results.milestones import Milestone, Span
 from grokscope.terminal import one_line
 from grokscope.vocabulary.text import number
 
@@ -80,6 +82,15 @@ def safe_console(**options: Any) -> "Console":
 def stdout_console() -> "Console":
     """Terminal width on a terminal, no wrapping elsewhere. Colors follow NO_COLOR."""
     return safe_console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
+
+
+def moment_text(moment: Milestone | Span | None) -> str:
+    """``2,200``; ``> 10,000`` if it was not reached; empty if it does not exist."""
+    if moment is None:
+        return ""
+    value = moment.at if isinstance(moment, Milestone) else moment.value
+    text = number(value) if isfinite(value) else "inf"
+    return f"> {text}" if moment.censored else text
 
 
 def note_lines(notes: Collection[Iterable[str]], unit: str = "") -> list[str]:

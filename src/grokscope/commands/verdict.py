@@ -4,16 +4,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from math import isfinite, isnan
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options, criteria_of, require_named
-from grokscope.commands.output import Result, note_lines, print_table
+from grokscope.commands.output import Result, moment_text, note_lines, print_table
 from grokscope.commands.selected import Selected, selections
 from grokscope.config import require
 from grokscope.progress import watched
-from grokscope.results.milestones import Milestone, Span
 from grokscope.results.record import plain
 from grokscope.results.verdict import VerdictRecord
 from grokscope.store import Run, find_runs, open_run
@@ -146,15 +145,6 @@ def _comparison_line(test: "Comparison", named: bool) -> str:
     adjusted = "" if test.p_holm is None or test.p_holm == test.test.p else f", Holm {number(test.p_holm)}"
     notes = "".join(f"; {note}" for note in test.test.notes)
     return f"{front}log-rank p = {number(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"
-
-
-def moment_text(moment: Milestone | Span | None) -> str:
-    """``2,200``; ``> 10,000`` if it was not reached; empty if it does not exist."""
-    if moment is None:
-        return ""
-    value = moment.at if isinstance(moment, Milestone) else moment.value
-    text = number(value) if isfinite(value) else "inf"
-    return f"> {text}" if moment.censored else text
 
 
 def verdict(

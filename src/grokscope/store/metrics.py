@@ -13,6 +13,9 @@ import numpy as np
 
 from grokscope.files import explain_full_disk, require_writable, to_json, write_atomic
 
+METRICS = "results/metrics.jsonl"
+"""Where a run's rows lie in its folder."""
+
 
 class Damaged(ValueError):
     """A file of metrics that is not what was written. The message names it."""
@@ -116,26 +119,45 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows -> one array per column: `step` int64, all others float64 with NaN where a row lacks the value."""
+    return _tabulated(rows)[0]
+
+
+def number_columns(rows: list[dict[str, Any]]) -> dict[str, np.ndarray] | None:
+    """`columns` of rows that hold nothing else than numbers (null counts as one) under names that SQL can tell apart;
+    None where anything is lost in them."""
+    table, whole = _tabulated(rows)
+    names = [name.lower() for name in table]
+    nameable = all(name and name.isprintable() and name != "run" for name in names)
+    return table if whole and nameable and len(set(names)) == len(names) else None
+
+
+def _tabulated(rows: list[dict[str, Any]]) -> tuple[dict[str, np.ndarray], bool]:
+    """(columns, whether every value was a number)."""
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     alike: dict[tuple[str, ...], list[int]] = {}
     for i, row in enumerate(rows):
         alike.setdefault(tuple(row), []).append(i)
     out = {name: np.full(len(rows), np.nan) for name in names if name != "step"}
+    whole = True
     for held, places in alike.items():  # a run has few kinds of rows: each is turned into columns as a block
         for name, values in zip(held, zip(*(rows[i].values() for i in places), strict=True), strict=True):
-            if name != "step":
-                out[name][places] = _column(values)
-    return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **out}
+            if name == "step":
+                continue
+            numbers = _numbers(values)
+            whole = whole and numbers is not None
+            out[name][places] = [_number(value) for value in values] if numbers is None else numbers
+    return {"step": np.array([row["step"] for row in rows], dtype=np.int64), **out}, whole
 
 
-def _column(values: Sequence[Any]) -> np.ndarray:
+def _numbers(values: Sequence[Any]) -> np.ndarray | None:
+    """None where one of them is no number."""
     # numpy takes None for NaN; it would also read numbers out of texts, which are none here
     if set(map(type, values)) <= {float, int, bool, type(None)}:
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError:  # an integer of hundreds of digits
             pass
-    return np.array([_number(value) for value in values], dtype=np.float64)
+    return None
 
 
 def _number(value: Any) -> float:

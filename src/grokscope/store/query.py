@@ -18,14 +18,15 @@ from grokscope.flat_regime import SUPERSEDED
 from grokscope.progress import watched, without_collector
 from grokscope.results.cost import flops_per_step, flops_until, seconds_per_step
 from grokscope.results.milestones import Milestone, MilestonesRecord, Span
-from grokscope.store import kept_verdicts
+from grokscope.store import kept_columns, kept_verdicts
 from grokscope.store.ended import changed_since
 from grokscope.store.folders import identity_hash
-from grokscope.store.index import literal, load_metrics, pattern, quoted, read_json_lines
+from grokscope.store.index import load_metrics
 from grokscope.store.measured import measured_rows
 from grokscope.store.run import METRICS, Run, find_runs
 from grokscope.store.run_index import Known, RunIndex, leave, stamps_of
 from grokscope.store.same_data import data_of
+from grokscope.store.sql_text import literal, pattern, quoted, read_json_lines
 from grokscope.vocabulary.splits import speaking
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def _known_runs(index: RunIndex, judge: Judge | None, runs: Sequence[Run] | None
 
 
 def remember(run: Run) -> None:
-    """Leave what a run says that has just ended, and was judged, in its folder, for the first look at all runs."""
+    """Leave what a run says that has just ended, and was judged, in its folder, for the first look at all runs, and its
+    columns (`grokscope.store.kept_columns`) for the first look at all curves."""
+    kept_columns.leave(run.path)
     stamps = stamps_of(run)
     known, lasting = _read(run, None)
     if lasting and stamps_of(run) == stamps:
@@ -200,14 +203,14 @@ def _ask(query: str, root: Path, judge: Judge | None) -> list[dict[str, Any]]:
     try:
         with tempfile.TemporaryDirectory(prefix="grokscope-") as scratch:
             _only_asks(connection, query)
-            file = None
+            files: list[Path] = []
             if re.search(r"\bruns\b", query, re.IGNORECASE):
                 _load_runs(connection, run_rows(root, judge), Path(scratch))
             if re.search(r"\bmeasured\b", query, re.IGNORECASE):
                 _load_measured(connection, find_runs(root), Path(scratch))
             if re.search(r"\bmetrics\b", query, re.IGNORECASE):
-                file = load_metrics(connection, root, find_runs(root), Path(scratch))
-            _lock_down(connection, file, Path(scratch))
+                files = load_metrics(connection, root, find_runs(root), Path(scratch))
+            _lock_down(connection, files, Path(scratch))
             cursor = connection.execute(query)
             names = [d[0] for d in cursor.description or ()]
             return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
@@ -240,10 +243,10 @@ def _only_asks(connection: "DuckDBPyConnection", query: str) -> None:
         raise ValueError(f"one select statement is needed, got {what}; for example: select id, verdict from runs")
 
 
-def _lock_down(connection: "DuckDBPyConnection", file: Path | None, scratch: Path) -> None:
-    """From here on the connection reads the index's one file and nothing else, writes nothing (but what does not fit
+def _lock_down(connection: "DuckDBPyConnection", files: Sequence[Path], scratch: Path) -> None:
+    """From here on the connection reads the files of `metrics` and nothing else, writes nothing (but what does not fit
     into memory, in `scratch`), loads nothing, and cannot be talked out of it."""
-    readable = [] if file is None else [literal(str(file)), literal(pattern(file))]
+    readable = [literal(path) for file in files for path in (str(file), pattern(file))]
     for setting in (
         f"temp_directory = {literal(str(scratch))}",
         f"allowed_paths = [{', '.join(readable)}]",

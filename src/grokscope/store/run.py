@@ -11,13 +11,12 @@ import numpy as np
 
 from grokscope import configio, flat_regime, identity
 from grokscope.files import plain_file, read_json
-from grokscope.store import claims, lock
+from grokscope.store import claims, kept_columns, lock
 from grokscope.store.checked import checked_record, checked_status
 from grokscope.store.measured import with_measured
-from grokscope.store.metrics import columns, read_rows
+from grokscope.store.metrics import METRICS, columns, read_rows
 
 SCHEMA = configio.SCHEMA
-METRICS = "results/metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,10 @@ class Run:
     def metrics(self) -> dict[str, np.ndarray]:
         """Columns of the trajectory: `step` int64 (t,), the others float64 (t,), NaN where a row lacks the value. Later
         measurements of checkpoints are included, at the steps that were evaluated."""
-        return with_measured(self.path, columns(self.rows()))
+        table = kept_columns.recall(self.path)
+        if table is None:
+            table = columns(self.rows())
+        return with_measured(self.path, table)
 
     def checkpoints(self) -> dict[int, Path]:
         """Step -> weights file of every stored checkpoint, in order of step. Entries that are not regular files are

@@ -26,9 +26,10 @@ from grokscope import configio, identity
 from grokscope.config import RunConfig
 from grokscope.files import plain_file
 from grokscope.store import kept_verdicts
-from grokscope.store.index import FOLDER, text_id
+from grokscope.store.index import FOLDER
 from grokscope.store.run import METRICS, SCHEMA, Run
 from grokscope.store.same_data import Data
+from grokscope.store.sql_text import text_id
 
 VERSION = 1
 """Raise it when entries change their form."""
