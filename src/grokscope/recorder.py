@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from grokscope import configio
+from grokscope.checks import require_share_of_labels
 from grokscope.config import is_whole, require
 from grokscope.files import write_json
 from grokscope.fit_rule import USUAL_THRESHOLD, Kind
@@ -77,6 +78,7 @@ class Recorder:
         measure: Sequence[Any] = (),
         diagnose_every: int = 10,
         steps_per_epoch: int = 1,
+        label_noise: float | None = None,
     ):
         """
         Args:
@@ -100,6 +102,8 @@ class Recorder:
             measure: Measurements (``grokscope list measurement``) of diagnosed evaluations, beside the usual ones.
             diagnose_every: Of so many evaluations one, from the first on, is diagnosed: ranks, probes, logits.
             steps_per_epoch: Optimizer steps in an epoch.
+            label_noise: Share of the training labels that you replaced by random ones: 0.2, or 1.0 if all are random,
+                for which there is nothing to generalize to; 0 if none was. Unknown if not given.
 
         Raises:
             ValueError: for a split, number or config that cannot be kept, naming it; and where the folder holds another
@@ -114,6 +118,7 @@ class Recorder:
             require(not (given and splits), f"{key}: is determined by splits; omit it")
         require(model is not None or (optimizer is None and splits is None), "optimizer and splits need the model")
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
+        require_share_of_labels(label_noise)
         for key, count in (("diagnose_every", diagnose_every), ("steps_per_epoch", steps_per_epoch)):
             require(is_whole(count) and count > 0, f"{key}: expected a whole number above 0, got {count!r}")
         require(model is None or hasattr(model, "named_parameters"), f"model: expected a torch module, got {model!r}")
@@ -129,7 +134,7 @@ class Recorder:
         facts = facts_of(task, known, goal, int(steps_per_epoch), self._settings, self._observed)
         record = {
             "schema": SCHEMA,
-            "config": config_of(model, name, int(seed), config or {}, loss, self._settings),
+            "config": config_of(model, name, int(seed), config or {}, loss, self._settings, label_noise),
             "passed": [],
             "facts": facts,
         }

@@ -27,16 +27,23 @@ def known_splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float])
 
 
 def config_of(
-    model: Any, name: str, seed: int, kept: Mapping[str, Any], loss: str | None, settings: "OptimizerSettings"
+    model: Any,
+    name: str,
+    seed: int,
+    kept: Mapping[str, Any],
+    loss: str | None,
+    settings: "OptimizerSettings",
+    label_noise: float | None,
 ) -> dict[str, Any]:
     """What stands in place of a resolved config."""
     own = {str(key): plain(f"config[{key!r}]", value) for key, value in kept.items()}
     if settings.kept:
         own.setdefault("optimizer", plain("optimizer", settings.kept))
+    given = {"loss": loss, "label_noise": None if label_noise is None else float(label_noise)}
     return {
         "task": {"name": OWN},
         "model": {"name": type(model).__name__},
-        "regime": {"name": name, **settings.regime, **({} if loss is None else {"loss": loss})},
+        "regime": {"name": name, **settings.regime, **{key: v for key, v in given.items() if v is not None}},
         "seed": seed,
         "own": own,
     }
@@ -82,8 +89,9 @@ def require_same_run(run: Run, record: Mapping[str, Any]) -> None:
     if config.get("task", {}).get("name") != OWN or "own" not in config:
         raise ValueError(f"{run.path} contains a run that was not recorded by a Recorder: choose another folder")
     old, new = _arguments(before), _arguments(record)
-    if old["loss"] is None or new["loss"] is None:  # known where the recorder scores only
-        old["loss"] = new["loss"] = None
+    for key in ("loss", "label_noise"):  # known only where it was given
+        if old[key] is None or new[key] is None:
+            old[key] = new[key] = None
     differ = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
     digests = [(r["facts"].get("data") or {}).get("digests") for r in (before, record)]
     if all(digests) and digests[0] != digests[1]:
@@ -124,6 +132,7 @@ def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
         "model": config["model"]["name"],
         "task": task,
         "loss": regime.get("loss"),
+        "label_noise": regime.get("label_noise"),
     }
 
 

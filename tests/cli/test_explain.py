@@ -32,7 +32,9 @@ def test_a_log_gets_one_page(log, capsys):
     assert "  number of weights: more than diffusion" in lacking
     assert "  norm_head: more than diffusion, head; head growth" in lacking
     assert "  rank_effective: rank collapse" in lacking
-    assert "decay with time (--regime.weight_decay 17.0)" in page
+    assert "--regime" not in page, "nobody can give a log's training an option of ours"
+    assert "  decay with time: with a budget of " in page
+    assert "    in your loop: set the weight decay of the optimizer to 17\n" in page
 
 
 def test_epochs_are_not_taken_for_steps(log, capsys):

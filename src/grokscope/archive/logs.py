@@ -18,6 +18,7 @@ from grokscope import configio
 from grokscope.archive.layout import digest
 from grokscope.archive.own import OWN
 from grokscope.archive.published import status_of
+from grokscope.checks import require_share_of_labels
 from grokscope.config import require
 from grokscope.files import to_json, write_atomic, write_json
 from grokscope.foreign.groups import Pattern
@@ -81,6 +82,7 @@ def import_logs(
     *,
     group: str | None = None,
     task: str = OWN,
+    label_noise: float | None = None,
     progress: Progress | None = None,
     **columns: Any,
 ) -> ImportedLogs:
@@ -92,6 +94,8 @@ def import_logs(
         group: regular expression on each path without its ending: the named group ``seed`` is the run's seed, the other
             named groups its regime. Without it every log is a group of its own, named after its file.
         task: name of the task that the runs are listed under.
+        label_noise: share of the training labels that were replaced by random ones, of all these logs: 1 if all are
+            random. Unknown if not given.
         progress: is called with the number of logs done and of all.
         columns: see `grokscope.trajectory.from_log`; the same for all logs.
 
@@ -102,10 +106,12 @@ def import_logs(
         re.fullmatch(r"\w[\w.-]*", task) is not None, f"task: {task!r} is not a valid name; use letters, digits, . _ -"
     )
     pattern = None if group is None else Pattern(group)
+    require_share_of_labels(label_noise)
+    regime = {} if label_noise is None else {"label_noise": float(label_noise)}
     sources = find_sources([paths] if isinstance(paths, str | Path) else paths)
     logs = [source for source in sources.sources if source.run is None]
     already = [f"{s.path}: is a run already" for s in sources.sources if s.run is not None]
-    keeper = _Keeper(Path(into), pattern, task, columns, [*sources.errors.values(), *already])
+    keeper = _Keeper(Path(into), pattern, task, regime, columns, [*sources.errors.values(), *already])
     for done, source in enumerate(logs, 1):
         keeper.take(source)
         if progress is not None:
@@ -117,8 +123,18 @@ def import_logs(
 class _Keeper:
     """Keeps one log after another, and remembers what it has seen: a fault of one never costs the others theirs."""
 
-    def __init__(self, into: Path, pattern: Pattern | None, task: str, columns: dict[str, Any], problems: list[str]):
+    def __init__(
+        self,
+        into: Path,
+        pattern: Pattern | None,
+        task: str,
+        regime: dict[str, Any],
+        columns: dict[str, Any],
+        problems: list[str],
+    ):
         self.into, self.pattern, self.task, self.columns, self.problems = into, pattern, task, columns, problems
+        self.regime = regime
+        """What is known of how all of the logs were trained."""
         self.known = _known(into)
         self.runs: dict[str, Run] = {}
         self.changed: list[str] = []
@@ -130,7 +146,7 @@ class _Keeper:
         try:
             draft = _Draft(source, *self._group_of(source), digest=digest(source.path), place=_place(source.path))
             self.problems += _same_seed(self.seeds, draft)
-            run, is_new = _keep(draft, self.into, self.known, self.task, self.columns, set(self.runs))
+            run, is_new = _keep(draft, self.into, self.known, self.task, self.regime, self.columns, set(self.runs))
         except (ValueError, OSError) as error:
             self.problems.append(str(error) if source.name in str(error) else f"{source.name}: {error}")
             return
@@ -175,7 +191,13 @@ def _same_seed(named: dict[tuple[str, int | None], str], draft: _Draft) -> list[
 
 
 def _keep(
-    draft: _Draft, into: Path, known: _Known, task: str, columns: dict[str, Any], now: set[str]
+    draft: _Draft,
+    into: Path,
+    known: _Known,
+    task: str,
+    regime: dict[str, Any],
+    columns: dict[str, Any],
+    now: set[str],
 ) -> tuple[Run, bool]:
     """(the run, whether anything was written). Raises ValueError for a log that cannot be read or is a copy of another
     that is imported along with it."""
@@ -186,7 +208,7 @@ def _keep(
             "counted once"
         )
     run = known.by_place.get(draft.place) or twin or Run(into / _folder(draft))
-    lineage = _lineage(draft, columns, task)
+    lineage = _lineage(draft, columns, task, regime)
     if run.path.exists() and _is_there(run, lineage):
         return run, False
     trajectory = read_source(draft.source, columns)
@@ -195,7 +217,7 @@ def _keep(
         f"{draft.source.name}: a run counts whole steps, and this log has fractional ones; name a column of whole ones",
     )
     with lock.exclusive(run.path):
-        _write(run, draft, trajectory, lineage, task, columns)
+        _write(run, draft, trajectory, lineage, task, regime, columns)
     run = Run(run.path)
     known.add(run)
     return run, True
@@ -207,9 +229,11 @@ def _folder(draft: _Draft) -> str:
     return f"{front}{seed}-{configio.content_hash({'place': draft.place})[:8]}"
 
 
-def _lineage(draft: _Draft, columns: dict[str, Any], task: str) -> dict[str, Any]:
+def _lineage(draft: _Draft, columns: dict[str, Any], task: str, regime: dict[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in columns.items() if v is not None}
     read = {"reader": READER, "options": options, "group": draft.group, "seed": draft.seed, "task": task}
+    if regime:
+        read["regime"] = regime
     return {
         "kind": KIND,
         "file": draft.source.path.name,
@@ -234,7 +258,13 @@ def _is_there(run: Run, lineage: dict[str, Any]) -> bool:
 
 
 def _write(
-    run: Run, draft: _Draft, trajectory: "Trajectory", lineage: dict[str, Any], task: str, columns: dict[str, Any]
+    run: Run,
+    draft: _Draft,
+    trajectory: "Trajectory",
+    lineage: dict[str, Any],
+    task: str,
+    regime: dict[str, Any],
+    columns: dict[str, Any],
 ) -> None:
     rows = rows_of(trajectory, columns)
     text = "".join(to_json(row) + "\n" for row in rows).encode()
@@ -245,7 +275,7 @@ def _write(
     config = {
         "task": {"name": task},
         "model": {"name": "unknown"},
-        "regime": {"name": draft.group},
+        "regime": {"name": draft.group, **regime},
         "seed": draft.seed,
         "own": {"columns": {k: v for k, v in columns.items() if v is not None}},
     }

@@ -125,7 +125,8 @@ class RecordingCallback:
             columns: Column (``train_acc``, ``id_val_acc``, ...) -> name under which the framework logs it.
             every: With `splits`: optimizer steps between evaluations; the last step is always evaluated.
             checkpoints: Whether to keep weights.
-            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure.
+            options: Further arguments of `grokscope.Recorder`: splits, loss, forward, n, trivial, threshold, measure,
+                label_noise.
 
         Raises:
             ValueError: neither splits nor columns, both, or what `grokscope.Recorder` refuses (when training begins).

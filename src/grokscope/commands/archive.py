@@ -78,6 +78,7 @@ def import_logs(
     into: Path = Path("runs"),
     group: str | None = None,
     task: str = "own",
+    label_noise: float | None = None,
     log: LogOptions = NO_LOG,
 ) -> Carried:
     """Import external logs as runs; ls, sql, compare and report then work on them.
@@ -91,6 +92,8 @@ def import_logs(
         group: Regular expression for each path without its extension: the named group seed is the run's seed, the other
             named groups form its regime: '(?P<setting>.*)_s(?P<seed>\\d+)'.
         task: Task name for the runs.
+        label_noise: Share of the training labels that were replaced by random ones, in all of these trainings: 1 if all
+            are random.
         log: Columns and format of external logs.
     """
     from grokscope.archive.logs import import_logs as keep
@@ -98,7 +101,9 @@ def import_logs(
     require(bool(paths), "give the logs to import: files, a folder of logs, or a quoted pattern")
     columns = log.arguments()
     try:
-        done = keep(paths, into, group=group, task=task, progress=Ticker("imported"), **columns)
+        done = keep(
+            paths, into, group=group, task=task, label_noise=label_noise, progress=Ticker("imported"), **columns
+        )
     except ValueError as error:
         raise ValueError(as_options(str(error))) from None
     groups = Counter(run.label for run in done.runs)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from grokscope.study.run_state import StudyRun
     from grokscope.trajectory import Criteria
 
-SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "parameters",
-         "steps_per_unit")  # fmt: skip
+SETUP = ("optimizer", "lr", "weight_decay", "loss", "grad_filter", "init_scale", "irm_weight", "label_noise",
+         "parameters", "steps_per_unit")  # fmt: skip
 
 
 def explain(
@@ -40,6 +40,7 @@ def explain(
     grad_filter: str | None = None,
     init_scale: float | None = None,
     irm_weight: float | None = None,
+    label_noise: float | None = None,
     parameters: int | None = None,
     steps_per_unit: float | None = None,
     log: LogOptions = NO_LOG,
@@ -70,6 +71,7 @@ def explain(
         grad_filter: For a log: none, grokfast_ema, grokfast_ma, orthogonal.
         init_scale: For a log: scale of the initial weights relative to the default.
         irm_weight: For a log: weight of the IRM penalty in the loss.
+        label_noise: For a log or a recording: share of training labels that were replaced by random ones (1: all).
         parameters: For a log: number of weights.
         steps_per_unit: For a log: optimizer steps per unit of its step column (steps per epoch for a log in epochs); 1
             if the name of the column indicates steps, otherwise unknown.

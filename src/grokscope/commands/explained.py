@@ -50,8 +50,10 @@ class Explained(Result):
         if arms:
             _heading(console, "What to train next")
         for finding, arm in arms:
-            how = f" ({arm.options})" if arm.changes else ""
+            how = f" ({arm.options})" if arm.changes and not arm.in_own_loop else ""
             console.print(f"  {arm.name}{how}: {arm.expects}  [tests: {finding.check}]", markup=False)
+            if arm.in_own_loop:
+                console.print(f"    in your loop: {arm.in_own_loop}", markup=False)
         needed_by = self.explanation.needed_by
         if needed_by:
             _heading(console, "Undecided because of missing data", "bold")

@@ -94,6 +94,8 @@ class Case:
     trajectory: Trajectory
     verdict: Verdict
     setup: Setup
+    can_be_trained: bool = False
+    """Whether grokscope could train an arm of it: not of a log, nor of a loop that it only recorded."""
 
     @property
     def split(self) -> str:
@@ -167,11 +169,15 @@ class Case:
 
 
 def case_of_trajectory(
-    trajectory: Trajectory, setup: Setup, split: str | None = None, criteria: Criteria | None = None
+    trajectory: Trajectory,
+    setup: Setup,
+    split: str | None = None,
+    criteria: Criteria | None = None,
+    can_be_trained: bool = False,
 ) -> Case:
     """The case of one held-out split; by default of the one that speaks for the run (`grokscope.vocabulary.splits`)."""
     chosen = split or speaking(trajectory.splits)
-    return Case(trajectory, verdict(trajectory, chosen, criteria, neighbors=False), setup)
+    return Case(trajectory, verdict(trajectory, chosen, criteria, neighbors=False), setup, can_be_trained)
 
 
 def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = None, **known: Any) -> Case:
@@ -191,7 +197,15 @@ def case_of_run(run: Run, split: str | None = None, criteria: Criteria | None = 
                 f"{key} {value!r}: the run {run.id} was trained with {there!r} according to its record; omit it"
             )
     settings = vars(recorded) | {key: value for key, value in known.items() if value is not None}
-    return case_of_trajectory(replace(from_run(run), time_unit=unit), Setup(**settings), split, criteria)
+    trajectory = replace(from_run(run), time_unit=unit)
+    return case_of_trajectory(trajectory, Setup(**settings), split, criteria, can_be_trained(run.record))
+
+
+def can_be_trained(record: Mapping[str, Any]) -> bool:
+    """Whether a run's record holds a config that grokscope can train: not that of a recording or an imported log."""
+    if (record.get("lineage") or {}).get("kind") == IMPORTED_LOG:
+        return False
+    return "own" not in (record.get("config") or {})
 
 
 def time_unit_of_run(run: Run) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from grokscope.mechanism.case import Case, Outcome
 from grokscope.mechanism.in_force import beside
+from grokscope.mechanism.own_loop import in_own_loop
 from grokscope.results.mechanisms import Arm, Finding, Word
 
 
@@ -62,6 +63,13 @@ def without_start(what: str) -> Answer:
 DIVERGED = Answer("cannot tell", "training diverged: what was recorded on the way there shows no mechanism")
 
 
+def _for_case(arm: Arm, case: Case) -> Arm:
+    """The arm, complete; in words where grokscope cannot train it."""
+    if case.can_be_trained:
+        return replace(arm, changes=beside(arm.changes, case.setup.had), in_own_loop="")
+    return replace(arm, in_own_loop=arm.in_own_loop or in_own_loop(arm.changes, case.fitted_at))
+
+
 class Check(ABC):
     """One mechanism: what it claims, how it is read off a trajectory, and when that misleads.
 
@@ -84,7 +92,7 @@ class Check(ABC):
         answer = DIVERGED if case.verdict.verdict == "diverged" else self.read(case)
         arm = answer.arm if answer.word != "against" else None
         if arm is not None:
-            arm = replace(arm, changes=beside(arm.changes, case.setup.had))
+            arm = _for_case(arm, case)
         return Finding(
             check=self.title(),
             claim=self.claim_for(case),

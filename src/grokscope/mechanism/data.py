@@ -82,6 +82,7 @@ FITTED = Arm(
     name="trained until it fits",
     changes={},
     expects="only once train is better than the trivial predictor can held-out lag behind it",
+    in_own_loop="train longer, at a higher learning rate, or a larger network, until it fits its training set",
 )
 
 
@@ -93,8 +94,8 @@ class LabelNoise(Check):
     claim = "The training labels are noise: there is nothing to generalize to."
     source = "arXiv:1611.03530"
     misleads = (
-        "Only noise drawn by grokscope is known. Labels that were already random look like a memorized task with too "
-        "little data."
+        "Only noise drawn by grokscope, or declared, is known. Labels that were already random look like a memorized "
+        "task with too little data."
     )
 
     def is_reason(self, case: Case, answer: Answer) -> bool:
@@ -183,6 +184,7 @@ DISJOINT = Arm(
     name="splits without shared rows",
     changes={},
     expects="held-out no longer rises with train",
+    in_own_loop="take out of the held-out splits every row that also stands in train, and log each column once",
     raises=False,
 )
 
@@ -261,6 +263,8 @@ SCORED_ALIKE = Arm(
     name="train scored as held-out is",
     changes={},
     expects="train is no longer behind held-out, in eval mode and over all rows after the epoch",
+    in_own_loop="score train as held-out is scored: model.eval(), no augmentation, all rows, after the update "
+    "(Recorder.evaluate does so)",
 )
 
 

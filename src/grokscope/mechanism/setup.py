@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from grokscope.checks import require_share_of_labels
 from grokscope.components import name_in
 from grokscope.config import require
 from grokscope.mechanism.in_force import Span, decay_spans, put_by, values_since, whole_history
@@ -51,7 +52,8 @@ class Setup:
     rows_in_train: Mapping[str, int] = field(default_factory=dict)
     """Held-out split -> how many of its rows stand in train as well; without an entry this is unknown."""
     label_noise: float | None = None
-    """Share of training labels that were replaced: train scores are then honestly lower."""
+    """Share of training labels that were replaced by random ones, as drawn by grokscope or declared for a recording or
+    a log: train scores are then honestly lower. [share; 1: all labels are random]"""
     evaluated_alike: bool = False
     """Whether train and held-out are known to be scored in the same way: in eval mode, without augmentation, over all
     rows. It is so in runs of grokscope's own."""
@@ -64,6 +66,7 @@ class Setup:
             value = getattr(self, key)
             require(value is None or value > 0, f"{key} must be positive, got {value}")
         require(self.weight_decay is None or self.weight_decay >= 0, "weight_decay must not be negative")
+        require_share_of_labels(self.label_noise)
 
     @property
     def decoupled(self) -> bool | None:

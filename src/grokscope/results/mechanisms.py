@@ -26,6 +26,9 @@ class Arm(Record):
     come sooner or later."""
     by: Literal["end", "T_gen"] = "end"
     """What is compared: held-out at the end, or, where the run generalized, when it did."""
+    in_own_loop: str = ""
+    """For a run that grokscope did not train and cannot train (a recording, a log): what to change in the loop that
+    did, in words. `changes` then only names it as a config of grokscope's would. Empty for runs that it can train."""
 
     @property
     def options(self) -> str:

@@ -23,6 +23,7 @@ def explanation_of(reading: Reading) -> "Explanation | None":
 def explain_run(reading: Reading) -> "Explanation | None":
     """The same, made anew and not kept."""
     from grokscope.mechanism import Case, explain
+    from grokscope.mechanism.case import can_be_trained
     from grokscope.mechanism.setup import setup_of_config
 
     trajectory = reading.trajectory if reading.verdict is not None else None
@@ -31,7 +32,8 @@ def explain_run(reading: Reading) -> "Explanation | None":
     facts = reading.subject.record.get("facts") or {}
     path = reading.subject.path
     setup = setup_of_config(reading.subject.config or {}, facts, _intervened(path), Path(path) if path else None)
-    return explain(Case(trajectory, reading.verdict, setup))
+    trained_here = path is not None and can_be_trained(reading.subject.record)
+    return explain(Case(trajectory, reading.verdict, setup, trained_here))
 
 
 def _intervened(path: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from grokscope.progress import watched
 from grokscope.report.read.explained import explain_run, explanation_of
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
-from grokscope.results.mechanisms import Explanation, Word
+from grokscope.results.mechanisms import Arm, Explanation, Word
 
 PLACE = 55.0
 INTRO = (
@@ -61,9 +61,17 @@ class _Said:
             if finding.word == "supports":
                 self.evidence.setdefault(finding.claim, f"{group}: {finding.evidence}")
         for finding in explanation.fitting:
-            if finding.arm is not None and finding.arm.changes:
-                line: Text = [f"{finding.arm.name}: ", Code(finding.arm.options), f" — {finding.arm.expects}"]
+            if finding.arm is not None and (line := _arm_line(finding.arm)):
                 self.arms.setdefault(finding.arm.name, line)
+
+
+def _arm_line(arm: Arm) -> Text | None:
+    """What to train, or what to change in a loop that grokscope only recorded; None where no setting states the arm."""
+    if arm.in_own_loop:
+        return [f"{arm.name}: in your loop, {arm.in_own_loop} — {arm.expects}"]
+    if arm.changes:
+        return [f"{arm.name}: ", Code(arm.options), f" — {arm.expects}"]
+    return None
 
 
 def _said(material: Material) -> _Said:

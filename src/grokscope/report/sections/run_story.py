@@ -86,7 +86,9 @@ def _claims(front: str, findings: Sequence[Finding]) -> list[Text]:
     lines: list[Text] = []
     for finding in findings:
         line: list = [Strong(f"{front}: "), f"{finding.claim} {_sentence(finding.evidence)}"]
-        if finding.arm is not None and finding.arm.changes:
+        if finding.arm is not None and finding.arm.in_own_loop:
+            line.append(f" To test it in your loop: {finding.arm.in_own_loop}; then {finding.arm.expects}.")
+        elif finding.arm is not None and finding.arm.changes:
             line += [" To test it: ", Code(finding.arm.options), f"; then {finding.arm.expects}."]
         lines.append(line)
     return lines
