@@ -73,7 +73,7 @@ def test_use_is_withheld_with_the_reason_and_with_what_would_decide_it():
     text = _used("cannot tell", Removal(near), reliance(), Settings(), TISSUE, 3)
     assert text.startswith("We withhold 'used' because 8 of 99 random labelings do as much; with about ")
     assert " patients per hospital instead of 20 this would be decided if the effect is as large as it looks." in text
-    assert "We withhold 'unused' because its part may be above 25% of what a tumor does." in text
+    assert "We withhold 'unused' because its part may be above 25 % of what a tumor does." in text
 
 
 def test_an_effect_behind_its_controls_is_not_promised_to_be_decided():
@@ -111,7 +111,7 @@ def test_used_says_how_many_random_edits_it_beats():
     )
     little = _used("used, negligibly", Removal(clear), reliance(), Settings(), TISSUE, 3)
     assert "but little" in little
-    assert "less than 25% of what a tumor does" in little
+    assert "less than 25 % of what a tumor does" in little
 
 
 def test_as_many_units_as_named_have_the_power_that_is_named():

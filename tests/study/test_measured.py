@@ -123,7 +123,7 @@ def test_blocks_are_read_strictly_and_checked():
         "expect": [{"measure": "norm_head", "statistic": "growth after fit", "between": [1, 2], "share": 0.5}],
     }
     study = Study.from_dict(raw)
-    assert study.expectations[0].expected() == "growth after fit of norm_head in [1, 2] in 50% of the runs"
+    assert study.expectations[0].expected() == "growth after fit of norm_head in [1, 2] in 50 % of the runs"
     for change, message in (
         ({"statistic": "growth"}, "unknown statistic 'growth'"),
         ({"between": [2, 1]}, "expected a range"),

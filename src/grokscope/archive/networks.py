@@ -6,6 +6,7 @@ from typing import Any
 from grokscope.archive.published import Parsed
 from grokscope.archive.resnet import norms, resnet18
 from grokscope.store.weights import Weights, misfit, shapes
+from grokscope.vocabulary.text import percent
 
 TOLERANCE = 1e-3
 """A logged norm that differs by more than this share from the one of the weights is another quantity."""
@@ -53,7 +54,7 @@ class ResNet18:
             self.parsed.notes.append(f"computed from the checkpoints, at their epochs only: {', '.join(sorted(added))}")
         if worst > TOLERANCE:
             self.parsed.notes.append(
-                f"the history's weight norm differs by up to {worst:.2%} from the L2 norm of all parameters"
+                f"the history's weight norm differs by up to {percent(worst, 2)} from the L2 norm of all parameters"
             )
 
 

@@ -10,7 +10,7 @@ from grokscope.commands.logs import NO_LOG, LogOptions, Ticker, as_options
 from grokscope.commands.output import Result, note_lines
 from grokscope.config import require
 from grokscope.store import find_runs
-from grokscope.vocabulary.text import plural, size
+from grokscope.vocabulary.text import p_equation, p_value, plural, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -229,8 +229,8 @@ def inference() -> Carried:
     lines = [f"{t.question}: {t.sentence()}; {t.power}" for t in shares]
     lines.append(f"steering: Mann-Whitney p = {STEERING_P} for 5 v 3 seeds, published without sidedness; it can be")
     lines += [
-        f"  U = {r.u} of 15, {_side(r.sidedness)}: p = {r.p:.3g}, two-sided {r.p_two_sided:.3g} (smallest two-sided p "
-        f"{r.smallest_p:.3g}; {r.power})"
+        f"  U = {r.u} of 15, {_side(r.sidedness)}: {p_equation(r.p)}, two-sided {p_value(r.p_two_sided)} "
+        f"(smallest two-sided p {p_value(r.smallest_p)}; {r.power})"
         for r in ranks
     ]
     lines += [_mean_line(mean) for mean in means]
@@ -257,6 +257,6 @@ def _side(alternative: str) -> str:
 def _mean_line(mean: "MeanPeak") -> str:
     against = ""
     if mean.p_two_sided is not None:
-        against = f"; against grokking-favorable p = {mean.p_two_sided:.3g}, two-sided"
+        against = f"; against grokking-favorable {p_equation(mean.p_two_sided)}, two-sided"
     seeds = ", ".join(map(str, mean.seeds))
     return f"mean peak in the unseen hospital, {mean.arm}, seeds {seeds}: {mean.mean:.4f}{against}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.commands.output import Result, print_table
-from grokscope.vocabulary.text import number, plural, whole
+from grokscope.vocabulary.text import number, p_equation, p_value, percent, plural, whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,14 +145,14 @@ def _show_law(console: "Console", calibrated: "Calibrated") -> None:
         console.print("No other arm generalized, so the error of the law is unknown here.", style="dim")
         return
     of = plural(len(law.errors), "run")
-    console.print(f"mean error over {of} of other arms: {law.mean_error:.0%}", markup=False)
+    console.print(f"mean error over {of} of other arms: {percent(law.mean_error)}", markup=False)
     if law.denied:
         console.print(
             f"not included: {plural(law.denied, 'run')} with a delay where the law predicts none", markup=False
         )
     if calibrated.other_errors:
         low, high = min(calibrated.other_errors.values()), max(calibrated.other_errors.values())
-        console.print(f"if calibrated on another arm: {low:.0%} to {high:.0%}", style="dim", markup=False)
+        console.print(f"if calibrated on another arm: {percent(low)} to {percent(high)}", style="dim", markup=False)
 
 
 def _steps(value: float | None) -> str:
@@ -218,8 +218,8 @@ class Tested(Result):
             _heading(console, f"{trial.fate}: {trial.claim}")
             console.print(f"  {trial.sentence}", markup=False)
             if trial.p is not None and trial.smallest_p is not None:
-                console.print(f"  sign-flip p {number(trial.p)} (two-sided, exact; smallest attainable "
-                              f"{number(trial.smallest_p)} with {trial.n} pairs)", style="dim")  # fmt: skip
+                console.print(f"  sign-flip {p_equation(trial.p)} (two-sided, exact; smallest attainable "
+                              f"{p_value(trial.smallest_p)} with {trial.n} pairs)", style="dim")  # fmt: skip
         _heading(console, f"{self.file}: {self.finished} of {plural(self.runs, 'run')} finished, "
                           f"{self.steps_left:,} steps left", "dim")  # fmt: skip
         if self.steps_saved:

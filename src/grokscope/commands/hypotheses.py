@@ -6,7 +6,7 @@ from grokscope.commands.output import print_table
 from grokscope.results.factorial import DesignResult, FactorEffect
 from grokscope.results.hypothesis import Hypotheses, HypothesisArm, HypothesisResult, RunNumber
 from grokscope.results.seed_tests import interval_words
-from grokscope.vocabulary.text import number, plural
+from grokscope.vocabulary.text import number, p_equation, p_value, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,12 +26,12 @@ def show_details(console: "Console", h: HypothesisResult) -> None:
     heads = ["arm", "planned", "finished", "failed", "center", "values"]
     print_table(console, heads, [_arm_line(arm) for arm in h.arms])
     if h.test is not None:
-        console.print(f"{h.test.test}, {h.test.method}; two-sided p {number(h.test.p_two_sided)}")
+        console.print(f"{h.test.test}, {h.test.method}; two-sided {p_equation(h.test.p_two_sided)}")
         if h.test.power is not None:
             console.print(f"{h.test.power} (p <= {number(h.alpha / max(len(h.looks), 1))})")
         if h.family_size > 1 and h.p_adjusted is not None:
             console.print(
-                f"p {number(h.p_adjusted)} after Holm's correction for {h.family_size} hypotheses of {h.family!r}"
+                f"{p_equation(h.p_adjusted)} after Holm's correction for {h.family_size} hypotheses of {h.family!r}"
             )
     for note in h.notes:
         console.print(note)
@@ -80,4 +80,4 @@ def show_design(console: "Console", design: DesignResult) -> None:
 def _effect_line(e: FactorEffect, null: float) -> list[str]:
     size = "none" if e.effect is None else number(e.effect)
     where = "" if e.interval is None else interval_words(*e.interval, e.level, null)
-    return [e.name, size, where, number(e.p), number(e.p_adjusted), number(e.smallest_p), "; ".join(e.aliases)]
+    return [e.name, size, where, p_value(e.p), p_value(e.p_adjusted), p_value(e.smallest_p), "; ".join(e.aliases)]

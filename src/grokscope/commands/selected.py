@@ -10,6 +10,7 @@ from grokscope.commands.output import Result, print_table
 from grokscope.commands.output import number as text
 from grokscope.foreign.sources import Listing, Source
 from grokscope.verdicts import select
+from grokscope.vocabulary.text import p_equation
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,7 @@ def _optimism(s: "Selection") -> str:
         return f"selection optimism: not estimable: {s.bias.cannot_tell}"
     return (
         f"selection optimism of the best of {s.bias.evaluations:,} evaluations: {text(s.bias.optimism)} (corrected "
-        f"{text(s.bias.corrected)}); a curve without a peak shows an equally high one with p = {text(s.bias.p)}"
+        f"{text(s.bias.corrected)}); a curve without a peak shows an equally high one with {p_equation(s.bias.p)}"
     )
 
 

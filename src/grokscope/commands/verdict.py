@@ -19,7 +19,7 @@ from grokscope.store import Run, find_runs, open_run
 from grokscope.store.ended import require_whole
 from grokscope.store.kept_verdicts import Splits
 from grokscope.verdicts import run_verdicts, verdict_line
-from grokscope.vocabulary.text import number, plural
+from grokscope.vocabulary.text import number, p_equation, p_value, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,10 +141,10 @@ def _comparison_line(test: "Comparison", named: bool) -> str:
         return front + test.test.reason
     smallest = ""
     if test.test.smallest_p is not None:
-        smallest = f"; smallest attainable {number(test.test.smallest_p)}"
-    adjusted = "" if test.p_holm is None or test.p_holm == test.test.p else f", Holm {number(test.p_holm)}"
+        smallest = f"; smallest attainable {p_value(test.test.smallest_p)}"
+    adjusted = "" if test.p_holm is None or test.p_holm == test.test.p else f", Holm {p_value(test.p_holm)}"
     notes = "".join(f"; {note}" for note in test.test.notes)
-    return f"{front}log-rank p = {number(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"
+    return f"{front}log-rank {p_equation(test.test.p)}{adjusted} (two-sided, exact{smallest}){notes}"
 
 
 def verdict(

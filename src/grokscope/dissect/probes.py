@@ -18,6 +18,7 @@ from grokscope.dissect.scoring import balanced, score
 from grokscope.results.probes import M1, Control, ProbeResult
 from grokscope.results.scores import Score
 from grokscope.results.settings import Settings
+from grokscope.vocabulary.text import p_equation, p_value
 
 TARGETS = ("environment", "task")
 
@@ -132,17 +133,17 @@ def judge(result: Score, settings: Settings, positive: str, negative: str) -> tu
     if not np.isfinite(result.p):
         return "cannot tell", "no class of the test part holds two environments"
     if result.p <= settings.alpha:
-        return positive, f"balanced accuracy {result.balanced:.3f}, chance {result.chance:.3f}, p = {result.p:.3g}"
+        return positive, f"balanced accuracy {result.balanced:.3f}, chance {result.chance:.3f}, {p_equation(result.p)}"
     if result.smallest_p > settings.alpha:
         return "cannot tell", (
-            f"{result.n_units} units in the test part cannot give a p below {result.smallest_p:.2g}; "
+            f"{result.n_units} units in the test part cannot give a p below {p_value(result.smallest_p)}; "
             "more groups are needed"
         )
     if reason := uninformative(result):
         return "cannot tell", reason
     if result.interval is not None and result.interval[1] <= result.chance + settings.tolerance:
-        return negative, f"p = {result.p:.3g}, and the interval ends below chance + {settings.tolerance:g}"
-    return "cannot tell", f"p = {result.p:.3g}, but the interval reaches {settings.tolerance:g} above chance"
+        return negative, f"{p_equation(result.p)}, and the interval ends below chance + {settings.tolerance:g}"
+    return "cannot tell", f"{p_equation(result.p)}, but the interval reaches {settings.tolerance:g} above chance"
 
 
 def probe_site(

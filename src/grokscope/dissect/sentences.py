@@ -16,7 +16,7 @@ from grokscope.results.probes import ProbeResult
 from grokscope.results.scores import Effect, Null
 from grokscope.results.settings import Settings
 from grokscope.results.steering import M5
-from grokscope.vocabulary.text import capitalized
+from grokscope.vocabulary.text import capitalized, p_equation, percent
 
 if TYPE_CHECKING:
     from grokscope.results.answer import Reliance
@@ -117,12 +117,12 @@ def _used(use: Use, erasure: Erasure, reliance: "Reliance", settings: Settings, 
     if use == "used, negligibly":
         return (
             f"The network uses it, but little: removing it takes more of that away than {_beaten(worst)}, and less "
-            f"than {settings.negligible:.0%} of what {nouns.decided} does."
+            f"than {percent(settings.negligible)} of what {nouns.decided} does."
         )
     if use == "unused":
         return (
-            f"The network does not use it: at most, it moves the decision by less than {settings.negligible:.0%} of "
-            f"what {nouns.decided} does."
+            f"The network does not use it: at most, it moves the decision by less than {percent(settings.negligible)} "
+            f"of what {nouns.decided} does."
         )
     drop = _drop(erasure)
     return (
@@ -191,7 +191,7 @@ def _open(unit: str, reliance: "Reliance", settings: Settings, nouns: Nouns) -> 
     if reliance.fewest_units < MIN_UNITS:
         count = f"{reliance.fewest_units} {nouns.counted(unit)}"
         return f"the rarest of the {nouns.environments} has only {count} in the test part"
-    return f"its part may be above {settings.negligible:.0%} of what {nouns.decided} does"
+    return f"its part may be above {percent(settings.negligible)} of what {nouns.decided} does"
 
 
 def _steered(causal: bool | None, control: Null, unit: str, environments: int, settings: Settings, nouns: Nouns) -> str:
@@ -281,7 +281,7 @@ def _numbers_of_gap(reliance: "Reliance") -> str:
     interval = _interval(reliance.interval)
     return (
         f"gap of the logits {reliance.env_gap:.3g}{interval} against {reliance.class_gap:.3g} for the class, "
-        f"p {reliance.p:.3g} ({reliance.permuted} permuted, one-sided)"
+        f"{p_equation(reliance.p)} ({reliance.permuted} permuted, one-sided)"
     )
 
 
@@ -290,15 +290,15 @@ def _numbers_of_erasure(erasure: Erasure, reliance: "Reliance") -> str:
     worst = _hardest(effect)
     text = f"removal by {erasure.eraser} takes {effect.value:.3g}{_interval(effect.interval)} of it"
     if reliance.class_gap > 0:
-        text += f", {effect.value / reliance.class_gap:.0%} of the class's"
+        text += f", {percent(effect.value / reliance.class_gap)} of the class's"
     if worst is not None:
-        text += f"; hardest control: {worst.control}, p {worst.p:.3g} (one-sided, {worst.draws} draws)"
+        text += f"; hardest control: {worst.control}, {p_equation(worst.p)} (one-sided, {worst.draws} draws)"
     return f"{text}; {effect.n_units} {effect.unit}s in the test part"
 
 
 def _numbers_of_slope(steering: M5, control: Null) -> str:
     return (
-        f"steering moves the logits by {steering.slope_size:.3g} a step, p {control.p:.3g} (one-sided, "
+        f"steering moves the logits by {steering.slope_size:.3g} a step, {p_equation(control.p)} (one-sided, "
         f"{control.draws} draws)"
     )
 

@@ -22,7 +22,7 @@ import numpy as np
 from grokscope.inference.flips import flips
 from grokscope.results.effective_size import Sign
 from grokscope.results.seed_tests import LEVEL
-from grokscope.vocabulary.text import number, whole
+from grokscope.vocabulary.text import p_equation, whole
 
 FEWEST = 3
 """Seeds below which nothing is said."""
@@ -71,7 +71,7 @@ def falls(plain: Plain) -> str:
     if p > FALL:
         return ""
     first, second = (whole(plain.sizes[i]) for i in pairs[least])
-    return f"it does worse at {second} than at {first} (p = {number(p)}, corrected for all pairs of sizes)"
+    return f"it does worse at {second} than at {first} ({p_equation(p)}, corrected for all pairs of sizes)"
 
 
 def read_off(plain: Plain, other: np.ndarray, *, paired: bool) -> ReadOff:

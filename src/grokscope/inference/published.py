@@ -7,6 +7,7 @@ from grokscope.inference.compare import fisher, mann_whitney
 from grokscope.inference.design import attainable, mann_whitney_p, power, smallest_p
 from grokscope.results.record import Record
 from grokscope.results.seed_tests import Alternative, Power, Result
+from grokscope.vocabulary.text import p_equation
 
 STEERING_P = 0.071
 """Published for steering, by a Mann-Whitney test of 5 against 3 seeds; its sidedness is not given."""
@@ -124,7 +125,7 @@ def recomputed(name: str) -> Recomputed:
         return Recomputed(published=f"a mean of three seeds of {CORRECTED_MEAN}", seen=seen, agrees=bool(sets))
     if name == "steering p":
         ways = attainable(STEERING_P, *n)
-        read = "; ".join(f"U = {u} of 15, {side}: p = {mann_whitney_p(u, *n, side):.3g}" for u, side in ways)
+        read = "; ".join(f"U = {u} of 15, {side}: {p_equation(mann_whitney_p(u, *n, side))}" for u, side in ways)
         two_sided = " or ".join(f"{mann_whitney_p(u, *n):.3g}" for u, _ in ways)
         smallest = smallest_p("mann-whitney", n)
         seen = f"{read}; two-sided {two_sided}, at best {smallest:.3g} with 5 v 3 seeds"

@@ -155,7 +155,7 @@ class Leakage(Check):
         n = case.trajectory.n.get(case.split)
         share = known / n if n else None
         numbers = {"rows_in_train": float(known), "share_in_train": share}
-        of = f"{known:,} rows" if share is None else f"{known:,} of {n:,} rows ({share:.1%})"
+        of = f"{known:,} rows" if share is None else f"{known:,} of {n:,} rows ({percent(share, 1)})"
         evidence = f"{of} of {case.split} are also in train"
         # A few shared rows are a fault of the data, and still too few to have carried what is to be explained.
         word = word_of(supports=share is None or share >= self.many, against=False)

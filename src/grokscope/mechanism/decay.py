@@ -116,7 +116,7 @@ class DecayTime(Check):
             f"{percent(math.exp(-budget))} of the weights"
         )
         if budget < self.little:
-            share = f"{100 * budget / self.enough:.2g} %" if budget else "none"
+            share = percent(budget / self.enough, 1) if budget else "none"
             evidence = f"decay had {share} of the time it needs: {evidence}"
         if s.decay_groups == "head":
             evidence += "; it acts on the head alone, and this refers to all other weights"

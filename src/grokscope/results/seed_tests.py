@@ -5,6 +5,7 @@ from math import inf, isnan
 from typing import Literal
 
 from grokscope.results.record import Record
+from grokscope.vocabulary.text import p_equation, p_value
 
 Alternative = Literal["two-sided", "greater", "less"]
 Counts = tuple[int, int]
@@ -111,12 +112,12 @@ class Result(Record):
         """The result in words that claim no more than the numbers."""
         sides = "two-sided"
         if self.alternative != "two-sided":
-            sides = f"one-sided ({self.alternative}); two-sided {self.p_two_sided:.3g}"
+            sides = f"one-sided ({self.alternative}); two-sided {p_value(self.p_two_sided)}"
         limit = "" if self.can_reach else "; p <= .05 is impossible with these n"
         where = ""
         if self.interval is not None:
             where = f" ({interval_words(*self.interval, self.level)})"
         return (
-            f"{self.effect_name} {self.effect:.3g}{where}, {self.test} p = {self.p:.3g}, {sides}, "
-            f"n = {' v '.join(map(str, self.n))} (smallest attainable p {self.smallest_p:.3g}{limit})"
+            f"{self.effect_name} {self.effect:.3g}{where}, {self.test} {p_equation(self.p)}, {sides}, "
+            f"n = {' v '.join(map(str, self.n))} (smallest attainable p {p_value(self.smallest_p)}{limit})"
         )

@@ -2,7 +2,7 @@
 
 from grokscope.results.hypothesis import HypothesisResult, HypothesisTest, Outcome
 from grokscope.study.words import number
-from grokscope.vocabulary.text import chance, plural
+from grokscope.vocabulary.text import p_equation, p_value, plural
 
 WORDS: dict[Outcome, str] = {
     "shown": "Shown", "opposite": "The opposite is shown", "not shown": "Not shown", "open": "Open",
@@ -51,9 +51,8 @@ def p_words(result: HypothesisResult) -> str:
     units = plural(test.n[0], "pair") if test.paired and len(result.arms) > 1 else f"n = {n}"
     corrected = ""
     if result.p_adjusted is not None and result.p_adjusted > test.p:
-        corrected = f", corrected {chance(result.p_adjusted).removeprefix('= ')}"
-    smallest = chance(test.smallest_p).removeprefix("= ")
-    return f"p {chance(test.p)} {sides}{corrected} (smallest possible {smallest}), {units}"
+        corrected = f", corrected {p_value(result.p_adjusted)}"
+    return f"{p_equation(test.p)} {sides}{corrected} (smallest possible {p_value(test.smallest_p)}), {units}"
 
 
 def _more(result: HypothesisResult) -> str:

@@ -56,6 +56,7 @@ from grokscope.study.read_hypothesis import read_hypothesis
 from grokscope.study.seen import LEVELS, PEAKS, STEPS, Seen, route, seen
 from grokscope.study.words import describe_where, number, on, stamped, with_unit
 from grokscope.vocabulary.splits import HELD_OUT
+from grokscope.vocabulary.text import percent
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Survival
@@ -88,7 +89,7 @@ class Expectation:
         for name, (low, high) in self.ranges.items():
             parts.append(f"{self._called(name)} in {with_unit(name, f'[{number(low)}, {number(high)}]')}")
         parts += [f"{name} not reached" for name in self.censored]
-        share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
+        share = f" in {percent(self.share)} of the runs" if self.share < 1 else ""
         if not parts:
             return ""
         return on(self.split) + "; ".join(parts) + share

@@ -45,6 +45,7 @@ from grokscope.store import Run
 from grokscope.study import dissected
 from grokscope.study.words import describe_where, on, stamped
 from grokscope.vocabulary.splits import REPORTED
+from grokscope.vocabulary.text import percent
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria, Trajectory
@@ -197,7 +198,7 @@ class MeasuredExpectation(Measure):
 
     def expected(self) -> str:
         low, high = self.between
-        share = f" in {self.share:.0%} of the runs" if self.share < 1 else ""
+        share = f" in {percent(self.share)} of the runs" if self.share < 1 else ""
         return f"{on(self.split)}{self.called} in [{low:g}, {high:g}]{share}"
 
     def met(self, value: float) -> bool:

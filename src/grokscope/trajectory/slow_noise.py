@@ -48,6 +48,7 @@ from grokscope.trajectory.curves import running_median
 from grokscope.trajectory.milestones import Milestones
 from grokscope.trajectory.peak_bias import ROUNDING, resolution
 from grokscope.trajectory.series import Trajectory
+from grokscope.vocabulary.text import p_equation, percent
 
 LIKELY = 0.05
 """A drop that a flat curve makes more often than this can be luck."""
@@ -82,7 +83,7 @@ class DropLuck:
         if self.p is None:
             return (self.words,)
         if self.likely:
-            return (f"slow noise can make such a drop (p {self.p:.2g})",)
+            return (f"slow noise can make such a drop ({p_equation(self.p)})",)
         return ()
 
     @property
@@ -93,7 +94,7 @@ class DropLuck:
         bound = "at most " if self.p <= 1 / (1 + DRAWS) else "up to "
         return (
             f"flat noise as slow (correlation {self.rho:.2g} between evaluations, at most {self.rho_high:.2g}) "
-            f"drops as far in {bound}{self.p:.1%} of runs"
+            f"drops as far in {bound}{percent(self.p, 1)} of runs"
         )
 
     def to_dict(self) -> dict[str, Any]:

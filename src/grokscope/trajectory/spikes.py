@@ -17,6 +17,7 @@ from grokscope.trajectory.events import transition
 from grokscope.trajectory.loss_spikes import loss_spikes
 from grokscope.trajectory.onset import first_judged
 from grokscope.trajectory.series import Trajectory
+from grokscope.vocabulary.text import p_equation, percent
 
 FEWEST_PAIRS = 8
 """Below this the interval of a rank correlation spans more than half of [-1, 1] whatever the data say."""
@@ -146,7 +147,7 @@ def _association(loss: np.ndarray, norm: np.ndarray, rank: float | None, seed: i
     rho = float(np.corrcoef(x, y)[0, 1])
     low, high = _interval(rho, len(x))
     p = _permutation_p(x, y, seed)
-    numbers = f"rank correlation {rho:.2f} [{low:.2f}, {high:.2f}], two-sided p {p:.2g}, {len(x):,} pairs"
+    numbers = f"rank correlation {rho:.2f} [{low:.2f}, {high:.2f}], two-sided {p_equation(p)}, {len(x):,} pairs"
     named, words = _named(rho, low, high, p, rank)
     return {"rho": rho, "low": low, "high": high, "p": p, "verdict": named, "reason": f"{words}: {numbers}"}
 
@@ -160,8 +161,8 @@ def _named(rho: float, low: float, high: float, p: float, rank: float | None) ->
         across = f", and the fall of the norm across the spike is none of its largest ({rank:.2g})"
     if rank is not None and rank <= ALPHA / 2:
         return "supports", (
-            f"the norm falls across the spike more than over {1 - rank:.0%} of the other stretches as long, though not "
-            "evaluation by evaluation"
+            f"the norm falls across the spike more than over {percent(1 - rank)} of the other stretches as long, "
+            "though not evaluation by evaluation"
         )
     if low > STRONG and (rank is None or rank > ALPHA):
         return "against", f"no strong negative correlation{across}"

@@ -1,7 +1,8 @@
 """Numbers and plurals as text: thousands separators, few digits, a true minus sign on the page.
 
-Two families: `whole`, `number` and `size` are plain ASCII, for terminals, files and messages; `steps`, `score`,
-`digits`, `factor` and `short` are typographic, for the page and its figures.
+Two families: `whole`, `number`, `percent`, `p_value` and `size` are plain ASCII wherever the value is known, for
+terminals, files and messages; `steps`, `score`, `digits`, `factor` and `short` are typographic, for the page and its
+figures.
 """
 
 import math
@@ -62,21 +63,33 @@ SMALLEST_P = 1e-300
 """p below this are near the end of what a float can say, where a sum of thousands of runs becomes 0."""
 
 
-def chance(p: float) -> str:
-    """``= 0.031``; ``< 1e-300`` of one that is too small for a number: no p is 0."""
-    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"= {p:.3g}"
+def p_value(p: float | None) -> str:
+    """``0.0312``; ``<1e-300`` of one that is too small for a float, since no p is 0; a dash where it is not known."""
+    if p is None or math.isnan(p):
+        return NONE
+    if p < SMALLEST_P:
+        return f"<{SMALLEST_P:g}"
+    return f"{p:.3g}"
 
 
-def percent(share: float | None) -> str:
-    """A share as whole percent: ``37 %``; ``<1 %`` and ``>99 %`` where rounding would say none or all and it is
-    neither; none and all themselves are ``0 %`` and ``100 %``; a dash where it is not known."""
+def p_equation(p: float | None) -> str:
+    """``p = 0.0312``, ``p < 1e-300``."""
+    text = p_value(p)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
+def percent(share: float | None, decimals: int = 0) -> str:
+    """A share in percent, whole if not told otherwise: ``37 %``; ``<1 %`` and ``>99 %`` where rounding would say none
+    or all and it is neither; none and all themselves are ``0 %`` and ``100 %``; a dash where it is not known."""
     if share is None or math.isnan(share):
         return NONE
-    if 0 < share < 0.005:
-        return "<1 %"
-    if 0.995 <= share < 1:
-        return ">99 %"
-    return f"{100 * share:.0f} %"
+    smallest = 10.0**-decimals
+    value = 100 * share
+    if 0 < abs(value) <= smallest / 2:
+        return f"<{smallest:g} %" if value > 0 else f">-{smallest:g} %"
+    if 100 - smallest / 2 <= value < 100:
+        return f">{100 - smallest:g} %"
+    return f"{value:,.{decimals}f} %"
 
 
 def size(count: float) -> str:
@@ -108,7 +121,10 @@ def digits(value: float | None) -> str:
     """Three significant digits, whatever the size: ``0.0123``, ``1.2e−5``; a dash for none."""
     if value is None or math.isnan(value):
         return NONE
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−").replace("inf", "∞")
+    text = f"{value:.3g}".replace("inf", "∞")
+    for longer, shorter in (("e-0", "e-"), ("e+0", "e"), ("e+", "e"), ("-", "−")):
+        text = text.replace(longer, shorter)
+    return text
 
 
 def factor(value: float | None) -> str:

@@ -42,7 +42,7 @@ def test_runs_that_waited_to_the_end_need_a_longer_budget_and_their_share_has_th
     plant(tmp_path, memorized=3)
     first = screen(tmp_path)
     # 1 - .025 ** (1 / 3) = .708: what zero of three leaves possible
-    assert first.findings[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 to 71 %)."
+    assert first.findings[1] == "The threshold was reached in 0 of 3 runs (95 % of the share: 0 % to 71 %)."
     assert "A longer budget: 3 runs had not generalized when it ended." in first.decides
     assert any("single seeds can decide" in line for line in first.sure)
 
@@ -116,7 +116,7 @@ def test_a_designed_study_says_which_factors_have_an_effect_and_which_are_not_to
     first = screen(tmp_path, study={"claim": "Which?", "design": design("told", *given)})
     assert first.findings[1:] == [
         "Norm, difference of means, 6 seeds in every cell: decay 0.2 (96.88 %: 0.1 to 0.3). Corrected for 2 effects, "
-        "the smallest p is 0.1875. Not distinguishable from zero: scale."
+        "the smallest is p = 0.188. Not distinguishable from zero: scale."
     ]
     nothing = screen(tmp_path, study={"claim": "Which?", "design": design("told", given[1])})
     assert nothing.findings[1:] == [

@@ -26,7 +26,7 @@ from grokscope.figures.picture import Picture, Rows, effect_rows, score_columns
 from grokscope.figures.style import SMALL, color
 from grokscope.results.erasures import Erasure
 from grokscope.results.scores import ByEffect, Effect, Null, Score
-from grokscope.vocabulary.text import digits
+from grokscope.vocabulary.text import digits, p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def erasure_in_words(d: CheckpointView) -> str:
     lost = d.gap_effect.value if d.gap_effect else None
     return (
         f"{erasure.eraser}: probe {digits(erasure.before.balanced)} before, {digits(erasure.refitted.balanced)} "
-        f"refitted; gap lost {digits(lost)}, p {digits(null.p if null else None)}"
+        f"refitted; gap lost {digits(lost)}, p {p_value(null.p if null else None)}"
     )
 
 

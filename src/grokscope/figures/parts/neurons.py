@@ -24,7 +24,7 @@ from grokscope.figures.picture import Picture, Rows
 from grokscope.figures.style import SMALL, color
 from grokscope.results.neurons import Ablations, Arms, OverK
 from grokscope.results.scores import ByEffect
-from grokscope.vocabulary.text import digits
+from grokscope.vocabulary.text import digits, p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def _neurons_key(runs: Seen) -> tuple[Entry, ...]:
 
 def neurons_in_words(d: CheckpointView) -> str:
     value, null = d.beyond_random or (None, None)
-    return f"environment gap lost beyond random neurons {digits(value)}, p {digits(null.p if null else None)}"
+    return f"environment gap lost beyond random neurons {digits(value)}, p {p_value(null.p if null else None)}"
 
 
 def neuron_data(d: CheckpointView) -> Rows:
@@ -102,7 +102,7 @@ def _over_k(ablation: Ablations, what: str, ks: Sequence[int]) -> Rows:
         "random": _curve(arms.random.curves, what),
     }  # fmt: skip
     if arms.random.low is not None and arms.random.high is not None:
-        columns["random_low"], columns["random_high"] = _curve(arms.random.low, what), _curve(arms.random.high, what)
+        columns |= {"random_low": _curve(arms.random.low, what), "random_high": _curve(arms.random.high, what)}
     return [{"neurons": k, **{name: values[i] for name, values in columns.items()}} for i, k in enumerate(ks)]
 
 

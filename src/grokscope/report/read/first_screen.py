@@ -13,7 +13,7 @@ from grokscope.report.read.tables import expectation_rows, expectation_verdict
 from grokscope.results.factorial import Response, design_of
 from grokscope.results.hypothesis import HypothesisResult, results_of
 from grokscope.results.seed_tests import ENOUGH
-from grokscope.vocabulary.text import listed, number, plural
+from grokscope.vocabulary.text import listed, p_equation, percent, plural
 from grokscope.vocabulary.verdicts import those
 
 ANSWERED = 4
@@ -98,10 +98,10 @@ def _of_response(response: Response) -> str:
     front = f"{name}, {response.effect_name}, {plural(response.seeds, 'seed')} in every cell: "
     if not seen:
         return f"{front}no effect is distinguishable from zero."
-    least = number(min(e.p_adjusted for e in seen))
+    least = p_equation(min(e.p_adjusted for e in seen))
     apart = f" Not distinguishable from zero: {listed(others)}." if others else ""
     words = "; ".join(e.in_words(response.null) for e in seen)
-    return f"{front}{words}. Corrected for {plural(len(response.effects), 'effect')}, the smallest p is {least}.{apart}"
+    return f"{front}{words}. Corrected for {plural(len(response.effects), 'effect')}, the smallest is {least}.{apart}"
 
 
 def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
@@ -134,7 +134,7 @@ def _share(count: int, of: int) -> str:
     from scipy.stats import binomtest
 
     low, high = binomtest(count, of).proportion_ci(0.95, "exact")
-    return f"95 % of the share: {100 * low:.0f} to {100 * high:.0f} %"
+    return f"95 % of the share: {percent(low)} to {percent(high)}"
 
 
 def _sure(

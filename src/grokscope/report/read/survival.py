@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.inference.families import holm
 from grokscope.report.read.judged_run import Reading
 from grokscope.results.seed_tests import ENOUGH
-from grokscope.vocabulary.text import listed, plural, steps
+from grokscope.vocabulary.text import listed, p_value, plural, steps
 
 if TYPE_CHECKING:
     from grokscope.trajectory import LogRank, Survival, Times
@@ -154,8 +154,9 @@ def _spread(k: "Survival") -> str:
 
 def pair_rows(tests: "Sequence[tuple[Arm, Arm, LogRank, float | None]]") -> list[dict[str, Any]]:
     return [
-        {"a": a.group, "b": b.group, "n": test.n, "events": test.events, "p": _p(test.p), "holm": _p(adjusted),
-         "smallest": _p(test.smallest_p), "asymptotic": _p(test.p_asymptotic), "reason": test.reason,
+        {"a": a.group, "b": b.group, "n": test.n, "events": test.events,
+         "p": p_value(test.p), "holm": p_value(adjusted), "smallest": p_value(test.smallest_p),
+         "asymptotic": p_value(test.p_asymptotic), "reason": test.reason,
          "cautions": [note for note in test.notes if "too few" not in note]}
         for a, b, test, adjusted in tests
     ]  # fmt: skip
@@ -167,9 +168,3 @@ def one_answer(rows: Sequence[Mapping[str, Any]]) -> str:
     if len(rows) < 2 or len(reasons) > 1 or "" in reasons:
         return ""
     return f"The same for all {len(rows):,} pairs of groups: {reasons.pop()}."
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"

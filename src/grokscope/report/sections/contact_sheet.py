@@ -9,7 +9,7 @@ from typing import Any
 
 from grokscope.report.read.subjects import Subject
 from grokscope.report.sections.blocks import Block, Picture, Words
-from grokscope.vocabulary.text import listed
+from grokscope.vocabulary.text import listed, percent
 
 PLACES = (
     "results/contact.png",
@@ -87,7 +87,7 @@ def _prevalence(subjects: Sequence[Subject]) -> list[Block]:
 
 
 def _percent(share: Any) -> str:
-    return f"{100 * share:.3g} %" if isinstance(share, int | float) else str(share)
+    return percent(share, 1) if isinstance(share, int | float) else str(share)
 
 
 def _drawn(task: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from grokscope.results.calibration import RateOf
 from grokscope.results.dissection import RULES
 from grokscope.results.scores import Effect, Interval, Null
 from grokscope.results.steering import M5
-from grokscope.vocabulary.text import NONE, digits, listed, percent, plural
+from grokscope.vocabulary.text import NONE, digits, listed, p_value, percent, plural
 
 FLAGS = {
     "decodable": "M1 readable",
@@ -67,7 +67,7 @@ def _probe_value(d: Dissected) -> Value:
     score = d.score(POOLED, "environment")
     if score is None:
         return Value(NONE, "no probe")
-    against = f"{_between(score.interval)}; chance {digits(score.chance)}, p {digits(score.p)}"
+    against = f"{_between(score.interval)}; chance {digits(score.chance)}, p {p_value(score.p)}"
     return Value(digits(score.balanced), against)
 
 
@@ -114,7 +114,7 @@ def _between(interval: Interval | None) -> str:
 
 
 def _against(null: Null | None) -> str:
-    return f"{null.control} {digits(null.low)} to {digits(null.high)}, p {digits(null.p)}" if null else "no control"
+    return f"{null.control} {digits(null.low)} to {digits(null.high)}, p {p_value(null.p)}" if null else "no control"
 
 
 def _medians(runs: Sequence[Dissected]) -> Row:

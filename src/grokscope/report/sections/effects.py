@@ -19,7 +19,7 @@ from grokscope.report.sections.blocks import (
 )
 from grokscope.results.factorial import CellMiddle, FactorEffect, Response, design_of
 from grokscope.results.seed_tests import interval_words
-from grokscope.vocabulary.text import NONE, listed, number, plural
+from grokscope.vocabulary.text import NONE, listed, number, p_value, plural
 
 PLACE = 14.0
 CAPTION = (
@@ -92,9 +92,9 @@ def _row(e: FactorEffect, null: float) -> Row:
     where = "" if e.interval is None else interval_words(*e.interval, e.level, null)
     cells = [
         Value(NONE if e.effect is None else number(e.effect), where, sort=e.effect),
-        Value(number(e.p), sort=e.p),
-        Value(number(e.p_adjusted), sort=e.p_adjusted),
-        Value(number(e.smallest_p), sort=e.smallest_p),
+        Value(p_value(e.p), sort=e.p),
+        Value(p_value(e.p_adjusted), sort=e.p_adjusted),
+        Value(p_value(e.smallest_p), sort=e.smallest_p),
         Value("; ".join(e.aliases), number=False),
     ]
     return Row(e.name, cells)

@@ -8,7 +8,7 @@ from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Download, Group, Row, Section, Table, Value, Words
 from grokscope.results.hypothesis import HypothesisArm, HypothesisResult, HypothesisTest, RunNumber, results_of
 from grokscope.results.seed_tests import ENOUGH
-from grokscope.vocabulary.text import NONE, listed, number, plural, steps
+from grokscope.vocabulary.text import NONE, listed, number, p_equation, plural, steps
 
 PLACE = 12.0
 
@@ -77,12 +77,14 @@ def _declared(result: HypothesisResult) -> list[str]:
 
 def _details(result: HypothesisResult, test: HypothesisTest) -> list[str]:
     """What the p-value must be read against."""
-    out = [f"{test.test.capitalize()}: {test.method}. Two-sided p {number(test.p_two_sided)}."]
+    out = [f"{test.test.capitalize()}: {test.method}. Two-sided {p_equation(test.p_two_sided)}."]
     if test.interval is not None:
         out.append(f"Interval of the {test.effect_name}, {test.interval_words}.")
     if result.family_size > 1 and result.p_adjusted is not None:
         members = plural(result.family_size, "hypothesis", "hypotheses")
-        out.append(f"Corrected p {number(result.p_adjusted)}, by Holm over {members} of the family “{result.family}”.")
+        out.append(
+            f"Corrected {p_equation(result.p_adjusted)}, by Holm over {members} of the family “{result.family}”."
+        )
     if test.power is not None:
         out.append(f"With these runs {test.power}.")
     if not test.enough:

@@ -27,7 +27,7 @@ from grokscope.report.sections.training_set_size import size_blocks
 from grokscope.report.sections.unseen_trajectories import norm_and_rank_blocks, trajectory_blocks
 from grokscope.trajectory.peak_bias import SHORTEST
 from grokscope.vocabulary.splits import NAMES, TRAIN, UNSEEN, is_reported
-from grokscope.vocabulary.text import NONE, listed, plural, score, steps
+from grokscope.vocabulary.text import NONE, listed, p_value, plural, score, steps
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Selection
@@ -150,10 +150,6 @@ def _luck_row(o: Outcome, rule: str, split: str, material: Material) -> Row:
                    material.anchors.get(o.subject.name))  # fmt: skip
     cells = [score(b.optimism), score(b.corrected), p_value(b.p), p_value(b.p_new), score(b.excess)]
     return Row(label, [Value(c) for c in cells], material.anchors.get(o.subject.name))
-
-
-def p_value(p: float | None) -> str:
-    return NONE if p is None else f"{p:.2g}"
 
 
 def _runs(members: Sequence[Outcome], material: Material) -> list[Row]:

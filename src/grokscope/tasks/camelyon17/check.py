@@ -21,6 +21,7 @@ from grokscope.tasks.camelyon17.files import (
     parse_metadata,
 )
 from grokscope.tasks.images.files import read_rgb
+from grokscope.vocabulary.text import percent
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Camelyon17Report:
 
 
 def _tumor(row: dict[str, Any]) -> str:
-    return f"{row['tumor']:>7} tumor of {row['n']:>7} ({row['prevalence']:.1%})"
+    return f"{row['tumor']:>7} tumor of {row['n']:>7} ({percent(row['prevalence'], 1)})"
 
 
 def check_camelyon17(root: str | Path | None = None, decode: int | None = 200) -> Camelyon17Report:
