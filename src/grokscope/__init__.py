@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from grokscope.commands.train import extend as extend_run
     from grokscope.commands.train import train_run
     from grokscope.comparison import compare
-    from grokscope.components import EngineChoice, Filter, Intervention, Loss, Measurement, Optimizer, Schedule
+    from grokscope.components import EngineChoice, Filter, Intervention, Loss, Measurement, Optimizer, Schedule, Tracker
     from grokscope.config import Budget, Cadence, Hardware, ModelConfig, Regime, RunConfig, TaskConfig
     from grokscope.configio import load_run
     from grokscope.dissect.battery import dissect
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from grokscope.store.query import sql
     from grokscope.study import Study
     from grokscope.task_data import Split, TaskData
+    from grokscope.track.afterward import track_run
     from grokscope.trajectory import Criteria, Selection, Trajectory, Verdict
     from grokscope.verdicts import select, verdict
     from grokscope.vocabulary.column_table import Column
@@ -48,6 +49,7 @@ _WHERE = {
     "Measurement": "components:Measurement",
     "Column": "vocabulary.column_table:Column",
     "EngineChoice": "components:EngineChoice",
+    "Tracker": "components:Tracker",
     "TaskData": "task_data:TaskData",
     "Split": "task_data:Split",
     "import_logs": "archive.logs:import_logs",
@@ -74,6 +76,7 @@ _WHERE = {
     "open_run": "store:open_run",
     "sql": "store.query:sql",
     "Study": "study:Study",
+    "track_run": "track.afterward:track_run",
     "StopRule": "results.stopping:StopRule",
     "stopping": "foreign.stopping:stopping",
     "Criteria": "trajectory:Criteria",
@@ -110,6 +113,7 @@ __all__ = [
     "Study",
     "TaskConfig",
     "TaskData",
+    "Tracker",
     "Trajectory",
     "Verdict",
     "branch_run",
@@ -128,6 +132,7 @@ __all__ = [
     "select",
     "sql",
     "stopping",
+    "track_run",
     "train_run",
     "verdict",
     "verdicts_of_logs",

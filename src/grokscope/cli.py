@@ -89,6 +89,7 @@ VERBS = {
     "oracle ridge": Verb("oracle:ridge", "ridge regression in closed form, and the results of the checks on it"),
     "oracle two-weights": Verb("oracle:two_weights", "two weights and one example in closed form"),
     "measure": Verb("measure:measure", "measure the checkpoints of a finished run"),
+    "track": Verb("track:track", "mirror runs to W&B, trackio or TensorBoard"),
     "report": Verb("report:report", "write an HTML report on any runs"),
     "ls": Verb("look:ls", "list runs with state and verdict"),
     "show": Verb("look:show", "show everything about one run"),

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from grokscope.registry import nearest
@@ -217,6 +218,61 @@ class Intervention(Component):
 
         del training
         return Acting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirroredRun:
+    """What a tracker is told of a run."""
+
+    folder: Path
+    name: str
+    """The folder's name, with the hash at its end."""
+    group: str
+    """Label of its regime: runs that differ in nothing but the seed share it."""
+    config: Mapping[str, Any]
+    """As in the run's config.json, nested."""
+    key: str
+    """Letters and digits, drawn at random when this run was first mirrored to this place, and kept with it."""
+    resumed: bool
+    """Whether to go on where an earlier process ended. Otherwise nothing of an earlier one must be left: what it wrote
+    under this key is deleted."""
+
+
+class Mirror(Protocol):
+    """One run in a tracker, open for writing. Any error ends the mirror of that run, and nothing else."""
+
+    where: str
+    """Where to look at it: a folder, a file, an address."""
+
+    def rows(self, rows: "Sequence[tuple[int, Mapping[str, float]]]") -> None:
+        """Write evaluations, (step, column -> number) each, in ascending order of steps; afterward they are safe."""
+        ...
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """End it. `summary` says what the run came to: its state, verdicts and milestones, by dotted names; it is empty
+        while the run is not over."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracker(Component):
+    """A program that shows runs, to which a run folder is mirrored. Trackers run in a process of their own, so they may
+    be slow, fail, hang or die."""
+
+    kind: ClassVar[str] = "tracker"
+    package: ClassVar[str] = ""
+    """The Python package that it needs: looked for before anything trains, and imported in `open`, never sooner."""
+    extra: ClassVar[str] = ""
+    """What to write behind ``pip install`` where the package is missing."""
+
+    def continues(self) -> bool:
+        """Whether a mirror that a process has left is gone on with. Otherwise the next one writes all rows anew, which
+        leaves no doubt about what is there, and which a tracker that nobody can delete from cannot offer."""
+        return False
+
+    @abstractmethod
+    def open(self, run: MirroredRun) -> Mirror:
+        """Begin to mirror a run. Several may be open at once."""
 
 
 def name_in(value: Any) -> Any:

@@ -27,6 +27,7 @@ from grokscope.components import (
     Measurement,
     Optimizer,
     Schedule,
+    Tracker,
     key_of,
     parameters,
 )
@@ -216,7 +217,7 @@ _converter.register_structure_hook_func(lambda t: t is TaskConfig, _structure_na
 _converter.register_structure_hook_func(lambda t: t is ModelConfig, _structure_named("model"))
 _BASES: dict[type, registry.Kind] = {
     Optimizer: "optimizer", Schedule: "schedule", Loss: "loss", Filter: "filter", EngineChoice: "engine",
-    Measurement: "measurement", Intervention: "intervention",
+    Measurement: "measurement", Intervention: "intervention", Tracker: "tracker",
 }  # fmt: skip
 for _base, _of in _BASES.items():
     _converter.register_structure_hook_func(lambda t, base=_base: t is base, _structure_component(_of))

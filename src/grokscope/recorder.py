@@ -24,6 +24,7 @@ from grokscope.store.run import SCHEMA, Run
 from grokscope.vocabulary.splits import NAMES
 
 if TYPE_CHECKING:
+    from grokscope.track.chosen import Tracks
     from grokscope.train.observed import Arrays, Forward, ObservedModel
     from grokscope.train.own_optimizer import OptimizerSettings
 
@@ -79,6 +80,7 @@ class Recorder:
         diagnose_every: int = 10,
         steps_per_epoch: int = 1,
         label_noise: float | None = None,
+        track: "Tracks" = (),
     ):
         """
         Args:
@@ -104,6 +106,7 @@ class Recorder:
             steps_per_epoch: Optimizer steps in an epoch.
             label_noise: Share of the training labels that you replaced by random ones: 0.2, or 1.0 if all are random,
                 for which there is nothing to generalize to; 0 if none was. Unknown if not given.
+            track: Trackers that the recording is mirrored to as it grows (``"tensorboard"``).
 
         Raises:
             ValueError: for a split, number or config that cannot be kept, naming it; and where the folder holds another
@@ -138,6 +141,10 @@ class Recorder:
             "passed": [],
             "facts": facts,
         }
+        from grokscope.track.chosen import read_trackers
+        from grokscope.track.mirrors import Mirrors
+
+        self._mirrors = Mirrors(read_trackers(track))
         require_same_run(self.run, record)  # a recorder of another run is left open
         _close_earlier(self.run.path)
         self._lock = lock.exclusive(self.run.path)
@@ -209,6 +216,7 @@ class Recorder:
         self._metrics.append({"step": step, **row})
         self._step = step
         self._status("running")
+        self._mirrors.follow(self.run.path)  # from the first row on: those that it replaces are gone by now
 
     def _require_next(self, step: int) -> None:
         """Before anything is computed for a step: the recorder is open, and the step is the first or follows."""
@@ -248,6 +256,7 @@ class Recorder:
         write_json(self.run.path / "results" / "history.json", rows)
         self._status(state, error)
         self._close("is finished")
+        self._mirrors.end()
         return self.run
 
     def _close(self, why: str) -> None:

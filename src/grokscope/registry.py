@@ -25,8 +25,9 @@ from typing import Any, Literal, TypeVar, cast
 from grokscope.limits import brief
 
 Kind = Literal[
-    "task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "intervention", "eraser"
-]
+    "task", "model", "optimizer", "loss", "filter", "schedule", "engine", "measurement", "intervention", "eraser",
+    "tracker",
+]  # fmt: skip
 T = TypeVar("T")
 
 PLACES: dict[str, Kind] = {
@@ -129,7 +130,7 @@ _BUILT_IN: dict[Kind, dict[str, Entry]] = {
         ("transformer", "models.config:Transformer", "small transformer, read at its last position", "arXiv:2301.05217"),
     ),
 }  # fmt: skip
-_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement", "intervention", "eraser")}
+_BUILT_IN |= {kind: {} for kind in (*DEFAULTS, "measurement", "intervention", "eraser", "tracker")}
 
 _MODULES: dict[Kind, str] = {
     "optimizer": "grokscope.train.optimizers",
@@ -140,6 +141,7 @@ _MODULES: dict[Kind, str] = {
     "measurement": "grokscope.train.measurements",
     "intervention": "grokscope.train.interventions.components",
     "eraser": "grokscope.dissect.erasure_methods",
+    "tracker": "grokscope.track.trackers",
 }
 """Where the built-in components of each kind stand; importing the module registers them."""
 _IN_PROCESS: dict[tuple[str, str], Entry] = {}
@@ -213,9 +215,12 @@ def _register_class(cls: Any) -> None:
 def _kind_of(cls: type) -> Kind:
     kind = getattr(cls, "kind", None)
     if kind not in _BUILT_IN:
-        bases = "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice, Measurement, Intervention"
+        bases = (
+            "TaskConfig, ModelConfig, Optimizer, Loss, Filter, Schedule, EngineChoice, Measurement, Intervention, "
+            "ErasureMethod"
+        )
         raise ValueError(
-            f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases} or ErasureMethod"
+            f"{cls.__module__}:{cls.__qualname__}: to be registered, a class must extend {bases} or Tracker"
         )
     return cast(Kind, kind)
 

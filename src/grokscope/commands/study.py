@@ -242,6 +242,13 @@ class Ran(Result):
         return "the same command tries the failed runs again, from their last saved state"
 
 
+def _tracked(study: Study, track: Sequence[str]) -> Study:
+    """Mirrored to the trackers of the command line where it names some, else to those of the file."""
+    if not track:
+        return study
+    return study.tracked(tuple(track))
+
+
 def run(
     file: Path,
     /,
@@ -252,6 +259,7 @@ def run(
     stack: int | None = None,
     on: str = "here",
     address: str | None = None,
+    track: tuple[str, ...] = (),
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
@@ -272,6 +280,8 @@ def run(
         on: Where to train: ``here``, in processes of this command; ``background``, in jobs on this machine that
             continue after the command; ``slurm``; ``ray``. ``[execute]`` in the study file sets the resources of jobs.
         address: Address of Ray, with ``--on ray``; by default RAY_ADDRESS, or a new Ray on this machine.
+        track: Also mirror every run to trackers: tensorboard, wandb, trackio, or wandb:project=NAME. By default those
+            in the file; none leaves them out.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -279,7 +289,7 @@ def run(
         grokscope.study.Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         grokscope.study.NotSaved: (a Stopped) if the disk is full, read-only or gone; no run is marked as failed.
     """
-    study = Study.load(file).only(arms, seeds)
+    study = _tracked(Study.load(file).only(arms, seeds), track)
     check_engine(on)
     require(on in ("here", "ray") or address is None, f"--address applies to --on ray, but --on is {on}")
     require(on != "here" or address is None, "--address needs --on ray")
@@ -303,6 +313,7 @@ def extend(
     workers: int | None = None,
     engine: Way = "one",
     stack: int | None = None,
+    track: tuple[str, ...] = (),
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     board: Board | None = None,
@@ -319,6 +330,7 @@ def extend(
         workers: Number of runs trained at a time.
         engine: As for ``study run``.
         stack: As for ``study run``.
+        track: As for ``study run``.
         arms: Only these arms or regimes.
         seeds: Only these seeds.
 
@@ -328,7 +340,7 @@ def extend(
     """
     from grokscope.config import Budget
 
-    study = Study.load(file).only(arms, seeds).with_budget(Budget(steps=steps, epochs=epochs))
+    study = _tracked(Study.load(file).only(arms, seeds), track).with_budget(Budget(steps=steps, epochs=epochs))
     finished = sum(s.finished for s in study.status(root))
     return Ran(study, root, study.run(workers, root, board=board, engine=engine, stack=stack), finished)
 

@@ -17,12 +17,15 @@ from grokscope.store.folders import find_run
 from grokscope.store.intervened import interventions_of
 from grokscope.store.kept_verdicts import Splits
 from grokscope.store.query import remember
+from grokscope.track.chosen import Tracks, chosen_trackers, named_trackers, read_trackers
+from grokscope.track.mirrors import Mirrors
 from grokscope.verdicts import run_verdicts, verdict_line
 from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from grokscope.components import Tracker
     from grokscope.train.driver import Watcher
 
 
@@ -61,7 +64,13 @@ class Trained(Result):
 
 
 def train(
-    file: Path, /, *, root: Path = Path("runs"), overrides: Mapping[str, Any] | None = None, board: Board | None = None
+    file: Path,
+    /,
+    *,
+    root: Path = Path("runs"),
+    track: tuple[str, ...] = (),
+    overrides: Mapping[str, Any] | None = None,
+    board: Board | None = None,
 ) -> Trained:
     """Train one run from a TOML file, resume it if it was interrupted, or do nothing if it is complete.
 
@@ -71,41 +80,63 @@ def train(
     Args:
         file: TOML file with the tables task, model, regime and budget.
         root: Folder of the runs.
+        track: Also mirror the run to trackers: tensorboard, wandb, trackio, or wandb:project=NAME. By default those in
+            the file; none leaves them out.
 
     Raises:
         ValueError: for a config that cannot be trained, or a run that another process is training.
         grokscope.train.driver.Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
     """
-    config, passed = read_run(file, overrides or {})
-    return train_run(config, root, passed=passed, board=board)
+    config, passed, in_file = _read(file, overrides or {})
+    trackers = chosen_trackers(track, in_file, file)
+    return train_run(config, root, passed=passed, board=board, track=trackers)
 
 
 def read_run(file: Path, overrides: Mapping[str, Any]) -> tuple[RunConfig, tuple[str, ...]]:
     """(config, dotted keys that were set explicitly). Raises ValueError with the file and location of each error."""
+    config, passed, _ = _read(file, overrides)
+    return config, passed
+
+
+def _read(file: Path, overrides: Mapping[str, Any]) -> "tuple[RunConfig, tuple[str, ...], tuple[Tracker, ...]]":
+    """As `read_run`, and the trackers that the file names, which are no part of the run."""
     raw = configio.read_file(file)
     study = [key for key in ("axes", "arm", "seeds", "expect") if key in raw]
     require(not study, f"{file}: has {', '.join(study)}, so it is a study; use: grokscope study run {file}")
-    modules = raw.pop("plugins", [])
+    modules, track = raw.pop("plugins", []), raw.pop("track", None)
     raw = configio.overlay(raw, overrides)
     try:
         import_plugins(read_plugins(modules), file.parent)
+        trackers = named_trackers(track, "$.track")
         config = configio.load_run(raw)
         config.run_id()
     except ValueError as error:
         raise ValueError("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from None
     raw.pop("schema", None)
-    return config, tuple(sorted(configio.flatten(raw)))
+    return config, tuple(sorted(configio.flatten(raw))), trackers
 
 
 def train_run(
-    config: RunConfig, root: str | Path = "runs", *, passed: tuple[str, ...] = (), board: Board | None = None
+    config: RunConfig,
+    root: str | Path = "runs",
+    *,
+    passed: tuple[str, ...] = (),
+    board: Board | None = None,
+    track: Tracks = (),
 ) -> Trained:
-    """Train a config in this process. See `grokscope.train.driver.train`, whose errors it raises."""
+    """Train a config in this process. `track` names the trackers that the run is mirrored to (``"tensorboard"``). See
+    `grokscope.train.driver.train`, whose errors it raises."""
     from grokscope.train.driver import train as drive
 
+    trackers = read_trackers(track)
     run = find_run(root, config)
     before = run.status.get("step", 0) if (run.path / "status.json").exists() else 0
-    with_board(config, run.path, board, lambda watcher: drive(config, root, passed=passed, watcher=watcher))
+    with Mirrors(trackers) as mirrors:
+        with_board(
+            config, run.path, board,
+            lambda watcher: drive(config, root, passed=passed, watcher=mirrors.watching(watcher)),
+        )  # fmt: skip
+        mirrors.follow(run.path)  # also one that was complete
     run = Run(run.path)
     trained = Trained(run, run.status["step"] - before, run_verdicts(run))
     remember(run)
@@ -143,13 +174,22 @@ def _end(board: Board, config: RunConfig, folder: Path) -> None:
     board.ended(Outcome(job, state, status["step"], message))
 
 
-def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None, board: Board | None = None) -> Trained:
+def extend(
+    run: Path,
+    /,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    track: tuple[str, ...] = (),
+    board: Board | None = None,
+) -> Trained:
     """Train a finished run longer, exactly as if it had been given the larger budget from the start.
 
     Args:
         run: Folder of the run.
         steps: New total length in optimizer steps.
         epochs: New total length in epochs.
+        track: Trackers to mirror the run to, as for train.
 
     Raises:
         ValueError: if its schedule depends on the length (branch instead), or the new budget is not larger than the
@@ -161,7 +201,10 @@ def extend(run: Path, /, *, steps: int | None = None, epochs: int | None = None,
     trained = open_run(run)
     budget, before = Budget(steps=steps, epochs=epochs), trained.status["step"]
     config = configio.load_run(trained.config)
-    with_board(config, trained.path, board, lambda watcher: drive(trained, budget, watcher=watcher))
+    with Mirrors(read_trackers(track, "--track")) as mirrors:
+        with_board(
+            config, trained.path, board, lambda watcher: drive(trained, budget, watcher=mirrors.watching(watcher))
+        )
     trained = open_run(run)
     return Trained(trained, trained.status["step"] - before, run_verdicts(trained))
 
@@ -174,6 +217,7 @@ def branch(
     exact: bool = False,
     at: str | None = None,
     root: Path | None = None,
+    track: tuple[str, ...] = (),
     overrides: Mapping[str, Any] | None = None,
     board: Board | None = None,
 ) -> Trained:
@@ -190,6 +234,7 @@ def branch(
         exact: Also copy optimizer, filter, batch order and step count; the budget then counts from the run's start.
         at: With --exact: the moment of the full state, such as T_fit or 800; by default the newest.
         root: Folder for the new run; by default that of the parent.
+        track: Trackers to mirror the new run to, as for train.
 
     Raises:
         ValueError: if there is no checkpoint or full state at that step (the available ones are listed), or a change is
@@ -204,10 +249,12 @@ def branch(
         "--at selects a full state, which requires --exact; add --exact, or use --step for a checkpoint",
     )
     require(step is None or at is None, "--step and --at both select the starting point; give only one of them")
+    trackers = read_trackers(track, "--track")
     source = open_run(run)
     root = root or source.path.parent
     if exact:
         config = fork(source, overrides or {}, at=step if at is None else at, root=root)
     else:
         config = from_weights(source, overrides or {}, step=step, root=root)
-    return train_run(config, root, passed=tuple(sorted({*source.record["passed"], *(overrides or {})})), board=board)
+    passed: set[str] = {*source.record["passed"], *(overrides or {})}
+    return train_run(config, root, passed=tuple(sorted(passed)), board=board, track=trackers)

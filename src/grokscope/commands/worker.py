@@ -59,6 +59,7 @@ def worker(
     retry: bool = False,
     engine: Way = "one",
     stack: int | None = None,
+    track: tuple[str, ...] = (),
     board: Board | None = None,
 ) -> Worked:
     """Train the runs of a study that no other process is training, one after the other, until none is left.
@@ -80,6 +81,7 @@ def worker(
             does so if a short probe shows that it is faster.
         stack: Maximum number of runs taken at once; by default 16 on a CPU and 1,024 on a GPU, and at most half of the
             remaining runs of a kind, which leaves some for other workers.
+        track: Also mirror every run to trackers, as for ``study run``; by default those in the file.
 
     Raises:
         ValueError: before anything trains, if ``--engine stacked`` is given and a run cannot be stacked.
@@ -87,6 +89,8 @@ def worker(
         grokscope.study.NotSaved: (a Stopped) if the disk is full, read-only or gone; no run is marked as failed.
     """
     study = Study.load(file).only(arms, seeds)
+    if track:
+        study = study.tracked(track)
     finished = sum(s.finished for s in study.declared(root))
     entries = _chosen(study, runs)
     seconds = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope import configio
+from grokscope.components import Tracker
 from grokscope.config import RunConfig
 from grokscope.execute.protocol import Job, State
 from grokscope.files import NotPlain, NotWritable, ReadOnly, explain_denied, read_json, write_json
@@ -20,6 +21,7 @@ from grokscope.store.folders import find_run
 from grokscope.store.provenance import provenance
 from grokscope.store.run import SCHEMA, Run
 from grokscope.store.same_data import OtherData
+from grokscope.track.mirrors import Mirrors
 
 if TYPE_CHECKING:
     from grokscope.train.driver import Progress
@@ -40,9 +42,14 @@ REFUSED = (OtherData, NotPlain, NotWritable)
 
 
 def attempt(
-    config: RunConfig, root: Path, passed: tuple[str, ...], progress: Callable[[int, int, float], None]
+    config: RunConfig,
+    root: Path,
+    passed: tuple[str, ...],
+    progress: Callable[[int, int, float], None],
+    track: Sequence[Tracker] = (),
 ) -> Result:
-    """Train one run to its end, judge it, and say how it went. Raises nothing but KeyboardInterrupt and SystemExit."""
+    """Train one run to its end, mirrored to these trackers, judge it, and say how it went. Raises nothing but
+    KeyboardInterrupt and SystemExit."""
     from grokscope.train.driver import Interrupted, train
     from grokscope.train.fork_source import NotForked
     from grokscope.train.resume import CannotResume
@@ -54,8 +61,10 @@ def attempt(
     except ValueError as error:
         return Result("failed", 0, str(error))
     try:
-        train(config, root, passed=passed, watcher=lambda p: progress(p.step, p.total, p.steps_per_s))
-        _judge(run)
+        with Mirrors(track) as mirrors:
+            watcher = mirrors.watching(lambda p: progress(p.step, p.total, p.steps_per_s))
+            train(config, root, passed=passed, watcher=watcher)
+            _judge(run)
     except Interrupted as stopped:
         return Result("interrupted", _step(run), str(stopped))
     except Exception as error:
@@ -79,10 +88,11 @@ def attempt_stack(
     passed: Sequence[tuple[str, ...]],
     progress: Callable[[int, int, int, float], None],
     fall_back: bool,
+    track: Sequence[Tracker] = (),
 ) -> list[Result]:
-    """Train several runs as one stack, judge each, and say how each went; `progress` is told the place of a run too.
-    Runs that cannot be stacked have failed, or are trained one after the other where `fall_back` says so. Raises
-    nothing but KeyboardInterrupt and SystemExit."""
+    """Train several runs as one stack, each mirrored to these trackers, judge each, and say how each went; `progress`
+    is told the place of a run too. Runs that cannot be stacked have failed, or are trained one after the other where
+    `fall_back` says so. Raises nothing but KeyboardInterrupt and SystemExit."""
     from grokscope.train.stacked.driver import train_stack
     from grokscope.train.stacked.stackable import CannotStack
 
@@ -96,16 +106,19 @@ def attempt_stack(
     except OSError as error:
         return [_unsaved(trouble_in(root, error), 0)] * len(configs)
     try:
-        ended = train_stack(configs, root, passed=passed, watcher=watch)
+        with Mirrors(track) as mirrors:
+            ended = train_stack(configs, root, passed=passed, watcher=mirrors.watching(watch))
+            return [
+                _result(e, config, root, keys, storage) for e, config, keys in zip(ended, configs, passed, strict=True)
+            ]
     except CannotStack as error:
         if fall_back:
-            return _one_by_one(configs, root, passed, progress)
+            return _one_by_one(configs, root, passed, progress, track)
         return [Result("failed", 0, str(error))] * len(configs)
     except Exception as error:  # of the stack as a whole: no single run is marked as failed for it
         if trouble := storage.trouble(error):
             return [_unsaved(trouble, 0)] * len(configs)
         return [Result("failed", 0, str(error))] * len(configs)
-    return [_result(e, config, root, keys, storage) for e, config, keys in zip(ended, configs, passed, strict=True)]
 
 
 def _unsaved(trouble: str, step: int) -> Result:
@@ -142,13 +155,14 @@ def _one_by_one(
     root: Path,
     passed: Sequence[tuple[str, ...]],
     progress: Callable[[int, int, int, float], None],
+    track: Sequence[Tracker],
 ) -> list[Result]:
     results: list[Result] = []
     for i, (config, keys) in enumerate(zip(configs, passed, strict=True)):
         if results and results[-1][0] in ("interrupted", "waiting"):
             results.append(Result("waiting", 0))
         else:
-            results.append(attempt(config, root, keys, lambda *news, i=i: progress(i, *news)))
+            results.append(attempt(config, root, keys, lambda *news, i=i: progress(i, *news), track))
     return results
 
 

@@ -46,9 +46,10 @@ class Inline:
 
         try:
             if not unit.stacked:
-                one = attempt(jobs[0].config, jobs[0].root, jobs[0].passed, lambda *news: progress(0, *news))
+                job = jobs[0]
+                one = attempt(job.config, job.root, job.passed, lambda *news: progress(0, *news), job.track)
                 return [one], False
             configs, passed = [j.config for j in jobs], [j.passed for j in jobs]
-            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back), False
+            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back, jobs[0].track), False
         except KeyboardInterrupt:  # before training had begun to listen, or after it had ended
             return [interrupted(job) for job in jobs], True

@@ -72,7 +72,8 @@ class _Worker:
             {"job": number, "config": configio.dump(job.config), "root": str(job.root), "passed": list(job.passed)}
             for number, job in jobs.items()
         ]
-        order = {"jobs": orders, "plugins": registry.modules_here(), "fall_back": fall_back}
+        track = [configio.dump(tracker) for tracker in next(iter(jobs.values())).track]  # a study's jobs share it
+        order = {"jobs": orders, "plugins": registry.modules_here(), "fall_back": fall_back, "track": track}
         self.steps = {number: job.step for number, job in jobs.items()}
         assert self.process.stdin is not None
         self.process.stdin.write((json.dumps(order) + "\n").encode())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from grokscope.components import Tracker
 from grokscope.config import RunConfig
 
 State = Literal["done", "diverged", "failed", "interrupted", "elsewhere", "waiting"]
@@ -25,6 +26,8 @@ class Job:
     """The run's own, where it is known to lie under another name."""
     stack: str = ""
     """Id of the stack in which it was begun; empty for one that is new or was begun alone."""
+    track: tuple[Tracker, ...] = ()
+    """What the run is mirrored to meanwhile."""
 
     @property
     def run(self) -> Path:

@@ -85,10 +85,12 @@ def _entries(head: dict[str, Any], runs: Sequence[dict[str, Any]]) -> list[Any]:
     """The runs as a worker wants them, with the modules imported that they need."""
     from grokscope import configio, registry
     from grokscope.study.spec import Entry
+    from grokscope.track.chosen import named_trackers
 
     sys.path.extend(p for p in head["path"] if p not in sys.path)
     registry.import_plugins(head["plugins"])
-    return [Entry(configio.load_run(run["config"]), tuple(run["passed"]), ()) for run in runs]
+    track = named_trackers(head.get("track"), "$.track")  # runs that were sent by an older version have none
+    return [Entry(configio.load_run(run["config"]), tuple(run["passed"]), (), track) for run in runs]
 
 
 def take_gpu(place: int) -> None:

@@ -100,6 +100,7 @@ def new_submission(
         "path": [os.path.abspath(p) for p in sys.path if p],
         "retry_failed": retry_failed,
         "stacking": asdict(stacking),
+        "track": [configio.dump(tracker) for tracker in jobs[0].track] if jobs else [],
     }
     lines = [head, *({"config": configio.dump(j.config), "passed": list(j.passed)} for j in jobs)]
     text = "".join(json.dumps(line) + "\n" for line in lines)

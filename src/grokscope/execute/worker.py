@@ -2,7 +2,7 @@
 pipe. Several jobs in one message are trained as a stack.
 
     in:   {"jobs": [{"job": 3, "config": {...}, "root": "runs", "passed": [...]}], "plugins": ["my_lab"],
-           "fall_back": false}
+           "fall_back": false, "track": [{"name": "tensorboard"}]}
     out:  {"job": 3, "warning": "..."}
           {"job": 3, "step": 200, "total": 14000, "speed": 960.0}
           {"job": 3, "state": "done", "step": 14000, "message": "", "trouble": false}
@@ -41,6 +41,7 @@ def _listen(jobs: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
 def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
     from grokscope import configio, registry
     from grokscope.execute.attempt import attempt, attempt_stack
+    from grokscope.track.chosen import named_trackers
 
     jobs = order["jobs"]
 
@@ -58,14 +59,15 @@ def _carry_out(order: dict[str, Any], answers: IO[str]) -> None:
         answer(place, step=step, total=total, speed=speed)
 
     registry.import_plugins(order["plugins"])
+    track = named_trackers(order["track"], "$.track")
     configs = [configio.load_run(job["config"]) for job in jobs]
     root, passed = Path(jobs[0]["root"]), [tuple(job["passed"]) for job in jobs]
     with warnings.catch_warnings():
         warnings.showwarning = tell
         if len(jobs) == 1:
-            results = [attempt(configs[0], root, passed[0], lambda *news: progress(0, *news))]
+            results = [attempt(configs[0], root, passed[0], lambda *news: progress(0, *news), track)]
         else:
-            results = attempt_stack(configs, root, passed, progress, order["fall_back"])
+            results = attempt_stack(configs, root, passed, progress, order["fall_back"], track)
     for place, result in enumerate(results):
         answer(place, **result._asdict())
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from grokscope import configio
+from grokscope.components import Tracker
 from grokscope.config import RunConfig
 
 
@@ -33,6 +34,8 @@ class Entry:
     arms: tuple[str, ...]
     """Names by which the run can be selected: its arm, and the readable name of its regime; several where arms
     coincide."""
+    track: tuple[Tracker, ...] = ()
+    """What it is mirrored to while it trains; no part of the run."""
 
     @property
     def label(self) -> str:
@@ -41,6 +44,12 @@ class Entry:
     def with_seed(self, seed: int) -> "Entry":
         """The same run with another seed, which shares what it can: a study has thousands of them."""
         other = replace(self, config=self.config.with_seed(seed))
+        other.__dict__["_kin"] = self
+        return other
+
+    def tracked(self, track: tuple[Tracker, ...]) -> "Entry":
+        """The same run, mirrored to these trackers."""
+        other = replace(self, track=track)
         other.__dict__["_kin"] = self
         return other
 

@@ -68,8 +68,8 @@ class StudyRun:
 
     def job(self) -> Job:
         step = min(self.step, self.total)
-        where = self.run.path
-        return Job(self.entry.config, where.parent, self.entry.passed, step, self.total, where, self._stack())
+        where, entry = self.run.path, self.entry
+        return Job(entry.config, where.parent, entry.passed, step, self.total, where, self._stack(), entry.track)
 
     def _stack(self) -> str:
         begun = self.state not in (*NOT_BEGUN, *BAD)

@@ -38,6 +38,7 @@ HEAD = (
     "phase",
     "execute",
     "claimed",
+    "track",
 )
 RUN_TABLES = tuple(f.name for f in fields(RunConfig) if f.name not in ("seed", "start"))
 """Tables of a study file that belong to every run's config."""

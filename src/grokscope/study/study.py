@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
+from grokscope.components import Tracker
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.engines import check_engine
 from grokscope.execute.protocol import Board, Executor, Outcome, Silent, longest_first
@@ -32,6 +33,7 @@ from grokscope.study.phase import PhaseSpec, found_phase, read_phase
 from grokscope.study.plan import StudyPlan, make_study_plan
 from grokscope.study.read_hypothesis import read_hypotheses
 from grokscope.study.run_state import NOT_BEGUN, StudyRun, read_study_run
+from grokscope.track.chosen import Tracks, named_trackers, read_trackers, require_usable
 
 if TYPE_CHECKING:
     from grokscope.execute.submit import Sent
@@ -90,6 +92,8 @@ class Study:
     """What jobs on a cluster are given."""
     claimed: tuple[Claimed, ...] = ()
     """What others claim, and which expectations and hypotheses put it to the test."""
+    track: tuple[Tracker, ...] = ()
+    """What its runs are mirrored to while they train."""
 
     @classmethod
     def load(cls, path: str | Path) -> "Study":
@@ -117,7 +121,8 @@ class Study:
             require("arm" not in head and not axes, "$.design: cannot be combined with [axes] and [[arm]]")
             arms = design.arms()
         seeds = spec.read_seeds(head.get("seeds", [0]))
-        entries = tuple(spec.expand(base, axes, arms, seeds))
+        track = named_trackers(head.get("track"), "$.track")
+        entries = tuple(entry.tracked(track) for entry in spec.expand(base, axes, arms, seeds))
         texts = {key: head.get(key, "") for key in ("title", "claim", "reference", "cost")}
         expectations = read_expectations(head.get("expect"), entries)
         hypotheses = read_hypotheses(head.get("hypothesis"), entries)
@@ -134,6 +139,7 @@ class Study:
             criteria=_criteria(head.get("criteria")),
             execute=read_execute(head.get("execute")),
             claimed=read_claimed(head.get("claimed"), bearers(expectations, hypotheses, sizes)),
+            track=track,
         )
 
     # -- what it holds -------------------------------------------------------------------------------------------------
@@ -162,6 +168,16 @@ class Study:
         ]
         require(bool(kept), "no run has both one of these arms and one of these seeds")
         return replace(self, entries=tuple(kept))
+
+    def tracked(self, to: Tracks) -> "Study":
+        """The same study with its runs mirrored to these trackers while they train, in place of those of the file:
+        ``study.tracked("tensorboard").run()``. One that is named without parameters keeps those of the file.
+
+        Raises:
+            ValueError: an unknown tracker, a wrong parameter, or a package that is not installed.
+        """
+        track = read_trackers(to, "track", self.track)
+        return replace(self, track=track, entries=tuple(entry.tracked(track) for entry in self.entries))
 
     def status(self, root: str | Path = "runs") -> list[StudyRun]:
         """The state of every run; imports no torch."""
@@ -284,9 +300,11 @@ class Study:
         """The state of every run, after recording the study's hypotheses next to the runs; call this before training.
 
         Raises:
-            ValueError: if the file of declarations is damaged or from a newer version; if `root` is not writable.
+            ValueError: if the file of declarations is damaged or from a newer version; if `root` is not writable; if
+                the package of a tracker is not installed.
         """
         require_may_write(Path(root))
+        require_usable(self.track, "$.track")
         runs = self.status(root)
         declare(self.name, self.hypotheses, runs, root)
         return runs

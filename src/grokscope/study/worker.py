@@ -159,9 +159,10 @@ class Worker:
 
         try:
             if not unit.stacked:
-                return [attempt(jobs[0].config, jobs[0].root, jobs[0].passed, partial(progress, 0))]
+                job = jobs[0]
+                return [attempt(job.config, job.root, job.passed, partial(progress, 0), job.track)]
             configs, passed = [job.config for job in jobs], [job.passed for job in jobs]
-            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back)
+            return attempt_stack(configs, jobs[0].root, passed, progress, unit.fall_back, jobs[0].track)
         except KeyboardInterrupt:  # before training had begun to listen, or after it had ended
             self.stopping = True
             return [interrupted(job) for job in jobs]

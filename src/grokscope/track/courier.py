@@ -1,0 +1,191 @@
+"""The other end of a tracker's process: starts it, tells it which folders to follow, hears what became of them.
+
+Nothing here waits for the tracker but `wait`, which does so for a given time: orders are written without blocking, a
+line or two for each run.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from grokscope import configio
+from grokscope.components import Tracker
+
+LEAVE_S = 2.0
+"""Seconds that an idle process may take to end with this one."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """How the mirror of a run ended well."""
+
+    rows: int
+    where: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Courier:
+    """One tracker's process."""
+
+    process: "subprocess.Popen[bytes]"
+    answers: IO[bytes]
+    said: IO[bytes]
+    """What it and the tracker print, for its last words."""
+    pid: int = field(default_factory=os.getpid)
+    """The process that started it; one that was forked from that leaves it alone."""
+    arrived: dict[Path, Arrived] = field(default_factory=dict)
+    problems: dict[Path, str] = field(default_factory=dict)
+    open: set[Path] = field(default_factory=set)
+    """Runs that it was told of, and has not answered for."""
+    rest: bytes = b""
+
+    @classmethod
+    def start(cls, tracker: Tracker) -> "Courier":
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grokscope.track.process", str(writing)],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            pass_fds=(writing,),
+            start_new_session=True,  # Ctrl-C in the terminal reaches only whoever trains
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        os.close(writing)
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
+        courier = cls(process, os.fdopen(reading, "rb", buffering=0), said)
+        kind = type(tracker)
+        courier._say({"class": f"{kind.__module__}:{kind.__qualname__}", "parameters": parameters_of(tracker)})
+        return courier
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None and self.pid == os.getpid()
+
+    def follow(self, run: Path) -> None:
+        self.open.add(run)
+        self.arrived.pop(run, None)
+        self.problems.pop(run, None)
+        self._say({"follow": str(run.absolute())})
+
+    def end(self, run: Path) -> None:
+        if run in self.open:
+            self._say({"end": str(run.absolute())})
+
+    def hear(self, seconds: float = 0.0) -> None:
+        """Take what it has answered; wait so long for the first word."""
+        ready, _, _ = select.select([self.answers], [], [], seconds)
+        if not ready:
+            return
+        data = os.read(self.answers.fileno(), 1 << 16)
+        *whole, self.rest = (self.rest + data).split(b"\n")
+        for line in whole:
+            self._take(json.loads(line))
+        if not data:
+            self._lost(self._last_words())
+
+    def wait(self, runs: Collection[Path], seconds: float) -> None:
+        """Until all these runs are answered for; a process that takes longer is killed."""
+        deadline = time.monotonic() + seconds
+        while self.open.intersection(runs):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.kill(f"it did not finish within {seconds:g} s")
+                return
+            self.hear(min(left, 1.0))
+
+    def kill(self, why: str) -> None:
+        """End it and all that it started, now."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._lost(why)
+
+    def close(self) -> None:
+        """Let it end; what it is not done with after a moment is lost."""
+        if self.pid == os.getpid():
+            with suppress(BrokenPipeError):
+                assert self.process.stdin is not None
+                self.process.stdin.close()
+            try:
+                self.process.wait(LEAVE_S)
+            except subprocess.TimeoutExpired:
+                self.kill("it did not end")
+        for stream in (self.answers, self.said):
+            stream.close()
+
+    def _say(self, order: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            os.write(self.process.stdin.fileno(), (json.dumps(order) + "\n").encode())
+        except BlockingIOError:  # it has not read for thousands of lines
+            self.kill("it no longer answers")
+        except OSError:
+            self._lost(self._last_words())
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        run = next((run for run in self.open if str(run.absolute()) == answer["run"]), None)
+        if run is None:
+            return
+        self.open.discard(run)
+        if "problem" in answer:
+            self.problems[run] = answer["problem"]
+        else:
+            self.arrived[run] = Arrived(answer["rows"], answer["where"], tuple(answer["notes"]))
+
+    def _lost(self, why: str) -> None:
+        self.problems |= dict.fromkeys(self.open, why)
+        self.open.clear()
+
+    def _last_words(self) -> str:
+        """Why it is gone: the signal, or the end of what it printed."""
+        try:
+            code = self.process.wait(LEAVE_S)
+        except subprocess.TimeoutExpired:
+            self.kill("")
+            code = -signal.SIGKILL
+        if code < 0:
+            return f"its process was killed by {signal.Signals(-code).name}"
+        self.said.seek(0)
+        lines = self.said.read()[-2000:].decode(errors="replace").strip().splitlines()
+        return f"its process ended with exit code {code}{f': {lines[-1]}' if lines else ''}"
+
+
+def parameters_of(tracker: Tracker) -> dict[str, Any]:
+    """Its parameters as plain data."""
+    return {key: value for key, value in configio.dump(tracker).items() if key != "name"}
+
+
+_AT_WORK: dict[Tracker, Courier] = {}
+"""Tracker -> its process: one serves all runs that this process trains, one after the other or at once."""
+
+
+def courier_of(tracker: Tracker) -> Courier:
+    """The running process of a tracker, started where there is none."""
+    courier = _AT_WORK.get(tracker)
+    if courier is None or not courier.alive:
+        if courier is not None:
+            courier.close()
+        courier = _AT_WORK[tracker] = Courier.start(tracker)
+    return courier
+
+
+@atexit.register
+def _close_all() -> None:
+    for courier in _AT_WORK.values():
+        courier.close()
+    _AT_WORK.clear()

@@ -1,0 +1,138 @@
+"""Mirrors of the runs that this process trains: begun with the first news of a run, ended after the last.
+
+A tracker that fails, hangs or dies costs its mirror and one warning; whoever trains neither notices nor waits for it
+longer than `WAIT` says.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from grokscope.components import Tracker
+from grokscope.store.ended import ENDED
+from grokscope.store.run import Run
+from grokscope.track.chosen import spelled
+from grokscope.track.courier import Courier, courier_of
+
+if TYPE_CHECKING:
+    from grokscope.train.driver import Progress
+
+WAIT = "GROKSCOPE_TRACK_WAIT_S"
+"""Environment variable: seconds that a finished training waits for its mirrors to finish."""
+USUAL_S = 30.0
+HURRY_S = 3.0
+"""The same for a training that was stopped, and for a tracker that did not finish in time once."""
+
+_hung: set[str] = set()
+"""Trackers that did not finish in time: others of this process do not wait that long again."""
+
+
+class Mirrors:
+    """The mirrors of one training: of a run, or of the members of a stack.
+
+    with Mirrors(trackers) as mirrors:
+        train(config, root, watcher=mirrors.watching(watcher))
+    """
+
+    def __init__(self, trackers: Sequence[Tracker]):
+        self.trackers = trackers
+        self._couriers: dict[Tracker, Courier] = {}
+        self._runs: dict[Path, None] = {}
+        self._warned: set[Tracker] = set()
+
+    def watching(self, watcher: "Callable[[Progress], None] | None") -> "Callable[[Progress], None] | None":
+        """`watcher`, and with it the mirrors: each run is followed from its first news on, when what a resumed run
+        forgets is gone from its folder."""
+        if not self.trackers:
+            return watcher
+
+        def watch(progress: "Progress") -> None:
+            self.follow(progress.run)
+            if watcher is not None:
+                watcher(progress)
+
+        return watch
+
+    def follow(self, run: Path) -> None:
+        """Mirror this run from now on; asked again, say what has gone wrong meanwhile."""
+        if run in self._runs:
+            self._hear()
+            return
+        self._runs[run] = None
+        for tracker in self.trackers:
+            if tracker not in self._couriers:
+                self._couriers[tracker] = courier_of(tracker)
+            self._couriers[tracker].follow(run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End all mirrors, and wait for them a while."""
+        try:
+            for courier in self._couriers.values():
+                for run in self._runs:
+                    courier.end(run)
+            for tracker, courier in self._couriers.items():
+                seconds = self._patience(tracker)
+                courier.wait(self._runs, seconds)
+                if not courier.alive and seconds > HURRY_S:
+                    _hung.add(tracker.name)
+        except KeyboardInterrupt:
+            for courier in self._couriers.values():
+                if courier.open:
+                    courier.kill("it was not waited for")
+            raise
+        self._hear()
+
+    def _patience(self, tracker: Tracker) -> float:
+        usual = float(os.environ.get(WAIT) or USUAL_S)
+        if tracker.name in _hung or not all(map(_is_over, self._runs)):
+            return min(usual, HURRY_S)
+        return usual
+
+    def _hear(self) -> None:
+        for tracker, courier in self._couriers.items():
+            if courier.open:
+                courier.hear()
+            self._warn(tracker, courier)
+
+    def _warn(self, tracker: Tracker, courier: Courier) -> None:
+        """Once for each tracker, with the way to mirror what is missing."""
+        if tracker in self._warned:
+            return
+        text = _problem(tracker, {run: courier.problems[run] for run in self._runs if run in courier.problems})
+        notes = [note for run in self._runs if run in courier.arrived for note in courier.arrived[run].notes]
+        if not text and notes:
+            text = f"{tracker.name}: {notes[0]}"
+        if text:
+            self._warned.add(tracker)
+            with suppress(UserWarning):  # where warnings are errors, this one is none: the training goes on
+                warnings.warn(text, stacklevel=3)
+
+
+def _problem(tracker: Tracker, problems: dict[Path, str]) -> str:
+    if not problems:
+        return ""
+    run, why = next(iter(problems.items()))
+    more = f" and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+    return (
+        f"{tracker.name}: the mirror of {run}{more} is not complete: {why}. The run itself is not affected; mirror "
+        f"later with: grokscope track {run} --to {spelled(tracker)}"
+    )
+
+
+def _is_over(run: Path) -> bool:
+    try:
+        return Run(run).status["state"] in ENDED
+    except (ValueError, OSError):
+        return False

@@ -1,0 +1,85 @@
+"""Weights & Biases."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from grokscope.components import MirroredRun, Tracker
+from grokscope.registry import register
+
+ENDED_WELL = ("done", "diverged")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class WandB(Tracker):
+    """Runs in Weights & Biases: column ``c`` at step ``t`` is the metric ``c`` at W&B's own step ``t``; settings are
+    the run's config, verdict and milestones its summary; runs that differ only in the seed are one group. Offline
+    unless `mode` or the variable ``WANDB_MODE`` says ``online``; ``wandb sync`` uploads what was written offline.
+    Cost: 75 MB on disk to install, a service process, and what its servers keep of you. Misleads: W&B draws a sample
+    of long curves; a run that is interrupted and goes on is "finished" or "failed" in between."""
+
+    name: ClassVar[str] = "wandb"
+    summary: ClassVar[str] = "runs in Weights & Biases, written offline unless told otherwise"
+    package: ClassVar[str] = "wandb"
+    extra: ClassVar[str] = "grokscope[wandb]"
+
+    project: str | None = None
+    """Without it, that of ``WANDB_PROJECT``, or ``grokscope``."""
+    entity: str | None = None
+    """User or team; without it, that of ``WANDB_ENTITY``, or the usual one of whoever is logged in."""
+    mode: Literal["auto", "offline", "online"] = "auto"
+    """``auto`` is what ``WANDB_MODE`` says, and offline where it says nothing."""
+    dir: str | None = None
+    """Folder for W&B's files; without it, the run's own, in which they are ``wandb/``."""
+
+    def continues(self) -> bool:
+        return self._mode() not in ("offline", "dryrun", "disabled")
+
+    def _mode(self) -> str:
+        if self.mode != "auto":
+            return self.mode
+        return os.environ.get("WANDB_MODE") or "offline"
+
+    def open(self, run: MirroredRun) -> "_WandBRun":
+        wandb: Any = import_module("wandb")
+        folder = run.folder if self.dir is None else Path(self.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not run.resumed:
+            for old in (folder / "wandb").glob(f"offline-run-*-{run.key}"):
+                shutil.rmtree(old)
+        quiet = wandb.Settings(
+            silent=True, console="off", disable_code=True, disable_git=True, save_code=False, x_disable_stats=True
+        )
+        opened = wandb.init(
+            project=self.project or os.environ.get("WANDB_PROJECT") or "grokscope",
+            entity=self.entity,
+            id=run.key,
+            name=run.name,
+            group=run.group[:128],  # longer ones are refused
+            dir=str(folder),
+            config=dict(run.config),
+            mode=self._mode(),
+            resume="allow" if run.resumed else None,
+            reinit="create_new",  # the members of a stack are open at once
+            settings=quiet,
+        )
+        return _WandBRun(opened, folder)
+
+
+class _WandBRun:
+    def __init__(self, run: Any, folder: Path):
+        self._run = run
+        self.where = run.url if not run.offline else str(run.settings.sync_dir or folder)
+
+    def rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        for step, values in rows:
+            self._run.log(dict(values), step=step, commit=True)
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        self._run.summary.update(dict(summary))
+        self._run.finish(exit_code=0 if summary.get("state") in ENDED_WELL else 1)
