@@ -29,6 +29,8 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "submitit or ray cannot be had here: the tests that need them will be skipped"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lightning,transformers]' || \
 		echo "lightning or transformers cannot be had here: the tests of the callbacks will be skipped"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorboard]' || \
+		echo "tensorboard cannot be had here: its tests will be skipped"
 	@touch $@
 
 demo: $(STAMP)

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.filterwarnings(TAKEN_AFTERWARDS)
 ALL = [(kind, name) for kind in get_args(Kind) for name in registry.entries(kind)]
 """Plug-ins that are installed here keep the same promises."""
 ON_DISK = [name for name in registry.built_in("task") if name not in SMALL_TASKS]
-TRAINABLE = [(kind, name) for kind, name in ALL if name not in ON_DISK and kind != "eraser"]
-"""What a run can be trained with; erasers belong to dissections (`test_erasers`)."""
+TRAINABLE = [(kind, name) for kind, name in ALL if name not in ON_DISK and kind not in ("eraser", "tracker")]
+"""What a run can be trained with; erasers belong to dissections (`test_erasers`), trackers are no part of a run
+(`test_trackers`)."""
 
 
 # -- documentation ----------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def defaults() -> dict[str, dict[str, Any]]:
     stood there once, and still do in the identity of a run."""
     out = {cls.__name__: frozen_defaults(cls) for cls in TABLES}
     for kind in get_args(registry.Kind):
-        for name in registry.built_in(kind):
+        for name in registry.built_in(kind) if kind != "tracker" else ():  # what a run is mirrored to is no part of it
             out[f"{kind} {name}"] = frozen_defaults(registry.load(kind, name))
     for regime in (out["Regime"], out["RunConfig"]["regime"]):
         regime |= {key: default for key in MOVED if (default := _moved_default(key, out)) is not None}

@@ -81,7 +81,8 @@ def test_whatever_a_tracker_does_the_run_is_the_same_to_the_bit(fault, tmp_path,
         return
     why = {
         "open": "OSError: No space left on device", "rows": "RuntimeError: the server says no",
-        "close": "RuntimeError: cannot finish", "hang": "it did not finish within 1 s", "killed": "its process was killed by SIGKILL",
+        "close": "RuntimeError: cannot finish", "hang": "it did not finish within 1 s",
+        "killed": "its process was killed by SIGKILL",
         "exit": "SystemExit: not logged in",
     }[fault]  # fmt: skip
     (text,) = texts
