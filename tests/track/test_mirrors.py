@@ -121,6 +121,15 @@ def test_one_tracker_that_fails_costs_the_others_nothing(tmp_path):
     assert steps(sheets(tmp_path / "elsewhere" / run.id)[0]) == steps(run.rows())
 
 
+def test_a_process_that_cannot_be_started_costs_a_warning(tmp_path, monkeypatch):
+    def start(tracker):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(courier.Courier, "start", start)
+    with pytest.warns(UserWarning, match=r"its process could not be started \(Cannot allocate memory\)"):
+        assert train_run(tiny(), tmp_path, track="paper").run.status["state"] == "done"
+
+
 def test_the_queue_is_bounded(tmp_path):
     """A process that reads nothing is given up after some thousands of lines, and nobody waits for it."""
     carrier = courier.courier_of(Paper())

@@ -43,6 +43,8 @@ class Mirrors:
         self._couriers: dict[Tracker, Courier] = {}
         self._runs: dict[Path, None] = {}
         self._warned: set[Tracker] = set()
+        self._never_began: dict[Tracker, str] = {}
+        """Trackers whose process could not be started, and why."""
 
     def watching(self, watcher: "Callable[[Progress], None] | None") -> "Callable[[Progress], None] | None":
         """`watcher`, and with it the mirrors: each run is followed from its first news on, when what a resumed run
@@ -64,9 +66,16 @@ class Mirrors:
             return
         self._runs[run] = None
         for tracker in self.trackers:
-            if tracker not in self._couriers:
+            if courier := self._courier(tracker):
+                courier.follow(run)
+
+    def _courier(self, tracker: Tracker) -> Courier | None:
+        if tracker not in self._couriers and tracker not in self._never_began:
+            try:
                 self._couriers[tracker] = courier_of(tracker)
-            self._couriers[tracker].follow(run)
+            except OSError as error:  # no memory, no process, no file left
+                self._never_began[tracker] = f"its process could not be started ({error.strerror or error})"
+        return self._couriers.get(tracker)
 
     def __enter__(self) -> Self:
         return self
@@ -101,26 +110,25 @@ class Mirrors:
         return usual
 
     def _hear(self) -> None:
+        for tracker, why in self._never_began.items():
+            self._warn(tracker, _problem(tracker, dict.fromkeys(self._runs, why)))
         for tracker, courier in self._couriers.items():
             if courier.open:
                 courier.hear()
-            self._warn(tracker, courier)
+            problems = {run: courier.problems[run] for run in self._runs if run in courier.problems}
+            notes = [note for run in self._runs if run in courier.arrived for note in courier.arrived[run].notes]
+            self._warn(tracker, _problem(tracker, problems) or "".join(f"{tracker.name}: {n}" for n in notes[:1]))
 
-    def _warn(self, tracker: Tracker, courier: Courier) -> None:
-        """Once for each tracker, with the way to mirror what is missing."""
-        if tracker in self._warned:
-            return
-        text = _problem(tracker, {run: courier.problems[run] for run in self._runs if run in courier.problems})
-        notes = [note for run in self._runs if run in courier.arrived for note in courier.arrived[run].notes]
-        if not text and notes:
-            text = f"{tracker.name}: {notes[0]}"
-        if text:
+    def _warn(self, tracker: Tracker, text: str) -> None:
+        """Once for each tracker."""
+        if text and tracker not in self._warned:
             self._warned.add(tracker)
             with suppress(UserWarning):  # where warnings are errors, this one is none: the training goes on
-                warnings.warn(text, stacklevel=3)
+                warnings.warn(text, stacklevel=4)
 
 
 def _problem(tracker: Tracker, problems: dict[Path, str]) -> str:
+    """What is missing of which runs, why, and the way to mirror it; empty where nothing is."""
     if not problems:
         return ""
     run, why = next(iter(problems.items()))
