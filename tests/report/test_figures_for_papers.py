@@ -12,6 +12,7 @@ import pytest
 from grokscope.report import build_report
 from grokscope.report.figure_files import caption, write_figures
 from grokscope.report.sections.blocks import Panel, Plots, Section, figure_name
+from grokscope.report.sections.figure_data import runs_of_groups
 from grokscope.store import find_runs
 from report.synthetic import UNGROKKED, write_run, write_study
 from results.samples import dissection
@@ -153,6 +154,27 @@ def test_a_sample_that_all_panels_share_is_said_once():
     (plots,) = of(panel("a", sample="3 runs"), panel("b", sample="3 runs"), caption="Drawn.").blocks
     words = caption(of(), plots, "x.csv")
     assert words.splitlines() == ["Drawn.", "(a) a.", "(b) b.", "In each panel n = 3 runs.", "Data: x.csv."]
+
+
+def test_panels_stand_under_the_letters_of_their_caption(tmp_path):
+    panels = [panel("decay 0.1"), Panel(lambda figure, _: figure.text(0.1, 0.1, "."), (100.0, 80.0), "b: 1.")]
+    section = of(*panels, axes=lambda scale: f"Horizontal axis: step ({scale} scale).", linear_file=True)
+    write_figures([section], tmp_path, ("svg",))
+    drawn = (tmp_path / "one_two.svg").read_text()
+    assert re.findall(r">(\([a-z]\)[^<]*)<", drawn) == ["(a) decay 0.1", "(b)"]
+    assert "Horizontal axis: step (log scale)." in drawn
+    assert "Horizontal axis: step (linear scale)." in (tmp_path / "one_two_linear.svg").read_text()
+    assert (tmp_path / "one_two.txt").read_text().splitlines()[1:3] == ["(a) decay 0.1.", "(b) b."]
+    write_figures([of(panel("alone"))], tmp_path, ("svg",))
+    assert ">alone<" in (tmp_path / "one_two.svg").read_text()
+
+
+def test_runs_of_many_groups_are_counted_once_where_their_number_is_one():
+    assert runs_of_groups({"a": 5, "b": 4}) == "5 runs of a and 4 runs of b"
+    assert runs_of_groups({"a": 5, "b": 5}) == "5 runs of a and 5 runs of b"
+    many = {f"group {i}": 2 for i in range(8)}
+    assert runs_of_groups(many) == "2 runs of each of 8 groups"
+    assert "1 run of odd" in runs_of_groups({**many, "odd": 1})
 
 
 def test_names_say_nothing_twice_and_two_figures_cannot_share_one(tmp_path):

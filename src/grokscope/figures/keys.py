@@ -23,6 +23,8 @@ SHAPES = {
     "|": '<path d="M1 7H25M13 2v10" stroke="var(--{role})" stroke-width="1.7" fill="none"/>',
 }
 """Markers as SVG in a box of 26 by 14."""
+SAMPLE, LONG_SAMPLE = 26, 52
+"""Length of a line on the page; a long dash would look like a solid line in the shorter one."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,23 @@ class Entry:
 
 def inline_svg(entry: Entry) -> Markup:
     """The entry as a piece of the page."""
+    long = 2 * sum(entry.dash) > SAMPLE - 4
+    width = LONG_SAMPLE if long else SAMPLE
     if entry.marker:
         face = entry.role if entry.filled else "paper"
         look = f'fill="var(--{face})" stroke="var(--{entry.role})" stroke-width="1.5"'
         inside = SHAPES[entry.marker].format(look=look, role=entry.role)
     else:
-        width = 7.0 if entry.band else entry.width
-        look = f'stroke="var(--{entry.role})" stroke-width="{width:g}" fill="none"'
+        thick = 7.0 if entry.band else entry.width
+        look = f'stroke="var(--{entry.role})" stroke-width="{thick:g}" fill="none"'
         if entry.dash:
             dash = " ".join(f"{2 * v:g}" for v in entry.dash)
             look += f' stroke-dasharray="{dash}"'
         if entry.band:
             look += ' opacity="0.25"'
-        inside = f'<path d="M1 7H25" {look}/>'
-    return Markup(f'<svg viewBox="0 0 26 14" aria-hidden="true" focusable="false">{inside}</svg>')
+        inside = f'<path d="M1 7H{width - 1}" {look}/>'
+    size = ' class="long"' if long else ""
+    return Markup(f'<svg{size} viewBox="0 0 {width} 14" aria-hidden="true" focusable="false">{inside}</svg>')
 
 
 def handle(entry: Entry) -> "Artist":

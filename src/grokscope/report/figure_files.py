@@ -11,7 +11,6 @@ from grokscope.progress import watched
 from grokscope.report.draw.axis import Scale
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.sections.blocks import Block, Panel, Plots, Section, every_block, figure_name
-from grokscope.vocabulary.text import briefs
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -60,11 +59,17 @@ def _figure(section: Section, plots: Plots, path: Path, formats: tuple[str, ...]
 
 def _sheet(plots: Plots, scale: Scale, path: Path, formats: tuple[str, ...]) -> list[Path]:
     width, height = plots.panels[0].size[0], max(p.size[1] for p in plots.panels)
-    fits = int(width / 7)  # characters of a bold title
-    titles = briefs([plain(p.name) for p in plots.panels], fits)
-    each = zip(plots.panels, titles, strict=True)
-    cells = [Cell(lambda f, p=p: p.draw(f, scale), title, plain(p.words)) for p, title in each]
-    return save_sheet(cells, (width, height), path, formats, plots.columns, plots.key)
+    cells = [
+        Cell(lambda f, p=p: p.draw(f, scale), _title(i, p, len(plots.panels)), plain(p.words))
+        for i, p in enumerate(plots.panels)
+    ]
+    foot = plots.axes(scale) if plots.axes is not None else ""
+    return save_sheet(cells, (width, height), path, formats, plots.columns, plots.key, foot)
+
+
+def _title(i: int, panel: Panel, of: int) -> str:
+    """``(b) decay 0.1``: under the letter that the caption names it by."""
+    return f"{_front(i, of)}{plain(panel.name)}".strip()
 
 
 def caption(section: Section, plots: Plots, data: str | None) -> str:
@@ -81,11 +86,14 @@ def caption(section: Section, plots: Plots, data: str | None) -> str:
 def _panel_words(i: int, panel: Panel, of: int, shared: str) -> str:
     """``(b) decay 0.1: n = 5 runs; band: smallest to largest. What it measures.`` A sample that all panels share is
     said once, beneath them."""
-    front = f"({_letter(i)}) " if of > 1 else ""
     parts = [panel.name or panel.label or panel.alt.partition(":")[0]]
     parts += [f"n = {panel.sample}"] if panel.sample and not shared else []
     note = f" {panel.note.rstrip('.')}." if panel.note else ""
-    return f"{front}{': '.join(parts).rstrip('.')}.{note}"
+    return f"{_front(i, of)}{': '.join(parts).rstrip('.')}.{note}"
+
+
+def _front(i: int, of: int) -> str:
+    return f"({_letter(i)}) " if of > 1 else ""
 
 
 def _letter(i: int) -> str:

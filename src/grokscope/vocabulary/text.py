@@ -147,12 +147,20 @@ def short(value: float) -> str:
 
 
 def briefs(names: Sequence[str], length: int) -> list[str]:
-    """Names cut in the middle to fit a place in a figure, where their ends tell them apart; those that would read
-    alike all the same get their number."""
-    half = (length - 1) // 2
-    cut = [n if len(n) <= length else f"{n[: length - 1 - half]}…{n[-half:]}" for n in names]
+    """Names cut in the middle to fit a place in a figure, between words where they have several: their ends tell them
+    apart. Those that would read alike nevertheless get their number."""
+    cut = [n if len(n) <= length else _cut(n, length) for n in names]
     alike = {one for one in cut if cut.count(one) > 1}
     return [f"{i}. {one}" if one in alike else one for i, one in enumerate(cut, 1)]
+
+
+def _cut(name: str, length: int) -> str:
+    half = (length - 2) // 2
+    words, last = name[: length - 1 - half].rpartition(" ")[0], name[-half - 1 :].partition(" ")[2]
+    if words and last:  # whole words at both ends: half a number would be another number
+        return f"{words.rstrip(',')}… {last}"
+    half = (length - 1) // 2
+    return f"{name[: length - 1 - half]}…{name[-half:]}"
 
 
 def brief(name: str, length: int) -> str:

@@ -1,6 +1,7 @@
 """Figures: what is drawn is what was measured, and one drawing serves light, dark and paper."""
 
 import re
+from dataclasses import replace
 from itertools import accumulate
 from math import comb
 from xml.etree import ElementTree as ET
@@ -12,11 +13,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from grokscope.figures.canvas import drawn, to_svg
-from grokscope.figures.keys import curve_key
+from grokscope.figures.keys import curve_key, group_key, inline_svg
+from grokscope.figures.panel_sheet import HANDLE
 from grokscope.figures.style import DARK, LIGHT, PALETTE, PROBE_DASH, group_color, group_dash, held_dash
+from grokscope.figures.style import SMALL as SMALL_TEXT
+from grokscope.figures.titles import title_lines
 from grokscope.report.draw.axis import ZERO_GAP, StepAxis, step_axis, thin
+from grokscope.report.draw.claim import SIZE as CLAIM
+from grokscope.report.draw.claim import draw_claim
 from grokscope.report.draw.curve_frame import make_frame
 from grokscope.report.draw.curves import draw_panel
+from grokscope.report.draw.curves_by_group import SIZE as GROUPS
+from grokscope.report.draw.curves_by_group import GroupCurves, draw_group_curves
 from grokscope.report.draw.effects_by_run import RunEffect, draw_run_effects, run_effects_size
 from grokscope.report.draw.small_multiples import SIZE as MULTIPLE
 from grokscope.report.draw.small_multiples import Multiple, draw_multiple, shared_limits
@@ -26,6 +34,7 @@ from grokscope.report.read.curves import make_panel
 from grokscope.report.read.judged_run import read
 from grokscope.report.read.subjects import subject_from_run
 from grokscope.report.read.survival import arms, pairs, worth_drawing
+from grokscope.results.claims import ClaimCurve, ClaimFigure
 from grokscope.store import open_run
 from grokscope.trajectory import Criteria
 from grokscope.vocabulary.text import short
@@ -265,6 +274,38 @@ def test_stacked_axes_of_several_groups_cover_the_same_range():
     assert figures[0].axes[0].get_ylim() == figures[1].axes[0].get_ylim() == (low, high)
 
 
+def test_a_group_that_diverges_does_not_hide_the_curves_of_the_others():
+    def part(*values):
+        shown = np.array(values)
+        return Part("loss", [Line(Band(np.array([1.0, 10.0]), shown, shown, shown, "none", 1, 1), "ink")])
+
+    stacks = alike({"fitted": [part(1.0, 1e-3)], "diverged": [part(10.0, 1e12)], "to nothing": [part(1.0, 1e-30)]})
+    low, high = stacks["fitted"][0].limits
+    assert low < 1e-3
+    assert high > 1e12
+    assert low > 1e-9, "what is below a ten-millionth of its own highest value lies at the edge"
+
+
+def test_groups_whose_runs_are_not_drawn_have_their_medians():
+    steps, order = np.arange(5.0), [f"group {i}" for i in range(8)]
+    medians = {name: (steps, np.full(5, 0.1 * i)) for i, name in enumerate(order[1:], 1)}
+    shown = GroupCurves("accuracy", {}, medians, order)
+    figure = drawn(lambda f: draw_group_curves(f, shown, None, "steps along the direction"), *GROUPS)
+    heights = [float(line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert heights == pytest.approx([0.1 * i for i in range(1, 8)])
+    assert [line.get_color() for line in figure.axes[0].lines] == [group_color(i) for i in range(1, 8)]
+
+
+def test_an_accuracy_that_starts_near_zero_has_its_whole_axis():
+    curve = ClaimCurve(group="a", seed=0, steps=(1.0, 10.0, 100.0), values=(0.002, 0.5, 1.0))
+    shown = ClaimFigure(column="id_val_acc", curves=(curve,), left_out=0)
+    axes = drawn(lambda f: draw_claim(f, shown), *CLAIM).axes[0]
+    assert axes.get_yscale() == "linear"
+    assert axes.get_ylim() == pytest.approx((-0.02, 1.03))
+    loss = drawn(lambda f: draw_claim(f, replace(shown, column="id_val_loss")), *CLAIM).axes[0]
+    assert loss.get_yscale() == "log"
+
+
 def test_small_panels_of_noisy_groups_share_their_axes_and_hold_every_run():
     rng = np.random.default_rng(0)
     steps = np.arange(1.0, 50.0)
@@ -321,3 +362,39 @@ def test_eight_groups_and_four_splits_are_told_apart_without_color():
     key = curve_key(["ood_val", "id_val", "ood_test"])
     held = [entry.dash for entry in key if "held out" in entry.words]
     assert len(set(held)) == 3
+
+
+def test_a_sample_of_a_line_is_longer_than_a_period_of_its_dashes():
+    for entry in group_key([f"group {i}" for i in range(8)]):
+        length = int(re.search(r"H(\d+)", str(inline_svg(entry)))[1])
+        assert length > 2 * sum(entry.dash)
+        assert entry.width * sum(entry.dash) < HANDLE * SMALL_TEXT
+
+
+@pytest.mark.parametrize("width", [172.0, 358.0])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "(a) decay budget 15, decay on the head",
+        "(h) weight_decay=0.0001 init_scale=1 grad_filter=grokfast_ema",
+        "(b) WWWWWWWW WWWWWWWWW WWWWWWWWWWWWWW WWWWWWWWWW WWWWWWWWW WWWWWWWWWWW WWWWWW",
+        "x" * 90,
+    ],
+)
+def test_titles_stay_over_their_panels(title, width):
+    lines = title_lines(title, width)
+    assert 1 <= len(lines) <= 2
+
+    def draw(figure):
+        for i, line in enumerate(lines):
+            figure.text(0, 0.5 * i, line, fontsize=12, fontweight="bold")
+
+    figure = drawn(draw, 900, 60)
+    figure.canvas.draw()
+    assert max(t.get_window_extent().width * 72 / figure.dpi for t in figure.texts) <= width + 1
+
+
+def test_a_title_that_fits_is_left_as_it_is_and_a_longer_one_is_broken_between_words():
+    assert title_lines("(a) standard", 172) == ["(a) standard"]
+    assert title_lines("(q) decay budget 15, no correlation", 172) == ["(q) decay budget 15, no", "correlation"]
+    assert title_lines("", 172) == []

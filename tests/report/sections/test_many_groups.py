@@ -73,3 +73,10 @@ def test_names_are_cut_where_they_stay_apart():
         "train…cay=1", "train…cay=3",
     ]  # fmt: skip
     assert briefs(["same start one same end", "same start two same end"], 9) == ["1. same… end", "2. same… end"]
+    assert briefs(["decay budget 15, no norm layer"], 28) == ["decay budget… no norm layer"]  # no 1 of the 15
+
+
+def test_a_cut_name_is_never_longer_than_its_place():
+    for name in ("decay budget 15, no norm layer", "a b c d e f g h i j k l m n o p q r s t u v w x y z", "x" * 50):
+        for length in range(5, 30):
+            assert len(briefs([name], length)[0]) <= length

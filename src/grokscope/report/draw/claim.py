@@ -28,7 +28,7 @@ def draw_claim(figure: "FigureBase", shown: ClaimFigure) -> None:
     axes = axes_rows(figure, [128.0], left=40, right=LABELS, top=22)[0]
     axis = step_axis("log", [np.asarray(c.steps) for c in shown.curves])
     values = np.concatenate([np.asarray(c.values) for c in shown.curves])
-    log = bool(values.min() > 0 and values.max() / values.min() > DECADES)
+    log = not _is_accuracy(shown) and bool(values.min() > 0 and values.max() / values.min() > DECADES)
     if log:
         axes.set_yscale("log")
     _limits(axes, shown, values, log)
@@ -57,13 +57,17 @@ def _lines(axes: "Axes", curves: list[ClaimCurve], role: str, index: int) -> Non
 def _limits(axes: "Axes", shown: ClaimFigure, values: np.ndarray, log: bool) -> None:
     """From 0 to 1 for an accuracy; else what there is, with a little room."""
     low, high = float(values.min()), float(values.max())
-    if shown.column.endswith("_acc"):
+    if _is_accuracy(shown):
         axes.set_ylim(-0.02, 1.03)
     elif log:
         axes.set_ylim(low / 1.2, high * 1.2)
     else:
         room = 0.06 * (high - low or abs(high) or 1.0)
         axes.set_ylim(low - room, high + room)
+
+
+def _is_accuracy(shown: ClaimFigure) -> bool:
+    return shown.column.endswith("_acc")
 
 
 def words_of(shown: ClaimFigure) -> str:

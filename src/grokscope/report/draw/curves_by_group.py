@@ -28,6 +28,7 @@ class GroupCurves:
 
     title: str
     runs: Mapping[str, Sequence[Curve]]
+    """Empty where medians alone are drawn."""
     medians: Mapping[str, Curve]
     order: Sequence[str]
     around: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
@@ -48,10 +49,10 @@ def draw_group_curves(figure: "FigureBase", shown: GroupCurves, axis: StepAxis |
         for x, y in curves if len(curves) > 1 else ():
             x, y = (x, y) if axis is None else axis.thin(x, y)
             axes.plot(x, y, color=group_color(index), linewidth=0.8, alpha=0.5)
-        if group in shown.medians:
-            x, y = shown.medians[group]
-            x, y = (x, y) if axis is None else axis.thin(x, y)
-            axes.plot(x, y, color=group_color(index), linewidth=2.0, linestyle=group_dash(index))
+    for group, (x, y) in shown.medians.items():
+        index = shown.order.index(group)
+        x, y = (x, y) if axis is None else axis.thin(x, y)
+        axes.plot(x, y, color=group_color(index), linewidth=2.0, linestyle=group_dash(index))
     for value, _ in shown.levels:
         axes.axhline(value, color=color("muted"), linewidth=1.1, linestyle=(0, (1, 2)))
     if shown.limits is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 WIDTH, TOP, ROW, BOTTOM = 358.0, 22.0, 18.0, 38.0
-NAME, HEAD = 22, 54
+NAME, HEAD = 22, 60
 """Characters that are shown of a run's name, and of a group's."""
 
 
@@ -75,7 +75,10 @@ def _name_groups(axes: "Axes", heads: Mapping[str, int]) -> None:
 
     place = blended_transform_factory(axes.figure.transSubfigure, axes.transData)
     for row, name in zip(heads.values(), briefs(list(heads), HEAD), strict=True):
-        axes.text(EDGE / WIDTH, row, name, transform=place, fontsize=SMALL, va="center", in_layout=False)
+        axes.text(
+            EDGE / WIDTH, row, name, transform=place, fontsize=SMALL, va="center", in_layout=False,
+            bbox={"facecolor": color("paper"), "edgecolor": "none", "pad": 1.0},  # the line at zero runs through it
+        )  # fmt: skip
 
 
 def _draw_row(axes: "Axes", place: int, row: RunEffect) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT, TOP, GAP, BOTTOM = 358.0, 46.0, 84.0, 22.0, 28.0, 40.0
 RANGE = 1e7
-"""A log axis shows at most so many times its highest value's fraction: what is smaller lies at its edge."""
+"""Of each group a log axis shows at most this ratio of highest to lowest value: what is smaller lies at its edge."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ def alike(stacks: Mapping[str, Sequence[Part]]) -> dict[str, list[Part]]:
 
 
 def _around(parts: Sequence[Part]) -> tuple[float, float]:
+    """Each part's limits are cut by its own highest value: by that of all, one group that diverges would hide the
+    curves of the others."""
     limits = [_limits(part) for part in parts]
-    low, high = min(low for low, _ in limits), max(high for _, high in limits)
-    return (max(low, high / RANGE) if parts[0].log else low), high
+    return min(low for low, _ in limits), max(high for _, high in limits)
 
 
 def stack_height(parts: Sequence[Part]) -> float:

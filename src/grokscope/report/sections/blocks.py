@@ -186,6 +186,8 @@ class Plots:
     switch: bool = False
     """Whether the switch between the forms stands here; once on a page."""
     caption: str = ""
+    axes: Callable[[Scale], str] | None = None
+    """What the axes show, beneath the panels of a file where these are too small for labels of their own."""
 
 
 @dataclass(frozen=True)

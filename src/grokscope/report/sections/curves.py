@@ -1,6 +1,6 @@
 """Learning curves: one panel for each group of runs, or a map of many groups."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from grokscope.figures.keys import curve_key
 from grokscope.report.draw.axis import Scale, StepAxis, curve_axis
@@ -62,8 +62,14 @@ def _map_and_small(material: Material, panels: Sequence[Panel], metric: str) -> 
         frames = _frames(material, panels)
         small = [_small(material, p, frames, metric) for p in panels]
         said = f"Train and held-out {metric} against the {unit_of(material.lead)}, one panel per group."
-        body.append(Plots("c", small, key, "small", 4, "curves", True, caption=said))
+        axes = small_axes(metric, {scale: frame.axis for scale, frame in frames.items()})
+        body.append(Plots("c", small, key, "small", 4, "curves", True, caption=said, axes=axes))
     return body
+
+
+def small_axes(metric: str, axis: Mapping[Scale, StepAxis]) -> Callable[[Scale], str]:
+    """What the axes of small panels show: ``Vertical axis: accuracy. Horizontal axis: step (log scale).``"""
+    return lambda scale: f"Vertical axis: {metric}. Horizontal axis: {axis[scale].label}."
 
 
 def _frames(material: Material, panels: Sequence[Panel]) -> dict[Scale, Frame]:
@@ -138,6 +144,7 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
         lambda figure, scale: draw_overview(figure, panels, axis(scale)),
         overview_size(panels),
         alt,
+        label="Median score of each group",
         sample=f"{plural(len(material.lead), 'run')} in {plural(len(panels), 'group')}; color: median over runs",
         data=lambda: bands_rows(drawn),
     )

@@ -20,6 +20,7 @@ from grokscope.report.read.dissections import Dissected, Dissections
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
 from grokscope.report.sections.dissection_data import along_data, data_of, layer_data
+from grokscope.report.sections.figure_data import runs_of_groups
 from grokscope.results.scores import Null
 from grokscope.results.steering import Curve as Steered
 from grokscope.results.steering import Scaling
@@ -84,7 +85,7 @@ def _steering(
         _random(list(chain.from_iterable(curves.values()))),
         limits=limits,
     )
-    counts = ", ".join(f"{plural(len(one), 'run')} of {name}" for name, one in curves.items())
+    counts = runs_of_groups({name: len(one) for name, one in curves.items()})
     ends = "; ".join(
         f"{name} from {digits(float(y[0]))} to {digits(float(y[-1]))}" for name, (_, y) in drawn.medians.items()
     )

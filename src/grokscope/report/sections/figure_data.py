@@ -11,6 +11,8 @@ from grokscope.report.read.words import tally
 from grokscope.vocabulary.text import listed, plural
 
 Rows = list[dict[str, Any]]
+NAMED_GROUPS = 4
+"""Up to so many groups a caption names each with its runs, whatever their number."""
 KINDS = {
     "interval": "curves: medians over the runs of a group; bands: 95 % intervals of the median",
     "range": f"curves: medians over the runs of a group; bands of groups below {SMALL} runs: smallest to largest",
@@ -54,9 +56,18 @@ def parts_sample(readings: Sequence[Any], parts: Sequence[Part]) -> str:
 
 def bands_sample(bands: Mapping[str, Band]) -> str:
     """``5 runs of a and 4 runs of b; ...`` where one panel shows several groups."""
-    counts = listed([f"{plural(band.n, 'run')} of {name}" for name, band in bands.items()])
+    counts = runs_of_groups({name: band.n for name, band in bands.items()})
     kinds = [KINDS[kind] for kind in KINDS if any(band.kind == kind for band in bands.values())]
     return "; ".join([counts, *kinds])
+
+
+def runs_of_groups(counts: Mapping[str, int]) -> str:
+    """``5 runs of a and 4 runs of b``; ``5 runs of each of 8 groups`` where their number is one and the names stand in
+    the key."""
+    numbers = set(counts.values())
+    if len(numbers) == 1 and len(counts) > NAMED_GROUPS:
+        return f"{plural(numbers.pop(), 'run')} of each of {len(counts):,} groups"
+    return listed([f"{plural(n, 'run')} of {name}" for name, n in counts.items()])
 
 
 def _kinds(bands: Iterable[Band]) -> list[str]:

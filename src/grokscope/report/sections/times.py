@@ -41,7 +41,8 @@ from grokscope.vocabulary.text import listed, plural
 PLACE = 40.0
 CAPTION = (
     "Share of each group's runs that had generalized by a step, and after how long a delay from the fit: Kaplan-Meier "
-    "estimates, Turnbull's where the runs of a group were evaluated on different grids."
+    "estimates, Turnbull's where the runs of a group were evaluated on different grids. Curves are shifted slightly, "
+    "by at most 4 % of the axis, so that equal ones remain visible."
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from grokscope.figures.keys import Entry, group_key
 from grokscope.figures.style import held_dash
-from grokscope.report.draw.axis import Scale, curve_axis
+from grokscope.report.draw.axis import Scale, StepAxis, curve_axis
 from grokscope.report.draw.curves_by_group import FRAME, SIZE, Curve, GroupCurves, draw_group_curves
 from grokscope.report.draw.small_multiples import SIZE as MULTIPLE_SIZE
 from grokscope.report.draw.small_multiples import Multiple, draw_multiple, shared_limits
@@ -17,6 +17,7 @@ from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.read.measured_columns import LINES
 from grokscope.report.sections.blocks import Block, Panel, Plots, Words, wide
+from grokscope.report.sections.curves import small_axes
 from grokscope.report.sections.figure_data import Rows, bands_rows, bands_sample
 from grokscope.vocabulary.splits import is_reported
 from grokscope.vocabulary.text import number
@@ -72,7 +73,9 @@ def _multiples(
         for i, split in enumerate(splits)
     ]
     key += [Entry("trivial predictor", "muted", (0.5, 1.25), 1.5)] if levels else []
-    plots = Plots("trajectories", panels, key, "small", 4, "ood_trajectories", caption=what)
+    axis: dict[Scale, StepAxis] = {scale: curve_axis(material.lead, scale) for scale in ("log", "linear")}
+    axes = small_axes("accuracy", axis)
+    plots = Plots("trajectories", panels, key, "small", 4, "ood_trajectories", caption=what, axes=axes)
     return [Words("During training", "h3"), Words(what), plots]
 
 
