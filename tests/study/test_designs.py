@@ -72,8 +72,8 @@ def test_cells_are_runs_that_an_ordinary_factorial_would_have():
     assert len(half.entries) == 4 * 5
     assert half.design is not None
     assert half.design.says() == (
-        "4 of 8 cells of 3 factors, resolution III: weight_decay cannot be told from lr x init_scale; lr cannot be "
-        "told from weight_decay x init_scale; init_scale cannot be told from weight_decay x lr."
+        "4 of 8 cells of 3 factors, resolution III: weight_decay is aliased with lr x init_scale; lr is "
+        "aliased with weight_decay x init_scale; init_scale is aliased with weight_decay x lr."
     )
     off = designed(factors=THREE, one_off=True)
     assert len(off.entries) == 4 * 5

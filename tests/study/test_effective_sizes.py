@@ -84,8 +84,8 @@ def test_a_regime_worth_twice_the_data_is_found(tmp_path):
     assert first.size == pytest.approx(200, rel=0.02)
     assert (first.low, first.high) == (100, 400)
     assert (first.conclusion, first.paired, first.seeds, first.level) == ("larger", True, 5, 0.9375)
-    assert "more decay at 100 does what plain does at about 20" in first.says
-    assert first.says.endswith("(93.75 %: between 100 and 400; 5 seeds): it behaves as with a larger training set")
+    assert "more decay at 100 performs like plain at about 20" in first.says
+    assert first.says.endswith("(93.75 %: between 100 and 400; 5 seeds): equivalent to a larger training set")
     assert (middle.low, middle.conclusion) == (200, "larger")
     assert (last.size, last.sign, last.low, last.high) == (None, ">", 400, None)
     assert "above 400, the largest size that was run" in last.says
@@ -116,8 +116,8 @@ def test_a_claim_names_an_effective_size_and_gets_what_the_saved_runs_say():
     names = ["effective size in unseen hospitals", "effective size in training hospitals"]
     assert [e.name for e in claim.evidence] == names
     first = claim.evidence[0]
-    assert first.asked == "grokking-favorable behaves as with a larger training set of standard"
-    assert "grokking-favorable at 400 does what standard does at about" in first.seen
+    assert first.asked == "grokking-favorable performs like standard with a larger training set"
+    assert "grokking-favorable at 400 performs like standard at about" in first.seen
     assert (first.word, first.finished, first.planned) == ("cannot tell", 24, 24)
     assert claim.words == "inconclusive"
     assert gathered.figures["small-data-acts-larger"].column == "ood_test_acc"
@@ -236,7 +236,7 @@ def test_the_page_shows_curves_and_answers(tmp_path):
     (bullets,) = (block for block in page.blocks if isinstance(block, Bullets))
     (plots,) = (block for block in page.blocks if isinstance(block, Plots))
     assert len(bullets.lines) == 3
-    assert "does what plain does at about 20" in plots.panels[0].alt
+    assert "performs like plain at about 20" in plots.panels[0].alt
     Asked.study = {}
     assert section(Asked()) is None  # pyright: ignore[reportArgumentType]
 

@@ -120,7 +120,7 @@ def test_equal_arms_are_not_shown_and_no_number_of_seeds_would_show_them(tmp_pat
     assert h.test.p == 1.0
     assert h.test.effect == 1.0
     assert h.test.seeds_to_decide is None
-    assert "no 1,000 seeds would show it" in h.answer
+    assert "even 1,000 seeds per arm have a power below 80 %" in h.answer
 
 
 def test_the_other_direction_is_said_where_it_is_what_the_runs_show(tmp_path):
@@ -171,7 +171,7 @@ def test_three_seeds_reach_no_more_than_they_can(tmp_path):
     assert h.test.level == pytest.approx(0.9)
     assert h.outcome == "not shown"
     assert h.test.seeds_to_decide == 4
-    assert "4 seeds in each arm would find the effect seen" in h.answer
+    assert "4 seeds per arm would have a power of 80 % at the observed effect" in h.answer
 
 
 def test_arms_of_other_grids_are_compared_on_the_steps_that_all_runs_had(tmp_path):

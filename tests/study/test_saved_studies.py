@@ -202,6 +202,35 @@ def test_how_an_interval_of_medians_is_said_is_no_difference_and_a_median_is(roo
         assert (first_difference(before, now) is None) == same
 
 
+def test_the_wording_of_a_sentence_is_no_difference_and_its_numbers_and_outcomes_are(root):
+    outcome = outcome_of(study(), root)
+    first = outcome.expectations[0]
+    (result,) = outcome.hypotheses.results
+
+    def with_first(**change):
+        return replace(outcome, expectations=(replace(first, **change), *outcome.expectations[1:]))
+
+    def with_result(**change):
+        return replace(outcome, hypotheses=replace(outcome.hypotheses, results=(replace(result, **change),)))
+
+    reworded = [
+        with_first(expected=first.expected.replace("in [", "between ["), seen=first.seen.replace(": ", " runs: ")),
+        with_result(answer="Otherwise said.", asked="the same question", notes=("in other words",)),
+        replace(outcome, standing=outcome.standing.replace("planned runs finished", "runs of the plan are finished")),
+    ]
+    assert all(first_difference(outcome, other) is None for other in reworded)
+    assert reworded[0].expectations[0] != first
+    different = [
+        with_first(expected=first.expected.replace("1,000", "1,001")),
+        with_first(seen=first.seen.replace("3", "2", 1)),
+        with_first(word="refuted"),
+        with_first(where="other runs"),
+        with_result(outcome="refuted"),
+        with_result(standing="exploratory" if result.standing == "declared" else "declared"),
+    ]
+    assert all(first_difference(outcome, other) is not None for other in different)
+
+
 def test_counts_of_runs_are_compared_and_not_the_words_for_them(root):
     outcome = outcome_of(study(), root)
     front, fragile = "4 of 6 planned runs finished", "; 1 of 4 verdicts fragile."

@@ -64,11 +64,11 @@ def _more(result: HypothesisResult) -> str:
     if result.margin is not None and test.effect_name == "difference of shares":
         return ""  # not computed
     if test.seeds_to_decide is None:
-        return "; if the effect is the one seen, no 1,000 seeds would show it"
+        return "; at the observed effect, even 1,000 seeds per arm have a power below 80 %"
     seeds = plural(test.seeds_to_decide, "seed")
     if test.seeds_to_decide <= min(test.n):
-        return f"; {seeds} in each arm find an effect as large as the one seen four times in five"
-    return f"; {seeds} in each arm would find the effect seen four times in five"
+        return f"; {seeds} per arm have a power of 80 % at the observed effect"
+    return f"; {seeds} per arm would have a power of 80 % at the observed effect"
 
 
 def seen_words(result: HypothesisResult) -> str:

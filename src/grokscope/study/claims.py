@@ -278,7 +278,7 @@ def _evidence(study: Study, name: str, supports: bool, judged: _Judged) -> Claim
         share, note = None, hypothesis.note
     elif name in judged.sizes:
         sizes = judged.sizes[name]
-        asked = f"{sizes.other} behaves as with a larger training set of {sizes.plain}"
+        asked = f"{sizes.other} performs like {sizes.plain} with a larger training set"
         seen, word = "; ".join(answer.says for answer in sizes.answers), sizes.word
         share, note = None, ""
     else:

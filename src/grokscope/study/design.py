@@ -74,14 +74,14 @@ class Design:
         return tuple(self.called(other) for other in aliases(effect, len(self.factors), len(self.cells)))
 
     def says(self) -> str:
-        """``4 of 8 cells of 3 factors, resolution III: weight_decay cannot be told from init_scale x lr; ...``"""
+        """``4 of 8 cells of 3 factors, resolution III: weight_decay is aliased with init_scale x lr; ...``"""
         count = plural(len(self.factors), "factor")
         if self.one_off:
             return f"All of {count} on, and each off by itself: main effects beside the others, no interactions."
         if self.resolution == "full":
             return f"All {len(self.cells)} cells of {count}: main effects and all interactions of two."
         confounded = [
-            f"{self.called(e)} cannot be told from {listed(list(others))}"
+            f"{self.called(e)} is aliased with {listed(list(others))}"
             for e in self.effects()
             if (others := self.aliases(e))
         ]

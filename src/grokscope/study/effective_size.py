@@ -309,15 +309,15 @@ def _answer(known: SizeComparison, n: int, values: Mapping[int, float], plain: S
 
 
 ENDINGS: dict[Conclusion, str] = {
-    "larger": "it behaves as with a larger training set",
-    "smaller": "it behaves as with a smaller training set",
-    "not told apart": "not told apart from its own size",
+    "larger": "equivalent to a larger training set",
+    "smaller": "equivalent to a smaller training set",
+    "not told apart": "not distinguishable from its own size",
     "cannot tell": "no size that was run can be ruled out",
 }
 
 
 def _sentence(known: SizeComparison, a: EffectiveSize, sizes: Sequence[int]) -> str:
-    """``favorable at 100 does what standard does at about 180 (95 %: between 100 and 400; 5 seeds): ...``."""
+    """``favorable at 100 performs like standard at about 180 (95 %: between 100 and 400; 5 seeds): ...``."""
     if a.size is not None:
         where = f"at about {whole(round(a.size))}, {a.size / a.n:.2g} times as many"
     elif a.sign == ">":
@@ -325,5 +325,5 @@ def _sentence(known: SizeComparison, a: EffectiveSize, sizes: Sequence[int]) -> 
     else:
         where = f"below {whole(sizes[0])}, the smallest size that was run"
     sure = f"{100 * a.level:.4g} %: {a.between}; {plural(a.seeds, 'seed')}"
-    front = f"{known.quantity}: {known.other} at {a.n:,} does what {known.plain} does {where} ({sure})"
+    front = f"{known.quantity}: {known.other} at {a.n:,} performs like {known.plain} {where} ({sure})"
     return f"{front}: {ENDINGS[a.conclusion]}"

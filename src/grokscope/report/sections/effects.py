@@ -78,7 +78,7 @@ def _blocks(response: Response) -> list[Block]:
     seeds = f", {plural(response.seeds, 'seed')} in every cell" if response.outcome == "told" else ""
     blocks: list[Block] = [Words(f"{response.response}{seeds}", "h3")]
     if response.outcome == "told":
-        heads = ["Effect", response.effect_name.capitalize(), "p", "p, Holm", "smallest p", "Not told from"]
+        heads = ["Effect", response.effect_name.capitalize(), "p", "p, Holm", "smallest p", "Aliased with"]
         blocks.append(Table("Effects", heads, [Group("", [_row(e, response.null) for e in response.effects])]))
         rows = [_cell(c) for c in response.cells]
         cells = Table("Cells", ["Cell", "Runs", "Reached", "Middle"], [Group("", rows)], folded=True)

@@ -51,6 +51,9 @@ KEPT: dict[Level, str] = {
 Note = Callable[[str], None]
 _INTERVAL = re.compile(r" \[[^]]*\]")
 _BY_ARM = re.compile(r" \(.*\)(?=;)")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+PROSE = frozenset({"answer", "asked", "says", "notes", "method"})
+"""Fields of hypotheses and effects that put into words what other fields say in numbers and outcomes."""
 
 
 @dataclass(frozen=True)
@@ -108,32 +111,50 @@ def _differs(study: "Study", folder: Path, outcome: SavedOutcome) -> str | None:
     with tempfile.TemporaryDirectory() as root:
         unpack(study, saved, folder, Path(root))
         again = outcome_of(study, root)
-    return first_difference(outcome, again)
+    return first_difference(outcome, again, sentences=True)
 
 
-def first_difference(before: SavedOutcome, now: SavedOutcome) -> str | None:
-    """Where two outcomes of one study differ, in words; None where they say the same."""
+def first_difference(before: SavedOutcome, now: SavedOutcome, sentences: bool = False) -> str | None:
+    """Where two outcomes of one study differ, in words; None where they say the same. `sentences`: whether these are
+    compared too, which is right of one version only: another may word them otherwise."""
     for run, splits in before.verdicts.items():
         if now.verdicts.get(run) != splits:
             return f"the verdict of {run}"
     for old, new in zip(before.expectations, now.expectations, strict=False):
-        if _facts(old) != _facts(new):
+        if _facts(old, sentences) != _facts(new, sentences):
             return f"{old.where}: {old.seen}, and now {new.seen}"
-    if not _alike(_comparable(before), _comparable(now)):
+    if not _alike(_comparable(before, sentences), _comparable(now, sentences)):
         return "a hypothesis, or the count of runs"
     return None
 
 
-def _facts(expectation: SavedExpectation) -> SavedExpectation:
-    """Without the intervals of medians: they follow from the times in the verdicts, which are compared, and how an
-    interval is said is up to the version that reads them."""
-    return replace(expectation, seen=_INTERVAL.sub("", expectation.seen))
+def _facts(expectation: SavedExpectation, sentences: bool) -> SavedExpectation:
+    """The sentences or their numbers, without the intervals of medians: they follow from the times in the verdicts,
+    which are compared."""
+    seen = _INTERVAL.sub("", expectation.seen)
+    if sentences:
+        return replace(expectation, seen=seen)
+    return replace(expectation, expected=_numbers_of(expectation.expected), seen=_numbers_of(seen))
 
 
-def _comparable(outcome: SavedOutcome) -> dict[str, Any]:
+def _numbers_of(sentence: str) -> str:
+    return " ".join(_NUMBER.findall(sentence))
+
+
+def _comparable(outcome: SavedOutcome, sentences: bool) -> dict[str, Any]:
     """Without how the runs of each arm are told: they are compared by their verdicts, and only their sums are left."""
-    sums = _BY_ARM.sub("", outcome.standing)
-    return replace(outcome, standing=sums, expectations=tuple(map(_facts, outcome.expectations))).to_dict()
+    sums = _numbers_of(_BY_ARM.sub("", outcome.standing))
+    expectations = tuple(_facts(e, sentences) for e in outcome.expectations)
+    facts = replace(outcome, standing=sums, expectations=expectations).to_dict()
+    return facts if sentences else _without_prose(facts)
+
+
+def _without_prose(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_prose(inner) for key, inner in value.items() if key not in PROSE}
+    if isinstance(value, list | tuple):
+        return [_without_prose(inner) for inner in value]
+    return value
 
 
 def _alike(before: object, now: object) -> bool:
