@@ -28,8 +28,17 @@ if TYPE_CHECKING:
     from grokscope.train.observed import Arrays, Forward, ObservedModel
     from grokscope.train.own_optimizer import OptimizerSettings
 
-WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",
+}
 """Torch's wrappers of a network -> the attribute that holds it."""
+AVERAGED = (
+    "the network that was given holds averages of the weights that are trained (AveragedModel): norms, scores and "
+    "checkpoints are those of the averages"
+)
 
 _OPEN: "weakref.WeakValueDictionary[Path, Recorder]" = weakref.WeakValueDictionary()
 """Folder -> the recorder of this process that records into it."""
@@ -126,7 +135,9 @@ class Recorder:
             require(is_whole(count) and count > 0, f"{key}: expected a whole number above 0, got {count!r}")
         require(model is None or hasattr(model, "named_parameters"), f"model: expected a torch module, got {model!r}")
         self.run = Run(Path(folder))
+        averaged = _is_averaged(model)
         self.model = model = _unwrapped(model)
+        _require_whole_weights(model)
         self._optimizer = optimizer
         self._settings = _settings(optimizer, model)
         self._diagnose_every, self._evaluations = int(diagnose_every), 0
@@ -141,6 +152,9 @@ class Recorder:
             "passed": [],
             "facts": facts,
         }
+        if averaged:
+            record["config"]["model"]["averaged"] = True
+            facts["notes"].append(AVERAGED)
         from grokscope.track.chosen import read_trackers
         from grokscope.track.mirrors import Mirrors
 
@@ -205,10 +219,8 @@ class Recorder:
         self._require_next(step)
         step = int(step)
         row = {name: number(name, value) for name, value in values.items()}
-        if self.model is not None and "norm_total" not in row:
-            row["norm_total"] = _norm(self.model)
-        if (lr := self._rate()) is not None:
-            row.setdefault("lr", lr)
+        if not row.keys() >= {"norm_total", "lr"}:
+            row = self.seen_now() | row
         if self._step is None:
             earlier = {r["step"] for r in self.run.rows() if r["step"] < step}
             self._metrics.keep(earlier, step)
@@ -217,6 +229,22 @@ class Recorder:
         self._step = step
         self._status("running")
         self._mirrors.follow(self.run.path)  # from the first row on: those that it replaces are gone by now
+
+    def seen_now(self) -> dict[str, float]:
+        """What a row holds of the network and the optimizer as they are at this moment: the norm of all weights and the
+        learning rate. For whoever logs a row later than its scores were taken: `log(step, **seen, ...)`."""
+        seen = {} if self.model is None else {"norm_total": _norm(self.model)}
+        if (lr := self._rate()) is not None:
+            seen["lr"] = lr
+        return seen
+
+    def note(self, text: str) -> None:
+        """Keep a sentence with the run, for whoever reads it: `show` and the report print it. Once, however often."""
+        self._require_open()
+        notes = self._record["facts"]["notes"]
+        if text not in notes:
+            notes.append(text)
+            write_json(self.run.path / "config.json", self._record)
 
     def _require_next(self, step: int) -> None:
         """Before anything is computed for a step: the recorder is open, and the step is the first or follows."""
@@ -301,9 +329,42 @@ def _close_earlier(folder: Path) -> None:
 def _unwrapped(model: Any) -> Any:
     """The network inside of what torch puts around it to compile or distribute it: its name and those of its weights
     are the same with and without."""
-    while type(model).__name__ in WRAPPERS and type(model).__module__.startswith("torch."):
+    while _is_wrapped(model):
         model = getattr(model, WRAPPERS[type(model).__name__])
     return model
+
+
+def _is_wrapped(model: Any) -> bool:
+    return type(model).__name__ in WRAPPERS and type(model).__module__.startswith("torch.")
+
+
+def _is_averaged(model: Any) -> bool:
+    """Whether torch's AveragedModel (an exponential or a plain mean of weights) is what was given, or lies inside."""
+    while _is_wrapped(model):
+        if type(model).__name__ == "AveragedModel":
+            return True
+        model = getattr(model, WRAPPERS[type(model).__name__])
+    return False
+
+
+def _require_whole_weights(model: Any) -> None:
+    """Raise ValueError where this process holds only its part of the weights: their norm and scores would be those of
+    the part, and asking for the whole would wait for processes that do not know of it."""
+    if is_spread(model):
+        raise ValueError(
+            "model: its weights are spread over processes (FSDP, tensor parallelism, ZeRO-3), of which each holds a "
+            "part; record scores without the model (callbacks: columns=)"
+        )
+
+
+def is_spread(model: Any) -> bool:
+    """Whether this process holds only a part of the weights."""
+    weights = [] if model is None else model.parameters()
+    return any(type(w).__name__ in SHARDS or hasattr(w, "ds_id") for w in weights)
+
+
+SHARDS = ("DTensor", "FlatParameter")
+"""Types of weights of which a process holds a part."""
 
 
 def _scores_of(split: str) -> tuple[str, ...]:

@@ -130,6 +130,7 @@ def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
         "name": regime["name"],
         "seed": config["seed"],
         "model": config["model"]["name"],
+        "averaged": bool(config["model"].get("averaged")),
         "task": task,
         "loss": regime.get("loss"),
         "label_noise": regime.get("label_noise"),

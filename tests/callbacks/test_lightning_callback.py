@@ -53,12 +53,12 @@ class Module(pl.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=1e-2, weight_decay=0.5)
 
 
-def fit(callback, module=None, batch=8, **options):
+def fit(callback, module=None, batch=8, more=(), **options):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=batch)
     val = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(VAL, VAL_Y), batch_size=40)
     module = module or Module()
     trainer = pl.Trainer(
-        callbacks=[callback], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        callbacks=[callback, *more], logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu", **({"max_epochs": 6} | options),
     )  # fmt: skip
     trainer.fit(module, loader, val)

@@ -1,12 +1,12 @@
 """Shared by the callbacks of all frameworks: when a `Recorder` opens, what becomes a row, and when it ends."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from grokscope.config import is_whole, require
-from grokscope.recorder import Recorder
+from grokscope.recorder import Recorder, is_spread
 
 
 class Recording:
@@ -52,6 +52,9 @@ class Recording:
         """Open the recorder; at step 0 the untrained network is scored. What the user gave wins over what is known."""
         if self.recorder is not None:  # training again in one process: the folder is not locked by its own past
             self.end("interrupted")
+        if self.columns and is_spread(model):  # then the framework scores, and no process has the whole network
+            model = None
+            known.pop("optimizer", None)
         self.recorder = Recorder(self.folder, model, **{**known, **self.options})
         self._scored = None
         if step == 0:
@@ -76,6 +79,8 @@ class Recording:
             return
         if step != self._step:
             self.flush()
+        if not self._row:  # now, for the row is written when the weights have moved on
+            self._row = self.recorder.seen_now()
         self._step = step
         self._row |= values
 
@@ -91,8 +96,13 @@ class Recording:
         self._row = {}
 
     def checkpoint(self, step: int) -> None:
-        if self.recorder is not None:
+        if self.recorder is not None and self.recorder.model is not None:
             self.recorder.checkpoint(step)
+
+    def say(self, text: str) -> None:
+        """Keep a sentence with the run."""
+        if self.recorder is not None:
+            self.recorder.note(text)
 
     def end(self, state: str = "done", error: BaseException | None = None) -> None:
         """Close the recorder, and warn of columns that were never logged."""
@@ -105,6 +115,32 @@ class Recording:
         if never:
             logged = ", ".join(sorted(self._seen)) or "nothing"
             warnings.warn(f"columns: never logged: {', '.join(never)}; logged were: {logged}", stacklevel=3)
+
+
+def in_step(begin: Callable[[], None], is_first: bool) -> None:
+    """Let the first process of a distributed training begin, and raise its error in all of them: those that went on
+    would wait for it in the first backward pass."""
+    error: Exception | None = None
+    if is_first:
+        try:
+            begin()
+        except Exception as refused:
+            error = refused
+    words = _told_by_the_first(None if error is None else str(error))
+    if error is not None:
+        raise error
+    if words is not None:
+        raise ValueError(words)
+
+
+def _told_by_the_first(words: str | None) -> str | None:
+    import torch.distributed as distributed
+
+    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return words
+    told = [words]
+    distributed.broadcast_object_list(told, src=0)
+    return told[0]
 
 
 class RecordingCallback:

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from grokscope.callbacks.recording import RecordingCallback
+from grokscope.callbacks.recording import RecordingCallback, in_step
 
 if TYPE_CHECKING:
     TrainerCallback = object  # so that types are checked alike wherever the framework is not installed
@@ -41,8 +41,9 @@ class GrokscopeCallback(RecordingCallback, TrainerCallback):
     """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not state.is_world_process_zero:
-            return
+        in_step(lambda: self._begin(args, state, **kwargs), state.is_world_process_zero)
+
+    def _begin(self, args: Any, state: Any, **kwargs: Any) -> None:
         optimizer = kwargs.get("optimizer")
         epochs = args.num_train_epochs if args.max_steps <= 0 else 0
         self._recording.begin(
