@@ -182,6 +182,15 @@ def test_power_against_known_cases():
         power("t", (3, 3))
 
 
+def test_holm_agrees_with_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 7, 40):
+        ps = rng.choice([0.0, 0.001, 0.02, 0.3, 1.0, *rng.random(3)], size=size)  # ties included
+        assert holm(ps.tolist()) == multipletests(ps, method="holm")[1].tolist()
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []

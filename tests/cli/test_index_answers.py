@@ -37,6 +37,12 @@ of = { arm = "decay 0" }
 to = { arm = "decay 1" }
 ratio = "T_fit"
 between = [0.1, 10]
+[[hypothesis]]
+name = "less decay fits sooner"
+quantity = "T_fit"
+of = { arm = "decay 0" }
+to = { arm = "decay 1" }
+direction = "earlier"
 """
 )
 METRICS = "select run, count(*), avg(id_val_acc) from metrics group by run order by run"
@@ -48,6 +54,7 @@ ASKED = {
     "sql over all metrics": ["sql", "select * from metrics order by run, step", "--root", "{root}", "--json"],
     "status": ["study", "status", "{file}", "--root", "{root}", "--json"],
     "check": ["study", "check", "{file}", "--root", "{root}", "--json"],
+    "test": ["study", "test", "{file}", "--root", "{root}", "--json"],
     "compare": ["compare", "{file}::decay 0", "{file}::decay 1", "--root", "{root}", "--json"],
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What can be named as a side, and what is said of what cannot."""
 
+import json
 import shutil
 
 import pytest
@@ -8,6 +9,10 @@ import grokscope as gs
 from comparison.planted import arm, log, write
 from grokscope.cli import run as cli
 from grokscope.comparison import Options, two_sides
+from grokscope.comparison import sides as sides_room
+from grokscope.comparison.member import member_of_run
+from grokscope.report.read.subjects import gather
+from grokscope.store import find_runs
 from tiny import TINY
 
 
@@ -53,8 +58,6 @@ def test_one_run_on_both_sides_is_refused(tmp_path, again):
     else:
         record = (one / "config.json").read_text()
         config = gs.load_run({**TINY, "seed": 0})
-        import json
-
         from grokscope import configio
 
         whole = json.dumps({**json.loads(record), "config": configio.dump(config)})
@@ -140,3 +143,24 @@ def test_a_study_knows_its_runs_and_which_have_not_begun(tmp_path):
     assert [(s.finished, s.waiting) for s in found.sides] == [(1, 1), (1, 1)]
     assert [s.key for s in found.settings] == ["regime.lr"]
     assert found.same_data == "same"
+
+
+def test_arms_named_by_one_run_of_each_configuration_are_those_named_by_all(tmp_path):
+    """One label for several configurations, seeds out of order, branches of several parents, another data version."""
+    for seed in (11, 2, 30):
+        write(tmp_path, "same name", seed, 300, lr=1e-3)
+        write(tmp_path / "more", "same name", seed, 300, lr=1e-2)
+        write(tmp_path / "more", "other 10", seed, 300)
+        write(tmp_path / "more", "other 9", seed, 300)
+    for i, folder in enumerate(sorted((tmp_path / "more").iterdir())):
+        record = json.loads((folder / "config.json").read_text())
+        if "same-name" in folder.name:
+            record["config"]["start"] = {"run": f"parent_s{i}-{i:08x}", "step": 100 * (i % 2)}
+        if folder.name.endswith("1e"):
+            record["facts"]["data"]["version"] = 2
+        (folder / "config.json").write_text(json.dumps(record))
+    members = [member_of_run(run) for folder in (tmp_path, tmp_path / "more") for run in find_runs(folder)]
+    every = gather([sides_room._subject(m) for m in members], by_name=True)
+    assert len({s.group for s in every}) > 5
+    named = sides_room._named_apart(members)
+    assert [(m.arm, m.seed, str(m.path)) for m in named] == [(s.group, s.seed, s.path) for s in every]

@@ -18,6 +18,7 @@ from grokscope.comparison.same_data import data_sentence, same_data, split_data
 from grokscope.comparison.sentences import findings, state_sentence
 from grokscope.comparison.settings import differing_settings, settings_note
 from grokscope.comparison.sides import Options, Side, two_sides
+from grokscope.progress import without_collector
 from grokscope.registry import nearest
 from grokscope.results.comparison import ComparedRun, Comparison, ComparisonSide, SplitComparison
 from grokscope.results.hypothesis import HypothesisResult
@@ -88,6 +89,7 @@ def compare(
     return compared.record
 
 
+@without_collector()
 def compare_sides(
     a: Side,
     b: Side,

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from grokscope.progress import watched
 from grokscope.results.milestones import MilestonesRecord
 from grokscope.results.verdict import VerdictRecord
 from grokscope.store.kept_verdicts import Splits
+from grokscope.study.kept_milestones import kept_milestones
 from grokscope.study.measured import Recorded
 from grokscope.verdicts import run_verdicts
 
@@ -90,15 +91,10 @@ class SideJudge:
         return self._read[key]
 
     def _with_grids(self, member: Member, record: MilestonesRecord) -> "Milestones":
-        from grokscope.trajectory.milestones import Milestones, milestones
+        from grokscope.trajectory.milestones import milestones
 
-        grid = None
-        if self.criteria is None and member.record.get("facts", {}).get("kind") == "classification":
-            grid = member.common_grid(record.split, record.evaluations, record.last_step)
-        if grid is None:
-            return milestones(member.trajectory, record.split, self.criteria)
-        known = {f.name: getattr(record, f.name) for f in fields(MilestonesRecord)}
-        return Milestones(**known, grids=dict.fromkeys(("train", "held_out"), grid))
+        kept = None if member.run is None else kept_milestones(member.run, record, self.criteria)
+        return kept or milestones(member.trajectory, record.split, self.criteria)
 
 
 def judged(members: Sequence[Member], judge: SideJudge) -> tuple[Member, ...]:

@@ -1,17 +1,14 @@
 """One run or one log of a side, before it is judged."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from grokscope import configio, identity
 from grokscope.store.ended import changed_since
-from grokscope.store.run import METRICS, Run
+from grokscope.store.run import Run
 from grokscope.study.run_state import StudyRun
 from grokscope.vocabulary.time_units import STEPS
 
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 FINISHED = ("done", "diverged")
 LOST = ("failed", "damaged", "unreadable")
 """States of runs that will give no number by themselves."""
-_STEP = re.compile(rb'^\{"step": ?(\d{1,18})[,}]', re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +68,6 @@ class Member:
             return self.given
         assert self.run is not None, "a run that has not begun has no curve"
         return from_run(self.run)
-
-    def common_grid(self, split: str, evaluations: int, last: float) -> np.ndarray | None:
-        """(t,) steps at which both train and a split's accuracy were evaluated, where both were in every row: told
-        from the file's text alone, in a tenth of the time that its numbers take. None where that is not sure."""
-        if self.run is None:
-            return None
-        text = (self.run.path / METRICS).read_bytes()
-        steps = _STEP.findall(text)
-        columns = (b'"train_acc": ', f'"{split}_acc": '.encode())
-        every = all(len(re.findall(re.escape(column) + rb"-?\d", text)) == len(steps) for column in columns)
-        if not every or text.count(b"\n") != len(steps):
-            return None
-        grid = np.array(steps, dtype=np.int64)
-        if len(grid) == evaluations and grid[-1] == last:
-            return grid
-        return None
 
 
 def member_of_run(run: Run) -> Member:

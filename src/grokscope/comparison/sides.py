@@ -12,12 +12,13 @@ from grokscope.config import require
 from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import read_source
 from grokscope.foreign.sources import Listing, Source, find_sources
-from grokscope.progress import watched
+from grokscope.progress import watched, without_collector
 from grokscope.registry import nearest
 from grokscope.report.read.subjects import Subject, gather
 from grokscope.results.comparison import Kind
 from grokscope.store.duplicates import Held, same_run
 from grokscope.store.run import METRICS, Run
+from grokscope.store.same_data import version_of
 from grokscope.study import Study, find_study
 from grokscope.vocabulary.text import first_of, listed, plural
 from grokscope.vocabulary.time_units import STEPS, time_unit_of
@@ -65,6 +66,7 @@ class Side:
         return tuple(m for m in self.members if m.arm == arm)
 
 
+@without_collector()
 def two_sides(a: Any, b: Any, options: Options, names: Sequence[str] | None = None) -> tuple[Side, Side]:
     """Both sides, which share no run; without `b` the two arms of `a`.
 
@@ -167,11 +169,26 @@ def _named_apart(members: Sequence[Member]) -> list[Member]:
     """Members with the names of their arms, in the order of these and of their seeds. A run whose config cannot be read
     counts for the only arm there is, else for one of its own."""
     readable = [m for m in members if m.state != "unreadable"]
-    subjects = [Subject(m.id, m.arm, m.seed, None, m.config, record=m.record, path=str(m.path)) for m in readable]
-    by_path = {str(m.path): m for m in readable}
-    named = [replace(by_path[str(s.path)], arm=s.group) for s in gather(subjects, by_name=True)]
+    kinds = [_kind_of(m) for m in readable]
+    one_of_each: dict[str, Member] = {}
+    for m, kind in zip(readable, kinds, strict=True):
+        one_of_each.setdefault(kind, m)
+    arms = {str(s.path): s.group for s in gather([_subject(m) for m in one_of_each.values()], by_name=True)}
+    order = {arm: i for i, arm in enumerate(dict.fromkeys(arms.values()))}
+    named = [replace(m, arm=arms[str(one_of_each[kind].path)]) for m, kind in zip(readable, kinds, strict=True)]
+    named.sort(key=lambda m: (order[m.arm], m.seed is None, m.seed or 0, m.id))
     lost = _only_arm(named) or "unreadable"
     return [*named, *(replace(m, arm=lost) for m in members if m.state == "unreadable")]
+
+
+def _kind_of(m: Member) -> str:
+    """Text that is the same for runs which differ in nothing but their seed: thousands of configurations are few."""
+    config = {key: value for key, value in (m.config or {}).items() if key != "seed"}
+    return json.dumps([m.arm, config, version_of(m.record)], default=str)
+
+
+def _subject(m: Member) -> Subject:
+    return Subject(m.id, m.arm, m.seed, None, m.config, record=m.record, path=str(m.path))
 
 
 def _without_copies(members: Sequence[Member]) -> tuple[list[Member], tuple[str, ...]]:

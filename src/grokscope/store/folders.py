@@ -33,6 +33,7 @@ class Folders:
         self._names: dict[_Key | None, list[str]] | None = None
         self._held: dict[_Key | None, dict[str, list[Path]]] = {}
         """Size and seed -> hash of an identity -> the folders that hold it."""
+        self._recalled: dict[Path, Known | None] = {}
 
     def find(self, config: RunConfig) -> Run:
         """The run of this config: in the folder of its own name where that has begun, else in the one that holds it
@@ -72,7 +73,9 @@ class Folders:
         """What the index says of a run; None without an index, and where the run has to be read."""
         if self.index is None:
             return None
-        return self.index.recall(run, stamps_of(run))
+        if run.path not in self._recalled:
+            self._recalled[run.path] = self.index.recall(run, stamps_of(run))
+        return self._recalled[run.path]
 
     def _require_own(self, expected: Path, wanted: str) -> None:
         known = self.known(Run(expected))

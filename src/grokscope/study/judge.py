@@ -8,6 +8,7 @@ from grokscope.progress import watched, without_collector
 from grokscope.registry import nearest
 from grokscope.results.verdict import VerdictRecord
 from grokscope.store.kept_verdicts import Splits
+from grokscope.study.kept_milestones import kept_milestones
 from grokscope.study.measured import Recorded
 from grokscope.study.run_state import BAD, StudyRun
 from grokscope.verdicts import run_verdicts
@@ -27,6 +28,7 @@ class Judge:
         self.known: dict[str, Splits] = {}
         self.problems: dict[str, str] = {}
         self.read: dict[str, Recorded] = {}
+        self._timed: dict[tuple[str, str], Milestones] = {}
 
     def all_sound(self, runs: Sequence[StudyRun]) -> list[StudyRun]:
         """Each of them as `sound` has it."""
@@ -64,11 +66,16 @@ class Judge:
         return self.read.setdefault(study_run.run.id, Recorded(study_run.run, self.criteria))
 
     def milestones(self, study_run: StudyRun, split: str | None) -> "Milestones":
-        """With the grids that they were read from."""
+        """With the grids that they were read from. They are those of the verdict; a curve is looked at only where its
+        grid is not sure."""
         from grokscope.trajectory.milestones import milestones
 
-        trajectory = self.recorded(study_run).trajectory
-        return milestones(trajectory, split or speaking(trajectory.splits), self.criteria)
+        record = self(study_run, split).milestones
+        key = (study_run.run.id, record.split)
+        if key not in self._timed:
+            kept = kept_milestones(study_run.run, record, self.criteria)
+            self._timed[key] = kept or milestones(self.recorded(study_run).trajectory, record.split, self.criteria)
+        return self._timed[key]
 
 
 def so_far(chosen: Collection[StudyRun]) -> str:
