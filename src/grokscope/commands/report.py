@@ -45,7 +45,7 @@ def report(
         paths: Run folders, or folders of runs.
         out: The page to write; figures go into a folder next to it.
         title: Title of the page.
-        split: The held-out split shown first.
+        split: The held-out split on which all runs are judged; by default each group on the one that its runs have.
         formats: Formats of the figure files: png, pdf, svg. Each figure comes with its caption and its numbers.
 
     Raises:

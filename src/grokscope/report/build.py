@@ -39,8 +39,8 @@ def build_report(
         study: content of a study file (``title``, ``claim``, ``reference``, ``cost``, ``expect``).
         expectations: rows with ``where``, ``what``, ``expected``, ``seen`` and ``ok`` (True, False, or None: cannot
             tell).
-        split: the held-out split that speaks for the report; by default ood_val, else ood_test, else id_val, else the
-            first.
+        split: the held-out split on which all runs are judged; by default each group is judged on the split that most
+            of its runs are listed with: ood_val, else ood_test, else id_val, else the first that they have.
         formats: of the figure files; any of png, pdf, svg; empty for none.
         remake: the command that makes this page again, as it is to be printed.
 

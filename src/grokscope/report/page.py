@@ -93,7 +93,7 @@ def _header(material: Material) -> dict[str, Any]:
 
 
 def _facts(material: Material) -> list[str]:
-    facts = [f"judged on {material.splits[0]}"]
+    facts = [f"judged on {material.judged_on}"]
     if trained := when(material.lead):
         facts.append(f"trained {trained}")
     if material.copies:

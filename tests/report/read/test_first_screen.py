@@ -139,7 +139,8 @@ def test_a_finished_run_without_the_leading_split_is_finished_and_the_split_that
     whole = json.loads(file.read_text())
     whole["facts"]["splits"]["ood_val"] = whole["facts"]["splits"].pop("id_val")
     file.write_text(json.dumps(whole))
-    first = screen(tmp_path)
+    assert not any("without a verdict" in line for line in screen(tmp_path).decides), "each group on a split it has"
+    first = screen(tmp_path, split="ood_val")
     assert first.sure[0].startswith("4 of 4 runs finished")
     assert not any("not finished" in line for line in first.decides)
     assert (

@@ -244,7 +244,7 @@ def test_codes_stand_beside_their_own_trivial_predictor(tmp_path):
     (folder / "results" / "predictions.json").write_text(
         json.dumps({"true": [0, 1, 2, 3], "predicted": [0, 1, 2, 4], "group": [942, 942, 945, 945]})
     )
-    run = Grouped(readings_of(tmp_path / "runs", "id_val")["id_val"][0], "id_val")
+    run = Grouped(readings_of(tmp_path / "runs", "id_val")["id_val"][0])
     assert run.largest_m == {945}
     assert run.without is not None
     assert run.without[1] == 0.5
@@ -274,7 +274,7 @@ def test_groups_of_unequal_size_are_not_averaged(tmp_path):
     path = folder / "results" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(r | {"id_val_loss": 0.9 * r["id_val_loss"]}) + "\n" for r in rows))
-    assert Grouped(readings_of(tmp_path, "id_val")["id_val"][0], "id_val").without is None
+    assert Grouped(readings_of(tmp_path, "id_val")["id_val"][0]).without is None
 
 
 def test_group_ids_are_codes():

@@ -252,7 +252,7 @@ def test_runs_that_are_not_on_images_need_no_sheet(tmp_path):
     ("meta", "words"),
     [
         ({"prevalence": {"0": 0.05, "1": 0.95}, "environments": {"0": "Oslo", "1": "Utrecht"}},
-         "Share of tumor by environment, as defined by the task: Oslo: 5 %, Utrecht: 95 %."),
+         "Share of tumor by environment, as defined by the task: Oslo: 5.0 %, Utrecht: 95.0 %."),
         ({"prevalence": {"17": 0.125}, "groups": {"17": "slide 17"}},
          "Share of tumor by group, as defined by the task: slide 17: 12.5 %."),
         ({}, ""),

@@ -44,7 +44,7 @@ def draw_compact(figure: "FigureBase", panel: Panel, frame: Frame) -> None:
     ticks = _score_ticks(frame.score[0])
     axes.set_yticks([ticks[0], ticks[-1]], [f"{t:g}".replace("-", "−") for t in (ticks[0], ticks[-1])])
     _references(axes, panel)
-    held = [(s, f"held-{i % 4 + 1}", 1.9 - 0.5 * (i > 0)) for i, s in enumerate(panel.splits)]
+    held = [(s, f"held-{i % 4 + 1}", 1.9 if s == panel.lead else 1.4) for i, s in enumerate(panel.splits)]
     for name, role, thick in (("train", "train", 1.3), *held):
         band = panel.bands.get(name)
         if band is None:
@@ -65,7 +65,7 @@ def _draw_score(axes: "Axes", panel: Panel, frame: Frame) -> None:
     _lines(axes, panel, frame, "train", "train", 1.7)
     _probe(axes, panel, frame)
     for i, split in reversed(list(enumerate(panel.splits))):
-        _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if i == 0 else 1.5, held_dash(i))
+        _lines(axes, panel, frame, split, f"held-{i % 4 + 1}", 2.2 if split == panel.lead else 1.5, held_dash(i))
     _milestones_on_curve(axes, panel)
     _spikes(axes, panel, frame)
     margin_labels(axes, labels)
@@ -81,7 +81,7 @@ def _score_ticks(low: float) -> list[float]:
 
 def _curves_in(panel: Panel) -> str:
     """What the thick line is and how many runs it stands for."""
-    band = panel.bands.get(panel.splits[0])
+    band = panel.bands.get(panel.lead)
     if band is None:
         return "no evaluations"
     return "1 run" if band.n == 1 else f"median of {band.n:,} runs"
@@ -109,7 +109,7 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
     if band is None:
         return
     shade = color(role)
-    first = name in ("train", panel.splits[0])
+    first = name in ("train", panel.lead)
     if band.kind != "none" and name != "train":
         at, low = frame.axis.thin(band.step, band.low)
         axes.fill_between(at, low, np.interp(at, band.step, band.high), color=shade, alpha=0.16, linewidth=0)

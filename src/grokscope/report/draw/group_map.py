@@ -52,7 +52,7 @@ def overview_values(panels: Sequence[Panel], axis: StepAxis) -> np.ndarray:
     places = axis.place(axis.spread(COLUMNS))
     out = np.full((len(panels), COLUMNS), np.nan)
     for i, panel in enumerate(panels):
-        band = panel.bands.get(panel.splits[0])
+        band = panel.bands.get(panel.lead)
         if band is not None:
             out[i] = np.interp(places, axis.place(band.step), band.median, left=np.nan, right=np.nan)
     return out

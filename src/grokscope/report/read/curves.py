@@ -25,6 +25,11 @@ class Panel:
     bands: dict[str, Band]
 
     @property
+    def lead(self) -> str:
+        """The split on which these runs are judged; all panels of a figure have its splits in one order."""
+        return self.readings[0].split if self.readings else self.splits[0]
+
+    @property
     def norms(self) -> list[str]:
         total = self.bands.get("norm_total")
         if total is None:

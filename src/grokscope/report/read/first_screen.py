@@ -117,7 +117,8 @@ def _times(groups: Mapping[str, Sequence[Reading]]) -> list[str]:
     if len(judged) > NAMED or (len(judged) > 1 and fits(groups)):
         return []
     unit = f"{unit_of(list(chain.from_iterable(groups.values())))}s"
-    words = [(arm.group, *median_words(arm.estimate)) for arm in judged]
+    mixed = len({arm.split for arm in judged}) > 1
+    words = [(f"{a.group} on {a.split}" if mixed else a.group, *median_words(a.estimate)) for a in judged]
     if len(words) == 1:
         return [f"Median T_gen: {words[0][1]} {unit} ({words[0][2]})."]
     intervals = {interval for _, _, interval in words}
@@ -181,17 +182,22 @@ def _decides(
 
 
 def _elsewhere(material: Material, silent: Sequence[Reading]) -> list[str]:
-    """Finished runs that have no verdict on the split that leads, and the split on which most of them have one."""
-    if not silent:
-        return []
-    lead, *others = material.splits
+    """Finished runs that have no verdict on the split that leads them, and the split on which most have one."""
+    by_lead: dict[str, list[Reading]] = {}
+    for reading in silent:
+        by_lead.setdefault(reading.split, []).append(reading)
+    return [_without(material, lead, members) for lead, members in by_lead.items()]
+
+
+def _without(material: Material, lead: str, silent: Sequence[Reading]) -> str:
     names = {r.subject.name for r in silent}
+    others = [split for split in material.splits if split != lead]
     judged = {s: sum(r.final_verdict for r in material.readings[s] if r.subject.name in names) for s in others}
     front = f"{plural(len(silent), 'finished run')} without a verdict on {lead}"
     best = max(judged, key=judged.__getitem__, default=None)
     if best is None or not judged[best]:
-        return [f"{front}: their logs lack what it takes."]
-    return [f"{front}: {judged[best]:,} of them have one on {best}, for a page that leads with it (--split {best})."]
+        return f"{front}: their logs lack what it takes."
+    return f"{front}: {judged[best]:,} of them have one on {best}, for a page that leads with it (--split {best})."
 
 
 def _seeds(result: HypothesisResult) -> list[str]:

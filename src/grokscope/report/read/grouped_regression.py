@@ -26,7 +26,10 @@ class Grouped:
     """One run of a regression whose metrics hold losses by group."""
 
     reading: Reading
-    split: str
+
+    @property
+    def split(self) -> str:
+        return self.reading.split
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -123,11 +126,11 @@ def group_name(run: Grouped, group: int) -> str:
     return str(names.get(str(group), group)) if isinstance(names, Mapping) else f"group {group}"
 
 
-def grouped(groups: Mapping[str, Sequence[Reading]], split: str) -> dict[str, list[Grouped]]:
+def grouped(groups: Mapping[str, Sequence[Reading]]) -> dict[str, list[Grouped]]:
     """Groups of runs that are regressions with losses by group."""
     out = {}
     for name, members in groups.items():
-        regressions = [g for r in members if r.kind == "regression" and (g := Grouped(r, split)).metrics and g.groups]
+        regressions = [g for r in members if r.kind == "regression" and (g := Grouped(r)).metrics and g.groups]
         if regressions:
             out[name] = regressions
     return out

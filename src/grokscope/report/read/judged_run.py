@@ -1,6 +1,7 @@
 """One subject judged on one held-out split, with everything that tables and figures need."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -190,8 +191,8 @@ def _share_grids(milestones: "Milestones", grids: dict[bytes, np.ndarray]) -> No
         milestones.grids[name] = grids.setdefault(steps.tobytes() + steps.dtype.char.encode(), steps)
 
 
-def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str]:
-    """All held-out splits, the one that speaks for the report first: the caller's, else as in other tables.
+def splits_of(subjects: Collection[Subject], first: str | None = None) -> list[str]:
+    """All held-out splits, the one that leads the report first: the caller's, else the one that stands for most runs.
 
     Raises:
         ValueError: `first` is none of them.
@@ -203,8 +204,23 @@ def splits_of(subjects: Iterable[Subject], first: str | None = None) -> list[str
         return [first or "held-out"]
     if first is not None and first not in held_out:
         raise ValueError(f"no run has a held-out split {first!r}{nearest(first, held_out)}")
-    lead = first or speaking(held_out)
+    lead = first or _of_most(subjects) or held_out[0]
     return [lead, *(name for name in held_out if name != lead)]
+
+
+def leads_of(groups: Mapping[str, Collection[Subject]], splits: Sequence[str], first: str | None) -> dict[str, str]:
+    """Group -> the split on which its runs are judged: the caller's, else the one that stands for most of them when
+    each is listed by itself. A group is judged on one split, because its runs are pooled; groups of other tasks may
+    have none in common. Where nothing was evaluated yet it is the report's."""
+    return {name: first or _of_most(members) or splits[0] for name, members in groups.items()}
+
+
+def _of_most(subjects: Collection[Subject]) -> str | None:
+    counts = Counter(speaking(s.brief.splits) for s in subjects if s.brief is not None and s.brief.splits)
+    if not counts:
+        return None
+    most = max(counts.values())
+    return speaking([split for split, count in counts.items() if count == most])
 
 
 def unit_of(readings: Sequence[Reading]) -> str:

@@ -1,5 +1,6 @@
 """Everything a page needs, read and judged but not drawn."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.report.read.copies import Copy, is_import, set_aside
-from grokscope.report.read.judged_run import Reading, read_all, splits_of
+from grokscope.report.read.judged_run import Reading, leads_of, read_all, splits_of
 from grokscope.report.read.subjects import Subject, as_subjects, gather
 from grokscope.report.read.subjects import groups as by_group
 from grokscope.store.same_data import refuse_mixed
+from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
     from grokscope.store import Run
@@ -32,7 +34,9 @@ class Material:
     title: str
     subjects: list[Subject]
     splits: list[str]
-    """The first one speaks for the report."""
+    """Held-out splits; the first one leads most groups."""
+    leads: Mapping[str, str]
+    """Group -> the split on which its runs are judged wherever no other is named."""
     readings: dict[str, list[Reading]]
     """split -> one reading per subject, in the subjects' order."""
     criteria: "Criteria"
@@ -46,10 +50,28 @@ class Material:
     stem: str = "report"
     """Of the page's file: what is too large for the page lies beside it under this name."""
 
-    @property
+    @cached_property
     def lead(self) -> list[Reading]:
-        """The readings on the split that speaks for the report."""
-        return self.readings[self.splits[0]]
+        """One reading per subject, in their order, on the split that leads its group."""
+        return [self.readings[self.leads[s.group]][i] for i, s in enumerate(self.subjects)]
+
+    @property
+    def leading(self) -> list[str]:
+        """Splits that lead some group."""
+        return [split for split in self.splits if split in self.leads.values()]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether groups are judged on different splits."""
+        return len(self.leading) > 1
+
+    @property
+    def judged_on(self) -> str:
+        """``id_val``; ``id_val (20 runs) and ood_val (3 runs)`` where groups differ."""
+        runs = Counter(reading.split for reading in self.lead)
+        if not self.mixed:
+            return next(iter(runs), self.splits[0])
+        return listed([f"{split} ({plural(runs[split], 'run')})" for split in self.splits if runs[split]])
 
     @property
     def many(self) -> bool:
@@ -57,8 +79,9 @@ class Material:
         return len(self.subjects) > MANY_RUNS
 
     def groups(self, split: str | None = None) -> dict[str, list[Reading]]:
+        """Group -> its readings, on the split that leads it or on one for all."""
         members: dict[str, list[Reading]] = {name: [] for name in by_group(self.subjects)}
-        for reading in self.readings[split or self.splits[0]]:
+        for reading in self.readings[split] if split else self.lead:
             members[reading.subject.group].append(reading)
         return members
 
@@ -110,11 +133,12 @@ def collect(
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
     criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
+    leads = leads_of(by_group(subjects), splits, split)
     readings = read_all(subjects, splits, criteria)
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
     remake = remake or _remake(subjects, out)
     return Material(
-        name, subjects, splits, readings, criteria, study, expectations, remake, copies, unchecked, out.stem
+        name, subjects, splits, leads, readings, criteria, study, expectations, remake, copies, unchecked, out.stem
     )
 
 

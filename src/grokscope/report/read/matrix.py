@@ -54,6 +54,7 @@ def matrix_of(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str
     if not groups or not fits(groups):
         return None
     judged = arms(groups, "T_gen")
+    mixed = len({arm.split for arm in judged}) > 1
     words = [median_words(arm.estimate) for arm in judged]
     intervals = {interval for _, interval in words if interval}
     alike = len(intervals) == 1
@@ -64,7 +65,7 @@ def matrix_of(groups: Mapping[str, Sequence[Reading]], anchors: Mapping[str, str
             [_tile(reading, anchors[reading.subject.name]) for reading in groups[arm.group]],
             median,
             "" if alike else interval,
-            f"{arm.times.events:,} of {len(arm.times):,} reached it",
+            f"{arm.times.events:,} of {len(arm.times):,} reached it{f' on {arm.split}' if mixed else ''}",
         )
         for arm, (median, interval) in zip(judged, words, strict=True)
     ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from grokscope.report.read.judged_run import Reading
 from grokscope.results.stopping import Stopping
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Criteria
@@ -14,17 +15,21 @@ DECIDED = ("grokked", "ungrokked")
 
 
 def stopping_of(readings: Sequence[Reading], split: str, criteria: "Criteria") -> Stopping | None:
-    """The default rules on all finished runs that were judged; None where none of them grokked or ungrokked."""
+    """The default rules on all finished runs that were judged on the split; None where none grokked or ungrokked."""
     from grokscope.inference.stopping import FullRun, default_rules, replayed
 
     runs = [
         FullRun(r.subject.name, r.subject.group, r.subject.evaluations, r.verdict)
         for r in readings
-        if r.final_verdict and r.subject.evaluations is not None and r.verdict is not None
+        if r.split == split and r.final_verdict and r.subject.evaluations is not None and r.verdict is not None
     ]
     if not any(run.verdict.verdict in DECIDED for run in runs):
         return None
-    left = len(readings) - len(runs)
-    notes = [f"{left} of {len(readings)} runs are unfinished or have no verdict, and are excluded"] if left else []
+    here = sum(r.split == split for r in readings)
+    notes = []
+    if left := here - len(runs):
+        notes.append(f"{left:,} of {here:,} runs are unfinished or have no verdict, and are excluded")
+    if elsewhere := len(readings) - here:
+        notes.append(f"{plural(elsewhere, 'run')} judged on another split than {split} are excluded")
     fit = criteria.thresholds(runs[0].trajectory)[0]
     return replayed(runs, split, default_rules(runs, split, fit), notes=notes)

@@ -24,6 +24,8 @@ class Arm:
     """One group's times; `left_out` runs had nothing that could begin."""
 
     group: str
+    split: str
+    """On which its runs were judged."""
     times: "Times"
     left_out: int
     estimate: "Survival | None"
@@ -47,7 +49,8 @@ def arms(groups: Mapping[str, Sequence[Reading]], what: str) -> list[Arm]:
             missing += unfitted
         else:
             times = times_of(judged, what)
-        out.append(Arm(group, times, missing, survival(times) if len(times) else None))
+        split = readings[0].split if readings else ""
+        out.append(Arm(group, split, times, missing, survival(times) if len(times) else None))
     return out
 
 
@@ -74,15 +77,23 @@ def worth_drawing(arms: Sequence[Arm]) -> bool:
 
 def pairs(arms: Sequence[Arm]) -> list[tuple[Arm, Arm, "LogRank", float | None]]:
     """Log-rank tests between all pairs of up to COMPARED groups, with Holm's adjusted p (Holm 1979) over the family."""
-    from grokscope.trajectory import logrank
-
     usable = [a for a in arms if len(a.times)]
     if not 2 <= len(usable) <= COMPARED:
         return []
-    tests = [(a, b, logrank(a.times, b.times)) for a, b in combinations(usable, 2)]
+    tests = [(a, b, _test(a, b)) for a, b in combinations(usable, 2)]
     known = [t[2].p for t in tests if t[2].p is not None]
     adjusted = iter(holm(known))  # a test that gave no p is not in the family
     return [(a, b, test, None if test.p is None else next(adjusted)) for a, b, test in tests]
+
+
+def _test(a: Arm, b: Arm) -> "LogRank":
+    """Times to a threshold on one split are not compared with times to one on another."""
+    from grokscope.trajectory import LogRank, logrank
+
+    if a.split == b.split:
+        return logrank(a.times, b.times)
+    n, events = (len(a.times), len(b.times)), (a.times.events, b.times.events)
+    return LogRank(n=n, events=events, reason=f"judged on different splits, {a.split} and {b.split}: not compared")
 
 
 def spoken_survival(arms: Sequence[Arm], what: str) -> str:

@@ -40,7 +40,7 @@ def section(material: Material) -> Section:
 
 def _large(material: Material, panels: Sequence[Panel], metric: str) -> list[Block]:
     intro = (
-        f"Train and held-out ({material.splits[0]}) {metric} against the {unit_of(material.lead)}, one panel per "
+        f"Train and held-out ({material.judged_on}) {metric} against the {unit_of(material.lead)}, one panel per "
         "group. All panels share their axes."
     )
     probed = any("probe" in p.bands for p in panels)
@@ -55,7 +55,7 @@ def _map_and_small(material: Material, panels: Sequence[Panel], metric: str) -> 
     key = curve_key(material.splits, medians_only=True)
     groups = plural(len(panels), "group")
     intro = Words(f"{groups}: the map shows the median held-out {metric}, one row per group.")
-    said = f"Median held-out {metric} ({material.splits[0]}) against the {unit_of(material.lead)}, one row per group."
+    said = f"Median held-out {metric} ({material.judged_on}) against the {unit_of(material.lead)}, one row per group."
     overview = Plots("map", [_map(material, panels)], (), "map", 1, "curves_map", True, switch=True, caption=said)
     body: list[Block] = [intro, overview]
     if len(panels) <= SMALL_PANELS:
@@ -80,7 +80,7 @@ def _panel(material: Material, panel: Panel, frames: dict[Scale, Frame], metric:
     return blocks.Panel(
         lambda figure, scale: draw_panel(figure, panel, frames[scale]),
         (WIDTH, frames["log"].height),
-        spoken_curves(panel.group, panel.readings, panel.bands, panel.splits[0], metric),
+        spoken_curves(panel.group, panel.readings, panel.bands, panel.lead, metric),
         panel.group,
         _left_out(panel),
         counts=counts(panel.readings),
@@ -96,7 +96,7 @@ def _small(material: Material, panel: Panel, frames: dict[Scale, Frame], metric:
     return blocks.Panel(
         lambda figure, scale: draw_compact(figure, panel, frames[scale]),
         COMPACT,
-        spoken_curves(panel.group, panel.readings, panel.bands, panel.splits[0], metric),
+        spoken_curves(panel.group, panel.readings, panel.bands, panel.lead, metric),
         panel.group,
         counts=counts(panel.readings),
         words=brief(tally(panel.readings), 30),
@@ -117,14 +117,14 @@ def _titles(panel: Panel) -> dict[str, str]:
     out = {}
     for r in panel.readings:
         when = f", generalized at {steps(r.gen.at)}" if r.gen is not None and not r.gen.censored else ""
-        for name in ("train", panel.splits[0], "norm_total"):
+        for name in ("train", panel.lead, "norm_total"):
             out[f"seed:{r.subject.name}:{name}"] = f"{r.subject.label}, {name}: {r.outcome}{when}"
     return out
 
 
 def _left_out(panel: Panel) -> str:
     """Which runs are not in the median, so that nobody takes them for absent."""
-    band = panel.bands.get(panel.splits[0])
+    band = panel.bands.get(panel.lead)
     if band is None or band.n == band.total:
         return ""
     return (
@@ -136,10 +136,10 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
     def axis(scale: Scale) -> StepAxis:
         return curve_axis(material.lead, scale)
 
-    ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.splits[0])) is not None]
+    ends = [f"{p.group} ends at {b.median[-1]:.2f}" for p in panels if (b := p.bands.get(p.lead)) is not None]
     ends_shown = ends if len(ends) <= NAMED else [*ends[:NAMED], f"and {len(ends) - NAMED} more groups"]
     alt = f"Map of the median held-out score over steps for {len(panels):,} groups. {'; '.join(ends_shown)}."
-    drawn = {p.group: b for p in panels if (b := p.bands.get(p.splits[0])) is not None}
+    drawn = {p.group: b for p in panels if (b := p.bands.get(p.lead)) is not None}
     return blocks.Panel(
         lambda figure, scale: draw_overview(figure, panels, axis(scale)),
         overview_size(panels),

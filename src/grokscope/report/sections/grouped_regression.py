@@ -33,8 +33,7 @@ KEY = (
 
 def section(material: Material) -> Section | None:
     """None where no run is a regression with losses by group."""
-    split = material.splits[0]
-    groups = grouped(material.groups(), split)
+    groups = grouped(material.groups())
     if not groups:
         return None
     first = next(iter(groups.values()))[0]
@@ -46,7 +45,7 @@ def section(material: Material) -> Section | None:
             "not fall below it has learned nothing about single inputs."
         ),
         *[Words(line, "lead") for line in answers],
-        *_curves(groups, split),
+        *_curves(groups),
         *_decays(material, groups),
         *_groups(groups),
         *_scatter(groups),
@@ -73,8 +72,8 @@ def _against_trivial(name: str, runs: Sequence[Grouped]) -> list[str]:
     return [f"{name}: the best held-out loss is {digits(middle)}{some}, {goal}."]
 
 
-def _curves(groups: Runs, split: str) -> list[Block]:
-    stacks = alike({name: _parts(runs, split) for name, runs in groups.items()})
+def _curves(groups: Runs) -> list[Block]:
+    stacks = alike({name: _parts(runs) for name, runs in groups.items()})
     panels = [_panel(name, parts, groups) for name, parts in stacks.items()]
     codes = any(r.largest_m for r in chain.from_iterable(groups.values()))
     key = [e for e in KEY if codes or "n − k" not in e.words]
@@ -102,7 +101,9 @@ def _panel(name: str, parts: Sequence[Part], groups: Runs) -> Panel:
     return Panel(draw, (WIDTH, stack_height(parts)), alt, name, sample=sample, data=lambda: parts_rows(parts, unit))
 
 
-def _parts(runs: Sequence[Grouped], split: str) -> list[Part]:
+def _parts(runs: Sequence[Grouped]) -> list[Part]:
+    split = runs[0].split
+
     def band(values: Any):
         return values_band([(r.clock, v) for r in runs if (v := values(r)) is not None])
 

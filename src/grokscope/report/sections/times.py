@@ -52,7 +52,7 @@ def section(material: Material) -> Section:
     tests = pairs(times)
     blocks: list[Block] = [
         Words(
-            f"Kaplan-Meier estimates on {material.splits[0]} (Turnbull's where the runs of a group were evaluated on "
+            f"Kaplan-Meier estimates on {material.judged_on} (Turnbull's where the runs of a group were evaluated on "
             f"different grids): the share of each group's runs that had generalized by a step, and after how long a "
             f"delay. A run that did not is censored at its last evaluation. Bands: 95 %, log-log, pointwise, "
             f"undefined where no run or every run has generalized. Curves are shifted slightly, by at most 4 % of the "

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from grokscope.report.draw.axis import StepAxis, curve_axis
 from grokscope.report.draw.icons import sparkline
+from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.read.run_details import table_csv
 from grokscope.report.read.summary import counts
@@ -28,6 +29,7 @@ from grokscope.report.sections.blocks import (
 )
 from grokscope.report.sections.names import slug
 from grokscope.vocabulary.splits import is_reported, oracle_label
+from grokscope.vocabulary.text import listed
 
 PLACE = 30.0
 NUMBERS = ("fit", "gen", "delay", "ratio", "peak", "end", "drop")
@@ -40,17 +42,18 @@ NOTE = (
 
 
 def section(material: Material) -> Section:
-    first, *others = material.splits
     blocks: list[Block] = [
         Words(
-            f"{_rows(material)}, judged on {first}. A verdict is fragile if moving one threshold to its neighbor, or "
-            "the uncertainty of the evaluation grid, would change it; the alternative is given."
+            f"{_rows(material)}, judged on {material.judged_on}. A verdict is fragile if moving one threshold to its "
+            "neighbor, or the uncertainty of the evaluation grid, would change it; the alternative is given."
         ),
-        _table(material, first),
+        _table(material),
     ]
-    for split in others:
-        summary = [f"Verdicts on {split}", *(Chip(name, count=n) for name, n in counts(material.readings[split]))]
-        blocks.append(Fold(summary, [_table(material, split)]))
+    for split in material.splits:
+        readings = list(chain.from_iterable(_led_by_others(material, split).values()))
+        if readings:
+            summary = [f"Verdicts on {split}", *(Chip(name, count=n) for name, n in counts(readings))]
+            blocks.append(Fold(summary, [_table(material, split)]))
     blocks.append(Words(NOTE))
     if material.subjects:
         blocks.append(_download(material))
@@ -82,26 +85,35 @@ def _download(material: Material) -> Download:
     return Download(before, name, quote(name), name, content=rows)
 
 
-def _table(material: Material, split: str) -> Table:
-    first = split == material.splits[0]
-    axis = curve_axis(material.lead, "log") if first or not material.many else None
-    low = -0.5 if any(r.kind == "regression" for r in material.readings[split]) else 0.0
-    suffix = "" if first else f"-{slug(split)}"
+def _led_by_others(material: Material, split: str) -> dict[str, list[Reading]]:
+    """Groups that lead with another split, judged on this one."""
+    return {name: members for name, members in material.groups(split).items() if material.leads[name] != split}
+
+
+def _table(material: Material, split: str | None = None) -> Table:
+    """On the split that leads each group; or on one split, the groups that others lead."""
+    shown = material.groups() if split is None else _led_by_others(material, split)
+    axis = curve_axis(material.lead, "log") if split is None or not material.many else None
+    low = -0.5 if any(r.kind == "regression" for r in chain.from_iterable(shown.values())) else 0.0
+    suffix = "" if split is None else f"-{slug(split)}"
     groups = [
         Group(
-            name,
+            f"{name}, on {material.leads[name]}" if split is None and material.mixed else name,
             [
                 _row(row, axis, (low, 1.0), suffix)
                 for row in verdict_rows([r for r in members if r.subject.name in material.listed], material.anchors)
             ],
             counts(members),
         )
-        for name, members in material.groups(split).items()
+        for name, members in shown.items()
     ]
-    return Table(f"Verdicts on {split}", _heads(split, curves=axis is not None), groups, style="verdicts", runs=first)
+    on = split or material.judged_on
+    oracles = [oracle_label(s) for s in ([split] if split else material.leading) if is_reported(s)]
+    heads = _heads(listed(oracles), curves=axis is not None)
+    return Table(f"Verdicts on {on}", heads, groups, style="verdicts", runs=split is None)
 
 
-def _heads(split: str, curves: bool) -> list[str | Head]:
+def _heads(oracle: str, curves: bool) -> list[str | Head]:
     return [
         Head("Run", number=False),
         Head("Verdict", number=False),
@@ -111,7 +123,7 @@ def _heads(split: str, curves: bool) -> list[str | Head]:
         Head(Symbol("T", "gen")),
         Head("Delay"),
         Head("Ratio"),
-        Head("Peak", oracle_label(split) if is_reported(split) else ""),
+        Head("Peak", oracle),
         Head("End"),
         Head("Drop"),
     ]
