@@ -232,3 +232,10 @@ def test_drawn_labels_of_equal_groups_reject_no_more_often_than_their_level_says
         scores = rng.permutation(np.repeat(values, 40))
         rejected += LOGRANK._drawn_p(scores - scores.mean(), 500, i) <= 0.05
     assert stats.binomtest(rejected, 200, 0.05).pvalue > 1e-3
+
+
+def test_a_median_stands_alone_where_no_end_of_its_interval_is_bounded():
+    assert str(km([3, 4], [True] * 2)).endswith("median 3.5")
+    assert str(km([500, 500], [False] * 2)).endswith("median > 500")
+    assert str(km(range(1, 8), [True] * 7)).endswith("median 4 [1, 6]")
+    assert "open" in str(km([100, 500, 500, 500, 500], [True, False, False, False, False]))

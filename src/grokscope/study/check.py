@@ -236,7 +236,8 @@ def _ratio(e: RatioExpectation, runs: Sequence[StudyRun], judge: Judge) -> Check
     top, bottom = ([seen(v, e.ratio) for v in group] for group in verdicts)
     ratio = e.seen(top, bottom)
     medians = with_unit(e.ratio, f"{median_text(top)} and {median_text(bottom)}")
-    text = f"{ratio} (medians {medians}, with 95 % intervals)"
+    intervals = "with 95 % intervals" if "[" in medians else "no bounded 95 % interval"
+    text = f"{ratio} (medians {medians}, {intervals})"
     return _ratio_row(e, _expected(e, list(chain.from_iterable(verdicts))), text, _decide(ratio, *e.between))
 
 

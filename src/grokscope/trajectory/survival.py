@@ -56,12 +56,18 @@ class Survival:
         return f"{self.events:,} of {self.n:,} reached it; median {self.median_text()}"
 
     def median_text(self) -> str:
-        """``480 [440, 610]``, ``> 1,500 [900, open]``: the median with its interval; ``?`` and ``open`` where the runs
-        leave an end undetermined."""
+        """``480 [440, 610]``, ``> 1,500 [900, open]``: the median with its interval, which is open where the runs bound
+        no end; the median alone where they bound neither."""
         middle = f"> {whole(self.bound)}" if self.median is None else whole(self.median)
-        low = "?" if self.median_low is None else whole(self.median_low)
-        high = "open" if self.median_high is None else whole(self.median_high)
+        if not self.has_interval:
+            return middle
+        low, high = ("open" if end is None else whole(end) for end in (self.median_low, self.median_high))
         return f"{middle} [{low}, {high}]"
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the runs bound the median on a side."""
+        return self.median_low is not None or self.median_high is not None
 
     def at(self, time: float) -> float:
         """Share not yet reached just after `time`."""
