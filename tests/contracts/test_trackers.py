@@ -138,7 +138,7 @@ def wandb_records(path):
 
 def from_wandb(run, _):
     pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    (path,) = (run.path / "wandb").glob("offline-run-*/run-*.wandb")
+    (path,) = (run.path.parent / "wandb").glob("offline-run-*/run-*.wandb")
     rows, summary, config = [], {}, {}
     for raw in wandb_records(path):
         record = pb.Record.FromString(raw)

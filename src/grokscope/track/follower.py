@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grokscope.components import Mirror, MirroredRun, Tracker
+from grokscope.files import require_plain_folder
 from grokscope.store.ended import ENDED
 from grokscope.store.run import METRICS, Run
 from grokscope.track.ledger import Ledger
@@ -20,6 +21,11 @@ class Follower:
     """Any error in it is one of this run's mirror alone."""
 
     def __init__(self, run: Run, tracker: Tracker):
+        """
+        Raises:
+            ValueError: for a folder with links, which could lead anywhere, and as `Ledger`.
+        """
+        require_plain_folder(run.path)
         self.run, self.tracker = run, tracker
         self.notes: list[str] = []
         """What the user has to know of it."""

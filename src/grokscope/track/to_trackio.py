@@ -45,9 +45,7 @@ class Trackio(Tracker):
         name = f"{run.name}-{run.key[:4]}"  # runs of one name in two folders are two
         local = not self.continues()
         if local:
-            for old in trackio.Api().runs(self.project):
-                if old.name == name:
-                    old.delete()
+            _delete(trackio, self.project, name)
         opened = trackio.init(
             self.project,
             name=name,
@@ -61,6 +59,17 @@ class Trackio(Tracker):
         )
         context.current_run.set(None)  # else the next init would end this run, and a stack has several
         return _TrackioRun(opened, self.project, local)
+
+
+def _delete(trackio: Any, project: str, name: str) -> None:
+    """Delete the run of this name from the local database, where there is one."""
+    try:
+        runs = list(trackio.Api().runs(project))
+    except ValueError:  # there is no such project yet
+        return
+    for run in runs:
+        if run.name == name:
+            run.delete()
 
 
 class _TrackioRun:

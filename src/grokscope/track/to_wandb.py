@@ -35,7 +35,8 @@ class WandB(Tracker):
     mode: Literal["auto", "offline", "online"] = "auto"
     """``auto`` is what ``WANDB_MODE`` says, and offline where it says nothing."""
     dir: str | None = None
-    """Folder for W&B's files; without it, the run's own, in which they are ``wandb/``."""
+    """Folder in which W&B makes its folder ``wandb``; without it, the one that holds the runs. It is no part of a run's
+    own folder, for W&B makes links, and a run folder with links is not written to."""
 
     def continues(self) -> bool:
         return self._mode() not in ("offline", "dryrun", "disabled")
@@ -47,14 +48,15 @@ class WandB(Tracker):
 
     def open(self, run: MirroredRun) -> "_WandBRun":
         wandb: Any = import_module("wandb")
-        folder = run.folder if self.dir is None else Path(self.dir)
+        folder = run.folder.parent if self.dir is None else Path(self.dir)
         folder.mkdir(parents=True, exist_ok=True)
         if not run.resumed:
             for old in (folder / "wandb").glob(f"offline-run-*-{run.key}"):
                 shutil.rmtree(old)
         quiet = wandb.Settings(
-            silent=True, console="off", disable_code=True, disable_git=True, save_code=False, x_disable_stats=True
-        )
+            silent=True, console="off", disable_code=True, disable_git=True, save_code=False, x_disable_stats=True,
+            symlink=False,  # ``latest-run``, over which several processes would race
+        )  # fmt: skip
         opened = wandb.init(
             project=self.project or os.environ.get("WANDB_PROJECT") or "grokscope",
             entity=self.entity,
