@@ -133,14 +133,16 @@ def train_run(
     before = run.status.get("step", 0) if (run.path / "status.json").exists() else 0
     with Mirrors(trackers) as mirrors:
         with_board(
-            config, run.path, board,
+            config,
+            run.path,
+            board,
             lambda watcher: drive(config, root, passed=passed, watcher=mirrors.watching(watcher)),
-        )  # fmt: skip
+        )
+        run = Run(run.path)
+        verdicts = run_verdicts(run)
         mirrors.follow(run.path)  # also one that was complete
-    run = Run(run.path)
-    trained = Trained(run, run.status["step"] - before, run_verdicts(run))
     remember(run)
-    return trained
+    return Trained(run, run.status["step"] - before, verdicts)
 
 
 def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
@@ -205,8 +207,9 @@ def extend(
         with_board(
             config, trained.path, board, lambda watcher: drive(trained, budget, watcher=mirrors.watching(watcher))
         )
-    trained = open_run(run)
-    return Trained(trained, trained.status["step"] - before, run_verdicts(trained))
+        trained = open_run(run)
+        verdicts = run_verdicts(trained)
+    return Trained(trained, trained.status["step"] - before, verdicts)
 
 
 def branch(

@@ -1,5 +1,6 @@
 """Which trackers somebody asked for: in a file, on the command line, from Python."""
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -75,7 +76,11 @@ def _read(raw: Any, where: str, file: Sequence[Tracker]) -> Tracker:
     same = [tracker for tracker in file if tracker.name == name]
     if same and not colon:
         return same[0]
-    return configio.structure_component("tracker", {"name": name, **_parameters(rest, where)}, where)
+    texts = _parameters(rest, where)
+    try:
+        return configio.structure_component("tracker", {"name": name} | {k: _value(v) for k, v in texts.items()}, where)
+    except ValueError:  # a project may be called 2030, or true
+        return configio.structure_component("tracker", {"name": name} | texts, where)
 
 
 def _parameters(text: str, where: str) -> dict[str, str]:
@@ -86,9 +91,21 @@ def _parameters(text: str, where: str) -> dict[str, str]:
     return {key.strip().replace("-", "_"): value for key, _, value in pairs}
 
 
+def _value(text: str) -> Any:
+    """A number, true or false where it reads as one, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def spelled(tracker: Tracker) -> str:
     """As `read_trackers` reads it: ``wandb:project=mine``."""
     form = short_form(tracker)
     if isinstance(form, str):
         return form
-    return f"{tracker.name}:{','.join(f'{key}={value}' for key, value in form.items() if key != 'name')}"
+    return f"{tracker.name}:{','.join(f'{key}={_text(value)}' for key, value in form.items() if key != 'name')}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

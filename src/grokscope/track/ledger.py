@@ -56,7 +56,9 @@ class Ledger:
 
     def _read(self) -> None:
         self._file.seek(0)
-        *lines, _ = self._file.read().split("\n")  # a last line without its end was cut by a crash
+        *lines, cut = self._file.read().split("\n")
+        if cut:  # by a crash; what is written next begins a line
+            self._file.truncate(self._file.tell() - len(cut.encode()))
         for number, line in enumerate(lines, 1):
             try:
                 self._take(json.loads(line))
