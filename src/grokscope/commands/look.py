@@ -318,8 +318,8 @@ def list_(kind: str | None = None, /) -> Rows:
     Components are tasks, models, optimizers, losses, etc. The columns of metrics and the splits are listed on request.
 
     Args:
-        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, intervention, eraser, tracker, recipe or
-            study (by default all of these); or column or split.
+        kind: task, model, optimizer, loss, filter, schedule, engine, measurement, intervention, eraser, tracker,
+            recipe or study (by default all of these); or column or split.
     """
     from grokscope.study import shipped_studies
 
