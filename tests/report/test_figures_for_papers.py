@@ -156,6 +156,11 @@ def test_a_sample_that_all_panels_share_is_said_once():
     assert words.splitlines() == ["Drawn.", "(a) a.", "(b) b.", "In each panel n = 3 runs.", "Data: x.csv."]
 
 
+def test_what_a_panel_measures_is_a_sentence_of_its_caption():
+    (plots,) = of(panel("gradient norm", sample="3 runs", note="over all parameters")).blocks
+    assert caption(of(), plots, None).splitlines()[1] == "gradient norm: n = 3 runs. Over all parameters."
+
+
 def test_panels_stand_under_the_letters_of_their_caption(tmp_path):
     panels = [panel("decay 0.1"), Panel(lambda figure, _: figure.text(0.1, 0.1, "."), (100.0, 80.0), "b: 1.")]
     section = of(*panels, axes=lambda scale: f"Horizontal axis: step ({scale} scale).", linear_file=True)

@@ -88,7 +88,7 @@ def _panel_words(i: int, panel: Panel, of: int, shared: str) -> str:
     said once, beneath them."""
     parts = [panel.name or panel.label or panel.alt.partition(":")[0]]
     parts += [f"n = {panel.sample}"] if panel.sample and not shared else []
-    note = f" {panel.note.rstrip('.')}." if panel.note else ""
+    note = f" {panel.note[0].upper()}{panel.note[1:].rstrip('.')}." if panel.note else ""
     return f"{_front(i, of)}{': '.join(parts).rstrip('.')}.{note}"
 
 

@@ -44,8 +44,8 @@ def draw_erasure(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
     beside the range of random edits."""
     names = list(dict.fromkeys(chain.from_iterable(d.erasures for d in runs)))
     on = runs[0].outside
-    titles = ("balanced accuracy: before (open), refitted after (filled)", "environment gap of the logits that is lost",
-              f"right answers lost on {on}")  # fmt: skip
+    titles = ("balanced accuracy: before (open), refitted after (filled)", "environment gap lost (logits)",
+              f"accuracy lost on {on}")  # fmt: skip
     axes, gap, lost = panel_axes(figure, titles)
     for x, name in enumerate(names):
         for i, d in enumerate(runs):
@@ -145,7 +145,7 @@ def _erased(erasure: Erasure, outside: str) -> list[tuple[str, Effect]]:
     if "test" in erasure.effects:
         chosen.append(("environment gap lost", erasure.effects["test"].env_gap_drop))
     if outside in erasure.effects:
-        chosen.append((f"right answers lost on {outside}", erasure.effects[outside].accuracy_drop))
+        chosen.append((f"accuracy lost on {outside}", erasure.effects[outside].accuracy_drop))
     return chosen
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def draw_neurons(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
     """M6: what ablating K neurons takes: the environment's and the task's, beside the range of random ones."""
     on = runs[0].outside
-    gap, lost = panel_axes(figure, ["environment gap lost", f"right answers lost on {on}"])
+    gap, lost = panel_axes(figure, ["environment gap lost (logits)", f"accuracy lost on {on}"])
     for axes, scene, curve_of in ((gap, "test", GAP_OVER_K), (lost, on, ACCURACY_OVER_K)):
         _ablation(axes, runs, scene, curve_of)
         if (limits := ablation_limits([_arms(group, scene)[1] for group in (groups or [runs])], curve_of)) is not None:

@@ -30,7 +30,7 @@ def steering_rows(runs: Seen) -> list[tuple[str, Scaling]]:
 def draw_steering(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None:
     """M5: accuracy along the direction, inside the band of random directions of the same length. Accuracy has one axis
     in all panels."""
-    words: dict[Scaling, str] = {"relative": "steps of its spread", "fixed": "the same length in all runs"}
+    words: dict[Scaling, str] = {"relative": "unit: spread along it", "fixed": "unit: one length for all runs"}
     rows = steering_rows(runs)
     parts = panel_axes(figure, [f"accuracy on {scene}; {words[scaling]}" for scene, scaling in rows])
     limits = steering_limits([_curves(group, row) for group in (groups or [runs]) for row in steering_rows(group)])
@@ -44,7 +44,7 @@ def draw_steering(figure: "FigureBase", runs: Seen, groups: Groups = ()) -> None
         axes.axvline(0, color=color("muted"), linewidth=0.8)
         axes.set_ylim(limits)
         dress_y(axes, log=False)
-    parts[-1].set_xlabel("steps along the direction", labelpad=2)
+    parts[-1].set_xlabel("units along the direction", labelpad=2)
 
 
 def _curves(runs: Seen, row: tuple[str, Scaling]) -> list[Curve]:

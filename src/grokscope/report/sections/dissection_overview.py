@@ -31,7 +31,7 @@ MOST_RUNS = 60
 """Up to this many runs have a row of their own; all are in the table."""
 CONTROLS = "intervals: 95 %, over units of the data; gray: 95 % of the random controls"
 SCALED: dict[Scaling, str] = {
-    "relative": "steps of its spread", "fixed": "the same length in all runs", "norm": "shares of the feature length"
+    "relative": "unit: spread along it", "fixed": "unit: one length for all runs", "norm": "unit: mean feature length"
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _steering(
         f"{name} from {digits(float(y[0]))} to {digits(float(y[-1]))}" for name, (_, y) in drawn.medians.items()
     )
     return Panel(
-        lambda figure, _: draw_group_curves(figure, drawn, None, "steps along the direction"),
+        lambda figure, _: draw_group_curves(figure, drawn, None, "units along the direction"),
         SIZE,
         f"{title}: {ends}.",
         steps=False,
