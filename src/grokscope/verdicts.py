@@ -2,6 +2,7 @@
 external logs."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def run_verdicts(
     return judged
 
 
+@cache
 def _key(criteria: "Criteria | None") -> str:
     """Names the criteria by what differs from the defaults, so that the default ones need not be imported."""
     if criteria is None:

@@ -22,9 +22,9 @@ from grokscope.trajectory import (
     unseen,
     verdict,
 )
-from grokscope.trajectory.event import trailing_median
-from grokscope.trajectory.loss_spikes import _trailing_jitter
-from grokscope.trajectory.onset import judged_from
+from grokscope.trajectory.event import medians, trailing_median
+from grokscope.trajectory.loss_spikes import _last_digit, _trailing_jitter
+from grokscope.trajectory.onset import CANDIDATE, _candidates, judged_from
 from grokscope.trajectory.peak_bias import ar1
 
 
@@ -208,6 +208,32 @@ def test_an_infinite_row_in_between_is_a_spike_but_the_diverged_end_is_not():
     loss = np.full(60, 0.01)
     loss[40:] = np.inf
     assert loss_spikes(with_loss(loss)) == []
+
+
+@pytest.mark.parametrize("width", [1, 2, 9, 10, 50])
+def test_medians_are_those_of_numpy(width):
+    rows = np.random.default_rng(width).normal(size=(40, width))
+    np.testing.assert_array_equal(medians(rows), np.median(rows, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("loss", "digit"),
+    [([1.2, 3.4], 0.1), ([5, 7], 1.0), ([0.1234, 2.0], 1e-4), ([0.123456789], 0.0), ([1e300, 3.0], 1.0), ([], 1.0)],
+)
+def test_the_last_digit_of_a_log_is_the_first_that_all_values_need(loss, digit):
+    assert _last_digit(np.array(loss, dtype=float)) == digit
+
+
+@pytest.mark.parametrize(
+    "step", [np.arange(300), np.arange(0, 3000, 7) / 10, np.unique(np.geomspace(1, 1e6, 400).astype(int))]
+)
+@pytest.mark.parametrize("since", [0.0, 11.0, 1e9])
+def test_candidates_for_a_plateau_are_so_far_apart(step, since):
+    wanted, row = [], int(np.searchsorted(step, since))
+    while row < len(step):
+        wanted.append(row)
+        row = max(row + 1, int(np.searchsorted(step, step[row] * CANDIDATE)))
+    assert list(_candidates(step, since)) == wanted
 
 
 def test_trailing_median_by_hand():

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.progress import without_collector
 from grokscope.report.beside import write_beside
 from grokscope.report.figure_files import write_figures
 from grokscope.report.page import render
 from grokscope.report.read.material import collect
-from grokscope.report.read.subjects import Subject
+from grokscope.report.read.subjects import Labeled, Subject
 from grokscope.report.sections import sections_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FORMATS = ("png", "pdf", "svg")
 
 
 def build_report(
-    runs: "Iterable[Run | Subject]",
+    runs: "Iterable[Run | Labeled | Subject]",
     out: str | Path,
     *,
     title: str | None = None,
@@ -34,8 +35,8 @@ def build_report(
     given formats, with its caption (.txt) and its numbers (.csv).
 
     Args:
-        runs: run folders (`grokscope.store.Run`), or `Subject`s for logs of other origin; failed, diverged and
-            unfinished ones included, so that the counts agree with what was launched.
+        runs: run folders (`grokscope.store.Run`), `Labeled` ones, or `Subject`s for logs of other origin; failed,
+            diverged and unfinished ones included, so that the counts agree with what was launched.
         study: content of a study file (``title``, ``claim``, ``reference``, ``cost``, ``expect``).
         expectations: rows with ``where``, ``what``, ``expected``, ``seen`` and ``ok`` (True, False, or None: cannot
             tell).
@@ -54,17 +55,18 @@ def build_report(
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"formats: no format {name!r}; known: {', '.join(FORMATS)}")
-    material = collect(
-        runs,
-        title=title,
-        study=study,
-        expectations=expectations,
-        criteria=criteria,
-        split=split,
-        remake=remake,
-        out=out,
-    )
-    sections = sections_of(material)
+    with without_collector():  # what is read here is kept until the page is written
+        material = collect(
+            runs,
+            title=title,
+            study=study,
+            expectations=expectations,
+            criteria=criteria,
+            split=split,
+            remake=remake,
+            out=out,
+        )
+        sections = sections_of(material)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f"{out.stem}_figures")
     files = write_figures(sections, folder, tuple(formats)) if formats else []

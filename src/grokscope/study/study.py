@@ -37,7 +37,7 @@ from grokscope.track.chosen import Tracks, named_trackers, read_trackers, requir
 
 if TYPE_CHECKING:
     from grokscope.execute.submit import Sent
-    from grokscope.report.read.subjects import Subject
+    from grokscope.report.read.subjects import Labeled
     from grokscope.results.effective_size import EffectiveSizes
     from grokscope.results.hypothesis import Hypotheses
     from grokscope.results.phase import Phase
@@ -408,7 +408,7 @@ class Study:
         from grokscope.report import build_report
 
         begun = [s for s in self.status(root) if s.state not in NOT_BEGUN]
-        runs = [_subject(s) for s in watched(begun, "read")]
+        runs = [_labeled(s) for s in begun]
         require(bool(runs), f"no run of {self.name!r} has begun in {root}; train them first: grokscope study run")
         rows, standing, tested = self.answered(root)
         phase = self.phase(root)  # after these, whose verdicts with neighbors are kept and serve here too
@@ -441,17 +441,12 @@ class Study:
         return page
 
 
-def _subject(s: StudyRun) -> "Subject":
+def _labeled(s: StudyRun) -> "Labeled":
     """A run under the study's label, for one of another study keeps that one's; of a run whose config cannot be read,
     what the study says of it."""
-    from grokscope.report.read.subjects import Subject, subject_from_run
+    from grokscope.report.read.subjects import Labeled
 
-    try:
-        return replace(subject_from_run(s.run), group=s.entry.label)
-    except ValueError as error:
-        config = configio.dump(s.entry.config)
-        return Subject(s.run.id, s.entry.label, s.entry.config.seed, None, config=config, path=str(s.run.path),
-                       problem=str(error))  # fmt: skip
+    return Labeled(s.run, s.entry.label, s.entry.config.seed, partial(configio.dump, s.entry.config))
 
 
 def _carry_out(

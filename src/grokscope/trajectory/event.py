@@ -54,7 +54,7 @@ def trailing_median(values: np.ndarray, window: int) -> np.ndarray:
     if full > first:
         out[first:full] = middles(beginnings(values, first, full), np.arange(first, full))
     if len(values) > window:
-        out[window:] = np.median(np.lib.stride_tricks.sliding_window_view(values[:-1], window), axis=1)
+        out[window:] = medians(np.lib.stride_tricks.sliding_window_view(values[:-1], window))
     return out
 
 
@@ -62,6 +62,13 @@ def beginnings(values: np.ndarray, first: int, stop: int) -> np.ndarray:
     """(stop - first, stop - 1): in row i the first + i values that come first, and inf behind them."""
     counts = np.arange(first, stop)[:, None]
     return np.where(np.arange(stop - 1) < counts, values[: stop - 1], np.inf)
+
+
+def medians(rows: np.ndarray) -> np.ndarray:
+    """The median of each row (n, t) -> (n,), of numbers that are no NaN. Sorting short rows is several times as fast
+    as `np.median`."""
+    ordered, count = np.sort(rows, axis=1), rows.shape[1]
+    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
 
 
 def middles(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from grokscope.trajectory.event import (
     beginnings,
     event_of,
     logged,
+    medians,
     middles,
     norm_change,
     trailing_median,
@@ -134,11 +135,12 @@ class _LogLoss:
 
 def _last_digit(loss: np.ndarray) -> float:
     """The unit of the last decimal of a log that was written with few (0.0001 for four), or 0."""
-    for digits in range(MOST_DIGITS + 1):
-        scaled = loss * 10.0**digits
-        if (np.abs(scaled - np.round(scaled)) <= 1e-9 * np.maximum(scaled, 1)).all():
-            return 10.0**-digits
-    return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # of a huge loss: it is a whole number already
+        scaled = loss * 10.0 ** np.arange(MOST_DIGITS + 1)[:, None]
+        whole = (np.abs(scaled - np.round(scaled)) <= 1e-9 * np.maximum(scaled, 1)).all(axis=1)
+    if not whole.any():
+        return 0.0
+    return 10.0 ** -int(np.argmax(whole))
 
 
 def _robust(values: np.ndarray) -> float:
@@ -158,6 +160,5 @@ def _trailing_jitter(away: np.ndarray, scale: int, fewest: int) -> np.ndarray:
         out[fewest:full] = 1.4826 * middles(spread, counts)
     if len(away) > scale:
         windows = np.lib.stride_tricks.sliding_window_view(away[:-1], scale)
-        middle = np.median(windows, axis=1)[:, None]
-        out[scale:] = 1.4826 * np.median(np.abs(windows - middle), axis=1)
+        out[scale:] = 1.4826 * medians(np.abs(windows - medians(windows)[:, None]))
     return out

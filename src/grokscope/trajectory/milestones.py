@@ -47,10 +47,19 @@ def milestones(trajectory: Trajectory, split: str | None = None, criteria: Crite
     """
     criteria = criteria or Criteria()
     split = trajectory.split(split)
-    key = (Milestones, split, *(getattr(criteria, name) for name in READS))
+    key = _key(split, criteria)
     if key not in trajectory.known:
         trajectory.known[key] = _milestones(trajectory, split, criteria)
     return trajectory.known[key]
+
+
+def believe(trajectory: Trajectory, marks: Milestones, criteria: Criteria) -> None:
+    """From now on `milestones` gives those that were kept of this very trajectory, and does not read them again."""
+    trajectory.known.setdefault(_key(marks.split, criteria), marks)
+
+
+def _key(split: str, criteria: Criteria) -> tuple[Any, ...]:
+    return (Milestones, split, *(getattr(criteria, name) for name in READS))
 
 
 def _milestones(trajectory: Trajectory, split: str, criteria: Criteria) -> Milestones:

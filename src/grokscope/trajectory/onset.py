@@ -5,6 +5,7 @@ held-out loss falls from 13 to 3 in a hundred epochs, rests for seven hundred an
 two. What is of interest comes after `judged_from`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,9 +95,11 @@ def plateau_from(trajectory: Trajectory, split: str, criteria: Criteria) -> floa
     smooth = running_median(held.level)
     kept = kept_level(smooth, criteria.dwell)
     slack = max(held.band, criteria.drop_share * held.way)
+    twice_as_far = np.searchsorted(held.step, 2 * held.step, side="right").tolist()
+    inside = int(np.searchsorted(2 * held.step, held.step[-1], side="right"))  # rows whose double lies in the log
     for row in _candidates(held.step, settled(trajectory.curve("train"))):
-        until = max(int(np.searchsorted(held.step, 2 * held.step[row], side="right")), row + 1 + criteria.spike_window)
-        if until > len(held.step) or 2 * held.step[row] > held.step[-1]:
+        until = max(twice_as_far[row], row + 1 + criteria.spike_window)
+        if until > len(held.step) or row >= inside:
             return None
         if kept[row + 1 : until].max() - smooth[row] <= slack:
             return held.step[row].item()
@@ -115,10 +118,10 @@ def kept_level(values: np.ndarray, rows: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(padded, rows).min(axis=1)
 
 
-def _candidates(step: np.ndarray, since: float) -> list[int]:
+def _candidates(step: np.ndarray, since: float) -> Iterator[int]:
     """Rows from `since` on, neighbors at least `CANDIDATE` apart in their steps."""
-    rows, row = [], int(np.searchsorted(step, since))
+    apart = np.searchsorted(step, step * CANDIDATE).tolist()
+    row = int(np.searchsorted(step, since))
     while row < len(step):
-        rows.append(row)
-        row = max(row + 1, int(np.searchsorted(step, step[row] * CANDIDATE)))
-    return rows
+        yield row
+        row = max(row + 1, apart[row])

@@ -57,7 +57,7 @@ from grokscope.trajectory.criteria import Criteria
 from grokscope.trajectory.evidence import Evidence, NothingToShow, Reading, gather
 from grokscope.trajectory.formation import formation
 from grokscope.trajectory.judgeable import left_censored, never_measured, unjudgeable, worthless_loss
-from grokscope.trajectory.milestones import NO_GRIDS, READS, Milestones, grids_of, milestones, unmeasured
+from grokscope.trajectory.milestones import NO_GRIDS, READS, Milestones, believe, grids_of, milestones, unmeasured
 from grokscope.trajectory.reasons import reason
 from grokscope.trajectory.series import Trajectory
 from grokscope.trajectory.slow_noise import drop_luck_of
@@ -139,6 +139,8 @@ def verdict_from(record: VerdictRecord, trajectory: Trajectory, criteria: Criter
     known = {f.name: getattr(record, f.name) for f in fields(VerdictRecord)}
     grids = grids_of(trajectory, record.split, criteria) if record.milestones.evaluations else dict(NO_GRIDS)
     marks = Milestones(**vars(record.milestones), grids=grids)
+    if marks.evaluations:
+        believe(trajectory, marks, criteria)
     return Verdict(**{**known, "milestones": marks, "criteria": criteria, "notes": trajectory.notes})
 
 

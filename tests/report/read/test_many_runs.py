@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import weakref
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from grokscope.report.read import material as material_of
 from grokscope.report.read import shelf
 from grokscope.report.read.judged_run import read
 from grokscope.report.read.material import collect
-from grokscope.report.read.subjects import gather
-from grokscope.report.sections import sections_of
+from grokscope.report.read.subjects import Labeled, as_subjects, gather
+from grokscope.report.sections import mechanisms, sections_of
 from grokscope.store import find_runs
 from grokscope.trajectory import Criteria
 from report.synthetic import GROKKED, MEMORIZED, UNGROKKED, write_run
@@ -163,3 +164,51 @@ def test_a_page_of_too_many_runs_to_list_counts_all_and_names_those_without_a_ve
     assert {row["run"] for row in table} == {run.id for run in find_runs(root)}
     links = set(re.findall(r'href="#(run-\d+[^"]*)"', page))
     assert links <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_of_many_runs_each_is_made_a_curve_once(root, tmp_path, monkeypatch):
+    """What asks for all curves of a run asks while it is in memory: reading, judging and explaining it."""
+    copy = shutil.copytree(root, tmp_path / "copy")
+    collect(find_runs(copy), **ASKED, out=root / "r.html")  # keeps the verdicts
+    made: list[str] = []
+    original = shelf.Loaded.trajectory.func
+    counted = type(shelf.Loaded.trajectory)(lambda loaded: (made.append(loaded.id), original(loaded))[1])
+    counted.__set_name__(shelf.Loaded, "trajectory")
+    monkeypatch.setattr(shelf.Loaded, "trajectory", counted)
+    monkeypatch.setattr(shelf.Shelf.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(material_of, "MANY_RUNS", 5)
+    material = collect(find_runs(copy), **ASKED, out=root / "r.html")
+    assert sorted(made) == sorted(set(made))
+    assert len(made) >= 15
+    del made[:]
+    section = mechanisms.section(material)
+    assert section is not None
+    assert len(made) <= len(section.blocks[1].groups[0].rows)  # only whom it quotes
+
+
+def test_milestones_that_are_kept_are_not_read_again(root, tmp_path, monkeypatch):
+    copy = shutil.copytree(root, tmp_path / "copy")
+    fresh = collect(find_runs(copy), **ASKED, out=root / "r.html")
+    reader = import_module("grokscope.trajectory.milestones")  # the package has a function of this name
+    monkeypatch.setattr(reader, "_milestones", lambda *_: pytest.fail("read again"))
+    kept = collect(find_runs(copy), **ASKED, out=root / "r.html")
+    for one, two in zip(fresh.lead, kept.lead, strict=True):
+        assert (one.outcome, one.events, one.unseen, one.milestones) == (
+            two.outcome, two.events, two.unseen, two.milestones)  # fmt: skip
+
+
+def test_mechanisms_of_many_runs_say_what_those_of_few_say(root, monkeypatch):
+    few = mechanisms.section(collect(find_runs(root), **ASKED, out=root / "r.html"))
+    monkeypatch.setattr(material_of, "MANY_RUNS", 5)
+    many = mechanisms.section(collect(find_runs(root), **ASKED, out=root / "r.html"))
+    assert few is not None
+    assert few == many
+
+
+def test_a_study_holds_no_more_runs_whole_than_its_page_of_folders(root, monkeypatch):
+    """Runs under a study's label lie on one shelf, too."""
+    runs = [Labeled(run, f"as {run.label}", run.seed or 0, dict) for run in find_runs(root)]
+    subjects = as_subjects(runs)
+    shelves = {id(s.evaluations.shelf) for s in subjects if isinstance(s.evaluations, shelf.Shelved)}
+    assert len(shelves) == 1
+    assert {s.group for s in subjects} == {f"as {run.label}" for run in find_runs(root)}

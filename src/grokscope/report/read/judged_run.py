@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.text import listed
 
 if TYPE_CHECKING:
+    from grokscope.report.read.shelf import Shelved
     from grokscope.results.verdict import VerdictRecord
     from grokscope.trajectory import Criteria, Event, Milestone, Milestones, Trajectory, Verdict
     from grokscope.trajectory.event import EventKind
@@ -132,34 +133,65 @@ def read(subjects: Collection[Subject], split: str, criteria: "Criteria", neighb
 def read_all(
     subjects: Collection[Subject], splits: Sequence[str], criteria: "Criteria", neighbors: bool = True
 ) -> dict[str, list[Reading]]:
-    """`read` on each split; all that is asked of a run's curves is asked while they are in memory."""
-    readings: dict[str, list[Reading]] = {split: [] for split in splits}
-    grids: dict[bytes, np.ndarray] = {}
+    """`read` on each split."""
+    judge = Judge(criteria, neighbors)
     for subject in watched(subjects, f"judged on {listed(splits)}:"):
-        for reading in _read(subject, splits, criteria, neighbors):
-            if reading.milestones is not None:
-                _share_grids(reading.milestones, grids)
-            readings[reading.split].append(reading)
-    return readings
+        judge.look(subject)
+    return judge.read_all(subjects, splits)
 
 
-def _read(subject: Subject, splits: Sequence[str], criteria: "Criteria", neighbors: bool) -> list[Reading]:
+class Judge:
+    """Judges runs one by one on all their held-out splits: all that is asked of a run's curves is asked while they are
+    in memory. Only when all runs were looked at is it known on which splits they are read, and under which names."""
+
+    def __init__(self, criteria: "Criteria", neighbors: bool = True):
+        self.criteria, self.neighbors = criteria, neighbors
+        self._readings: dict[Trajectory | Shelved, dict[str, Reading]] = {}
+        self._grids: dict[bytes, np.ndarray] = {}
+
+    def look(self, subject: Subject) -> Mapping[str, Reading]:
+        """Its readings by held-out split; nothing of one without evaluations."""
+        evaluations = subject.evaluations
+        if evaluations is None:
+            return {}
+        if evaluations not in self._readings:
+            readings = _read(subject, self.criteria, self.neighbors)
+            for reading in readings:
+                if reading.milestones is not None:
+                    _share_grids(reading.milestones, self._grids)
+            self._readings[evaluations] = {reading.split: reading for reading in readings}
+        return self._readings[evaluations]
+
+    def read_all(self, subjects: Collection[Subject], splits: Sequence[str]) -> dict[str, list[Reading]]:
+        """Split -> one reading per subject, in their order; of subjects that may be called otherwise than when they
+        were looked at."""
+        return {split: [self._of(subject, split) for subject in subjects] for split in splits}
+
+    def _of(self, subject: Subject, split: str) -> Reading:
+        own = self.look(subject)
+        if not own:
+            return Reading(subject, split, None, problem=subject.problem)
+        if split in own:
+            return replace(own[split], subject=subject)
+        unseen = next(iter(own.values())).unseen
+        return Reading(subject, split, None, problem=f"has no split {split}; it has {', '.join(own)}", unseen=unseen)
+
+
+def _read(subject: Subject, criteria: "Criteria", neighbors: bool) -> list[Reading]:
     from grokscope.trajectory import unseen
 
     t = subject.trajectory
-    if t is None:
-        return [Reading(subject, split, None, problem=subject.problem) for split in splits]
-    hidden = unseen(t)
+    assert t is not None
     kept = kept_of(subject, t, criteria) if neighbors else {}
     readings = []
-    for split in splits:
+    for split in t.splits:
         try:
             judged = _verdict(t, split, criteria, neighbors, kept)
-            seen = _events(t, split, criteria)
-            readings.append(Reading(subject, split, judged, seen, unseen=hidden))
+            readings.append(Reading(subject, split, judged, _events(t, split, criteria)))
         except ValueError as error:
-            readings.append(Reading(subject, split, None, problem=str(error), unseen=hidden))
-    return readings
+            readings.append(Reading(subject, split, None, problem=str(error)))
+    hidden = unseen(t)  # last, for it asks for milestones that kept verdicts know
+    return [replace(reading, unseen=hidden) for reading in readings]
 
 
 def _verdict(
@@ -168,8 +200,6 @@ def _verdict(
     """The kept verdict, else a new one. Raises ValueError, which says why, where there is none."""
     from grokscope.trajectory.verdict import verdict, verdict_from
 
-    if split not in t.held_out:
-        raise ValueError(f"has no split {split}; it has {', '.join(t.splits)}")
     if split in kept:
         judged = verdict_from(kept[split], t, criteria)
     else:

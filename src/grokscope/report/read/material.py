@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.report.read.copies import Copy, is_import, set_aside
-from grokscope.report.read.judged_run import Reading, leads_of, read_all, splits_of
-from grokscope.report.read.subjects import Subject, as_subjects, gather
+from grokscope.report.read.explained import note_told
+from grokscope.report.read.judged_run import Judge, Reading, leads_of, splits_of
+from grokscope.report.read.subjects import Labeled, Subject, as_subjects, gather
 from grokscope.report.read.subjects import groups as by_group
 from grokscope.store.same_data import refuse_mixed
+from grokscope.vocabulary.splits import speaking
 from grokscope.vocabulary.text import listed, plural
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Material:
 
 
 def collect(
-    runs: "Iterable[Run | Subject]",
+    runs: "Iterable[Run | Labeled | Subject]",
     *,
     title: str | None,
     study: Mapping[str, Any] | None,
@@ -126,15 +128,23 @@ def collect(
     """
     from grokscope.trajectory import Criteria
 
-    given, copies = set_aside(as_subjects(runs))
+    runs, criteria = list(runs), criteria or Criteria()
+    judge = Judge(criteria)
+    notes_told = len(runs) > MANY_RUNS  # of few runs the whole explanations are kept
+
+    def look(subject: Subject) -> None:
+        own = judge.look(subject)
+        if own and notes_told:
+            note_told(own[split if split in own else speaking(own)])
+
+    given, copies = set_aside(as_subjects(runs, look))
     folders = [c.copy for c in copies if not is_import(c.copy)]
     refuse_mixed((s.path or s.name, s.record) for s in [*given, *folders])
     unchecked = refuse_mixed((s.path or s.name, s.record) for s in given)
     subjects = gather(given, by_name=study is None)  # a study's runs come in the order of its axes
-    criteria = criteria or Criteria()
     splits = splits_of(subjects, split)
     leads = leads_of(by_group(subjects), splits, split)
-    readings = read_all(subjects, splits, criteria)
+    readings = judge.read_all(subjects, splits)
     name = title or (study or {}).get("title") or (study or {}).get("name") or _default_title(subjects)
     remake = remake or _remake(subjects, out)
     return Material(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -189,12 +189,47 @@ def subject_from_trajectory(
     return Subject(name, group if group is not None else name, seed, trajectory, unit=unit)
 
 
-def as_subjects(runs: "Iterable[Run | Subject]") -> list[Subject]:
+@dataclass(frozen=True)
+class Labeled:
+    """A run folder that has another label on the page than its own: that of a study which did not train it."""
+
+    run: "Run"
+    group: str
+    seed: int
+    config: "Callable[[], Mapping[str, Any]]"
+    """What is said of it where its own cannot be read."""
+
+    def subject(self, shelf: Shelf) -> Subject:
+        try:
+            return replace(subject_from_run(self.run, shelf), group=self.group)
+        except ValueError as error:
+            path = str(self.run.path)
+            return Subject(
+                self.run.id, self.group, self.seed, None, config=self.config(), path=path, problem=str(error)
+            )
+
+
+def as_subjects(
+    runs: "Iterable[Run | Labeled | Subject]", look: Callable[[Subject], object] | None = None
+) -> list[Subject]:
+    """Runs of any form as subjects; `look` sees each of them while its metrics are in memory."""
     shelf = Shelf()
-    return [r if isinstance(r, Subject) else subject_from_run(r, shelf) for r in watched(list(runs), "read")]
+    subjects = []
+    for run in watched(list(runs), "read and judged" if look is not None else "read"):
+        subject = _as_subject(run, shelf)
+        if look is not None:
+            look(subject)
+        subjects.append(subject)
+    return subjects
 
 
-def gather(runs: "Iterable[Run | Subject]", by_name: bool = False) -> list[Subject]:
+def _as_subject(run: "Run | Labeled | Subject", shelf: Shelf) -> Subject:
+    if isinstance(run, Subject):
+        return run
+    return run.subject(shelf) if isinstance(run, Labeled) else subject_from_run(run, shelf)
+
+
+def gather(runs: "Iterable[Run | Labeled | Subject]", by_name: bool = False) -> list[Subject]:
     """Subjects in a stable order with distinct names and groups that mean one configuration each.
 
     Groups keep the order in which they are first met, or are sorted `by_name`; inside a group subjects are ordered by

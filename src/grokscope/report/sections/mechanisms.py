@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from grokscope.progress import watched
-from grokscope.report.read.explained import explain_run, explanation_of
+from grokscope.report.read.explained import Told, arms_of, explanation_of, told_of
+from grokscope.report.read.judged_run import Reading
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Bullets, Code, Group, Row, Section, Table, Text, Value, Words
 from grokscope.results.mechanisms import Arm, Explanation, Word
@@ -44,7 +45,7 @@ def section(material: Material) -> Section | None:
 
 @dataclass
 class _Said:
-    """What the explanations of all runs come to: those of many runs are not kept."""
+    """What the explanations of all runs come to."""
 
     counts: dict[str, dict[str, Counter[Word]]] = field(default_factory=dict)
     """Claim -> group -> how often each word was said."""
@@ -53,16 +54,25 @@ class _Said:
     arms: dict[str, Text] = field(default_factory=dict)
     """Each arm once, those of claims that fit."""
 
-    def add(self, group: str, explanation: Explanation) -> None:
+    def add(self, reading: Reading, told: Told) -> None:
+        group = reading.subject.group
+        for claim, word in told.words:  # a run without a filter says nothing about filters
+            self.counts.setdefault(claim, {}).setdefault(group, Counter())[word] += 1
+        supported = {claim for claim, word in told.words if word == "supports"}
+        if not supported <= self.evidence.keys() or not set(told.arms) <= self.arms.keys():
+            self._quote(group, explanation_of(reading))
+
+    def _quote(self, group: str, explanation: Explanation | None) -> None:
+        """What the first run says for a claim or an arm stands for all."""
+        if explanation is None:
+            return
         for finding in explanation.findings:
-            if not finding.applies:  # a run without a filter says nothing about filters
-                continue
-            self.counts.setdefault(finding.claim, {}).setdefault(group, Counter())[finding.word] += 1
-            if finding.word == "supports":
+            if finding.applies and finding.word == "supports":
                 self.evidence.setdefault(finding.claim, f"{group}: {finding.evidence}")
-        for finding in explanation.fitting:
-            if finding.arm is not None and (line := _arm_line(finding.arm)):
-                self.arms.setdefault(finding.arm.name, line)
+        for name, arm in arms_of(explanation).items():
+            line = _arm_line(arm)
+            if line is not None:
+                self.arms.setdefault(name, line)
 
 
 def _arm_line(arm: Arm) -> Text | None:
@@ -75,12 +85,10 @@ def _arm_line(arm: Arm) -> Text | None:
 
 
 def _said(material: Material) -> _Said:
-    explain = explain_run if material.many else explanation_of  # a fold of each of few runs shows it once more
     said = _Said()
     every = list(chain.from_iterable(material.groups().values()))
     for reading in watched(every, "explained runs:"):
-        if (explanation := explain(reading)) is not None:
-            said.add(reading.subject.group, explanation)
+        said.add(reading, told_of(reading))
     return said
 
 
