@@ -135,7 +135,7 @@ def collect(
     def look(subject: Subject) -> None:
         own = judge.look(subject)
         if own and notes_told:
-            note_told(own[split if split in own else speaking(own)])
+            note_told(own[split if split is not None and split in own else speaking(own)])
 
     given, copies = set_aside(as_subjects(runs, look))
     folders = [c.copy for c in copies if not is_import(c.copy)]
