@@ -16,6 +16,8 @@ import grokscope
 import lab_trackers
 from grokscope.cli import run as cli
 from grokscope.commands.train import train_run
+from grokscope.execute.remote import _entries
+from grokscope.execute.submissions import new_submission, read_runs
 from grokscope.store import Run
 from grokscope.study import Study
 from grokscope.track import courier, mirrors
@@ -26,6 +28,7 @@ from tiny import TINY, TINY_TOML, same_folder_content, tiny
 
 pytestmark = pytest.mark.usefixtures("registered_here_only", "own_processes")
 HERE = Path(__file__).parent.parent
+STUDY = {**TINY, "seeds": [0, 1, 2]}
 
 
 @pytest.fixture
@@ -119,6 +122,39 @@ def test_one_tracker_that_fails_costs_the_others_nothing(tmp_path):
     with pytest.warns(UserWarning, match="paper: "):
         run = train_run(tiny(), tmp_path, track=[Paper(fault="killed"), Paper(dir=str(tmp_path / "elsewhere"))]).run
     assert steps(sheets(tmp_path / "elsewhere" / run.id)[0]) == steps(run.rows())
+
+
+def test_who_is_killed_is_not_taken_for_hanging(tmp_path):
+    with pytest.warns(UserWarning, match="SIGKILL"):
+        train_run(tiny(), tmp_path, track=Paper(fault="killed"))
+    assert mirrors._hung == set()
+
+
+def test_where_the_mirrors_are_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("run.toml").write_text(f"{TINY_TOML}[budget]\nsteps = 20\n")
+    assert cli(["train", "run.toml", "--track", "paper", "--json"]) == 0
+    where = json.loads(capsys.readouterr().out)["mirrors"]["paper"]
+    assert Path(where).exists()
+    assert cli(["train", "run.toml", "--track", "paper"]) == 0
+    assert f"paper        {where}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_patience_that_is_no_number_is_said_before_anything_trains(tmp_path, monkeypatch):
+    monkeypatch.setenv(mirrors.WAIT, "long")
+    with pytest.raises(ValueError, match="GROKSCOPE_TRACK_WAIT_S: expected a number of seconds, got 'long'"):
+        train_run(tiny(), tmp_path, track="paper")
+    assert not list(tmp_path.iterdir())
+
+
+def test_jobs_of_a_cluster_know_the_trackers_of_their_study(tmp_path):
+    study = Study.from_dict({**STUDY, "track": ["paper:endless=true"]})
+    sent = new_submission(study.name, tmp_path, "slurm", [s.job() for s in study.status(tmp_path)], {})
+    head, runs = read_runs(sent.folder)
+    assert [entry.track for entry in _entries(head, runs)] == [(Paper(endless=True),)] * 3
+    assert all(e.track == () for e in _entries({k: v for k, v in head.items() if k != "track"}, runs)), "older ones"
+    assert study.tracked("paper:dir=x").runs() == study.runs()
+    assert study.tracked("none").status(tmp_path)[0].job().track == ()
 
 
 def test_a_process_that_cannot_be_started_costs_a_warning(tmp_path, monkeypatch):
@@ -235,9 +271,6 @@ def wait_for(condition):
 
 
 # -- studies, stacks, recordings --------------------------------------------------------------------------------------
-
-
-STUDY = {**TINY, "seeds": [0, 1, 2]}
 
 
 @pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 0}, {"workers": 1, "engine": "stacked"}], ids=str)

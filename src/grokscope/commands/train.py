@@ -1,7 +1,7 @@
 """train, extend, branch: one run at a time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +37,15 @@ class Trained(Result):
     steps: int
     """Steps trained by this command; 0 if the run was already complete."""
     verdicts: Splits
+    mirrors: dict[str, str] = field(default_factory=dict)
+    """Tracker -> where to look at the run there."""
 
     def data(self) -> Any:
         status = self.run.status
         return {
             "run": self.run.id, "path": str(self.run.path), "state": status["state"], "step": status["step"],
             "trained_steps": self.steps, "verdicts": plain(self.verdicts), "notes": self.run.facts.get("notes", []),
-            "interventions": interventions_of(self.run).get("interventions", []),
+            "interventions": interventions_of(self.run).get("interventions", []), "mirrors": self.mirrors,
         }  # fmt: skip
 
     def show(self, console: "Console") -> None:
@@ -60,6 +62,8 @@ class Trained(Result):
         console.print(f"run folder   {self.run.path}")
         console.print(f"metrics      {self.run.path / 'results' / 'metrics.jsonl'}")
         console.print(f"checkpoints  {checkpoints_line(self.run)}")
+        for tracker, where in self.mirrors.items():
+            console.print(f"{tracker:<12} {where}")
         console.print(f"next         grokscope report {self.run.path}")
 
 
@@ -142,7 +146,7 @@ def train_run(
         verdicts = run_verdicts(run)
         mirrors.follow(run.path)  # also one that was complete
     remember(run)
-    return Trained(run, run.status["step"] - before, verdicts)
+    return Trained(run, run.status["step"] - before, verdicts, mirrors.places())
 
 
 def with_board(config: RunConfig, folder: Path, board: Board | None, go: Callable[["Watcher"], Any]) -> None:
@@ -209,7 +213,7 @@ def extend(
         )
         trained = open_run(run)
         verdicts = run_verdicts(trained)
-    return Trained(trained, trained.status["step"] - before, verdicts)
+    return Trained(trained, trained.status["step"] - before, verdicts, mirrors.places())
 
 
 def branch(

@@ -98,15 +98,17 @@ class Courier:
         if not data:
             self._lost(self._last_words())
 
-    def wait(self, runs: Collection[Path], seconds: float) -> None:
-        """Until all these runs are answered for; a process that takes longer is killed."""
+    def wait(self, runs: Collection[Path], seconds: float) -> bool:
+        """Until all these runs are answered for; a process that takes longer is killed. Returns whether it was in
+        time."""
         deadline = time.monotonic() + seconds
         while self.open.intersection(runs):
             left = deadline - time.monotonic()
             if left <= 0:
                 self.kill(f"it did not finish within {seconds:g} s")
-                return
+                return False
             self.hear(min(left, 1.0))
+        return True
 
     def kill(self, why: str) -> None:
         """End it and all that it started, now."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from grokscope.checks import require
 from grokscope.components import Tracker
 from grokscope.store.ended import ENDED
 from grokscope.store.run import Run
@@ -39,10 +40,12 @@ class Mirrors:
     """
 
     def __init__(self, trackers: Sequence[Tracker]):
+        """Raises ValueError where the environment's patience is no number."""
         self.trackers = trackers
         self._couriers: dict[Tracker, Courier] = {}
         self._runs: dict[Path, None] = {}
         self._warned: set[Tracker] = set()
+        self._usual_s = _usual_patience() if trackers else USUAL_S
         self._never_began: dict[Tracker, str] = {}
         """Trackers whose process could not be started, and why."""
 
@@ -93,8 +96,7 @@ class Mirrors:
                     courier.end(run)
             for tracker, courier in self._couriers.items():
                 seconds = self._patience(tracker)
-                courier.wait(self._runs, seconds)
-                if not courier.alive and seconds > HURRY_S:
+                if not courier.wait(self._runs, seconds):
                     _hung.add(tracker.name)
         except KeyboardInterrupt:
             for courier in self._couriers.values():
@@ -104,10 +106,18 @@ class Mirrors:
         self._hear()
 
     def _patience(self, tracker: Tracker) -> float:
-        usual = float(os.environ.get(WAIT) or USUAL_S)
         if tracker.name in _hung or not all(map(_is_over, self._runs)):
-            return min(usual, HURRY_S)
-        return usual
+            return min(self._usual_s, HURRY_S)
+        return self._usual_s
+
+    def places(self) -> dict[str, str]:
+        """Tracker -> where to look at what was mirrored: one run's place, the first of several."""
+        places = {}
+        for tracker, courier in self._couriers.items():
+            where = [courier.arrived[run].where for run in self._runs if run in courier.arrived]
+            if where:
+                places[spelled(tracker)] = where[0]
+        return places
 
     def _hear(self) -> None:
         for tracker, why in self._never_began.items():
@@ -125,6 +135,16 @@ class Mirrors:
             self._warned.add(tracker)
             with suppress(UserWarning):  # where warnings are errors, this one is none: the training goes on
                 warnings.warn(text, stacklevel=4)
+
+
+def _usual_patience() -> float:
+    text = os.environ.get(WAIT) or str(USUAL_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    require(seconds >= 0, f"{WAIT}: expected a number of seconds, got {text!r}")
+    return seconds
 
 
 def _problem(tracker: Tracker, problems: dict[Path, str]) -> str:

@@ -20,7 +20,7 @@ class Trackio(Tracker):
     """Runs in trackio, in a database on this machine: ``trackio show``. Column ``c`` at step ``t`` is the metric ``c``
     at step ``t``; settings are the run's config; verdict and milestones are a last entry at the last step, under
     ``summary/...``. With `space_id`, or the variables ``TRACKIO_SPACE_ID`` and ``TRACKIO_SERVER_URL``, it goes there
-    instead. Cost: 150 MB on disk to install, some threads for each run. Misleads: its warnings about rows that it could
+    instead. Cost: 40 MB on disk to install, some threads for each run. Misleads: its warnings about rows that it could
     not write are no errors; for the local database the rows are counted in the end, elsewhere they are not."""
 
     name: ClassVar[str] = "trackio"

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from grokscope.checks import require
 from grokscope.components import MirroredRun, Tracker
 from grokscope.registry import register
 
@@ -20,7 +21,7 @@ class WandB(Tracker):
     """Runs in Weights & Biases: column ``c`` at step ``t`` is the metric ``c`` at W&B's own step ``t``; settings are
     the run's config, verdict and milestones its summary; runs that differ only in the seed are one group. Offline
     unless `mode` or the variable ``WANDB_MODE`` says ``online``; ``wandb sync`` uploads what was written offline.
-    Cost: 75 MB on disk to install, a service process, and what its servers keep of you. Misleads: W&B draws a sample
+    Cost: 79 MB on disk to install, a service process, and what its servers keep of you. Misleads: W&B draws a sample
     of long curves; a run that is interrupted and goes on is "finished" or "failed" in between."""
 
     name: ClassVar[str] = "wandb"
@@ -47,6 +48,7 @@ class WandB(Tracker):
         return os.environ.get("WANDB_MODE") or "offline"
 
     def open(self, run: MirroredRun) -> "_WandBRun":
+        require(self._mode() != "disabled", "WANDB_MODE is disabled, so W&B would write nothing; set it to offline")
         wandb: Any = import_module("wandb")
         folder = run.folder.parent if self.dir is None else Path(self.dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,8 @@ class WandB(Tracker):
             project=self.project or os.environ.get("WANDB_PROJECT") or "grokscope",
             entity=self.entity,
             id=run.key,
-            name=run.name,
-            group=run.group[:128],  # longer ones are refused
+            name=run.name[:128],
+            group=run.group[:128],  # longer names are refused
             dir=str(folder),
             config=dict(run.config),
             mode=self._mode(),
