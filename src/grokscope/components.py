@@ -242,7 +242,8 @@ class Mirror(Protocol):
     """One run in a tracker, open for writing. Any error ends the mirror of that run, and nothing else."""
 
     where: str
-    """Where to look at it: a folder, a file, an address."""
+    """Where to look at it: a folder, a file, an address. A complete mirror is written anew where that was a path and is
+    gone."""
 
     def rows(self, rows: "Sequence[tuple[int, Mapping[str, float]]]") -> None:
         """Write evaluations, (step, column -> number) each, in ascending order of steps; afterward they are safe."""
@@ -266,8 +267,9 @@ class Tracker(Component):
     """What to write behind ``pip install`` where the package is missing."""
 
     def continues(self) -> bool:
-        """Whether a mirror that a process has left is gone on with. Otherwise the next one writes all rows anew, which
-        leaves no doubt about what is there, and which a tracker that nobody can delete from cannot offer."""
+        """Whether a mirror that a process has left is gone on with. Otherwise the next one that has something to add
+        writes all rows anew, which leaves no doubt about what is there, and which a tracker that nobody can delete from
+        cannot offer."""
         return False
 
     @abstractmethod

@@ -76,6 +76,19 @@ def test_the_same_command_again_adds_nothing(endless, tmp_path, capsys):
     assert sum("opened" in line for line in lines) == 1
 
 
+def test_what_is_there_is_left_alone_and_what_was_deleted_comes_back(tmp_path):
+    run = train(tiny(), tmp_path)
+    (first,) = grokscope.track_run(run, "paper")
+    before = Path(first.where).stat().st_mtime_ns
+    (second,) = grokscope.track_run(run, "paper")
+    assert (second.where, second.rows) == (first.where, 12)
+    assert Path(first.where).stat().st_mtime_ns == before
+    Path(first.where).unlink()
+    (third,) = grokscope.track_run(run, "paper")
+    assert (third.where, third.rows) == (first.where, 12)
+    assert steps(sheets(run.path)[0]) == steps(run.rows())
+
+
 def test_a_run_in_training_is_mirrored_as_far_as_it_is(tmp_path):
     with grokscope.Recorder(tmp_path / "own") as recorder:
         recorder.log(1, id_val_acc=0.1)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from grokscope.components import Mirror, MirroredRun, Tracker
@@ -32,8 +33,6 @@ class Follower:
         self._tail = Tail(run.path / METRICS)
         self._mirror: Mirror | None = None
         self._ledger = Ledger(run.path, tracker)
-        if not tracker.continues():  # all is written again, under the key that it had
-            self._ledger.begin(self._ledger.key)
 
     @property
     def count(self) -> int:
@@ -47,10 +46,10 @@ class Follower:
     def look(self) -> None:
         """Hand on the rows that are new."""
         lines = self._tail.new()
-        if self._contradicted(lines):
+        if self._contradicted(lines) or (self._left_behind and self._fresh(lines)):
             self._begin_again()
             lines = self._tail.new()
-        self._send([line for line in lines if line.step not in self._ledger.sent])
+        self._send(self._fresh(lines))
 
     def end(self) -> None:
         """Hand on what is left, and what the run came to."""
@@ -61,14 +60,32 @@ class Follower:
             self.look()
         summary = summary_of(self.run)
         digest = zlib.crc32(json.dumps(summary, sort_keys=True, default=str).encode())
-        if self._mirror is None and self._ledger.closed == digest:
-            return  # all is there already
+        if self._is_there(digest):
+            return
+        if self._left_behind:
+            self._begin_again()
+            self.look()
         mirror = self._opened()
         mirror.close(summary)
         self._ledger.close(digest, mirror.where)
 
     def release(self) -> None:
         self._ledger.release()
+
+    @property
+    def _left_behind(self) -> bool:
+        """Whether there is only what an earlier process wrote, and the tracker writes that anew before anything is
+        added."""
+        return self._mirror is None and bool(self._ledger.sent) and not self.tracker.continues()
+
+    def _is_there(self, digest: int) -> bool:
+        """Whether an earlier process mirrored all of it, and nobody deleted that since."""
+        if self._mirror is not None or self._ledger.closed != digest:
+            return False
+        return self.tracker.continues() or Path(self._ledger.where).exists()
+
+    def _fresh(self, lines: Sequence[Line]) -> list[Line]:
+        return [line for line in lines if line.step not in self._ledger.sent]
 
     def _contradicted(self, lines: Sequence[Line]) -> bool:
         """Whether a row says otherwise than when it was mirrored, or comes before one that was. A resumed run repeats
