@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokscope import registry
 from grokscope.checks import is_whole as is_whole
+from grokscope.checks import names_checked
 from grokscope.checks import require as require
 from grokscope.checks import require_whole as require_whole
 from grokscope.components import (
@@ -91,6 +92,7 @@ def _chosen(kind: registry.Kind, value: Any, key: str) -> Any:
     return configio.structure_component(kind, value, f"$.{key}")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Regime:
     """How to train. Every field is independent: changing one changes nothing else.
@@ -192,6 +194,7 @@ def _require_order(intervention: Intervention, where: str) -> None:
     )
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Cadence:
     """The steps at which something happens: those given by any of its rules, and always the last step of a run.
@@ -271,6 +274,7 @@ class Cadence:
         return (p * scale for p in self.points(last_step // scale))
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints(Cadence):
     """When to keep the weights for ever, and when the full state beside them."""
@@ -285,6 +289,7 @@ class Checkpoints(Cadence):
             read_moment(moment, "checkpoint.states")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """How long to train: exactly one of the two. Not part of a run's identity, so a larger budget extends a run."""
@@ -308,6 +313,7 @@ class Budget:
         return total
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
     """Where to train. Recorded with the run, not part of its identity; borderline outcomes depend on it."""
@@ -336,6 +342,7 @@ class Hardware:
         require(self.resume_every_s >= 0, f"resume_every_s must not be negative, got {self.resume_every_s}")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Where a branched run took its weights from, or its whole state. Written by `branch` and by a study's arms, not by
@@ -383,6 +390,7 @@ class Start:
         return known | ({"of": self.of, "at": self.at} if self.planned else {})
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Complete configuration of one run: task, model, regime, budget, cadences, and seed."""

@@ -18,6 +18,7 @@ from cattrs.errors import IterableValidationNote as IndexNote
 from cattrs.gen import make_dict_structure_fn
 
 from grokscope import flat_regime, registry
+from grokscope.checks import unknown_name
 from grokscope.components import (
     Component,
     EngineChoice,
@@ -264,12 +265,9 @@ def _faults(error: BaseException, where: str) -> list[str]:
 def _unknown_key(key: str, cls: type) -> str:
     """What to say of a key that a table does not have: its right place, or the nearest right name."""
     known = [key_of(f) for f in fields(cls)] if is_dataclass(cls) else []
-    old: Mapping[str, str] = getattr(cls, "superseded", {})
-    if key in old:
-        return f" {old[key]}"
     if issubclass(cls, Component):
         return f": {cls.kind} {cls.name!r} has no parameter {key!r}{_right_place(key, cls, known)}"
-    return f": unknown key{nearest(key, known)}"
+    return unknown_name(key, cls, known)
 
 
 def _right_place(key: str, cls: type[Component], known: list[str]) -> str:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -22,6 +21,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Literal, TypeVar, cast
 
+from grokscope.checks import names_checked
+from grokscope.checks import nearest as nearest
 from grokscope.limits import brief
 
 Kind = Literal[
@@ -199,6 +200,7 @@ def sections() -> dict[str, Callable[..., Any]]:
 def _register_class(cls: Any) -> None:
     kind, target = _kind_of(cls), f"{cls.__module__}:{cls.__qualname__}"
     _require_usable(cls, target)
+    names_checked(cls)
     summary, source = getattr(cls, "summary", "") or _first_sentence(cls), getattr(cls, "source", "-")
     entry = Entry(kind, cls.name, target, summary, source, cls.__module__.startswith("grokscope."), cls)
     if entry.built_in:
@@ -397,18 +399,3 @@ def _at_home(module: str, function: str) -> Entry | None:
         if package != "grokscope" and home.partition(".")[0] == package:
             neighbors.append(entry)
     return neighbors[0] if neighbors else None
-
-
-_COMPARED, _SHOWN = 2000, 100
-"""Names that a word is compared with, and names (and characters of the word) that a message is about: a table of 30,000
-columns is no list of choices."""
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """The end of an error message: the nearest right name, or all of them."""
-    lower = {name.lower(): name for name in known[:_COMPARED]}
-    close = get_close_matches(str(word)[:_SHOWN].lower(), list(lower), n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {lower[close[0]]!r}?"
-    more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
-    return f"; known: {', '.join(sorted(known)[:_SHOWN])}{more}"

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grokscope.checks import require
+from grokscope.checks import names_checked, require
 from grokscope.registry import nearest
 from grokscope.vocabulary import splits
 
 X_DTYPES = (np.float32, np.int64, np.uint8)
 
 
+@names_checked
 @dataclass(frozen=True)
 class Split:
     """Examples of one split.
@@ -38,6 +39,7 @@ class Split:
         return len(self.y)
 
 
+@names_checked
 @dataclass(frozen=True)
 class TaskData:
     """A task's data: splits named as in `grokscope.vocabulary.splits` (not all need exist, `train` must).

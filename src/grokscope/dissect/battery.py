@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.dissect.accuracy import measure_accuracy, silent
 from grokscope.dissect.answer import POOLED, measure_reliance, summarize, unknown
 from grokscope.dissect.controls import MIN_DRAWS
@@ -43,6 +44,7 @@ AtChance = Literal["stop", "probes"]
 COLORS = "mean_rgb"
 
 
+@names_checked
 @dataclass(frozen=True)
 class Unseen:
     """Examples of environments that no part holds (a new hospital): measured, never fitted, ranked or chosen on.

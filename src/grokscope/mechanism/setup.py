@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.checks import require_share_of_labels
+from grokscope.checks import names_checked, require_share_of_labels
 from grokscope.components import name_in
 from grokscope.config import require
 from grokscope.mechanism.in_force import Span, decay_spans, put_by, values_since, whole_history
@@ -20,6 +20,7 @@ CROSS_ENTROPY = ("cross_entropy", "stablemax", "logistic")
 GROKFAST = ("grokfast_ema", "grokfast_ma")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """Settings of a training run; None is unknown, and a check that needs it says so.

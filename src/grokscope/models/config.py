@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from grokscope.checks import names_checked
 from grokscope.config import ModelConfig, require, require_whole
 from grokscope.limits import MAX_LAYERS, MAX_WIDTH, require_memory
 
@@ -51,6 +52,7 @@ def require_weights(count: int, keys: str) -> None:
     require_memory(16 * count, f"$.model.{keys}", "weights")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Linear(ModelConfig):
     """One linear layer ``z = W x (+ b)``, (n, d) -> (n, outputs): logistic regression under a logistic or softmax loss.
@@ -78,6 +80,7 @@ class Linear(ModelConfig):
         return linear(features, outputs, bias=self.bias, signal_dims=self.signal_dims, signal_init=self.signal_init)
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class MLP(ModelConfig):
     """Fully connected: (n, d) -> hidden... -> (n, outputs), (optionally a norm and) an activation after each hidden
@@ -116,6 +119,7 @@ class MLP(ModelConfig):
         )
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingMLP(ModelConfig):
     """Tokens (n, t) -> embed, one shared table ~ N(0, 1) -> concatenate (n, t * width) -> hidden... -> (n, outputs):
@@ -148,6 +152,7 @@ class EmbeddingMLP(ModelConfig):
         return Network(vocabulary, length, self.embedding, self.hidden, outputs, activation=self.activation)
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class QuadraticMLP(ModelConfig):
     """One-hot tokens (n, t * vocabulary) -> width, squared -> (n, outputs): ``z = V (U x)^2``; no biases; every weight
@@ -177,6 +182,7 @@ COSINE_SCALE = 10.0
 """Largest logit of a cosine head where no other is given."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Transformer(ModelConfig):
     """Tokens (n, t) and a closing ``=`` -> (n, t + 1, width) -> blocks of attention and MLP -> last position -> (n,

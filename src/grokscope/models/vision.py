@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from grokscope.checks import names_checked
 from grokscope.config import ModelConfig, require, require_whole
 from grokscope.limits import MAX_LAYERS, MAX_WIDTH
 from grokscope.models.config import Norm, require_weights
@@ -19,6 +20,7 @@ def _image_channels(data: "TaskData", model: str) -> int:
     return x.shape[1]
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class SmallResNet(ModelConfig):
     """Images (n, c, h, w) -> stem at half size -> four stages of residual blocks, each halving -> mean over space ->
@@ -54,6 +56,7 @@ class SmallResNet(ModelConfig):
         return Network(channels, self.width, self.blocks, outputs, self.norm)
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Timm(ModelConfig):
     """Any classifier of `timm` from scratch: images (n, c, h, w) -> (n, outputs), with timm's state-dict names.
@@ -77,6 +80,7 @@ class Timm(ModelConfig):
         return timm_classifier(self.architecture, channels, outputs, self.norm, side)
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class CodeResNet(ModelConfig):
     """Matrices (n, side, side) and parameters (n, 3), given as one row (n, side^2 + 3) -> stem and residual blocks with

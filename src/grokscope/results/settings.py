@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grokscope import registry
-from grokscope.config import require
+from grokscope.checks import names_checked, require
 from grokscope.results.record import Record
 from grokscope.seeds import derive
 
@@ -15,6 +15,7 @@ ERASERS = ("mean_diff", "lda", "probe_rows", "leace", "splince")
 RANKINGS = ("standardized_gap", "max_abs_coef")
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Settings(Record):
     """Every choice of the battery, with its reason. All of it is stored with the results."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import ClassVar, Literal
 
+from grokscope.checks import names_checked
 from grokscope.results.milestones import Step
 from grokscope.results.record import Record, Stored
 from grokscope.vocabulary.splits import SELECTING, oracle_label
@@ -15,6 +16,7 @@ ENDINGS = ("_loss", "_acc", "_r2")
 """Of columns that a rule can watch, after the name of a split."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class StopRule(Record):
     """An early-stopping rule. ``patience``: stop when the column has not improved on its best value by more than

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
+from grokscope.checks import names_checked
 from grokscope.components import Tracker
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.engines import check_engine
@@ -72,6 +73,7 @@ def stopped(outcomes: Sequence[Outcome]) -> Stopped:
     return Stopped(outcomes)
 
 
+@names_checked
 @dataclass(frozen=True)
 class Study:
     """The content of a study file. `only` selects a part of it; the file is never changed."""

@@ -6,12 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_WIDTH, require_memory
 from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class CompetingFeatures(TaskConfig):
     """The side of a random hyperplane, from Gaussian signal features and, in training only, one one-hot per example.

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require
 from grokscope.seeds import derive
 from grokscope.task_data import Split, TaskData
@@ -16,6 +17,7 @@ WHITE = 16.0
 """Largest pixel value on disk."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Digits(TaskConfig):
     """Classify handwritten digits of scikit-learn: a few for training, all others held out.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, brief, require_memory
 from grokscope.seeds import derive
@@ -21,6 +22,7 @@ CODE_BYTES = 500
 """Of a code on its way to a training example: its matrix and its row in float32, and what they are copied from."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class MHeight(TaskConfig):
     """log2 h_m of the code with generator [I | P], from P and (n, k, m).

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, require_memory
 from grokscope.registry import nearest
@@ -19,6 +20,7 @@ ROW_BYTES = 64
 """Of a pair while the table is made: two tokens, a result, its place in the order, and what they are copied from."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Modular(TaskConfig):
     """Predict ``a op b`` from the tokens (a, b): modular arithmetic, or composition in the symmetric group S5.

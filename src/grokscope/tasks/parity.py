@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_WIDTH, require_memory
 from grokscope.seeds import derive
@@ -14,6 +15,7 @@ BLOCK = 1024
 """Rows drawn at once: a constant, so that a stream of rows does not depend on how many are wanted."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Parity(TaskConfig):
     """The sign of the product of the first k of n random bits.

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import InitVar, asdict, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-from grokscope.config import is_whole
+from grokscope.checks import is_whole, names_checked
 from grokscope.fit_rule import FIT_ACCURACY, FIT_R2, Kind
 from grokscope.trajectory.series import Trajectory
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
     """Thresholds for milestones, verdicts and events. The chance-corrected range is the score range from the trivial
@@ -97,8 +98,6 @@ class Criteria:
     """... at this many times the trailing median speed of the norm, so that steady weight decay is none."""
     spike_reach: float = 1.0
     """A spike is near a transition when it lies within it, or outside by at most this many times the widths of both."""
-    spike_factor: InitVar[float | None] = None
-    """Superseded; not kept."""
 
     superseded: ClassVar[dict[str, str]] = {
         "final_rows": "is superseded by end_share: the end is the mean over the last share of the steps, of no number "
@@ -107,9 +106,7 @@ class Criteria:
         "standard deviations) and spike_rise (the least factor); to see only tenfold spikes, write spike_rise = 10",
     }
 
-    def __post_init__(self, spike_factor: float | None) -> None:
-        if spike_factor is not None:
-            raise ValueError(f"criteria.spike_factor {self.superseded['spike_factor']}")
+    def __post_init__(self) -> None:
         for key in ("fit", "generalize", "fit_r2", "generalize_r2"):
             value = getattr(self, key)
             _require(value is None or 0 < value <= 1, key, "lie in (0, 1]", value, _percent(value))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from grokscope.checks import names_checked
+
 EVALUATION, DIAGNOSED, REPORT, IMPORT = "every evaluation", "diagnosed evaluations", "only on the page", "imported logs"
 REQUESTED = "on request"
 """By a run that names the measurement under ``measure``, at diagnosed evaluations, or by ``grokscope measure``."""
@@ -20,6 +22,7 @@ PARAMETER_GROUPS: Mapping[str, str] = {
 """Groups of parameters whose norms are recorded, with the short names that figures have room for."""
 
 
+@names_checked
 @dataclass(frozen=True)
 class Column:
     """One kind of column. `pattern`, `title`, `meaning` and `around` contain placeholders: ``{split}``, ``{held_out}``

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES
 from grokscope.seeds import derive
@@ -39,6 +40,7 @@ _UNSEEN = (
 """What a folder without one of the two unseen hospitals cannot tell."""
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Camelyon17(TaskConfig):
     """Does the center of a 96 x 96 lymph-node patch contain tumor? Hospitals 0, 3 and 4 are used for training.

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE, require_memory
 from grokscope.seeds import derive
@@ -33,6 +34,7 @@ MAX_PLACES = 10_000
 Columns = dict[str, np.ndarray]
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Hospitals(TaskConfig):
     """Tumor or not, in synthetic tissue from several hospitals: the shortcut is the stain, the signal is the nuclei.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from grokscope.checks import names_checked
 from grokscope.config import TaskConfig, require, require_whole
 from grokscope.limits import MAX_EXAMPLES, MAX_SIDE
 from grokscope.seeds import derive
@@ -20,6 +21,7 @@ from grokscope.tasks.table.images import gray_beside_color, repeated
 from grokscope.vocabulary.splits import HELD_OUT, NAMES, choices
 
 
+@names_checked
 @dataclass(frozen=True, kw_only=True)
 class Table(TaskConfig):
     """Images of any classes from several environments (hospitals, cameras, sites), listed in a CSV or Parquet table.
