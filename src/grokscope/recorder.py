@@ -20,7 +20,7 @@ from grokscope.recording import config_of, continued, facts_of, known_splits, ma
 from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
-from grokscope.store.run import SCHEMA, Run
+from grokscope.store.run import SCHEMA, Run, sweep
 from grokscope.vocabulary.splits import NAMES
 
 if TYPE_CHECKING:
@@ -159,16 +159,15 @@ class Recorder:
         from grokscope.track.mirrors import Mirrors
 
         self._mirrors = Mirrors(read_trackers(track))
+        machine = provenance() | machine_of(model)  # before the lock, of which a process that is started has a copy
         require_same_run(self.run, record)  # a recorder of another run is left open
         _close_earlier(self.run.path)
         self._lock = lock.exclusive(self.run.path)
         with ExitStack() as undo:  # a folder that is refused is not left locked
             undo.enter_context(self._lock)
             require_same_run(self.run, record)  # another process may have begun one meanwhile
-            self._record = continued(self.run, record) | {
-                "provenance": provenance() | machine_of(model),
-                "lineage": None,
-            }
+            sweep(self.run.path)
+            self._record = continued(self.run, record) | {"provenance": machine, "lineage": None}
             undo.pop_all()
         write_json(self.run.path / "config.json", self._record)
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")

@@ -463,3 +463,54 @@ def test_a_disturbance_is_not_taken_for_another_process(tmp_path, monkeypatch):
             time.sleep(0.2)
         time.sleep(0.8)
         assert not claim.expired, "the heartbeat went on after the disturbance"
+
+
+@pytest.mark.parametrize("how", ["claimed", "exclusive"])
+def test_a_lock_that_a_child_of_a_dead_holder_has_for_a_moment_is_waited_for(how, tmp_path):
+    """A process that is started has a copy of the lock until it becomes another program: on a machine under load that
+    outlives a holder that is killed meanwhile."""
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from grokscope.store import lock\n"
+        f"with lock.{how}(Path(sys.argv[1])):\n"
+        "    if os.fork() == 0:\n"
+        "        time.sleep(0.6); os._exit(0)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    assert lock.is_held(tmp_path), "by the copy"
+    with lock.claimed(tmp_path):
+        pass
+
+
+def test_a_lock_of_a_living_holder_is_not_waited_for(tmp_path, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(lock.time, "sleep", waits.append)
+    with lock.claimed(tmp_path), pytest.raises(Held), lock.claimed(tmp_path):
+        pass
+    assert sum(waits) < 0.2
+
+
+def test_nothing_is_started_while_a_run_is_held(tmp_path, monkeypatch):
+    """What is started then has a copy of the lock for a moment."""
+    from grokscope import Recorder
+    from grokscope.store import provenance
+    from grokscope.train.driver import train
+    from grokscope.train.stacked.driver import train_stack
+    from tiny import tiny
+
+    real, held = provenance.subprocess.run, []
+
+    def run(*args, **named):
+        held.extend(folder for folder in tmp_path.rglob("*") if folder.is_dir() and lock.is_held(folder))
+        return real(*args, **named)
+
+    monkeypatch.setattr(provenance.subprocess, "run", run)
+    ways = (
+        lambda: train(tiny(), tmp_path / "one"),
+        lambda: train_stack([tiny(), tiny(seed=1)], tmp_path / "stack"),
+        lambda: Recorder(tmp_path / "mine").finish(),
+    )
+    for way in ways:
+        provenance.provenance.cache_clear()
+        way()
+    assert held == []

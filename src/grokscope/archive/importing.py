@@ -32,7 +32,7 @@ from grokscope.config import require
 from grokscope.files import plain_file, read_json, to_json, write_atomic
 from grokscope.registry import nearest
 from grokscope.store import lock
-from grokscope.store.run import SCHEMA, Run
+from grokscope.store.run import SCHEMA, Run, sweep
 from grokscope.vocabulary.splits import HELD_OUT
 
 READER = 1
@@ -237,6 +237,7 @@ def _import(draft: _Draft, archive: str, root: Path, options: _Options) -> tuple
         draft.problems[:] = before["problems"]
         return run, False
     with lock.exclusive(run.path):
+        sweep(run.path)
         _write(run, draft, parsed, archive, {**(before or {}).get("files", {}), **files}, options)
     return Run(run.path), True
 

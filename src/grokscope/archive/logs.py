@@ -25,7 +25,7 @@ from grokscope.foreign.groups import Pattern
 from grokscope.foreign.judging import Progress, read_source
 from grokscope.foreign.sources import Source, find_sources
 from grokscope.store import lock
-from grokscope.store.run import METRICS, SCHEMA, Run, find_runs
+from grokscope.store.run import METRICS, SCHEMA, Run, find_runs, sweep
 
 if TYPE_CHECKING:
     from grokscope.trajectory import Trajectory
@@ -217,6 +217,7 @@ def _keep(
         f"{draft.source.name}: a run counts whole steps, and this log has fractional ones; name a column of whole ones",
     )
     with lock.exclusive(run.path):
+        sweep(run.path)
         _write(run, draft, trajectory, lineage, task, regime, columns)
     run = Run(run.path)
     known.add(run)

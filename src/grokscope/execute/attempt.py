@@ -220,6 +220,7 @@ def record_failure(config: RunConfig, root: Path, passed: tuple[str, ...], error
     """
     try:
         path = find_run(root, config).path
+        provenance()  # before the lock, of which a process that is started has a copy for a moment
         with lock.exclusive(path):
             if not (path / "config.json").exists():
                 write_json(path / "config.json", _record(config, passed))

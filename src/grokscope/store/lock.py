@@ -8,9 +8,10 @@ heartbeat says so after a while.
 import errno
 import fcntl
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,9 @@ __all__ = ["Claim", "ClaimLost", "Held", "at_work", "claimed", "exclusive", "is_
 
 ABSENT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a file system answers that has no locks."""
+
+_AS_A_CHILD_MAY_TAKE = (0.1,) * 50
+"""Seconds to wait, again and again, for a process that a dead holder had started, on a machine under load."""
 
 Lock = Literal["ours", "refused", "absent"]
 """What became of asking for the system's lock; `absent` where the file system has none."""
@@ -93,6 +97,8 @@ def _lock(folder: Path) -> Iterator[Lock]:
         raise
     try:
         lock = _asked(handle)
+        if lock == "refused" and _holder_died(folder):
+            lock = _asked(handle, _AS_A_CHILD_MAY_TAKE)
         if lock == "ours":
             with suppress(OSError):  # who holds it is for people; a full disk, or another user's file, is no reason
                 os.ftruncate(handle, 0)
@@ -119,9 +125,22 @@ def _holder(folder: Path) -> str:
         return "another process"
 
 
-def _asked(handle: int) -> Lock:
+def _holder_died(folder: Path) -> bool:
+    """Whether the holder is known to have died on this machine: then a process that it had just started may still hold
+    a copy of its lock, until it becomes another program."""
+    claim = claims.newest(folder)
+    if claim is None or claim.released:
+        pid = re.fullmatch(rf"pid (\d+) on {re.escape(socket.gethostname())}", _holder(folder))
+    elif claim.is_here:
+        pid = re.match(r"pid (\d+) on ", claim.holder)
+    else:
+        pid = None
+    return pid is not None and Path("/proc/self").exists() and not Path(f"/proc/{pid[1]}").exists()
+
+
+def _asked(handle: int, waits: Sequence[float] = (0.01, 0.03, 0.1)) -> Lock:
     """`is_held` takes the lock for an instant, so only a refusal that lasts is one."""
-    for wait in (0.01, 0.03, 0.1, 0):
+    for wait in (*waits, 0):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return "ours"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grokscope import configio, flat_regime, identity
-from grokscope.files import plain_file, read_json
+from grokscope.files import plain_file, read_json, remove_leftovers
 from grokscope.store import claims, kept_columns, lock
 from grokscope.store.checked import checked_record, checked_status
 from grokscope.store.measured import with_measured
@@ -109,6 +109,12 @@ class Run:
                     scale = self.facts.get("steps_per_epoch", 1)
                 files[int(path.stem[2:]) * scale] = path
         return dict(sorted(files.items()))
+
+
+def sweep(folder: Path) -> None:
+    """Delete what writers that were killed left half-written. Only for whoever holds the run."""
+    for inside in (".", "checkpoints", "results", "resume", "states"):
+        remove_leftovers(folder / inside)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

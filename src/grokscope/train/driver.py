@@ -25,7 +25,6 @@ from grokscope.config import Budget, RunConfig, Start
 from grokscope.files import (
     explain_full_disk,
     read_json,
-    remove_leftovers,
     require_plain_folder,
     require_writable,
     write_json,
@@ -42,7 +41,7 @@ from grokscope.store.folders import as_begun, find_run
 from grokscope.store.intervened import never_began, write_interventions
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
-from grokscope.store.run import SCHEMA, Run
+from grokscope.store.run import SCHEMA, Run, sweep
 from grokscope.store.same_data import OtherData, digests_of, require_digests, require_version
 from grokscope.store.states import state_paths
 from grokscope.task_data import TaskData
@@ -132,6 +131,7 @@ def train(
         data = config.task.build(config.seed)
         session = Session(run, config, data, passed, watcher, interrupt_at)  # what cannot be trained leaves no folder
     session.notes = notes
+    provenance()  # asks git, and a process that is started under the lock holds a copy of it for a moment
     with lock.claimed(run.path):
         if not complete(run, config):
             session.require_same_data()
@@ -269,8 +269,7 @@ class Session:
         self._start_from_weights()
         resumed = resume(self.run, self._plan_of, self.engine.state_dict(), self._load, self._forked_at(), self.at_most)
         self.notes += resumed.warnings
-        for folder in (".", "checkpoints", "results", "resume"):
-            remove_leftovers(self.run.path / folder)
+        sweep(self.run.path)
         self._write_config()
         self._write_contact_sheet()
         if resumed.state:

@@ -20,6 +20,7 @@ from grokscope.seeds import derive
 from grokscope.storage import Storage
 from grokscope.store import claims, lock
 from grokscope.store.folders import as_begun, find_run
+from grokscope.store.provenance import provenance
 from grokscope.store.run import Run
 from grokscope.store.states import state_paths
 from grokscope.train.driver import HEARTBEAT_S, Watcher, complete, tell_of_missing_states
@@ -66,6 +67,7 @@ def train_stack(
         for i in sorted(range(len(configs)), key=lambda i: configs[i].run_id()):
             work.build(i, configs[i], passed[i] if passed else ())
         work.require_stackable()
+        provenance()  # asks git, and a process that is started under a lock holds a copy of it for a moment
         work.lock_all(locks)
         if work.sessions:
             hardware = configs[0].hardware
