@@ -3,8 +3,8 @@ have ended. Cluster jobs can be tried out this way.
 
     python -m grokscope.execute.background SUBMISSION JOBS WORKERS_PER_JOB MINUTES
 
-is the process between: in a session of its own it starts the jobs, prints their process ids and ends, so that they have
-no parent to wait for them and no terminal to lose.
+is the process between: in a session of its own it starts the jobs, records their process ids and ends, so that they
+have no parent to wait for them and no terminal to lose.
 """
 
 import json
@@ -22,7 +22,7 @@ from grokscope.execute.queues import process_id
 from grokscope.execute.remote import RemoteWorker
 from grokscope.execute.settings import Execute, require_fitting_device
 from grokscope.execute.stacks import ALONE, Stacking
-from grokscope.execute.submissions import new_submission
+from grokscope.execute.submissions import new_submission, read_submission
 from grokscope.execute.submit import ONE_THREAD, Sent, import_submitit, python_path, submitted, workers_wanted
 from grokscope.vocabulary.text import plural
 
@@ -59,7 +59,7 @@ def send_to_background(
     log = submission.folder / LOG
     said = done.stderr + (log.read_text(errors="replace") if log.exists() else "")
     require(done.returncode == 0, f"the jobs could not be started: {' '.join(said.split()[-40:])}")
-    submission = submission.with_ids([process_id(pid) for pid in json.loads(done.stdout.splitlines()[-1])])
+    submission = read_submission(submission.folder)
     return Sent(submission, f"started in the background: {plural(len(submission.ids), 'job')} on this machine")
 
 
@@ -72,18 +72,17 @@ def background_workers(settings: Execute, jobs: Sequence[Job], workers: int | No
 
 
 def main(folder: str, count: str, per_job: str, minutes: str) -> None:
-    """Start the jobs and print their process ids."""
+    """Start the jobs, and record their process ids here: whoever asked may have been killed meanwhile."""
     submitit = import_submitit()
     settings = json.loads((Path(folder) / "submission.json").read_text())["settings"]
     executor = submitit.AutoExecutor(folder=folder, cluster="local")
     executor.update_parameters(timeout_min=int(minutes), tasks_per_node=int(per_job), gpus_per_node=settings["gpus"])
     worker = RemoteWorker(Path(folder), settings["gpus"], settings["runs_per_gpu"])
     log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    answers = os.dup(1)
     for stream in (1, 2):  # what the jobs inherit must not be the pipe on which somebody waits for the end
         os.dup2(log, stream)
     sent = submitted(executor, worker, int(count), submitit)
-    os.write(answers, (json.dumps([int(job.job_id) for job in sent]) + "\n").encode())
+    read_submission(Path(folder)).with_ids([process_id(int(job.job_id)) for job in sent])
     os._exit(0)  # not by way of the interpreter's end, which would look for the jobs
 
 

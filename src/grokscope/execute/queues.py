@@ -31,7 +31,7 @@ def queued(all_sent: Sequence[Submission]) -> tuple[list[QueuedJob], list[str]]:
     """The jobs of these submissions that have not ended, and what could not be asked."""
     jobs, problems = [], []
     for engine, ask in (("slurm", _of_slurm), ("background", _of_machine), ("ray", _of_machine)):
-        sent = [s for s in all_sent if s.engine == engine and s.ids]
+        sent = [s for s in all_sent if s.engine == engine and (s.ids or engine == "slurm")]
         if sent:
             new, problem = ask(sent)
             jobs += new
@@ -57,33 +57,35 @@ def cancel(jobs: Sequence[QueuedJob]) -> None:
 
 
 def _of_slurm(sent: Sequence[Submission]) -> tuple[list[QueuedJob], list[str]]:
+    """The jobs of submissions, by their ids; of a command that was killed before it had written those, by the name."""
+    with_ids, without = [s for s in sent if s.ids], [s for s in sent if not s.ids]
     try:
         here = cluster_name()
-        known = [s for s in sent if s.cluster == here]
-        lines = _squeue(sorted({i.partition("_")[0] for s in known for i in s.ids}))
+        known = [s for s in with_ids if s.cluster == here]
+        lines = _squeue("--jobs", sorted({i.partition("_")[0] for s in known for i in s.ids}))
+        lines += _squeue("--name", [s.job_name for s in without])
     except ValueError as error:
-        return [], [f"state unknown: {_named(sent)}: {error}"]
-    elsewhere = [s for s in sent if s.cluster != here]
+        return [], [f"state unknown: {_named(with_ids)}: {error}"] if with_ids else []
+    elsewhere = [s for s in with_ids if s.cluster != here]
     problems = []
     if elsewhere:
         problems = [f"state unknown: {_named(elsewhere)}: this machine's Slurm is {here!r}"]
-    by_id = {i: s for s in known for i in s.ids}
+    by_id, by_name = {i: s for s in known for i in s.ids}, {s.job_name: s for s in without}
     jobs = []
     for line in lines:
         job, name, state, reason, nodes = line.strip().split("|", 4)
-        if job in by_id and name == by_id[job].job_name:  # numbers are used again, names of ours are not
-            jobs.append(QueuedJob(by_id[job], job, state.lower(), nodes or reason))
+        submission = by_name.get(name) or by_id.get(job)
+        if submission and name == submission.job_name:  # numbers are used again, names of ours are not
+            jobs.append(QueuedJob(submission, job, state.lower(), nodes or reason))
     return jobs, problems
 
 
-def _squeue(arrays: Sequence[str]) -> list[str]:
-    """A line for each element of these arrays that has not ended."""
-    if not arrays:
+def _squeue(by: str, which: Sequence[str]) -> list[str]:
+    """A line for each element that has not ended of these arrays, by their numbers or names."""
+    if not which:
         return []
     try:
-        return slurm(
-            "squeue", "--noheader", "--array", "--jobs", ",".join(arrays), "--format", "%i|%j|%T|%r|%N"
-        ).splitlines()
+        return slurm("squeue", "--noheader", "--array", by, ",".join(which), "--format", "%i|%j|%T|%r|%N").splitlines()
     except ValueError as error:
         if "Invalid job id" in str(error):  # all are gone, and forgotten
             return []

@@ -104,10 +104,10 @@ def new_submission(
     }
     lines = [head, *({"config": configio.dump(j.config), "passed": list(j.passed)} for j in jobs)]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    write_atomic(folder / _RUNS, lambda file: file.write(text.encode()))
     submission = Submission(folder, study, engine, _now(), socket.gethostname(), this_machine(), settings=settings,
                             runs=len(jobs))  # fmt: skip
     submission.write()
+    write_atomic(folder / _RUNS, lambda file: file.write(text.encode()))  # last: without it nothing was sent
     return submission
 
 
