@@ -1,10 +1,11 @@
 """CPU seconds and peak memory of every question about ten thousand finished runs, each asked by a process of its own.
 
 The folders are what training leaves, weights and resume states apart: eight runs of the digits recipe are trained and
-judged, and copied under other seeds, with the verdict that each run's own process kept beside it. The floor is what any
-answer has to do: stat the files, read them.
+judged, and copied under other seeds, with the verdict and columns that each run's own process kept beside it. The floor
+is what any answer has to do: stat the files, read them; of the metrics, parse them or read the kept columns. Numbers
+repeat from copy to copy, so the Parquet index is smaller here than that of as many different runs.
 
-    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls study] [--without report]
+    python benchmarks/many_runs.py [--runs 10000] [--keep FOLDER] [--only ls study] [--without report] [--merge]
 
 Seconds are user and system time of the process and its threads, start-up of Python included: on a shared machine the
 wall clock measures the others. Memory is the largest resident size.
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,14 @@ every = 80
 """
 ARM = "\n[[arm]]\nregime.init_scale = {0}\nregime.weight_decay = {1}\n"
 EXPECT = '\n[[expect]]\nwhere = {{ arm = "init_scale={0} weight_decay={1}" }}\nT_fit = [0, 4_000]\nshare = 0.5\n'
+HYPOTHESIS = """
+[[hypothesis]]
+name = "more decay generalizes sooner"
+quantity = "T_gen"
+of = { arm = "init_scale=4 weight_decay=0.5" }
+to = { arm = "init_scale=4 weight_decay=0.1" }
+direction = "earlier"
+"""
 COPIED = ("results/metrics.jsonl", "results/summary.json", "results/history.json", "logs/train.log", ".lock",
           ".claim-000001.json")  # fmt: skip
 """What is the same in every copy; the config differs by the seed, status and verdict are written anew."""
@@ -108,6 +118,7 @@ def cost(command: list[str], output: Path) -> dict[str, float]:
 def questions(root: Path) -> dict[str, list[str]]:
     """What is asked, in order: the first `ls` meets no index."""
     study, folder = str(root.parent / "many.toml"), ["--root", str(root)]
+    tested, copied = str(root.parent / "many_tested.toml"), ["--root", str(root.parent / "copied")]
     by_verdict = "select verdict, count(*), median(T_gen) from runs group by verdict"
     by_step = "select m.step, avg(id_val_correct) from metrics m group by m.step"
     return {
@@ -116,16 +127,29 @@ def questions(root: Path) -> dict[str, list[str]]:
         "sql over runs": ["sql", by_verdict, *folder],
         "sql over metrics, no index yet": ["sql", by_step, *folder],
         "sql over metrics": ["sql", by_step, *folder],
+        "sql over metrics of copied runs": ["sql", by_step, *copied],
         "study status": ["study", "status", study, *folder],
         "study check": ["study", "check", study, *folder],
-        "compare 2 arms of 500 runs": ["compare", *(_arm(root, decay) for decay in ("0.1", "0.5"))],
+        "study test of times": ["study", "test", tested, *folder],
+        "compare 2 arms of 500 runs": ["compare", *(_arm(root, decay, "[1-5][0-9][0-9]") for decay in ("0.1", "0.5"))],
+        "compare 2 arms of 2500 runs": ["compare", *(_arm(root, decay, "*") for decay in ("0.1", "0.5"))],
         "report": ["report", str(root), "--out", str(root.parent / "report.html")],
     }
 
 
-def _arm(root: Path, decay: str) -> str:
-    """Five hundred seeds of one arm."""
-    return str(root / f"digits_init-scale-4-weight-decay-{decay}_n200_s[1-5][0-9][0-9]-*")
+def _arm(root: Path, decay: str, seeds: str) -> str:
+    """One arm's runs of some seeds."""
+    return str(root / f"digits_init-scale-4-weight-decay-{decay}_n200_s{seeds}-*")
+
+
+def copy_bare(root: Path) -> None:
+    """The runs as they come from elsewhere, beside them: of what is kept nothing is believed, so it is not copied."""
+    for run in root.iterdir():
+        if (run / "config.json").exists():
+            for name in ("config.json", "status.json", "results/metrics.jsonl"):
+                copy = root.parent / "copied" / run.name / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(run / name, copy)
 
 
 def floor(root: Path) -> dict[str, Any]:
@@ -140,9 +164,50 @@ def floor(root: Path) -> dict[str, Any]:
         path.read_bytes()
     read = time.process_time() - start
     return {
+        **metrics_floor(root),
         "files": len(files), "bytes": sum(path.stat().st_size for path in files), "small_files": len(small),
         "small_bytes": size, "stat_small_cpu_s": round(looked, 2), "read_small_cpu_s": round(read, 2),
     }  # fmt: skip
+
+
+def metrics_floor(root: Path) -> dict[str, Any]:
+    """Bytes of the metrics, and the CPU seconds of one core for reading them, for parsing them by Python and by DuckDB,
+    and for reading the columns that training left beside them."""
+    import duckdb
+
+    from grokscope.store import find_runs
+
+    runs = find_runs(root)
+    files = [run.path / "results" / "metrics.jsonl" for run in runs]
+    names = {name for path in files[:8] for line in path.read_text().splitlines() for name in json.loads(line)}
+    columns = ", ".join(f"'{name}': '{'BIGINT' if name == 'step' else 'DOUBLE'}'" for name in sorted(names))
+    query = f"select max(columns(*)) from read_json(?, format = 'newline_delimited', columns = {{{columns}}})"
+    connection, named = duckdb.connect(config={"threads": 1}), [str(path) for path in files]
+    return {
+        "metrics_bytes": sum(path.stat().st_size for path in files),
+        "read_metrics_cpu_s": _cpu(lambda: [len(path.read_bytes()) for path in files]),
+        "parse_by_python_cpu_s": _cpu(lambda: [_parsed(path) for path in files]),
+        "parse_by_duckdb_cpu_s": _cpu(lambda: connection.execute(query, [named]).fetchall()),
+        "read_columns_cpu_s": _cpu(lambda: [_kept(run) for run in runs]),
+    }
+
+
+def _parsed(path: Path) -> int:
+    return len([json.loads(line) for line in path.read_bytes().splitlines()])
+
+
+def _kept(run: Any) -> int:
+    from grokscope.store import kept_columns
+
+    if (table := kept_columns.recall(run.path)) is None:
+        raise RuntimeError(f"{run.path} has no kept columns that fit its metrics")
+    return len(table)
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return round(time.process_time() - start, 2)
 
 
 def main() -> None:
@@ -151,37 +216,69 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="make the folders here, once, and keep them")
     parser.add_argument("--only", nargs="*", help="ask only what begins with one of these, and write no result")
     parser.add_argument("--without", nargs="*", default=[], help="leave out what begins with one of these")
+    parser.add_argument(
+        "--merge", action="store_true", help="write what is asked into the stored result, keep the rest"
+    )
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--floor", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.make:  # in a process of its own: a measured child starts with its parent's peak
+    if options.make:  # these in processes of their own: a measured child starts with its parent's peak
         make(options.make, options.runs)
         return
+    if options.floor:
+        print(json.dumps(floor(options.floor), indent=1))
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        measure(options.keep or Path(scratch), options.runs, options.only, tuple(options.without))
+        measure(options.keep or Path(scratch), options.runs, options.only, tuple(options.without), options.merge)
 
 
-def measure(place: Path, runs: int, only: list[str] | None, without: tuple[str, ...] = ()) -> None:
+def measure(place: Path, runs: int, only: list[str] | None, without: tuple[str, ...], merge: bool) -> None:
     root = place / "runs"
     if not root.exists():
         place.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, __file__, "--make", str(root), "--runs", str(runs)], check=True)
+    (place / "many_tested.toml").write_text((place / "many.toml").read_text() + HYPOTHESIS)
     if not only:
         shutil.rmtree(root / ".index", ignore_errors=True)
-    lowest = floor(root)
+    command = [sys.executable, __file__, "--floor", str(root)]
+    lowest = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     print(json.dumps(lowest, indent=1), flush=True)
     costs = {}
     for name, words in questions(root).items():
-        if (only and not name.startswith(tuple(only))) or name.startswith(without):
+        if (only and not name.startswith(tuple(only))) or (without and name.startswith(without)):
             continue
+        copied = "copied" in name
+        if copied:
+            copy_bare(root)
+        before = os.getloadavg()[0]
         costs[name] = cost([sys.executable, "-m", "grokscope.cli", *words], place / "said.txt")
+        costs[name]["load"] = round(max(before, os.getloadavg()[0]), 1)
+        if copied:
+            shutil.rmtree(place / "copied")
         print(f"{name:<34} {costs[name]['cpu_s']:7.2f} s {costs[name]['peak_mb']:7,.0f} MB", flush=True)
-    if not only:
-        from common import write_result
+    if merge or not only:
+        write(root, runs, lowest, costs, merge)
 
-        left_out = [name for name in questions(root) if name not in costs]
-        targets = {name: 60 if name == "report" else 5 for name in questions(root)}
-        write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs, "not_measured": left_out,
-                                   "target_s": targets, "load": os.getloadavg()})  # fmt: skip
+
+def write(root: Path, runs: int, lowest: dict[str, Any], costs: dict[str, Any], merge: bool) -> None:
+    """Write the result. With `merge`, questions that were not asked keep the numbers that are stored; each names the
+    load of the machine when it was asked."""
+    from common import write_result
+
+    stored = Path(__file__).parent / "results" / "many_runs.json"
+    if merge and stored.exists():
+        earlier = json.loads(stored.read_text())["result"]
+        if earlier["runs"] != runs:
+            raise ValueError(f"{stored} is of {earlier['runs']} runs, not of {runs}: measure all questions")
+        load = earlier["load"][0]
+        costs = {**{name: {"load": round(load, 1), **c} for name, c in earlier["questions"].items()}, **costs}
+    names = list(questions(root))
+    costs = {name: costs[name] for name in names if name in costs}
+    loads = [c["load"] for c in costs.values()]
+    write_result("many_runs", {"runs": runs, "floor": lowest, "questions": costs,
+                               "not_measured": [name for name in names if name not in costs],
+                               "target_s": {name: 60 if name == "report" else 5 for name in names},
+                               "load": [max(loads), min(loads)]})  # fmt: skip
 
 
 if __name__ == "__main__":

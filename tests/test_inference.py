@@ -24,6 +24,7 @@ from grokscope.inference import (
     smallest_p,
     steering_readings,
 )
+from grokscope.inference.intervals import share_interval
 
 
 def test_published_shares_are_reproduced_one_sided_and_given_two_sided():
@@ -189,6 +190,16 @@ def test_holm_agrees_with_statsmodels():
     for size in (1, 2, 7, 40):
         ps = rng.choice([0.0, 0.001, 0.02, 0.3, 1.0, *rng.random(3)], size=size)  # ties included
         assert holm(ps.tolist()) == multipletests(ps, method="holm")[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [((61, 61), (0, 70)), ((3, 100), (40, 90)), ((0, 80), (0, 80)), ((7, 9), (99, 2000))]
+)
+def test_the_interval_of_shares_of_many_runs_agrees_with_statsmodels(a, b):
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    expected = confint_proportions_2indep(*a, *b, method="newcomb", compare="diff", alpha=0.05)
+    assert share_interval(a, b) == pytest.approx(expected, abs=1e-14)
 
 
 def test_holm_by_hand():

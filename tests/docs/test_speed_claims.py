@@ -153,3 +153,21 @@ def test_logs_of_the_fields_own_scripts_become_tables_that_are_judged(tmp_path, 
         assert verdict["verdict"] == "grokked"
         reached = verdict["milestones"]["T_gen"]["at"]
         assert reached == (240 if "edge" in command else 250), "there steps are counted from 0"
+
+
+def test_what_is_said_of_queries_over_ten_thousand_runs_is_what_was_measured():
+    found = result("many_runs")
+    cost, text = found["questions"], page("how-to/many-runs.md")
+    seconds = {name: f"{question['cpu_s']:.1f} s" for name, question in cost.items()}
+    first = cost["sql over metrics, no index yet"]
+    for words in (
+        f"the first query takes {first['cpu_s']:.1f} s of CPU and at most {first['peak_mb']:,} MB",
+        f"the next one {seconds['sql over metrics']}.",
+        f"parsed once ({seconds['sql over metrics of copied runs']};",
+        f"arms of 2,500 runs takes {seconds['compare 2 arms of 2500 runs']}",
+        f"a study of 10,000 runs {seconds['study test of times']}",
+    ):
+        assert words in text, words
+    assert found["runs"] == 10_000
+    lowest = found["floor"]
+    assert min(lowest["parse_by_python_cpu_s"], lowest["parse_by_duckdb_cpu_s"]) > 5 > lowest["read_columns_cpu_s"]

@@ -1,6 +1,7 @@
 """Effects with intervals for small samples."""
 
 from collections.abc import Callable, Sequence
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,17 @@ def share_interval(a: Counts, b: Counts) -> tuple[float, float]:
         interval, _ = TwoShares(a, b).interval((1 - LEVEL) / 2)
         assert interval is not None
         return interval
-    from statsmodels.stats.proportion import confint_proportions_2indep
+    # not by statsmodels, which imports pandas: half a second, a quarter of what comparing two hundred runs takes
+    (p, low, high), (q, low_of_q, high_of_q) = (_wilson(*counts) for counts in (a, b))
+    return p - q - hypot(p - low, high_of_q - q), p - q + hypot(high - p, q - low_of_q)
 
-    low, high = confint_proportions_2indep(*a, *b, method="newcomb", compare="diff", alpha=1 - LEVEL)
-    return float(low), float(high)
+
+def _wilson(k: int, n: int) -> tuple[float, float, float]:
+    """A share and its score interval (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(k, n).proportion_ci(LEVEL, method="wilson")
+    return k / n, float(interval.low), float(interval.high)
 
 
 def agreeing(

@@ -60,11 +60,11 @@ def seeds_for_shift(
 
 def seeds_for_shares(a: Counts, b: Counts, alternative: Alternative, alpha: float = 0.05) -> int | None:
     """The same for two shares, if the true ones are those seen."""
-    from statsmodels.stats.proportion import proportion_effectsize
-
     pa, pb = a[0] / a[1], b[0] / b[1]
     if {"greater": pa <= pb, "less": pa >= pb, "two-sided": pa == pb}[alternative]:
         return None
+    from statsmodels.stats.proportion import proportion_effectsize
+
     size = abs(float(proportion_effectsize(pa, pb)))
     guess = 2 * (_normal_distance(alternative, alpha) / size) ** 2
     if guess > MOST:

@@ -13,6 +13,7 @@ from grokscope.inference.decide import Question
 from grokscope.inference.families import holm
 from grokscope.inference.ranks import TimedArms
 from grokscope.inference.swaps import slope, slopes
+from grokscope.progress import without_collector
 from grokscope.results.hypothesis import Hypotheses, HypothesisArm, HypothesisResult, HypothesisTest
 from grokscope.study.answers import answer, outcome
 from grokscope.study.conditions import matches
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from grokscope.trajectory.criteria import Criteria
 
 
+@without_collector()
 def answers_to(
     study: str,
     hypotheses: Sequence[Hypothesis],
