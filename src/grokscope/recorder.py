@@ -124,10 +124,7 @@ class Recorder:
         """
         require(task in USUAL_THRESHOLD, f"task: expected one of {', '.join(USUAL_THRESHOLD)}, got {task!r}")
         require(not isinstance(measure, str), f"measure: expected a list of names; write [{measure!r}]")
-        for key, given in (("n", n), ("trivial", trivial)):
-            for split in given or {}:
-                require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
-            require(not (given and splits), f"{key}: is determined by splits; omit it")
+        _require_known_splits(n, trivial, splits)
         require(model is not None or (optimizer is None and splits is None), "optimizer and splits need the model")
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
         require_share_of_labels(label_noise)
@@ -160,15 +157,7 @@ class Recorder:
 
         self._mirrors = Mirrors(read_trackers(track))
         machine = provenance() | machine_of(model)  # before the lock, of which a process that is started has a copy
-        require_same_run(self.run, record)  # a recorder of another run is left open
-        _close_earlier(self.run.path)
-        self._lock = lock.exclusive(self.run.path)
-        with ExitStack() as undo:  # a folder that is refused is not left locked
-            undo.enter_context(self._lock)
-            require_same_run(self.run, record)  # another process may have begun one meanwhile
-            sweep(self.run.path)
-            self._record = continued(self.run, record) | {"provenance": machine, "lineage": None}
-            undo.pop_all()
+        self._record = self._taken_over(record) | {"provenance": machine, "lineage": None}
         write_json(self.run.path / "config.json", self._record)
         self._metrics = MetricsWriter(self.run.path / "results" / "metrics.jsonl")
         self._started = time.time()
@@ -178,6 +167,20 @@ class Recorder:
         self._pid = os.getpid()
         _OPEN[self.run.path.resolve()] = self
         self._status("running")
+
+    def _taken_over(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Lock the folder; the record of the run that goes on there, or of the new one. Raises ValueError where the
+        folder holds another run."""
+        require_same_run(self.run, record)  # before anything is closed: a recorder of another run is left open
+        _close_earlier(self.run.path)
+        self._lock = lock.exclusive(self.run.path)
+        with ExitStack() as undo:  # a folder that is refused is not left locked
+            undo.enter_context(self._lock)
+            require_same_run(self.run, record)  # another process may have begun one meanwhile
+            sweep(self.run.path)
+            whole = continued(self.run, record)
+            undo.pop_all()
+        return whole
 
     def evaluate(self, step: int, /, diagnose: bool | None = None, **values: float) -> dict[str, float]:
         """Evaluate the network on all splits, in eval mode and over all rows, log the row, and return it.
@@ -393,6 +396,13 @@ def _observe(
         raise ValueError("loss: name the one you train with, such as cross_entropy; grokscope list loss shows them")
     chosen = [configio.structure_component("measurement", m, f"measure[{i}]") for i, m in enumerate(measure)]
     return ObservedModel(model, splits, kind=task, loss=loss, threshold=threshold, call=forward, measurements=chosen)
+
+
+def _require_known_splits(n: Mapping[str, int] | None, trivial: Mapping[str, float] | None, splits: Any) -> None:
+    for key, given in (("n", n), ("trivial", trivial)):
+        for split in given or {}:
+            require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
+        require(not (given and splits), f"{key}: is determined by splits; omit it")
 
 
 def _norm(model: Any) -> float:

@@ -179,19 +179,35 @@ class Shown(Result):
         }
 
     def show(self, console: "Console") -> None:
-        status, facts, record = self.status, self.run.facts, self.run.record
-        console.print(f"{self.run.id}")
-        console.print(_progress_line(status))
-        if origin := lineage_line(self.run):
-            console.print(origin)
-        if status.get("error"):
-            console.print(f"error: {status['error'].get('message')}")
-        for problem in self.problems:
-            console.print(f"problem: {problem}")
+        self._show_state(console)
         for verdict in self.verdicts.values():
             console.print(verdict_line(verdict))
             console.print(f"  {_times(verdict.milestones)}")
         print_interventions(console, self.run)
+        self._show_facts(console)
+        self._show_settings(console)
+        if provenance := self.run.record.get("provenance"):  # not recorded for an imported log
+            _show_origin(console, provenance)
+        for command in outdated(self.run.path).values():
+            console.print(f"outdated dissection (older rules); to update it: {command}")
+        for measured in measured_summary(self.run.path):
+            _show_measured(console, measured)
+        console.print(checkpoints_line(self.run))
+
+    def _show_state(self, console: "Console") -> None:
+        """Its name, how far it is, where it began, and what went wrong."""
+        console.print(f"{self.run.id}")
+        console.print(_progress_line(self.status))
+        if origin := lineage_line(self.run):
+            console.print(origin)
+        if self.status.get("error"):
+            console.print(f"error: {self.status['error'].get('message')}")
+        for problem in self.problems:
+            console.print(f"problem: {problem}")
+
+    def _show_facts(self, console: "Console") -> None:
+        """What is known of its data and network."""
+        facts = self.run.facts
         for note in facts.get("notes", []):
             console.print(f"note: {note}")
         for split, info in facts.get("splits", {}).items():
@@ -202,21 +218,16 @@ class Shown(Result):
             console.print(
                 f"{plural(facts['parameters'], 'parameter')}, {plural(facts['steps_per_epoch'], 'step')} per epoch"
             )
-        flat, passed = configio.flatten(self.run.config), set(record.get("passed", ()))
+
+    def _show_settings(self, console: "Console") -> None:
+        flat, passed = configio.flatten(self.run.config), set(self.run.record.get("passed", ()))
         trained_here = "budget" in self.run.config  # of another loop nobody knows what was chosen and what was usual
         rows = [
             [key, _shown(value), "default" if trained_here and key not in passed else ""] for key, value in flat.items()
         ]
         print_table(console, ["key", "value", ""], rows)
-        for what, target in (record.get("plugins") or {}).items():
+        for what, target in (self.run.record.get("plugins") or {}).items():
             console.print(f"plug-in {what}: {target}")
-        if provenance := record.get("provenance"):  # not recorded for an imported log
-            _show_origin(console, provenance)
-        for command in outdated(self.run.path).values():
-            console.print(f"outdated dissection (older rules); to update it: {command}")
-        for measured in measured_summary(self.run.path):
-            _show_measured(console, measured)
-        console.print(checkpoints_line(self.run))
 
 
 def _show_measured(console: "Console", measured: dict[str, Any]) -> None:

@@ -59,10 +59,9 @@ def reliability(
         return None
     cosines = []
     for _ in range(halves):
-        rank = np.argsort(np.argsort(rng.random(len(home)) + home))
-        first = (rank % 2 == 0)[units]
+        first = _half(home, rng)[units]
         if min(len(np.unique(z[first])), len(np.unique(z[~first]))) < z.max() + 1:
-            continue
+            continue  # a half without some environment has no direction between all of them
         a, b = (
             dominant_direction(h[m], z[m], balancing_weights(z[m], y[m]) if balance else None).v
             for m in (first, ~first)
@@ -70,16 +69,29 @@ def reliability(
         cosines.append(abs(float(a @ b)))
     if not cosines:
         return None
-    d = h.shape[1]
-    r = 1.0
-    if d > 1:
-        r = float(np.sqrt(max(0.0, (np.mean(np.square(cosines)) - 1 / d) / (1 - 1 / d))))
+    r = _beyond_chance(np.array(cosines), h.shape[1])
     low, high = interval(np.array(cosines)) or (float("nan"), float("nan"))
     return Reliability(
         halves=len(cosines),
         mean=float(np.mean(cosines)),
         low=low,
         high=high,
+        # Spearman and Brown: the direction of all the data is made of twice as much as that of a half.
         cosine_with_truth=float(np.sqrt(2 * r / (1 + r))),
         split_by="examples" if groups is None else "groups",
     )
+
+
+def _half(home: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(units,) bool: every second unit of each environment, in random order."""
+    # A draw in [0, 1) orders units within an environment only: ranks run through one environment after the other.
+    rank = np.argsort(np.argsort(rng.random(len(home)) + home))
+    return rank % 2 == 0
+
+
+def _beyond_chance(cosines: np.ndarray, d: int) -> float:
+    """Typical agreement of two halves, less what random directions in d dimensions would show: their squared cosine is
+    1 / d in the mean. 0 where it is no more than that."""
+    if d == 1:
+        return 1.0  # there is only one direction
+    return float(np.sqrt(max(0.0, (np.mean(np.square(cosines)) - 1 / d) / (1 - 1 / d))))

@@ -87,6 +87,8 @@ def make_scene(
     ids = np.arange(len(h)) if groups is None else groups
     units = np.unique(ids, return_inverse=True)[1]
     count = int(units.max()) + 1
+    # Fewer draws of very many units, or their table would not fit into memory; of fewer than 199 an end of the interval
+    # would rest on a handful.
     resamples = max(min(resamples, 199), min(resamples, RESAMPLE_CELLS // count))
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     return Scene(name, h, head.logits(h), labels, environments, units, groups is not None, drawn.astype(np.float64))
@@ -134,6 +136,7 @@ def gap_interval(scene: Scene) -> tuple[float, float] | None:
     adds."""
     if scene.n_units < 2 or scene.adjusted is None:
         return None
+    # The gap is the root of a sum of squares, and noise adds its variance to each: the shift is one of the squares.
     squares = gap_draws(scene, scene.logits) ** 2
     bounds = interval(squares)
     shift = max(0.0, float(np.nanmean(squares)) - float(env_gap(scene, scene.logits)) ** 2)
@@ -149,6 +152,8 @@ def _adjusted(environments: np.ndarray, labels: np.ndarray) -> np.ndarray | None
     e, y = one_hot(environments), one_hot(labels)
     if e.shape[1] < 2:
         return None
+    # Frisch-Waugh: environments less what the class explains of them. They sum to what the classes span too, so that
+    # the system is singular by one.
     rest = e - y @ (y.T @ e / y.sum(axis=0)[:, None])
     rows = np.linalg.pinv(rest.T @ rest, rcond=1e-9, hermitian=True) @ rest.T
     return rows - rows.mean(axis=0)
@@ -177,6 +182,7 @@ def intervals(scene: Scene, edited: np.ndarray) -> dict[str, tuple[float, float]
     before, after = margins(scene.logits, scene.labels), margins(edited, scene.labels)
     guess, new = scene.logits.argmax(axis=-1), edited.argmax(axis=-1)
     lost = (guess == scene.labels).astype(float) - (new == scene.labels)
+    # Units differ in size, so a resample differs in examples: the column of ones counts them, for the ratios below.
     rates = np.stack([lost, new != guess, np.abs(after - before), np.ones(scene.n)], axis=1)
     sums = scene.resamples @ _by_unit(scene, rates)
     draws = dict(zip(EFFECTS, (sums[:, :3] / sums[:, 3:]).T, strict=False))

@@ -109,8 +109,8 @@ def variance_matched_orders(
     variance within environments: by the total variance the environment's neurons would be compared with themselves.
     """
     logs = np.log(np.maximum(variance, 1e-12 * max(float(variance.max()), 1e-300)))
-    logs -= logs.max()
-    keys = rng.gumbel(size=(draws, len(variance)))
+    logs -= logs.max()  # a factor common to all neurons changes no order
+    keys = rng.gumbel(size=(draws, len(variance)))  # once for all t: only then does what is held grow with t
     used = np.array([k for k in ks if k]) - 1
 
     def orders(t: float) -> np.ndarray:

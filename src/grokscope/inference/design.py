@@ -92,6 +92,7 @@ def _fisher_table(n: int, m: int, alternative: Alternative) -> dict[tuple[int, i
         elif alternative == "less":
             ps = pmf.cumsum()
         else:
+            # tables at most as likely as each one; the factor lets those count that tie but for rounding
             ps = (pmf * (pmf <= pmf[:, None] * (1 + 1e-7))).sum(axis=1)
         out.update({(int(k), int(total - k)): min(1.0, float(p)) for k, p in zip(ks, ps, strict=True)})
     return out
@@ -120,6 +121,7 @@ def power(
         return None
     if test == "mann-whitney":
         noise = rng.standard_normal((draws, n[0], 1)), rng.standard_normal((draws, 1, n[1]))
+        # Of the values only U decides: p is looked up in one table, and no draw is ranked.
         ps = np.array([mann_whitney_p(u, n[0], n[1], alternative) for u in range(n[0] * n[1] + 1)])
         sign = -1 if alternative == "less" else 1
         us = {s: (noise[0] + sign * s > noise[1]).sum(axis=(1, 2)) for s in shifts}

@@ -51,7 +51,7 @@ def _random_swaps(a: np.ndarray, b: np.ndarray, seed: int) -> np.ndarray:
         blocks = [np.tile(first, (min(rows, DRAWS - start), 1)) for start in range(0, DRAWS, rows)]
         exchanged = [_exchanged(rng.permuted(block, axis=1), a, b) for block in blocks]
         moved, sums = (np.concatenate(parts) for parts in zip(*exchanged, strict=True))
-    kept = moved > 0  # the arrangement as observed is counted by itself
+    kept = moved > 0  # the arrangement as observed is counted by itself; others are repeated in the place of its draws
     return np.resize(sums[kept] / moved[kept], DRAWS)
 
 
@@ -66,6 +66,7 @@ def _exchanged_counts(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) ->
     """The same of values that are 0 or 1, by the law of their counts: how many change places, and how many ones are
     among those that leave and those that enter. Costs nothing, however many units there are."""
     ones = int(a.sum()), int(b.sum())
+    # Of the len(a) units that a draw puts into the first arm, those that come from `b`: as many leave `a` for them.
     moved = rng.hypergeometric(len(b), len(a), len(a), DRAWS)
     leaving = rng.hypergeometric(ones[0], len(a) - ones[0], moved)
     entering = rng.hypergeometric(ones[1], len(b) - ones[1], moved)

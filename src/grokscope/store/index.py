@@ -136,7 +136,7 @@ def _write_index(connection: "DuckDBPyConnection", index: Path, source: str, sta
     temporary = index / f".{os.getpid()}-{uuid4().hex}.tmp"
     try:
         index.mkdir(exist_ok=True)
-        plain_file(index.parent, f"{FOLDER}/none")
+        plain_file(index.parent, f"{FOLDER}/none")  # raises where the folder is a link to somewhere else
         temporary.touch(exist_ok=False)
         target = literal(str(temporary))
         connection.execute(f"copy ({source}) to {target} (format parquet)")

@@ -35,9 +35,8 @@ def collapses(
     """Read the collapses; `fit` is the fit threshold, `trivial` the train score of the trivial predictor.
 
     Repeated ones are excused where held-out stayed at the threshold through them: slingshots of a run that groks."""
-    floor = (
-        trivial if trivial < fit else 0.0
-    )  # the majority per group can be perfect on train: then chance is the floor
+    # The majority per group can be perfect on train: then there is no range above it, and 0 is the floor.
+    floor = trivial if trivial < fit else 0.0
     depth = criteria.collapse_depth * (fit - floor)
     after = train.step >= marks.T_fit.at if not marks.T_fit.censored else np.zeros(len(train), dtype=bool)
     step, value = train.step[after], train.value[after]
@@ -45,18 +44,15 @@ def collapses(
     count = _separate(low, value >= fit - depth / 2)
     share = _time_share(step, low)
     collapsed_from = _open_collapse(step, value, low, fit - depth, train, criteria)
-    gen = marks.T_gen_lasting
-    kept = None
-    if not gen.censored:
-        since = held.step >= gen.at
-        kept = float(time_weights(held.step[since], gen.at) @ held.reaches(marks.threshold)[since])
-    excused = not marks.T_gen_stable.censored and kept is not None and kept >= criteria.kept_share
+    kept = _held_share(held, marks)
     repeated = count >= criteria.collapses and share >= criteria.collapse_share
     for_good = low.sum() >= criteria.dwell and (share > criteria.lasting_share or collapsed_from is not None)
+    instability = None
     if repeated and share <= criteria.lasting_share and not _long(collapsed_from, step):
+        excused = not marks.T_gen_stable.censored and kept is not None and kept >= criteria.kept_share
         instability = None if excused else "cyclic"
-    else:
-        instability = "lasting" if for_good else None
+    elif for_good:
+        instability = "lasting"
     return Collapses(
         collapses=count,
         collapse_share=share,
@@ -65,6 +61,15 @@ def collapses(
         held_share=kept,
         instability=instability,
     )
+
+
+def _held_share(held: Curve, marks: Milestones) -> float | None:
+    """Share of the time since held-out generalized in which it was at the threshold; None where it never did."""
+    gen = marks.T_gen_lasting
+    if gen.censored:
+        return None
+    since = held.step >= gen.at
+    return float(time_weights(held.step[since], gen.at) @ held.reaches(marks.threshold)[since])
 
 
 def _time_share(step: np.ndarray, low: np.ndarray) -> float:

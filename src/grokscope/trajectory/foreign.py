@@ -95,13 +95,10 @@ def from_log(
     if kind == "regression":
         _require_unset("regression", scale=(scale, 1.0), trivial=(trivial, None))
         score = _r2_scores(log, columns, losses, trivial_loss)
-        baselines = dict.fromkeys(score, 0.0)  # predicting the mean has an R2 of 0
     else:
         _require_unset("classification", trivial_loss=(trivial_loss, None))
         score = _accuracies(log, columns, scale)
-        baselines = _by_split(trivial, list(score), "trivial")
-        if not baselines:
-            notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
+    baselines = _baselines(kind, list(score), trivial, notes)
     held = {split: values for split, values in score.items() if split != "train"}
     sizes = {split: int(k) for split, k in _by_split(n, list(held) if is_whole(n) else list(score), "n").items()}
     counted = _snapped(score, sizes) if kind == "classification" else frozenset[str]()
@@ -119,7 +116,7 @@ def from_log(
         norm=norms.pop("total", None),
         norm_groups=norms,
         measured={name: _finite(log.values(column)) for name, column in columns.measured.items()},
-        trivial={split: float(value) for split, value in baselines.items()},
+        trivial=baselines,
         threshold=USUAL_THRESHOLD[kind] if threshold is None else threshold,
         counted=counted,
         notes=tuple(notes),
@@ -267,6 +264,18 @@ def _accuracy(log: Log, column: str, scale: float) -> np.ndarray:
             words += "; if this log is in percent, pass scale=0.01 for all columns"
         raise ValueError(words)
     return values * scale
+
+
+def _baselines(
+    kind: Kind, splits: list[str], trivial: float | Mapping[str, float] | None, notes: list[str]
+) -> dict[str, float]:
+    """Score of the trivial predictor on each split, where it is known; a note where it is not."""
+    if kind == "regression":
+        return dict.fromkeys(splits, 0.0)  # predicting the mean has an R2 of 0
+    given = {split: float(value) for split, value in _by_split(trivial, splits, "trivial").items()}
+    if not given:
+        notes.append("the trivial predictor's accuracy was not given: plateaus are measured from 0")
+    return given
 
 
 def _r2_scores(log: Log, columns: _Columns, losses: dict[str, np.ndarray], trivial_loss: Any) -> dict[str, np.ndarray]:

@@ -173,6 +173,7 @@ def _permutation_p(scores: np.ndarray, first: int, seed: int) -> tuple[float, fl
     p = float(min(result.pvalue, 1.0))
     if comb(len(scores), first) > EXACT_UP_TO:
         return p, SMALLEST_DRAWN
+    # Two-sided, p is twice the smaller tail: at least twice the rarer of the two extreme statistics.
     extremes = min((drawn == drawn.max()).mean(), (drawn == drawn.min()).mean())
     return p, float(min(1.0, 2 * extremes))
 

@@ -106,8 +106,11 @@ def survival(times: Times, *, confidence: float = 0.95) -> Survival:
     curve = of_grids(times, confidence)
     median, bound = _median(curve.times, curve.survival, float(times.at.max()))
     low, high = curve.median_interval
+    # The band of different grids is that of fewer, common steps; the median, which is of all steps, may lie outside.
     if times.mixed and median is not None:
         low, high = None if low is None else min(low, median), None if high is None else max(high, median)
+    # Open above, the interval is every time from `low` on. It misses the median where that lies below all runs, and of
+    # few runs this happens more often than the confidence allows.
     if high is None and _below_all(len(times)) > 1 - confidence:
         low = None
     return Survival(
@@ -158,6 +161,7 @@ def _mixed_curve(times: Times, confidence: float) -> _Curve:
     known = _curve(coarsened(times, steps), confidence)
     low = _looked_up(known.times, known.low, np.searchsorted(known.times, at, "left"))
     high = _looked_up(known.times, known.high, np.searchsorted(known.times, at, "right") - 1)
+    # The band falls below one half at a common step: it may have done so at any step after the common one before.
     first, last = known.median_interval
     before = steps[steps < first] if first is not None else steps[:0]
     return _Curve(at, left, low, high, (float(before[-1]) if len(before) else None, last))

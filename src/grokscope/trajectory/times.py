@@ -125,6 +125,7 @@ def shared_steps(grids: Sequence[np.ndarray]) -> np.ndarray:
     """The steps (k,) at which every run was evaluated that was still being trained: the coarsest common grid."""
     steps, counts = np.unique(np.concatenate([np.unique(g) for g in grids]), return_counts=True)
     lasts = np.sort([g[-1] for g in grids])
+    # Of each step, the runs whose last evaluation is not before it: a run that has ended is not missed.
     training = len(lasts) - np.searchsorted(lasts, steps, "left")
     return steps[counts == training]
 
@@ -133,6 +134,7 @@ def coarsened(times: Times, steps: np.ndarray) -> Times:
     """What evaluations at `steps` (k >= 1,) alone would have seen: reached at the first of them from `at` on. A run
     that has none left is censored at the last one that it had passed without. One that ended before all of them is
     never at risk."""
+    # A place before all steps stands for "at risk at none of them", one after all for "seen at none of them".
     never = np.nextafter(steps[0], -np.inf)
     padded = np.concatenate([[never], steps, [np.inf]])
     up = padded[np.maximum(np.searchsorted(padded, times.at, "left"), 1)]

@@ -61,6 +61,21 @@ class Grouped:
     def trivial_of(self, group: int) -> float | None:
         return self.facts.get(f"trivial_group{group}_loss")
 
+    def relative(self, group: int) -> np.ndarray | None:
+        """(t,) held-out loss of a group over that of its trivial predictor; None where either is not known."""
+        trivial = self.trivial_of(group)
+        if not trivial or group not in self.groups:
+            return None
+        return self.groups[group] / trivial
+
+    @property
+    def best_r2(self) -> float | None:
+        """Highest held-out R2 during the run; None where there is none."""
+        r2 = self.reading.trajectory.held_out.get(self.split) if self.reading.trajectory is not None else None
+        if r2 is None or not np.isfinite(r2).any():
+            return None
+        return float(np.nanmax(r2))
+
     @cached_property
     def largest_m(self) -> set[int]:
         """The groups with m = n - k; empty for another task."""

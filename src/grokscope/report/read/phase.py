@@ -8,7 +8,7 @@ from typing import Literal
 from grokscope.report.read.glossary import word
 from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram, Scalar
 from grokscope.vocabulary.splits import is_reported, oracle_label
-from grokscope.vocabulary.text import listed, number, plural, short, steps
+from grokscope.vocabulary.text import listed, number, plural, score, short, steps
 from grokscope.vocabulary.verdicts import KINDS
 
 Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
@@ -140,19 +140,26 @@ def _more(*parts: str) -> str:
 def _verdict_words(diagram: PhaseDiagram, cell: PhaseCell) -> CellWords:
     if not cell.judged:
         return _empty(diagram, cell)
-    majority, mark = cell.majority, mark_of(diagram, cell)
-    main = MIXED if majority is None else SHORT.get(majority, majority)
+    mark = mark_of(diagram, cell)
+    main, code, role = _of_verdict(cell.majority)
     counts = [f"{count} {name}" for name, count in cell.verdicts.items()]
     return CellWords(
         main,
-        NO_MAJORITY if majority is None else CODES.get(majority, majority[:2]),
-        _counted(cell, majority),
+        code,
+        _counted(cell, cell.majority),
         mark,
-        "none" if majority is None else word(majority).role,
+        role,
         TINT,
         shares=tuple((word(name).role, cell.share(name)) for name in cell.classes),
         said=f"{_place(diagram, cell)}: {main}, {listed(counts)}{_more(mark)}",
     )
+
+
+def _of_verdict(majority: str | None) -> tuple[str, str, str]:
+    """(main word, code, color role) of the verdict that most runs have."""
+    if majority is None:
+        return MIXED, NO_MAJORITY, "none"
+    return SHORT.get(majority, majority), CODES.get(majority, majority[:2]), word(majority).role
 
 
 def _counted(cell: PhaseCell, majority: str | None) -> str:
@@ -179,17 +186,20 @@ def _time_words(
 ) -> CellWords:
     if time is None:
         return _empty(diagram, cell, "never fitted")
-    mark, main = mark_of(diagram, cell), f"{'> ' if time.censored else ''}{steps(time.at_least)}"
+    mark, main, code = mark_of(diagram, cell), steps(time.at_least), short(float(f"{time.at_least:.3g}"))
+    role, opacity = "group-1", strength(time.at_least)
+    if time.censored:
+        main, code, role, opacity = f"> {main}", f">{code}", "", 0.0
     spread = range_of(time)
     reached = f"{time.reached} of {time.runs} by the end" if time.high_open else ""
     unfitted = f"{cell.unfitted} never fitted" if what == "delay" and cell.unfitted else ""
     return CellWords(
         main,
-        f"{'>' if time.censored else ''}{short(float(f'{time.at_least:.3g}'))}",
+        code,
         "\n".join(part for part in (spread, reached, unfitted) if part),
         mark,
-        "" if time.censored else "group-1",
-        0.0 if time.censored else strength(time.at_least),
+        role,
+        opacity,
         time.censored,
         said=f"{_place(diagram, cell)}: {main}{_more(spread, reached, unfitted, mark)}",
     )
@@ -208,7 +218,7 @@ def _level_words(
     if level is None:
         return _empty(diagram, cell, "no value")
     mark = mark_of(diagram, cell)
-    shown = number if what == "value" else _score
+    shown = number if what == "value" else score
     main, low, high = shown(level.median), shown(level.low), shown(level.high)
     spread = "" if low == high else f"{low} to {high}"
     lacking = f"of {level.runs} of {cell.judged} runs" if level.runs < cell.judged else ""
@@ -221,10 +231,6 @@ def _level_words(
         strength(level.median),
         said=f"{_place(diagram, cell)}: {main}{_more(spread, lacking, mark)}",
     )
-
-
-def _score(value: float) -> str:
-    return f"{value:.3f}".replace("-", "−")
 
 
 def _scale(values: Sequence[float], place: Callable[[float], float] = float) -> Callable[[float], float]:

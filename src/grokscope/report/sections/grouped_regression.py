@@ -1,6 +1,6 @@
 """The section on regressions with groups, such as m-heights: each group relative to its own trivial predictor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,7 +10,7 @@ from grokscope.figures.keys import Entry
 from grokscope.report.draw.axis import Scale, step_axis
 from grokscope.report.draw.predictions import SIZE, draw_scatter
 from grokscope.report.draw.stacked_axes import WIDTH, Line, Part, alike, draw_stack, stack_height
-from grokscope.report.read.bands import values_band
+from grokscope.report.read.bands import Band, values_band
 from grokscope.report.read.grouped_regression import Grouped, group_name, grouped, lowest, predictions
 from grokscope.report.read.material import Material
 from grokscope.report.sections.blocks import Block, Group, Panel, Plots, Row, Section, Table, Value, Words, wide
@@ -104,33 +104,38 @@ def _panel(name: str, parts: Sequence[Part], groups: Runs) -> Panel:
 def _parts(runs: Sequence[Grouped]) -> list[Part]:
     split = runs[0].split
 
-    def band(values: Any):
+    def band(values: Callable[[Grouped], np.ndarray | None]) -> Band | None:
         return values_band([(r.clock, v) for r in runs if (v := values(r)) is not None])
 
-    losses = [
-        Line(b, role, dash, label=label)
-        for values, role, dash, label in (
-            (lambda r: r.metrics.get("train_loss"), "train", (), "train"),
-            (lambda r: r.metrics.get(f"{split}_loss"), "held-1", (), split),
-            (lambda r: None if r.without is None else r.without[0], "held-3", (5, 2), "m < n − k"),
-        )
-        if (b := band(values)) is not None
-    ]
-    one = runs[0]
-    levels = [] if one.trivial is None else [(one.trivial, "trivial")]
-    levels += [] if one.without is None else [(one.without[1], "triv., m < n−k")]
+    shown = (
+        (band(lambda r: r.metrics.get("train_loss")), "train", (), "train"),
+        (band(lambda r: r.metrics.get(f"{split}_loss")), "held-1", (), split),
+        (band(lambda r: r.without and r.without[0]), "held-3", (5, 2), "m < n − k"),
+    )
+    losses = [Line(b, role, dash, label=label) for b, role, dash, label in shown if b is not None]
     marks = sorted({r.at(s) for r in runs for s in r.reading.spikes})
-    parts = [Part("mean squared error", losses, 130, levels=levels, marks=marks)]
-    relative = []
-    for g in one.groups:
-        b = band(lambda r, g=g: None if not r.trivial_of(g) or g not in r.groups else r.groups[g] / r.trivial_of(g))
-        if b is not None:
-            relative.append(Line(b, "held-2" if g in one.largest_m else "muted", width=1.0, shaded=False))
+    parts = [Part("mean squared error", losses, 130, levels=_levels(runs[0]), marks=marks)]
+    by_group = ((g, band(lambda r, g=g: r.relative(g))) for g in runs[0].groups)
+    relative = [_of_group(b, g in runs[0].largest_m) for g, b in by_group if b is not None]
     if relative:
         parts.append(Part("loss of each group / trivial loss", relative, 110, levels=[(1.0, "trivial")]))
     if (norm := band(lambda r: r.metrics.get("norm_total"))) is not None:
         parts.append(Part("weight norm, L2", [Line(norm, "ink", label="all")], 60))
     return parts
+
+
+def _levels(run: Grouped) -> list[tuple[float, str]]:
+    """Losses of the trivial predictor, where they are known."""
+    levels = []
+    if run.trivial is not None:
+        levels.append((run.trivial, "trivial"))
+    if run.without is not None:
+        levels.append((run.without[1], "triv., m < n−k"))
+    return levels
+
+
+def _of_group(band: Band, largest: bool) -> Line:
+    return Line(band, "held-2" if largest else "muted", width=1.0, shaded=False)
 
 
 def _decays(material: Material, groups: Runs) -> list[Block]:
@@ -153,8 +158,6 @@ def _decay(run: Grouped, anchor: str | None) -> Row:
     decay = ((r.subject.config or {}).get("regime") or {}).get("weight_decay")
     fit = r.fit
     reached = "not reached" if fit is None or fit.censored else steps(run.at(fit.at))
-    r2 = r.trajectory.held_out.get(run.split) if r.trajectory is not None else None
-
     loss = [Value(NONE)] * 3
     if best is not None:
         low, at, last = best
@@ -167,7 +170,7 @@ def _decay(run: Grouped, anchor: str | None) -> Row:
             Value(reached, "epoch" if "epoch" in run.metrics else "step"),
             *loss,
             _without(run),
-            Value(score(float(np.nanmax(r2))) if r2 is not None and np.isfinite(r2).any() else NONE),
+            Value(score(run.best_r2)),
             Value(str(len(r.spikes))),
             _link(run),
             Value(r.outcome, number=False),
@@ -177,10 +180,13 @@ def _decay(run: Grouped, anchor: str | None) -> Row:
 
 
 def _without(run: Grouped) -> Value:
-    best = None if run.without is None else lowest(run.clock, run.without[0])
-    if best is None or run.without is None:
+    if run.without is None:
         return Value(NONE)
-    return Value(digits(best[0]), f"trivial {digits(run.without[1])}")
+    loss, trivial = run.without
+    best = lowest(run.clock, loss)
+    if best is None:
+        return Value(NONE)
+    return Value(digits(best[0]), f"trivial {digits(trivial)}")
 
 
 def _link(run: Grouped) -> Value:
@@ -223,7 +229,7 @@ def _group_row(group: int, first: Grouped, groups: Runs) -> Row:
         best, last = (float(np.median([e[i] for e in ends])) for i in (0, 2))
         shade = None if not trivial else float(np.clip(1 - best / trivial, 0, 1))
         cells.append(Value(digits(best), f"last {digits(last)}", shade))
-    return Row(group_name(first, group), [Value(NONE if trivial is None else digits(trivial)), *cells])
+    return Row(group_name(first, group), [Value(digits(trivial)), *cells])
 
 
 def _scatter(groups: Runs) -> list[Block]:
