@@ -9,6 +9,7 @@ import torch
 
 from grokscope import open_run
 from grokscope.recorder import Recorder
+from grokscope.store.run import find_runs
 from grokscope.train.driver import train
 from grokscope.verdicts import run_verdicts
 from tiny import tiny
@@ -177,3 +178,50 @@ def test_a_checkpoint_at_no_step_is_refused(tmp_path):
         pytest.raises(ValueError, match="whole number >= 0"),
     ):
         rec.checkpoint(1.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"n": 100}, 'n: expected numbers by split, {"id_val": 1000}, got 100'),
+        ({"n": {"train": -5}}, r"n\['train'\]: expected a number of examples, got -5"),
+        ({"n": {"train": 2.5}}, r"n\['train'\]: expected a number of examples, got 2.5"),
+        ({"trivial": 0.5}, 'trivial: expected numbers by split, {"id_val": 0.1}, got 0.5'),
+        ({"trivial": {"id_val": 50}}, r"trivial\['id_val'\]: an accuracy is a share from 0 to 1, got 50; divide"),
+        ({"name": 3}, "name: expected a text, got 3"),
+        ({"config": [1]}, r"config: expected a mapping, got \[1\]"),
+        ({"measure": 3}, "measure: expected a list of measurements, got 3"),
+        ({"model": dict}, "model: expected a torch module, got <class 'dict'>"),
+        ({"folder": None}, "folder: expected a path, got None"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(given, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Recorder(**{"folder": tmp_path / "mine", **given})
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_folder_of_runs_does_not_become_one(tmp_path):
+    """Its runs would be found by nobody: a folder with a config is a run, whatever it holds."""
+    Recorder(tmp_path / "runs" / "mine").finish()
+    with pytest.raises(ValueError, match=r"runs holds 1 run, for example mine; give a folder of the run's own"):
+        Recorder(tmp_path / "runs")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file; give a folder of the run's own"):
+        Recorder(tmp_path / "file")
+    assert [run.id for run in find_runs(tmp_path / "runs")] == ["mine"]
+
+
+def test_accuracies_in_percent_are_refused(tmp_path):
+    with Recorder(tmp_path / "mine", n={"train": 10}) as rec:
+        with pytest.raises(ValueError, match="id_val_acc: an accuracy is a share from 0 to 1, got"):
+            rec.log(1, train_acc=1.0, id_val_acc=93.5)
+        rec.log(1, train_acc=1.0, id_val_acc=float("nan"), my_acc=93.5, id_val_loss=7.0)
+    assert len(rec.run.rows()) == 1
+
+
+def test_a_recording_ends_in_a_known_state(tmp_path):
+    rec = Recorder(tmp_path / "mine")
+    with pytest.raises(ValueError, match="state: expected one of done, diverged, interrupted, failed, got 'perfect'"):
+        rec.finish("perfect")
+    assert rec.finish("diverged").status["state"] == "diverged"

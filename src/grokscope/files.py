@@ -129,6 +129,8 @@ def explain_denied(error: BaseException, path: Path) -> None:
 def require_may_write(folder: Path) -> None:
     """Raise NotWritable where this user may not make or change files in `folder`, or make it where it is not there."""
     present = _present(folder)
+    if not present.is_dir() and present.exists():
+        raise NotWritable(f"{present}: is a file, where a folder of runs is expected")
     if present.is_dir() and not os.access(present, os.W_OK | os.X_OK):
         read_only = os.statvfs(present).f_flag & os.ST_RDONLY
         explain_denied(OSError(errno.EROFS, "") if read_only else PermissionError(), folder)

@@ -5,7 +5,7 @@ import socket
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,18 @@ from grokscope.checks import require_share_of_labels
 from grokscope.config import is_whole, require
 from grokscope.files import write_json
 from grokscope.fit_rule import USUAL_THRESHOLD, Kind
-from grokscope.recording import config_of, continued, facts_of, known_splits, machine_of, number, require_same_run
+from grokscope.recording import (
+    config_of,
+    continued,
+    facts_of,
+    known_splits,
+    machine_of,
+    number,
+    require_of_splits,
+    require_own_folder,
+    require_same_run,
+    require_share,
+)
 from grokscope.store import lock
 from grokscope.store.metrics import MetricsWriter
 from grokscope.store.provenance import provenance
@@ -39,6 +50,9 @@ AVERAGED = (
     "the network that was given holds averages of the weights that are trained (AveragedModel): norms, scores and "
     "checkpoints are those of the averages"
 )
+
+ENDS = ("done", "diverged", "interrupted", "failed")
+"""How a recording may end."""
 
 _OPEN: "weakref.WeakValueDictionary[Path, Recorder]" = weakref.WeakValueDictionary()
 """Folder -> the recorder of this process that records into it."""
@@ -123,14 +137,20 @@ class Recorder:
                 data.
         """
         require(task in USUAL_THRESHOLD, f"task: expected one of {', '.join(USUAL_THRESHOLD)}, got {task!r}")
+        require(isinstance(name, str) and bool(name), f"name: expected a text, got {name!r}")
         require(not isinstance(measure, str), f"measure: expected a list of names; write [{measure!r}]")
-        _require_known_splits(n, trivial, splits)
+        require(isinstance(measure, Iterable), f"measure: expected a list of measurements, got {measure!r}")
+        require(config is None or isinstance(config, Mapping), f"config: expected a mapping, got {config!r}")
+        require_of_splits("n", n, splits)
+        require_of_splits("trivial", trivial, splits)
+        require_own_folder(folder)
         require(model is not None or (optimizer is None and splits is None), "optimizer and splits need the model")
         require(is_whole(seed), f"seed: expected a whole number, got {seed!r}")
         require_share_of_labels(label_noise)
         for key, count in (("diagnose_every", diagnose_every), ("steps_per_epoch", steps_per_epoch)):
             require(is_whole(count) and count > 0, f"{key}: expected a whole number above 0, got {count!r}")
-        require(model is None or hasattr(model, "named_parameters"), f"model: expected a torch module, got {model!r}")
+        is_module = hasattr(model, "named_parameters") and not isinstance(model, type)
+        require(model is None or is_module, f"model: expected a torch module, got {model!r}")
         self.run = Run(Path(folder))
         averaged = _is_averaged(model)
         self.model = model = _unwrapped(model)
@@ -221,6 +241,8 @@ class Recorder:
         self._require_next(step)
         step = int(step)
         row = {name: number(name, value) for name, value in values.items()}
+        for column, value in row.items():
+            require_share(column, value)
         if not row.keys() >= {"norm_total", "lr"}:
             row = self.seen_now() | row
         if self._step is None:
@@ -243,6 +265,7 @@ class Recorder:
     def note(self, text: str) -> None:
         """Keep a sentence with the run, for whoever reads it: `show` and the report print it. Once, however often."""
         self._require_open()
+        require(isinstance(text, str), f"note: expected a text, got {text!r}")
         notes = self._record["facts"]["notes"]
         if text not in notes:
             notes.append(text)
@@ -279,7 +302,9 @@ class Recorder:
         return path
 
     def finish(self, state: str = "done", error: BaseException | None = None) -> Run:
-        """Close the run and return it; a run that is closed stays as it is."""
+        """Close the run and return it; a run that is closed stays as it is. `state`: done, diverged, interrupted or
+        failed."""
+        require(state in ENDS, f"state: expected one of {', '.join(ENDS)}, got {state!r}")
         if self._closed is not None:
             return self.run
         rows = self.run.rows()
@@ -396,13 +421,6 @@ def _observe(
         raise ValueError("loss: name the one you train with, such as cross_entropy; grokscope list loss shows them")
     chosen = [configio.structure_component("measurement", m, f"measure[{i}]") for i, m in enumerate(measure)]
     return ObservedModel(model, splits, kind=task, loss=loss, threshold=threshold, call=forward, measurements=chosen)
-
-
-def _require_known_splits(n: Mapping[str, int] | None, trivial: Mapping[str, float] | None, splits: Any) -> None:
-    for key, given in (("n", n), ("trivial", trivial)):
-        for split in given or {}:
-            require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
-        require(not (given and splits), f"{key}: is determined by splits; omit it")
 
 
 def _norm(model: Any) -> float:

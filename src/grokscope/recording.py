@@ -1,11 +1,15 @@
 """The record of a training that another loop does: what is known of it, and which recording goes on with which."""
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grokscope.checks import require
 from grokscope.fit_rule import Kind
-from grokscope.store.run import Run, read_record
+from grokscope.store.run import Run, find_runs, read_record
+from grokscope.vocabulary.splits import NAMES
+from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
     from grokscope.train.observed import ObservedModel
@@ -17,12 +21,52 @@ SETTLED = ("optimizer", "weight_decay", "decay_groups", "lr")
 """Settings of a regime that hold for a whole run: one that changed between its parts is unknown."""
 
 
+def require_of_splits(key: str, given: Any, splits: Any) -> None:
+    """Raise ValueError unless `n` or `trivial` is a mapping by splits, and only where the splits are not given."""
+    if given is None:
+        return
+    example = {"n": 1000}.get(key, 0.1)
+    require(isinstance(given, Mapping), f'{key}: expected numbers by split, {{"id_val": {example}}}, got {given!r}')
+    for split, value in given.items():
+        require(split in NAMES, f"{key}: unknown split {split!r}; the splits are {', '.join(NAMES)}")
+        value = number(f"{key}[{split!r}]", value)
+        whole = key != "n" or (float(value).is_integer() and value > 0)
+        require(whole, f"{key}[{split!r}]: expected a number of examples, got {value!r}")
+    require(not (given and splits), f"{key}: is determined by splits; omit it")
+
+
+def require_share(column: str, value: Any) -> None:
+    """Raise ValueError for an accuracy of more than 1: in percent it would stand above every threshold."""
+    if column.endswith("_acc") and column.removesuffix("_acc") in NAMES:
+        outside = value < 0 or value > 1  # not a number is neither
+        require(not outside, f"{column}: an accuracy is a share from 0 to 1, got {value!r}; divide percent by 100")
+
+
+def require_own_folder(folder: Any) -> None:
+    """Raise ValueError where a recording has no folder of its own: a path that is none, a file, or a folder that holds
+    runs, which nobody would find any more."""
+    require(isinstance(folder, str | PathLike) and bool(str(folder)), f"folder: expected a path, got {folder!r}")
+    path = Path(folder)
+    require(path.is_dir() or not path.exists(), f"{path}: is a file; give a folder of the run's own")
+    inside = [] if (path / "config.json").exists() else find_runs(path)
+    if inside:
+        raise ValueError(
+            f"{path} holds {plural(len(inside), 'run')}, for example {inside[0].id}; give a folder of the run's own, "
+            f"such as {path / 'mine'}"
+        )
+
+
 def known_splits(kind: Kind, n: Mapping[str, int], trivial: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Split -> what is known of it. Raises ValueError naming what is no number."""
     baseline = "trivial_acc" if kind == "classification" else "trivial_loss"
-    splits: dict[str, dict[str, float]] = {split: {"n": number(f"n[{split!r}]", k)} for split, k in n.items()}
+    splits: dict[str, dict[str, float]] = {split: {"n": int(number("n", k))} for split, k in n.items()}
     for split, value in trivial.items():
-        splits.setdefault(split, {})[baseline] = number(f"trivial[{split!r}]", value)
+        score = number(f"trivial[{split!r}]", value)
+        require(
+            kind != "classification" or 0 <= score <= 1,
+            f"trivial[{split!r}]: an accuracy is a share from 0 to 1, got {score!r}; divide percent by 100",
+        )
+        splits.setdefault(split, {})[baseline] = score
     return splits
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from grokscope import configio
+from grokscope import cli, configio
 from grokscope.execute.inline import Inline
 from grokscope.study import Study
 from grokscope.study.estimate import makespan
 from grokscope.verdicts import run_verdicts
-from tiny import TINY, same_folder_content
+from tiny import TINY, TINY_TOML, same_folder_content
 
 
 def study(**more: Any) -> Study:
@@ -203,3 +203,21 @@ def test_configs_survive_the_way_to_a_worker():
     assert study().runs()
     for config in study().runs():
         assert configio.load_run(configio.dump(config)).run_id() == config.run_id()
+
+
+@pytest.mark.parametrize("workers", [-1, 1.5, "two", True])
+def test_a_wrong_number_of_workers_is_refused_although_nothing_is_left(workers, tmp_path):
+    study = Study.from_dict({**TINY, "seeds": [0]})
+    study.run(0, tmp_path)
+    with pytest.raises(ValueError, match="workers must be"):
+        study.run(workers, tmp_path)
+
+
+def test_a_folder_and_a_file_that_were_mixed_up_are_called_so(tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    assert cli.run(["worker", str(tmp_path / "runs")]) == 2
+    assert "is a folder; give a study file (the folder of runs is --root)" in capsys.readouterr().err
+    file = tmp_path / "study.toml"
+    file.write_text("seeds = [0]\n" + TINY_TOML + "[budget]\nsteps = 5\n")
+    assert cli.run(["study", "run", str(file), "--root", str(file)]) == 2
+    assert "study.toml: is a file, where a folder of runs is expected" in capsys.readouterr().err

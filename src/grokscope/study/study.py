@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope import configio
-from grokscope.checks import names_checked
+from grokscope.checks import names_checked, require_whole
 from grokscope.components import Tracker
 from grokscope.config import Budget, RunConfig, require
 from grokscope.execute.engines import check_engine
@@ -233,6 +233,7 @@ class Study:
             Stopped: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
         """
         require_engine_for(stack, engine)
+        _require_workers(workers)
         runs = self.declared(root)
         return _carry_out(
             runs, lambda: self.status(root), board, executor or partial(_executor, workers, engine, stack)
@@ -294,6 +295,7 @@ class Study:
             Stopped: as `run`.
         """
         require_engine_for(stack, engine)
+        _require_workers(workers)
         longer = self.with_budget(Budget(steps=steps, epochs=epochs))
         runs = longer.declared(root)
         return _carry_out(runs, lambda: longer.status(root), board, partial(_executor, workers, engine, stack))
@@ -484,12 +486,17 @@ def _not_begun(s: StudyRun) -> Outcome:
     return Outcome(s.job(), "waiting" if s.state == "waiting" else "failed", 0, s.message)
 
 
+def _require_workers(workers: Any) -> None:
+    """Also where nothing is left to train: the same command is wrong tomorrow too."""
+    if workers is not None:
+        require_whole("workers", workers, 0, 1_000_000)
+
+
 def _executor(workers: int | None, engine: Way, stack: int | None, jobs: int) -> Executor:
     from grokscope.execute.inline import Inline
     from grokscope.execute.processes import Processes, default_workers
 
     workers = default_workers(jobs) if workers is None else workers
-    require(workers >= 0, f"workers must not be negative, got {workers}")
     if workers:
         return Processes(workers, engine, stack)
     return Inline(engine, stack)
@@ -538,4 +545,5 @@ def find_study(path: str | Path) -> Path:
     shipped = shipped_studies()
     if path.parent == Path() and path.stem in shipped and path.suffix in ("", ".toml"):
         return shipped[path.stem]
+    require(not path.is_dir(), f"{path}: is a folder; give a study file (the folder of runs is --root)")
     raise ValueError(f"{path}: no such file, and no shipped study of that name{nearest(path.stem, list(shipped))}")
