@@ -114,8 +114,10 @@ def settled(train: Curve) -> float:
 
 def kept_level(values: np.ndarray, rows: int) -> np.ndarray:
     """The lowest of each value and the rows - 1 after it (fewer at the end)."""
-    padded = np.append(values, np.full(rows - 1, np.inf))
-    return np.lib.stride_tricks.sliding_window_view(padded, rows).min(axis=1)
+    lowest = values.copy()
+    for ahead in range(1, min(rows, len(values))):
+        np.minimum(lowest[:-ahead], values[ahead:], out=lowest[:-ahead])
+    return lowest
 
 
 def _candidates(step: np.ndarray, since: float) -> Iterator[int]:

@@ -15,12 +15,13 @@ import pytest
 from grokscope.report import build_report
 from grokscope.report.read import material as material_of
 from grokscope.report.read import shelf
+from grokscope.report.read.bands import group_band
 from grokscope.report.read.judged_run import read
 from grokscope.report.read.material import collect
-from grokscope.report.read.subjects import Labeled, as_subjects, gather
+from grokscope.report.read.subjects import Labeled, as_subjects, gather, subject_from_run
 from grokscope.report.sections import mechanisms, sections_of
-from grokscope.store import find_runs
-from grokscope.trajectory import Criteria
+from grokscope.store import find_runs, kept_columns
+from grokscope.trajectory import Criteria, from_run
 from report.synthetic import GROKKED, MEMORIZED, UNGROKKED, write_run
 
 ASKED = {"title": None, "study": None, "expectations": None, "criteria": None, "split": None, "remake": None}
@@ -94,8 +95,6 @@ def test_no_more_runs_are_whole_in_memory_than_the_shelf_holds(root, monkeypatch
 
 def test_columns_and_curves_from_the_file_are_those_that_were_put_in(root):
     holding = shelf.Shelf(kept=1)
-    from grokscope.report.read.subjects import subject_from_run
-
     runs = [run for run in find_runs(root) if "late" in run.id][:3]
     subjects = [subject_from_run(run, holding) for run in runs]
     for run, subject in zip(runs, subjects, strict=True):
@@ -212,3 +211,50 @@ def test_a_study_holds_no_more_runs_whole_than_its_page_of_folders(root, monkeyp
     shelves = {id(s.evaluations.shelf) for s in subjects if isinstance(s.evaluations, shelf.Shelved)}
     assert len(shelves) == 1
     assert {s.group for s in subjects} == {f"as {run.label}" for run in find_runs(root)}
+
+
+def test_blocks_of_the_file_hold_runs_of_any_columns_and_lengths(root, monkeypatch):
+    """Whole runs and single columns, in another order than they were written in, and with no room to read ahead."""
+    for block, ahead in ((shelf.BLOCK, shelf.READ_AHEAD), (3_000, 1)):
+        monkeypatch.setattr(shelf, "BLOCK", block)
+        monkeypatch.setattr(shelf, "READ_AHEAD", ahead)
+        holding = shelf.Shelf(kept=7)
+        runs = [run for run in find_runs(root) if (run.path / "results" / "metrics.jsonl").exists()]
+        subjects = [(run, subject_from_run(run, holding)) for run in runs]
+        readable = [(run, s) for run, s in subjects if isinstance(s.evaluations, shelf.Shelved)]
+        assert len({s.evaluations.rows for _, s in readable}) > 1
+        for run, subject in readable[::-2] + readable[::3]:
+            table = run.metrics()
+            for name in reversed(table):
+                np.testing.assert_array_equal(subject.metrics[name], table[name])
+                assert subject.metrics[name].dtype == table[name].dtype
+            np.testing.assert_array_equal(subject.trajectory.train, shelf.curve_of(from_run(run), "train", "")[1])
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5, 6, 9, 40])
+def test_a_band_of_curves_on_one_grid_is_that_of_the_same_curves_interpolated(runs):
+    rng = np.random.default_rng(runs)
+    step = np.unique(np.geomspace(1, 1e4, 60).astype(int))
+    values = rng.normal(size=(runs, len(step)))
+    values[:, 2::5] = np.nan  # not measured at these steps
+    known = ~np.isnan(values[0])
+    band = group_band([(step, v) for v in values])
+    wanted = group_band([(step[known].astype(float), v[known]) for v in values[:-1]] + [(step, values[-1])])
+    assert (band.kind, band.n, band.total) == (wanted.kind, wanted.n, wanted.total)
+    np.testing.assert_array_equal(band.step, step[known])
+    np.testing.assert_array_equal(band.median, np.median(values[:, known], axis=0))
+    for one, two in ((band.median, wanted.median), (band.low, wanted.low), (band.high, wanted.high)):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_columns_left_by_the_training_give_the_page_that_parsing_gives(root, tmp_path):
+    pages = []
+    copy = shutil.copytree(root, tmp_path / "copy")
+    for name in ("parsed", "kept"):
+        out = tmp_path / name / "report.html"
+        build_report(find_runs(copy), out, formats=(), remake="again")
+        pages.append(out.read_text())
+        for run in find_runs(copy):
+            kept_columns.leave(run.path)
+    assert len(list(copy.glob("*/results/columns.bin"))) > 10
+    assert pages[0] == pages[1]

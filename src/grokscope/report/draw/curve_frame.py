@@ -43,19 +43,12 @@ class Frame:
 def make_frame(panels: Sequence[Panel], axis: StepAxis) -> Frame:
     readings = [r for r in chain.from_iterable(p.readings for p in panels) if r.subject.brief is not None]
     kind = readings[0].kind if readings else "classification"
-    scores = [lowest for r in readings for name in ("train", r.split) if (lowest := _lowest(r, name)) is not None]
+    scores = [p.lowest for p in panels if p.lowest is not None]
     norms = [band for p in panels for k in ("norm_total", *p.norms) if (band := p.bands.get(k)) is not None]
     limits = _norm_limits(norms) if norms else None
     return Frame(
         axis, _score_limits(scores, readings, kind), limits, kind, max((len(p.readings) for p in panels), default=1)
     )
-
-
-def _lowest(reading: Reading, name: str) -> float | None:
-    """The lowest finite value of a curve."""
-    curve = reading.curve(name)
-    values = np.empty(0) if curve is None else curve[1][np.isfinite(curve[1])]
-    return float(values.min()) if values.size else None
 
 
 def _score_limits(scores: list[float], readings: list[Reading], kind: str) -> tuple[float, float]:

@@ -113,8 +113,10 @@ def _lines(axes: "Axes", panel: Panel, frame: Frame, name: str, role: str, width
     if band.kind != "none" and name != "train":
         at, low = frame.axis.thin(band.step, band.low)
         axes.fill_between(at, low, np.interp(at, band.step, band.high), color=shade, alpha=0.16, linewidth=0)
-    for reading in panel.readings if first else []:
-        _seed_line(axes, reading, name, frame, shade, band, few=len(panel.readings) <= MANY_SEEDS)
+    few = len(panel.readings) <= MANY_SEEDS
+    shown = first and (few or band.n < band.total)  # of many runs only those outside the median are drawn
+    for reading in panel.readings if shown else []:
+        _seed_line(axes, reading, name, frame, shade, band, few)
     axes.plot(*frame.axis.thin(band.step, band.median), color=shade, linewidth=width, linestyle=dash)
 
 

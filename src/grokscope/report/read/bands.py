@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -42,6 +43,10 @@ def group_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
     Only curves that reach the group's last step take part: letting runs leave on the way would bend the median where
     they left. Between its own steps a curve is read off by linear interpolation. None when no curve has a finite value.
     """
+    alike = _on_one_grid(curves)
+    if alike is not None:
+        grid, values = alike
+        return _band(grid, values, len(values))
     finite = [(s[np.isfinite(v)], v[np.isfinite(v)]) for s, v in curves]
     finite = [(s, v) for s, v in finite if len(s)]
     if not finite:
@@ -51,9 +56,32 @@ def group_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
     first = max(s[0] for s, _ in whole)
     grid = np.unique(np.concatenate([s for s, _ in whole]))
     grid = grid[grid >= first]
-    values = np.array([np.interp(grid, s, v) for s, v in whole])
-    low, high, kind = _interval(values)
-    return Band(grid, np.median(values, axis=0), low, high, kind, len(whole), len(finite))
+    return _band(grid, np.array([np.interp(grid, s, v) for s, v in whole]), len(finite))
+
+
+def _on_one_grid(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """(steps (t,), values (n, t)) of curves with finite values at the same steps, as the runs of a study have; None
+    where two differ."""
+    if not curves:
+        return None
+    first = curves[0][0]
+    if not all(s is first or np.array_equal(s, first) for s, _ in curves):
+        return None
+    values = np.array([v for _, v in curves])
+    finite = np.isfinite(values)
+    there = finite[0]
+    if not there.any() or not (finite == there).all():
+        return None
+    return first[there], values[:, there]
+
+
+def _band(grid: np.ndarray, values: np.ndarray, total: int) -> Band:
+    """Median and band of (n, t) values at the steps (t,)."""
+    ordered = np.sort(values.T, axis=1).T
+    low, high, kind = _interval(ordered)
+    n = len(ordered)
+    median = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2  # np.median would sort once more
+    return Band(grid, median, low.copy(), high.copy(), kind, n, total)  # copies, so that the curves themselves can go
 
 
 def column_band(readings: Sequence[Reading], column: str) -> Band | None:
@@ -67,18 +95,18 @@ def values_band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band | None:
     return group_band([(np.asarray(s, float), np.asarray(v, float)) for s, v in curves])
 
 
-def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, Literal["none", "range", "interval"]]:
-    """Band of (n, t) values, at each time by itself. The interval lies between two order statistics and covers the
-    median of any distribution with at least 95 % (Thompson 1936, doi:10.1214/aoms/1177732502); six values are the
-    fewest that can."""
-    n = len(values)
+def _interval(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray, Literal["none", "range", "interval"]]:
+    """Band of (n, t) values in increasing order, at each time by itself. The interval lies between two order
+    statistics and covers the median of any distribution with at least 95 % (Thompson 1936,
+    doi:10.1214/aoms/1177732502); six values are the fewest that can."""
+    n = len(ordered)
     if n < SMALL:
-        return values.min(axis=0), values.max(axis=0), "none" if n == 1 else "range"
+        return ordered[0], ordered[-1], "none" if n == 1 else "range"
     rank = interval_rank(n)
-    ordered = np.sort(values, axis=0)
     return ordered[rank - 1], ordered[n - rank], "interval"
 
 
+@cache
 def interval_rank(n: int) -> int:
     """The largest k for which the k-th smallest and k-th largest of n values enclose the median with at least 95 %."""
     from scipy.stats import binom

@@ -23,6 +23,8 @@ class Panel:
     readings: list[Reading]
     splits: list[str]
     bands: dict[str, Band]
+    lowest: float | None = None
+    """The lowest score in any run, of train or of the split that is judged."""
 
     @property
     def lead(self) -> str:
@@ -44,7 +46,11 @@ class Panel:
 def make_panel(group: str, readings: Sequence[Reading], splits: list[str]) -> Panel:
     with_curve = [r for r in readings if r.subject.brief is not None]
     bands: dict[str, Band] = {}
+    lowest: list[float] = []
     for name in ("train", *splits, "probe", "norm_total", *NORM_GROUPS):
-        if (band := group_band([c for r in with_curve if (c := r.curve(name)) is not None])) is not None:
+        curves = [c for r in with_curve if (c := r.subject.curve(name, r.split)) is not None]
+        if (band := group_band(curves)) is not None:
             bands[name] = band
-    return Panel(group, list(readings), splits, bands)
+        if name in ("train", readings[0].split):
+            lowest += [float(values.min()) for _, v in curves if (values := v[np.isfinite(v)]).size]
+    return Panel(group, list(readings), splits, bands, min(lowest, default=None))

@@ -190,7 +190,7 @@ def _read(subject: Subject, criteria: "Criteria", neighbors: bool) -> list[Readi
             readings.append(Reading(subject, split, judged, _events(t, split, criteria)))
         except ValueError as error:
             readings.append(Reading(subject, split, None, problem=str(error)))
-    hidden = unseen(t)  # last, for it asks for milestones that kept verdicts know
+    hidden = unseen(t, criteria)  # last, for it asks for milestones that kept verdicts know
     return [replace(reading, unseen=hidden) for reading in readings]
 
 

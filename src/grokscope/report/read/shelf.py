@@ -24,6 +24,10 @@ KEPT = 64
 """So many runs are held whole."""
 ITEM = 8
 """Bytes of a number: steps are int64, all else is float64."""
+BLOCK = 1 << 16
+"""Bytes of a column of several runs that lie side by side in the file, at most: they are read at once."""
+READ_AHEAD = 1 << 25
+"""Bytes of such columns that are kept for the runs that are asked for next."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Shelf:
         self._file: IO[bytes] | None = None
         self._end = 0
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._grids: dict[bytes, np.ndarray] = {}
+        """Steps of evaluation, which most runs share."""
+        self._ahead: OrderedDict[int, np.ndarray] = OrderedDict()
+        """Place in the file -> a column (runs, rows) of a block, the one longest not asked for first."""
+        self._ahead_bytes = 0
 
     def put(self, loaded: Loaded) -> "Shelved":
         """Keep a run's metrics, of which some are evaluations.
@@ -77,7 +86,9 @@ class Shelf:
             ValueError: they are no trajectory.
         """
         names = tuple(loaded.table)
-        run = Shelved(self, loaded, self._names.setdefault(names, names))
+        step = loaded.table["step"]
+        shared = self._grids.setdefault(step.tobytes(), step)
+        run = Shelved(self, loaded, self._names.setdefault(names, names), shared)
         self._hold(run, loaded)
         return run
 
@@ -86,57 +97,98 @@ class Shelf:
         if run in self._whole:
             self._whole.move_to_end(run)
             return self._whole[run]
-        numbers = np.frombuffer(self._read(run.place, ITEM * run.rows * len(run.names)), np.float64)
-        columns = numbers.reshape(len(run.names), run.rows)
-        table = {name: _typed(values, name) for name, values in zip(run.names, columns, strict=True)}
-        loaded = Loaded(run.id, run.facts, run.status, table)
+        assert run.place is not None
+        size = ITEM * run.rows
+        columns = (self._read(run.place.of(i) + size * run.place.row, size) for i in range(len(run.names)))
+        table = {name: np.frombuffer(data, np.float64) for name, data in zip(run.names, columns, strict=True)}
+        loaded = Loaded(run.id, run.facts, run.status, {**table, "step": run.step})
         self._hold(run, loaded)
         return loaded
 
     def column(self, run: "Shelved", name: str) -> np.ndarray:
         """One column (t,) of a run. Raises KeyError where it has none of this name."""
+        if name == "step":
+            return run.step
         if run in self._whole:
             return self._whole[run].table[name]
         if name not in run.names:
             raise KeyError(name)
-        size = ITEM * run.rows
-        data = self._read(run.place, size, size * run.names.index(name))
-        return _typed(np.frombuffer(data, np.float64), name)
+        assert run.place is not None
+        return self._column(run.place.of(run.names.index(name)), run.place.runs, run.rows)[run.place.row]
+
+    def _column(self, start: int, runs: int, rows: int) -> np.ndarray:
+        """A column (runs, rows) of a block."""
+        if start in self._ahead:
+            self._ahead.move_to_end(start)
+            return self._ahead[start]
+        numbers = np.frombuffer(self._read(start, ITEM * runs * rows), np.float64).reshape(runs, rows)
+        self._ahead[start] = numbers
+        self._ahead_bytes += numbers.nbytes
+        while self._ahead_bytes > READ_AHEAD and len(self._ahead) > 1:
+            self._ahead_bytes -= self._ahead.popitem(last=False)[1].nbytes
+        return numbers
 
     def _hold(self, run: "Shelved", loaded: Loaded) -> None:
         self._whole[run] = loaded
-        while len(self._whole) > self.kept:
-            self._write(*self._whole.popitem(last=False))
+        if len(self._whole) > self.kept:
+            self._make_room()
 
-    def _write(self, run: "Shelved", loaded: Loaded) -> None:
-        """Once for each run: its metrics do not change."""
-        if run.place is not None:
-            return
+    def _make_room(self) -> None:
+        """Half of the runs go, those longest not asked for; runs with the same columns and rows as one block."""
+        going = [self._whole.popitem(last=False) for _ in range((self.kept + 1) // 2)]
+        alike: dict[tuple[tuple[str, ...], int], list[tuple[Shelved, Loaded]]] = {}
+        for run, loaded in going:
+            if run.place is None:  # once for each run: its metrics do not change
+                alike.setdefault((run.names, run.rows), []).append((run, loaded))
+        for (names, rows), members in alike.items():
+            side_by_side = max(BLOCK // (ITEM * rows), 1)
+            for first in range(0, len(members), side_by_side):
+                self._write(members[first : first + side_by_side], names)
+
+    def _write(self, members: "list[tuple[Shelved, Loaded]]", names: tuple[str, ...]) -> None:
+        """A block: the first column of all these runs, then the second ..."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="grokscope-")  # noqa: SIM115 - lives as long as the shelf
             weakref.finalize(self, self._file.close)
-        data = b"".join(np.ascontiguousarray(values).tobytes() for values in loaded.table.values())
+        tables = [loaded.table for _, loaded in members]
+        data = b"".join(np.ascontiguousarray(t[name]).tobytes() for name in names for t in tables)
         self._file.seek(self._end)
         self._file.write(data)
-        run.place = self._end
+        for row, (run, _) in enumerate(members):
+            run.place = Place(self._end, row, len(members), ITEM * run.rows * len(members))
         self._end += len(data)
 
-    def _read(self, place: int | None, size: int, after: int = 0) -> bytes:
+    def _read(self, start: int, size: int) -> bytes:
         assert self._file is not None
-        assert place is not None
-        self._file.seek(place + after)
+        self._file.seek(start)
         return self._file.read(size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run lies in the shelf's file: a row in each column of a block."""
+
+    start: int
+    """Of the block. [bytes]"""
+    row: int
+    runs: int
+    column: int
+    """Size of one column of all its runs. [bytes]"""
+
+    def of(self, column: int) -> int:
+        """Where a column of the block begins. [bytes]"""
+        return self.start + column * self.column
 
 
 class Shelved:
     """A run whose metrics are on a shelf."""
 
-    def __init__(self, shelf: Shelf, loaded: Loaded, names: tuple[str, ...]):
-        self.shelf, self.names = shelf, names
+    def __init__(self, shelf: Shelf, loaded: Loaded, names: tuple[str, ...], step: np.ndarray):
+        self.shelf, self.names, self.step = shelf, names, step
         self.id, self.facts, self.status = loaded.id, loaded.facts, loaded.status
-        self.rows = len(loaded.table["step"])
+        self.rows = len(step)
         self.brief = brief_of(loaded.trajectory)
-        self.place: int | None = None
+        self.place: Place | None = None
         """Where in the shelf's file; None before it is written."""
 
     @property
@@ -194,8 +246,3 @@ def _values(t: "Trajectory", name: str) -> np.ndarray | None:
     if name.startswith("norm_") and name not in t.held_out:
         return t.norm_groups.get(name.removeprefix("norm_"))
     return t.held_out.get(name)
-
-
-def _typed(values: np.ndarray, name: str) -> np.ndarray:
-    """Steps are whole numbers; all are kept in eight bytes."""
-    return values.view(np.int64) if name == "step" else values

@@ -16,6 +16,7 @@ from grokscope.files import plain_file
 from grokscope.progress import watched
 from grokscope.registry import LISTS
 from grokscope.report.read.shelf import Brief, Loaded, Shelf, Shelved, brief_of, curve_of
+from grokscope.store import kept_columns
 from grokscope.store.ended import changed_since
 from grokscope.store.kept_verdicts import looked_at
 from grokscope.store.measured import with_measured
@@ -168,13 +169,14 @@ def subject_from_run(run: "Run", shelf: Shelf | None = None) -> Subject:
     base = Subject(run.id, run.label, run.seed, None, config=run.config, record=run.record, path=str(run.path))
     try:
         before = looked_at(run)
-        rows, status = run.rows(), run.status
+        kept = kept_columns.recall(run.path)
+        plain = columns(run.rows()) if kept is None else kept
+        status = run.status
         if changed := changed_since(run, status):
             return replace(base, problem=changed)
-        plain = columns(rows)
         table = with_measured(run.path, plain)
         loaded = Loaded(run.id, run.facts, status, table)
-        evaluations = (Shelf() if shelf is None else shelf).put(loaded) if rows else None
+        evaluations = (Shelf() if shelf is None else shelf).put(loaded) if len(plain["step"]) else None
     except ValueError as error:
         return replace(base, problem=str(error))
     own = before == looked_at(run) and all(plain.get(name) is values for name, values in table.items())
