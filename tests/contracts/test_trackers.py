@@ -15,9 +15,10 @@ import pytest
 from grokscope import registry
 from grokscope.cli import run as cli
 from grokscope.store import Run
+from grokscope.study import Study
 from grokscope.track import courier
 from grokscope.train.driver import train
-from tiny import tiny
+from tiny import TINY, tiny
 
 ABSENT = {"wandb": "79 MB", "trackio": "needs an older pillow than the tested set"}
 """Why these are not in everybody's environment. Their tests run where they are installed."""
@@ -87,6 +88,18 @@ def test_mirrored_while_it_trains_interrupted_and_resumed(name, tmp_path):
     assert [step for step, _ in rows] == list(expected(run))
 
 
+@pytest.mark.slow
+def test_runs_of_a_stack_are_mirrored_side_by_side(name, tmp_path):
+    study = Study.from_dict({**TINY, "seeds": [0, 1, 2], "track": [name]})
+    study.run(workers=0, root=tmp_path / "runs", engine="stacked")
+    for config in study.runs():
+        run = Run(tmp_path / "runs" / config.run_id())
+        rows, _ = READ[name](run, tmp_path)
+        assert [step for step, _ in rows] == list(expected(run))
+        for step, values in rows:
+            assert values == pytest.approx(expected(run)[step], rel=1e-6), step
+
+
 # -- reading back -----------------------------------------------------------------------------------------------------
 
 
@@ -138,7 +151,8 @@ def wandb_records(path):
 
 def from_wandb(run, _):
     pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    (path,) = (run.path.parent / "wandb").glob("offline-run-*/run-*.wandb")
+    key = json.loads((run.path / "track" / "wandb.jsonl").read_text().splitlines()[0])["key"]
+    (path,) = (run.path.parent / "wandb").glob(f"offline-run-*/run-{key}.wandb")
     rows, summary, config = [], {}, {}
     for raw in wandb_records(path):
         record = pb.Record.FromString(raw)
@@ -158,11 +172,10 @@ def from_wandb(run, _):
 
 def from_trackio(run, folder):
     with sqlite3.connect(folder / "trackio" / "grokscope.db") as db:
-        names = [name for (name,) in db.execute("select distinct run_name from metrics")]
-        found = db.execute("select step, metrics from metrics order by id").fetchall()
-    assert len(names) == 1
-    assert names[0].startswith(run.id)
-    rows = [(step, json.loads(text)) for step, text in found]
+        found = db.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    ours = [(name, step, json.loads(text)) for name, step, text in found if name.startswith(run.id)]
+    assert len({name for name, _, _ in ours}) == 1
+    rows = [(step, values) for _, step, values in ours]
     summary = {key: value for _, values in rows for key, value in values.items() if key.startswith("summary/")}
     return [(step, values) for step, values in rows if not any(k.startswith("summary/") for k in values)], summary
 

@@ -101,7 +101,14 @@ def test_places_and_spellings():
 
 @pytest.mark.parametrize(
     ("variable", "mode", "continues"),
-    [(None, "auto", False), ("offline", "auto", False), ("online", "auto", True), ("online", "offline", False)],
+    [
+        (None, "auto", False),
+        ("offline", "auto", False),
+        ("online", "auto", True),
+        ("online", "offline", False),
+        ("offline", "online", False),
+        (None, "online", True),
+    ],
 )
 def test_wandb_is_offline_unless_told_otherwise(variable, mode, continues, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)

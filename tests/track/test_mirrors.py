@@ -2,11 +2,13 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +37,7 @@ STUDY = {**TINY, "seeds": [0, 1, 2]}
 def own_processes(monkeypatch):
     """Processes of this test alone, and nobody who is remembered as hanging."""
     monkeypatch.setattr(mirrors, "_hung", set())
+    monkeypatch.setattr(mirrors, "_told", set())
     monkeypatch.setenv("REGISTER_LAB_TRACKERS", "1")
     grokscope.register(lab_trackers.Paper)
     yield
@@ -128,6 +131,33 @@ def test_who_is_killed_is_not_taken_for_hanging(tmp_path):
     with pytest.warns(UserWarning, match="SIGKILL"):
         train_run(tiny(), tmp_path, track=Paper(fault="killed"))
     assert mirrors._hung == set()
+
+
+def test_one_reason_is_said_once_however_many_runs_it_concerns(tmp_path):
+    study = Study.from_dict({**STUDY, "track": ["paper:fault=rows"]})
+    with pytest.warns(UserWarning, match="paper") as caught:
+        study.run(workers=0, root=tmp_path)
+    assert [str(w.message).partition(":")[0] for w in caught] == ["paper"]
+
+
+def test_a_fault_of_ours_does_not_stop_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(courier.Courier, "follow", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="paper: .* is not complete: ZeroDivisionError"):
+        assert train_run(tiny(), tmp_path, track="paper").run.status["state"] == "done"
+
+
+def test_a_process_with_thousands_of_open_files_is_mirrored(tmp_path):
+    """As that of a stack of a thousand runs is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("this machine lets a process open few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    with ExitStack() as files:
+        for _ in range(1100):
+            files.enter_context(open(os.devnull))
+        run = train_run(tiny(), tmp_path, track="paper").run
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert steps(sheets(run.path)[0]) == steps(run.rows())
 
 
 def test_where_the_mirrors_are_is_said(tmp_path, monkeypatch, capsys):

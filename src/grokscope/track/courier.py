@@ -88,8 +88,9 @@ class Courier:
 
     def hear(self, seconds: float = 0.0) -> None:
         """Take what it has answered; wait so long for the first word."""
-        ready, _, _ = select.select([self.answers], [], [], seconds)
-        if not ready:
+        waiting = select.poll()  # select refuses file numbers above 1,023, which the members of a stack use up
+        waiting.register(self.answers, select.POLLIN)
+        if not waiting.poll(seconds * 1000):
             return
         data = os.read(self.answers.fileno(), 1 << 16)
         *whole, self.rest = (self.rest + data).split(b"\n")

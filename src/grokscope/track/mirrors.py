@@ -6,8 +6,8 @@ longer than `WAIT` says.
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -30,6 +30,8 @@ HURRY_S = 3.0
 
 _hung: set[str] = set()
 """Trackers that did not finish in time: others of this process do not wait that long again."""
+_told: set[tuple[Tracker, str]] = set()
+"""What was warned of."""
 
 
 class Mirrors:
@@ -63,14 +65,26 @@ class Mirrors:
         return watch
 
     def follow(self, run: Path) -> None:
-        """Mirror this run from now on; asked again, say what has gone wrong meanwhile."""
-        if run in self._runs:
-            self._hear()
-            return
-        self._runs[run] = None
-        for tracker in self.trackers:
-            if courier := self._courier(tracker):
-                courier.follow(run)
+        """Mirror this run from now on; asked again, say what has gone wrong meanwhile. Never raises."""
+        with self._harmless():
+            if run in self._runs:
+                self._hear()
+                return
+            self._runs[run] = None
+            for tracker in self.trackers:
+                if courier := self._courier(tracker):
+                    courier.follow(run)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """What goes wrong inside is the end of the mirrors, were it a fault of ours, and not of the training."""
+        try:
+            yield
+        except Exception as error:
+            for tracker in self.trackers:
+                self._warn(tracker, dict.fromkeys(self._runs, f"{type(error).__name__}: {error}"))
+            self.trackers = ()
+            self._couriers.clear()
 
     def _courier(self, tracker: Tracker) -> Courier | None:
         if tracker not in self._couriers and tracker not in self._never_began:
@@ -89,21 +103,24 @@ class Mirrors:
         self.end()
 
     def end(self) -> None:
-        """End all mirrors, and wait for them a while."""
-        try:
-            for courier in self._couriers.values():
-                for run in self._runs:
-                    courier.end(run)
-            for tracker, courier in self._couriers.items():
-                seconds = self._patience(tracker)
-                if not courier.wait(self._runs, seconds):
-                    _hung.add(tracker.name)
-        except KeyboardInterrupt:
-            for courier in self._couriers.values():
-                if courier.open:
-                    courier.kill("it was not waited for")
-            raise
-        self._hear()
+        """End all mirrors, and wait for them a while. Raises nothing but KeyboardInterrupt."""
+        with self._harmless():
+            try:
+                self._end()
+            except KeyboardInterrupt:
+                for courier in self._couriers.values():
+                    if courier.open:
+                        courier.kill("it was not waited for")
+                raise
+            self._hear()
+
+    def _end(self) -> None:
+        for courier in self._couriers.values():
+            for run in self._runs:
+                courier.end(run)
+        for tracker, courier in self._couriers.items():
+            if not courier.wait(self._runs, self._patience(tracker)):
+                _hung.add(tracker.name)
 
     def _patience(self, tracker: Tracker) -> float:
         if tracker.name in _hung or not all(map(_is_over, self._runs)):
@@ -121,20 +138,37 @@ class Mirrors:
 
     def _hear(self) -> None:
         for tracker, why in self._never_began.items():
-            self._warn(tracker, _problem(tracker, dict.fromkeys(self._runs, why)))
+            self._warn(tracker, dict.fromkeys(self._runs, why))
         for tracker, courier in self._couriers.items():
             if courier.open:
                 courier.hear()
-            problems = {run: courier.problems[run] for run in self._runs if run in courier.problems}
-            notes = [note for run in self._runs if run in courier.arrived for note in courier.arrived[run].notes]
-            self._warn(tracker, _problem(tracker, problems) or "".join(f"{tracker.name}: {n}" for n in notes[:1]))
+            self._warn(tracker, {run: courier.problems[run] for run in self._runs if run in courier.problems})
+            for run in self._runs:
+                if run in courier.arrived and courier.arrived[run].notes:
+                    _tell(tracker, "note", f"{tracker.name}: {courier.arrived[run].notes[0]}")
 
-    def _warn(self, tracker: Tracker, text: str) -> None:
-        """Once for each tracker."""
-        if text and tracker not in self._warned:
+    def _warn(self, tracker: Tracker, problems: Mapping[Path, str]) -> None:
+        """Say what is missing of which runs, why, and the way to mirror it."""
+        if not problems:
+            return
+        run, why = next(iter(problems.items()))
+        more = f" and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+        text = (
+            f"{tracker.name}: the mirror of {run}{more} is not complete: {why}. The run itself is not affected; mirror "
+            f"later with: grokscope track {run} --to {spelled(tracker)}"
+        )
+        if tracker not in self._warned:
             self._warned.add(tracker)
-            with suppress(UserWarning):  # where warnings are errors, this one is none: the training goes on
-                warnings.warn(text, stacklevel=4)
+            _tell(tracker, why, text)
+
+
+def _tell(tracker: Tracker, why: str, text: str) -> None:
+    """Warn, once for a tracker and a reason: a worker may train a thousand runs without a network."""
+    if (tracker, why) in _told:
+        return
+    _told.add((tracker, why))
+    with suppress(UserWarning):  # where warnings are errors, this one is none: the training goes on
+        warnings.warn(text, stacklevel=6)
 
 
 def _usual_patience() -> float:
@@ -145,18 +179,6 @@ def _usual_patience() -> float:
         seconds = -1.0
     require(seconds >= 0, f"{WAIT}: expected a number of seconds, got {text!r}")
     return seconds
-
-
-def _problem(tracker: Tracker, problems: dict[Path, str]) -> str:
-    """What is missing of which runs, why, and the way to mirror it; empty where nothing is."""
-    if not problems:
-        return ""
-    run, why = next(iter(problems.items()))
-    more = f" and {len(problems) - 1:,} more" if len(problems) > 1 else ""
-    return (
-        f"{tracker.name}: the mirror of {run}{more} is not complete: {why}. The run itself is not affected; mirror "
-        f"later with: grokscope track {run} --to {spelled(tracker)}"
-    )
 
 
 def _is_over(run: Path) -> bool:

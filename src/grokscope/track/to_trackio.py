@@ -31,6 +31,8 @@ class Trackio(Tracker):
     project: str = "grokscope"
     space_id: str | None = None
     """``user/space`` of Hugging Face."""
+    private: bool = True
+    """Whether a Space that does not exist yet is made private."""
     dir: str | None = None
     """Folder of the databases; without it, that of ``TRACKIO_DIR``, or trackio's own."""
 
@@ -51,6 +53,7 @@ class Trackio(Tracker):
             name=name,
             group=run.group,
             space_id=self.space_id,
+            private=self.private,
             config={"settings": json.loads(json.dumps(run.config, default=str))},
             resume="allow" if run.resumed else "never",
             embed=False,

@@ -13,6 +13,8 @@ from grokscope.components import MirroredRun, Tracker
 from grokscope.registry import register
 
 ENDED_WELL = ("done", "diverged")
+NO_NETWORK = ("offline", "dryrun", "disabled")
+"""Values of ``WANDB_MODE`` that keep W&B off the network."""
 
 
 @register
@@ -34,18 +36,19 @@ class WandB(Tracker):
     entity: str | None = None
     """User or team; without it, that of ``WANDB_ENTITY``, or the usual one of whoever is logged in."""
     mode: Literal["auto", "offline", "online"] = "auto"
-    """``auto`` is what ``WANDB_MODE`` says, and offline where it says nothing."""
+    """``auto`` is what ``WANDB_MODE`` says, and offline where it says nothing. Where it says ``offline``, W&B is."""
     dir: str | None = None
     """Folder in which W&B makes its folder ``wandb``; without it, the one that holds the runs. It is no part of a run's
     own folder, for W&B makes links, and a run folder with links is not written to."""
 
     def continues(self) -> bool:
-        return self._mode() not in ("offline", "dryrun", "disabled")
+        return self._mode() not in NO_NETWORK
 
     def _mode(self) -> str:
-        if self.mode != "auto":
-            return self.mode
-        return os.environ.get("WANDB_MODE") or "offline"
+        variable = os.environ.get("WANDB_MODE") or ""
+        if self.mode == "auto" or variable in NO_NETWORK:
+            return variable or "offline"
+        return self.mode
 
     def open(self, run: MirroredRun) -> "_WandBRun":
         require(self._mode() != "disabled", "WANDB_MODE is disabled, so W&B would write nothing; set it to offline")
