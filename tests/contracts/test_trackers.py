@@ -17,7 +17,10 @@ from grokscope.cli import run as cli
 from grokscope.store import Run
 from grokscope.study import Study
 from grokscope.track import courier
-from grokscope.train.driver import train
+from grokscope.track import mirrors as mirrors_module
+from grokscope.track.chosen import read_trackers
+from grokscope.track.mirrors import Mirrors
+from grokscope.train.driver import Interrupted, train
 from tiny import TINY, tiny
 
 ABSENT = {"wandb": "79 MB", "trackio": "needs an older pillow than the tested set"}
@@ -37,6 +40,7 @@ def name(request, monkeypatch, tmp_path):
         pytest.skip(f"{tracker} is not installed ({ABSENT.get(tracker, '55 MB')}): pip install 'grokscope[{tracker}]'")
     for variable in ("WANDB_MODE", "WANDB_PROJECT", "TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(mirrors_module, "_hung", set())
     for variable in ("http_proxy", "https_proxy"):  # whoever asks for a network gets none
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
@@ -73,17 +77,15 @@ def test_all_rows_arrive_once_with_what_the_run_came_to(name, trained, tmp_path,
 
 
 @pytest.mark.slow
-def test_mirrored_while_it_trains_interrupted_and_resumed(name, tmp_path):
-    from grokscope.track.chosen import read_trackers
-    from grokscope.track.mirrors import Mirrors
-    from grokscope.train.driver import Interrupted
-
+def test_mirrored_while_it_trains_interrupted_and_resumed(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirrors_module, "HURRY_S", 60.0)  # some take seconds to start
     with Mirrors(read_trackers(name)) as mirrors, pytest.raises(Interrupted):
         train(tiny(), tmp_path, watcher=mirrors.watching(None), interrupt_at=35)
     run = Run(tmp_path / tiny().run_id())
     max((run.path / "resume").glob("*.pt")).unlink()  # as if it had been killed: the last rows come again
     with Mirrors(read_trackers(name)) as mirrors:
         train(tiny(), tmp_path, watcher=mirrors.watching(None))
+    assert mirrors.places().keys() == {name}
     rows, _ = READ[name](run, tmp_path)
     assert [step for step, _ in rows] == list(expected(run))
 

@@ -110,6 +110,7 @@ def test_a_tracker_that_hangs_is_not_waited_for_when_training_is_stopped(tmp_pat
     stopped = pytest.raises(Interrupted)  # raised inside of what ends the mirror
     with pytest.warns(UserWarning, match=r"paper: .* did not finish within 0.2 s"), hanging as m, stopped:
         train(tiny(), tmp_path, watcher=m.watching(None), interrupt_at=30)
+    assert mirrors._hung == set(), "a stopped training gives too little time to say so"
 
 
 def test_who_hung_once_is_not_waited_for_again(tmp_path, monkeypatch):

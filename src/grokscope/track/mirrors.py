@@ -119,8 +119,9 @@ class Mirrors:
             for run in self._runs:
                 courier.end(run)
         for tracker, courier in self._couriers.items():
-            if not courier.wait(self._runs, self._patience(tracker)):
-                _hung.add(tracker.name)
+            seconds = self._patience(tracker)
+            if not courier.wait(self._runs, seconds) and seconds == self._usual_s:
+                _hung.add(tracker.name)  # who had the time of a stopped training only may just be slow
 
     def _patience(self, tracker: Tracker) -> float:
         if tracker.name in _hung or not all(map(_is_over, self._runs)):
