@@ -124,7 +124,7 @@ def test_bad_input(tmp_path, capsys):
     assert cli(["track", "--to", "paper"]) == 2
     assert "name at least one run folder" in capsys.readouterr().err
     assert cli(["track", str(run.path), "--to", "paperr"]) == 2
-    assert "did you mean 'paper'" in capsys.readouterr().err
+    assert "--to: unknown tracker 'paperr'; did you mean 'paper'" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no such folder"):
         grokscope.track_run(tmp_path / "absent", "paper")
 

@@ -11,6 +11,7 @@ from grokscope.results.record import plain
 from grokscope.store import find_runs
 from grokscope.terminal import one_line
 from grokscope.track.afterward import Tracked, track_runs
+from grokscope.track.chosen import read_trackers
 from grokscope.vocabulary.text import plural
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def track(runs: tuple[Path, ...], /, *, to: tuple[str, ...]) -> Mirrored:
     """
     require(bool(runs), "name at least one run folder")
     require(bool(to), "--to: name at least one tracker, such as tensorboard")
-    folders = _folders(runs)
-    return Mirrored(track_runs(folders, to, _progress_line if len(folders) > 1 else None))
+    trackers, folders = read_trackers(to, "--to"), _folders(runs)
+    return Mirrored(track_runs(folders, trackers, _progress_line if len(folders) > 1 else None))
 
 
 def _folders(runs: tuple[Path, ...]) -> list[Path]:
