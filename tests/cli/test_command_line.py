@@ -438,3 +438,9 @@ def test_an_empty_list_says_why_and_what_to_name(place, tmp_path, monkeypatch, c
     assert listed("--root", str(place / "runs")) == listed(str(place / "runs"))
     assert cli.run(["ls", "empty", "--root", "other"]) == 2
     assert "name one folder, not both empty and --root other" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("query", ["select count(*) as n from metrics", "select count(*) as n from runs"])
+def test_a_query_ends_without_a_word_of_the_library(place, query):
+    done = grokscope("sql", query, "--root", "runs", cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
