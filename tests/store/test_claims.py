@@ -514,3 +514,17 @@ def test_nothing_is_started_while_a_run_is_held(tmp_path, monkeypatch):
         provenance.provenance.cache_clear()
         way()
     assert held == []
+
+
+def test_a_claim_from_before_the_clock_was_set_back_expires_as_any_other(tmp_path):
+    """On another machine nothing else says that its holder is dead: it would keep everybody out for an hour."""
+    words = {"holder": "pid 1 on elsewhere", "machine": "another boot", "expires_s": 0.2, "deaths": 0}
+    path = tmp_path / ".claim-000001.json"
+    path.write_text(json.dumps(words) + "\n")
+    ahead = time.time() + 3600
+    os.utime(path, (ahead, ahead))
+    with pytest.raises(Held), lock.claimed(tmp_path):
+        pass
+    time.sleep(0.4)
+    with lock.claimed(tmp_path) as claim:
+        assert (claim.number, claim.deaths) == (2, 1)

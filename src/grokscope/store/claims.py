@@ -75,11 +75,19 @@ class Claim:
         return self.machine == this_machine()
 
     def silent_s(self) -> float:
-        """Seconds since its last heartbeat, by the clock of the file system. Infinite where it is gone."""
+        """Seconds since its last heartbeat, by the clock of the file system. Infinite where it is gone.
+
+        Heartbeats have the time of that very clock. One that lies ahead of it is from before the clock was set back,
+        and would keep others out until the clock is there again: it counts from now on.
+        """
         try:
-            return _now(self.path.parent) - self.changed()
+            silent = _now(self.path.parent) - self.changed()
+            if silent < -self.expires_s / BEATS:
+                os.utime(self.path, follow_symlinks=False)
+                return 0.0
         except FileNotFoundError:
             return float("inf")
+        return silent
 
     def changed(self) -> float:
         """When its last heartbeat was, by the clock of the file system. Raises FileNotFoundError where it is gone."""
