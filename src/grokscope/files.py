@@ -129,9 +129,12 @@ def explain_denied(error: BaseException, path: Path) -> None:
 def require_may_write(folder: Path) -> None:
     """Raise NotWritable where this user may not make or change files in `folder`, or make it where it is not there."""
     present = _present(folder)
-    if not present.is_dir() and present.exists():
+    if present.is_symlink() and not present.exists():
+        target = os.readlink(present)
+        raise NotWritable(f"{present}: is a link to {target}, which is not there; is its disk mounted?")
+    if not present.is_dir():
         raise NotWritable(f"{present}: is a file, where a folder of runs is expected")
-    if present.is_dir() and not os.access(present, os.W_OK | os.X_OK):
+    if not os.access(present, os.W_OK | os.X_OK):
         read_only = os.statvfs(present).f_flag & os.ST_RDONLY
         explain_denied(OSError(errno.EROFS, "") if read_only else PermissionError(), folder)
 
@@ -143,8 +146,8 @@ def _present(path: Path) -> Path:
 
 
 def _owner(path: Path) -> str:
-    """``alice's, drwxr-xr-x``."""
-    facts = path.lstat()
+    """``alice's, drwxr-xr-x``, of the folder itself where a link stands for it."""
+    facts = path.stat() if path.exists() else path.lstat()
     try:
         name = pwd.getpwuid(facts.st_uid).pw_name
     except KeyError:

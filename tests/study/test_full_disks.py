@@ -274,3 +274,21 @@ def test_ray_says_why_its_tasks_stopped(words, state, tmp_path):
     jobs = [s.job() for s in study().status(tmp_path)]
     outcomes = Watch(FakeRay(words), jobs, ["a task"], Silent()).until_done()
     assert [(o.state, o.trouble, o.message) for o in outcomes] == [(state, bool(words), words)] * 3
+
+
+def test_a_root_that_is_a_link_is_described_by_its_folder(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir(mode=0o750)
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr("grokscope.files.os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=r"runs: this user may not write here \(.*drwxr-x---\)"):
+        study().run(0, tmp_path / "runs")
+
+
+def test_a_link_to_a_disk_that_is_not_mounted(tmp_path):
+    (tmp_path / "runs").symlink_to(tmp_path / "not there")
+    for use in (lambda: study().run(0, tmp_path / "runs"), lambda: study().run(0, tmp_path / "runs" / "below")):
+        with pytest.raises(
+            ValueError, match=r"runs: is a link to .*not there, which is not there; is its disk mounted"
+        ):
+            use()
+    assert not (tmp_path / "not there").exists()
