@@ -21,6 +21,7 @@ from grokscope.vocabulary.text import (
     short,
     size,
     steps,
+    steps_or_more,
 )
 
 
@@ -36,6 +37,10 @@ def test_number(value, text):
 @pytest.mark.parametrize(("value", "text"), [(12000.0, "12,000"), (12.25, "12.25"), (-3, "−3"), (math.inf, "∞")])
 def test_steps(value, text):
     assert steps(value) == text
+
+
+def test_a_time_that_was_not_reached_is_a_bound():
+    assert [steps_or_more(1200, censored) for censored in (False, True)] == ["1,200", "> 1,200"]
 
 
 def test_what_is_missing_is_a_dash():

@@ -110,6 +110,13 @@ def steps(value: float | None) -> str:
     return (f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}").replace("-", "−")
 
 
+def steps_or_more(value: float | None, censored: bool) -> str:
+    """A time of a run: ``1,200``; ``> 1,200`` where it was not reached by then."""
+    if censored:
+        return f"> {steps(value)}"
+    return steps(value)
+
+
 def score(value: float | None) -> str:
     """An accuracy or R2 with three decimals; a dash for none."""
     if value is None or math.isnan(value):

@@ -5,7 +5,7 @@ import base64
 from grokscope.files import to_json
 from grokscope.report.sections.blocks import Block, Chip, Download, Group, Row, Section, Table, Value
 from grokscope.results.comparison import ComparedRun, Comparison, ComparisonSide
-from grokscope.vocabulary.text import NONE, plural, score, steps
+from grokscope.vocabulary.text import NONE, plural, score, steps_or_more
 
 FOLDED = 24
 """Above this many runs the table starts shut."""
@@ -34,7 +34,7 @@ def _title(side: ComparisonSide) -> str:
 def _row(run: ComparedRun) -> Row:
     m = run.milestones
     times = [m.T_fit, m.T_gen] if m is not None else []
-    cells = [f"> {steps(t.at)}" if t.censored else steps(t.at) for t in times] or [NONE, NONE]
+    cells = [steps_or_more(t.at, t.censored) for t in times] or [NONE, NONE]
     return Row(
         run.run,
         [

@@ -8,7 +8,7 @@ from typing import Literal
 from grokscope.report.read.glossary import word
 from grokscope.results.phase import CellLevel, CellTime, PhaseCell, PhaseDiagram, Scalar
 from grokscope.vocabulary.splits import is_reported, oracle_label
-from grokscope.vocabulary.text import listed, number, plural, score, short, steps
+from grokscope.vocabulary.text import listed, number, plural, score, short, steps, steps_or_more
 from grokscope.vocabulary.verdicts import KINDS
 
 Map = Literal["verdicts", "delay", "T_gen", "best", "end", "value"]
@@ -186,10 +186,8 @@ def _time_words(
 ) -> CellWords:
     if time is None:
         return _empty(diagram, cell, "never fitted")
-    mark, main, code = mark_of(diagram, cell), steps(time.at_least), short(float(f"{time.at_least:.3g}"))
-    role, opacity = "group-1", strength(time.at_least)
-    if time.censored:
-        main, code, role, opacity = f"> {main}", f">{code}", "", 0.0
+    mark, main, code = mark_of(diagram, cell), steps_or_more(time.at_least, time.censored), _code(time)
+    role, opacity = ("", 0.0) if time.censored else ("group-1", strength(time.at_least))
     spread = range_of(time)
     reached = f"{time.reached} of {time.runs} by the end" if time.high_open else ""
     unfitted = f"{cell.unfitted} never fitted" if what == "delay" and cell.unfitted else ""
@@ -205,11 +203,17 @@ def _time_words(
     )
 
 
+def _code(time: CellTime) -> str:
+    """Its median where there is no room: ``1.23k``, ``>1.23k``."""
+    code = short(float(f"{time.at_least:.3g}"))
+    return f">{code}" if time.censored else code
+
+
 def range_of(time: CellTime) -> str:
     """``275 to 400``, ``300 to > 1,475``; empty where all runs are alike."""
     if time.low == time.high and not (time.high_open and time.reached):
         return ""
-    return f"{steps(time.low)} to {'> ' if time.high_open else ''}{steps(time.high)}"
+    return f"{steps(time.low)} to {steps_or_more(time.high, time.high_open)}"
 
 
 def _level_words(

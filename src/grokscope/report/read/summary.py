@@ -12,7 +12,7 @@ from itertools import chain
 from grokscope.inference.claims import standing
 from grokscope.report.read.glossary import VERDICTS
 from grokscope.report.read.judged_run import FINAL_STATES, STATE_WORDS, Reading
-from grokscope.vocabulary.text import listed
+from grokscope.vocabulary.text import listed, plural
 from grokscope.vocabulary.verdicts import KINDS
 
 
@@ -63,8 +63,10 @@ def headline(summary: Summary, planned: int = 0) -> str:
     missing = total - summary.total
     waiting = [f"{len(r):,} {_open_words(state, len(r))}" for state, r in summary.open.items()]
     waiting += [f"{missing:,} {_open_words('planned', missing)}"] if missing else []
+    if not summary.outcomes and total == 1:
+        return _single_open(summary)
     if not summary.outcomes:
-        return f"None of {_runs(total)} has a verdict yet: {listed(waiting)}." if total > 1 else _single_open(summary)
+        return f"None of {plural(total, 'run')} has a verdict yet: {listed(waiting)}."
     if total == 1:
         return _single(next(iter(summary.outcomes.values()))[0])
     body = _judged({name: len(members) for name, members in summary.outcomes.items()}, total)
@@ -90,10 +92,10 @@ def _judged(counts: dict[str, int], total: int) -> str:
     rest = [f"{n:,} {VERB.get(name, name)}" for name, n in others]
     if first == "grokked":
         share = "all" if count == total else f"{count:,} of"
-        return listed([f"{share} {_runs(total)} grokked", *rest])
+        return listed([f"{share} {plural(total, 'run')} grokked", *rest])
     if count == total:
-        return f"none of {_runs(total)} grokked: all {VERB.get(first, first)}"
-    return f"none of {_runs(total)} grokked: {listed([f'{count:,} {VERB.get(first, first)}', *rest])}"
+        return f"none of {plural(total, 'run')} grokked: all {VERB.get(first, first)}"
+    return f"none of {plural(total, 'run')} grokked: {listed([f'{count:,} {VERB.get(first, first)}', *rest])}"
 
 
 def _single(reading: Reading) -> str:
@@ -113,22 +115,22 @@ def _single_open(summary: Summary) -> str:
 def reconciliation(summary: Summary) -> str:
     """``12 runs launched = 9 finished + 1 diverged + 1 failed + 1 still running``."""
     parts = " + ".join(f"{n:,} {STATE_WORDS.get(s, s)}" for s, n in summary.states.items())
-    return f"{_runs(summary.total)} launched = {parts}" if summary.total else "no runs"
+    return f"{plural(summary.total, 'run')} launched = {parts}" if summary.total else "no runs"
+
+
+OPEN = {
+    "running": ("is still running", "are still running"),
+    "planned": ("is not started", "are not started"),
+    "interrupted": ("was interrupted", "were interrupted"),
+    "unreadable": ("could not be read", "could not be read"),
+    "no verdict": ("has no verdict", "have no verdict"),
+}
+"""State of runs without a final verdict -> what is said of one, and of several."""
 
 
 def _open_words(state: str, count: int) -> str:
-    one = count == 1
-    return {
-        "running": f"{'is' if one else 'are'} still running",
-        "planned": f"{'is' if one else 'are'} not started",
-        "interrupted": f"{'was' if one else 'were'} interrupted",
-        "unreadable": "could not be read",
-        "no verdict": f"{'has' if one else 'have'} no verdict",
-    }.get(state, state)
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count:,} runs"
+    one, several = OPEN.get(state, (state, state))
+    return one if count == 1 else several
 
 
 def when(readings: Sequence[Reading]) -> str | None:

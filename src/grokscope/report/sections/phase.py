@@ -48,7 +48,7 @@ from grokscope.results.phase import (
     PhaseCell,
     PhaseDiagram,
 )
-from grokscope.vocabulary.text import NONE, listed, number, plural, score, steps
+from grokscope.vocabulary.text import NONE, listed, number, plural, score, steps, steps_or_more
 
 PLACE = 16.0
 SIDE_BY_SIDE = 500.0
@@ -240,7 +240,7 @@ def _cell_values(diagram: PhaseDiagram, cell: PhaseCell) -> list[Value]:
 def _time_value(time: CellTime | None) -> Value:
     if time is None:
         return Value(NONE)
-    main = f"> {steps(time.at_least)}" if time.censored else steps(time.at_least)
+    main = steps_or_more(time.at_least, time.censored)
     return Value(main, range_of(time), sort=time.at_least)
 
 
@@ -305,14 +305,14 @@ def pareto_sentence(pareto: Pareto) -> str:
 
 
 def _points_in_words(pareto: Pareto) -> str:
-    points = [f"{p.name}: T_gen {'> ' if p.censored else ''}{steps(p.at)}, best {score(p.best)}" for p in pareto.groups]
+    points = [f"{p.name}: T_gen {steps_or_more(p.at, p.censored)}, best {score(p.best)}" for p in pareto.groups]
     return f"{'; '.join(points)}."
 
 
 def _point_row(point: ParetoPoint, lettered: Mapping[str, str]) -> Row:
     letter = lettered.get(point.name, "")
     standing = {"front": f"in it{f' ({letter})' if letter else ''}", "open": "open", "dominated": "beaten"}
-    time = f"> {steps(point.at)}" if point.censored else steps(point.at)
+    time = steps_or_more(point.at, point.censored)
     cells = [
         Value(f"{point.runs:,}", sort=point.runs),
         Value(time, sort=point.at),
