@@ -286,9 +286,20 @@ def test_a_root_that_is_a_link_is_described_by_its_folder(tmp_path, monkeypatch)
 
 def test_a_link_to_a_disk_that_is_not_mounted(tmp_path):
     (tmp_path / "runs").symlink_to(tmp_path / "not there")
-    for use in (lambda: study().run(0, tmp_path / "runs"), lambda: study().run(0, tmp_path / "runs" / "below")):
+    ways = (
+        lambda: study().run(0, tmp_path / "runs"),
+        lambda: study().run(0, tmp_path / "runs" / "below"),
+        lambda: train(tiny(), tmp_path / "runs"),
+    )
+    for use in ways:
         with pytest.raises(
             ValueError, match=r"runs: is a link to .*not there, which is not there; is its disk mounted"
         ):
             use()
     assert not (tmp_path / "not there").exists()
+
+
+def test_a_file_where_the_root_of_one_training_should_be(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(ValueError, match="runs: is a file, where a folder of runs is expected"):
+        train(tiny(), tmp_path / "runs")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from grokscope.files import explain_denied, explain_full_disk, guarded, plain_file
+from grokscope.files import explain_denied, explain_full_disk, guarded, plain_file, require_may_write
 from grokscope.store import claims
 from grokscope.store.claims import Claim, ClaimLost, Held
 
@@ -92,6 +92,8 @@ def _lock(folder: Path) -> Iterator[Lock]:
         plain_file(folder, ".lock")
         handle = _opened(folder / ".lock")
     except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            require_may_write(folder)  # says that a file lies in the way, or a link to nothing
         explain_denied(error, folder)
         explain_full_disk(error, folder)
         raise
