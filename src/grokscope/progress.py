@@ -53,3 +53,14 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextmanager
+def kept_from_collector() -> Iterator[None]:
+    """Meanwhile the collector of garbage looks at nothing that is there now, only at what is made from here on: drawing
+    makes garbage in circles, and each search for it would go through the records of thousands of runs."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

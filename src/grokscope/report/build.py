@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.progress import without_collector
+from grokscope.progress import kept_from_collector, without_collector
 from grokscope.report.beside import write_beside
 from grokscope.report.figure_files import write_figures
 from grokscope.report.page import render
@@ -69,8 +69,9 @@ def build_report(
         sections = sections_of(material)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f"{out.stem}_figures")
-    files = write_figures(sections, folder, tuple(formats)) if formats else []
-    write_beside(sections, out)
-    page = render(material, sections, [f"{folder.name}/{f.name}" for f in files])
+    with kept_from_collector():
+        files = write_figures(sections, folder, tuple(formats)) if formats else []
+        write_beside(sections, out)
+        page = render(material, sections, [f"{folder.name}/{f.name}" for f in files])
     out.write_text(page, encoding="utf-8", newline="\n")
     return out

@@ -258,3 +258,14 @@ def test_columns_left_by_the_training_give_the_page_that_parsing_gives(root, tmp
             kept_columns.leave(run.path)
     assert len(list(copy.glob("*/results/columns.bin"))) > 10
     assert pages[0] == pages[1]
+
+
+def test_the_collector_of_garbage_works_again_after_a_page_and_after_a_refused_one(root, tmp_path, monkeypatch):
+    build_report(find_runs(root)[:1], tmp_path / "a" / "report.html", formats=(), remake="again")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    monkeypatch.setattr("grokscope.report.build.render", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        build_report(find_runs(root)[:1], tmp_path / "b" / "report.html", formats=(), remake="again")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
