@@ -166,6 +166,7 @@ def test_what_is_said_of_queries_over_ten_thousand_runs_is_what_was_measured():
         f"parsed once ({seconds['sql over metrics of copied runs']};",
         f"arms of 2,500 runs takes {seconds['compare 2 arms of 2500 runs']}",
         f"a study of 10,000 runs {seconds['study test of times']}",
+        f"the page of 10,000 runs takes {seconds['report']} of CPU and at most {cost['report']['peak_mb']:,} MB",
     ):
         assert words in text, words
     assert found["runs"] == 10_000
