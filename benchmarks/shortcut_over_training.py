@@ -7,6 +7,9 @@ be read (balanced accuracy of a probe at the head's input), what is used (how fa
 how much of this an erasure takes, and how far a step of steering goes, each as a share of what the class does), in how
 many neurons it sits, and how well the network does in seen and unseen environments. The unit is the seed.
 
+Misleads about accuracy: it is that of single checkpoints, which on unseen environments differ by more than .1 between
+neighbors. How well an arm does in the end is a question for `grokscope compare`, which takes the last 5 % of the steps.
+
 Run: OMP_NUM_THREADS=1 python benchmarks/shortcut_over_training.py --root ROOT [--study hospitals_decay] [--workers 2]
 [--arms ...] [--seeds ...] [--all-sites] [--report-only]. A run of ten checkpoints of `hospitals_decay` took 55 s of a
 crowded core with all sites. Dissections stay in the runs' folders, and those that are there under the
