@@ -88,7 +88,7 @@ def _risk_table(axes: "Axes", arms: Mapping[int, Arm], axis: StepAxis) -> None:
     for row, (i, arm) in enumerate(arms.items(), 1):
         _swatch(axes, i, -LEFT + 4, row)
         for step in ticks:
-            _under(axes, str(arm.at_risk(step)), 0, row, "ink", "center", step)
+            _under(axes, f"{arm.at_risk(step):,}", 0, row, "ink", "center", step)
 
 
 def _under(

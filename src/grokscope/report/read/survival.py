@@ -107,7 +107,7 @@ def spoken_survival(arms: Sequence[Arm], what: str) -> str:
             parts.append(f"{arm.group}: no run with evaluations.")
             continue
         parts.append(
-            f"{arm.group}: {k.events} of {plural(k.n, 'run')} reached it, median {' ('.join(median_words(k))})."
+            f"{arm.group}: {k.events:,} of {plural(k.n, 'run')} reached it, median {' ('.join(median_words(k))})."
         )
     return " ".join(parts)
 
