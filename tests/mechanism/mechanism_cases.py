@@ -77,7 +77,7 @@ def constructed(held: np.ndarray, setup: Setup | None = None, train: np.ndarray 
         n={"train": 300},
         threshold=0.9,
     )
-    return case_of_trajectory(trajectory, setup or Setup())
+    return case_of_trajectory(trajectory, setup or Setup(), can_be_trained=True)
 
 
 def adamw(**more) -> Setup:

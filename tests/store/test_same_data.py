@@ -171,10 +171,10 @@ def test_a_studys_report_shows_the_studys_label_of_a_run_that_began_under_anothe
 def _groups_of_report(study, root):
     """The names of the groups that a study's page compares."""
     from grokscope.report.read.subjects import gather
-    from grokscope.study.study import _subject
+    from grokscope.study.study import _labeled
 
     page = study.report(root / "page.html", root).read_text()
-    groups = [s.group for s in gather([_subject(s) for s in study.status(root)])]
+    groups = [s.group for s in gather([_labeled(s) for s in study.status(root)])]
     assert all(name in page for name in groups)
     return groups
 

@@ -151,7 +151,9 @@ def _map(material: Material, panels: Sequence[Panel]) -> blocks.Panel:
 
 
 def _note(few: bool) -> str:
-    strip = "Numbers next to the middle strip, where there is room, are seeds. Spikes of the train loss are marked ▾ at the top. "
+    strip = (
+        "Numbers next to the middle strip, where there is room, are seeds. Spikes of train loss have a ▾ at the top. "
+    )
     norms = f"Norms of parameter groups below {percent(VISIBLE)} of the total are not drawn. "
     return (
         f"The band is the full range below {SMALL} runs, else a 95 % interval of the median (between order "
