@@ -16,7 +16,7 @@ ROOT = Path(grokscope.__file__).parent
 LINE = [
     {"limits", "progress", "seeds", "terminal"},
     {"checks", "files", "fit_rule", "headers", "moment", "registry", "tomlio"},
-    {"storage"},
+    {"child", "storage"},
     {"vocabulary"},
     {"task_data"},
     {"components", "flat_regime"},

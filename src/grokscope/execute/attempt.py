@@ -1,7 +1,6 @@
 """Run one job in this process and turn any result into an outcome; failures are written to the run's folder."""
 
 import os
-import signal
 import socket
 import time
 import traceback
@@ -260,11 +259,3 @@ def _describe(error: BaseException | str) -> dict[str, str]:
         return {"type": "WorkerDied", "message": error, "traceback": ""}
     tail = "".join(traceback.format_exception(error))[-4000:]
     return {"type": type(error).__name__, "message": str(error), "traceback": tail}
-
-
-def signal_name(number: int) -> str:
-    """``SIGKILL`` for 9; the number where it has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

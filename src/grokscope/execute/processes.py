@@ -8,60 +8,38 @@ import json
 import os
 import selectors
 import signal
-import subprocess
-import sys
-import tempfile
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from grokscope import configio, registry
-from grokscope.execute.attempt import record_failure, signal_name
+from grokscope.child import Child
+from grokscope.execute.attempt import record_failure
 from grokscope.execute.protocol import Board, Job, Outcome
 from grokscope.execute.signals import on_stop_signals
 from grokscope.execute.stacks import Unit, Way, arrange
 from grokscope.storage import Storage
 from grokscope.store.run import Run
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-"""Libraries start with one thread; torch then takes as many as the run's hardware says."""
 POLL_S = 0.2
 """How often the pool looks up from waiting: the longest time between Ctrl-C and its effect."""
 
 
 @dataclass
-class _Worker:
-    """A worker process, the end of the pipe on which it answers, and the jobs it is on: one, or those of a stack."""
+class _Worker(Child):
+    """A worker process, and the jobs it is on: one, or those of a stack."""
 
-    process: subprocess.Popen[bytes]
-    answers: IO[bytes]
-    said: IO[bytes]
-    """What it printed: of interest only if it dies."""
     steps: dict[int, int] = field(default_factory=dict)
     """Number of each job that it is on -> how far that one is."""
     asked: bool = False
     """Whether it was asked to stop."""
-    rest: bytes = b""
 
     @classmethod
     def start(cls) -> "_Worker":
-        said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        reading, writing = os.pipe()  # not stdout: whatever a task or a library prints must not mix with the answers
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grokscope.execute.worker", str(writing)],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            pass_fds=(writing,),
-            # A terminal sends Ctrl-C to all of its session: workers would be stopped by it, and once more by the pool.
-            start_new_session=True,
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        os.close(writing)  # the worker's end must be the only one: held here too, its death would never be heard
-        return cls(process, os.fdopen(reading, "rb", buffering=0), said)
+        return cls.start_module("grokscope.execute.worker")
 
     @property
     def idle(self) -> bool:
@@ -79,21 +57,11 @@ class _Worker:
         self.process.stdin.write((json.dumps(order) + "\n").encode())
         self.process.stdin.flush()
 
-    def lines(self) -> tuple[list[dict[str, Any]], bool]:
-        """(new whole answers, whether the worker is gone)."""
-        data = os.read(self.answers.fileno(), 1 << 16)
-        *whole, self.rest = (self.rest + data).split(b"\n")
-        return [json.loads(line) for line in whole], not data
-
     def last_words(self) -> str:
         """Why it died: the signal, or the end of what it printed."""
         code = self.process.wait()
-        self.said.seek(0)
-        tail = self.said.read()[-500:].decode(errors="replace").strip().splitlines()
-        if code < 0:
-            hint = "; out of memory?" if -code == signal.SIGKILL else ""
-            return f"the worker was killed by {signal_name(-code)}{hint}"
-        return f"the worker ended with exit code {code}{f': {tail[-1]}' if tail else ''}"
+        hint = "; out of memory?" if code == -signal.SIGKILL else ""
+        return f"the worker {self.how_it_ended(code)}{hint}"
 
     def close(self) -> None:
         for stream in (self.process.stdin, self.answers, self.said):

@@ -10,16 +10,15 @@ import os
 import select
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from grokscope import configio
+from grokscope.child import Child
 from grokscope.components import Tracker
 
 LEAVE_S = 2.0
@@ -36,38 +35,21 @@ class Arrived:
 
 
 @dataclass
-class Courier:
+class Courier(Child):
     """One tracker's process."""
 
-    process: "subprocess.Popen[bytes]"
-    answers: IO[bytes]
-    said: IO[bytes]
-    """What it and the tracker print, for its last words."""
     pid: int = field(default_factory=os.getpid)
     """The process that started it; one that was forked from that leaves it alone."""
     arrived: dict[Path, Arrived] = field(default_factory=dict)
     problems: dict[Path, str] = field(default_factory=dict)
     open: set[Path] = field(default_factory=set)
     """Runs that it was told of, and has not answered for."""
-    rest: bytes = b""
 
     @classmethod
     def start(cls, tracker: Tracker) -> "Courier":
-        said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        reading, writing = os.pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "grokscope.track.process", str(writing)],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=said,
-            pass_fds=(writing,),
-            start_new_session=True,  # Ctrl-C in the terminal reaches only whoever trains
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        os.close(writing)
-        assert process.stdin is not None
-        os.set_blocking(process.stdin.fileno(), False)
-        courier = cls(process, os.fdopen(reading, "rb", buffering=0), said)
+        courier = cls.start_module("grokscope.track.process")
+        assert courier.process.stdin is not None
+        os.set_blocking(courier.process.stdin.fileno(), False)
         kind = type(tracker)
         courier._say({"class": f"{kind.__module__}:{kind.__qualname__}", "parameters": parameters_of(tracker)})
         return courier
@@ -92,11 +74,10 @@ class Courier:
         waiting.register(self.answers, select.POLLIN)
         if not waiting.poll(seconds * 1000):
             return
-        data = os.read(self.answers.fileno(), 1 << 16)
-        *whole, self.rest = (self.rest + data).split(b"\n")
-        for line in whole:
-            self._take(json.loads(line))
-        if not data:
+        answers, gone = self.lines()
+        for answer in answers:
+            self._take(answer)
+        if gone:
             self._lost(self._last_words())
 
     def wait(self, runs: Collection[Path], seconds: float) -> bool:
@@ -161,11 +142,7 @@ class Courier:
         except subprocess.TimeoutExpired:
             self.kill("")
             code = -signal.SIGKILL
-        if code < 0:
-            return f"its process was killed by {signal.Signals(-code).name}"
-        self.said.seek(0)
-        lines = self.said.read()[-2000:].decode(errors="replace").strip().splitlines()
-        return f"its process ended with exit code {code}{f': {lines[-1]}' if lines else ''}"
+        return f"its process {self.how_it_ended(code)}"
 
 
 def parameters_of(tracker: Tracker) -> dict[str, Any]:

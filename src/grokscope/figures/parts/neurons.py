@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -96,18 +96,14 @@ def neuron_data(d: CheckpointView) -> Rows:
 
 
 def _over_k(ablation: Ablations, what: str, ks: Sequence[int]) -> Rows:
-    arms = ablation.arms
+    arms, curve = ablation.arms, attrgetter(what)
     columns: dict[str, Sequence[float]] = {
-        "environment": _curve(arms.environment.curves, what), "task": _curve(arms.task.curves, what),
-        "random": _curve(arms.random.curves, what),
+        "environment": curve(arms.environment.curves), "task": curve(arms.task.curves),
+        "random": curve(arms.random.curves),
     }  # fmt: skip
     if arms.random.low is not None and arms.random.high is not None:
-        columns |= {"random_low": _curve(arms.random.low, what), "random_high": _curve(arms.random.high, what)}
+        columns |= {"random_low": curve(arms.random.low), "random_high": curve(arms.random.high)}
     return [{"neurons": k, **{name: values[i] for name, values in columns.items()}} for i, k in enumerate(ks)]
-
-
-def _curve(curves: Any, what: str) -> Sequence[float]:
-    return curves.env_gap_drop if what == "env_gap_drop" else curves.accuracy_drop
 
 
 PICTURE = Picture(
